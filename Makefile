@@ -1,0 +1,105 @@
+# Everything happens in virtual environments of this checkout; needed are Python >= 3.10 with venv, and Rust.
+#
+#   make build   the wheel, in build/wheel, when its sources changed
+#   make test    everything that a change must pass (lint, Rust, Python, each installed Python x pytest)
+#   make demo    pytest and pytest --hotreload on examples/shop, side by side
+#   make bench   the benchmarks; writes docs/benchmarks.md (SUITES="heavy light" for some of them)
+#   make clean   forget all of it
+
+PYTHON ?= $(shell sh scripts/find-python)
+PYTEST_VERSION ?= 9.2.0
+# What the matrix of Pythons and pytests runs: a folder, or anything else that pytest takes.
+MATRIX_TESTS ?= tests/acceptance
+SUITES ?=
+
+# Tests and benchmarks depend on bytecode being written, as it is for everyone who does not set this.
+unexport PYTHONDONTWRITEBYTECODE
+export PATH := $(PATH):$(HOME)/.cargo/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+VENV := .venv
+BIN := $(VENV)/bin
+WHEEL_SOURCES := Cargo.toml Cargo.lock pyproject.toml LICENSE $(wildcard README.md) \
+	$(shell find rust pytest_hotreload -name '*.rs' -o -name '*.py' -o -name '*.pyi' -o -name 'py.typed')
+# The wheel's name is known when it is built, not when this file is read.
+WHEEL = $$(echo build/wheel/*.whl)
+
+.PHONY: build demo test lint lint-python lint-rust test-rust test-python test-sdist matrix bench clean
+
+build: build/wheel.stamp
+
+test: lint-python lint-rust test-rust test-sdist test-python matrix
+	@echo 'make test: all passed'
+
+lint: lint-python lint-rust
+
+# Not parallel under -j: the steps share two cores with the tests' own processes, and output is read from top to bottom.
+.NOTPARALLEL:
+
+lint-python: $(VENV)/tools.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+lint-rust:
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+
+test-rust: $(VENV)/tools.stamp
+	PYO3_PYTHON=$(abspath $(BIN)/python) cargo test --locked
+
+test-python: $(VENV)/installed.stamp
+	$(BIN)/pytest
+
+test-sdist: build/sdist.stamp
+
+matrix: build/wheel.stamp $(VENV)/tools.stamp
+	$(BIN)/python scripts/matrix.py $(WHEEL) -- $(MATRIX_TESTS)
+
+demo: .venv-demo/installed.stamp
+	.venv-demo/bin/python scripts/demo.py
+
+bench: .venv-bench/installed.stamp
+	.venv-bench/bin/python -m benchmarks.run $(SUITES)
+
+clean:
+	rm -rf build dist target .venv .venv-demo .venv-bench .venv-matrix .mypy_cache .ruff_cache .pytest_cache
+
+$(VENV)/python.stamp:
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/pip install --quiet 'pip>=24'
+	touch $@
+
+# The tools alone, without the wheel: linting must not wait for Rust's optimiser.
+$(VENV)/tools.stamp: $(VENV)/python.stamp tests/constraints.txt scripts/extras.py pyproject.toml
+	$(BIN)/python scripts/extras.py test lint dev > $(VENV)/tools.txt
+	$(BIN)/pip install --quiet -c tests/constraints.txt pytest==$(PYTEST_VERSION) -r $(VENV)/tools.txt
+	touch $@
+
+build/wheel.stamp: $(WHEEL_SOURCES) | $(VENV)/python.stamp
+	rm -rf build/wheel
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir build/wheel .
+	touch $@
+
+# The source distribution must build the same wheel. Cargo's folder is shared, so that only this crate compiles again.
+build/sdist.stamp: build/wheel.stamp
+	rm -rf build/sdist
+	$(BIN)/python scripts/sdist.py build/sdist $(WHEEL)
+	touch $@
+
+$(VENV)/installed.stamp: build/wheel.stamp $(VENV)/tools.stamp
+	$(BIN)/pip install --quiet --no-deps --force-reinstall $(WHEEL)
+	touch $@
+
+.venv-demo/installed.stamp: build/wheel.stamp examples/shop/requirements.txt
+	test -x .venv-demo/bin/python || $(PYTHON) -m venv .venv-demo
+	.venv-demo/bin/pip install --quiet -r examples/shop/requirements.txt
+	.venv-demo/bin/pip install --quiet --no-deps --force-reinstall $(WHEEL)
+	touch $@
+
+.venv-bench/installed.stamp: build/wheel.stamp benchmarks/requirements.txt
+	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/pip install --quiet -r benchmarks/requirements.txt
+	.venv-bench/bin/pip install --quiet --no-deps --force-reinstall $(WHEEL)
+	touch $@
