@@ -26,7 +26,17 @@ def build_wheel(archive: Path, folder: Path) -> Path:
         tar.extractall(folder)
     (source,) = (path for path in folder.iterdir() if path.is_dir())
     environment = {**os.environ, "CARGO_TARGET_DIR": str(ROOT / "target")}
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(source)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--wheel-dir",
+        str(folder),
+        str(source),
+    ]
     subprocess.run(command, env=environment, check=True)
     (wheel,) = folder.glob("*.whl")
     return wheel
@@ -42,7 +52,9 @@ def main(folder: str, wheel: str) -> int:
     rebuilt = build_wheel(archive, Path(folder).resolve())
     different = contents(rebuilt) ^ contents(Path(wheel))
     if different or rebuilt.name != Path(wheel).name:
-        print(f"error: the wheel from {archive.name} differs from {wheel}: {sorted(different)}", file=sys.stderr)
+        print(
+            f"error: the wheel from {archive.name} differs from {wheel}: {sorted(different)}", file=sys.stderr
+        )
         return 1
     print(f"{archive.name}: builds the same {len(contents(rebuilt))} files as the checkout")
     return 0
