@@ -1,7 +1,7 @@
 """Run examples/shop with plain pytest and with pytest --hotreload, and put outcomes and times side by side.
 
-Run by the Python of an environment that holds the shop's requirements and the plugin (`make demo`). It fails if
-any test's outcome differs.
+Run by the Python of an environment that holds the shop's requirements and the plugin (`make demo`). It fails
+if any test's outcome differs.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-import xml.etree.ElementTree as ElementTree
+import xml.etree.ElementTree as ET
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,11 +55,11 @@ def run_once(options: list[str], xml: Path) -> float:
 
 
 def read_outcomes(xml: Path) -> Outcomes:
-    cases = ElementTree.parse(xml).iter("testcase")
+    cases = ET.parse(xml).iter("testcase")
     return {f"{case.get('classname')}::{case.get('name')}": outcome(case) for case in cases}
 
 
-def outcome(case: ElementTree.Element) -> str:
+def outcome(case: ET.Element) -> str:
     return next((mark for mark in MARKS if case.find(mark) is not None), "passed")
 
 

@@ -1,9 +1,9 @@
-"""Install the one built wheel under each installed Python, with each supported pytest, and run the tests there.
+"""Install the one built wheel under each installed Python, with each supported pytest; run the tests there.
 
     python scripts/matrix.py build/wheel/pytest_hotreload-….whl -- tests/acceptance
 
-An interpreter that is not installed is named as skipped. The environments live in .venv-matrix and are made again
-only when the wheel or what is installed beside it changed.
+An interpreter that is not installed is named as skipped. The environments live in .venv-matrix and are made
+again only when the wheel or what is installed beside it changed.
 """
 
 from __future__ import annotations
@@ -79,7 +79,17 @@ def prepare(combination: Combination, wheel: Path) -> None:
         return
     shutil.rmtree(combination.folder, ignore_errors=True)
     subprocess.run([combination.interpreter, "-m", "venv", combination.folder], check=True)
-    install = [python, "-m", "pip", "install", "--quiet", "--only-binary", ":all:", "-c", CONSTRAINTS]
+    install: list[str | Path] = [
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--only-binary",
+        ":all:",
+        "-c",
+        CONSTRAINTS,
+    ]
     subprocess.run([*install, f"pytest=={combination.pytest}", f"{wheel}[test]"], check=True)
     stamp.write_text(wanted)
 
@@ -90,8 +100,14 @@ def run(combination: Combination, wheel: Path, arguments: list[str]) -> str:
     prepare(combination, wheel)
     started = time.perf_counter()
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    # The script, not "python -m pytest": that would put the checkout, which has no extension module, on sys.path.
-    command = [combination.folder / "bin" / "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+    # Not "python -m pytest": that would put the checkout, which has no extension module, on sys.path.
+    command: list[str | Path] = [
+        combination.folder / "bin" / "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        *arguments,
+    ]
     status = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
     seconds = time.perf_counter() - started
     if status == EXIT_NOTHING:

@@ -1,4 +1,4 @@
-"""Build the source distribution, build a wheel from it, and compare that with the wheel built from the checkout."""
+"""Build the source distribution, build a wheel from it, and compare that with the checkout's wheel."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def build_sdist(folder: Path) -> Path:
 
 
 def build_wheel(archive: Path, folder: Path) -> Path:
-    # From the unpacked folder: pip unpacks an archive under a random path, and cargo would compile all crates again.
+    # From a folder: pip unpacks an archive under a random path, and cargo would compile all crates again.
     with tarfile.open(archive) as tar:
         tar.extractall(folder)
     (source,) = (path for path in folder.iterdir() if path.is_dir())
