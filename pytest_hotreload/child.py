@@ -1,0 +1,328 @@
+"""The child: a fork that runs one group of items, streams what happens, and leaves.
+
+It is forked from the collected controller between two tests, so the world that its tests see is
+plain pytest's; this module resets the few things that two processes must not share, and says of
+each which trap it closes. The order matters: what can kill us first, then what can be heard.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from . import compat, reset
+from .others import coverage_bytes, participants, restart_coverage
+from .protocol import (
+    Answer,
+    Asked,
+    Channel,
+    Ended,
+    Exited,
+    FixtureCost,
+    InternalError,
+    Interrupted,
+    ItemFinished,
+    ItemStarted,
+    Junit,
+    Logged,
+    Message,
+    PdbShown,
+    Printed,
+    Progress,
+    Reported,
+    StopAsked,
+    Warned,
+    Wrote,
+)
+from .serialise import pack_report, pack_warning
+
+if TYPE_CHECKING:
+    import warnings
+
+    from .slots import SlotFiles
+
+#: Hooks that are the controller's: in the child they only reach :class:`Reporter`.
+#: ``session`` also counts failures, so that ``-x`` tears down as plain pytest does.
+RELAYED_HOOKS = (
+    "pytest_runtest_logstart",
+    "pytest_runtest_logreport",
+    "pytest_runtest_logfinish",
+    "pytest_warning_recorded",
+)
+
+
+@dataclass
+class Place:
+    """What a child is given besides its items.
+
+    ``real``: duplicates of the controller's fd 1 and 2, for a debugger. ``lifeline``: the read end
+    of a pipe that closes when the controller dies. ``direct``: this child owns the terminal.
+    """
+
+    channel: Channel
+    files: SlotFiles
+    worker_id: str
+    lifeline: int
+    real: tuple[int, int]
+    direct: bool = False
+    own_group: bool = True
+    workerinput: dict[str, Any] | None = None
+    environ: dict[str, str] = field(default_factory=dict)
+    seed: int = 0
+    name: str = ""
+
+
+class Reporter:
+    """The one listener in a child: every event of a test becomes a message.
+
+    Registered by the controller before the first fork, so that no child pays for it; it does
+    nothing until :meth:`wake`.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.awake = False
+        self.index = -1
+        self.fixtures: dict[tuple[str, str], float] = {}
+
+    def prepare(self, session: pytest.Session) -> None:
+        """In the controller, once: what :meth:`wake` will keep of each relayed hook."""
+        self.kept = {
+            hook: compat.keep_only(
+                self.config,
+                hook,
+                [self, session] if hook == "pytest_runtest_logreport" else [self],
+            )
+            for hook in RELAYED_HOOKS
+        }
+
+    def wake(self, place: Place, *, relay: bool = True) -> None:
+        """In the child: from now on every event goes to the channel."""
+        self.channel, self.files, self.progress = place.channel, place.files, place.files.progress
+        self.channel.acknowledged = place.direct
+        self.channel.before_send = self.collect_printed
+        self.awake = True
+        if relay:
+            for hook, implementations in self.kept.items():
+                compat.set_implementations(self.config, hook, implementations)
+        compat.relay_terminal(self.config, lambda text, markup: self.put(Wrote(text, markup)))
+        compat.relay_log_file(self.config, lambda text: self.put(Logged(text)))
+        compat.relay_junit(self.config, self._junit)
+
+    def put(self, message: Message) -> None:
+        """Queue ``message`` behind what was printed past the capture before it."""
+        self.collect_printed()
+        self.channel.put(self.index, message)
+
+    def collect_printed(self) -> None:
+        """Move what bypassed the capture into the stream, at this very place of it."""
+        if self.channel.acknowledged:
+            return
+        for fd, name in ((1, "printed_out"), (2, "printed_err")):
+            descriptor = self.files.fds[name]
+            size = os.fstat(descriptor).st_size
+            if size:
+                data = os.pread(descriptor, size, 0)
+                os.ftruncate(descriptor, 0)
+                self.channel.put(self.index, Printed(fd, data))
+
+    def _junit(self, on_node: bool, method: str, args: tuple[Any, ...]) -> None:
+        self.put(Junit(on_node, method, args))
+
+    # -- hooks ---------------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self) -> None:
+        if self.awake:
+            self.progress.write(self.index, 1, time.monotonic())
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_call(self) -> None:
+        if self.awake:
+            self.progress.write(self.index, 2, time.monotonic())
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_teardown(self) -> None:
+        if self.awake:
+            self.progress.write(self.index, 3, time.monotonic())
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: Any) -> Any:
+        if not self.awake or fixturedef.scope not in ("session", "package"):
+            return (yield)
+        began = time.perf_counter()
+        try:
+            return (yield)
+        finally:
+            key = (fixturedef.argname, fixturedef.scope)
+            spent = time.perf_counter() - began
+            self.fixtures[key] = self.fixtures.get(key, 0.0) + spent
+
+    def pytest_runtest_logstart(self) -> None:
+        if self.awake:
+            self.put(ItemStarted())
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if not self.awake:
+            return
+        item = self.item
+        failed = compat.failed_subtests(self.config, item) if item is not None else 0
+        self.put(Reported(pack_report(self.config, report, item), failed))
+        # A setup that passed shows nothing: it rides with the next message.
+        if report.when != "setup" or not report.passed:
+            self.channel.flush()
+
+    def pytest_runtest_logfinish(self) -> None:
+        if self.awake:
+            self.put(ItemFinished())
+            self.progress.write(self.index, 4, time.monotonic())
+            self.channel.flush()
+
+    def pytest_warning_recorded(
+        self,
+        warning_message: warnings.WarningMessage,
+        when: str,
+        nodeid: str,
+        location: tuple[str, int, str] | None,
+    ) -> None:
+        if self.awake:
+            self.put(Warned(*pack_warning(warning_message), when, nodeid, location))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_exception_interact(self, report: Any) -> None:
+        if self.awake and hasattr(report, "_pdbshown"):
+            self.put(PdbShown())
+
+    item: pytest.Item | None = None
+
+
+class Runner:
+    """Runs groups of items in this process and says how it ended."""
+
+    def __init__(self, session: pytest.Session, reporter: Reporter, place: Place) -> None:
+        self.session, self.reporter, self.place = session, reporter, place
+        self.config = session.config
+
+    def run(self, items: Sequence[tuple[int, pytest.Item]], after: pytest.Item | None) -> bool:
+        """Run the items; ``after`` is the one that follows in this process. False: stop."""
+        for place, (index, item) in enumerate(items):
+            following = items[place + 1][1] if place + 1 < len(items) else after
+            self.reporter.index, self.reporter.item = index, item
+            self.reporter.progress.write(index, 0, time.monotonic())
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if self.session.shouldfail:
+                return False
+            if self.session.shouldstop:
+                self.reporter.put(StopAsked(str(self.session.shouldstop)))
+                return False
+        return True
+
+    def run_guarded(self, feed: Any) -> int | None:
+        """Run all that ``feed()`` yields; every way out of pytest's protocol becomes a message."""
+        try:
+            for items, after in feed:
+                if not self.run(items, after):
+                    break
+            compat.teardown_everything(self.session)
+        except pytest.exit.Exception as error:
+            self._after_stop(Exited(str(error.msg), error.returncode, _memo(error)))
+        except KeyboardInterrupt as error:
+            self._after_stop(Interrupted(_memo(error)))
+        except BaseException as error:
+            self._after_stop(InternalError(compat.internal_error_text(self.config, error)))
+        return None
+
+    def _after_stop(self, message: Message) -> None:
+        """Fixtures are torn down before the run ends, as pytest's sessionfinish does."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            compat.teardown_everything(self.session)
+        except BaseException:  # noqa: S110 - the reason to stop is what the user must see
+            pass
+        self.reporter.put(message)
+
+
+def _memo(error: BaseException) -> bytes | None:
+    """Where it struck, as pytest's last lines show it."""
+    try:
+        return pickle.dumps(pytest.ExceptionInfo.from_exception(error).getrepr(funcargs=True))
+    except Exception:
+        return None
+
+
+def live(
+    session: pytest.Session,
+    reporter: Reporter,
+    place: Place,
+    feed: Any,
+    inherited: reset.Inherited,
+) -> None:
+    """All of a forked child's life; never returns."""
+    status = 1
+    try:
+        reset.survive(place)
+        reset.silence(session.config, place)
+        reset.randomness(place.seed)
+        reset.temporary(session.config, place, reporter)
+        reset.worker(session.config, place)
+        reset.debugger(place, reporter)
+        restart_coverage()
+        reporter.wake(place)
+        Runner(session, reporter, place).run_guarded(feed)
+        reporter.put(farewell(session, reporter, place, inherited))
+        reporter.channel.flush()
+        status = 0
+    except BaseException:
+        reset.last_words()
+    finally:
+        os._exit(status)
+
+
+def farewell(
+    session: pytest.Session, reporter: Reporter, place: Place, inherited: reset.Inherited
+) -> Ended:
+    """What pytest does after the last test, as far as it is this process's part."""
+    config = session.config
+    output = getattr(config, "workeroutput", {})
+    notes: list[str] = []
+    for hook_owner in participants(config):
+        compat.call_for(
+            config,
+            "pytest_sessionfinish",
+            [hook_owner],
+            session=session,
+            exitstatus=session.exitstatus or (1 if session.testsfailed else 0),
+        )
+    reporter.progress.write(reporter.index, 5, time.monotonic())
+    reset.leave(inherited)
+    reporter.collect_printed()
+    return Ended(
+        workeroutput=output,
+        fixtures=tuple(FixtureCost(n, s, t) for (n, s), t in reporter.fixtures.items()),
+        modules=reset.new_modules(inherited),
+        coverage=coverage_bytes(),
+        exitstatus=None,
+        notes=tuple(notes),
+    )
+
+
+def basetemp_of(answer: str, place: Place, *, alone: bool) -> Path:
+    """With one slot plain pytest's own folder; else a folder of this child's own in it."""
+    base = Path(answer)
+    if alone:
+        return base
+    own = base / place.name
+    own.mkdir(mode=0o700, exist_ok=True)
+    return own
+
+
+__all__ = ["Answer", "Asked", "Place", "Progress", "Reporter", "Runner", "farewell", "live", "sys"]

@@ -1,0 +1,260 @@
+"""Every private interface of pytest and pluggy that is touched, and nowhere else.
+
+Checked on pytest 8.4.2, 9.0 and 9.2.0 with pluggy 1.5 to 1.7. Each function names what it relies on.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+try:  # pytest 9: subtests are built in
+    from _pytest.subtests import failed_subtests_key as _subtests_key
+except ImportError:  # pytest 8.4: pytest-subtests is a plugin, and needs nothing of this
+    _subtests_key = None  # type: ignore[assignment]
+
+
+# ------------------------------------------------------------------------------------- hooks
+
+
+def keep_only(config: pytest.Config, hook: str, plugins: Iterable[object]) -> list[Any]:
+    """The implementations of ``hook`` that belong to ``plugins`` (pluggy: ``HookCaller._hookimpls``)."""
+    kept = list(plugins)
+    caller = getattr(config.hook, hook)
+    return [impl for impl in caller._hookimpls if any(impl.plugin is plugin for plugin in kept)]
+
+
+def set_implementations(config: pytest.Config, hook: str, implementations: list[Any]) -> None:
+    """Let only these run from now on, in this process (pluggy: ``HookCaller._hookimpls``)."""
+    getattr(config.hook, hook)._hookimpls[:] = implementations
+
+
+def implementing_plugins(config: pytest.Config, hook: str) -> list[object]:
+    """The plugins that implement ``hook``."""
+    return [impl.plugin for impl in getattr(config.hook, hook).get_hookimpls()]
+
+
+def call_for(config: pytest.Config, hook: str, plugins: list[object], **arguments: Any) -> None:
+    """Call ``hook`` for ``plugins`` alone."""
+    others = [p for p in implementing_plugins(config, hook) if not any(p is q for q in plugins)]
+    config.pluginmanager.subset_hook_caller(hook, others)(**arguments)
+
+
+# ------------------------------------------------------------------------------------- capture
+
+
+def captured_files(config: pytest.Config) -> list[tuple[int, int, int | None]]:
+    """Under ``--capture=fd``: (1 or 2, fd of the capture file, fd that keeps the original).
+
+    Relies on ``CaptureManager._global_capturing.out/.err`` with ``tmpfile`` and ``targetfd_save``.
+    """
+    manager = config.pluginmanager.get_plugin("capturemanager")
+    capturing = getattr(manager, "_global_capturing", None)
+    found: list[tuple[int, int, int | None]] = []
+    for number, stream in ((1, getattr(capturing, "out", None)), (2, getattr(capturing, "err", None))):
+        saved = getattr(stream, "targetfd_save", None)
+        if saved is not None:
+            found.append((number, stream.tmpfile.fileno(), saved))
+    return found
+
+
+def is_capturing_now(config: pytest.Config) -> bool:
+    """Whether global capture is in force this moment (it is not between the phases of a test)."""
+    manager = config.pluginmanager.get_plugin("capturemanager")
+    capturing = getattr(manager, "_global_capturing", None)
+    return bool(capturing is not None and getattr(capturing, "_state", None) == "started")
+
+
+# ------------------------------------------------------------------------------------- terminal
+
+
+def terminal_reporter(config: pytest.Config) -> Any:
+    """Looked up at each use: sugar and instafail replace it."""
+    return config.pluginmanager.get_plugin("terminalreporter")
+
+
+def terminal_writer(config: pytest.Config) -> Any:
+    """The writer of the reporter (``TerminalReporter._tw``), or None without a reporter."""
+    return getattr(terminal_reporter(config), "_tw", None)
+
+
+def relay_terminal(config: pytest.Config, write: Callable[[str, dict[str, bool]], None]) -> None:
+    """Send all that is written to the terminal writer to ``write(text, markup)``.
+
+    Every method of TerminalWriter ends in ``write`` or (pytest 9.1) ``write_raw``.
+    """
+    writer = terminal_writer(config)
+    if writer is None:
+        return
+
+    def relayed(msg: str, *, flush: bool = False, **markup: bool) -> None:
+        if msg:
+            write(msg, markup)
+
+    writer.write = relayed
+    if hasattr(writer, "write_raw"):
+        writer.write_raw = relayed
+    writer.flush = lambda: None
+
+
+def flush_terminal(config: pytest.Config) -> None:
+    """Nothing of the terminal writer may be in a buffer when we fork or lend the terminal."""
+    writer = terminal_writer(config)
+    if writer is not None:
+        writer.flush()
+
+
+def set_interrupt_memo(config: pytest.Config, memo: Any) -> None:
+    """Where an interrupt struck, for the last lines (``TerminalReporter._keyboardinterrupt_memo``)."""
+    reporter = terminal_reporter(config)
+    if reporter is not None and hasattr(reporter, "_keyboardinterrupt_memo"):
+        reporter._keyboardinterrupt_memo = memo
+
+
+def ensure_newline(config: pytest.Config) -> None:
+    """End the line of dots (``TerminalReporter.ensure_newline``)."""
+    reporter = terminal_reporter(config)
+    if reporter is not None:
+        reporter.ensure_newline()
+
+
+def relay_log_file(config: pytest.Config, write: Callable[[str], None]) -> None:
+    """Send ``--log-file`` through ``write`` (``LoggingPlugin.log_file_handler.setStream``)."""
+    plugin = config.pluginmanager.get_plugin("logging-plugin")
+    handler = getattr(plugin, "log_file_handler", None)
+    if handler is None or getattr(handler, "baseFilename", os.devnull) == os.devnull:
+        return
+    handler.stream = _TextSink(write)
+
+
+def write_log_file(config: pytest.Config, text: str) -> None:
+    """The controller's end of :func:`relay_log_file`."""
+    plugin = config.pluginmanager.get_plugin("logging-plugin")
+    stream = getattr(getattr(plugin, "log_file_handler", None), "stream", None)
+    if stream is not None:
+        stream.write(text)
+        stream.flush()
+
+
+class _TextSink:
+    """As much of a text stream as a logging handler uses."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self.write = write
+
+    def flush(self) -> None:
+        """Nothing is kept back."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+# ------------------------------------------------------------------------------------- junit
+
+
+def junit(config: pytest.Config) -> Any:
+    """LogXML, or None without ``--junitxml`` (``_pytest.junitxml.xml_key``)."""
+    from _pytest.junitxml import xml_key
+
+    return config.stash.get(xml_key, None)
+
+
+def relay_junit(config: pytest.Config, call: Callable[[bool, str, tuple[Any, ...]], None]) -> None:
+    """Send what tests add to the junit report to ``call(on_node, method, args)``."""
+    xml = junit(config)
+    if xml is None:
+        return
+    xml.add_global_property = lambda name, value: call(False, "add_global_property", (name, value))
+    xml.node_reporter = lambda report: _NodeReporterRelay(call)
+
+
+class _NodeReporterRelay:
+    """Stands for junit's node reporter in a child: calls travel, nothing is kept."""
+
+    def __init__(self, call: Callable[[bool, str, tuple[Any, ...]], None]) -> None:
+        self._call = call
+
+    def __getattr__(self, method: str) -> Callable[..., None]:
+        return lambda *args: self._call(True, method, args)
+
+
+# ------------------------------------------------------------------------------------- reports
+
+
+def failed_subtests(config: pytest.Config, item: pytest.Item) -> int:
+    """How many subtests of ``item`` failed so far in this process (pytest 9's stash)."""
+    if _subtests_key is None:
+        return 0
+    counts = config.stash.get(_subtests_key, None)
+    if not counts:
+        return 0
+    return int(counts.get(getattr(item, "id", item.nodeid), 0))
+
+
+def set_failed_subtests(config: pytest.Config, item: pytest.Item, count: int) -> None:
+    """What pytest 9 keys the flip of a passing parent on, in the process that shows it."""
+    if _subtests_key is not None and _subtests_key in config.stash:
+        config.stash[_subtests_key][getattr(item, "id", item.nodeid)] = count  # type: ignore[index]
+
+
+def internal_error_text(config: pytest.Config, error: BaseException) -> str:
+    """What ``Config.notify_exception`` would print of it, without the prefix."""
+    excinfo = pytest.ExceptionInfo.from_exception(error)
+    style = "long" if getattr(config.option, "fulltrace", False) else "native"
+    return str(
+        excinfo.getrepr(
+            funcargs=True,
+            showlocals=getattr(config.option, "showlocals", False),
+            style=style,  # type: ignore[arg-type]
+        )
+    )
+
+
+# ------------------------------------------------------------------------------------- session
+
+
+def teardown_everything(session: pytest.Session) -> None:
+    """What pytest's own sessionfinish does to fixtures that still stand (``_setupstate``)."""
+    session._setupstate.teardown_exact(None)
+
+
+def temporary_factory(config: pytest.Config) -> Any:
+    """``TempPathFactory``, or None with ``-p no:tmpdir`` (``config._tmp_path_factory``)."""
+    return getattr(config, "_tmp_path_factory", None)
+
+
+def use_basetemp(config: pytest.Config, directory: Callable[[], Path]) -> None:
+    """Ask ``directory()`` for the base temporary directory when it is first needed."""
+    factory = temporary_factory(config)
+    if factory is None or factory._basetemp is not None:
+        return
+    plain = type(factory).getbasetemp
+
+    def getbasetemp() -> Path:
+        if factory._basetemp is None:
+            factory._basetemp = directory()
+        del factory.getbasetemp  # from here on the factory answers by itself
+        return Path(plain(factory))
+
+    factory.getbasetemp = getbasetemp
+
+
+def pdb_class() -> Any:
+    """``pytestPDB``: its ``_init_pdb`` is where every debugger of pytest begins."""
+    from _pytest.debugging import pytestPDB
+
+    return pytestPDB
+
+
+def stderr_is_real() -> bool:
+    """Whether fd 2 is open (a daemon may have closed it)."""
+    try:
+        os.fstat(2)
+    except OSError:
+        return False
+    return sys.__stderr__ is not None

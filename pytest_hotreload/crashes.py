@@ -1,0 +1,118 @@
+"""A process that died in the middle of a test: that test fails by itself, the rest runs on.
+
+Plain pytest dies with the test, without a summary, or is silently green after ``os._exit(0)``.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from . import terminal
+from .protocol import ItemFinished, ItemStarted
+from .schedule import Group
+
+if TYPE_CHECKING:
+    from .children import Running
+    from .controller import RunLoop
+
+#: pytest-timeout's thread method prints this and leaves by ``os._exit(1)``: a time-out, not a crash.
+_TIMEOUT_BANNER = "+++ Timeout +++"
+
+
+class Crashes:
+    """Makes the reports that a dead child could not make."""
+
+    def __init__(self, loop: RunLoop) -> None:
+        self.loop = loop
+
+    def died(self, running: Running) -> None:
+        """Fail the item that was running; run what is left of the group in a new child."""
+        replay = self.loop.replay
+        index, phase, since = running.slot.files.progress.read()
+        unfinished = [i for i in running.assigned if not replay.is_complete(i)]
+        if index not in running.assigned:
+            index, phase = (unfinished or running.assigned)[0], "start"
+        if phase == "finish" and index != running.assigned[-1]:
+            # It died between two tests: the next one is the one that never began.
+            index, phase = unfinished[0], "start"
+        self._fail(running, index, phase, since)
+        rest = [i for i in unfinished if i != index]
+        if rest and not self.loop.interrupts:
+            self.loop.schedule.again(Group(running.group.path, rest, alone=running.group.alone))
+
+    def _fail(self, running: Running, index: int, phase: str, since: float) -> None:
+        loop = self.loop
+        item = loop.items[index]
+        report = self._report(running, item, phase, since)
+        if loop.interrupts:
+            return
+        if loop.nodes.crashed(item, report):
+            loop.replay.forget(index)
+            loop.schedule.again(Group(running.group.path, [index], alone=running.group.alone))
+            return
+        if phase == "start":
+            loop.replay.feed(index, ItemStarted())
+        loop.replay.feed(index, report)
+        if phase not in ("finish", "end"):
+            loop.replay.feed(index, ItemFinished())
+        loop.replay.complete(index)
+        loop.totals.deaths += 1
+
+    def missing(self, index: int, reason: str) -> None:
+        """An item that a child which collects for itself did not find: an error of that item."""
+        replay, item = self.loop.replay, self.loop.items[index]
+        replay.feed(index, ItemStarted())
+        replay.feed(index, _new_report(item, "setup", reason, [], 0.0))
+        replay.feed(index, ItemFinished())
+        replay.complete(index)
+
+    def _report(
+        self, running: Running, item: pytest.Item, phase: str, since: float
+    ) -> pytest.TestReport:
+        files = running.slot.files
+        when = {"setup": "setup", "teardown": "teardown", "finish": "teardown", "end": "teardown"}
+        shown = when.get(phase, "call")
+        because = running.killed_because
+        sections = [
+            (f"Captured {name} {shown}", text)
+            for name, text in (("stdout", files.text("out")), ("stderr", files.text("err")))
+            if text
+        ]
+        printed = files.text("printed_out") + files.text("printed_err")
+        if not because and _TIMEOUT_BANNER in printed + files.text("err"):
+            because = "was ended by pytest-timeout (thread method)"
+        if printed:
+            sections.append((f"Printed past the capture {shown}", printed))
+        text = terminal.died(phase, running.status if running.status is not None else -1, because)
+        stacks = files.text("fault").strip()
+        if stacks:
+            text += "\n\n" + stacks
+        seconds = max(0.0, time.monotonic() - since) if since else 0.0
+        return _new_report(item, shown, text, sections, seconds)
+
+
+def _new_report(
+    item: pytest.Item, when: Any, text: str, sections: list[tuple[str, str]], seconds: float
+) -> pytest.TestReport:
+    now = time.time()
+    return pytest.TestReport(
+        nodeid=item.nodeid,
+        location=item.location,
+        keywords=dict.fromkeys(item.keywords, 1),
+        outcome="failed",
+        longrepr=text,
+        when=when,
+        sections=sections,
+        duration=seconds,
+        start=now - seconds,
+        stop=now,
+    )
+
+
+def killed_by_signal(status: int | None) -> bool:
+    """Whether a wait status tells of a signal."""
+    return status is not None and status >= 0 and os.WIFSIGNALED(status)

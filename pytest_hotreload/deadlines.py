@@ -1,0 +1,72 @@
+"""Time limits, looked at from outside: tests that take too long, files that stand still, hangs."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from . import terminal
+from .reset import STACKS_SIGNAL
+
+if TYPE_CHECKING:
+    from .children import Running
+    from .controller import RunLoop
+
+#: Seconds without progress after which a file is named on the terminal (the issue's number).
+SILENT_SECONDS = 60.0
+#: Seconds a child gets to write its stacks. A dump of 100 threads took 12 ms.
+STACKS_SECONDS = 1.0
+
+
+class Deadlines:
+    """Looks at each living child once a tick."""
+
+    def __init__(self, loop: RunLoop) -> None:
+        self.loop = loop
+        self._last = 0.0
+
+    def look(self) -> None:
+        """Act on every child that is over a limit."""
+        now = time.monotonic()
+        if now - self._last < 0.1:
+            return
+        self._last = now
+        for running in list(self.loop.children.living):
+            if not running.leased and not running.waiting and not self.loop.options.direct:
+                self._one(running, now)
+        if self.loop.children.living:
+            self.loop.status.show(now)
+
+    def _one(self, running: Running, now: float) -> None:
+        index, phase, since = running.slot.files.progress.read()
+        if index < 0 or not since:
+            since = running.began
+        limit = self.loop.options.timeout
+        if limit is not None and now - since > limit and phase in ("setup", "call", "teardown"):
+            self._end(running, limit)
+        elif now - max(since, running.warned) > SILENT_SECONDS:
+            self._name(running, index, phase, now - since)
+            running.warned = now
+
+    def _end(self, running: Running, limit: float) -> None:
+        """Ask for the stacks of all threads, then end it."""
+        fault = running.slot.files.fds["fault"]
+        with suppress(OSError):
+            os.kill(running.pid, STACKS_SIGNAL)
+        deadline, size = time.monotonic() + STACKS_SECONDS, -1
+        while time.monotonic() < deadline:
+            time.sleep(0.02)
+            grown = os.fstat(fault).st_size
+            if grown and grown == size:
+                break
+            size = grown
+        self.loop.children.kill(running, terminal.over_time(limit))
+
+    def _name(self, running: Running, index: int, phase: str, seconds: float) -> None:
+        item = self.loop.items[index if index >= 0 else running.assigned[0]]
+        path = os.path.relpath(running.group.path, self.loop.config.rootpath)
+        terminal.notice(
+            self.loop.config, terminal.silent_file(path, item.nodeid, phase, seconds)
+        )

@@ -1,0 +1,153 @@
+"""xdist's convention, emulated for plugins that know it: nodes, worker inputs, controller hooks.
+
+Only with more than one slot: with one, the world is plain pytest's. Where xdist is not installed
+a plugin of its name stands in with the same hooks and fixtures, since many plugins ask for it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import uuid
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from .slots import Slot
+
+
+class Node:
+    """What xdist's ``WorkerController`` shows to plugins: one for each slot."""
+
+    def __init__(self, config: pytest.Config, worker_id: str, count: int, run_id: str) -> None:
+        self.config = config
+        self.gateway = _Gateway(worker_id)
+        self.workerinput: dict[str, Any] = {
+            "workerid": worker_id,
+            "workercount": count,
+            "testrunuid": run_id,
+            "mainargv": sys.argv,
+        }
+        self.workeroutput: dict[str, Any] = {}
+        self.shutting_down = False
+
+    def __repr__(self) -> str:
+        return f"<Node {self.gateway.id}>"
+
+
+class _Gateway:
+    """``gateway.id``, ``gateway.spec`` and ``gateway._rinfo()``."""
+
+    def __init__(self, worker_id: str) -> None:
+        self.id = worker_id
+        self.spec = SimpleNamespace(popen=True, chdir=None, python=None, id=worker_id)
+
+    def _rinfo(self) -> SimpleNamespace:
+        return SimpleNamespace(
+            executable=sys.executable,
+            version_info=sys.version_info,
+            platform=sys.platform,
+            cwd=os.getcwd(),
+            pid=os.getpid(),
+        )
+
+
+class Scheduling:
+    """The part of xdist's scheduler that ``pytest_handlecrashitem`` may use."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.pending: list[str] = []
+
+    def mark_test_pending(self, item: str) -> None:
+        """Run this node id again."""
+        self.pending.append(item)
+
+
+class Nodes:
+    """Calls the controller hooks at the times xdist would. Does nothing without slots of a kind."""
+
+    def __init__(self, config: pytest.Config, slots: Sequence[Slot]) -> None:
+        self.config = config
+        self.slots = list(slots) if len(slots) > 1 else []
+        self.run_id = uuid.uuid4().hex
+
+    def configure(self) -> None:
+        """``pytest_configure_node`` and ``pytest_testnodeready`` for each slot."""
+        for slot in self.slots:
+            slot.node = Node(self.config, slot.worker_id, len(self.slots), self.run_id)
+            self._call("pytest_configure_node", node=slot.node)
+            self._call("pytest_testnodeready", node=slot.node)
+
+    def collected(self, ids: Sequence[str]) -> None:
+        """Once, with all ids: a plugin that prunes by them must not lose any."""
+        if self.slots:
+            self._call("pytest_xdist_node_collection_finished", node=self.slots[0].node, ids=ids)
+
+    def child_ended(self, slot: Slot, output: Mapping[str, Any]) -> None:
+        """A child handed results over: each is told by itself, as a worker's would be."""
+        if slot.node is not None and output:
+            slot.node.workeroutput = dict(output)
+            self._call("pytest_testnodedown", node=slot.node, error=None)
+            slot.node.reported = True
+
+    def crashed(self, item: pytest.Item, report: pytest.TestReport) -> bool:
+        """``pytest_handlecrashitem``; True where a plugin wants the item to run again."""
+        if not self.slots:
+            return False
+        scheduling = Scheduling(self.config)
+        self._call(
+            "pytest_handlecrashitem", crashitem=item.nodeid, report=report, sched=scheduling
+        )
+        return item.nodeid in scheduling.pending
+
+    def down(self) -> None:
+        """``pytest_testnodedown`` for each slot that has not been told yet."""
+        for slot in self.slots:
+            if slot.node is not None and not getattr(slot.node, "reported", False):
+                self._call("pytest_testnodedown", node=slot.node, error=None)
+            slot.node = None
+
+    def workerinput(self, slot: Slot) -> dict[str, Any] | None:
+        return None if slot.node is None else slot.node.workerinput
+
+    def environ(self, slot: Slot) -> dict[str, str]:
+        """What xdist sets in a worker's environment."""
+        if slot.node is None:
+            return {}
+        return {
+            "PYTEST_XDIST_WORKER": slot.worker_id,
+            "PYTEST_XDIST_WORKER_COUNT": str(len(self.slots)),
+            "PYTEST_XDIST_TESTRUNUID": self.run_id,
+        }
+
+    def _call(self, hook: str, **arguments: Any) -> None:
+        caller = getattr(self.config.hook, hook, None)
+        if caller is not None:
+            caller(**arguments)
+
+
+class StandIn:
+    """A plugin named ``xdist`` where xdist is not installed."""
+
+    @staticmethod
+    def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+        from . import hooks
+
+        pluginmanager.add_hookspecs(hooks)
+
+
+class Fixtures:
+    """xdist's two fixtures, where xdist is not there to bring them."""
+
+    @pytest.fixture(scope="session")
+    def worker_id(self, request: pytest.FixtureRequest) -> str:
+        """The slot's id (``gw0``), or ``master`` with one slot."""
+        return str(getattr(request.config, "workerinput", {}).get("workerid", "master"))
+
+    @pytest.fixture(scope="session")
+    def testrun_uid(self, request: pytest.FixtureRequest) -> str:
+        """An id that is equal in all children of a run."""
+        return str(getattr(request.config, "workerinput", {}).get("testrunuid") or uuid.uuid4().hex)

@@ -1,0 +1,177 @@
+"""Command line and ini, read once into one frozen :class:`Options`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pytest
+
+from .errors import usage_error
+
+ISOLATIONS: Final = ("file", "test", "worker", "strict")
+STARTS: Final = ("fork", "spawn")
+#: More slots than this are a typing error, not a machine: the largest common hosts have 448 threads.
+MOST_SLOTS: Final = 1024
+
+_LONG_PREFIX: Final = "--hotreload-"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asked for, checked.
+
+    ``slots``: parallel places, at least 1. ``timeout``: seconds for one test, or None.
+    ``direct``: children own the terminal, one at a time (``-s`` on a terminal, ``--pdb``, ``--trace``).
+    ``asked_slots``: where the number came from, in words.
+    """
+
+    isolate: str = "file"
+    slots: int = 1
+    asked_slots: str = "auto"
+    start: str = "fork"
+    timeout: float | None = None
+    direct: bool = False
+    shared_fixtures: tuple[str, ...] = ()
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declare every option; where another plugin owns a short name, only our long form stands."""
+    group = parser.getgroup("hotreload", "hotreload: imports paid once, each test file in a forked child")
+    _add(
+        group,
+        "--hotreload",
+        "on",
+        dest="hotreload",
+        action="store_true",
+        default=None,
+        help="run each test file in a forked, isolated child, in parallel",
+    )
+    _add(
+        group,
+        "--no-hotreload",
+        "off",
+        dest="hotreload",
+        action="store_false",
+        help="plain pytest, where the ini says hotreload = true",
+    )
+    group.addoption(
+        "--hotreload-isolate",
+        choices=ISOLATIONS,
+        default="file",
+        help="what shares a process: the tests of a file (default), of one test, of a slot (worker), "
+        "or strict: of a file that is also collected alone",
+    )
+    group.addoption(
+        "--hotreload-slots",
+        metavar="N",
+        default=None,
+        help="how many children run at once; auto (default): the processors this process may use",
+    )
+    group.addoption(
+        "--hotreload-timeout",
+        metavar="S",
+        default=None,
+        help="end a test that takes longer than S seconds, with the stacks of all its threads",
+    )
+    group.addoption(
+        "--hotreload-start",
+        choices=STARTS,
+        default="fork",
+        help="fork (default), or spawn: a fresh interpreter for each file",
+    )
+    parser.addini("hotreload", "make --hotreload the default", type="bool", default=False)
+    parser.addini(
+        "hotreload_shared_fixtures",
+        "session- or package-scoped fixtures that are set up once, before the forks",
+        type="args",
+        default=[],
+    )
+
+
+def _add(group: Any, name: str, long: str, **how: Any) -> None:
+    """``name``, or where another plugin owns it, ``--hotreload-<long>`` alone."""
+    try:
+        group.addoption(name, _LONG_PREFIX + long, **how)
+    except ValueError:
+        group.addoption(_LONG_PREFIX + long, **how)
+
+
+def wanted(config: pytest.Config, namespace: Any) -> bool:
+    """Whether this session is to run under hotreload, by command line first, then ini."""
+    asked = getattr(namespace, "hotreload", None)
+    return bool(config.getini("hotreload")) if asked is None else bool(asked)
+
+
+def read(config: pytest.Config, namespace: Any) -> Options:
+    """Check everything. Raises :class:`pytest.UsageError` with one line."""
+    slots, asked = _slots(namespace)
+    direct = _direct(namespace)
+    if direct:
+        slots = 1
+    return Options(
+        isolate=namespace.hotreload_isolate,
+        slots=slots,
+        asked_slots=asked,
+        start=namespace.hotreload_start if hasattr(os, "fork") else "spawn",
+        timeout=_timeout(namespace.hotreload_timeout),
+        direct=direct,
+        shared_fixtures=tuple(config.getini("hotreload_shared_fixtures")),
+    )
+
+
+def _direct(namespace: Any) -> bool:
+    debugging = getattr(namespace, "usepdb", False) or getattr(namespace, "trace", False)
+    uncaptured = getattr(namespace, "capture", "fd") == "no"
+    return bool(debugging or (uncaptured and os.isatty(1)))
+
+
+def _slots(namespace: Any) -> tuple[int, str]:
+    """Our own option first, then xdist's ``-n``, then the processors."""
+    asked = namespace.hotreload_slots
+    if asked is not None:
+        return _count(str(asked), "--hotreload-slots"), "--hotreload-slots"
+    workers = getattr(namespace, "numprocesses", None)
+    if workers is not None:
+        number = str(workers)
+        return (1 if number == "0" else _count(number, "-n")), "-n"
+    return processors(), "auto"
+
+
+def _count(text: str, option: str) -> int:
+    if text in ("auto", "logical"):
+        return processors()
+    try:
+        number = int(text)
+    except ValueError:
+        number = -1
+    if not 1 <= number <= MOST_SLOTS:
+        raise usage_error(
+            f"{option} is {text!r}, not a number from 1 to {MOST_SLOTS}",
+            hint=f"use {option}=auto for the processors of this machine ({processors()})",
+        )
+    return number
+
+
+def processors() -> int:
+    """The processors that this process may use, at least 1."""
+    try:
+        return len(os.sched_getaffinity(0)) or 1
+    except AttributeError:  # macOS has no affinity
+        return os.cpu_count() or 1
+
+
+def _timeout(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds < float("inf"):
+        raise usage_error(
+            f"--hotreload-timeout is {text!r}, not a number of seconds above 0",
+            hint="for example --hotreload-timeout=60",
+        )
+    return seconds

@@ -1,0 +1,147 @@
+"""Known plugins and tools that need more than pytest's hooks: coverage, benchmarks, testmon, xdist."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from . import compat
+from .errors import usage_error
+
+#: Distributions whose results live in the process that runs the tests, and the fixture or option
+#: by which their use is seen: such a run is left to plain pytest.
+_IN_PROCESS = {"benchmark": "pytest-benchmark"}
+
+
+def refuse(namespace: Any) -> None:
+    """Plugins that do the same job by other means. Raises :class:`pytest.UsageError`."""
+    if getattr(namespace, "testmon", False) or getattr(namespace, "testmon_noselect", False):
+        raise usage_error(
+            "--hotreload and --testmon both decide what runs", hint="leave one of the two out"
+        )
+
+
+def needs_plain(config: pytest.Config, items: list[pytest.Item]) -> str | None:
+    """Why this run is left to plain pytest, or None."""
+    option = config.option
+    if getattr(option, "codspeed", False):
+        return "pytest-codspeed measures inside the process"
+    if getattr(option, "memray", False):
+        return "pytest-memray measures inside the process"
+    if config.pluginmanager.hasplugin("benchmark") and not _benchmarks_off(option):
+        for item in items:
+            if "benchmark" in getattr(item, "fixturenames", ()):
+                return "pytest-benchmark keeps its results in the process"
+    return None
+
+
+def _benchmarks_off(option: Any) -> bool:
+    return bool(
+        getattr(option, "benchmark_disable", False) or getattr(option, "benchmark_skip", False)
+    )
+
+
+def stop_xdist(config: pytest.Config) -> None:
+    """``-n`` was read as the number of slots; xdist itself must not start."""
+    option = config.option
+    if hasattr(option, "numprocesses"):
+        option.numprocesses = None
+        option.dist = "no"
+        option.distload = False
+        option.tx = []
+
+
+_PARTICIPANTS: dict[int, bool] = {}
+
+
+def participants(config: pytest.Config) -> list[object]:
+    """Plugins that hand results to xdist's controller in ``pytest_sessionfinish`` (``workeroutput``).
+
+    All other session hooks run once, in the controller, as in plain pytest.
+    """
+    if not hasattr(config, "workeroutput"):
+        return []
+    return [
+        plugin
+        for plugin in compat.implementing_plugins(config, "pytest_sessionfinish")
+        if _names_workeroutput(plugin)
+    ]
+
+
+def find_participants(config: pytest.Config) -> None:
+    """In the controller, once: read the sources, so that no child has to."""
+    for plugin in compat.implementing_plugins(config, "pytest_sessionfinish"):
+        _names_workeroutput(plugin)
+
+
+def _names_workeroutput(plugin: object) -> bool:
+    known = _PARTICIPANTS.get(id(plugin))
+    if known is None:
+        known = _PARTICIPANTS[id(plugin)] = _source_names(plugin, b"workeroutput")
+    return known
+
+
+def _source_names(plugin: object, word: bytes) -> bool:
+    module = sys.modules.get(getattr(plugin, "__module__", "") or getattr(plugin, "__name__", ""))
+    name = getattr(module or plugin, "__name__", "")
+    if name.startswith(("_pytest.", "pytest_hotreload", "xdist", "pytest_cov")):
+        return False  # pytest's own know nothing of it; coverage travels by itself, see below
+    file = getattr(module or plugin, "__file__", None)
+    try:
+        return file is not None and word in Path(file).read_bytes()
+    except OSError:
+        return False
+
+
+# ------------------------------------------------------------------------------------ coverage
+#
+# A child measures with the controller's own Coverage object (plain pytest's, whoever started it:
+# pytest-cov or `coverage run`) into memory, and ships what it saw; the controller adds it to its
+# own data before anything is reported. No file, no combining, no distributed engine.
+
+
+def _coverage() -> Any:
+    module = sys.modules.get("coverage")
+    return None if module is None else module.Coverage.current()
+
+
+def flush_coverage() -> None:
+    """In the controller before the first fork: children then start from nothing of its."""
+    current = _coverage()
+    if current is not None:
+        current.get_data()
+
+
+def restart_coverage() -> None:
+    """In the child: write to memory, not to the controller's file.
+
+    Relies on ``Coverage._data`` and ``Collector.covdata`` (coverage 7.6 to 7.13).
+    """
+    current = _coverage()
+    if current is None:
+        return
+    own = sys.modules["coverage"].CoverageData(no_disk=True)
+    current._data = own
+    current._collector.covdata = own
+
+
+def coverage_bytes() -> bytes | None:
+    """In the child, at its end: all that it measured."""
+    current = _coverage()
+    if current is None:
+        return None
+    data: bytes = current.get_data().dumps()
+    return data
+
+
+def add_coverage(data: bytes) -> None:
+    """In the controller: add what a child measured."""
+    current = _coverage()
+    if current is None:
+        return
+    child = sys.modules["coverage"].CoverageData(no_disk=True)
+    child.loads(data)
+    current.get_data().update(child)

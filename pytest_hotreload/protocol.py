@@ -1,0 +1,363 @@
+"""Everything that crosses a process border: the messages, their framing, and the channel.
+
+The two ends are forks of one process, or an interpreter that the controller started itself, and
+talk over an unnamed socket pair that nobody else can open: that is why pickle is safe here.
+A frame is a 4-byte big-endian length and a pickled ``(index, message)``; ``index`` is the item's
+place in the controller's ``session.items``.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import pickle
+import socket
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+#: Bumped with each change of a message; a spawned child compares it before anything else.
+VERSION = 1
+
+_LENGTH = struct.Struct("!I")
+#: What one ``recv`` takes at most. 256 KiB empties a default socket buffer (208 KiB) at once.
+_CHUNK = 256 * 1024
+#: Largest frame, a guard against reading garbage as a length: 1 GiB.
+_LARGEST = 1 << 30
+
+
+# --------------------------------------------------------------------- child -> controller
+
+
+class ItemStarted(NamedTuple):
+    """``pytest_runtest_logstart`` was called."""
+
+
+class ItemFinished(NamedTuple):
+    """``pytest_runtest_logfinish`` was called; the item is complete."""
+
+
+class Reported(NamedTuple):
+    """One report, pickled on its own so that a bad one costs only itself."""
+
+    payload: bytes
+    failed_subtests: int = 0
+
+
+class Warned(NamedTuple):
+    """``pytest_warning_recorded``, without what can't be pickled."""
+
+    message: bytes
+    category: bytes
+    filename: str
+    lineno: int
+    line: str | None
+    when: str
+    nodeid: str
+    location: tuple[str, int, str] | None
+
+
+class Wrote(NamedTuple):
+    """Text for the terminal writer, with its markup."""
+
+    text: str
+    markup: Mapping[str, bool]
+
+
+class Printed(NamedTuple):
+    """Bytes that passed by the capture, meant for file descriptor 1 or 2."""
+
+    fd: int
+    data: bytes
+
+
+class Logged(NamedTuple):
+    """Text for ``--log-file``."""
+
+    text: str
+
+
+class Junit(NamedTuple):
+    """A call on junit's node reporter, or on LogXML itself where ``on_node`` is false."""
+
+    on_node: bool
+    method: str
+    args: tuple[Any, ...]
+
+
+class PdbShown(NamedTuple):
+    """The debugger has shown the last report's traceback: FAILURES must not repeat it."""
+
+
+class StopAsked(NamedTuple):
+    """``session.shouldstop`` was set in the child."""
+
+    reason: str
+
+
+class Exited(NamedTuple):
+    """``pytest.exit()``."""
+
+    reason: str
+    returncode: int | None
+    memo: bytes | None
+
+
+class Interrupted(NamedTuple):
+    """``KeyboardInterrupt`` in the child, with the place where it struck."""
+
+    memo: bytes | None
+
+
+class InternalError(NamedTuple):
+    """An internal error of pytest in the child."""
+
+    text: str
+
+
+class Asked(NamedTuple):
+    """A question; the controller answers with :class:`Answer`."""
+
+    what: str
+    """``basetemp`` · ``terminal`` (a lease) · ``release`` (of the lease) · ``files`` (what to run next) · ``shown``"""
+
+
+class Missing(NamedTuple):
+    """An item that a child which collects for itself did not find."""
+
+    reason: str
+
+
+class Ended(NamedTuple):
+    """The last message of a child: all its items have run."""
+
+    workeroutput: Mapping[str, Any]
+    fixtures: tuple[FixtureCost, ...]
+    modules: tuple[str, ...]
+    coverage: bytes | None
+    exitstatus: int | None
+    notes: tuple[str, ...]
+
+
+class FixtureCost(NamedTuple):
+    """What one session- or package-scoped fixture cost in a child, in seconds."""
+
+    name: str
+    scope: str
+    seconds: float
+
+
+Message = (
+    ItemStarted
+    | ItemFinished
+    | Reported
+    | Warned
+    | Wrote
+    | Printed
+    | Logged
+    | Junit
+    | PdbShown
+    | StopAsked
+    | Exited
+    | Interrupted
+    | InternalError
+    | Asked
+    | Missing
+    | Ended
+)
+
+
+# --------------------------------------------------------------------- controller -> child
+
+
+class Answer(NamedTuple):
+    """The answer to :class:`Asked`."""
+
+    value: Any
+
+
+class Fork(NamedTuple):
+    """To the template: fork a child that collects for itself. Sent with file descriptors."""
+
+    assignment: Assignment
+
+
+class Warm(NamedTuple):
+    """To the template: import these modules, in this order."""
+
+    modules: tuple[str, ...]
+    quarantine: Mapping[str, str]
+
+
+class Warmed(NamedTuple):
+    """The template's answer: how many modules it holds now, and which stayed out."""
+
+    modules: int
+    seconds: float
+    quarantine: Mapping[str, str]
+
+
+class Assignment(NamedTuple):
+    """What a child that collects for itself is to do.
+
+    ``args``: the positional arguments of its own collection. ``wanted``: per node id the index in
+    the controller's items; empty where the controller asks file by file.
+    """
+
+    args: tuple[str, ...]
+    wanted: tuple[tuple[int, str], ...]
+    workerinput: Mapping[str, Any]
+    environ: Mapping[str, str]
+    worker_id: str
+    stay: bool
+
+
+class Progress:
+    """A page shared between the controller and one child: what it runs, since when.
+
+    Written without a system call before each phase, so that a death or a hang can be attributed
+    to the very item and phase, and read by the controller at any time.
+    """
+
+    PHASES = ("start", "setup", "call", "teardown", "finish", "end")
+    _LAYOUT = struct.Struct("=iBd")
+
+    def __init__(self, descriptor: int) -> None:
+        if os.fstat(descriptor).st_size < mmap.PAGESIZE:
+            os.ftruncate(descriptor, mmap.PAGESIZE)
+        self._page = mmap.mmap(descriptor, mmap.PAGESIZE)
+
+    def clear(self) -> None:
+        """No item yet."""
+        self._LAYOUT.pack_into(self._page, 0, -1, 0, 0.0)
+
+    def write(self, index: int, phase: int, at: float) -> None:
+        """``at``: seconds of the monotonic clock, which all processes of a machine share."""
+        self._LAYOUT.pack_into(self._page, 0, index, phase, at)
+
+    def read(self) -> tuple[int, str, float]:
+        """(item index or -1, name of the phase, monotonic second at which it began)."""
+        index, phase, at = self._LAYOUT.unpack_from(self._page, 0)
+        return index, self.PHASES[phase], at
+
+    def close(self) -> None:
+        self._page.close()
+
+
+Frame = tuple[int, Message]
+
+
+def pack(index: int, message: Any) -> bytes:
+    """One frame. Raises what pickle raises for a message that can't be carried."""
+    body = pickle.dumps((index, message), 5)
+    return _LENGTH.pack(len(body)) + body
+
+
+class Inbox:
+    """Cuts a stream of bytes into messages; keeps what is not complete yet."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[tuple[int, Any]]:
+        """Add what was read; yield each complete ``(index, message)``."""
+        self._data += data
+        while len(self._data) >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._data)
+            if length > _LARGEST:
+                raise _garbage(length)
+            end = _LENGTH.size + length
+            if len(self._data) < end:
+                return
+            body = bytes(self._data[_LENGTH.size : end])
+            del self._data[:end]
+            yield pickle.loads(body)
+
+
+class Channel:
+    """One end of a socket pair; blocking sends, frames buffered until :meth:`flush`."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self.socket = end
+        self.pid = os.getpid()
+        self._out: list[bytes] = []
+        self._inbox = Inbox()
+        self._read: list[tuple[int, Any]] = []
+        #: Set where the other end is shown each message before we go on (one child at a time).
+        self.acknowledged = False
+        self.before_send: Callable[[], None] = lambda: None
+
+    def fileno(self) -> int:
+        return self.socket.fileno()
+
+    def put(self, index: int, message: Message) -> None:
+        """Queue a frame. A fork of this process (a test that forked) stays silent."""
+        if os.getpid() != self.pid:
+            return
+        self._out.append(pack(index, message))
+        if self.acknowledged:
+            self.ask(index, Asked("shown"))
+
+    def flush(self) -> None:
+        """Send what is queued. Raises OSError where the other end is gone."""
+        if not self._out or os.getpid() != self.pid:
+            return
+        data = b"".join(self._out)
+        self._out.clear()
+        self.socket.sendall(data)
+
+    def ask(self, index: int, question: Asked) -> Any:
+        """Send a question and wait for its answer. Raises EOFError where the other end is gone."""
+        self.before_send()
+        self._out.append(pack(index, question))
+        self.flush()
+        _, answer = self.receive()
+        return answer.value
+
+    def receive(self) -> tuple[int, Any]:
+        """The next frame; waits. Raises EOFError where the other end is gone."""
+        while not self._read:
+            data = self.socket.recv(_CHUNK)
+            if not data:
+                raise EOFError("the other end of the channel is closed")
+            self._read.extend(self._inbox.feed(data))
+        return self._read.pop(0)
+
+    def drain(self) -> tuple[list[tuple[int, Any]], bool]:
+        """All that can be read without waiting, and whether the other end is closed."""
+        frames = list(self._read)
+        self._read.clear()
+        while True:
+            try:
+                data = self.socket.recv(_CHUNK, socket.MSG_DONTWAIT)
+            except (BlockingIOError, InterruptedError):
+                return frames, False
+            except OSError:
+                return frames, True
+            if not data:
+                return frames, True
+            frames.extend(self._inbox.feed(data))
+            if len(data) < _CHUNK:
+                return frames, False
+
+    def send(self, index: int, message: Any) -> None:
+        """Send one frame now."""
+        self.socket.sendall(pack(index, message))
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+def pair() -> tuple[Channel, Channel]:
+    """A connected pair of channels; neither end survives an exec."""
+    ours, theirs = socket.socketpair()
+    return Channel(ours), Channel(theirs)
+
+
+def _garbage(length: int) -> Exception:
+    from .errors import ProtocolError
+
+    return ProtocolError(
+        f"a message of {length} bytes, more than {_LARGEST}",
+        hint="report this as a bug, with the plugins that are installed",
+    )

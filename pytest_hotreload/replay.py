@@ -1,0 +1,195 @@
+"""Shows what children did: in pytest's order, with the controller's own items and hooks.
+
+Messages wait in one queue per item. The head is the first item that is not complete; what it has
+is shown at once, what later items have when the head gets there. So every plugin and every line
+of output sees what it would have seen in plain pytest, whatever the order of completion.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from . import compat, protocol
+from .errors import ChildInternalError
+from .serialise import unpack_report, unpack_warning
+
+
+class Replay:
+    """The queues and the head. ``on_report`` is told each shown report."""
+
+    def __init__(
+        self, session: pytest.Session, on_report: Callable[[int, pytest.TestReport], None]
+    ) -> None:
+        self.session = session
+        self.config = session.config
+        self.items: Sequence[pytest.Item] = session.items
+        self.head = 0
+        self._queues: list[deque[Any] | None] = [None] * len(self.items)
+        self._complete = bytearray(len(self.items))
+        self._announced = -1
+        self._last_report: Any = None
+        self._on_report = on_report
+        self.memo: Any = None
+        self._handlers: dict[type, Callable[[int, Any], None]] = {
+            protocol.ItemStarted: self._started,
+            protocol.ItemFinished: self._finished,
+            protocol.Reported: self._reported,
+            pytest.TestReport: self._made_here,
+            protocol.Warned: self._warned,
+            protocol.Wrote: self._wrote,
+            protocol.Printed: self._printed,
+            protocol.Logged: self._logged,
+            protocol.Junit: self._junit,
+            protocol.PdbShown: self._pdb_shown,
+            protocol.StopAsked: self._stop_asked,
+            protocol.Exited: self._exited,
+            protocol.Interrupted: self._interrupted,
+            protocol.InternalError: self._internal_error,
+        }
+
+    @property
+    def done(self) -> bool:
+        """Whether every item is complete and shown."""
+        return self.head >= len(self.items)
+
+    def feed(self, index: int, message: Any) -> None:
+        """Queue a message of the item; late ones (its process died after it) are shown at once."""
+        if index < self.head:
+            self._handlers[type(message)](index, message)
+            return
+        queue = self._queues[index]
+        if queue is None:
+            queue = self._queues[index] = deque()
+        queue.append(message)
+
+    def complete(self, index: int) -> None:
+        """Nothing more will come for this item."""
+        self._complete[index] = True
+
+    def is_complete(self, index: int) -> bool:
+        return bool(self._complete[index])
+
+    def forget(self, index: int) -> None:
+        """Drop what is queued: the item will run again."""
+        self._queues[index] = None
+
+    def drained(self, index: int) -> bool:
+        """Whether the item is the head and all that it has is shown."""
+        return index == self.head and not self._queues[index]
+
+    def advance(self) -> None:
+        """Show all that can be shown. Raises what plain pytest's loop would raise."""
+        while self.head < len(self.items):
+            queue = self._queues[self.head]
+            while queue:
+                message = queue.popleft()
+                self._handlers[type(message)](self.head, message)
+            if not self._complete[self.head]:
+                return
+            self._queues[self.head] = None
+            self.head += 1
+            if self.session.shouldfail:
+                raise self.session.Failed(self.session.shouldfail)
+            if self.session.shouldstop:
+                raise self.session.Interrupted(self.session.shouldstop)
+
+    def announce(self) -> None:
+        """Show that the head has begun, ahead of its first message (which is buffered)."""
+        if self._announced < self.head < len(self.items) and not self._queues[self.head]:
+            self._started(self.head, None)
+
+    # -- one handler for each message --------------------------------------------------------
+
+    def _started(self, index: int, _: Any) -> None:
+        if self._announced == index and _ is not None:
+            self._announced = -1  # a second start of one item (a rerun) is shown
+            return
+        item = self.items[index]
+        if _ is None:
+            self._announced = index
+        item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+
+    def _finished(self, index: int, _: Any) -> None:
+        item = self.items[index]
+        item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+
+    def _reported(self, index: int, message: protocol.Reported) -> None:
+        item = self.items[index]
+        report = unpack_report(self.config, message.payload, item)
+        if message.failed_subtests:
+            compat.set_failed_subtests(self.config, item, message.failed_subtests)
+        self._made_here(index, report)
+
+    def _made_here(self, index: int, report: Any) -> None:
+        self._last_report = report
+        self._on_report(index, report)
+        self.items[index].ihook.pytest_runtest_logreport(report=report)
+
+    def _warned(self, index: int, message: protocol.Warned) -> None:
+        warning = unpack_warning(*message[:5])
+        self.config.hook.pytest_warning_recorded.call_historic(
+            kwargs={
+                "warning_message": warning,
+                "when": message.when,
+                "nodeid": message.nodeid,
+                "location": message.location,
+            }
+        )
+
+    def _wrote(self, index: int, message: protocol.Wrote) -> None:
+        writer = compat.terminal_writer(self.config)
+        if writer is not None:
+            writer.write(message.text, flush=True, **message.markup)
+
+    def _printed(self, index: int, message: protocol.Printed) -> None:
+        stream = sys.stdout if message.fd == 1 else sys.stderr
+        stream.flush()
+        data = message.data
+        while data:
+            data = data[os.write(message.fd, data) :]
+
+    def _logged(self, index: int, message: protocol.Logged) -> None:
+        compat.write_log_file(self.config, message.text)
+
+    def _junit(self, index: int, message: protocol.Junit) -> None:
+        xml = compat.junit(self.config)
+        if xml is not None:
+            target = xml.node_reporter(self.items[index].nodeid) if message.on_node else xml
+            getattr(target, message.method)(*message.args)
+
+    def _pdb_shown(self, index: int, _: protocol.PdbShown) -> None:
+        if self._last_report is not None:
+            self._last_report._pdbshown = True
+
+    def _stop_asked(self, index: int, message: protocol.StopAsked) -> None:
+        self.session.shouldstop = message.reason
+        self._raise_after_item(index)
+
+    def _raise_after_item(self, index: int) -> None:
+        """The child stopped behind this item: what follows in its file will not come."""
+        raise self.session.Interrupted(self.session.shouldstop)
+
+    def _exited(self, index: int, message: protocol.Exited) -> None:
+        self._remember(message.memo)
+        raise pytest.exit.Exception(message.reason, message.returncode)
+
+    def _interrupted(self, index: int, message: protocol.Interrupted) -> None:
+        self._remember(message.memo)
+        raise KeyboardInterrupt
+
+    def _internal_error(self, index: int, message: protocol.InternalError) -> None:
+        raise ChildInternalError(message.text)
+
+    def _remember(self, memo: bytes | None) -> None:
+        if memo is not None:
+            try:
+                self.memo = pickle.loads(memo)
+            except Exception:
+                self.memo = None

@@ -1,0 +1,71 @@
+"""Which group runs next.
+
+A group is what one child runs: the items of a file, or a single item. Groups start in pytest's
+order, or longest first where durations are recorded, so that the last child ends early.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+
+@dataclass(eq=False)
+class Group:
+    """``indices``: places in ``session.items``, in the order in which they run.
+
+    ``alone``: why its child collects for itself, apart from the controller, or "".
+    """
+
+    path: str
+    indices: list[int]
+    alone: str = ""
+    tries: int = 0
+    duration: float = field(default=0.0)
+
+
+def make_groups(items: Sequence[pytest.Item], isolate: str) -> list[Group]:
+    """One group for each file, by path and never by node id; or for each item."""
+    if isolate == "test":
+        return [Group(_path(item), [index]) for index, item in enumerate(items)]
+    groups: dict[str, Group] = {}
+    for index, item in enumerate(items):
+        path = _path(item)
+        if path not in groups:
+            groups[path] = Group(path, [])
+        groups[path].indices.append(index)
+    return list(groups.values())
+
+
+def _path(item: pytest.Item) -> str:
+    return str(item.path)
+
+
+class Schedule:
+    """A queue of groups. ``durations``: recorded seconds of each file, by path."""
+
+    def __init__(self, groups: Iterable[Group], durations: Mapping[str, float], slots: int) -> None:
+        ordered = list(groups)
+        if slots > 1 and durations:
+            # Unknown files first: they may be the longest. The sort is stable, pytest's order decides.
+            ordered.sort(key=lambda g: -durations.get(g.path, float("inf")))
+        self._queue = deque(ordered)
+        self.total = len(ordered)
+
+    def __bool__(self) -> bool:
+        return bool(self._queue)
+
+    def next(self) -> Group | None:
+        """The group to start now, or None."""
+        return self._queue.popleft() if self._queue else None
+
+    def again(self, group: Group) -> None:
+        """Run this before anything else: the rest of a file whose child died."""
+        self._queue.appendleft(group)
+
+    def clear(self) -> None:
+        """Start nothing more."""
+        self._queue.clear()

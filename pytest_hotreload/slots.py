@@ -1,0 +1,77 @@
+"""A slot: a parallel place with a worker id, and the files that the child in it writes to.
+
+The files belong to the controller and outlive each child, so that what a child captured, printed
+or dumped before it died can still be read. They have no name and die with the last process.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from typing import Any, Final
+
+from .protocol import Progress
+
+#: The order in which the descriptors of a slot travel to a process that is no fork of ours.
+FILES: Final = ("out", "err", "printed_out", "printed_err", "fault")
+
+
+def anonymous_file(name: str) -> int:
+    """A new file without a name, private to this user and not inherited by an exec."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create(name, os.MFD_CLOEXEC)
+    with tempfile.TemporaryFile(buffering=0) as file:  # macOS
+        descriptor = os.dup(file.fileno())
+    os.set_inheritable(descriptor, False)
+    return descriptor
+
+
+class SlotFiles:
+    """The capture files, what bypassed them, faulthandler's file and the progress page."""
+
+    def __init__(self, descriptors: dict[str, int] | None = None, page: int | None = None) -> None:
+        self._owned = descriptors is None
+        self.fds = descriptors or {name: anonymous_file("hotreload-" + name) for name in FILES}
+        self.page = anonymous_file("hotreload-progress") if page is None else page
+        self.progress = Progress(self.page)
+
+    def reset(self) -> None:
+        """Empty, for the next child."""
+        for descriptor in self.fds.values():
+            if os.fstat(descriptor).st_size:
+                os.ftruncate(descriptor, 0)
+            os.lseek(descriptor, 0, os.SEEK_SET)
+        self.progress.clear()
+
+    def text(self, name: str) -> str:
+        """All that is in one of the files."""
+        size = os.fstat(self.fds[name]).st_size
+        return os.pread(self.fds[name], size, 0).decode("utf-8", "replace") if size else ""
+
+    def descriptors(self) -> list[int]:
+        """Every descriptor, in the order of :data:`FILES`, the page last."""
+        return [self.fds[name] for name in FILES] + [self.page]
+
+    @classmethod
+    def received(cls, descriptors: list[int]) -> SlotFiles:
+        """The other end of :meth:`descriptors`."""
+        return cls(dict(zip(FILES, descriptors[: len(FILES)], strict=True)), descriptors[len(FILES)])
+
+    def close(self) -> None:
+        self.progress.close()
+        for descriptor in self.descriptors():
+            os.close(descriptor)
+
+
+class Slot:
+    """One place. ``node`` is xdist's idea of it, or None with a single slot."""
+
+    def __init__(self, index: int, *, alone: bool) -> None:
+        self.index = index
+        self.worker_id = "master" if alone else f"gw{index}"
+        self.files = SlotFiles()
+        self.node: Any = None
+        self.busy = False
+
+    def close(self) -> None:
+        self.files.close()

@@ -1,0 +1,100 @@
+"""On a terminal: what is running meanwhile, in a line of its own below pytest's, erased before
+anything else is written.
+
+The line is drawn under the current one (a newline scrolls where it must), and the cursor goes back
+to where pytest left it, so that its own idea of the column stays true.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from . import compat
+
+if TYPE_CHECKING:
+    from .controller import RunLoop
+
+#: Seconds of silence before the line is drawn, and between two drawings of it.
+_QUIET = 0.5
+
+
+class Status:
+    """Draws only where the terminal understands cursor movement and nobody else draws."""
+
+    def __init__(self, loop: RunLoop) -> None:
+        self.loop = loop
+        self._drawn = False
+        self._last = 0.0
+        writer = compat.terminal_writer(loop.config)
+        self._writer: Any = writer
+        self.enabled = bool(
+            writer is not None
+            and getattr(writer, "hasmarkup", False)
+            and getattr(writer._file, "isatty", lambda: False)()
+            and not loop.options.direct
+            and loop.config.get_verbosity() >= 0
+        )
+        if self.enabled:
+            self._watch(writer)
+
+    def _watch(self, writer: Any) -> None:
+        """Erase the line before anything is written to the terminal."""
+        plain = writer._file.write
+
+        def write(text: str) -> Any:
+            if self._drawn:
+                self._erase()
+            self._last = time.monotonic()
+            return plain(text)
+
+        self._plain_write = plain
+        self._file = _Erasing(writer._file, write)
+        writer._file = self._file
+
+    def show(self, now: float) -> None:
+        """Draw what is running, if nothing was written for a while."""
+        if not self.enabled or now - self._last < _QUIET:
+            return
+        self._erase()
+        width = self._writer.fullwidth - 1
+        text = self._text(now)[:width]
+        column = self._writer.width_of_current_line
+        back = f"\x1b[{column}C" if column else ""
+        self._plain_write(f"\n\x1b[2m{text}\x1b[0m\r\x1b[A{back}")
+        self._writer._file.flush()
+        self._drawn, self._last = True, now
+
+    def _text(self, now: float) -> str:
+        parts = []
+        for running in self.loop.children.living:
+            index, _, since = running.slot.files.progress.read()
+            name = os.path.relpath(running.group.path, self.loop.config.rootpath)
+            if 0 <= index < len(self.loop.items):
+                name += "::" + self.loop.items[index].name
+            parts.append(f"{name} ({now - (since or running.began):.0f} s)")
+        return "running: " + " · ".join(parts)
+
+    def _erase(self) -> None:
+        if self._drawn:
+            self._drawn = False
+            column = self._writer.width_of_current_line
+            back = f"\x1b[{column}C" if column else ""
+            self._plain_write(f"\n\x1b[2K\r\x1b[A{back}")
+
+    def close(self) -> None:
+        """Leave the terminal as pytest knows it."""
+        if self.enabled:
+            self._erase()
+            self._writer._file = self._file.plain
+
+
+class _Erasing:
+    """The terminal's file, with a watched ``write``."""
+
+    def __init__(self, plain: Any, write: Any) -> None:
+        self.plain, self.write = plain, write
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.plain, name)

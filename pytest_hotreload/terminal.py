@@ -1,0 +1,157 @@
+"""Every word that the user sees, and where it is shown."""
+
+from __future__ import annotations
+
+import platform
+import signal
+from collections.abc import Iterable, Mapping, Sequence
+
+import pytest
+
+from . import compat
+from .options import Options
+
+PREFIX = "hotreload: "
+
+
+# ------------------------------------------------------------------------------------- header
+
+
+def header(options: Options, warm: str, quarantine: Mapping[str, str], verbose: int) -> list[str]:
+    """The header: interpreter, slots, template; quarantined modules with reasons under ``-v``."""
+    slots = f"{options.slots} slot{'s' if options.slots != 1 else ''}"
+    parts = [f"python {platform.python_version()}", slots]
+    if options.isolate != "file":
+        parts.append(f"isolate {options.isolate}")
+    if options.start == "spawn":
+        parts.append("spawned")
+    parts.append(warm)
+    lines = [PREFIX + " · ".join(parts)]
+    if verbose > 0:
+        lines += [f"  quarantined: {module}: {why}" for module, why in quarantine.items()]
+    elif quarantine:
+        lines[0] += f" · {len(quarantine)} quarantined (-v shows why)"
+    return lines
+
+
+# ------------------------------------------------------------------------------------- lines
+
+
+def notice(config: pytest.Config, text: str) -> None:
+    """One line of its own, at a place where pytest's line of dots is not torn."""
+    reporter = compat.terminal_reporter(config)
+    if reporter is None:
+        return
+    compat.ensure_newline(config)
+    reporter.write_line(PREFIX + text, yellow=True)
+
+
+def left_to_plain(why: str) -> str:
+    return f"plain pytest runs this suite, without children: {why}"
+
+
+def silent_file(path: str, nodeid: str, phase: str, seconds: float) -> str:
+    return f"{path} has made no progress for {seconds:.0f} s; it runs {nodeid} ({phase})"
+
+
+def leftovers(path: str, names: Sequence[str]) -> str:
+    return f"{path} left {len(names)} process{'es' if len(names) != 1 else ''} behind, ended: {', '.join(names)}"
+
+
+def threads_left(path: str, what: str) -> str:
+    return f"{path} started {what} while it was imported; it is collected and run in a process of its own"
+
+
+def own_slots(what: str) -> str:
+    return f"{what} reads the worker id early: each slot is a process that collects for itself"
+
+
+def shared_refused(name: str, why: str) -> str:
+    return f"the fixture {name} can't be shared ({why}); each child sets it up for itself"
+
+
+def shared_unknown(name: str) -> str:
+    return f"hotreload_shared_fixtures names {name!r}, which no selected test uses at session or package scope"
+
+
+def hung(path: str, seconds: float) -> str:
+    return (
+        f"{path} used no processor time for {seconds:.0f} s after its fork; "
+        "it is ended and runs again in a process that was not forked from the collected one"
+    )
+
+
+def again_after_signal(path: str, what: str) -> str:
+    return f"{path}: {what}; it runs again in a fresh process"
+
+
+def no_cache(error: OSError) -> str:
+    return f"the cache folder can't be written ({error.strerror or error}): durations are not kept"
+
+
+def no_fork(error: OSError) -> str:
+    return f"fork was refused ({error.strerror or error}): fresh interpreters are started instead"
+
+
+# ------------------------------------------------------------------------------------- reports
+
+
+def died(phase: str, status: int, because: str) -> str:
+    """What happened to a process that ended in the middle of a test."""
+    what = because or _status(status)
+    where = {"start": "before its setup", "finish": "after its teardown", "end": "after the last test"}
+    return f"the process of this test {what} {where.get(phase, f'during {phase}')}"
+
+
+def _status(status: int) -> str:
+    import os
+
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        try:
+            name = signal.Signals(number).name
+        except ValueError:
+            name = "a signal"
+        return f"was killed by {name} (signal {number})"
+    code = os.waitstatus_to_exitcode(status) if status >= 0 else "unknown"
+    return f"ended with exit status {code}"
+
+
+def over_time(seconds: float) -> str:
+    return f"was ended: the test took longer than --hotreload-timeout={seconds:g} s"
+
+
+# ------------------------------------------------------------------------------------- closing
+
+
+def closing(
+    files: int,
+    children: int,
+    slots: int,
+    start_cpu: float,
+    fell_back: Iterable[str],
+) -> str:
+    """The last line: what was done, and what paying the start once saved.
+
+    ``start_cpu``: CPU seconds from the start of the process to the end of collection. A worker
+    that starts by itself pays it again; one of them is ours.
+    """
+    parts = [f"{files} file{'s' if files != 1 else ''} in {children} child{'ren' if children != 1 else ''}"]
+    if slots > 1:
+        parts.append(
+            f"start and imports paid once: {start_cpu * (slots - 1):.1f} s of CPU saved "
+            f"against {slots} workers with a start of their own"
+        )
+    parts += list(fell_back)
+    return PREFIX + " · ".join(parts)
+
+
+def costly_fixtures(
+    costs: Mapping[str, tuple[float, int]], saved: float, total: float
+) -> str:
+    """Which session fixtures dominate, and the two remedies."""
+    names = ", ".join(f"{name} ({seconds:.1f} s in {times} children)" for name, (seconds, times) in costs.items())
+    return (
+        f"{PREFIX}session fixtures took {total:.1f} s of the children's time: {names}; "
+        f"hint: hotreload_shared_fixtures or --hotreload-isolate=worker would save about {saved:.1f} s"
+    )
