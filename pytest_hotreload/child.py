@@ -10,11 +10,9 @@ from __future__ import annotations
 import os
 import pickle
 import signal
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,8 +20,6 @@ import pytest
 from . import compat, reset
 from .others import coverage_bytes, participants, restart_coverage
 from .protocol import (
-    Answer,
-    Asked,
     Channel,
     Ended,
     Exited,
@@ -37,7 +33,6 @@ from .protocol import (
     Message,
     PdbShown,
     Printed,
-    Progress,
     Reported,
     StopAsked,
     Warned,
@@ -79,6 +74,7 @@ class Place:
     environ: dict[str, str] = field(default_factory=dict)
     seed: int = 0
     name: str = ""
+    first: bool = True
 
 
 class Reporter:
@@ -276,6 +272,8 @@ def live(
         reset.worker(session.config, place)
         reset.debugger(place, reporter)
         restart_coverage()
+        if not place.first:
+            compat.drop_pending_exceptions(session.config)
         reporter.wake(place)
         Runner(session, reporter, place).run_guarded(feed)
         reporter.put(farewell(session, reporter, place, inherited))
@@ -313,16 +311,3 @@ def farewell(
         exitstatus=None,
         notes=tuple(notes),
     )
-
-
-def basetemp_of(answer: str, place: Place, *, alone: bool) -> Path:
-    """With one slot plain pytest's own folder; else a folder of this child's own in it."""
-    base = Path(answer)
-    if alone:
-        return base
-    own = base / place.name
-    own.mkdir(mode=0o700, exist_ok=True)
-    return own
-
-
-__all__ = ["Answer", "Asked", "Place", "Progress", "Reporter", "Runner", "farewell", "live", "sys"]

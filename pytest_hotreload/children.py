@@ -10,8 +10,6 @@ import contextlib
 import os
 import selectors
 import signal
-import socket
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -270,6 +268,3 @@ def cpu_seconds(pid: int) -> float:
     if not user:
         return 0.0
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
-
-
-__all__ = ["Children", "Running", "cpu_seconds", "socket", "sys"]

@@ -244,6 +244,21 @@ def use_basetemp(config: pytest.Config, directory: Callable[[], Path]) -> None:
     factory.getbasetemp = getbasetemp
 
 
+def drop_pending_exceptions(config: pytest.Config) -> None:
+    """Unraisable and thread exceptions of the collection are the first test's to show, once.
+
+    Relies on the stash keys of ``_pytest.unraisableexception`` and ``_pytest.threadexception``
+    (pytest 8.4 and 9: deques).
+    """
+    from _pytest.threadexception import thread_exceptions
+    from _pytest.unraisableexception import unraisable_exceptions
+
+    for key in (unraisable_exceptions, thread_exceptions):
+        pending: Any = config.stash.get(key, None)
+        if pending:
+            pending.clear()
+
+
 def pdb_class() -> Any:
     """``pytestPDB``: its ``_init_pdb`` is where every debugger of pytest begins."""
     from _pytest.debugging import pytestPDB

@@ -166,6 +166,7 @@ class RunLoop:
             environ=self.nodes.environ(slot),
             seed=int.from_bytes(seed.digest(), "big"),
             name=f"{slot.worker_id}-{group.indices[0]}",
+            first=group.indices[0] == 0,
         )
         child.live(self.session, self.reporter, place, self._feed(group, place), self.inherited)
 
