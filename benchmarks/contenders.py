@@ -1,0 +1,82 @@
+"""Who is compared: the same tests, with as many places for those that run in parallel."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import measure
+from benchmarks.measure import Cost, MeasurementError
+
+OUTCOME = re.compile(r"(\d+) (passed|failed|errors?|skipped|xfailed|xpassed|deselected)\b")
+
+
+@dataclass(frozen=True)
+class Contender:
+    name: str
+    options: tuple[str, ...]
+    # Whether pytest's cache, and with it what was learned of the suite, is removed before each run.
+    forgets: bool = True
+
+    def command(self, python: str, arguments: list[str]) -> list[str]:
+        return [python, "-m", "pytest", "-q", *self.options, *arguments]
+
+    def run(self, python: str, folder: Path, arguments: list[str]) -> tuple[Cost, dict[str, int]]:
+        self._prepare(folder)
+        cost, text = measure.run(self.command(python, arguments), folder)
+        return cost, outcomes(text)
+
+    def peak_memory(self, python: str, folder: Path, arguments: list[str]) -> int:
+        self._prepare(folder)
+        return measure.peak_memory(self.command(python, arguments), folder)
+
+    def _prepare(self, folder: Path) -> None:
+        if self.forgets:
+            shutil.rmtree(folder / ".pytest_cache", ignore_errors=True)
+
+
+def outcomes(text: str) -> dict[str, int]:
+    """The counts of pytest's last line."""
+    last = text.strip().splitlines()[-1]
+    found = {word: int(count) for count, word in OUTCOME.findall(last)}
+    if not found:
+        raise MeasurementError(f"no outcome in pytest's last line: {last}")
+    return found
+
+
+PLAIN = Contender("plain", ("-p", "no:hotreload", "-p", "no:xdist"))
+
+
+def xdist(slots: int) -> Contender:
+    return Contender("xdist", ("-p", "no:hotreload", f"-n{slots}", "--dist=loadfile"))
+
+
+def hotreload(slots: int) -> Contender:
+    return Contender("hotreload", ("-p", "no:xdist", "--hotreload", f"--hotreload-slots={slots}"))
+
+
+def hotreload_again(slots: int) -> Contender:
+    """Ours with what earlier runs left in pytest's cache."""
+    return Contender("hotreload, again", hotreload(slots).options, forgets=False)
+
+
+def missing_plugins(python: str) -> dict[str, str]:
+    """Why a contender cannot run, by its name."""
+    plugins = {"xdist": "xdist", "hotreload": "pytest_hotreload.plugin"}
+    reasons = {}
+    for name, module in plugins.items():
+        done = subprocess.run(
+            [python, "-c", f"import {module}"], capture_output=True, text=True, check=False, cwd="/"
+        )
+        if done.returncode != 0:
+            reasons[name] = done.stderr.strip().splitlines()[-1]
+    return reasons
+
+
+def available(python: str, slots: int) -> tuple[list[Contender], dict[str, str]]:
+    missing = missing_plugins(python)
+    everyone = [PLAIN, xdist(slots), hotreload(slots), hotreload_again(slots)]
+    return [one for one in everyone if one.name.partition(",")[0] not in missing], missing

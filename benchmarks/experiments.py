@@ -1,0 +1,161 @@
+"""What is measured of a suite, and what of the plugin itself."""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks import suites
+from benchmarks.contenders import Contender, hotreload
+from benchmarks.measure import Cost, MeasurementError
+from benchmarks.suites import Suite
+
+MEBIBYTE = 1024 * 1024
+GROWTH_SIZES = (250, 500, 1000)
+CHILD_FILES = 100
+
+
+@dataclass(frozen=True)
+class Plan:
+    python: str
+    repeats: int
+    cold: bool = False
+    memory: bool = True
+
+
+@dataclass
+class Row:
+    """Medians of one contender; seconds and bytes."""
+
+    contender: str
+    wall: float
+    cpu: float
+    peak: int | None
+    # Of each run, in the order of the rounds: what the medians hide.
+    walls: list[float] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def compare(
+    folder: Path, contenders: list[Contender], plan: Plan, arguments: list[str], tests: int | None = None
+) -> list[Row]:
+    """All contenders in turn, round after round, so that a busy minute falls on all of them alike."""
+    costs: dict[str, list[Cost]] = {contender.name: [] for contender in contenders}
+    expected: dict[str, int] | None = {"passed": tests} if tests is not None else None
+    for round_ in range(1 + plan.repeats):
+        for contender in contenders:
+            if plan.cold:
+                forget_bytecode(folder)
+            cost, found = contender.run(plan.python, folder, arguments)
+            expected = expected or found
+            check(contender, found, expected)
+            if round_ > 0:  # the first warms bytecode and the disk's cache
+                costs[contender.name].append(cost)
+                say(f"  {contender.name:<18} {cost.wall:7.2f} s wall {cost.cpu:7.2f} s CPU")
+    peaks = {
+        contender.name: contender.peak_memory(plan.python, folder, arguments) if plan.memory else None
+        for contender in contenders
+    }
+    return [row(name, some, peaks[name]) for name, some in costs.items()]
+
+
+def check(contender: Contender, found: dict[str, int], expected: dict[str, int]) -> None:
+    """A run that lost tests is no fast run."""
+    if found != expected:
+        raise MeasurementError(f"{contender.name}: {found}, not {expected}")
+
+
+def row(name: str, costs: list[Cost], peak: int | None = None) -> Row:
+    walls = [cost.wall for cost in costs]
+    return Row(name, statistics.median(walls), statistics.median(cost.cpu for cost in costs), peak, walls)
+
+
+def forget_bytecode(folder: Path) -> None:
+    for cache in folder.rglob("__pycache__"):
+        shutil.rmtree(cache)
+
+
+def compare_suite(suite: Suite, contenders: list[Contender], plan: Plan) -> dict[str, Any]:
+    say(f"{suite.name}: {suite.files} files, {suite.tests} tests")
+    rows = compare(suite.generate(), contenders, plan, [], suite.tests)
+    return {
+        "what": suite.what,
+        "files": suite.files,
+        "tests": suite.tests,
+        "repeats": plan.repeats,
+        "cold": plan.cold,
+        "rows": [one.to_json() for one in rows],
+    }
+
+
+def child_cost(contenders: list[Contender], plan: Plan) -> dict[str, Any]:
+    """What a file costs beyond its tests: N files of one test less one file of N tests, over N.
+
+    One slot for ours, so that the wall time is what stands between two files, not half of it.
+    """
+    serial = [hotreload(1) if one.name == "hotreload" else one for one in contenders if one.forgets]
+    results: dict[str, Any] = {}
+    for process, wrap in PROCESSES.items():
+        say(f"child cost, {process} process: {CHILD_FILES} files")
+        apart = Suite(f"apart-{process}", "", CHILD_FILES, CHILD_FILES, wrap(suites.write_apart)).generate()
+        together = Suite(
+            f"together-{process}", "", CHILD_FILES, CHILD_FILES, wrap(suites.write_together)
+        ).generate()
+        results[process] = per_file(apart, together, serial, plan)
+    return {"files": CHILD_FILES, "repeats": plan.repeats, "processes": results}
+
+
+Write = Callable[[Path, int, int], None]
+PROCESSES: dict[str, Callable[[Write], Write]] = {
+    "small": lambda write: write,
+    "heavy": suites.write_heavy_process,
+}
+
+
+def per_file(apart: Path, together: Path, contenders: list[Contender], plan: Plan) -> list[dict[str, Any]]:
+    """The difference of each round's two runs, which stand next to each other, and the median of those."""
+    found: dict[str, list[Cost]] = {contender.name: [] for contender in contenders}
+    for round_ in range(1 + plan.repeats):
+        for contender in contenders:
+            many, _ = contender.run(plan.python, apart, [])
+            one, _ = contender.run(plan.python, together, [])
+            if round_ > 0:
+                each = Cost((many.wall - one.wall) / CHILD_FILES, (many.cpu - one.cpu) / CHILD_FILES)
+                found[contender.name].append(each)
+                say(
+                    f"  {contender.name:<18} {each.wall * 1e3:7.2f} ms wall {each.cpu * 1e3:7.2f} ms CPU a file"
+                )
+    return [row(name, costs).to_json() for name, costs in found.items()]
+
+
+def growth(contenders: list[Contender], plan: Plan) -> dict[str, Any]:
+    """How the costs of a run grow with the number of files in a directory, and of one file in a large one."""
+    all_files: dict[str, list[float]] = {}
+    one_file: dict[str, list[float]] = {}
+    for files in GROWTH_SIZES:
+        say(f"growth: {files} files")
+        folder = suites.trivial(files).generate()
+        for target, arguments in ((all_files, []), (one_file, ["tests/test_0000.py"])):
+            without_memory = Plan(plan.python, plan.repeats, plan.cold, memory=False)
+            for measured in compare(
+                folder, [one for one in contenders if one.forgets], without_memory, arguments
+            ):
+                target.setdefault(measured.contender, []).append(measured.cpu)
+    return {"sizes": list(GROWTH_SIZES), "all": all_files, "one": one_file, "repeats": plan.repeats}
+
+
+def growth_factor(costs: list[float]) -> float:
+    """How much more a file of the second doubling costs than one of the first: 1 is linear, 2 is quadratic."""
+    small, middle, large = costs
+    return (large - middle) / (2 * (middle - small))
