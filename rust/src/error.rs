@@ -1,0 +1,45 @@
+//! Errors of the analysis. `python.rs` is the one place that turns them into exceptions.
+
+use std::path::PathBuf;
+
+/// Why the parser did not take a file. The running interpreter's `ast` is asked instead.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Rejected {
+    #[error("{message}")]
+    Syntax { message: String, line: Option<u32> },
+    #[error("the source encoding {0:?} is not one that is decoded here")]
+    Encoding(String),
+    #[error("the source is not valid {0}")]
+    Undecodable(&'static str),
+    #[error("{size} bytes, more than the {limit} that are parsed here")]
+    TooLarge { size: usize, limit: usize },
+    #[error("nested more than {0} levels deep")]
+    TooDeep(usize),
+    #[error("no thread with a stack of {0} bytes could be started")]
+    NoThread(usize),
+}
+
+impl Rejected {
+    /// The line that the parser stopped at, counted from 1.
+    #[must_use]
+    pub fn line(&self) -> Option<u32> {
+        match self {
+            Self::Syntax { line, .. } => *line,
+            Self::Encoding(_) | Self::Undecodable(_) | Self::TooLarge { .. } | Self::TooDeep(_) | Self::NoThread(_) => {
+                None
+            }
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{0} was not scanned; hint: pass it to scan() first")]
+    NotScanned(PathBuf),
+    #[error("{value:?} is not one of {expected}")]
+    Value { value: String, expected: &'static str },
+    #[error("{path}: {source}")]
+    Io { path: PathBuf, source: std::io::Error },
+}
+
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,336 @@
+//! What a test suite imports: scan it once, then ask.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use indexmap::{IndexMap, IndexSet};
+
+use crate::cache::ParseCache;
+use crate::effects::Effect;
+use crate::error::{Error, Result};
+use crate::files::{Counts, Files};
+use crate::graph::{Edge, Edges, Graph, NodeId, Reached};
+use crate::imports::{Context, Import, Parsed};
+use crate::layout::{self, ImportMode};
+use crate::parallel::Pool;
+use crate::quarantine;
+use crate::resolve::{absolute_path, Origin, Resolver, Target, View};
+
+/// The run, as the caller knows it.
+pub struct Settings {
+    pub rootdir: PathBuf,
+    pub sys_path: Vec<PathBuf>,
+    pub stdlib: HashSet<String>,
+    pub site_dirs: Vec<PathBuf>,
+    pub import_mode: ImportMode,
+    pub editable: IndexMap<String, PathBuf>,
+    pub namespace_packages: bool,
+    pub cache_file: Option<PathBuf>,
+}
+
+/// A path, a line counted from 1 where one is known, and what is wrong.
+pub type Diagnostic = (PathBuf, Option<u32>, String);
+
+type ViewId = usize;
+
+pub struct Project {
+    rootdir: PathBuf,
+    import_mode: ImportMode,
+    namespace_packages: bool,
+    cache_file: Option<PathBuf>,
+    cache_note: Option<String>,
+    resolver: Resolver,
+    files: Files,
+    /// The last scan returned files to be supplied: the next one goes on with it.
+    waiting: bool,
+    found: Structure,
+}
+
+/// What one scan built.
+#[derive(Default)]
+struct Structure {
+    graph: Graph,
+    /// By node: where it stands.
+    places: Vec<(ViewId, PathBuf)>,
+    nodes: HashMap<(ViewId, PathBuf), NodeId>,
+    /// Each view with the top-level names that it adds.
+    views: IndexMap<View, HashSet<String>>,
+    /// What a file loads in a view that adds none of the names that it imports.
+    plain: HashMap<PathBuf, Loads>,
+    /// Test file -> the nodes that are imported for it: conftests, packages, itself.
+    tests: IndexMap<PathBuf, Vec<NodeId>>,
+}
+
+#[derive(Clone, Default)]
+struct Loads {
+    load: Vec<Target>,
+    later: Vec<Target>,
+}
+
+impl Project {
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        let rootdir = absolute_path(Path::new("/"), &settings.rootdir);
+        let below = |path: &PathBuf| absolute_path(&rootdir, path);
+        let sys_path = settings.sys_path.iter().map(below).collect();
+        let site_dirs: Vec<PathBuf> = settings.site_dirs.iter().map(below).collect();
+        let editable = settings.editable.iter().map(|(name, path)| (name.clone(), below(path))).collect();
+        let (cache, cache_note) = match &settings.cache_file {
+            Some(path) => ParseCache::load(path),
+            None => (ParseCache::default(), None),
+        };
+        Self {
+            resolver: Resolver::new(&rootdir, sys_path, settings.stdlib, &site_dirs, editable),
+            rootdir,
+            import_mode: settings.import_mode,
+            namespace_packages: settings.namespace_packages,
+            cache_file: settings.cache_file,
+            cache_note,
+            files: Files::with(cache),
+            waiting: false,
+            found: Structure::default(),
+        }
+    }
+
+    /// Reads the test files and all that they import of the project. Returns the files whose import list
+    /// has to be supplied, in order; then to be called again.
+    pub fn scan(&mut self, test_files: &[PathBuf]) -> Vec<PathBuf> {
+        if !self.waiting {
+            self.files.begin();
+            self.resolver.refresh();
+        }
+        self.found = Structure::default();
+        let mut frontier = self.place(test_files);
+        let mut pool = None;
+        while !frontier.is_empty() {
+            frontier = self.advance(frontier, &mut pool);
+        }
+        drop(pool);
+        let rejected: Vec<PathBuf> = self.files.rejected().map(|(path, _)| path.clone()).collect();
+        self.waiting = !rejected.is_empty();
+        rejected
+    }
+
+    /// Makes the nodes that pytest imports by itself, in order.
+    fn place(&mut self, test_files: &[PathBuf]) -> Vec<NodeId> {
+        let mut last: IndexSet<PathBuf> = IndexSet::new();
+        let mut frontier = Vec::new();
+        for test_file in test_files {
+            let test_file = absolute_path(&self.rootdir, test_file);
+            let entries = layout::entries(&self.rootdir, &test_file);
+            let roots = self.roots(&entries);
+            last.extend(roots.iter().cloned());
+            let view = self.view(layout::view(self.import_mode, roots));
+            let nodes: Vec<NodeId> = entries.iter().map(|entry| self.node(view, entry, &mut frontier)).collect();
+            self.found.tests.insert(test_file, nodes);
+        }
+        if self.import_mode != ImportMode::Importlib {
+            self.resolver.set_last(last.into_iter().collect());
+        }
+        frontier
+    }
+
+    /// The folders that pytest puts on `sys.path` for these files: the test file's first.
+    fn roots(&mut self, entries: &[PathBuf]) -> Vec<PathBuf> {
+        let mut roots = IndexSet::new();
+        for entry in entries.iter().rev().filter(|entry| !entry.ends_with("__init__.py")) {
+            let namespace = self.namespace_packages.then(|| self.namespace_root(entry)).flatten();
+            roots.insert(namespace.unwrap_or_else(|| layout::package_root(entry)));
+        }
+        roots.into_iter().collect()
+    }
+
+    /// With `consider_namespace_packages`: the nearest folder from which the file can be imported already.
+    fn namespace_root(&mut self, file: &Path) -> Option<PathBuf> {
+        let start = layout::package_root(file);
+        let folders = start.ancestors().map(Path::to_owned).collect::<Vec<_>>();
+        folders.into_iter().find(|folder| {
+            let Ok(inside) = file.strip_prefix(folder) else { return false };
+            let parts: Option<Vec<&str>> = inside.iter().map(|part| part.to_str()).collect();
+            let Some(name) = parts.map(|parts| parts.join(".")) else { return false };
+            let module = name.strip_suffix(".py").unwrap_or(&name).to_owned();
+            let import = Import { level: 0, module, name: None, context: Context::Module, line: 0 };
+            let found = self.resolver.resolve(&import, file, &View::default());
+            found.targets.iter().any(|target| matches!(target, Target::First(found) if found == file))
+        })
+    }
+
+    fn view(&mut self, view: View) -> ViewId {
+        if let Some(known) = self.found.views.get_index_of(&view) {
+            return known;
+        }
+        let names = self.resolver.names_of(&view);
+        self.found.views.insert_full(view, names).0
+    }
+
+    fn node(&mut self, view: ViewId, file: &Path, frontier: &mut Vec<NodeId>) -> NodeId {
+        let place = (view, file.to_owned());
+        if let Some(known) = self.found.nodes.get(&place) {
+            return *known;
+        }
+        let node = self.found.graph.add_node();
+        self.found.places.push(place.clone());
+        self.found.nodes.insert(place, node);
+        frontier.push(node);
+        node
+    }
+
+    /// Reads the files of new nodes and gives the nodes their edges; returns the nodes that this made.
+    fn advance(&mut self, frontier: Vec<NodeId>, pool: &mut Option<Pool>) -> Vec<NodeId> {
+        let paths: IndexSet<PathBuf> = frontier.iter().map(|node| self.found.places[*node].1.clone()).collect();
+        self.files.look_at(&paths, pool);
+        let mut next = Vec::new();
+        for node in frontier {
+            let (view, path) = self.found.places[node].clone();
+            let loads = self.loads(view, &path);
+            let edges = Edges {
+                load: self.edges(view, &loads.load, &mut next),
+                later: self.edges(view, &loads.later, &mut next),
+            };
+            self.found.graph.set_edges(node, edges);
+        }
+        next
+    }
+
+    fn edges(&mut self, view: ViewId, targets: &[Target], frontier: &mut Vec<NodeId>) -> Vec<Edge> {
+        let mut edges = Vec::with_capacity(targets.len());
+        for target in targets {
+            edges.push(match target {
+                Target::First(file) => Edge::Node(self.node(view, file, frontier)),
+                Target::Foreign(name, origin) => Edge::Foreign(self.found.graph.foreign(name, *origin)),
+            });
+        }
+        edges
+    }
+
+    fn loads(&mut self, view: ViewId, path: &Path) -> Loads {
+        let Some(seen) = self.files.get(path) else { return Loads::default() };
+        let parsed = std::sync::Arc::clone(&seen.parsed);
+        if self.is_touched_by(view, &parsed) {
+            let view = self.found.views.get_index(view).map(|(view, _)| view.clone()).unwrap_or_default();
+            return self.resolve_all(&parsed, path, &view);
+        }
+        if let Some(known) = self.found.plain.get(path) {
+            return known.clone();
+        }
+        let loads = self.resolve_all(&parsed, path, &View::default());
+        self.found.plain.insert(path.to_owned(), loads.clone());
+        loads
+    }
+
+    /// Whether a view adds a name that the file imports.
+    fn is_touched_by(&self, view: ViewId, parsed: &Parsed) -> bool {
+        let Some((_, names)) = self.found.views.get_index(view) else { return false };
+        let top = |import: &Import| import.module.split('.').next().is_some_and(|top| names.contains(top));
+        !names.is_empty() && parsed.imports.iter().any(|import| import.level == 0 && top(import))
+    }
+
+    fn resolve_all(&mut self, parsed: &Parsed, path: &Path, view: &View) -> Loads {
+        let mut loads = Loads::default();
+        let mut failed = false;
+        let mut previous = Context::Module;
+        for import in &parsed.imports {
+            if import.context == Context::TypeChecking {
+                continue;
+            }
+            if import.context == Context::Try && previous != Context::Try {
+                failed = false;
+            }
+            previous = import.context;
+            let resolution = self.resolver.resolve(import, path, view);
+            failed |= import.context == Context::Try && resolution.missing;
+            let runs = match import.context {
+                Context::Module | Context::Class | Context::Try | Context::Plugin => true,
+                Context::Handler => failed,
+                Context::Conditional | Context::Function | Context::TypeChecking => false,
+            };
+            if runs { &mut loads.load } else { &mut loads.later }.extend(resolution.targets);
+        }
+        loads
+    }
+
+    /// Takes what the interpreter's own parser read of a rejected file.
+    pub fn supply(&mut self, path: &Path, parsed: Parsed, note: Option<(Option<u32>, String)>) -> Result<()> {
+        let path = absolute_path(&self.rootdir, path);
+        if self.files.supply(&path, parsed, note) {
+            Ok(())
+        } else {
+            Err(Error::NotScanned(path))
+        }
+    }
+
+    /// The first-party files that a test file imports, itself and its conftests among them.
+    pub fn closure(&self, test_file: &Path) -> Result<Vec<PathBuf>> {
+        let reached = self.found.graph.ever(self.entries(test_file)?);
+        let files: IndexSet<&PathBuf> = reached.nodes.iter().map(|node| &self.found.places[*node].1).collect();
+        Ok(files.into_iter().cloned().collect())
+    }
+
+    /// Third-party and standard-library modules: at import, and only later.
+    pub fn third_party(&self, test_file: &Path) -> Result<(Vec<String>, Vec<String>)> {
+        let reached = self.found.graph.ever(self.entries(test_file)?);
+        let mut names = self.names(&reached);
+        let later = names.split_off(reached.at_import);
+        Ok((names, later))
+    }
+
+    fn names(&self, reached: &Reached) -> Vec<String> {
+        reached.foreign.iter().map(|id| self.found.graph.foreign_name(*id).0.to_owned()).collect()
+    }
+
+    /// The foreign modules that at least `minimum` of the files reach at import, in the order in which
+    /// importing the files one after another would load them.
+    pub fn shared(&self, test_files: &[PathBuf], minimum: usize) -> Result<Vec<String>> {
+        let groups = test_files.iter().map(|file| self.entries(file).map(<[_]>::to_vec)).collect::<Result<Vec<_>>>()?;
+        let counts = self.found.graph.count(&groups);
+        let reached = self.found.graph.at_import(&groups.concat());
+        let kept = reached.foreign.iter().filter(|id| counts[**id] >= minimum.max(1));
+        Ok(kept.map(|id| self.found.graph.foreign_name(*id).0.to_owned()).collect())
+    }
+
+    pub fn effects(&self, path: &Path) -> Result<Vec<Effect>> {
+        let path = absolute_path(&self.rootdir, path);
+        let seen = self.files.get(&path).ok_or(Error::NotScanned(path))?;
+        Ok(seen.parsed.effects.clone())
+    }
+
+    /// The foreign modules of these files that must not be imported ahead, each with the reason.
+    pub fn quarantine(&self, test_files: &[PathBuf]) -> Result<IndexMap<String, String>> {
+        let groups = test_files.iter().map(|file| self.entries(file).map(<[_]>::to_vec)).collect::<Result<Vec<_>>>()?;
+        let reached = self.found.graph.ever(&groups.concat());
+        let modules: Vec<(&str, Origin)> =
+            reached.foreign.iter().map(|id| self.found.graph.foreign_name(*id)).collect();
+        let paths: IndexSet<&PathBuf> = reached.nodes.iter().map(|node| &self.found.places[*node].1).collect();
+        let files = paths.iter().filter_map(|path| {
+            let shown = path.strip_prefix(&self.rootdir).unwrap_or(path);
+            self.files.get(path).map(|seen| (shown, seen.parsed.as_ref()))
+        });
+        Ok(quarantine::of(&modules, files))
+    }
+
+    #[must_use]
+    pub fn diagnostics(&self) -> Vec<Diagnostic> {
+        let cache =
+            self.cache_note.iter().map(|note| (self.cache_file.clone().unwrap_or_default(), None, note.clone()));
+        let rejected = self.files.rejected().map(|(path, why)| (path.clone(), why.line(), why.to_string()));
+        let notes = self.files.notes().map(|(path, (line, text))| (path.clone(), *line, text.clone()));
+        cache.chain(rejected).chain(notes).collect()
+    }
+
+    pub fn save(&mut self) -> Result<()> {
+        match &self.cache_file {
+            Some(path) => self.files.cache_mut().save(path),
+            None => Ok(()),
+        }
+    }
+
+    #[must_use]
+    pub fn statistics(&self) -> Counts {
+        self.files.counts()
+    }
+
+    fn entries(&self, test_file: &Path) -> Result<&[NodeId]> {
+        let path = absolute_path(&self.rootdir, test_file);
+        self.found.tests.get(&path).map(Vec::as_slice).ok_or(Error::NotScanned(path))
+    }
+}
