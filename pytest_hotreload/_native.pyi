@@ -1,3 +1,4 @@
+# ruff: noqa: PYI021 - the stub is the contract: its docstrings are the only ones
 """The Rust half of pytest-hotreload: what a test suite imports, and the system calls that Python lacks.
 
 All work is done with the interpreter lock released. No thread outlives a call, but for a `Watcher`'s: a process
@@ -51,7 +52,7 @@ class Project:
         self,
         path: str,
         imports: Sequence[tuple[int, str | None, str | None, str, int]],
-        effects: Sequence[tuple[int, str, str]] = ...,
+        effects: Sequence[tuple[int, str, str]] | None = None,
         diagnostic: str | None = None,
         line: int | None = None,
     ) -> None:

@@ -124,17 +124,17 @@ impl Project {
         Ok(shown(py.detach(|| lock(&self.0).scan(&files))))
     }
 
-    #[pyo3(signature = (path, imports, effects = Vec::new(), diagnostic = None, line = None))]
+    #[pyo3(signature = (path, imports, effects = None, diagnostic = None, line = None))]
     #[expect(clippy::needless_pass_by_value, reason = "extracted from Python")]
     fn supply(
         &self,
         path: PathBuf,
         imports: Vec<ImportRow>,
-        effects: Vec<EffectRow>,
+        effects: Option<Vec<EffectRow>>,
         diagnostic: Option<String>,
         line: Option<u32>,
     ) -> PyResult<()> {
-        let parsed = parsed(imports, effects)?;
+        let parsed = parsed(imports, effects.unwrap_or_default())?;
         Ok(lock(&self.0).supply(&path, parsed, diagnostic.map(|text| (line, text)))?)
     }
 
