@@ -1,7 +1,7 @@
-"""Starting, watching and ending child processes; nothing here knows what a test is.
+"""The controller's view of its children: who runs where, what they say, how they ended.
 
-The end of a child is its exit (a pidfd where there is one) and a short drain of its channel, never
-the end of file: a grandchild may hold the channel open for its whole life.
+A child is forked by a fork point, which reports its exit; only then is its channel read to the end
+and the child over. The end of file says nothing: a grandchild may hold the channel open for ever.
 """
 
 from __future__ import annotations
@@ -11,260 +11,158 @@ import os
 import selectors
 import signal
 import time
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from ._native import children_of, set_child_subreaper
-from .protocol import Channel, Ended, pair
+from .forkpoint import ForkPoint
+from .protocol import Assignment, Ended, Gone, Refused, Start, Started
 from .schedule import Group
 from .slots import Slot
-
-#: Seconds between two looks at a child where there is no pidfd (macOS).
-_NO_PIDFD_TICK = 0.02
 
 
 @dataclass(eq=False)
 class Running:
-    """A child and what the controller knows of it. ``waiting``: a question without an answer yet."""
+    """A child and what the controller knows of it.
 
+    ``status``: its wait status once it has ended. ``waiting``: a question that has no answer yet.
+    ``because``: why we ended it, in words. ``pid`` is 0 until the fork point has told it.
+    """
+
+    token: int
     group: Group
     slot: Slot
-    channel: Channel
-    pid: int
-    pidfd: int = -1
+    point: ForkPoint
+    pid: int = 0
     began: float = field(default_factory=time.monotonic)
     ended: Ended | None = None
-    waiting: str = ""
-    leased: bool = False
     status: int | None = None
-    gone: bool = False
-    killed_because: str = ""
-    own_group: bool = True
-    forked: bool = True
-    cpu: tuple[float, float] = (0.0, 0.0)
+    left: tuple[str, ...] = ()
+    waiting: str = ""
+    because: str = ""
     warned: float = 0.0
+    cpu: tuple[float, float] = (0.0, 0.0)
 
     @property
     def assigned(self) -> list[int]:
+        """The items that this child is to run, so far."""
         return self.group.indices
 
 
 class Children:
-    """All living children, and the events that come from them."""
+    """All living children and their fork points."""
 
     def __init__(self) -> None:
         self.living: list[Running] = []
+        self.points: list[ForkPoint] = []
+        self._tokens = 0
         self._selector = selectors.DefaultSelector()
-        self._pidfds = hasattr(os, "pidfd_open")
-        self._was_subreaper = set_child_subreaper(True)
-        #: Descriptors that no child may keep.
-        self.private = [self._selector.fileno()] if hasattr(self._selector, "fileno") else []
 
-    def watch(self, file: Any, data: Any) -> None:
-        """Report when ``file`` is readable."""
-        self._selector.register(file, selectors.EVENT_READ, data)
+    def add_point(self, point: ForkPoint) -> ForkPoint:
+        """Listen to a fork point."""
+        self.points.append(point)
+        self._selector.register(point.channel, selectors.EVENT_READ, point)
+        return point
 
-    def unwatch(self, file: Any) -> None:
-        self._selector.unregister(file)
+    def add_slot(self, slot: Slot) -> None:
+        """Listen to a slot."""
+        self._selector.register(slot.channel, selectors.EVENT_READ, slot)
 
-    def fork(
+    def start(
         self,
         group: Group,
         slot: Slot,
-        live: Callable[[Channel], Any],
-        **known: Any,
+        point: ForkPoint,
+        *,
+        own_group: bool,
+        assignment: Assignment | None = None,
     ) -> Running:
-        """Fork a child that runs ``live(channel)``, which never returns.
-
-        Raises OSError where the system refuses (EAGAIN, ENOMEM).
-        """
-        ours, theirs = pair()
-        try:
-            with warnings.catch_warnings():
-                # 3.12 warns of threads; we have compared them ourselves (see threads.py).
-                warnings.simplefilter("ignore")
-                pid = os.fork()
-        except OSError:
-            ours.close()
-            theirs.close()
-            raise
-        if pid == 0:
-            ours.close()
-            self._close_private()
-            theirs.pid = os.getpid()
-            live(theirs)
-            os._exit(70)  # EX_SOFTWARE: not reached
-        theirs.close()
-        if known.get("own_group", True):
-            with contextlib.suppress(OSError):
-                os.setpgid(pid, pid)  # both sides: whoever comes first
-        return self.adopt(Running(group, slot, ours, pid, **known))
-
-    def adopt(self, running: Running) -> Running:
-        """Watch a child that was started elsewhere."""
-        slot = running.slot
-        slot.busy = True
-        if self._pidfds and running.forked:
-            with contextlib.suppress(OSError):
-                running.pidfd = os.pidfd_open(running.pid)
-                self._selector.register(running.pidfd, selectors.EVENT_READ, running)
-        self._selector.register(running.channel, selectors.EVENT_READ, running)
+        """Ask ``point`` for a child. Raises OSError where the point is gone."""
+        self._tokens += 1
+        slot.reset()
+        point.start(Start(self._tokens, slot.index, tuple(group.indices), own_group, assignment))
+        running = slot.running = Running(self._tokens, group, slot, point)
         self.living.append(running)
         return running
 
-    def _close_private(self) -> None:
-        for descriptor in self.private:
-            os.close(descriptor)
-        for other in self.living:
-            other.channel.close()
-            if other.pidfd >= 0:
-                os.close(other.pidfd)
+    def events(self, timeout: float) -> Iterator[tuple[Running, list[tuple[int, Any]]]]:
+        """(child, its new messages) for ``timeout`` seconds at most; ``status`` is set at its end."""
+        ready = [key.data for key, _ in self._selector.select(timeout)]
+        gone: list[Running] = []
+        for point in ready:
+            if isinstance(point, ForkPoint):
+                gone += self._read_point(point)
+        for slot in ready:
+            if isinstance(slot, Slot) and slot.running is not None and slot.running not in gone:
+                yield slot.running, slot.channel.drain()[0]
+        for running in gone:
+            yield running, self._last_frames(running)
 
-    def events(self, timeout: float) -> Iterator[Any]:
-        """What is readable within ``timeout`` seconds: :class:`Running` or what :meth:`watch` was given."""
-        waits_by_hand = [r for r in self.living if r.pidfd < 0 and r.forked]
-        if waits_by_hand:
-            timeout = min(timeout, _NO_PIDFD_TICK)
-        seen: list[Any] = []
-        for key, _ in self._selector.select(timeout):
-            if not any(key.data is other for other in seen):
-                seen.append(key.data)
-        for running in waits_by_hand:
-            if self.has_exited(running) and running not in seen:
-                seen.append(running)
-        return iter(seen)
+    def _read_point(self, point: ForkPoint) -> list[Running]:
+        messages, closed = point.read()
+        gone = []
+        for message in messages:
+            running = self._by_token(message.token)
+            if running is None:
+                continue
+            if isinstance(message, Started):
+                running.pid = message.pid
+                if running.because:
+                    self.kill(running, running.because)
+            elif isinstance(message, Gone):
+                running.status, running.left = message.status, message.leftovers
+                gone.append(running)
+            elif isinstance(message, Refused):
+                running.status = -message.errno
+                gone.append(running)
+        if closed:
+            gone += self._point_died(point)
+        return gone
 
-    def has_exited(self, running: Running) -> bool:
-        """Reap the child if it has ended; its wait status is then in ``running.status``."""
-        if running.status is not None:
-            return True
-        if not running.forked:
-            return False
-        try:
-            pid, status = os.waitpid(running.pid, os.WNOHANG)
-        except ChildProcessError:  # a test's or plugin's own waiting took it
-            running.status = 0 if running.ended else -1
-            return True
-        if pid == 0:
-            return False
-        running.status = status
-        return True
+    def _point_died(self, point: ForkPoint) -> list[Running]:
+        """Its children die with it."""
+        self._selector.unregister(point.channel)
+        self.points.remove(point)
+        point.kill()
+        lost = [r for r in self.living if r.point is point and r.status is None]
+        for running in lost:
+            running.status = signal.SIGKILL
+        return lost
 
-    def release(self, running: Running) -> list[str]:
-        """Forget an ended child; end what it left behind. Returns the names of the leftovers."""
-        if running.pidfd >= 0:
-            self._selector.unregister(running.pidfd)
-            os.close(running.pidfd)
-        self._selector.unregister(running.channel)
-        running.channel.close()
+    def _last_frames(self, running: Running) -> list[tuple[int, Any]]:
+        frames: list[tuple[int, Any]] = []
+        while True:
+            more, _ = running.slot.channel.drain()
+            if not more:
+                break
+            frames += more
         self.living.remove(running)
-        running.slot.busy = False
-        return self._end_leftovers(running)
+        running.slot.running = None
+        return frames
 
-    def _end_leftovers(self, running: Running) -> list[str]:
-        ours = {other.pid for other in self.living} | self.known_processes
-        strays = [pid for pid in children_of(os.getpid()) if pid not in ours]
-        adopted = [pid for pid in strays if pid not in self._before]
-        members = _group_members(running.pid) if running.own_group and _group_alive(running.pid) else []
-        names = [_name(pid) for pid in dict.fromkeys(members + adopted) if not _is_zombie(pid)]
-        for pid in dict.fromkeys(members + adopted):
-            _kill(pid, signal.SIGKILL)
-        if members:
-            with contextlib.suppress(OSError):
-                os.killpg(running.pid, signal.SIGKILL)
-        for pid in adopted:
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, 0)
-        return names
-
-    #: Processes of ours that are no children of the run loop (the template).
-    known_processes: set[int] = set()
-
-    def remember_own(self) -> None:
-        """Processes that conftests started before the first fork are not leftovers."""
-        self._before = set(children_of(os.getpid()))
-
-    _before: set[int] = set()
+    def _by_token(self, token: int) -> Running | None:
+        return next((r for r in self.living if r.token == token), None)
 
     def signal_all(self, number: int) -> None:
         """Send a signal to each child (not to its group)."""
         for running in self.living:
-            if running.own_group:
-                _kill(running.pid, number)
+            if running.pid:
+                with contextlib.suppress(OSError):
+                    os.kill(running.pid, number)
 
     def kill(self, running: Running, because: str) -> None:
         """End one child, whatever it does; ``because`` explains the death later."""
-        running.killed_because = running.killed_because or because
-        _kill(running.pid, signal.SIGKILL)
-
-    def kill_all(self) -> None:
-        """End every child and all its descendants, now."""
-        for running in list(self.living):
-            _kill(running.pid, signal.SIGKILL)
-        for running in list(self.living):
-            if running.forked and running.status is None:
-                with contextlib.suppress(ChildProcessError):
-                    os.waitpid(running.pid, 0)
-            running.status = running.status or 0
-            self.release(running)
+        running.because = running.because or because
+        if running.pid:
+            with contextlib.suppress(OSError):
+                os.kill(running.pid, signal.SIGKILL)
 
     def close(self) -> None:
-        """Nothing of ours is left after this."""
-        self.kill_all()
+        """End every child, what they left behind, and the fork points."""
+        for running in self.living:
+            self.kill(running, "the run is over")
+        for point in self.points:
+            point.close()
+        self.points.clear()
+        self.living.clear()
         self._selector.close()
-        if not self._was_subreaper:
-            set_child_subreaper(False)
-
-
-def _kill(pid: int, number: int) -> None:
-    with contextlib.suppress(OSError):
-        os.kill(pid, number)
-
-
-def _group_alive(group: int) -> bool:
-    try:
-        os.killpg(group, 0)
-    except OSError:
-        return False
-    return True
-
-
-def _group_members(group: int) -> list[int]:
-    members = []
-    for entry in os.listdir("/proc") if os.path.isdir("/proc") else ():
-        if entry.isdigit() and _stat(int(entry), 4) == str(group):
-            members.append(int(entry))
-    return members
-
-
-def _stat(pid: int, place: int) -> str:
-    """A field of /proc/PID/stat, counted from 0 as proc(5) lists them; "" where it is gone."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            text = file.read().decode("ascii", "replace")
-    except OSError:
-        return ""
-    return text.rpartition(")")[2].split()[place - 2]
-
-
-def _is_zombie(pid: int) -> bool:
-    return _stat(pid, 2) in ("Z", "")
-
-
-def _name(pid: int) -> str:
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            words = file.read().replace(b"\0", b" ").decode("utf-8", "replace").strip()
-    except OSError:
-        words = ""
-    return f"{words[:80] or 'process'} (pid {pid})"
-
-
-def cpu_seconds(pid: int) -> float:
-    """User and system time of a process so far, in seconds; 0.0 where it can't be read."""
-    user, system = _stat(pid, 13), _stat(pid, 14)
-    if not user:
-        return 0.0
-    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")

@@ -10,7 +10,6 @@ import hashlib
 import os
 import random
 import signal
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,9 +20,10 @@ from .children import Children, Running
 from .crashes import Crashes
 from .deadlines import Deadlines
 from .errors import ChildInternalError, IncompleteRun
+from .forkpoint import ForkPoint
 from .nodes import Nodes
 from .options import Options
-from .protocol import Answer, Asked, Channel, Ended, Missing
+from .protocol import Answer, Asked, Channel, Ended, ItemFinished, Missing, Start
 from .replay import Replay
 from .schedule import Group, Schedule, make_groups
 from .slots import Slot
@@ -62,7 +62,8 @@ class RunLoop:
         self.deadlines = Deadlines(self)
         self.status = Status(self)
         self.real = (os.dup(1), os.dup(2)) if compat.stderr_is_real() else (os.dup(1), os.dup(1))
-        self.children.private += [lifeline[1]]
+        for slot in self.slots:
+            self.children.add_slot(slot)
         self.interrupts = 0
         self._lease: Running | None = None
         self._plain_sigint: Any = None
@@ -84,8 +85,8 @@ class RunLoop:
 
     def _turn(self) -> None:
         self._fill_slots()
-        for event in self.children.events(_TICK):
-            self._listen(event)
+        for running, frames in self.children.events(_TICK):
+            self._listen(running, frames)
         self.deadlines.look()
         self._show()
         if not self.children.living and not self.schedule and not self.replay.done:
@@ -97,7 +98,6 @@ class RunLoop:
             self._grant_lease()
 
     def _before_first_fork(self) -> None:
-        self.children.remember_own()
         self.nodes.configure()
         self.nodes.collected([item.nodeid for item in self.items])
         others.find_participants(self.config)
@@ -105,7 +105,15 @@ class RunLoop:
         self.reporter.prepare(self.session)
         self.randomness = hashlib.blake2b(repr(random.getstate()).encode()).digest()
         self.inherited = reset.inventory()
+        compat.flush_terminal(self.config)
+        reset.flush_before_fork(self.inherited)
         reset.freeze()
+        self.point = self._fork_point()
+
+    def _fork_point(self) -> ForkPoint:
+        """A fork of this collected process that forks the children."""
+        kept = [slot.channel for slot in self.slots]
+        return self.children.add_point(ForkPoint.fork(self._live, self.lifeline, kept))
 
     def _after_last_child(self) -> None:
         self.schedule.clear()
@@ -133,47 +141,43 @@ class RunLoop:
 
     def _fill_slots(self) -> None:
         for slot in self.slots:
-            if not slot.busy and self.schedule and not self.interrupts:
+            if slot.running is None and self.schedule and not self.interrupts:
                 group = self.schedule.next()
                 if group is not None:
-                    self.start(group, slot)
+                    self._start(group, slot)
 
-    def start(self, group: Group, slot: Slot) -> None:
-        """Start a child for ``group``."""
+    def _start(self, group: Group, slot: Slot) -> None:
         self.totals.children += 1
-        slot.files.reset()
-        compat.flush_terminal(self.config)
-        reset.flush_before_fork(self.inherited)
-        self.children.fork(
-            group,
-            slot,
-            lambda channel: self._live(group, slot, channel),
-            own_group=not self.options.direct,
-        )
+        if self.point not in self.children.points:
+            self.point = self._fork_point()  # it was killed: this process can fork another
+        self.children.start(group, slot, self.point, own_group=not self.options.direct)
 
-    def _live(self, group: Group, slot: Slot, channel: Channel) -> None:
+    def _live(self, start: Start) -> None:
         """In the child."""
-        seed = hashlib.blake2b(self.randomness + group.path.encode(), digest_size=8)
+        slot = self.slots[start.slot]
+        indices = list(start.indices)
+        path = str(self.items[indices[0]].path)
+        seed = hashlib.blake2b(self.randomness + path.encode(), digest_size=8)
         place = child.Place(
-            channel=channel,
+            channel=Channel(slot.child_end.socket),
             files=slot.files,
             worker_id=slot.worker_id,
             lifeline=self.lifeline[0],
             real=self.real,
             direct=self.options.direct,
-            own_group=not self.options.direct,
+            own_group=start.own_group,
             workerinput=self.nodes.workerinput(slot),
             environ=self.nodes.environ(slot),
             seed=int.from_bytes(seed.digest(), "big"),
-            name=f"{slot.worker_id}-{group.indices[0]}",
-            first=group.indices[0] == 0,
+            name=f"{slot.worker_id}-{indices[0]}",
+            first=indices[0] == 0,
         )
-        child.live(self.session, self.reporter, place, self._feed(group, place), self.inherited)
+        child.live(self.session, self.reporter, place, self._feed(indices, place), self.inherited)
 
-    def _feed(self, group: Group, place: child.Place) -> Iterator[Any]:
+    def _feed(self, first: list[int], place: child.Place) -> Iterator[Any]:
         """In the child: the items to run, and which one follows in this process."""
         items = self.items
-        indices: list[int] | None = group.indices
+        indices: list[int] | None = first
         while indices:
             following = None
             if self.options.isolate == "worker":
@@ -184,28 +188,11 @@ class RunLoop:
 
     # -- listening -----------------------------------------------------------------------------
 
-    def _listen(self, running: Running) -> None:
-        frames, closed = running.channel.drain()
+    def _listen(self, running: Running, frames: list[tuple[int, Any]]) -> None:
         for index, message in frames:
             self._take(running, index, message)
-        if self.children.has_exited(running) or (closed and not running.forked):
-            late, _ = running.channel.drain()
-            for index, message in late:
-                self._take(running, index, message)
+        if running.status is not None:
             self._finish(running)
-        elif closed:
-            self._wait_for_exit(running)
-
-    def _wait_for_exit(self, running: Running) -> None:
-        """The channel is closed, the process not gone yet: it is on its last microseconds."""
-        deadline = time.monotonic() + 2.0
-        while not self.children.has_exited(running) and time.monotonic() < deadline:
-            time.sleep(0.001)
-        if running.status is None:
-            self.children.kill(running, "closed its channel and went on")
-        while not self.children.has_exited(running):
-            time.sleep(0.001)
-        self._finish(running)
 
     def _take(self, running: Running, index: int, message: Any) -> None:
         if isinstance(message, Asked):
@@ -219,34 +206,34 @@ class RunLoop:
             self.crashes.missing(index, message.reason)
         else:
             self.replay.feed(index, message)
-            if type(message).__name__ == "ItemFinished" and index != running.assigned[-1]:
+            if type(message) is ItemFinished and index != running.assigned[-1]:
                 self.replay.complete(index)
 
     def _answer(self, running: Running, asked: Asked) -> None:
         if asked.what == "basetemp":
-            running.channel.send(-1, Answer(str(compat.temporary_factory(self.config).getbasetemp())))
+            running.slot.channel.send(-1, Answer(str(compat.temporary_factory(self.config).getbasetemp())))
         elif asked.what == "shown":
             self._show()
-            running.channel.send(-1, Answer(None))
+            running.slot.channel.send(-1, Answer(None))
         elif asked.what == "files":
             following = self.schedule.next()
             if following is not None:
                 running.group.indices = running.group.indices + following.indices
-            running.channel.send(-1, Answer(following.indices if following else None))
+            running.slot.channel.send(-1, Answer(following.indices if following else None))
         elif asked.what == "terminal":
             running.waiting = "terminal"
         elif asked.what == "release":
             self._end_lease()
-            running.channel.send(-1, Answer(None))
+            running.slot.channel.send(-1, Answer(None))
 
     # -- the end of a child --------------------------------------------------------------------
 
     def _finish(self, running: Running) -> None:
         if running is self._lease:
             self._end_lease()
-        left = self.children.release(running)
-        if left:
-            self.totals.notices.append(terminal.leftovers(self._shown(running.group.path), left))
+        if running.left:
+            path = os.path.relpath(running.group.path, self.config.rootpath)
+            self.totals.notices.append(terminal.leftovers(path, running.left))
         if running.ended is not None and running.status == 0:
             self._finish_well(running, running.ended)
         else:
@@ -260,9 +247,6 @@ class RunLoop:
         if ended.coverage is not None:
             others.add_coverage(ended.coverage)
 
-    def _shown(self, path: str) -> str:
-        return os.path.relpath(path, self.config.rootpath)
-
     # -- the terminal, lent to a debugger --------------------------------------------------------
 
     def _grant_lease(self) -> None:
@@ -272,7 +256,7 @@ class RunLoop:
                 self._lease = running
                 compat.flush_terminal(self.config)
                 self._plain_sigint = signal.signal(signal.SIGINT, signal.SIG_IGN)
-                running.channel.send(-1, Answer(os.getpgrp()))
+                running.slot.channel.send(-1, Answer(os.getpgrp()))
                 return
 
     def _end_lease(self) -> None:
@@ -291,8 +275,8 @@ class RunLoop:
         self.children.signal_all(signal.SIGINT)
         try:
             while self.children.living:
-                for event in self.children.events(_TICK):
-                    self._listen(event)
+                for running, frames in self.children.events(_TICK):
+                    self._listen(running, frames)
                 self._show()
         except ChildInternalError:
             raise

@@ -76,7 +76,7 @@ class Crashes:
         files = running.slot.files
         when = {"setup": "setup", "teardown": "teardown", "finish": "teardown", "end": "teardown"}
         shown = when.get(phase, "call")
-        because = running.killed_because
+        because = running.because
         sections = [
             (f"Captured {name} {shown}", text)
             for name, text in (("stdout", files.text("out")), ("stderr", files.text("err")))

@@ -34,7 +34,7 @@ class Deadlines:
             return
         self._last = now
         for running in list(self.loop.children.living):
-            if not running.leased and not running.waiting and not self.loop.options.direct:
+            if running.pid and not running.waiting and not self.loop.options.direct:
                 self._one(running, now)
         if self.loop.children.living:
             self.loop.status.show(now)

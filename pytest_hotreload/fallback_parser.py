@@ -7,6 +7,8 @@ holds the two against each other.
 from __future__ import annotations
 
 import ast
+import sys
+import threading
 import tokenize
 import warnings
 from collections.abc import Iterator, Sequence
@@ -58,11 +60,7 @@ class Parsed(NamedTuple):
 def imports_of(path: str) -> Parsed:
     """Never raises for what a file holds: a file that Python rejects, too, has no imports and a diagnostic."""
     try:
-        source = Path(path).read_bytes()
-        with warnings.catch_warnings():
-            # An invalid escape warns when pytest compiles the file; not twice.
-            warnings.simplefilter("ignore")
-            tree = ast.parse(source, path)
+        tree = _parse(Path(path).read_bytes(), path)
         collector = _Imports()
         collector.body(tree.body, "module")
         return Parsed(collector.found + collector.plugins, _Effects().of(tree.body), None, None)
@@ -70,6 +68,37 @@ def imports_of(path: str) -> Parsed:
         return Parsed([], [], f"{type(error).__name__}: {error.msg}", error.lineno)
     except (OSError, ValueError, RecursionError, MemoryError, tokenize.TokenError) as error:
         return Parsed([], [], f"{type(error).__name__}: {error}", None)
+
+
+def _parse(source: bytes, path: str) -> ast.Module:
+    with warnings.catch_warnings():
+        # An invalid escape warns when pytest compiles the file; not twice.
+        warnings.simplefilter("ignore")
+        if sys.version_info >= (3, 11):
+            return ast.parse(source, path)
+        return _parse_on_a_large_stack(source, path)
+
+
+def _parse_on_a_large_stack(source: bytes, path: str) -> ast.Module:
+    """Python 3.10 has no limit on depth here: `a+a+…` 250,000 times was a segmentation fault on 8 MB."""
+    outcome: list[ast.Module | BaseException] = []
+
+    def parse() -> None:
+        try:
+            outcome.append(ast.parse(source, path))
+        except BaseException as error:  # noqa: BLE001 - raised again below
+            outcome.append(error)
+
+    before = threading.stack_size(max(64 << 20, 512 * len(source)))
+    try:
+        thread = threading.Thread(target=parse)
+        thread.start()
+        thread.join()
+    finally:
+        threading.stack_size(before)
+    if isinstance(outcome[0], BaseException):
+        raise outcome[0]
+    return outcome[0]
 
 
 def _bodies(statement: ast.stmt) -> Iterator[tuple[str, Sequence[ast.stmt]]]:
@@ -376,7 +405,7 @@ class _Effects:
         effects = self._other_call(call) if name is None else self._known_call(name, call)
         self.found |= {(call.lineno, kind, detail) for kind, detail in effects}
 
-    def _known_call(self, name: str, call: ast.Call) -> list[tuple[str, str]]:  # noqa: C901 a table
+    def _known_call(self, name: str, call: ast.Call) -> list[tuple[str, str]]:
         first = call.args[0] if call.args else None
         if name in _ENVIRONMENT_OF_ONE:
             return [("environment", _text(first))]

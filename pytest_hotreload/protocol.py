@@ -176,10 +176,37 @@ class Answer(NamedTuple):
     value: Any
 
 
-class Fork(NamedTuple):
-    """To the template: fork a child that collects for itself. Sent with file descriptors."""
+class Start(NamedTuple):
+    """To a fork point: fork a child for these items in this slot. ``token`` comes back with all
+    that is said of it."""
 
-    assignment: Assignment
+    token: int
+    slot: int
+    indices: tuple[int, ...]
+    own_group: bool = True
+    assignment: Assignment | None = None
+
+
+class Started(NamedTuple):
+    """From a fork point: the child's process id."""
+
+    token: int
+    pid: int
+
+
+class Gone(NamedTuple):
+    """From a fork point: the child has ended, with this wait status, and left these behind."""
+
+    token: int
+    status: int
+    leftovers: tuple[str, ...]
+
+
+class Refused(NamedTuple):
+    """From a fork point: the system refused to fork."""
+
+    token: int
+    errno: int
 
 
 class Warm(NamedTuple):
@@ -339,6 +366,11 @@ class Channel:
             frames.extend(self._inbox.feed(data))
             if len(data) < _CHUNK:
                 return frames, False
+
+    def renew(self) -> None:
+        """Forget a frame that was cut off by the death of the other end."""
+        self._inbox = Inbox()
+        self._read.clear()
 
     def send(self, index: int, message: Any) -> None:
         """Send one frame now."""

@@ -10,7 +10,7 @@ import os
 import tempfile
 from typing import Any, Final
 
-from .protocol import Progress
+from .protocol import Progress, pair
 
 #: The order in which the descriptors of a slot travel to a process that is no fork of ours.
 FILES: Final = ("out", "err", "printed_out", "printed_err", "fault")
@@ -64,14 +64,26 @@ class SlotFiles:
 
 
 class Slot:
-    """One place. ``node`` is xdist's idea of it, or None with a single slot."""
+    """One place. ``node`` is xdist's idea of it, or None with a single slot.
+
+    ``channel`` and ``child_end`` serve one child after the other.
+    """
 
     def __init__(self, index: int, *, alone: bool) -> None:
         self.index = index
         self.worker_id = "master" if alone else f"gw{index}"
         self.files = SlotFiles()
+        self.channel, self.child_end = pair()
         self.node: Any = None
-        self.busy = False
+        self.running: Any = None
+
+    def reset(self) -> None:
+        """Ready for the next child: nothing of the last one is left in files or channel."""
+        self.files.reset()
+        self.channel.drain()
+        self.channel.renew()
 
     def close(self) -> None:
         self.files.close()
+        self.channel.close()
+        self.child_end.close()

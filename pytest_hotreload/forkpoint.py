@@ -1,0 +1,202 @@
+"""A fork point: a quiet process that forks children on request, reaps them and ends what they leave.
+
+The controller does not fork its children itself. Each fork write-protects the memory of the process
+that forks, so a controller that also replays would copy, after every fork, each page that it
+touches; a process that does nothing else copies next to nothing, and its children all see the
+same world. The template is a fork point too.
+
+:func:`serve` is the process; :class:`ForkPoint` is its handle in the controller.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from . import leftovers
+from ._native import guard, set_child_subreaper
+from .protocol import Channel, Gone, Refused, Start, Started, pair
+
+#: Milliseconds between two looks at children where there is no pidfd (macOS).
+_NO_PIDFD_MS = 20
+
+
+class ForkPoint:
+    """The controller's handle: ``start`` a child, ``read`` what happened to children."""
+
+    def __init__(self, pid: int, channel: Channel) -> None:
+        self.pid, self.channel = pid, channel
+
+    @classmethod
+    def fork(
+        cls,
+        live: Callable[[Start], Any],
+        lifeline: tuple[int, int],
+        close: Sequence[Any] = (),
+        answer: Callable[[Any], Any] | None = None,
+    ) -> ForkPoint:
+        """Fork this process into a fork point; ``live(start)`` is what its children do.
+
+        ``close``: what the controller keeps for itself. ``answer``: for messages other than Start.
+        Raises OSError where the system refuses.
+        """
+        ours, theirs = pair()
+        pid = fork_quietly()
+        if pid:
+            theirs.close()
+            return cls(pid, ours)
+        try:
+            ours.close()
+            for thing in close:
+                thing.close()
+            os.close(lifeline[1])
+            theirs.pid = os.getpid()
+            serve(theirs, live, lifeline[0], answer)
+        except BaseException:
+            os._exit(70)  # EX_SOFTWARE; the controller sees its channel close
+        os._exit(0)
+
+    def start(self, start: Start) -> None:
+        """Ask for a child. Raises OSError where the fork point is gone."""
+        self.channel.send(-1, start)
+
+    def read(self) -> tuple[list[Any], bool]:
+        """What is reported (Started, Gone, Refused), and whether the fork point is gone."""
+        frames, closed = self.channel.drain()
+        return [message for _, message in frames], closed
+
+    def close(self) -> None:
+        """End it, with all its children; wait until it is gone."""
+        with contextlib.suppress(OSError):
+            self.channel.socket.shutdown(socket.SHUT_WR)
+        self._wait()
+        self.channel.close()
+
+    def kill(self) -> None:
+        """End it at once (its children follow by their parent-death signal)."""
+        with contextlib.suppress(OSError):
+            os.kill(self.pid, signal.SIGKILL)
+        self._wait()
+        self.channel.close()
+
+    def _wait(self) -> None:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.pid, 0)
+
+
+def fork_quietly() -> int:
+    """``os.fork`` without 3.12's warning of threads: they were compared (see ``threads.py``)."""
+    if len(_tasks()) <= 1:
+        return os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return os.fork()
+
+
+def _tasks() -> list[str]:
+    try:
+        return os.listdir("/proc/self/task")
+    except OSError:
+        return ["", ""]
+
+
+def serve(
+    control: Channel,
+    live: Callable[[Start], Any],
+    lifeline: int,
+    answer: Callable[[Any], Any] | None = None,
+) -> None:
+    """The fork point's life: until the controller closes the channel, or dies."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    set_child_subreaper(True)
+    guard(lifeline, not os.environ.get("PYTEST_HOTRELOAD_NO_DEATH_SIGNAL"))
+    _Server(control, live, answer).run()
+
+
+class _Server:
+    """Kept small: each page that it touches between two forks is copied."""
+
+    def __init__(
+        self, control: Channel, live: Callable[[Start], Any], answer: Callable[[Any], Any] | None
+    ) -> None:
+        self.control, self.live, self.answer = control, live, answer
+        self.children: dict[int, tuple[int, int]] = {}  # pid -> (token, pidfd)
+        self.poll = select.poll()
+        self.poll.register(control.fileno(), select.POLLIN)
+
+    def run(self) -> None:
+        while True:
+            wait = None if all(fd >= 0 for _, fd in self.children.values()) else _NO_PIDFD_MS
+            ready = {descriptor for descriptor, _ in self.poll.poll(wait)}
+            self._reap(ready)
+            if self.control.fileno() in ready and not self._obey():
+                break
+        self._end_all()
+
+    def _obey(self) -> bool:
+        frames, closed = self.control.drain()
+        for _, message in frames:
+            if isinstance(message, Start):
+                self._fork(message)
+            elif self.answer is not None:
+                self.control.send(-1, self.answer(message))
+        return not closed
+
+    def _fork(self, start: Start) -> None:
+        try:
+            pid = fork_quietly()
+        except OSError as error:
+            self.control.send(-1, Refused(start.token, error.errno or 0))
+            return
+        if pid == 0:
+            self._become(start)
+        if start.own_group:
+            with contextlib.suppress(OSError):
+                os.setpgid(pid, pid)  # both sides: whoever comes first
+        pidfd = -1
+        if hasattr(os, "pidfd_open"):
+            with contextlib.suppress(OSError):
+                pidfd = os.pidfd_open(pid)
+                self.poll.register(pidfd, select.POLLIN)
+        self.children[pid] = (start.token, pidfd)
+        self.control.send(-1, Started(start.token, pid))
+
+    def _become(self, start: Start) -> NoReturn:
+        """In the child."""
+        try:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            self.control.close()
+            for _, pidfd in self.children.values():
+                if pidfd >= 0:
+                    os.close(pidfd)
+            self.live(start)
+        finally:
+            os._exit(70)
+
+    def _reap(self, ready: set[int]) -> None:
+        for pid, (token, pidfd) in list(self.children.items()):
+            if pidfd >= 0 and pidfd not in ready:
+                continue
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                del self.children[pid]
+                if pidfd >= 0:
+                    self.poll.unregister(pidfd)
+                    os.close(pidfd)
+                left = leftovers.end(pid, set(self.children))
+                self.control.send(-1, Gone(token, status, tuple(left)))
+
+    def _end_all(self) -> None:
+        for pid in self.children:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        for pid in list(self.children):
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+            leftovers.end(pid, set(self.children))
