@@ -1,0 +1,226 @@
+"""Runs a small project twice, by plain pytest and under ``--hotreload``, and compares all that can be seen.
+
+    def test_it(project, slots):
+        project.write({"test_a.py": "def test_a(): assert 0"})
+        plain, ours = project.same("-v", slots=slots)
+        assert ours.outcomes == {"test_a.py::test_a": [("setup", "passed"), ...]}
+
+Both sides run the real command line in processes of their own, at the same time, in two copies of
+the project, so that neither sees what the other leaves behind.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from json import loads
+from pathlib import Path
+from typing import Any
+
+_RECORDER = str(Path(__file__).with_name("recorder"))
+#: Seconds after which a run is taken for hung. The slowest takes 3 s on a busy machine.
+_HUNG = 60.0
+
+#: What may differ between two runs of plain pytest, and only that.
+_VOLATILE: tuple[tuple[str, str], ...] = (
+    (r"0x[0-9a-f]{4,}", "0xADDRESS"),
+    (r"\bin \d+\.\d\ds(?: \(\d+:\d\d:\d\d\))?", "in TIME"),
+    (r"^=+ (.* in TIME.*?) =+$", r"== \1 =="),
+    (r"^(\x1b\[[\d;]*m)=+(.* in TIME.*?)=+(\x1b\[0m)$", r"\1==\2==\3"),
+    (r"^\d+\.\d\ds (setup|call|teardown)", r"TIME \1"),
+    (r"\bpid=?\s?\d+", "pid N"),
+)
+_OURS = re.compile(r"^(\x1b\[[\d;]*m)*hotreload: ")
+
+Outcomes = dict[str, list[tuple[str, str]]]
+
+
+@dataclass
+class Result:
+    """What one run showed.
+
+    ``outcomes``: node id -> [(when, outcome)], in order. ``events``: every report, warning,
+    collection and deselection in order, in full. ``lines``: standard output, normalised, without
+    ``hotreload: `` lines. ``notices``: those lines. ``errors``: standard error, normalised.
+    ``raw``: standard output as it was. ``root``: the copy of the project that it ran in.
+    """
+
+    status: int
+    outcomes: Outcomes
+    events: list[Any]
+    lines: list[str]
+    notices: list[str]
+    errors: list[str]
+    raw: str
+    root: Path
+
+    @property
+    def output(self) -> str:
+        return "\n".join(self.lines)
+
+    @property
+    def order(self) -> list[str]:
+        """Node ids in the order in which they were reported."""
+        return list(self.outcomes)
+
+    @property
+    def warnings(self) -> list[tuple[str, str]]:
+        """(category, text) of each warning that pytest recorded."""
+        return [(event[3], event[4][0]) for event in self.events if event[0] == "warning"]
+
+    def read(self, name: str) -> str:
+        """A file that the run left in the project, normalised."""
+        return normalise((self.root / name).read_text(), self.root)
+
+    def json(self, name: str) -> Any:
+        return loads((self.root / name).read_text())
+
+
+def normalise(text: str, root: Path) -> str:
+    """``text`` without what differs between any two runs."""
+    text = text.replace(str(root), "<root>").replace(str(root.parent), "<top>")
+    for pattern, to in _VOLATILE:
+        text = re.sub(pattern, to, text, flags=re.MULTILINE)
+    return text
+
+
+def assert_same(plain: Result, ours: Result) -> None:
+    """Exit status, outcomes, events and output are equal, line by line."""
+    assert ours.outcomes == plain.outcomes
+    assert ours.lines == plain.lines
+    assert ours.errors == plain.errors
+    assert ours.events == plain.events
+    assert ours.status == plain.status
+
+
+@dataclass
+class Project:
+    """Two copies of a project below ``top``: ``plain`` and ``forks`` (as long a name, for wrapping)."""
+
+    top: Path
+    plugins: Sequence[str] = ()
+    environ: dict[str, str] = field(default_factory=dict)
+    outside: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        for side in ("plain", "forks"):
+            self.root(side).mkdir(parents=True)
+
+    def root(self, side: str) -> Path:
+        return self.top / side / "project"
+
+    def write(self, files: Mapping[str, str]) -> None:
+        """Write each file, dedented, into both copies. ``../name`` lies outside of the root."""
+        for side in ("plain", "forks"):
+            for name, text in files.items():
+                path = self.root(side) / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(textwrap.dedent(text), encoding="utf-8")
+
+    def command(self, args: Sequence[str], slots: int | None) -> list[str]:
+        """The command line; plain pytest's where ``slots`` is None. Only ``plugins`` are loaded."""
+        loaded = [word for name in ("hotreload_recorder", "hotreload", *self.plugins) for word in ("-p", name)]
+        ours = [] if slots is None else ["--hotreload", f"--hotreload-slots={slots}"]
+        return [sys.executable, "-m", "pytest", *loaded, *ours, *args]
+
+    def start(
+        self, *args: str, slots: int | None, side: str, cwd: str = ".", **how: Any
+    ) -> subprocess.Popen[str]:
+        """Start one run."""
+        root = self.root(side)
+        return subprocess.Popen(
+            self.command(args, slots),
+            cwd=root / cwd,
+            env=self._environ(side),
+            text=True,
+            encoding="utf-8",
+            errors="backslashreplace",
+            **{
+                "stdin": subprocess.DEVNULL,
+                "stdout": subprocess.PIPE,
+                "stderr": subprocess.PIPE,
+                "start_new_session": True,
+                **how,
+            },
+        )
+
+    def _environ(self, side: str) -> dict[str, str]:
+        top = self.top / side
+        (top / "tmp").mkdir(exist_ok=True)
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("PYTEST_", "PY_COLORS", "NO_COLOR", "FORCE_COLOR", "CI", "BUILD_", "COV_"))
+        }
+        return {
+            **kept,
+            "PYTHONPATH": os.pathsep.join([_RECORDER, *(str(self.root(side) / each) for each in self.outside)]),
+            "PYTHONHASHSEED": "0",
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            "PYTEST_DEBUG_TEMPROOT": str(top / "tmp"),
+            "RECORDER_OUT": str(top / "recorded"),
+            "COLUMNS": "80",
+            "TERM": "xterm",
+            **self.environ,
+        }
+
+    def finish(self, process: subprocess.Popen[str], side: str) -> Result:
+        """Wait for a run; its result."""
+        try:
+            out, err = process.communicate(timeout=_HUNG)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, err = process.communicate()
+            raise AssertionError(f"the {side} run hung:\n{out}\n{err}") from None
+        recorded = self.top / side / "recorded"
+        root = self.root(side)
+        text = normalise(recorded.read_text(encoding="utf-8"), root) if recorded.exists() else ""
+        recorded.unlink(missing_ok=True)
+        events = [loads(line) for line in text.splitlines()]
+        outcomes: Outcomes = {}
+        for kind, nodeid, when, outcome, _ in events:
+            if kind == "report":
+                outcomes.setdefault(nodeid, []).append((when, outcome))
+        lines = normalise(out or "", root).splitlines()
+        return Result(
+            status=process.returncode,
+            outcomes=outcomes,
+            events=events,
+            lines=[line for line in lines if not _OURS.match(line)],
+            notices=[line for line in lines if _OURS.match(line)],
+            errors=normalise(err or "", root).splitlines(),
+            raw=out or "",
+            root=root,
+        )
+
+    def run(self, *args: str, slots: int | None, **how: Any) -> Result:
+        """One run: plain pytest where ``slots`` is None."""
+        side = "plain" if slots is None else "forks"
+        return self.finish(self.start(*args, slots=slots, side=side, **how), side)
+
+    def both(self, *args: str, slots: int = 2, extra: Sequence[str] = (), **how: Any) -> tuple[Result, Result]:
+        """(plain, ours), run at the same time; ``extra`` options for ours alone."""
+        plain = self.start(*args, slots=None, side="plain", **how)
+        ours = self.start(*args, *extra, slots=slots, side="forks", **how)
+        return self.finish(plain, "plain"), self.finish(ours, "forks")
+
+    def same(self, *args: str, slots: int = 2, extra: Sequence[str] = (), **how: Any) -> tuple[Result, Result]:
+        """:meth:`both`, compared by :func:`assert_same`; and children did run, where any test did."""
+        plain, ours = self.both(*args, slots=slots, extra=extra, **how)
+        assert_same(plain, ours)
+        return plain, ours
+
+    def each(self, change: Callable[[Path], None]) -> None:
+        """Apply a change to both copies."""
+        for side in ("plain", "forks"):
+            change(self.root(side))
+
+    def forget(self) -> None:
+        """Remove pytest's cache from both copies."""
+        self.each(lambda root: shutil.rmtree(root / ".pytest_cache", ignore_errors=True))

@@ -1,0 +1,21 @@
+"""Fixtures of the acceptance tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from .acceptance.compare import Project
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A small project on disk, run by plain pytest and under ``--hotreload``."""
+    return Project(tmp_path)
+
+
+@pytest.fixture(params=[1, 2], ids=["1-slot", "2-slots"])
+def slots(request: pytest.FixtureRequest) -> int:
+    """How many children run at once: alone, as plain pytest's world is, and with a sibling."""
+    return int(request.param)
