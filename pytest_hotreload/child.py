@@ -11,7 +11,7 @@ import os
 import pickle
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +89,8 @@ class Reporter:
         self.awake = False
         self.index = -1
         self.fixtures: dict[tuple[str, str], float] = {}
+        self.in_setup = False
+        self._fixture: tuple[tuple[str, str], float] | None = None
 
     def prepare(self, session: pytest.Session) -> None:
         """In the controller, once: what :meth:`wake` will keep of each relayed hook."""
@@ -101,17 +103,16 @@ class Reporter:
             for hook in RELAYED_HOOKS
         }
 
-    def wake(self, place: Place, *, relay: bool = True) -> None:
+    def wake(self, place: Place, *, log_file: bool = False) -> None:
         """In the child: from now on every event goes to the channel."""
         self.channel, self.files, self.progress = place.channel, place.files, place.files.progress
         self.channel.acknowledged = place.direct
         self.channel.before_send = self.collect_printed
         self.awake = True
-        if relay:
-            for hook, implementations in self.kept.items():
-                compat.set_implementations(self.config, hook, implementations)
+        for hook, implementations in self.kept.items():
+            compat.set_implementations(self.config, hook, implementations)
         compat.relay_terminal(self.config, lambda text, markup: self.put(Wrote(text, markup)))
-        compat.relay_log_file(self.config, lambda text: self.put(Logged(text)))
+        compat.relay_log_file(self.config, lambda text: self.put(Logged(text)), always=log_file)
         compat.relay_junit(self.config, self._junit)
 
     def put(self, message: Message) -> None:
@@ -140,6 +141,7 @@ class Reporter:
     def pytest_runtest_setup(self) -> None:
         if self.awake:
             self.progress.write(self.index, 1, time.monotonic())
+            self.in_setup = True
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_call(self) -> None:
@@ -151,17 +153,22 @@ class Reporter:
         if self.awake:
             self.progress.write(self.index, 3, time.monotonic())
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_fixture_setup(self, fixturedef: Any) -> Any:
-        if not self.awake or fixturedef.scope not in ("session", "package"):
-            return (yield)
-        began = time.perf_counter()
-        try:
-            return (yield)
-        finally:
-            key = (fixturedef.argname, fixturedef.scope)
-            spent = time.perf_counter() - began
-            self.fixtures[key] = self.fixtures.get(key, 0.0) + spent
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_fixture_setup(self, fixturedef: Any) -> None:
+        """A fixture's time ends where the next one begins, or with the report of the setup.
+
+        Not a wrapper: its frame would stand in the traceback of each fixture that fails.
+        """
+        if self.awake:
+            self._end_fixture()
+            if self.in_setup and fixturedef.scope in ("session", "package"):
+                self._fixture = (fixturedef.argname, fixturedef.scope), time.perf_counter()
+
+    def _end_fixture(self) -> None:
+        if self._fixture is not None:
+            key, began = self._fixture
+            self._fixture = None
+            self.fixtures[key] = self.fixtures.get(key, 0.0) + time.perf_counter() - began
 
     def pytest_runtest_logstart(self) -> None:
         if self.awake:
@@ -170,6 +177,8 @@ class Reporter:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if not self.awake:
             return
+        self._end_fixture()
+        self.in_setup = False
         item = self.item
         failed = compat.failed_subtests(self.config, item) if item is not None else 0
         self.put(Reported(pack_report(self.config, report, item), failed))
@@ -291,7 +300,6 @@ def farewell(
     """What pytest does after the last test, as far as it is this process's part."""
     config = session.config
     output = getattr(config, "workeroutput", {})
-    notes: list[str] = []
     for hook_owner in participants(config):
         compat.call_for(
             config,
@@ -301,13 +309,23 @@ def farewell(
             exitstatus=session.exitstatus or (1 if session.testsfailed else 0),
         )
     reporter.progress.write(reporter.index, 5, time.monotonic())
-    reset.leave(inherited)
+    message = last_message(inherited, output, reporter.fixtures)
     reporter.collect_printed()
+    return message
+
+
+def last_message(
+    inherited: reset.Inherited,
+    output: Mapping[str, Any],
+    fixtures: Mapping[tuple[str, str], float],
+) -> Ended:
+    """Do what an interpreter does at its exit, and say how it went."""
+    modules = reset.new_modules(inherited)
+    measured = coverage_bytes()
+    reset.leave(inherited)
     return Ended(
         workeroutput=output,
-        fixtures=tuple(FixtureCost(n, s, t) for (n, s), t in reporter.fixtures.items()),
-        modules=reset.new_modules(inherited),
-        coverage=coverage_bytes(),
-        exitstatus=None,
-        notes=tuple(notes),
+        fixtures=tuple(FixtureCost(name, scope, spent) for (name, scope), spent in fixtures.items()),
+        modules=modules,
+        coverage=measured,
     )
