@@ -19,6 +19,7 @@ from .forkpoint import ForkPoint
 from .protocol import Assignment, Ended, Gone, Refused, Start, Started
 from .schedule import Group
 from .slots import Slot
+from .spawn import Spawner
 
 
 @dataclass(eq=False)
@@ -68,22 +69,39 @@ class Children:
         """Listen to a slot."""
         self._selector.register(slot.channel, selectors.EVENT_READ, slot)
 
-    def start(
-        self,
-        group: Group,
-        slot: Slot,
-        point: ForkPoint,
-        *,
-        own_group: bool,
-        assignment: Assignment | None = None,
-    ) -> Running:
-        """Ask ``point`` for a child. Raises OSError where the point is gone."""
+    def drop_point(self, point: ForkPoint) -> None:
+        """A fork point that can't be used any more."""
+        self._selector.unregister(point.channel)
+        self.points.remove(point)
+        point.kill()
+
+    def start(self, group: Group, slot: Slot, point: ForkPoint, *, own_group: bool) -> None:
+        """Ask ``point`` for a child. Where the point is gone, its end is read next."""
+        start = Start(self._next(), slot.index, tuple(group.indices), own_group)
+        self._ask(start, group, slot, point, [])
+
+    def start_apart(
+        self, group: Group, slot: Slot, point: ForkPoint, order: Assignment, files: list[int]
+    ) -> None:
+        """The same for a child that collects for itself, and gets the slot's files handed over."""
+        indices = tuple(group.indices)
+        start = Start(self._next(), slot.index, indices, True, order, len(files))
+        self._ask(start, group, slot, point, files)
+        if isinstance(point, Spawner):
+            slot.channel.send(-1, start)
+
+    def _next(self) -> int:
         self._tokens += 1
+        return self._tokens
+
+    def _ask(
+        self, start: Start, group: Group, slot: Slot, point: ForkPoint, files: list[int]
+    ) -> None:
         slot.reset()
-        point.start(Start(self._tokens, slot.index, tuple(group.indices), own_group, assignment))
-        running = slot.running = Running(self._tokens, group, slot, point)
+        running = slot.running = Running(start.token, group, slot, point)
         self.living.append(running)
-        return running
+        with contextlib.suppress(OSError):
+            point.start_with(start, files)
 
     def events(self, timeout: float) -> Iterator[tuple[Running, list[tuple[int, Any]]]]:
         """(child, its new messages) for ``timeout`` seconds at most; ``status`` is set at its end."""
@@ -121,9 +139,7 @@ class Children:
 
     def _point_died(self, point: ForkPoint) -> list[Running]:
         """Its children die with it."""
-        self._selector.unregister(point.channel)
-        self.points.remove(point)
-        point.kill()
+        self.drop_point(point)
         lost = [r for r in self.living if r.point is point and r.status is None]
         for running in lost:
             running.status = signal.SIGKILL

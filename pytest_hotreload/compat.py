@@ -123,11 +123,24 @@ def ensure_newline(config: pytest.Config) -> None:
         reporter.ensure_newline()
 
 
-def relay_log_file(config: pytest.Config, write: Callable[[str], None]) -> None:
-    """Send ``--log-file`` through ``write`` (``LoggingPlugin.log_file_handler.setStream``)."""
+def close_log_file(config: pytest.Config) -> None:
+    """A child that configures itself must not open (and empty) the controller's ``--log-file``."""
+    if hasattr(config.option, "log_file"):
+        config.option.log_file = os.devnull
+
+
+def has_log_file(config: pytest.Config) -> bool:
+    """Whether ``--log-file`` is in force."""
     plugin = config.pluginmanager.get_plugin("logging-plugin")
     handler = getattr(plugin, "log_file_handler", None)
-    if handler is None or getattr(handler, "baseFilename", os.devnull) == os.devnull:
+    return handler is not None and getattr(handler, "baseFilename", os.devnull) != os.devnull
+
+
+def relay_log_file(config: pytest.Config, write: Callable[[str], None], *, always: bool) -> None:
+    """Send ``--log-file`` through ``write`` (``LoggingPlugin.log_file_handler.stream``)."""
+    plugin = config.pluginmanager.get_plugin("logging-plugin")
+    handler = getattr(plugin, "log_file_handler", None)
+    if handler is None or not (always or has_log_file(config)):
         return
     handler.stream = _TextSink(write)
 

@@ -6,29 +6,28 @@ is pytest's own.
 
 from __future__ import annotations
 
-import hashlib
 import os
-import random
 import signal
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import child, compat, others, reset, terminal
+from . import compat, others, reset, terminal
+from .child import Reporter
 from .children import Children, Running
 from .crashes import Crashes
 from .deadlines import Deadlines
 from .errors import ChildInternalError, IncompleteRun
-from .forkpoint import ForkPoint
 from .nodes import Nodes
-from .options import Options
-from .protocol import Answer, Asked, Channel, Ended, ItemFinished, Missing, Start
+from .protocol import Answer, Asked, Ended, ItemFinished, Missing
 from .replay import Replay
 from .schedule import Group, Schedule, make_groups
 from .slots import Slot
+from .sources import Sources
 from .status import Status
-from .totals import Totals
+
+if TYPE_CHECKING:
+    from .plugin import Active
 
 #: Seconds between two looks at deadlines; none of them is shorter than this.
 _TICK = 0.1
@@ -40,20 +39,18 @@ class RunLoop:
     def __init__(
         self,
         session: pytest.Session,
-        options: Options,
-        reporter: child.Reporter,
-        totals: Totals,
-        lifeline: tuple[int, int],
+        active: Active,
+        reporter: Reporter,
     ) -> None:
-        self.session, self.config, self.options = session, session.config, options
-        self.reporter, self.totals = reporter, totals
+        self.session, self.config, self.options = session, session.config, active.options
+        self.reporter, self.totals, self.lifeline = reporter, active.totals, active.lifeline
         self.items = session.items
-        self.lifeline = lifeline
+        options, totals = active.options, active.totals
         self.alone = options.slots == 1
-        groups = make_groups(self.items, options.isolate)
-        self.totals.files = len({group.path for group in groups})
-        self.schedule = Schedule(groups, totals.durations, options.slots)
-        count = min(options.slots, max(len(groups), 1))
+        self.groups = make_groups(self.items, options.isolate)
+        self.totals.files = len({group.path for group in self.groups})
+        self.schedule = Schedule(self.groups, totals.durations, options.slots)
+        count = min(options.slots, max(len(self.groups), 1))
         self.slots = [Slot(index, alone=self.alone) for index in range(count)]
         self.children = Children()
         self.nodes = Nodes(self.config, self.slots)
@@ -61,6 +58,7 @@ class RunLoop:
         self.crashes = Crashes(self)
         self.deadlines = Deadlines(self)
         self.status = Status(self)
+        self.sources = Sources(self, active)
         self.real = (os.dup(1), os.dup(2)) if compat.stderr_is_real() else (os.dup(1), os.dup(1))
         for slot in self.slots:
             self.children.add_slot(slot)
@@ -103,17 +101,19 @@ class RunLoop:
         others.find_participants(self.config)
         others.flush_coverage()
         self.reporter.prepare(self.session)
-        self.randomness = hashlib.blake2b(repr(random.getstate()).encode()).digest()
-        self.inherited = reset.inventory()
-        compat.flush_terminal(self.config)
-        reset.flush_before_fork(self.inherited)
-        reset.freeze()
-        self.point = self._fork_point()
+        self.sources.prepare()
+        unsafe = self.sources.unsafe()
+        for path, what in unsafe.items():
+            terminal.notice(self.config, terminal.threads_left(self._shown(path), what))
+        if self.sources.own_slots:
+            terminal.notice(self.config, terminal.own_slots(self.sources.own_slots))
+        for group in self.groups:
+            if self.options.isolate == "strict":
+                group.alone = "strict"
+            group.alone = group.alone or unsafe.get(group.path, "")
 
-    def _fork_point(self) -> ForkPoint:
-        """A fork of this collected process that forks the children."""
-        kept = [slot.channel for slot in self.slots]
-        return self.children.add_point(ForkPoint.fork(self._live, self.lifeline, kept))
+    def _shown(self, path: str) -> str:
+        return os.path.relpath(path, self.config.rootpath)
 
     def _after_last_child(self) -> None:
         self.schedule.clear()
@@ -148,43 +148,7 @@ class RunLoop:
 
     def _start(self, group: Group, slot: Slot) -> None:
         self.totals.children += 1
-        if self.point not in self.children.points:
-            self.point = self._fork_point()  # it was killed: this process can fork another
-        self.children.start(group, slot, self.point, own_group=not self.options.direct)
-
-    def _live(self, start: Start) -> None:
-        """In the child."""
-        slot = self.slots[start.slot]
-        indices = list(start.indices)
-        path = str(self.items[indices[0]].path)
-        seed = hashlib.blake2b(self.randomness + path.encode(), digest_size=8)
-        place = child.Place(
-            channel=Channel(slot.child_end.socket),
-            files=slot.files,
-            worker_id=slot.worker_id,
-            lifeline=self.lifeline[0],
-            real=self.real,
-            direct=self.options.direct,
-            own_group=start.own_group,
-            workerinput=self.nodes.workerinput(slot),
-            environ=self.nodes.environ(slot),
-            seed=int.from_bytes(seed.digest(), "big"),
-            name=f"{slot.worker_id}-{indices[0]}",
-            first=indices[0] == 0,
-        )
-        child.live(self.session, self.reporter, place, self._feed(indices, place), self.inherited)
-
-    def _feed(self, first: list[int], place: child.Place) -> Iterator[Any]:
-        """In the child: the items to run, and which one follows in this process."""
-        items = self.items
-        indices: list[int] | None = first
-        while indices:
-            following = None
-            if self.options.isolate == "worker":
-                following = place.channel.ask(self.reporter.index, Asked("files"))
-            after = items[following[0]] if following else None
-            yield [(index, items[index]) for index in indices], after
-            indices = following
+        self.sources.start(group, slot)
 
     # -- listening -----------------------------------------------------------------------------
 
@@ -232,8 +196,8 @@ class RunLoop:
         if running is self._lease:
             self._end_lease()
         if running.left:
-            path = os.path.relpath(running.group.path, self.config.rootpath)
-            self.totals.notices.append(terminal.leftovers(path, running.left))
+            shown = self._shown(running.group.path)
+            self.totals.notices.append(terminal.leftovers(shown, running.left))
         if running.ended is not None and running.status == 0:
             self._finish_well(running, running.ended)
         else:

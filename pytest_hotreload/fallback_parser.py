@@ -25,6 +25,7 @@ UNKNOWN = "*"
 _CONTEXTS = ("module", "class", "try", "handler", "conditional", "function", "type_checking")
 _IMPORT_ERRORS = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
 _DYNAMIC = {"import_module": "name", "__import__": "name", "importorskip": "modname"}
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _EARLY_HOOKS = (
     "pytest_addhooks",
     "pytest_addoption",
@@ -209,7 +210,12 @@ def _calls(node: ast.AST, *, later: bool) -> Iterator[tuple[ast.Call, bool]]:
             yield from _calls(default, later=later)
         yield from _calls(node.body, later=True)
         return
-    for child in ast.iter_child_nodes(node):
+    children = [*ast.iter_child_nodes(node)]
+    # What a comprehension goes over runs before its result, which stands first.
+    children.sort(
+        key=lambda child: isinstance(node, _COMPREHENSIONS) and not isinstance(child, ast.comprehension)
+    )
+    for child in children:
         yield from _calls(child, later=later)
     if isinstance(node, ast.Call):
         yield node, later

@@ -17,7 +17,7 @@ import signal
 import socket
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from . import leftovers
 from ._native import guard, set_child_subreaper
@@ -25,6 +25,10 @@ from .protocol import Channel, Gone, Refused, Start, Started, pair
 
 #: Milliseconds between two looks at children where there is no pidfd (macOS).
 _NO_PIDFD_MS = 20
+
+
+class Unwind(BaseException):
+    """Leaves the fork point's loop in a child, which then goes on where the fork point was forked."""
 
 
 class ForkPoint:
@@ -36,12 +40,12 @@ class ForkPoint:
     @classmethod
     def fork(
         cls,
-        live: Callable[[Start], Any],
+        live: Callable[[Start, list[int]], Any],
         lifeline: tuple[int, int],
         close: Sequence[Any] = (),
         answer: Callable[[Any], Any] | None = None,
     ) -> ForkPoint:
-        """Fork this process into a fork point; ``live(start)`` is what its children do.
+        """Fork this process into a fork point; ``live(start, descriptors)`` is what its children do.
 
         ``close``: what the controller keeps for itself. ``answer``: for messages other than Start.
         Raises OSError where the system refuses.
@@ -62,9 +66,12 @@ class ForkPoint:
             os._exit(70)  # EX_SOFTWARE; the controller sees its channel close
         os._exit(0)
 
-    def start(self, start: Start) -> None:
-        """Ask for a child. Raises OSError where the fork point is gone."""
-        self.channel.send(-1, start)
+    def start_with(self, start: Start, descriptors: Sequence[int] = ()) -> None:
+        """Ask for a child; the descriptors go with it. Raises OSError where the fork point is gone."""
+        if descriptors:
+            self.channel.send_with(start, descriptors)
+        else:
+            self.channel.send(-1, start)
 
     def read(self) -> tuple[list[Any], bool]:
         """What is reported (Started, Gone, Refused), and whether the fork point is gone."""
@@ -108,7 +115,7 @@ def _tasks() -> list[str]:
 
 def serve(
     control: Channel,
-    live: Callable[[Start], Any],
+    live: Callable[[Start, list[int]], Any],
     lifeline: int,
     answer: Callable[[Any], Any] | None = None,
 ) -> None:
@@ -123,7 +130,10 @@ class _Server:
     """Kept small: each page that it touches between two forks is copied."""
 
     def __init__(
-        self, control: Channel, live: Callable[[Start], Any], answer: Callable[[Any], Any] | None
+        self,
+        control: Channel,
+        live: Callable[[Start, list[int]], Any],
+        answer: Callable[[Any], Any] | None,
     ) -> None:
         self.control, self.live, self.answer = control, live, answer
         self.children: dict[int, tuple[int, int]] = {}  # pid -> (token, pidfd)
@@ -149,13 +159,30 @@ class _Server:
         return not closed
 
     def _fork(self, start: Start) -> None:
+        descriptors = self._descriptors(start)
+        try:
+            self._fork_with(start, descriptors)
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+    def _descriptors(self, start: Start) -> list[int]:
+        """The open files that came with this request."""
+        received = self.control.descriptors
+        if start.assignment is None or received is None:
+            return []
+        taken = received[: start.descriptors]
+        del received[: start.descriptors]
+        return taken
+
+    def _fork_with(self, start: Start, descriptors: list[int]) -> None:
         try:
             pid = fork_quietly()
         except OSError as error:
             self.control.send(-1, Refused(start.token, error.errno or 0))
             return
         if pid == 0:
-            self._become(start)
+            self._become(start, descriptors)
         if start.own_group:
             with contextlib.suppress(OSError):
                 os.setpgid(pid, pid)  # both sides: whoever comes first
@@ -167,17 +194,20 @@ class _Server:
         self.children[pid] = (start.token, pidfd)
         self.control.send(-1, Started(start.token, pid))
 
-    def _become(self, start: Start) -> NoReturn:
-        """In the child."""
+    def _become(self, start: Start, descriptors: list[int]) -> None:
+        """In the child. Comes back only by :class:`Unwind`."""
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.control.close()
+        for _, pidfd in self.children.values():
+            if pidfd >= 0:
+                os.close(pidfd)
         try:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            self.control.close()
-            for _, pidfd in self.children.values():
-                if pidfd >= 0:
-                    os.close(pidfd)
-            self.live(start)
-        finally:
+            self.live(start, descriptors)
+        except Unwind:
+            raise
+        except BaseException:  # noqa: BLE001 - nothing above may run in a child
             os._exit(70)
+        os._exit(70)
 
     def _reap(self, ready: set[int]) -> None:
         for pid, (token, pidfd) in list(self.children.items()):

@@ -137,6 +137,19 @@ def coverage_bytes() -> bytes | None:
     return data
 
 
+def tame_coverage(config: pytest.Config) -> None:
+    """In a child that configures itself: pytest-cov measures as in plain pytest and reports nothing.
+
+    Its own worker mode would want its own controller (pytest-cov 5 to 7: ``CovPlugin._is_worker``,
+    ``CovPlugin._disabled``); what is measured travels with the last message.
+    """
+    plugin: Any = config.pluginmanager.get_plugin("_cov")
+    if plugin is not None:
+        plugin._is_worker = lambda _session: False
+        plugin._disabled = True
+    restart_coverage()
+
+
 def add_coverage(data: bytes) -> None:
     """In the controller: add what a child measured."""
     current = _coverage()

@@ -7,13 +7,22 @@ inert plugin.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Generator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from . import compat, options, others, terminal, totals
+from .observe import WorkerIdWatch
+from .protocol import ENVIRONMENT
+from .threads import ThreadWatch
+
+if TYPE_CHECKING:
+    from .apart import Apart
+    from .controller import RunLoop
+    from .template import Template
 
 _KEY = pytest.StashKey["Active"]()
 #: The process that a run belongs to: an inner pytest (pytester) in it or in a child stays plain.
@@ -21,17 +30,37 @@ _owner: int | None = None
 
 
 class Active:
-    """One session under hotreload: its options, and what becomes of it."""
+    """One session under hotreload: its options, and what becomes of it.
+
+    ``sys_path``: as it was before the first conftest. ``early_readers``: first-party files that read
+    the worker id while they were imported or configured, in words, or "".
+    """
 
     def __init__(self, config: pytest.Config, chosen: options.Options) -> None:
         self.config, self.options = config, chosen
         self.lifeline = os.pipe()
+        self.sys_path = list(sys.path)
         self.totals = totals.Totals()
         self.quarantine: dict[str, str] = {}
-        self.loop: Any = None
-        self.ran = False
+        self.template: Template | None = None
+        self.threads = ThreadWatch()
+        self.worker_ids = WorkerIdWatch(config) if chosen.slots > 1 else None
+        self.loop: RunLoop | None = None
+
+    @property
+    def early_readers(self) -> str:
+        found = self.worker_ids.found if self.worker_ids is not None else []
+        return ", ".join(dict.fromkeys(found))
+
+    def stop_watching(self) -> None:
+        """From here on nothing is early."""
+        if self.worker_ids is not None:
+            self.worker_ids.end()
 
     def close(self) -> None:
+        self.stop_watching()
+        if self.template is not None and self.loop is None:
+            self.template.close()
         for descriptor in self.lifeline:
             os.close(descriptor)
 
@@ -42,19 +71,61 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_load_initial_conftests(
-    early_config: pytest.Config, args: list[str]
+    early_config: pytest.Config,
 ) -> Generator[None, object, object]:
     global _owner
-    namespace = early_config.known_args_namespace
-    if not options.wanted(early_config, namespace) or _owner is not None:
+    if _owner is not None:
         return (yield)
-    others.refuse(namespace)
-    chosen = options.read(early_config, namespace)
+    apart = _spawned()
+    if apart is None:
+        namespace = early_config.known_args_namespace
+        if not options.wanted(early_config, namespace):
+            return (yield)
+        apart = _activate(early_config, namespace)
     _owner = os.getpid()
-    active = early_config.stash[_KEY] = Active(early_config, chosen)
-    early_config.add_cleanup(lambda: _forget(active))
-    _join_xdist_convention(early_config, chosen)
-    return (yield)
+    if apart is None:
+        return (yield)
+    apart.begin(early_config)
+    try:
+        return (yield)
+    except BaseException as error:
+        apart.failed(error)
+        raise
+
+
+def _spawned() -> Apart | None:
+    """In a fresh interpreter that a controller started: its role."""
+    if ENVIRONMENT not in os.environ:
+        return None
+    from .apart import Apart
+
+    return Apart.spawned()
+
+
+def _activate(config: pytest.Config, namespace: Any) -> Apart | None:
+    """In the controller: set everything up, and park the template. In its children: their role."""
+    others.refuse(namespace)
+    chosen = options.read(config, namespace)
+    active = Active(config, chosen)
+    if chosen.start == "fork" and not chosen.direct:
+        from . import template
+
+        try:
+            active.template, become = template.park(active.lifeline)
+        except OSError as error:
+            active.totals.fell_back.append(terminal.no_fork(error))
+        else:
+            if become is not None:
+                from .apart import Apart
+
+                return Apart(become.start, become.descriptors, active.lifeline[0])
+    config.stash[_KEY] = active
+    config.add_cleanup(lambda: _forget(active))
+    config.pluginmanager.register(active.threads, "hotreload-threads")
+    if active.worker_ids is not None:
+        active.worker_ids.begin()
+    _join_xdist_convention(config, chosen)
+    return None
 
 
 def _forget(active: Active) -> None:
@@ -98,12 +169,7 @@ class Run:
         self.config = active.config
 
     def pytest_report_header(self) -> list[str]:
-        return terminal.header(
-            self.active.options,
-            "imports warmed by collection",
-            self.active.quarantine,
-            self.config.get_verbosity(),
-        )
+        return terminal.header(self.active.options, self.config.get_verbosity())
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
@@ -123,11 +189,11 @@ class Run:
         from .controller import RunLoop
 
         active = self.active
+        active.stop_watching()
         active.totals.start_cpu = time.process_time()
-        active.totals.durations = totals.load_durations(self.config)
+        totals.load(self.config, active.totals)
         reporter = self.config.pluginmanager.get_plugin("hotreload-reporter")
-        active.loop = RunLoop(session, active.options, reporter, active.totals, active.lifeline)
-        active.ran = True
+        active.loop = RunLoop(session, active, reporter)
         active.loop.run()
 
     @pytest.hookimpl(trylast=True)
@@ -139,17 +205,17 @@ class Run:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         active = self.active
-        if not active.ran:
+        if active.loop is None:
             return
         try:
-            totals.save_durations(self.config, session.items, active.totals)
+            totals.save(self.config, session.items, active.totals)
         except OSError as error:
             active.totals.notices.append(terminal.no_cache(error))
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         active = self.active
-        if not active.ran or self.config.get_verbosity() < 0:
+        if active.loop is None or self.config.get_verbosity() < 0:
             return
         for text in active.totals.notices:
             terminalreporter.write_line(terminal.PREFIX + text, yellow=True)

@@ -13,17 +13,22 @@ import os
 import pickle
 import socket
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 #: Bumped with each change of a message; a spawned child compares it before anything else.
 VERSION = 1
+
+#: Names the inherited descriptors of a spawned child; removed before any user code runs.
+ENVIRONMENT = "PYTEST_HOTRELOAD_APART"
 
 _LENGTH = struct.Struct("!I")
 #: What one ``recv`` takes at most. 256 KiB empties a default socket buffer (208 KiB) at once.
 _CHUNK = 256 * 1024
 #: Largest frame, a guard against reading garbage as a length: 1 GiB.
 _LARGEST = 1 << 30
+#: Descriptors in one message. The kernel's limit is 253; a slot has eight.
+_MOST_DESCRIPTORS = 32
 
 
 # --------------------------------------------------------------------- child -> controller
@@ -135,8 +140,6 @@ class Ended(NamedTuple):
     fixtures: tuple[FixtureCost, ...]
     modules: tuple[str, ...]
     coverage: bytes | None
-    exitstatus: int | None
-    notes: tuple[str, ...]
 
 
 class FixtureCost(NamedTuple):
@@ -185,6 +188,7 @@ class Start(NamedTuple):
     indices: tuple[int, ...]
     own_group: bool = True
     assignment: Assignment | None = None
+    descriptors: int = 0
 
 
 class Started(NamedTuple):
@@ -213,30 +217,46 @@ class Warm(NamedTuple):
     """To the template: import these modules, in this order."""
 
     modules: tuple[str, ...]
-    quarantine: Mapping[str, str]
 
 
 class Warmed(NamedTuple):
-    """The template's answer: how many modules it holds now, and which stayed out."""
+    """The template's answer: what it holds now, what each cost in seconds, and what stayed out, why."""
 
     modules: int
     seconds: float
+    costs: Mapping[str, float]
     quarantine: Mapping[str, str]
+
+
+class Probe(NamedTuple):
+    """To the template: how many native threads does importing these modules leave?"""
+
+    modules: tuple[str, ...]
+
+
+class Probed(NamedTuple):
+    """The template's answer to :class:`Probe`; -1 where the import failed."""
+
+    threads: int
 
 
 class Assignment(NamedTuple):
     """What a child that collects for itself is to do.
 
-    ``args``: the positional arguments of its own collection. ``wanted``: per node id the index in
-    the controller's items; empty where the controller asks file by file.
+    ``args``: the positional arguments of its own collection, or None for the controller's.
+    ``wanted``: (index in the controller's items, node id) of what it is to run or to serve.
+    ``serve``: collect, then become the fork point of its slot, instead of running.
     """
 
-    args: tuple[str, ...]
+    args: tuple[str, ...] | None
     wanted: tuple[tuple[int, str], ...]
-    workerinput: Mapping[str, Any]
-    environ: Mapping[str, str]
     worker_id: str
-    stay: bool
+    workerinput: Mapping[str, Any] | None
+    environ: Mapping[str, str]
+    randomness: bytes
+    name: str
+    log_file: bool
+    serve: bool = False
 
 
 class Progress:
@@ -312,6 +332,8 @@ class Channel:
         self._read: list[tuple[int, Any]] = []
         #: Set where the other end is shown each message before we go on (one child at a time).
         self.acknowledged = False
+        #: Descriptors that came with frames, in order; only where they are expected.
+        self.descriptors: list[int] | None = None
         self.before_send: Callable[[], None] = lambda: None
 
     def fileno(self) -> int:
@@ -344,11 +366,18 @@ class Channel:
     def receive(self) -> tuple[int, Any]:
         """The next frame; waits. Raises EOFError where the other end is gone."""
         while not self._read:
-            data = self.socket.recv(_CHUNK)
+            data = self._receive(0)
             if not data:
                 raise EOFError("the other end of the channel is closed")
             self._read.extend(self._inbox.feed(data))
         return self._read.pop(0)
+
+    def _receive(self, flags: int) -> bytes:
+        if self.descriptors is None:
+            return self.socket.recv(_CHUNK, flags)
+        data, descriptors, _, _ = socket.recv_fds(self.socket, _CHUNK, _MOST_DESCRIPTORS, flags)
+        self.descriptors += descriptors
+        return data
 
     def drain(self) -> tuple[list[tuple[int, Any]], bool]:
         """All that can be read without waiting, and whether the other end is closed."""
@@ -356,7 +385,7 @@ class Channel:
         self._read.clear()
         while True:
             try:
-                data = self.socket.recv(_CHUNK, socket.MSG_DONTWAIT)
+                data = self._receive(socket.MSG_DONTWAIT)
             except (BlockingIOError, InterruptedError):
                 return frames, False
             except OSError:
@@ -375,6 +404,12 @@ class Channel:
     def send(self, index: int, message: Any) -> None:
         """Send one frame now."""
         self.socket.sendall(pack(index, message))
+
+    def send_with(self, message: Any, descriptors: Sequence[int]) -> None:
+        """Send one frame and, with its first byte, open files."""
+        data = pack(-1, message)
+        sent = socket.send_fds(self.socket, [data], list(descriptors))
+        self.socket.sendall(data[sent:])
 
     def close(self) -> None:
         self.socket.close()

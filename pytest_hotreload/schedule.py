@@ -53,18 +53,27 @@ class Schedule:
             # Unknown files first: they may be the longest. The sort is stable, pytest's order decides.
             ordered.sort(key=lambda g: -durations.get(g.path, float("inf")))
         self._queue = deque(ordered)
-        self.total = len(ordered)
+        self._alone = ""
 
     def __bool__(self) -> bool:
         return bool(self._queue)
 
     def next(self) -> Group | None:
         """The group to start now, or None."""
-        return self._queue.popleft() if self._queue else None
+        group = self._queue.popleft() if self._queue else None
+        if group is not None:
+            group.alone = group.alone or self._alone
+        return group
 
     def again(self, group: Group) -> None:
         """Run this before anything else: the rest of a file whose child died."""
         self._queue.appendleft(group)
+
+    def all_alone(self, why: str) -> None:
+        """Every group that has not started shall collect for itself."""
+        for group in self._queue:
+            group.alone = group.alone or why
+        self._alone = why
 
     def clear(self) -> None:
         """Start nothing more."""

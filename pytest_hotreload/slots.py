@@ -83,6 +83,10 @@ class Slot:
         self.channel.drain()
         self.channel.renew()
 
+    def descriptors(self) -> list[int]:
+        """What a child needs that is no fork of ours: the files, the page, its end of the channel."""
+        return [*self.files.descriptors(), self.child_end.fileno()]
+
     def close(self) -> None:
         self.files.close()
         self.channel.close()

@@ -17,21 +17,28 @@ PREFIX = "hotreload: "
 # ------------------------------------------------------------------------------------- header
 
 
-def header(options: Options, warm: str, quarantine: Mapping[str, str], verbose: int) -> list[str]:
-    """The header: interpreter, slots, template; quarantined modules with reasons under ``-v``."""
-    slots = f"{options.slots} slot{'s' if options.slots != 1 else ''}"
-    parts = [f"python {platform.python_version()}", slots]
-    if options.isolate != "file":
-        parts.append(f"isolate {options.isolate}")
-    if options.start == "spawn":
-        parts.append("spawned")
-    parts.append(warm)
-    lines = [PREFIX + " · ".join(parts)]
-    if verbose > 0:
-        lines += [f"  quarantined: {module}: {why}" for module, why in quarantine.items()]
-    elif quarantine:
-        lines[0] += f" · {len(quarantine)} quarantined (-v shows why)"
-    return lines
+def header(options: Options, verbose: int) -> list[str]:
+    """The header: interpreter, slots, and how children start; nothing with ``-q``."""
+    if verbose < 0:
+        return []
+    slots = f"{options.slots} slot{'s' if options.slots != 1 else ''} ({options.asked_slots})"
+    how = "a fresh interpreter" if options.start == "spawn" else "a fork"
+    what = {
+        "file": f"each file in {how}",
+        "test": f"each test in {how}",
+        "worker": f"the files of a slot in {how}",
+        "strict": f"each file collected and run alone, in {how}",
+    }[options.isolate]
+    return [PREFIX + " · ".join([f"python {platform.python_version()}", slots, what])]
+
+
+def warmed(modules: int, seconds: float, quarantine: Mapping[str, str], verbose: int) -> list[str]:
+    """What the template holds, where one was needed; quarantined modules with reasons under ``-v``."""
+    line = f"{PREFIX}template: {modules} modules warm in {seconds:.1f} s"
+    if quarantine:
+        line += f" · {len(quarantine)} quarantined" + ("" if verbose > 0 else " (-v says why)")
+    reasons = [f"  {module}: {why}" for module, why in quarantine.items()] if verbose > 0 else []
+    return [line, *reasons]
 
 
 # ------------------------------------------------------------------------------------- lines
@@ -64,6 +71,15 @@ def threads_left(path: str, what: str) -> str:
 
 def own_slots(what: str) -> str:
     return f"{what} reads the worker id early: each slot is a process that collects for itself"
+
+
+def template_died() -> str:
+    return "the template ended while it was warmed: fresh interpreters are started instead"
+
+
+def diagnostic(path: str, line: int | None, text: str) -> str:
+    where = f"{path}:{line}: " if line else f"{path}: " if path else ""
+    return f"{where}{text}"
 
 
 def shared_refused(name: str, why: str) -> str:

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from .protocol import Ended
+from .protocol import Ended, Warmed
 
 #: Where the durations are kept in pytest's cache: {path relative to the root: seconds}.
 DURATIONS_KEY = "hotreload/durations"
+#: Third-party modules that a child had to import although it came from the template: {name: seconds}.
+LEARNED_KEY = "hotreload/learned"
 
 
 @dataclass
@@ -28,6 +30,8 @@ class Totals:
     notices: list[str] = field(default_factory=list)
     fell_back: list[str] = field(default_factory=list)
     modules: dict[str, int] = field(default_factory=dict)
+    learned: dict[str, float] = field(default_factory=dict)
+    warmed: Warmed | None = None
     measured: dict[int, float] = field(default_factory=dict)
 
     def report(self, index: int, report: pytest.TestReport) -> None:
@@ -43,32 +47,41 @@ class Totals:
             self.modules[module] = self.modules.get(module, 0) + 1
 
 
-def load_durations(config: pytest.Config) -> dict[str, float]:
-    """Seconds by absolute path, from pytest's cache; empty where there is none or it is corrupt."""
+def load(config: pytest.Config, totals: Totals) -> None:
+    """What earlier runs measured and learned, from pytest's cache; nothing where it is corrupt."""
+    root = config.rootpath
+    totals.durations = {str(root / path): each for path, each in _numbers(config, DURATIONS_KEY).items()}
+    totals.learned = _numbers(config, LEARNED_KEY)
+
+
+def _numbers(config: pytest.Config, key: str) -> dict[str, float]:
     cache = getattr(config, "cache", None)
-    stored: Any = cache.get(DURATIONS_KEY, {}) if cache is not None else {}
+    stored: Any = cache.get(key, {}) if cache is not None else {}
     if not isinstance(stored, dict):
         return {}
     return {
-        str(config.rootpath / path): float(seconds)
-        for path, seconds in stored.items()
-        if isinstance(path, str) and isinstance(seconds, int | float)
+        name: float(number)
+        for name, number in stored.items()
+        if isinstance(name, str) and isinstance(number, int | float)
     }
 
 
-def save_durations(config: pytest.Config, items: list[pytest.Item], totals: Totals) -> None:
-    """Merge what this run measured into the cache. Raises OSError where it can't be written."""
+def save(config: pytest.Config, items: list[pytest.Item], totals: Totals) -> None:
+    """Merge what this run measured and learned into the cache. Raises OSError where it can't be written."""
     cache = getattr(config, "cache", None)
-    if cache is None or not totals.measured:
+    if cache is None or hasattr(config, "workerinput"):
         return
-    by_path: dict[str, float] = {}
-    for index, seconds in totals.measured.items():
+    seconds = dict(totals.durations)
+    measured: dict[str, float] = {}
+    for index, spent in totals.measured.items():
         path = str(items[index].path)
-        by_path[path] = by_path.get(path, 0.0) + seconds
-    merged = {**totals.durations, **by_path}
-    root = config.rootpath
-    stored = {}
-    for path, seconds in sorted(merged.items()):
-        relative = path[len(str(root)) + 1 :] if path.startswith(str(root) + "/") else path
-        stored[relative] = round(seconds, 4)
-    cache.set(DURATIONS_KEY, stored)
+        measured[path] = measured.get(path, 0.0) + spent
+    seconds.update(measured)
+    root = str(config.rootpath) + "/"
+    if measured:
+        cache.set(DURATIONS_KEY, {p.removeprefix(root): round(s, 4) for p, s in sorted(seconds.items())})
+    learned = {**dict.fromkeys(totals.modules, 0.0), **totals.learned}
+    if totals.warmed is not None:
+        learned.update({name: totals.warmed.costs.get(name, cost) for name, cost in learned.items()})
+    if learned != totals.learned:
+        cache.set(LEARNED_KEY, learned)

@@ -1,0 +1,94 @@
+"""What the template shall hold: asks the Rust half which third-party modules the test files share."""
+
+from __future__ import annotations
+
+import site
+import sys
+import sysconfig
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from . import fallback_parser
+from ._native import Project
+
+#: The parse cache, below pytest's cache folder; the version is part of the name.
+_CACHE = "hotreload-imports-v1.json"
+
+
+@dataclass
+class Analysis:
+    """``modules``: to warm, in the suite's order. ``quarantine``: kept out -> why."""
+
+    modules: list[str] = field(default_factory=list)
+    quarantine: dict[str, str] = field(default_factory=dict)
+    diagnostics: list[tuple[str, int | None, str]] = field(default_factory=list)
+
+
+def analyse(config: pytest.Config, test_files: Sequence[str], *, minimum: int) -> Analysis:
+    """Modules that at least ``minimum`` of the test files reach when they are imported.
+
+    Never raises: what can't be analysed is not warmed, and named in the diagnostics.
+    """
+    files = [file for file in test_files if file.endswith(".py")]
+    try:
+        project = open_project(config)
+        scan(project, files)
+        found = Analysis(
+            project.shared(files, min(minimum, max(len(files), 1))),
+            dict(project.quarantine(files)),
+            list(project.diagnostics()),
+        )
+    except (OSError, ValueError, KeyError) as error:
+        return Analysis(diagnostics=[("", None, f"nothing is warmed: {error}")])
+    try:
+        project.save()
+    except OSError as error:
+        found.diagnostics.append(("", None, f"the parse cache can't be written: {error}"))
+    found.modules = [name for name in found.modules if name not in found.quarantine]
+    return found
+
+
+def open_project(config: pytest.Config) -> Project:
+    """The project of this run, as pytest sees it."""
+    cache = getattr(config, "cache", None)
+    return Project(
+        str(config.rootpath),
+        sys_path=[entry or str(Path.cwd()) for entry in sys.path],
+        stdlib=sorted(sys.stdlib_module_names),
+        site_dirs=site_folders(),
+        import_mode=str(config.getoption("importmode")),
+        editable=editable_installs(),
+        namespace_packages=bool(config.getini("consider_namespace_packages")),
+        cache_file=None if cache is None else str(cache.mkdir("hotreload") / _CACHE),
+    )
+
+
+def scan(project: Project, files: Sequence[str]) -> None:
+    """Read all files; those that the fast parser rejects with the interpreter's own."""
+    while rejected := project.scan(files):
+        for path in rejected:
+            read = fallback_parser.imports_of(path)
+            project.supply(path, read.imports, read.effects, read.diagnostic, read.line)
+
+
+def site_folders() -> list[str]:
+    """Folders whose contents are third-party."""
+    folders = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+    folders += site.getsitepackages() if hasattr(site, "getsitepackages") else []
+    if site.ENABLE_USER_SITE:
+        folders.append(site.getusersitepackages())
+    return sorted({folder for folder in folders if folder})
+
+
+def editable_installs() -> dict[str, str]:
+    """Editable installs that work by a finder (setuptools): top-level module -> its folder."""
+    found: dict[str, str] = {}
+    for finder in sys.meta_path:
+        module = sys.modules.get(getattr(finder, "__module__", ""))
+        mapping = getattr(module, "MAPPING", None)
+        if isinstance(mapping, dict):
+            found.update({str(name): str(path) for name, path in mapping.items()})
+    return found

@@ -1,0 +1,226 @@
+"""A child that collects for itself: a template's fork, or a fresh interpreter, that runs a pytest of its own.
+
+It is what xdist calls a worker: it goes through pytest's whole start-up with its own arguments, then
+runs the items that it was given (matched by node id), or becomes the fork point of its slot.
+Nothing of its own terminal, junit or cache is seen; its reports travel as any child's do.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from . import child, compat, others, reset
+from .birth import Birth, SlotEnd, seed_of
+from .forkpoint import serve
+from .protocol import ENVIRONMENT, Channel, Missing, Start
+from .slots import FILES, SlotFiles
+
+#: Options that belong to the controller alone: what writes, selects again, stops or asks.
+_NEUTRAL: dict[str, Any] = {
+    "xmlpath": None,
+    "pastebin": None,
+    "lf": False,
+    "failedfirst": False,
+    "newfirst": False,
+    "stepwise": False,
+    "stepwise_skip": False,
+    "stepwise_reset": False,
+    "maxfail": 0,
+    "cacheclear": False,
+    "report_log": None,
+    "durations": None,
+}
+
+
+class Apart:
+    """The plugin of such a child, from before the first conftest to its exit."""
+
+    def __init__(self, start: Start, descriptors: list[int], lifeline: int) -> None:
+        assert start.assignment is not None
+        self.start, self.order, self.lifeline = start, start.assignment, lifeline
+        files = SlotFiles.received(descriptors[: len(FILES) + 1])
+        channel = Channel(socket.socket(fileno=descriptors[len(FILES) + 1]))
+        self.control = descriptors[len(FILES) + 2] if self.order.serve else -1
+        self.real = (os.dup(1), os.dup(2))
+        self.errors: list[str] = []
+        self.place = child.Place(
+            channel=channel,
+            files=files,
+            worker_id=self.order.worker_id,
+            lifeline=lifeline,
+            real=self.real,
+            own_group=start.own_group,
+            workerinput=dict(self.order.workerinput or {"workerid": "master"}),
+            environ=dict(self.order.environ),
+            name=self.order.name,
+        )
+
+    @classmethod
+    def spawned(cls) -> Apart | None:
+        """In a fresh interpreter that a controller started; None in any other."""
+        named = os.environ.pop(ENVIRONMENT, "")
+        if not named:
+            return None
+        lifeline, *descriptors = (int(number) for number in named.split(","))
+        for descriptor in (lifeline, *descriptors):
+            os.set_inheritable(descriptor, False)
+        channel = Channel(socket.socket(fileno=os.dup(descriptors[len(FILES) + 1])))
+        _, start = channel.receive()
+        channel.close()
+        return cls(start, descriptors, lifeline)
+
+    # -- before conftests --------------------------------------------------------------------
+
+    def begin(self, config: pytest.Config) -> None:
+        """What must hold before a conftest is loaded: who we are, and where output goes."""
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        reset.survive(self.place)
+        os.environ.update(self.place.environ)
+        config.workerinput = self.place.workerinput  # type: ignore[attr-defined]
+        config.workeroutput = {}  # type: ignore[attr-defined]
+        reset.randomness(seed_of(self.order.randomness, self.order.name))
+        files = self.place.files.fds
+        os.dup2(files["printed_out"], 1)
+        os.dup2(files["printed_err"], 2)
+        config.pluginmanager.register(self, "hotreload-apart")
+
+    def failed(self, error: BaseException) -> None:
+        """pytest did not come up: every item is missing, for this reason. Does not return."""
+        self._all_missing(f"{type(error).__name__}: {error}")
+        self._leave(None)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_cmdline_main(self, config: pytest.Config) -> Generator[None, object, object]:
+        for name, value in _NEUTRAL.items():
+            if hasattr(config.option, name):
+                setattr(config.option, name, value)
+        if self.order.args is not None:
+            config.args = list(self.order.args)
+        self.reporter: child.Reporter | None = None
+        others.stop_xdist(config)
+        others.tame_coverage(config)
+        compat.close_log_file(config)
+        try:
+            return (yield)
+        except BaseException as error:
+            self._all_missing(f"{type(error).__name__}: {error}")
+            raise
+        finally:
+            self._leave(config)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        self.reporter = child.Reporter(config)
+        config.pluginmanager.register(self.reporter, "hotreload-reporter")
+        compat.relay_terminal(config, lambda _text, _markup: None)
+        reset.temporary(config, self.place, self.reporter)
+
+    # -- collected ---------------------------------------------------------------------------
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.errors.append(str(report.longrepr))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        found = {item.nodeid: item for item in session.items}
+        items = {index: found[nodeid] for index, nodeid in self.order.wanted if nodeid in found}
+        reason = "\n\n".join(self.errors) or (
+            "this test was collected with the whole selection, and is not found when its file is collected alone"
+        )
+        for index, nodeid in self.order.wanted:
+            if nodeid not in found:
+                self.place.channel.put(index, Missing(reason))
+        self.place.channel.flush()
+        if self.order.serve:
+            self._serve(session, items)
+        elif items:
+            self._run(session, items)
+        return True
+
+    def _run(self, session: pytest.Session, items: dict[int, pytest.Item]) -> None:
+        reporter = self._awake(session)
+        self.inherited = reset.inventory()
+        ordered = [(index, items[index]) for index in self.start.indices if index in items]
+        child.Runner(session, reporter, self.place).run_guarded(iter([(ordered, None)]))
+        compat.relay_terminal(session.config, lambda _text, _markup: None)
+
+    def _awake(self, session: pytest.Session) -> child.Reporter:
+        assert self.reporter is not None
+        reset.silence(session.config, self.place)
+        for name in ("printed_out", "printed_err"):
+            os.ftruncate(self.place.files.fds[name], 0)
+        reset.debugger(self.place, self.reporter)
+        self.reporter.prepare(session)
+        self.reporter.wake(self.place, log_file=self.order.log_file)
+        return self.reporter
+
+    # -- a slot of its own ---------------------------------------------------------------------
+
+    def _serve(self, session: pytest.Session, items: dict[int, pytest.Item]) -> None:
+        """Become the fork point of this slot; does not return."""
+        assert self.reporter is not None
+        self.reporter.prepare(session)
+        others.find_participants(session.config)
+        others.flush_coverage()
+        inherited = reset.inventory()
+        reset.flush_before_fork(inherited)
+        reset.freeze()
+        end = SlotEnd(
+            self.place.channel.socket,
+            self.place.files,
+            self.order.worker_id,
+            self.place.workerinput,
+            dict(self.order.environ),
+        )
+        birth = Birth(
+            session=session,
+            reporter=self.reporter,
+            items=items,
+            slots={self.start.slot: end},
+            lifeline=self.lifeline,
+            real=self.real,
+            randomness=self.order.randomness,
+            inherited=inherited,
+            direct=False,
+            several_files=False,
+        )
+        control = Channel(socket.socket(fileno=self.control))
+        try:
+            serve(control, birth.live, self.lifeline)
+        finally:
+            os._exit(0)
+
+    # -- the end -------------------------------------------------------------------------------
+
+    def _all_missing(self, reason: str) -> None:
+        for index, _ in self.order.wanted:
+            self.place.channel.put(index, Missing(reason))
+
+    def _leave(self, config: pytest.Config | None) -> None:
+        """Say goodbye and go; a normal interpreter exit after a fork crashes with some packages."""
+        status = 1
+        try:
+            inherited = getattr(self, "inherited", None) or reset.inventory()
+            reporter = getattr(self, "reporter", None)
+            output = getattr(config, "workeroutput", {})
+            fixtures = reporter.fixtures if reporter is not None else {}
+            index = reporter.index if reporter is not None else -1
+            message = child.last_message(inherited, output, fixtures)
+            self.place.channel.acknowledged = False
+            self.place.channel.put(index, message)
+            self.place.channel.flush()
+            status = 0
+        except BaseException:  # noqa: BLE001 - the exit status tells
+            reset.last_words()
+        finally:
+            sys.stdout.flush()
+            os._exit(status)
+

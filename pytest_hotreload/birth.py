@@ -1,0 +1,93 @@
+"""How a fork point of a collected session makes a child of a request to start one.
+
+Used by the controller's fork point and by slots that are processes of their own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from . import child, reset
+from .protocol import Asked, Channel, Missing, Start
+from .slots import SlotFiles
+
+
+@dataclass
+class SlotEnd:
+    """A slot as its children see it."""
+
+    socket: Any
+    files: SlotFiles
+    worker_id: str
+    workerinput: dict[str, Any] | None
+    environ: dict[str, str]
+
+
+def random_state() -> bytes:
+    """A digest of this process's random state: what children derive their own from."""
+    return hashlib.blake2b(repr(random.getstate()).encode()).digest()
+
+
+def seed_of(randomness: bytes, path: str) -> int:
+    """A child's own seed: different for each file, repeatable where the parent's state is."""
+    return int.from_bytes(hashlib.blake2b(randomness + path.encode(), digest_size=8).digest(), "big")
+
+
+@dataclass
+class Birth:
+    """Everything that is the same for all children of one collected session.
+
+    ``items``: by index in the controller's items. ``real``: duplicates of the controller's fd 1 and 2.
+    """
+
+    session: pytest.Session
+    reporter: child.Reporter
+    items: Mapping[int, pytest.Item]
+    slots: Mapping[int, SlotEnd]
+    lifeline: int
+    real: tuple[int, int]
+    randomness: bytes
+    inherited: reset.Inherited
+    direct: bool
+    several_files: bool
+
+    def live(self, start: Start, _: list[int]) -> None:
+        """In the child; never returns."""
+        slot = self.slots[start.slot]
+        indices = [index for index in start.indices if index in self.items]
+        channel = Channel(slot.socket)
+        for index in start.indices:
+            if index not in self.items:
+                channel.put(index, Missing("this slot's own collection does not have this test"))
+        place = child.Place(
+            channel=channel,
+            files=slot.files,
+            worker_id=slot.worker_id,
+            lifeline=self.lifeline,
+            real=self.real,
+            direct=self.direct,
+            own_group=start.own_group,
+            workerinput=slot.workerinput,
+            environ=slot.environ,
+            seed=seed_of(self.randomness, str(self.items[indices[0]].path) if indices else ""),
+            name=f"{slot.worker_id}-{start.indices[0]}",
+            first=start.indices[0] == 0,
+        )
+        child.live(self.session, self.reporter, place, self._feed(indices, place), self.inherited)
+
+    def _feed(self, first: list[int], place: child.Place) -> Iterator[Any]:
+        """The items to run, and which one follows in this process: asked for one file ahead."""
+        indices: list[int] | None = first
+        while indices:
+            following = None
+            if self.several_files:
+                following = place.channel.ask(self.reporter.index, Asked("files"))
+            after = self.items[following[0]] if following else None
+            yield [(index, self.items[index]) for index in indices], after
+            indices = following

@@ -1,0 +1,232 @@
+"""Where a child comes from: the fork point of the collected controller, or one that collects for itself.
+
+Apart from the fork point are: children of the template (``strict``, files with threads, second tries),
+slots that are processes of their own, and fresh interpreters (``spawn``, and wherever fork is refused).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from . import compat, reset, terminal
+from .analysis import Analysis, analyse
+from .birth import Birth, SlotEnd, random_state
+from .forkpoint import ForkPoint
+from .protocol import Assignment, Start, pair
+from .schedule import Group
+from .slots import Slot
+from .spawn import Spawner
+from .template import Template
+
+if TYPE_CHECKING:
+    from .controller import RunLoop
+    from .plugin import Active
+
+
+class SlotPoint(ForkPoint):
+    """A slot that is a process of its own; the template reaps it."""
+
+    def _wait(self) -> None:
+        """Not our child."""
+
+    def kill(self) -> None:
+        self.channel.close()
+
+
+class Sources:
+    """Starts the child of a group from the right place. ``own_slots``: who reads the worker id early."""
+
+    def __init__(self, loop: RunLoop, active: Active) -> None:
+        self.loop, self.active = loop, active
+        self.randomness = random_state()
+        self.template: Template | None = active.template
+        self.own_slots = active.early_readers
+        self._point: ForkPoint | None = None
+        self._spawner: Spawner | None = None
+        self._slot_points: dict[int, ForkPoint] = {}
+        self._warm = False
+
+    def prepare(self) -> None:
+        """Before the first child: freeze this process and fork its fork point, where one is needed."""
+        loop = self.loop
+        self.inherited = reset.inventory()
+        compat.flush_terminal(loop.config)
+        reset.flush_before_fork(self.inherited)
+        reset.freeze()
+        if self.template is not None:
+            loop.children.add_point(self.template)
+        if loop.options.start == "spawn":
+            self._spawn_everything("")
+
+    def start(self, group: Group, slot: Slot) -> None:
+        """Start a child for ``group`` in ``slot``."""
+        if group.alone:
+            self._start_apart(group, slot)
+        elif self.own_slots:
+            self._start_in(self._slot_point(slot), group, slot)
+        else:
+            point = self._fork_point()
+            if point is None:
+                self._start_apart(group, slot)
+            else:
+                self._start_in(point, group, slot)
+
+    def _start_in(self, point: ForkPoint, group: Group, slot: Slot) -> None:
+        self.loop.children.start(group, slot, point, own_group=not self.loop.options.direct)
+
+    # -- the collected controller's own ----------------------------------------------------------
+
+    def _fork_point(self) -> ForkPoint | None:
+        """The fork of this collected process that forks the children; another one where it was killed."""
+        children = self.loop.children
+        if self._point is None or self._point not in children.points:
+            try:
+                kept = [slot.channel for slot in self.loop.slots]
+                kept += [point.channel for point in children.points]
+                self._point = children.add_point(
+                    ForkPoint.fork(self._birth().live, self.loop.lifeline, kept)
+                )
+            except OSError as error:
+                self._spawn_everything(terminal.no_fork(error))
+                return None
+        return self._point
+
+    def _birth(self) -> Birth:
+        loop = self.loop
+        return Birth(
+            session=loop.session,
+            reporter=loop.reporter,
+            items=dict(enumerate(loop.items)),
+            slots={slot.index: self._end(slot) for slot in loop.slots},
+            lifeline=loop.lifeline[0],
+            real=loop.real,
+            randomness=self.randomness,
+            inherited=self.inherited,
+            direct=loop.options.direct,
+            several_files=loop.options.isolate == "worker",
+        )
+
+    def _end(self, slot: Slot) -> SlotEnd:
+        nodes = self.loop.nodes
+        return SlotEnd(
+            slot.child_end.socket, slot.files, slot.worker_id, nodes.workerinput(slot), nodes.environ(slot)
+        )
+
+    # -- apart -----------------------------------------------------------------------------------
+
+    def _start_apart(self, group: Group, slot: Slot) -> None:
+        point = self._apart_point()
+        items = self.loop.items
+        order = self._assignment(
+            slot,
+            (group.path,),
+            tuple((index, items[index].nodeid) for index in group.indices),
+            f"{slot.worker_id}-{group.indices[0]}",
+        )
+        self.loop.children.start_apart(group, slot, point, order, [*slot.descriptors()])
+
+    def _apart_point(self) -> Any:
+        """The template, warmed by now; without one, fresh interpreters."""
+        template = self.template
+        if template is None or template not in self.loop.children.points:
+            return self.spawner()
+        if not self._warm:
+            self._warm = True
+            self._warm_template(template)
+        return template if template in self.loop.children.points else self.spawner()
+
+    def _warm_template(self, template: Template) -> None:
+        paths = list(dict.fromkeys(str(item.path) for item in self.loop.items))
+        found = analyse(self.loop.config, paths, minimum=1 if self.own_slots else 2)
+        learned = [name for name in self.loop.totals.learned if name not in found.quarantine]
+        try:
+            warmed = template.warm([*found.modules, *learned])
+        except (OSError, EOFError):
+            self.loop.children.drop_point(template)
+            self.loop.totals.notices.append(terminal.template_died())
+            return
+        self.active.quarantine = {**found.quarantine, **warmed.quarantine}
+        self.loop.totals.warmed = warmed
+        self._tell(found)
+
+    def _tell(self, found: Analysis) -> None:
+        if self.loop.config.get_verbosity() > 0:
+            for path, line, text in found.diagnostics:
+                self.loop.totals.notices.append(terminal.diagnostic(path, line, text))
+
+    def spawner(self) -> Spawner:
+        """Fresh interpreters."""
+        if self._spawner is None:
+            loop = self.loop
+            self._spawner = Spawner(loop.config, self.active.sys_path, loop.lifeline[0])
+            loop.children.add_point(self._spawner)
+        return self._spawner
+
+    def _spawn_everything(self, notice: str) -> None:
+        """From now on nothing is forked."""
+        self.template = None
+        self.own_slots = ""
+        self.loop.schedule.all_alone("spawn")
+        if notice:
+            self.loop.totals.fell_back.append(notice)
+
+    # -- slots of their own ------------------------------------------------------------------------
+
+    def _slot_point(self, slot: Slot) -> ForkPoint:
+        known = self._slot_points.get(slot.index)
+        if known is not None and known in self.loop.children.points:
+            return known
+        parent = self._apart_point()
+        ours, theirs = pair()
+        wanted = tuple((index, item.nodeid) for index, item in enumerate(self.loop.items))
+        order = self._assignment(slot, None, wanted, slot.worker_id)._replace(serve=True)
+        descriptors = [*slot.descriptors(), theirs.fileno()]
+        start = Start(-1 - slot.index, slot.index, (), True, order, len(descriptors))
+        parent.start_with(start, descriptors)
+        theirs.close()
+        point = self._slot_points[slot.index] = SlotPoint(-1, ours)
+        self.loop.children.add_point(point)
+        return point
+
+    def _assignment(
+        self, slot: Slot, args: tuple[str, ...] | None, wanted: tuple[tuple[int, str], ...], name: str
+    ) -> Assignment:
+        loop = self.loop
+        return Assignment(
+            args=args,
+            wanted=wanted,
+            worker_id=slot.worker_id,
+            workerinput=loop.nodes.workerinput(slot),
+            environ=loop.nodes.environ(slot),
+            randomness=self.randomness,
+            name=name,
+            log_file=compat.has_log_file(loop.config),
+        )
+
+    def unsafe(self) -> dict[str, str]:
+        """Files whose import left threads behind that matter: path -> what, in words."""
+        watch = self.active.threads
+        unsafe = dict(watch.found)
+        for path, (count, modules) in watch.doubtful.items():
+            if self.template is None or self._import_starts(count, modules):
+                continue
+            unsafe[path] = f"{count} native thread{'s' if count != 1 else ''}"
+        return unsafe
+
+    def _import_starts(self, count: int, modules: list[str]) -> bool:
+        """Whether the mere import of the third-party modules explains the threads."""
+        assert self.template is not None
+        third_party = [name for name in modules if _is_installed(name)]
+        try:
+            return self.template.probe(third_party) >= count
+        except (OSError, EOFError):
+            return False
+
+
+def _is_installed(name: str) -> bool:
+    import sys
+
+    file = getattr(sys.modules.get(name), "__file__", None) or ""
+    return f"{os.sep}site-packages{os.sep}" in file or f"{os.sep}dist-packages{os.sep}" in file
+

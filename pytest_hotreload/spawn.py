@@ -1,0 +1,84 @@
+"""Fresh interpreters instead of forks: the last resort, and ``--hotreload-start=spawn``.
+
+The same pytest command is started again for each file, in this directory, with this environment and
+``sys.path``; which file, and where its reports go, it learns from inherited descriptors.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from . import leftovers
+from ._native import set_child_subreaper
+from .forkpoint import ForkPoint
+from .protocol import ENVIRONMENT, Gone, Refused, Start, Started, pair
+
+#: As `python -m pytest` would: suites look at `__main__.__file__`. sys.path is the controller's own.
+_BOOT = (
+    "import runpy, sys; sys.path[:] = {path!r}; sys.argv[:] = {argv!r}; "
+    "runpy.run_module('pytest', run_name='__main__', alter_sys=True)"
+)
+
+
+class Spawner(ForkPoint):
+    """Stands where a fork point stands; a thread waits for each interpreter.
+
+    Threads are harmless here: nothing is forked from this process while it spawns.
+    """
+
+    def __init__(self, config: pytest.Config, path: Sequence[str], lifeline: int) -> None:
+        ours, self._reports = pair()
+        super().__init__(-1, ours)
+        self._config, self._path, self._lifeline = config, list(path), lifeline
+        self._lock = threading.Lock()
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        set_child_subreaper(True)
+
+    def start_with(self, start: Start, descriptors: Sequence[int]) -> None:
+        """Start an interpreter for ``start.assignment``, whose files these are."""
+        passed = [self._lifeline, *descriptors]
+        environment = {**os.environ, ENVIRONMENT: ",".join(map(str, passed))}
+        arguments = [str(argument) for argument in self._config.invocation_params.args]
+        code = _BOOT.format(path=self._path, argv=[sys.argv[0], *arguments])
+        flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+        try:
+            process = subprocess.Popen(
+                [sys.executable, *flags, "-c", code],
+                cwd=self._config.invocation_params.dir,
+                env=environment,
+                pass_fds=passed,
+                stdin=subprocess.DEVNULL,
+            )
+        except OSError as error:
+            self._report(Refused(start.token, error.errno or 0))
+            return
+        self._processes[start.token] = process
+        self._report(Started(start.token, process.pid))
+        threading.Thread(target=self._wait_for, args=(start.token, process), daemon=True).start()
+
+    def _wait_for(self, token: int, process: subprocess.Popen[bytes]) -> None:
+        code = process.wait()
+        status = -code if code < 0 else code << 8
+        with self._lock:
+            self._processes.pop(token, None)
+            ours = {other.pid for other in self._processes.values()}
+            left = leftovers.end(process.pid, ours | leftovers.known)
+        self._report(Gone(token, status, tuple(left)))
+
+    def _report(self, message: object) -> None:
+        self._reports.send(-1, message)
+
+    def close(self) -> None:
+        for process in list(self._processes.values()):
+            process.kill()
+            process.wait()
+        self.channel.close()
+        self._reports.close()
+
+    kill = close

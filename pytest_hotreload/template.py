@@ -1,0 +1,196 @@
+"""The template: pytest and its plugins, and the third-party modules that test files share, import-only.
+
+It is forked from the controller before the first conftest is loaded and waits there. It warms itself
+only when something needs it (``strict``, slots of their own, files with threads, a death by signal):
+an ordinary run never pays for it. Its children go on from the very place where it was forked: each is
+an ordinary pytest that collects for itself (``apart.py``).
+
+Invariant: no first-party module is ever imported here, and no thread runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import os
+import pickle
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ._native import guard, set_child_subreaper
+from .forkpoint import ForkPoint, Unwind, fork_quietly, serve
+from .protocol import Channel, Probe, Probed, Start, Warm, Warmed, pair
+from .threads import native_threads
+
+#: Why a module is kept out when it starts a Python thread at import: no thread survives a fork.
+_STARTS_THREAD = "starts a thread while it is imported"
+
+
+class Become(Unwind):
+    """Unwinds a template's child to the place where the template was forked."""
+
+    def __init__(self, start: Start, descriptors: list[int]) -> None:
+        super().__init__()
+        self.start, self.descriptors = start, descriptors
+
+
+class Template(ForkPoint):
+    """The controller's handle of the parked process."""
+
+    warmed: Warmed | None = None
+
+    def warm(self, modules: Sequence[str]) -> Warmed:
+        """Import the modules in the template, once; waits. Raises EOFError if it dies of it."""
+        if self.warmed is None:
+            self.channel.send(-1, Warm(tuple(modules)))
+            _, self.warmed = self.channel.receive()
+        assert self.warmed is not None
+        return self.warmed
+
+    def probe(self, modules: Sequence[str]) -> int:
+        """How many native threads importing these leaves behind; -1 where it can't be told."""
+        self.channel.send(-1, Probe(tuple(modules)))
+        _, answer = self.channel.receive()
+        return int(answer.threads)
+
+
+def park(lifeline: tuple[int, int]) -> tuple[Template | None, Become | None]:
+    """Fork the template. In the controller: its handle. In each of its children: what it shall be.
+
+    Raises OSError where the system refuses to fork.
+    """
+    ours, theirs = pair()
+    pid = fork_quietly()
+    if pid:
+        theirs.close()
+        return Template(pid, ours), None
+    try:
+        ours.close()
+        os.close(lifeline[1])
+        theirs.pid = os.getpid()
+        theirs.descriptors = []
+        parked = _Parked(theirs, lifeline[0])
+        serve(theirs, parked.become, lifeline[0], parked.answer)
+    except Become as become:
+        return None, become
+    except BaseException:
+        os._exit(70)  # EX_SOFTWARE; the controller sees its channel close
+    os._exit(0)
+
+
+class _Parked:
+    """What the template does besides forking."""
+
+    def __init__(self, control: Channel, lifeline: int) -> None:
+        self.control, self.lifeline = control, lifeline
+        gc.freeze()
+
+    def become(self, start: Start, descriptors: list[int]) -> None:
+        raise Become(start, [os.dup(descriptor) for descriptor in descriptors])
+
+    def answer(self, message: Any) -> Any:
+        if isinstance(message, Warm):
+            return self._warm(message.modules)
+        if isinstance(message, Probe):
+            return Probed(_in_fork(lambda: _count_after(message.modules), -1))
+        return None
+
+    def _warm(self, modules: tuple[str, ...]) -> Warmed:
+        """Go on in a fork that holds the modules; where one fails, in a fresh one without it.
+
+        This process stays behind as a parent that only waits: a failed import can't be undone, only
+        left behind.
+        """
+        quarantine: dict[str, str] = {}
+        while True:
+            wanted = [name for name in modules if name not in quarantine]
+            read, write = os.pipe()
+            pid = fork_quietly()
+            if pid == 0:
+                os.close(read)
+                return self._warm_here(wanted, quarantine, write)
+            os.close(write)
+            with os.fdopen(read, "rb") as verdict:
+                told = verdict.read()
+            if told == b"warm":
+                _, status = os.waitpid(pid, 0)
+                os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+            os.waitpid(pid, 0)
+            name, why = pickle.loads(told) if told else (wanted[-1], "ended the process")
+            quarantine[name] = why
+
+    def _warm_here(self, modules: list[str], quarantine: dict[str, str], write: int) -> Warmed:
+        set_child_subreaper(True)
+        guard(self.lifeline, not os.environ.get("PYTEST_HOTRELOAD_NO_DEATH_SIGNAL"))
+        self.control.pid = os.getpid()
+        began = time.perf_counter()
+        costs: dict[str, float] = {}
+        with _quiet():
+            for name in modules:
+                before = time.perf_counter()
+                why = _import(name)
+                if why:
+                    os.write(write, pickle.dumps((name, why)))
+                    os._exit(0)
+                costs[name] = round(time.perf_counter() - before, 4)
+        os.write(write, b"warm")
+        os.close(write)
+        gc.freeze()
+        return Warmed(len(sys.modules), time.perf_counter() - began, costs, quarantine)
+
+
+def _import(name: str) -> str:
+    """Import a module; why it must stay out, or ""."""
+    try:
+        importlib.import_module(name)
+    except BaseException as error:  # noqa: BLE001 - sys.exit at import, too, costs that module only
+        return f"its import failed: {type(error).__name__}: {error}".splitlines()[0][:200]
+    return _STARTS_THREAD if threading.active_count() > 1 else ""
+
+
+def _count_after(modules: Sequence[str]) -> int:
+    with _quiet():
+        before = native_threads()
+        for name in modules:
+            if _import(name):
+                return -1
+        return native_threads() - before
+
+
+def _in_fork(work: Any, otherwise: Any) -> Any:
+    """The result of ``work()`` in a process that is thrown away."""
+    read, write = os.pipe()
+    pid = fork_quietly()
+    if pid == 0:
+        try:
+            os.write(write, pickle.dumps(work()))
+        finally:
+            os._exit(0)
+    os.close(write)
+    with os.fdopen(read, "rb") as result:
+        data = result.read()
+    os.waitpid(pid, 0)
+    return pickle.loads(data) if data else otherwise
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Nothing that an import prints or warns of is seen here: the controller's own import shows it."""
+    saved = os.dup(1), os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for number, descriptor in zip((1, 2), saved, strict=True):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+        os.close(nowhere)

@@ -1,0 +1,74 @@
+"""Threads that a test file's import left behind: a fork would not have them, and might hang for it.
+
+Native pools that the mere *import* of a package starts are harmless (OpenBLAS, numexpr, Arrow: 109 of
+109 scenarios were OK after a fork); those that a file's import *used* are not (polars, OpenMP, jax,
+executors: 16 scenarios broke).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Generator
+from typing import Any
+
+import pytest
+
+from .options import processors
+
+#: Native threads that the import of a package starts, as a function of the processors: read off
+#: /proc/self/task after each import (numpy 2.3, scipy 1.16, pandas 2.3, pyarrow 21; 2 processors).
+#: OpenBLAS: one thread less than processors, once in numpy and once in scipy; numexpr the same.
+_IMPORT_POOLS: dict[str, Callable[[int], int]] = {
+    "numpy": lambda n: n - 1,
+    "scipy.linalg": lambda n: n - 1,
+    "numexpr": lambda n: n,
+    "pyarrow": lambda n: n + 2,
+    "polars": lambda _: 3,
+    "cv2": lambda n: n - 1,
+    "tables": lambda n: n,
+}
+
+
+def native_threads() -> int:
+    """Threads of this process as the system counts them; Python's own where it does not tell."""
+    try:
+        return len(os.listdir("/proc/self/task"))
+    except OSError:
+        return threading.active_count()
+
+
+class ThreadWatch:
+    """Compares the threads before and after each file's collection.
+
+    ``found``: path -> what it started, in words. ``doubtful``: path -> (native threads, modules that
+    its import loaded), to be decided by a probe in the template.
+    """
+
+    def __init__(self) -> None:
+        self.found: dict[str, str] = {}
+        self.doubtful: dict[str, tuple[int, list[str]]] = {}
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(self, collector: Any) -> Generator[None, Any, Any]:
+        if not isinstance(collector, pytest.File):
+            return (yield)
+        native, loaded = native_threads(), len(sys.modules)
+        python = set(threading.enumerate())
+        report = yield
+        self._compare(str(collector.path), native, loaded, python)
+        return report
+
+    def _compare(self, path: str, native: int, loaded: int, python: set[threading.Thread]) -> None:
+        started = [t.name for t in threading.enumerate() if t not in python]
+        if started:
+            self.found[path] = f"the thread{'s' if len(started) > 1 else ''} {', '.join(started[:3])}"
+            return
+        grown = native_threads() - native
+        if grown <= 0:
+            return
+        modules = list(sys.modules)[loaded:]
+        known = sum(pool(processors()) for name, pool in _IMPORT_POOLS.items() if name in modules)
+        if grown > known:
+            self.doubtful[path] = (grown, modules)
