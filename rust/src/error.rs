@@ -15,6 +15,8 @@ pub enum Rejected {
     TooLarge { size: usize, limit: usize },
     #[error("nested more than {0} levels deep")]
     TooDeep(usize),
+    #[error("the parser failed on it")]
+    Panicked,
     #[error("no thread with a stack of {0} bytes could be started")]
     NoThread(usize),
 }
@@ -25,9 +27,12 @@ impl Rejected {
     pub fn line(&self) -> Option<u32> {
         match self {
             Self::Syntax { line, .. } => *line,
-            Self::Encoding(_) | Self::Undecodable(_) | Self::TooLarge { .. } | Self::TooDeep(_) | Self::NoThread(_) => {
-                None
-            }
+            Self::Encoding(_)
+            | Self::Undecodable(_)
+            | Self::TooLarge { .. }
+            | Self::TooDeep(_)
+            | Self::Panicked
+            | Self::NoThread(_) => None,
         }
     }
 }

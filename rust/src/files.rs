@@ -163,7 +163,10 @@ fn threads_for(files: usize) -> usize {
 }
 
 fn examine(path: &Path, cache: &ParseCache) -> Outcome {
-    read(path, cache, imports::parse)
+    read(path, cache, |text| {
+        // A bug in the parser costs the file, not the run. Nothing of it is used after a panic.
+        std::panic::catch_unwind(|| imports::parse(text)).unwrap_or(Err(Rejected::Panicked))
+    })
 }
 
 fn read(path: &Path, cache: &ParseCache, parse: impl Fn(&str) -> Result<Parsed, Rejected>) -> Outcome {

@@ -1,7 +1,5 @@
 //! Who loads what, in which order. Nodes are files as seen by a test file's search path.
 
-use std::collections::HashMap;
-
 use indexmap::{IndexMap, IndexSet};
 
 use crate::resolve::Origin;
@@ -45,6 +43,20 @@ impl Graph {
 
     pub fn set_edges(&mut self, node: NodeId, edges: Edges) {
         self.edges[node] = edges;
+    }
+
+    /// For each node, those that lead to it.
+    #[must_use]
+    pub fn dependents(&self) -> Vec<Vec<NodeId>> {
+        let mut dependents = vec![Vec::new(); self.edges.len()];
+        for (node, edges) in self.edges.iter().enumerate() {
+            for edge in edges.load.iter().chain(&edges.later) {
+                if let Edge::Node(next) = *edge {
+                    dependents[next].push(node);
+                }
+            }
+        }
+        dependents
     }
 
     pub fn foreign(&mut self, name: &str, origin: Origin) -> ForeignId {
@@ -182,23 +194,28 @@ impl Bits {
 fn strong_components(edges: &[Edges]) -> Vec<Vec<NodeId>> {
     let mut search = Tarjan {
         edges,
-        index: HashMap::new(),
+        index: vec![UNSEEN; edges.len()],
+        arrived: 0,
         low: vec![0; edges.len()],
         on_stack: vec![false; edges.len()],
         stack: Vec::new(),
         found: Vec::new(),
     };
     for node in 0..edges.len() {
-        if !search.index.contains_key(&node) {
+        if search.index[node] == UNSEEN {
             search.from(node);
         }
     }
     search.found
 }
 
+const UNSEEN: usize = usize::MAX;
+
 struct Tarjan<'a> {
     edges: &'a [Edges],
-    index: HashMap<NodeId, usize>,
+    /// By node, in order of arrival; [`UNSEEN`] before.
+    index: Vec<usize>,
+    arrived: usize,
     low: Vec<usize>,
     on_stack: Vec<bool>,
     stack: Vec<NodeId>,
@@ -227,25 +244,24 @@ impl Tarjan<'_> {
     }
 
     fn enter(&mut self, node: NodeId) {
-        self.low[node] = self.index.len();
-        self.index.insert(node, self.index.len());
+        self.low[node] = self.arrived;
+        self.index[node] = self.arrived;
+        self.arrived += 1;
         self.stack.push(node);
         self.on_stack[node] = true;
     }
 
     fn step(&mut self, node: NodeId, next: NodeId, calls: &mut Vec<(NodeId, usize)>) {
-        match self.index.get(&next) {
-            None => {
-                self.enter(next);
-                calls.push((next, 0));
-            }
-            Some(index) if self.on_stack[next] => self.low[node] = self.low[node].min(*index),
-            Some(_done) => {}
+        if self.index[next] == UNSEEN {
+            self.enter(next);
+            calls.push((next, 0));
+        } else if self.on_stack[next] {
+            self.low[node] = self.low[node].min(self.index[next]);
         }
     }
 
     fn leave(&mut self, node: NodeId) {
-        if self.index.get(&node) != Some(&self.low[node]) {
+        if self.index[node] != self.low[node] {
             return;
         }
         let mut members = Vec::new();

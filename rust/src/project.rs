@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use indexmap::{IndexMap, IndexSet};
 
@@ -33,6 +34,9 @@ pub type Diagnostic = (PathBuf, Option<u32>, String);
 
 type ViewId = usize;
 
+/// Of the view that adds nothing to `sys.path`.
+const PLAIN: ViewId = 0;
+
 pub struct Project {
     rootdir: PathBuf,
     import_mode: ImportMode,
@@ -53,15 +57,21 @@ struct Structure {
     /// By node: where it stands.
     places: Vec<(ViewId, PathBuf)>,
     nodes: HashMap<(ViewId, PathBuf), NodeId>,
-    /// Each view with the top-level names that it adds.
-    views: IndexMap<View, HashSet<String>>,
-    /// What a file loads in a view that adds none of the names that it imports.
-    plain: HashMap<PathBuf, Loads>,
+    /// Each view with the plain nodes that it touches: from which something is reached that imports a
+    /// top-level name which the view adds. All others look the same as under `sys.path` alone, and are shared.
+    views: IndexMap<View, HashSet<NodeId>>,
     /// Test file -> the nodes that are imported for it: conftests, packages, itself.
     tests: IndexMap<PathBuf, Vec<NodeId>>,
 }
 
-#[derive(Clone, Default)]
+/// A test file, what is imported for it, and the view under which.
+struct Placed {
+    file: PathBuf,
+    entries: Vec<PathBuf>,
+    view: ViewId,
+}
+
+#[derive(Default)]
 struct Loads {
     load: Vec<Target>,
     later: Vec<Target>,
@@ -100,10 +110,21 @@ impl Project {
             self.resolver.refresh();
         }
         self.found = Structure::default();
-        let mut frontier = self.place(test_files);
+        self.found.views.insert(View::default(), HashSet::new());
         let mut pool = None;
-        while !frontier.is_empty() {
-            frontier = self.advance(frontier, &mut pool);
+        let placed = self.place(test_files);
+        let entries: IndexSet<PathBuf> = placed.iter().flat_map(|test| test.entries.iter().cloned()).collect();
+        let mut frontier = Vec::new();
+        for entry in &entries {
+            self.node(PLAIN, entry, &mut frontier);
+        }
+        self.advance_all(frontier, &mut pool);
+        self.touch();
+        for test in placed {
+            let mut frontier = Vec::new();
+            let nodes = test.entries.iter().map(|entry| self.node(test.view, entry, &mut frontier)).collect();
+            self.found.tests.insert(test.file, nodes);
+            self.advance_all(frontier, &mut pool);
         }
         drop(pool);
         let rejected: Vec<PathBuf> = self.files.rejected().map(|(path, _)| path.clone()).collect();
@@ -111,23 +132,22 @@ impl Project {
         rejected
     }
 
-    /// Makes the nodes that pytest imports by itself, in order.
-    fn place(&mut self, test_files: &[PathBuf]) -> Vec<NodeId> {
+    /// Finds out what pytest imports by itself for each test file, and under which search path.
+    fn place(&mut self, test_files: &[PathBuf]) -> Vec<Placed> {
         let mut last: IndexSet<PathBuf> = IndexSet::new();
-        let mut frontier = Vec::new();
+        let mut placed = Vec::with_capacity(test_files.len());
         for test_file in test_files {
-            let test_file = absolute_path(&self.rootdir, test_file);
-            let entries = layout::entries(&self.rootdir, &test_file);
+            let file = absolute_path(&self.rootdir, test_file);
+            let entries = layout::entries(&self.rootdir, &file);
             let roots = self.roots(&entries);
             last.extend(roots.iter().cloned());
             let view = self.view(layout::view(self.import_mode, roots));
-            let nodes: Vec<NodeId> = entries.iter().map(|entry| self.node(view, entry, &mut frontier)).collect();
-            self.found.tests.insert(test_file, nodes);
+            placed.push(Placed { file, entries, view });
         }
         if self.import_mode != ImportMode::Importlib {
             self.resolver.set_last(last.into_iter().collect());
         }
-        frontier
+        placed
     }
 
     /// The folders that pytest puts on `sys.path` for these files: the test file's first.
@@ -156,15 +176,48 @@ impl Project {
     }
 
     fn view(&mut self, view: View) -> ViewId {
-        if let Some(known) = self.found.views.get_index_of(&view) {
-            return known;
+        // What is first on `sys.path` already adds nothing when it is put there.
+        if view.after.is_empty() && self.resolver.sys_path().starts_with(&view.before) {
+            return PLAIN;
         }
-        let names = self.resolver.names_of(&view);
-        self.found.views.insert_full(view, names).0
+        let entry = self.found.views.entry(view);
+        let id = entry.index();
+        entry.or_default();
+        id
     }
 
+    /// Finds the plain nodes that each view touches.
+    fn touch(&mut self) {
+        let mut importers: HashMap<&str, Vec<NodeId>> = HashMap::new();
+        for (node, (_, path)) in self.found.places.iter().enumerate() {
+            let imports = self.files.get(path).map(|seen| seen.parsed.imports.as_slice()).unwrap_or_default();
+            for import in imports.iter().filter(|import| import.level == 0) {
+                let top = import.module.split('.').next().unwrap_or_default();
+                importers.entry(top).or_default().push(node);
+            }
+        }
+        let dependents = self.found.graph.dependents();
+        for (view, touched) in self.found.views.iter_mut().skip(1) {
+            let names = self.resolver.names_of(view);
+            let mut rest: Vec<NodeId> =
+                names.iter().filter_map(|name| importers.get(name.as_str())).flatten().copied().collect();
+            while let Some(node) = rest.pop() {
+                if touched.insert(node) {
+                    rest.extend(&dependents[node]);
+                }
+            }
+        }
+    }
+
+    /// The node of a file in a view: the plain one where the view makes no difference.
     fn node(&mut self, view: ViewId, file: &Path, frontier: &mut Vec<NodeId>) -> NodeId {
-        let place = (view, file.to_owned());
+        let mut place = (PLAIN, file.to_owned());
+        if let Some(plain) = self.found.nodes.get(&place) {
+            if view == PLAIN || !self.found.views[view].contains(plain) {
+                return *plain;
+            }
+        }
+        place.0 = view;
         if let Some(known) = self.found.nodes.get(&place) {
             return *known;
         }
@@ -173,6 +226,12 @@ impl Project {
         self.found.nodes.insert(place, node);
         frontier.push(node);
         node
+    }
+
+    fn advance_all(&mut self, mut frontier: Vec<NodeId>, pool: &mut Option<Pool>) {
+        while !frontier.is_empty() {
+            frontier = self.advance(frontier, pool);
+        }
     }
 
     /// Reads the files of new nodes and gives the nodes their edges; returns the nodes that this made.
@@ -205,24 +264,9 @@ impl Project {
 
     fn loads(&mut self, view: ViewId, path: &Path) -> Loads {
         let Some(seen) = self.files.get(path) else { return Loads::default() };
-        let parsed = std::sync::Arc::clone(&seen.parsed);
-        if self.is_touched_by(view, &parsed) {
-            let view = self.found.views.get_index(view).map(|(view, _)| view.clone()).unwrap_or_default();
-            return self.resolve_all(&parsed, path, &view);
-        }
-        if let Some(known) = self.found.plain.get(path) {
-            return known.clone();
-        }
-        let loads = self.resolve_all(&parsed, path, &View::default());
-        self.found.plain.insert(path.to_owned(), loads.clone());
-        loads
-    }
-
-    /// Whether a view adds a name that the file imports.
-    fn is_touched_by(&self, view: ViewId, parsed: &Parsed) -> bool {
-        let Some((_, names)) = self.found.views.get_index(view) else { return false };
-        let top = |import: &Import| import.module.split('.').next().is_some_and(|top| names.contains(top));
-        !names.is_empty() && parsed.imports.iter().any(|import| import.level == 0 && top(import))
+        let parsed = Arc::clone(&seen.parsed);
+        let view = self.found.views.get_index(view).map(|(view, _)| view.clone()).unwrap_or_default();
+        self.resolve_all(&parsed, path, &view)
     }
 
     fn resolve_all(&mut self, parsed: &Parsed, path: &Path, view: &View) -> Loads {

@@ -253,6 +253,9 @@ fn collapse_heap(py: Python<'_>, minimum_bytes: usize) -> usize {
 
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    // A panic becomes a rejection or a PanicException, which bear its text: nothing is printed into a test run. The
+    // hook is this library's own, since it holds a standard library of its own.
+    std::panic::set_hook(Box::new(|_panic| {}));
     module.add_class::<Project>()?;
     module.add_class::<Watcher>()?;
     module.add_function(wrap_pyfunction!(set_child_subreaper, module)?)?;

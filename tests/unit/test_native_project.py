@@ -1,0 +1,485 @@
+"""Closures, shared modules and quarantine of small projects on disk; where it matters, against the interpreter."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import textwrap
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_hotreload import _native
+
+Tree = Callable[[Mapping[str, str]], None]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "root"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def tree(root: Path) -> Tree:
+    def make(files: Mapping[str, str]) -> None:
+        for name, text in files.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(textwrap.dedent(text))
+
+    return make
+
+
+class Scanned:
+    """A scanned project whose paths are relative to the root."""
+
+    def __init__(self, root: Path, tests: list[str], **options: Any) -> None:
+        self.root = root
+        given: dict[str, Any] = {
+            "sys_path": sys.path[1:],
+            "stdlib": sys.stdlib_module_names,
+            "site_dirs": [sysconfig.get_path("purelib")],
+        }
+        self.native = _native.Project(str(root), **{**given, **options})
+        assert self.native.scan([str(root / test) for test in tests]) == []
+
+    def closure(self, test: str) -> list[str]:
+        return [os.path.relpath(path, self.root) for path in self.native.closure(str(self.root / test))]
+
+    def third_party(self, test: str) -> tuple[list[str], list[str]]:
+        return self.native.third_party(str(self.root / test))
+
+    def shared(self, *tests: str, minimum: int = 2) -> list[str]:
+        return self.native.shared([str(self.root / test) for test in tests], minimum)
+
+    def quarantine(self, *tests: str) -> dict[str, str]:
+        return self.native.quarantine([str(self.root / test) for test in tests])
+
+
+def test_a_src_layout_in_the_order_of_import(tree: Tree, root: Path) -> None:
+    tree(
+        {
+            "conftest.py": "import json",
+            "src/pkg/__init__.py": "from . import core",
+            "src/pkg/core.py": "import decimal\nfrom .sub import deep\nimport pkg.other",
+            "src/pkg/other.py": "import csv",
+            "src/pkg/sub/__init__.py": "",
+            "src/pkg/sub/deep.py": "from .. import core, attribute\nfrom ..missing import x",
+            "src/pkg/late.py": "import wave",
+            "src/pkg/types.py": "",
+            "tests/conftest.py": "import helper",
+            "tests/helper.py": "",
+            "tests/test_it.py": """
+                from typing import TYPE_CHECKING
+                import pkg
+                if TYPE_CHECKING:
+                    import pkg.types
+                    import xml.dom
+                def test():
+                    import pkg.late
+                    import ftplib
+                import calendar
+            """,
+        }
+    )
+    scanned = Scanned(root, ["tests/test_it.py"], sys_path=[str(root / "src"), *sys.path[1:]])
+    assert scanned.closure("tests/test_it.py") == [
+        "conftest.py",
+        "tests/conftest.py",
+        "tests/helper.py",
+        "tests/test_it.py",
+        "src/pkg/__init__.py",
+        "src/pkg/core.py",
+        "src/pkg/sub/__init__.py",
+        "src/pkg/sub/deep.py",
+        "src/pkg/other.py",
+        "src/pkg/late.py",
+    ]
+    assert scanned.third_party("tests/test_it.py") == (
+        ["json", "typing", "decimal", "csv", "calendar"],
+        ["wave", "ftplib"],
+    )
+    assert scanned.native.diagnostics() == []
+
+
+def test_the_order_is_the_interpreter_s(tree: Tree, root: Path) -> None:
+    tree(
+        {
+            "a/__init__.py": "from a import b\nfrom .c import value",
+            "a/b.py": "import d.e\nfrom . import c",
+            "a/c.py": "value = 1\nimport f",
+            "d/__init__.py": "import f",
+            "d/e.py": "class X:\n    import g\ntry:\n    import nothing\nexcept ImportError:\n    import h",
+            "f.py": "try:\n    import g\nexcept ImportError:\n    import unused",
+            "g.py": "import a",
+            "h.py": "with open(__file__): import i",
+            "i.py": "import importlib\nimportlib.import_module('j.k')",
+            "j/k.py": "from l import m, n",
+            "l/m.py": "",
+            "l/n.py": "from . import m",
+            "unused.py": "",
+            "test_it.py": "import a",
+        }
+    )
+    scanned = Scanned(root, ["test_it.py"])
+    # Modules are entered into sys.modules anew when they are done: what counts is when each begins to run.
+    script = """if True:
+        import json, sys
+        files = []
+        sys.addaudithook(lambda event, args: event == "exec" and files.append(args[0].co_filename))
+        import test_it
+        print(json.dumps([file for file in files if file.startswith(sys.argv[1])]))
+    """
+    run = subprocess.run(
+        [sys.executable, "-c", script, str(root)], cwd=root, check=True, stdout=subprocess.PIPE, text=True
+    )
+    began = [os.path.relpath(path, root) for path in json.loads(run.stdout)]
+    assert [path for path in scanned.closure("test_it.py") if path != "unused.py"] == began
+
+
+def test_same_names_without_packages(tree: Tree, root: Path) -> None:
+    tree(
+        {
+            "a/test_it.py": "import helper",
+            "a/helper.py": "import json",
+            "b/test_it.py": "import helper\nimport only_a",
+            "b/helper.py": "import csv",
+            "a/only_a.py": "",
+        }
+    )
+    tests = ["a/test_it.py", "b/test_it.py"]
+    scanned = Scanned(root, tests)
+    assert scanned.closure("a/test_it.py") == ["a/test_it.py", "a/helper.py"]
+    # What only another test file's folder has is found there, since pytest leaves it on sys.path.
+    assert scanned.closure("b/test_it.py") == ["b/test_it.py", "b/helper.py", "a/only_a.py"]
+    assert scanned.third_party("a/test_it.py") == (["json"], [])
+    appended = Scanned(root, tests, import_mode="append")
+    assert appended.closure("b/test_it.py") == ["b/test_it.py", "b/helper.py", "a/only_a.py"]
+    importlib = Scanned(root, tests, import_mode="importlib")
+    assert importlib.closure("a/test_it.py") == ["a/test_it.py"]
+
+
+def test_prepend_and_append_differ_in_who_wins(tree: Tree, root: Path) -> None:
+    tree({"lib/helper.py": "", "tests/helper.py": "", "tests/test_it.py": "import helper"})
+    path = [str(root / "lib"), *sys.path[1:]]
+    closures = {
+        mode: Scanned(root, ["tests/test_it.py"], sys_path=path, import_mode=mode).closure(
+            "tests/test_it.py"
+        )[1]
+        for mode in ("prepend", "append", "importlib")
+    }
+    assert closures == {"prepend": "tests/helper.py", "append": "lib/helper.py", "importlib": "lib/helper.py"}
+
+
+def test_packages_of_the_test_file_are_imported_before_it(tree: Tree, root: Path) -> None:
+    tree(
+        {
+            "tests/__init__.py": "import json",
+            "tests/unit/__init__.py": "",
+            "tests/unit/conftest.py": "from .. import tools",
+            "tests/tools.py": "",
+            "tests/unit/test_it.py": "from . import near\nfrom tests.tools import x",
+            "tests/unit/near.py": "",
+        }
+    )
+    scanned = Scanned(root, ["tests/unit/test_it.py"])
+    assert scanned.closure("tests/unit/test_it.py") == [
+        "tests/__init__.py",
+        "tests/unit/__init__.py",
+        "tests/unit/conftest.py",
+        "tests/tools.py",
+        "tests/unit/test_it.py",
+        "tests/unit/near.py",
+    ]
+
+
+def test_no_name_is_taken_for_another_s_beginning(tree: Tree, root: Path) -> None:
+    tree(
+        {"sql.py": "", "sqlalchemy_x/__init__.py": "", "test_it.py": "import sqlalchemy_x\nimport sqlalchem"}
+    )
+    assert Scanned(root, ["test_it.py"]).closure("test_it.py") == ["test_it.py", "sqlalchemy_x/__init__.py"]
+
+
+def test_which_of_several_candidates_wins(tree: Tree, root: Path) -> None:
+    tag = sysconfig.get_config_var("EXT_SUFFIX")
+    tree(
+        {
+            "p/regular/__init__.py": "",
+            "p/regular.py": "",
+            "q/folder/x.py": "",
+            "p/folder.py": "",
+            "p/ns/one.py": "",
+            "q/ns/two.py": "",
+            f"p/ext{tag}": "",
+            "p/ext.py": "",
+            "p/ext2.abi3.so": "",
+            "p/ext3.cpython-20-any.so": "",
+            "test_it.py": """
+                import regular, folder, ext, ext2, ext3
+                import ns.one, ns.two, json, time
+            """,
+            "json.py": "",
+            "time.py": "",
+        }
+    )
+    path = [str(root / "q"), str(root / "p"), *sys.path[1:]]
+    assert Scanned(root, ["test_it.py"], sys_path=path).closure("test_it.py") == [
+        "test_it.py",
+        "p/regular/__init__.py",
+        "p/folder.py",
+        f"p/ext{tag}",
+        "p/ext2.abi3.so",
+        "p/ns/one.py",
+        "q/ns/two.py",
+        # In front of the standard library's; `time` is compiled into the interpreter and comes before all.
+        "json.py",
+    ]
+
+
+def test_where_third_party_begins(tree: Tree, root: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    (outside / "far").mkdir(parents=True)
+    (outside / "far" / "__init__.py").touch()
+    tree(
+        {
+            "venv/pyvenv.cfg": "",
+            "venv/lib/thing/__init__.py": "import firsts",
+            "venv/lib/thing/sub.py": "",
+            "site/packed.abi3.so": "",
+            "site/packed2.py": "",
+            "firsts.py": "",
+            "editable/inner/__init__.py": "",
+            "editable/single.py": "",
+            "test_it.py": """
+                import thing, packed
+                from thing import sub, attribute
+                import packed2.nothing
+                import far
+                import inner, single, os.path
+            """,
+        }
+    )
+    scanned = Scanned(
+        root,
+        ["test_it.py"],
+        sys_path=[str(root / "venv/lib"), str(root / "site"), *sys.path[1:]],
+        site_dirs=[str(root / "site")],
+        editable={
+            "far": str(outside / "far"),
+            "inner": str(root / "editable/inner"),
+            "single": str(root / "editable/single.py"),
+        },
+    )
+    assert scanned.third_party("test_it.py") == (["thing", "packed", "thing.sub", "packed2", "far", "os"], [])
+    assert scanned.closure("test_it.py") == ["test_it.py", "editable/inner/__init__.py", "editable/single.py"]
+
+
+def test_a_path_that_leads_through_a_link_is_first_party(tree: Tree, root: Path, tmp_path: Path) -> None:
+    tree({"src/mine.py": "", "test_it.py": "import mine"})
+    (tmp_path / "link").symlink_to(root / "src")
+    scanned = Scanned(root, ["test_it.py"], sys_path=[str(tmp_path / "link"), *sys.path[1:]])
+    assert scanned.third_party("test_it.py") == ([], [])
+    assert len(scanned.closure("test_it.py")) == 2
+
+
+def test_namespace_packages_are_considered_on_request(tree: Tree, root: Path) -> None:
+    tree(
+        {
+            "ns/pkg/test_it.py": "import near\nfrom ns.pkg import far",
+            "ns/pkg/near.py": "",
+            "ns/pkg/far.py": "",
+        }
+    )
+    path = [str(root), *sys.path[1:]]
+    plain = Scanned(root, ["ns/pkg/test_it.py"], sys_path=path)
+    assert plain.closure("ns/pkg/test_it.py") == ["ns/pkg/test_it.py", "ns/pkg/near.py", "ns/pkg/far.py"]
+    considered = Scanned(root, ["ns/pkg/test_it.py"], sys_path=path, namespace_packages=True)
+    assert considered.closure("ns/pkg/test_it.py") == ["ns/pkg/test_it.py", "ns/pkg/far.py"]
+
+
+def test_a_handler_counts_if_its_try_fails(tree: Tree, root: Path) -> None:
+    tree(
+        {
+            "test_it.py": """
+                try:
+                    import json
+                except ImportError:
+                    import csv
+                try:
+                    import no_such_module
+                except ImportError:
+                    import wave
+            """
+        }
+    )
+    assert Scanned(root, ["test_it.py"]).third_party("test_it.py") == (["json", "wave"], ["csv"])
+
+
+def test_shared_modules_in_the_suite_s_order(tree: Tree, root: Path) -> None:
+    tree(
+        {
+            "core.py": "import decimal\ndef f():\n    import ftplib",
+            "test_a.py": "import csv\nimport core\nimport wave",
+            "test_b.py": "import json\nimport core\nimport csv",
+            "test_c.py": "import json\nimport calendar",
+        }
+    )
+    scanned = Scanned(root, ["test_a.py", "test_b.py", "test_c.py"])
+    assert scanned.shared("test_a.py", "test_b.py", "test_c.py") == ["csv", "decimal", "json"]
+    assert scanned.shared("test_c.py", "test_b.py", "test_a.py") == ["json", "decimal", "csv"]
+    assert scanned.shared("test_a.py") == []
+    assert scanned.shared("test_a.py", minimum=1) == ["csv", "decimal", "wave"]
+
+
+def test_quarantine(tree: Tree, root: Path) -> None:
+    site = {
+        f"site/{name}.py": ""
+        for name in ("matplotlib", "seaborn", "prefect", "pure", "plug", "django", "mat")
+    }
+    tree(
+        {
+            **site,
+            "site/asserting/__init__.py": "",
+            "site/asserting/sub.py": "",
+            "conftest.py": """
+                import os, pytest
+                pytest.register_assert_rewrite("asserting")
+                pytest_plugins = ["plug"]
+                def pytest_configure(config):
+                    os.environ["MPLBACKEND"] = "Agg"
+                os.environ["PREFECT_HOME"] = "x"
+                os.environ["DJANGO_SETTINGS_MODULE"] = "y"
+            """,
+            "test_it.py": "import seaborn, pure, prefect, django, asserting.sub, json, mat\ndef f(): import matplotlib",
+        }
+    )
+    scanned = Scanned(
+        root, ["test_it.py"], sys_path=[str(root / "site"), *sys.path[1:]], site_dirs=[str(root / "site")]
+    )
+    assert scanned.quarantine("test_it.py") == {
+        "plug": "a plugin, which pytest loads with its assertions rewritten (conftest.py:4)",
+        "seaborn": "reads MPLBACKEND at import, which is written before (conftest.py:6)",
+        "prefect": "reads PREFECT_HOME at import, which is written before (conftest.py:7)",
+        "asserting.sub": "registered for assertion rewriting (conftest.py:3)",
+        "matplotlib": "reads MPLBACKEND at import, which is written before (conftest.py:6)",
+    }
+
+
+def test_monkey_patching_quarantines_everything(tree: Tree, root: Path) -> None:
+    tree(
+        {
+            "site/gevent/__init__.py": "",
+            "site/gevent/monkey.py": "",
+            "base.py": "from gevent import monkey; monkey.patch_all()",
+            "test_it.py": "import base, json",
+        }
+    )
+    scanned = Scanned(
+        root, ["test_it.py"], sys_path=[str(root / "site"), *sys.path[1:]], site_dirs=[str(root / "site")]
+    )
+    reason = "gevent.monkey.patch_all() wants nothing imported before it (base.py:1)"
+    assert scanned.quarantine("test_it.py") == {"gevent": reason, "gevent.monkey": reason, "json": reason}
+
+
+def test_the_cache_answers_for_what_did_not_change(tree: Tree, root: Path) -> None:
+    tree({"a.py": "import b", "b.py": "import json", "test_it.py": "import a"})
+    cache = root / ".cache" / "deep" / "parse.json"
+
+    def counts() -> dict[str, int]:
+        scanned = Scanned(root, ["test_it.py"], cache_file=str(cache))
+        scanned.native.save()
+        assert scanned.closure("test_it.py") == ["test_it.py", "a.py", "b.py"]
+        return scanned.native.statistics()
+
+    assert counts() == {"files": 3, "parsed": 3, "cached": 0, "rejected": 0}
+    assert counts() == {"files": 3, "parsed": 0, "cached": 3, "rejected": 0}
+    stat = (root / "b.py").stat()
+    tree({"b.py": "import wave"})
+    os.utime(root / "b.py", ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert counts() == {"files": 3, "parsed": 1, "cached": 2, "rejected": 0}
+    assert len(json.loads(cache.read_bytes())["files"]) == 3
+    assert [path.name for path in cache.parent.iterdir()] == ["parse.json"]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(b"", "corrupt"), (b"{", "corrupt"), (b"\xff\0", "corrupt"), (b'{"version":0,"files":7}', "version 0")],
+)
+def test_a_bad_cache_is_ignored_with_one_line(content: bytes, reason: str, tree: Tree, root: Path) -> None:
+    tree({"test_it.py": ""})
+    cache = root / "cache"
+    cache.write_bytes(content)
+    scanned = Scanned(root, ["test_it.py"], cache_file=str(cache))
+    [(path, line, text)] = scanned.native.diagnostics()
+    assert (path, line) == (str(cache), None)
+    assert text.startswith(f"parse cache ignored: {reason}")
+    scanned.native.save()
+    assert Scanned(root, ["test_it.py"], cache_file=str(cache)).native.statistics()["cached"] == 1
+
+
+def test_an_unwritable_cache_is_an_oserror(tree: Tree, root: Path) -> None:
+    tree({"test_it.py": "", "file": ""})
+    scanned = Scanned(root, ["test_it.py"], cache_file=str(root / "file" / "cache"))
+    with pytest.raises(OSError, match="file"):
+        scanned.native.save()
+
+
+def test_a_scan_sees_what_changed_since_the_last(tree: Tree, root: Path) -> None:
+    tree({"test_it.py": "import a, b", "a.py": ""})
+    scanned = Scanned(root, ["test_it.py"])
+    assert scanned.closure("test_it.py") == ["test_it.py", "a.py"]
+    tree({"b.py": "import json"})
+    (root / "a.py").unlink()
+    scanned.native.scan([str(root / "test_it.py")])
+    assert scanned.closure("test_it.py") == ["test_it.py", "b.py"]
+
+
+def test_wrong_arguments(tree: Tree, root: Path) -> None:
+    tree({"test_it.py": ""})
+    scanned = Scanned(root, ["test_it.py"])
+    unknown = str(root / "other.py")
+    for question in (scanned.native.closure, scanned.native.third_party, scanned.native.effects):
+        with pytest.raises(KeyError, match="was not scanned"):
+            question(unknown)
+    with pytest.raises(KeyError, match="was not scanned"):
+        scanned.native.shared([unknown])
+    with pytest.raises(KeyError, match="was not scanned"):
+        scanned.native.supply(unknown, [])
+    with pytest.raises(ValueError, match="prepend, append, importlib"):
+        Scanned(root, [], import_mode="other")
+    with pytest.raises(ValueError, match="is not one of module, class"):
+        scanned.native.supply(str(root / "test_it.py"), [(0, "a", None, "other", 1)])
+    with pytest.raises(TypeError, match="not a string"):
+        scanned.native.scan(str(root))
+
+
+def test_files_that_are_missing_or_undecodable_names(root: Path, tree: Tree) -> None:
+    tree({"test_it.py": "import json"})
+    odd = os.fsdecode(os.fsencode(root) + b"/test_\xff.py")
+    Path(odd).write_text("import csv")
+    native = _native.Project(str(root), sys_path=sys.path[1:], stdlib=sys.stdlib_module_names, site_dirs=[])
+    missing = str(root / "test_missing.py")
+    assert native.scan([odd, missing]) == []
+    assert native.closure(odd) == [odd]
+    assert native.third_party(odd) == (["csv"], [])
+    [(path, _, text)] = native.diagnostics()
+    assert path == missing
+    assert "No such file" in text
+
+
+def test_many_files_are_no_matter(root: Path, tree: Tree) -> None:
+    # A chain as long as the suite: no recursion, and nothing quadratic.
+    count = 3_000
+    tree({f"m{n}.py": f"import m{n + 1}\nimport m{n // 2}" for n in range(count)})
+    tree({f"d{n}/test_it.py": f"import m{n}" for n in range(300)})
+    tests = [f"d{n}/test_it.py" for n in range(300)]
+    scanned = Scanned(root, tests, sys_path=[str(root), *sys.path[1:]])
+    assert len(scanned.closure("d0/test_it.py")) == count + 1
+    assert scanned.shared(*tests) == []
