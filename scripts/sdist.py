@@ -13,9 +13,8 @@ ROOT = Path(__file__).parent.parent
 
 
 def build_sdist(folder: Path) -> Path:
-    code = f"import maturin; print(maturin.build_sdist({str(folder)!r}))"
-    folder.mkdir(parents=True, exist_ok=True)
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    maturin = Path(sys.executable).with_name("maturin")
+    subprocess.run([maturin, "sdist", "--out", folder], cwd=ROOT, check=True, stderr=subprocess.DEVNULL)
     (archive,) = folder.glob("*.tar.gz")
     return archive
 
@@ -25,6 +24,9 @@ def build_wheel(archive: Path, folder: Path) -> Path:
     with tarfile.open(archive) as tar:
         tar.extractall(folder)
     (source,) = (path for path in folder.iterdir() if path.is_dir())
+    # An archive's files are old; cargo would take what the checkout compiled for fresh, and prove nothing.
+    for path in source.rglob("*.rs"):
+        path.touch()
     environment = {**os.environ, "CARGO_TARGET_DIR": str(ROOT / "target")}
     command = [
         sys.executable,
