@@ -39,10 +39,34 @@ class Crashes:
         if phase == "finish" and index != running.assigned[-1]:
             # It died between two tests: the next one is the one that never began.
             index, phase = unfinished[0], "start"
+        if self._is_innocent(running, phase):
+            self._run_again(running, index, unfinished)
+            return
         self._fail(running, index, phase, since)
         rest = [i for i in unfinished if i != index]
         if rest and not self.loop.interrupts:
             self.loop.schedule.again(Group(running.group.path, rest, alone=running.group.alone))
+
+    def _is_innocent(self, running: Running, phase: str) -> bool:
+        """Whether the child only went with its fork point, and nothing of the test is shown yet.
+
+        Once: a test that kills its parent would do so again.
+        """
+        return (
+            running.point not in self.loop.children.points
+            and not running.because
+            and not running.group.tries
+            and phase in ("start", "setup", "call")
+        )
+
+    def _run_again(self, running: Running, index: int, unfinished: list[int]) -> None:
+        loop, group = self.loop, running.group
+        if loop.interrupts:
+            return
+        loop.replay.forget(index)
+        loop.schedule.again(Group(group.path, unfinished, alone=group.alone, tries=1))
+        path = os.path.relpath(group.path, loop.config.rootpath)
+        loop.totals.notices.append(terminal.again_after_signal(path, "its fork point was killed"))
 
     def _fail(self, running: Running, index: int, phase: str, since: float) -> None:
         loop = self.loop
@@ -70,9 +94,7 @@ class Crashes:
         replay.feed(index, ItemFinished())
         replay.complete(index)
 
-    def _report(
-        self, running: Running, item: pytest.Item, phase: str, since: float
-    ) -> pytest.TestReport:
+    def _report(self, running: Running, item: pytest.Item, phase: str, since: float) -> pytest.TestReport:
         files = running.slot.files
         when = {"setup": "setup", "teardown": "teardown", "finish": "teardown", "end": "teardown"}
         shown = when.get(phase, "call")
