@@ -438,7 +438,10 @@ fn read_listing(folder: &Path, tag: Option<&str>) -> Option<Listing> {
             "py" => listing.offers.entry(name.to_owned()).or_default().source = true,
             "pyc" => listing.offers.entry(name.to_owned()).or_default().bytecode = true,
             other if is_extension(other, tag) => {
-                listing.extensions.insert(name.to_owned(), file_name.clone());
+                let known = listing.extensions.entry(name.to_owned()).or_insert_with(|| file_name.clone());
+                if rank(&file_name) < rank(known) {
+                    *known = file_name;
+                }
             }
             _other => {}
         }
@@ -452,6 +455,15 @@ fn is_extension(suffix: &str, tag: Option<&str>) -> bool {
     match tag {
         Some(tag) if abi.starts_with("cpython-") => abi == tag || abi.starts_with(&format!("{tag}-")),
         _any => !abi.contains('.'),
+    }
+}
+
+/// The interpreter's order of suffixes: its own tag, the stable interface, none.
+fn rank(file_name: &str) -> u8 {
+    match file_name.split('.').nth(1) {
+        Some("abi3") => 1,
+        Some("so" | "pyd") => 2,
+        _tag => 0,
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use blake3::Hash;
 use ignore::WalkBuilder;
-use notify::{Event, EventKind, PollWatcher, RecommendedWatcher, RecursiveMode, Watcher as _};
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 /// Written by tools, ours among them: a loop that woke on these would wake itself.
 const IGNORED: [&str; 10] = [
@@ -43,36 +44,38 @@ pub struct Settings {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
     Content(Hash),
-    Large(u64, Option<std::time::SystemTime>),
+    Large(Stamp),
 }
 
+/// What a polling watcher looks at before it reads a file: length, and time of last change of the inode to the
+/// nanosecond, which no `utime` sets. (notify's own polling compares whole seconds of the modification time.)
+type Stamp = (u64, i64, i64, u64);
+
 enum Backend {
-    Native(RecommendedWatcher),
-    Polling { _watcher: PollWatcher },
+    Native(RecommendedWatcher, Receiver<notify::Result<Event>>),
+    Polling,
+    Closed,
 }
 
 pub struct Watcher {
     settings: Settings,
-    backend: Option<Backend>,
-    events: Receiver<notify::Result<Event>>,
-    known: HashMap<PathBuf, State>,
+    backend: Backend,
+    known: HashMap<PathBuf, (Stamp, State)>,
 }
 
 impl Watcher {
     /// Falls back to polling where the system refuses watches (128 inotify instances, a limit on watches).
     pub fn new(settings: Settings) -> notify::Result<Self> {
+        if let Some(missing) = settings.paths.iter().find(|path| !path.exists()) {
+            return Err(notify::Error::path_not_found().add_path(missing.clone()));
+        }
         let native = if settings.poll { None } else { native(&settings.paths).ok() };
-        let (backend, events) = match native {
-            Some(started) => started,
-            None => polling(&settings.paths)?,
-        };
-        let mut watcher = Self { settings, backend: Some(backend), events, known: HashMap::new() };
+        let backend = native.unwrap_or(Backend::Polling);
+        let mut watcher = Self { settings, backend, known: HashMap::new() };
         // After the watches stand: what changes from here on is an event.
         for path in watcher.settings.paths.clone() {
             for file in files_below(&path) {
-                if let Some(state) = state_of(&file) {
-                    watcher.known.insert(file, state);
-                }
+                watcher.update(&file);
             }
         }
         Ok(watcher)
@@ -80,17 +83,17 @@ impl Watcher {
 
     #[must_use]
     pub fn is_polling(&self) -> bool {
-        matches!(self.backend, Some(Backend::Polling { .. }))
+        matches!(self.backend, Backend::Polling)
     }
 
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.backend.is_none()
+        matches!(self.backend, Backend::Closed)
     }
 
     /// Ends the watcher's thread.
     pub fn close(&mut self) {
-        self.backend = None;
+        self.backend = Backend::Closed;
     }
 
     /// The files whose content changed, appeared or vanished since the last call, after the first burst of
@@ -107,19 +110,20 @@ impl Watcher {
     }
 
     /// One coalesced burst; None when the time is up without an event.
-    fn burst(&mut self, deadline: Instant) -> Option<Hints> {
+    fn burst(&self, deadline: Instant) -> Option<Hints> {
+        let Backend::Native(_, events) = &self.backend else {
+            std::thread::sleep(POLL_INTERVAL.min(deadline.saturating_duration_since(Instant::now())));
+            return Some(Hints { rescan: true, ..Hints::default() });
+        };
         let mut hints = Hints::default();
         let mut ends: Option<Instant> = None;
         loop {
             let now = Instant::now();
-            let until = match ends {
-                None => deadline,
-                Some(ends) => ends.min(now + self.settings.quiet),
-            };
-            match self.events.recv_timeout(until.saturating_duration_since(now)) {
+            let until = ends.map_or(deadline, |ends| ends.min(now + self.settings.quiet));
+            match events.recv_timeout(until.saturating_duration_since(now)) {
                 Ok(event) => {
                     if hints.take(event) {
-                        ends.get_or_insert(now + self.settings.longest);
+                        ends.get_or_insert(Instant::now() + self.settings.longest);
                     }
                 }
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
@@ -133,7 +137,11 @@ impl Watcher {
         let mut candidates = BTreeSet::new();
         if hints.rescan {
             candidates.extend(self.known.keys().cloned());
-            self.settings.paths.iter().for_each(|path| candidates.extend(files_below(path)));
+            for path in self.settings.paths.clone() {
+                // The creation of folders may be among what was lost.
+                self.follow(&path);
+                candidates.extend(files_below(&path));
+            }
         }
         for path in hints.paths {
             if path.is_dir() {
@@ -155,14 +163,17 @@ impl Watcher {
     }
 
     fn update(&mut self, path: &Path) -> bool {
-        match state_of(path) {
-            Some(state) => self.known.insert(path.to_owned(), state.clone()) != Some(state),
-            None => self.known.remove(path).is_some(),
+        let Some(stamp) = stamp_of(path) else { return self.known.remove(path).is_some() };
+        if self.is_polling() && self.known.get(path).is_some_and(|(known, _)| *known == stamp) {
+            return false;
         }
+        let Some(state) = state_of(path, stamp) else { return self.known.remove(path).is_some() };
+        let before = self.known.insert(path.to_owned(), (stamp, state.clone()));
+        before.is_none_or(|(_, before)| before != state)
     }
 
     fn follow(&mut self, folder: &Path) {
-        if let Some(Backend::Native(native)) = &mut self.backend {
+        if let Backend::Native(native, _) = &mut self.backend {
             for inner in folders_below(folder) {
                 // Vanished meanwhile, or over the limit: the folder above still reports its files' names.
                 let _unwatched = native.watch(&inner, RecursiveMode::NonRecursive);
@@ -191,10 +202,8 @@ impl Hints {
     }
 }
 
-type Started = (Backend, Receiver<notify::Result<Event>>);
-
 /// A watch for each folder that is not ignored, where the system watches folders one by one.
-fn native(paths: &[PathBuf]) -> notify::Result<Started> {
+fn native(paths: &[PathBuf]) -> notify::Result<Backend> {
     let (sender, events) = mpsc::channel();
     let mut watcher = notify::recommended_watcher(sender)?;
     for path in paths {
@@ -206,17 +215,7 @@ fn native(paths: &[PathBuf]) -> notify::Result<Started> {
             watcher.watch(path, RecursiveMode::Recursive)?;
         }
     }
-    Ok((Backend::Native(watcher), events))
-}
-
-fn polling(paths: &[PathBuf]) -> notify::Result<Started> {
-    let (sender, events) = mpsc::channel();
-    let config = notify::Config::default().with_poll_interval(POLL_INTERVAL);
-    let mut watcher = PollWatcher::new(sender, config)?;
-    for path in paths {
-        watcher.watch(path, RecursiveMode::Recursive)?;
-    }
-    Ok((Backend::Polling { _watcher: watcher }, events))
+    Ok(Backend::Native(watcher, events))
 }
 
 fn is_ignored(inside: &Path) -> bool {
@@ -251,10 +250,14 @@ fn folders_below(path: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-fn state_of(path: &Path) -> Option<State> {
+fn stamp_of(path: &Path) -> Option<Stamp> {
     let data = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
-    if data.len() > LARGEST_HASHED {
-        return Some(State::Large(data.len(), data.modified().ok()));
+    Some((data.len(), data.ctime(), data.ctime_nsec(), data.ino()))
+}
+
+fn state_of(path: &Path, stamp: Stamp) -> Option<State> {
+    if stamp.0 > LARGEST_HASHED {
+        return Some(State::Large(stamp));
     }
     fs::read(path).ok().map(|bytes| State::Content(blake3::hash(&bytes)))
 }
