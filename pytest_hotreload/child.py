@@ -30,7 +30,9 @@ from .protocol import (
     ItemStarted,
     Junit,
     Logged,
+    LoggedLive,
     Message,
+    NewlineEnsured,
     PdbShown,
     Printed,
     Reported,
@@ -111,7 +113,12 @@ class Reporter:
         self.awake = True
         for hook, implementations in self.kept.items():
             compat.set_implementations(self.config, hook, implementations)
-        compat.relay_terminal(self.config, lambda text, markup: self.put(Wrote(text, markup)))
+        compat.relay_terminal(
+            self.config,
+            lambda text, markup: self.put(Wrote(text, markup)),
+            lambda: self.put(NewlineEnsured()),
+        )
+        compat.relay_live_log(self.config, lambda text, when: self.put(LoggedLive(text, when)))
         compat.relay_log_file(self.config, lambda text: self.put(Logged(text)), always=log_file)
         compat.relay_junit(self.config, self._junit)
 
@@ -124,13 +131,8 @@ class Reporter:
         """Move what bypassed the capture into the stream, at this very place of it."""
         if self.channel.acknowledged:
             return
-        for fd, name in ((1, "printed_out"), (2, "printed_err")):
-            descriptor = self.files.fds[name]
-            size = os.fstat(descriptor).st_size
-            if size:
-                data = os.pread(descriptor, size, 0)
-                os.ftruncate(descriptor, 0)
-                self.channel.put(self.index, Printed(fd, data))
+        for fd, data in self.files.take_printed():
+            self.channel.put(self.index, Printed(fd, data))
 
     def _junit(self, on_node: bool, method: str, args: tuple[Any, ...]) -> None:
         self.put(Junit(on_node, method, args))

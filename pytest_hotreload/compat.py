@@ -5,6 +5,7 @@ Checked on pytest 8.4.2, 9.0 and 9.2.0 with pluggy 1.5 to 1.7. Each function nam
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -83,10 +84,15 @@ def terminal_writer(config: pytest.Config) -> Any:
     return getattr(terminal_reporter(config), "_tw", None)
 
 
-def relay_terminal(config: pytest.Config, write: Callable[[str, dict[str, bool]], None]) -> None:
+def relay_terminal(
+    config: pytest.Config,
+    write: Callable[[str, dict[str, bool]], None],
+    ensure_newline: Callable[[], None] = lambda: None,
+) -> None:
     """Send all that is written to the terminal writer to ``write(text, markup)``.
 
-    Every method of TerminalWriter ends in ``write`` or (pytest 9.1) ``write_raw``.
+    Every method of TerminalWriter ends in ``write`` or (pytest 9.1) ``write_raw``. What stands in
+    the terminal's line is known to the controller only (``TerminalReporter.ensure_newline``).
     """
     writer = terminal_writer(config)
     if writer is None:
@@ -100,6 +106,9 @@ def relay_terminal(config: pytest.Config, write: Callable[[str, dict[str, bool]]
     if hasattr(writer, "write_raw"):
         writer.write_raw = relayed
     writer.flush = lambda: None
+    reporter = terminal_reporter(config)
+    if hasattr(reporter, "ensure_newline"):
+        reporter.ensure_newline = ensure_newline
 
 
 def flush_terminal(config: pytest.Config) -> None:
@@ -152,6 +161,39 @@ def write_log_file(config: pytest.Config, text: str) -> None:
     if stream is not None:
         stream.write(text)
         stream.flush()
+
+
+def relay_live_log(config: pytest.Config, write: Callable[[str, str | None], None]) -> None:
+    """Send live logging to ``write(text, when)`` (``LoggingPlugin.log_cli_handler``).
+
+    Its newlines and headings depend on what hooks in the controller logged before.
+    """
+    plugin = config.pluginmanager.get_plugin("logging-plugin")
+    handler = getattr(plugin, "log_cli_handler", None)
+    if hasattr(handler, "_when"):  # without log_cli it is a null handler
+        handler.emit = lambda record: write(handler.format(record), handler._when)
+
+
+def write_live_log(config: pytest.Config, text: str, when: str | None) -> None:
+    """The controller's end of :func:`relay_live_log`."""
+    plugin = config.pluginmanager.get_plugin("logging-plugin")
+    handler = getattr(plugin, "log_cli_handler", None)
+    if not hasattr(handler, "_when"):
+        return
+    if handler._when != when:
+        handler.set_when(when)
+    formatter, handler.formatter = handler.formatter, _AsItIs()
+    try:
+        handler.emit(logging.makeLogRecord({"msg": text}))
+    finally:
+        handler.formatter = formatter
+
+
+class _AsItIs(logging.Formatter):
+    """For a record that is formatted already."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return str(record.msg)
 
 
 class _TextSink:

@@ -19,7 +19,7 @@ from .crashes import Crashes
 from .deadlines import Deadlines
 from .errors import ChildInternalError, IncompleteRun
 from .nodes import Nodes
-from .protocol import Answer, Asked, Ended, ItemFinished, Missing
+from .protocol import Answer, Asked, Ended, ItemFinished, Missing, Printed
 from .replay import Replay
 from .schedule import Group, Schedule, make_groups
 from .slots import Slot
@@ -51,7 +51,8 @@ class RunLoop:
         self.totals.files = len({group.path for group in self.groups})
         self.schedule = Schedule(self.groups, totals.durations, options.slots)
         count = min(options.slots, max(len(self.groups), 1))
-        self.slots = [Slot(index, alone=self.alone) for index in range(count)]
+        one_stream = compat.stderr_is_real() and os.path.sameopenfile(1, 2)
+        self.slots = [Slot(i, alone=self.alone, one_stream=one_stream) for i in range(count)]
         self.children = Children()
         self.nodes = Nodes(self.config, self.slots)
         self.replay = Replay(session, totals.report)
@@ -169,6 +170,8 @@ class RunLoop:
         elif isinstance(message, Missing):
             self.crashes.missing(index, message.reason)
         else:
+            if type(message) is Printed:
+                running.slot.files.taken[message.fd] += len(message.data)
             self.replay.feed(index, message)
             if type(message) is ItemFinished and index != running.assigned[-1]:
                 self.replay.complete(index)

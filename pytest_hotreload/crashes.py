@@ -104,7 +104,7 @@ class Crashes:
             for name, text in (("stdout", files.text("out")), ("stderr", files.text("err")))
             if text
         ]
-        printed = files.text("printed_out") + files.text("printed_err")
+        printed = files.printed_rest()
         if not because and _TIMEOUT_BANNER in printed + files.text("err"):
             because = "was ended by pytest-timeout (thread method)"
         if printed:

@@ -82,6 +82,17 @@ class Logged(NamedTuple):
     text: str
 
 
+class LoggedLive(NamedTuple):
+    """A formatted record for live logging (``log_cli``), and the phase in which it was made."""
+
+    text: str
+    when: str | None
+
+
+class NewlineEnsured(NamedTuple):
+    """The terminal's line must end here, if anything stands in it."""
+
+
 class Junit(NamedTuple):
     """A call on junit's node reporter, or on LogXML itself where ``on_node`` is false."""
 
@@ -158,6 +169,8 @@ Message = (
     | Wrote
     | Printed
     | Logged
+    | LoggedLive
+    | NewlineEnsured
     | Junit
     | PdbShown
     | StopAsked

@@ -46,6 +46,8 @@ class Replay:
             protocol.Wrote: self._wrote,
             protocol.Printed: self._printed,
             protocol.Logged: self._logged,
+            protocol.LoggedLive: self._logged_live,
+            protocol.NewlineEnsured: self._newline_ensured,
             protocol.Junit: self._junit,
             protocol.PdbShown: self._pdb_shown,
             protocol.StopAsked: self._stop_asked,
@@ -157,6 +159,12 @@ class Replay:
 
     def _logged(self, index: int, message: protocol.Logged) -> None:
         compat.write_log_file(self.config, message.text)
+
+    def _logged_live(self, index: int, message: protocol.LoggedLive) -> None:
+        compat.write_live_log(self.config, message.text, message.when)
+
+    def _newline_ensured(self, index: int, _: protocol.NewlineEnsured) -> None:
+        compat.ensure_newline(self.config)
 
     def _junit(self, index: int, message: protocol.Junit) -> None:
         xml = compat.junit(self.config)

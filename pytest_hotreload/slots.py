@@ -6,6 +6,7 @@ or dumped before it died can still be read. They have no name and die with the l
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
 from typing import Any, Final
@@ -26,12 +27,35 @@ def anonymous_file(name: str) -> int:
     return descriptor
 
 
+def _new_files(one_stream: bool) -> dict[str, int]:
+    files = {name: anonymous_file("hotreload-" + name) for name in FILES}
+    if one_stream:
+        os.dup2(files["printed_out"], files["printed_err"], inheritable=False)
+    for name in ("printed_out", "printed_err"):
+        flags = fcntl.fcntl(files[name], fcntl.F_GETFL)
+        fcntl.fcntl(files[name], fcntl.F_SETFL, flags | os.O_APPEND)
+    return files
+
+
 class SlotFiles:
     """The capture files, what bypassed them, faulthandler's file and the progress page."""
 
-    def __init__(self, descriptors: dict[str, int] | None = None, page: int | None = None) -> None:
+    def __init__(
+        self,
+        descriptors: dict[str, int] | None = None,
+        page: int | None = None,
+        *,
+        one_stream: bool = False,
+    ) -> None:
         self._owned = descriptors is None
-        self.fds = descriptors or {name: anonymous_file("hotreload-" + name) for name in FILES}
+        self.fds = descriptors or _new_files(one_stream)
+        #: Standard output and error, or output alone where both go to one place (``2>&1``, a
+        #: terminal): their order is kept. O_APPEND, because these are truncated under open writers.
+        self.printed = ((1, "printed_out"), (2, "printed_err"))
+        if os.path.sameopenfile(self.fds["printed_out"], self.fds["printed_err"]):
+            self.printed = self.printed[:1]
+        #: How much of each was taken: in a child, into messages; in the controller, from messages.
+        self.taken = {1: 0, 2: 0}
         self.page = anonymous_file("hotreload-progress") if page is None else page
         self.progress = Progress(self.page)
 
@@ -41,12 +65,31 @@ class SlotFiles:
             if os.fstat(descriptor).st_size:
                 os.ftruncate(descriptor, 0)
             os.lseek(descriptor, 0, os.SEEK_SET)
+        self.taken = {1: 0, 2: 0}
         self.progress.clear()
 
     def text(self, name: str) -> str:
         """All that is in one of the files."""
+        return self._from(name, 0).decode("utf-8", "replace")
+
+    def printed_rest(self) -> str:
+        """What was printed past the capture and is in no message."""
+        rest = (self._from(name, self.taken[fd]) for fd, name in self.printed)
+        return b"".join(rest).decode("utf-8", "replace")
+
+    def take_printed(self) -> list[tuple[int, bytes]]:
+        """What was printed past the capture since the last time, as (1 or 2, data)."""
+        found = []
+        for fd, name in self.printed:
+            data = self._from(name, self.taken[fd])
+            if data:
+                self.taken[fd] += len(data)
+                found.append((fd, data))
+        return found
+
+    def _from(self, name: str, start: int) -> bytes:
         size = os.fstat(self.fds[name]).st_size
-        return os.pread(self.fds[name], size, 0).decode("utf-8", "replace") if size else ""
+        return os.pread(self.fds[name], size - start, start) if size > start else b""
 
     def descriptors(self) -> list[int]:
         """Every descriptor, in the order of :data:`FILES`, the page last."""
@@ -69,10 +112,10 @@ class Slot:
     ``channel`` and ``child_end`` serve one child after the other.
     """
 
-    def __init__(self, index: int, *, alone: bool) -> None:
+    def __init__(self, index: int, *, alone: bool, one_stream: bool = False) -> None:
         self.index = index
         self.worker_id = "master" if alone else f"gw{index}"
-        self.files = SlotFiles()
+        self.files = SlotFiles(one_stream=one_stream)
         self.channel, self.child_end = pair()
         self.node: Any = None
         self.running: Any = None
