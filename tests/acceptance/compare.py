@@ -17,8 +17,9 @@ import shutil
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import unified_diff
 from json import loads
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,10 @@ class Result:
         return loads((self.root / name).read_text())
 
 
+def _python_path() -> list[str]:
+    return [os.environ["PYTHONPATH"]] if os.environ.get("PYTHONPATH") else []
+
+
 def normalise(text: str, root: Path) -> str:
     """``text`` without what differs between any two runs."""
     text = text.replace(str(root), "<root>").replace(str(root.parent), "<top>")
@@ -92,11 +97,24 @@ def normalise(text: str, root: Path) -> str:
 
 def assert_same(plain: Result, ours: Result) -> None:
     """Exit status, outcomes, events and output are equal, line by line."""
-    assert ours.outcomes == plain.outcomes
-    assert ours.lines == plain.lines
-    assert ours.errors == plain.errors
-    assert ours.events == plain.events
-    assert ours.status == plain.status
+    problems = [
+        *_difference("outcomes", _as_lines(plain.outcomes.items()), _as_lines(ours.outcomes.items())),
+        *_difference("standard output", plain.lines, ours.lines),
+        *_difference("standard error", plain.errors, ours.errors),
+        *_difference("events", _as_lines(plain.events), _as_lines(ours.events)),
+    ]
+    if plain.status != ours.status:
+        problems.append(f"exit status {plain.status} became {ours.status}")
+    if problems:
+        raise AssertionError("\n".join(problems))
+
+
+def _as_lines(things: Iterable[object]) -> list[str]:
+    return [repr(thing) for thing in things]
+
+
+def _difference(what: str, plain: list[str], ours: list[str]) -> list[str]:
+    return list(unified_diff(plain, ours, f"{what} of plain pytest", f"{what} of ours", lineterm="", n=2))
 
 
 @dataclass
@@ -160,7 +178,9 @@ class Project:
         }
         return {
             **kept,
-            "PYTHONPATH": os.pathsep.join([_RECORDER, *(str(self.root(side) / each) for each in self.outside)]),
+            "PYTHONPATH": os.pathsep.join(
+                [_RECORDER, *(str(self.root(side) / each) for each in self.outside), *_python_path()]
+            ),
             "PYTHONHASHSEED": "0",
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
             "PYTEST_DEBUG_TEMPROOT": str(top / "tmp"),
