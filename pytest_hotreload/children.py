@@ -27,7 +27,8 @@ class Running:
     """A child and what the controller knows of it.
 
     ``status``: its wait status once it has ended. ``waiting``: a question that has no answer yet.
-    ``because``: why we ended it, in words. ``pid`` is 0 until the fork point has told it.
+    ``because``: why we ended it, in words. ``over``: what it ran when its time was over; nothing that
+    it says later counts. ``pid`` is 0 until the fork point has told it.
     """
 
     token: int
@@ -41,6 +42,7 @@ class Running:
     left: tuple[str, ...] = ()
     waiting: str = ""
     because: str = ""
+    over: tuple[int, str, float] | None = None
     warned: float = 0.0
     cpu: tuple[float, float] = (0.0, 0.0)
 

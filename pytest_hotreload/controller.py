@@ -85,7 +85,7 @@ class RunLoop:
     def _turn(self) -> None:
         self._fill_slots()
         for running, frames in self.children.events(_TICK):
-            self._listen(running, frames)
+            self.listen(running, frames)
         self.deadlines.look()
         self._show()
         if not self.children.living and not self.schedule and not self.replay.done:
@@ -153,8 +153,9 @@ class RunLoop:
 
     # -- listening -----------------------------------------------------------------------------
 
-    def _listen(self, running: Running, frames: list[tuple[int, Any]]) -> None:
-        for index, message in frames:
+    def listen(self, running: Running, frames: list[tuple[int, Any]]) -> None:
+        """Take in what a child says, and its end."""
+        for index, message in [] if running.over else frames:
             self._take(running, index, message)
         if running.status is not None:
             self._finish(running)
@@ -243,7 +244,7 @@ class RunLoop:
         try:
             while self.children.living:
                 for running, frames in self.children.events(_TICK):
-                    self._listen(running, frames)
+                    self.listen(running, frames)
                 self._show()
         except ChildInternalError:
             raise

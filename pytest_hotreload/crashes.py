@@ -32,7 +32,7 @@ class Crashes:
     def died(self, running: Running) -> None:
         """Fail the item that was running; run what is left of the group in a new child."""
         replay = self.loop.replay
-        index, phase, since = running.slot.files.progress.read()
+        index, phase, since = running.over or running.slot.files.progress.read()
         unfinished = [i for i in running.assigned if not replay.is_complete(i)]
         if index not in running.assigned:
             index, phase = (unfinished or running.assigned)[0], "start"
