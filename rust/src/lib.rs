@@ -11,6 +11,7 @@ pub mod graph;
 pub mod heap;
 pub mod imports;
 pub mod layout;
+pub mod listing;
 pub mod parallel;
 pub mod process;
 pub mod project;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 use crate::imports::Import;
+use crate::listing::{tag_of, Listing};
 
 /// Where a module comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,21 +41,6 @@ pub struct Resolution {
     pub targets: Vec<Target>,
     /// A part of the name was not found where it had to be.
     pub missing: bool,
-}
-
-/// What one folder offers under each name.
-#[derive(Debug, Clone, Copy, Default)]
-struct Offer {
-    folder: bool,
-    source: bool,
-    bytecode: bool,
-}
-
-#[derive(Default)]
-struct Listing {
-    offers: HashMap<String, Offer>,
-    /// Name -> file name of the extension module.
-    extensions: HashMap<String, String>,
 }
 
 /// The folders that one test file puts before, or after, the run's `sys.path`.
@@ -134,8 +120,7 @@ impl Resolver {
         let mut names = HashSet::new();
         for root in view.before.iter().chain(&view.after) {
             if let Some(listing) = self.listing(root) {
-                names.extend(listing.offers.keys().cloned());
-                names.extend(listing.extensions.keys().cloned());
+                names.extend(listing.names().cloned());
             }
         }
         names
@@ -304,8 +289,7 @@ impl Resolver {
         let mut portions = Vec::new();
         for folder in folders {
             let Some(listing) = self.listing(folder) else { continue };
-            let offer = listing.offers.get(name).copied().unwrap_or_default();
-            if offer.folder {
+            if listing.has_folder(name) {
                 let inner = folder.join(name);
                 if let Some(init) = self.module_in(&inner, "__init__") {
                     let origin = self.origin(&inner);
@@ -313,7 +297,7 @@ impl Resolver {
                 }
                 portions.push(inner);
             }
-            if let Some(file) = module_of(&listing, folder, name) {
+            if let Some(file) = listing.module(folder, name) {
                 return Some(Found { origin: self.origin(folder), file: Some(file), package: Vec::new() });
             }
         }
@@ -324,14 +308,14 @@ impl Resolver {
 
     fn module_in(&mut self, folder: &Path, name: &str) -> Option<PathBuf> {
         let listing = self.listing(folder)?;
-        module_of(&listing, folder, name)
+        listing.module(folder, name)
     }
 
     fn listing(&mut self, folder: &Path) -> Option<Arc<Listing>> {
         if let Some(known) = self.listings.get(folder) {
             return known.clone();
         }
-        let listing = read_listing(folder, self.tag.as_deref()).map(Arc::new);
+        let listing = Listing::read(folder, self.tag.as_deref()).map(Arc::new);
         self.listings.insert(folder.to_owned(), listing.clone());
         listing
     }
@@ -402,75 +386,6 @@ fn join(package: &str, name: &str) -> String {
     } else {
         format!("{package}.{name}")
     }
-}
-
-/// Extension modules before source before bytecode, as the interpreter's own order of suffixes.
-fn module_of(listing: &Listing, folder: &Path, name: &str) -> Option<PathBuf> {
-    if let Some(file) = listing.extensions.get(name) {
-        return Some(folder.join(file));
-    }
-    let offer = listing.offers.get(name)?;
-    let suffix = match (offer.source, offer.bytecode) {
-        (true, _) => "py",
-        (false, true) => "pyc",
-        (false, false) => return None,
-    };
-    Some(folder.join(format!("{name}.{suffix}")))
-}
-
-fn read_listing(folder: &Path, tag: Option<&str>) -> Option<Listing> {
-    let mut listing = Listing::default();
-    for entry in fs::read_dir(folder).ok()?.flatten() {
-        let Ok(file_name) = entry.file_name().into_string() else { continue };
-        let is_folder = match entry.file_type() {
-            Ok(kind) if kind.is_symlink() => entry.path().is_dir(),
-            Ok(kind) => kind.is_dir(),
-            Err(_vanished) => continue,
-        };
-        if is_folder {
-            if !file_name.contains('.') {
-                listing.offers.entry(file_name).or_default().folder = true;
-            }
-            continue;
-        }
-        let Some((name, suffix)) = file_name.split_once('.') else { continue };
-        match suffix {
-            "py" => listing.offers.entry(name.to_owned()).or_default().source = true,
-            "pyc" => listing.offers.entry(name.to_owned()).or_default().bytecode = true,
-            other if is_extension(other, tag) => {
-                let known = listing.extensions.entry(name.to_owned()).or_insert_with(|| file_name.clone());
-                if rank(&file_name) < rank(known) {
-                    *known = file_name;
-                }
-            }
-            _other => {}
-        }
-    }
-    Some(listing)
-}
-
-fn is_extension(suffix: &str, tag: Option<&str>) -> bool {
-    let Some(abi) = suffix.strip_suffix("so").or_else(|| suffix.strip_suffix("pyd")) else { return false };
-    let abi = abi.trim_end_matches('.');
-    match tag {
-        Some(tag) if abi.starts_with("cpython-") => abi == tag || abi.starts_with(&format!("{tag}-")),
-        _any => !abi.contains('.'),
-    }
-}
-
-/// The interpreter's order of suffixes: its own tag, the stable interface, none.
-fn rank(file_name: &str) -> u8 {
-    match file_name.split('.').nth(1) {
-        Some("abi3") => 1,
-        Some("so" | "pyd") => 2,
-        _tag => 0,
-    }
-}
-
-/// "cpython-312" from the folder ".../lib/python3.12".
-fn tag_of(folder: &Path) -> Option<String> {
-    let version = folder.file_name()?.to_str()?.strip_prefix("python")?;
-    Some(format!("cpython-{}", version.replace('.', "").trim_end_matches('t')))
 }
 
 fn real(path: &Path) -> PathBuf {
