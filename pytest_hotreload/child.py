@@ -311,6 +311,7 @@ def farewell(
             exitstatus=session.exitstatus or (1 if session.testsfailed else 0),
         )
     reporter.progress.write(reporter.index, 5, time.monotonic())
+    reset.speak(config)
     message = last_message(inherited, output, reporter.fixtures)
     reporter.collect_printed()
     return message
