@@ -20,6 +20,7 @@ import pytest
 from . import compat, reset
 from .others import coverage_bytes, participants, restart_coverage
 from .protocol import (
+    Amended,
     Channel,
     Ended,
     Exited,
@@ -92,6 +93,7 @@ class Reporter:
         self.index = -1
         self.fixtures: dict[tuple[str, str], float] = {}
         self.in_setup = False
+        self._last_payload = b""
         self._fixture: tuple[tuple[str, str], float] | None = None
 
     def prepare(self, session: pytest.Session) -> None:
@@ -183,7 +185,8 @@ class Reporter:
         self.in_setup = False
         item = self.item
         failed = compat.failed_subtests(self.config, item) if item is not None else 0
-        self.put(Reported(pack_report(self.config, report, item), failed))
+        self._last_payload = pack_report(self.config, report, item)
+        self.put(Reported(self._last_payload, failed))
         # A setup that passed shows nothing: it rides with the next message.
         if report.when != "setup" or not report.passed:
             self.channel.flush()
@@ -206,8 +209,13 @@ class Reporter:
 
     @pytest.hookimpl(trylast=True)
     def pytest_exception_interact(self, report: Any) -> None:
-        if self.awake and hasattr(report, "_pdbshown"):
+        if not self.awake or not isinstance(report, pytest.TestReport):
+            return
+        if hasattr(report, "_pdbshown"):
             self.put(PdbShown())
+        payload = pack_report(self.config, report, self.item)
+        if payload != self._last_payload:
+            self.put(Amended(payload))
 
     item: pytest.Item | None = None
 

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import MethodType
 from typing import Any
 
 import pytest
@@ -235,7 +236,15 @@ class _NodeReporterRelay:
         self._call = call
 
     def __getattr__(self, method: str) -> Callable[..., None]:
-        return lambda *args: self._call(True, method, args)
+        def relayed(self: _NodeReporterRelay, *args: Any) -> None:
+            self._call(True, method, args)
+
+        relayed.__qualname__ = f"_NodeReporter.{method}"
+        return MethodType(relayed, self)
+
+
+# Tracebacks show these as values of arguments.
+_NodeReporterRelay.__module__, _NodeReporterRelay.__qualname__ = "_pytest.junitxml", "_NodeReporter"
 
 
 # ------------------------------------------------------------------------------------- reports

@@ -101,6 +101,12 @@ class Junit(NamedTuple):
     args: tuple[Any, ...]
 
 
+class Amended(NamedTuple):
+    """The last report again: ``pytest_exception_interact`` changed it after it was sent."""
+
+    payload: bytes
+
+
 class PdbShown(NamedTuple):
     """The debugger has shown the last report's traceback: FAILURES must not repeat it."""
 
@@ -172,6 +178,7 @@ Message = (
     | LoggedLive
     | NewlineEnsured
     | Junit
+    | Amended
     | PdbShown
     | StopAsked
     | Exited

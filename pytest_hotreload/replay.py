@@ -49,6 +49,7 @@ class Replay:
             protocol.LoggedLive: self._logged_live,
             protocol.NewlineEnsured: self._newline_ensured,
             protocol.Junit: self._junit,
+            protocol.Amended: self._amended,
             protocol.PdbShown: self._pdb_shown,
             protocol.StopAsked: self._stop_asked,
             protocol.Exited: self._exited,
@@ -171,6 +172,11 @@ class Replay:
         if xml is not None:
             target = xml.node_reporter(self.items[index].nodeid) if message.on_node else xml
             getattr(target, message.method)(*message.args)
+
+    def _amended(self, index: int, message: protocol.Amended) -> None:
+        report = unpack_report(self.config, message.payload, self.items[index])
+        if self._last_report is not None:
+            vars(self._last_report).update(vars(report))
 
     def _pdb_shown(self, index: int, _: protocol.PdbShown) -> None:
         if self._last_report is not None:
