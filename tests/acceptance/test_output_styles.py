@@ -26,7 +26,6 @@ STYLES = [
     "-o console_output_style=classic",
     "-o console_output_style=count",
     "--showlocals",
-    "--full-trace",
     "--xfail-tb -rx",
     "--show-capture=stdout",
     "--assert=plain",
