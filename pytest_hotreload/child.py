@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -117,7 +118,7 @@ class Reporter:
             compat.set_implementations(self.config, hook, implementations)
         compat.relay_terminal(
             self.config,
-            lambda text, markup: self.put(Wrote(text, markup)),
+            self._write,
             lambda: self.put(NewlineEnsured()),
         )
         compat.relay_live_log(self.config, lambda text, when: self.put(LoggedLive(text, when)))
@@ -135,6 +136,14 @@ class Reporter:
             return
         for fd, data in self.files.take_printed():
             self.channel.put(self.index, Printed(fd, data))
+
+    def _write(self, text: str, markup: Mapping[str, bool]) -> None:
+        """Another thread may not use the channel, and may be about to end the process
+        (pytest-timeout's thread method): what it writes goes where it survives."""
+        if threading.current_thread() is threading.main_thread():
+            self.put(Wrote(text, markup))
+        else:
+            os.write(self.files.fds["printed_out"], text.encode("utf-8", "replace"))
 
     def _junit(self, on_node: bool, method: str, args: tuple[Any, ...]) -> None:
         self.put(Junit(on_node, method, args))
@@ -235,6 +244,7 @@ class Runner:
             self.reporter.progress.write(index, 0, time.monotonic())
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             if self.session.shouldfail:
+                self.reporter.put(StopAsked(str(self.session.shouldfail), failed=True))
                 return False
             if self.session.shouldstop:
                 self.reporter.put(StopAsked(str(self.session.shouldstop)))

@@ -18,6 +18,10 @@ import pytest
 from .slots import Slot
 
 
+#: Plugins that are not told of nodes: pytest-cov's distributed engine is not in use, see ``others.py``.
+_OWN_WAY = ("_cov",)
+
+
 class Node:
     """What xdist's ``WorkerController`` shows to plugins: one for each slot."""
 
@@ -124,8 +128,9 @@ class Nodes:
         }
 
     def _call(self, hook: str, **arguments: Any) -> None:
-        caller = getattr(self.config.hook, hook, None)
-        if caller is not None:
+        if hasattr(self.config.hook, hook):
+            own_way = [self.config.pluginmanager.get_plugin(name) for name in _OWN_WAY]
+            caller = self.config.pluginmanager.subset_hook_caller(hook, [each for each in own_way if each])
             caller(**arguments)
 
 

@@ -112,9 +112,10 @@ class PdbShown(NamedTuple):
 
 
 class StopAsked(NamedTuple):
-    """``session.shouldstop`` was set in the child."""
+    """``session.shouldstop`` was set in the child, or (``failed``) ``session.shouldfail``."""
 
     reason: str
+    failed: bool = False
 
 
 class Exited(NamedTuple):

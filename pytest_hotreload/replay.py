@@ -183,12 +183,12 @@ class Replay:
             self._last_report._pdbshown = True
 
     def _stop_asked(self, index: int, message: protocol.StopAsked) -> None:
-        self.session.shouldstop = message.reason
-        self._raise_after_item(index)
-
-    def _raise_after_item(self, index: int) -> None:
         """The child stopped behind this item: what follows in its file will not come."""
-        raise self.session.Interrupted(self.session.shouldstop)
+        if message.failed:
+            self.session.shouldfail = message.reason
+            raise self.session.Failed(message.reason)
+        self.session.shouldstop = message.reason
+        raise self.session.Interrupted(message.reason)
 
     def _exited(self, index: int, message: protocol.Exited) -> None:
         self._remember(message.memo)
