@@ -94,6 +94,7 @@ class Reporter:
         self.index = -1
         self.fixtures: dict[tuple[str, str], float] = {}
         self.in_setup = False
+        self._last: Any = None
         self._last_payload = b""
         self._fixture: tuple[tuple[str, str], float] | None = None
 
@@ -194,7 +195,7 @@ class Reporter:
         self.in_setup = False
         item = self.item
         failed = compat.failed_subtests(self.config, item) if item is not None else 0
-        self._last_payload = pack_report(self.config, report, item)
+        self._last, self._last_payload = report, pack_report(self.config, report, item)
         self.put(Reported(self._last_payload, failed))
         # A setup that passed shows nothing: it rides with the next message.
         if report.when != "setup" or not report.passed:
@@ -222,6 +223,8 @@ class Reporter:
             return
         if hasattr(report, "_pdbshown"):
             self.put(PdbShown())
+        if report is not self._last:
+            return  # a plugin that logs by itself (rerunfailures) will do so later
         payload = pack_report(self.config, report, self.item)
         if payload != self._last_payload:
             self.put(Amended(payload))
