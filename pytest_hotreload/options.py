@@ -135,7 +135,8 @@ def _slots(namespace: Any) -> tuple[int, str]:
     workers = getattr(namespace, "numprocesses", None)
     if workers is not None:
         number = str(workers)
-        return (1 if number == "0" else _count(number, "-n")), "-n"
+        most = getattr(namespace, "maxprocesses", None) or MOST_SLOTS
+        return (1 if number == "0" else min(_count(number, "-n"), most)), "-n"
     return processors(), "auto"
 
 
