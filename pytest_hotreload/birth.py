@@ -60,6 +60,7 @@ class Birth:
     def live(self, start: Start, _: list[int]) -> None:
         """In the child; never returns."""
         slot = self.slots[start.slot]
+        self.session.testsfailed = start.failed
         indices = [index for index in start.indices if index in self.items]
         channel = Channel(slot.socket)
         for index in start.indices:

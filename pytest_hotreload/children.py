@@ -77,9 +77,11 @@ class Children:
         self.points.remove(point)
         point.kill()
 
-    def start(self, group: Group, slot: Slot, point: ForkPoint, *, own_group: bool) -> None:
+    def start(
+        self, group: Group, slot: Slot, point: ForkPoint, *, own_group: bool, failed: int
+    ) -> None:
         """Ask ``point`` for a child. Where the point is gone, its end is read next."""
-        start = Start(self._next(), slot.index, tuple(group.indices), own_group)
+        start = Start(self._next(), slot.index, tuple(group.indices), own_group, failed=failed)
         self._ask(start, group, slot, point, [])
 
     def start_apart(

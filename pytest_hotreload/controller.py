@@ -76,6 +76,8 @@ class RunLoop:
             while not self.replay.done:
                 try:
                     self._turn()
+                except self.session.Interrupted:
+                    raise  # a KeyboardInterrupt by class: shouldstop, not Ctrl-C
                 except KeyboardInterrupt:
                     self._interrupt()
             self._check_complete()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from . import compat, options, others, terminal, totals
+from .errors import ChildInternalError
 from .observe import WorkerIdWatch
 from .protocol import ENVIRONMENT
 from .threads import ThreadWatch
@@ -195,6 +196,13 @@ class Run:
         reporter = self.config.pluginmanager.get_plugin("hotreload-reporter")
         active.loop = RunLoop(session, active, reporter)
         active.loop.run()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_internalerror(self, excrepr: Any, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """An internal error in a child shows as pytest showed it there."""
+        if isinstance(excinfo.value, ChildInternalError):
+            text = excinfo.value.text
+            excrepr.toterminal = lambda tw: tw.line(text)
 
     @pytest.hookimpl(trylast=True)
     def pytest_keyboard_interrupt(self) -> None:

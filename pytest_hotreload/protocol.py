@@ -210,6 +210,8 @@ class Start(NamedTuple):
     own_group: bool = True
     assignment: Assignment | None = None
     descriptors: int = 0
+    failed: int = 0
+    """Tests that failed before: with ``--maxfail`` the test that reaches it tears everything down."""
 
 
 class Started(NamedTuple):

@@ -73,7 +73,9 @@ class Sources:
                 self._start_in(point, group, slot)
 
     def _start_in(self, point: ForkPoint, group: Group, slot: Slot) -> None:
-        self.loop.children.start(group, slot, point, own_group=not self.loop.options.direct)
+        loop = self.loop
+        failed = loop.session.testsfailed
+        loop.children.start(group, slot, point, own_group=not loop.options.direct, failed=failed)
 
     # -- the collected controller's own ----------------------------------------------------------
 
