@@ -17,13 +17,18 @@ import pytest
 
 from .slots import Slot
 
-
-#: Plugins that are not told of nodes: pytest-cov's distributed engine is not in use, see ``others.py``.
-_OWN_WAY = ("_cov",)
+#: Plugins that are not told of nodes: pytest-cov's distributed engine is not in use, see ``others.py``;
+#: pytest-metadata wants what a worker that configures itself hands over, and has it all here.
+_OWN_WAY = ("_cov", "metadata", "pytest_metadata.plugin")
 
 
 class Node:
-    """What xdist's ``WorkerController`` shows to plugins: one for each slot."""
+    """What xdist's ``WorkerController`` shows to plugins: one for each slot.
+
+    ``workeroutput`` is there once a child has handed something over: plugins ask for the attribute.
+    """
+
+    workeroutput: dict[str, Any]
 
     def __init__(self, config: pytest.Config, worker_id: str, count: int, run_id: str) -> None:
         self.config = config
@@ -34,7 +39,6 @@ class Node:
             "testrunuid": run_id,
             "mainargv": sys.argv,
         }
-        self.workeroutput: dict[str, Any] = {}
         self.shutting_down = False
 
     def __repr__(self) -> str:
@@ -102,9 +106,7 @@ class Nodes:
         if not self.slots:
             return False
         scheduling = Scheduling(self.config)
-        self._call(
-            "pytest_handlecrashitem", crashitem=item.nodeid, report=report, sched=scheduling
-        )
+        self._call("pytest_handlecrashitem", crashitem=item.nodeid, report=report, sched=scheduling)
         return item.nodeid in scheduling.pending
 
     def down(self) -> None:

@@ -11,37 +11,38 @@ import pytest
 from . import compat
 from .errors import usage_error
 
-#: Distributions whose results live in the process that runs the tests, and the fixture or option
-#: by which their use is seen: such a run is left to plain pytest.
-_IN_PROCESS = {"benchmark": "pytest-benchmark"}
-
 
 def refuse(namespace: Any) -> None:
     """Plugins that do the same job by other means. Raises :class:`pytest.UsageError`."""
     if getattr(namespace, "testmon", False) or getattr(namespace, "testmon_noselect", False):
-        raise usage_error(
-            "--hotreload and --testmon both decide what runs", hint="leave one of the two out"
-        )
+        raise usage_error("--hotreload and --testmon both decide what runs", hint="leave one of the two out")
 
 
-def needs_plain(config: pytest.Config, items: list[pytest.Item]) -> str | None:
+def needs_plain(config: pytest.Config, items: list[pytest.Item], slots: int) -> str | None:
     """Why this run is left to plain pytest, or None."""
     option = config.option
     if getattr(option, "codspeed", False):
         return "pytest-codspeed measures inside the process"
     if getattr(option, "memray", False):
         return "pytest-memray measures inside the process"
-    if config.pluginmanager.hasplugin("benchmark") and not _benchmarks_off(option):
-        for item in items:
-            if "benchmark" in getattr(item, "fixturenames", ()):
-                return "pytest-benchmark keeps its results in the process"
+    if (
+        config.pluginmanager.hasplugin("benchmark")
+        and not _benchmarks_off(option)
+        and _use(items, "benchmark")
+    ):
+        return "pytest-benchmark keeps its results in the process"
+    # With more slots its reports travel by xdist's convention, which one slot is not to show.
+    if slots == 1 and config.pluginmanager.hasplugin("syrupy") and _use(items, "snapshot"):
+        return "syrupy keeps its snapshots in the process where there is one slot"
     return None
 
 
+def _use(items: list[pytest.Item], fixture: str) -> bool:
+    return any(fixture in getattr(item, "fixturenames", ()) for item in items)
+
+
 def _benchmarks_off(option: Any) -> bool:
-    return bool(
-        getattr(option, "benchmark_disable", False) or getattr(option, "benchmark_skip", False)
-    )
+    return bool(getattr(option, "benchmark_disable", False) or getattr(option, "benchmark_skip", False))
 
 
 def stop_xdist(config: pytest.Config) -> None:

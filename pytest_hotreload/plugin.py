@@ -179,7 +179,7 @@ class Run:
             return None  # pytest says what plain pytest says
         if config.option.collectonly or not session.items or getattr(config.option, "setupplan", 0):
             return None
-        reason = others.needs_plain(config, session.items)
+        reason = others.needs_plain(config, session.items, self.active.options.slots)
         if reason:
             terminal.notice(config, terminal.left_to_plain(reason))
             return None
