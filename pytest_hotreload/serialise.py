@@ -128,7 +128,7 @@ class Rendered(TerminalRepr):
             tw.write(text, **markup)
 
 
-class _Recorder(TerminalWriter):
+class _Recorder(TerminalWriter):  # type: ignore[misc]  # final for type checkers
     """As wide and as colourful as the user's terminal."""
 
     def __init__(self, like: TerminalWriter | None) -> None:
@@ -190,7 +190,7 @@ def unpack_warning(
 
 
 def _pack_class(kind: type[Warning]) -> bytes:
-    names = []
+    names: list[tuple[str, str, str]] = []
     for base in kind.__mro__:
         data = _dumps_or_none(base)
         if data is not None:

@@ -51,7 +51,7 @@ class SlotFiles:
         self.fds = descriptors or _new_files(one_stream)
         #: Standard output and error, or output alone where both go to one place (``2>&1``, a
         #: terminal): their order is kept. O_APPEND, because these are truncated under open writers.
-        self.printed = ((1, "printed_out"), (2, "printed_err"))
+        self.printed: tuple[tuple[int, str], ...] = ((1, "printed_out"), (2, "printed_err"))
         if os.path.sameopenfile(self.fds["printed_out"], self.fds["printed_err"]):
             self.printed = self.printed[:1]
         #: How much of each was taken: in a child, into messages; in the controller, from messages.
