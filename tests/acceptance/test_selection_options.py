@@ -32,27 +32,21 @@ FILES = {
 ALONE = [
     "-k slow",
     "-k not(slow)",
-    "-k test_x[2]",
     "-m slow",
-    "-m fast",
     "--deselect=test_a.py::test_fast --deselect=test_b.py",
     "test_a.py::TestClass",
     "test_a.py::test_x[3] test_b.py",
     "sub",
     "--ignore=sub --ignore-glob=*_b.py",
     "--co",
-    "--co -q",
     "--collect-only -k slow",
     "--fixtures-per-test",
     "--markers",
     "--version",
-    "-VV",
     "--help",
     "--cache-show",
-    "--trace-config --version",
     "--override-ini=testpaths=sub",
     "--setup-plan test_b.py",
-    "--max-warnings=3",
 ]
 
 
@@ -101,17 +95,15 @@ def fix(name, before, after):
 
 
 @pytest.mark.parametrize(
-    "option",
-    ["--lf", "--ff", "--nf", "--sw", "--ff -v", "--lf --lfnf=none", "--sw --sw-skip", "--lf -x", "--ff --nf", "--lf -k slow"],
+    "option", ["--lf", "--ff --nf -v", "--sw", "--sw --sw-skip", "--lf -x", "--lf -k slow"]
 )
-def test_rounds_with_a_cache(project, slots, option):
+def test_rounds_with_a_cache(project, option):
+    slots = 2
     project.write(FILES)
     first = option.split() if "--sw" in option else []
     plain, ours = project.same(*first, slots=slots)
     assert cache(ours) == cache(plain)
     assert "v/cache/nodeids" in cache(ours)
-    plain, ours = project.same(*option.split(), slots=slots)
-    assert cache(ours) == cache(plain)
     project.each(fix("test_a.py", "assert 0", "assert 1"))
     project.write({"test_new.py": "def test_new(): assert 0\n"})
     plain, ours = project.same(*option.split(), slots=slots)
@@ -134,14 +126,14 @@ def test_cache_clear_and_user_values(project, slots):
     )
     plain, ours = project.same(slots=slots)
     assert cache(ours) == cache(plain)
-    assert cache(ours)["v/mine/value"].split() == '{ "a": [ 1, 2 ] }'.split()
+    assert cache(ours)["v/mine/value"].split() == ["{", '"a":', "[", "1,", "2", "]", "}"]
     plain, ours = project.same("--cache-clear", "--co", slots=slots)
     assert cache(ours) == cache(plain)
 
 
 def test_no_cache_provider(project, slots):
     project.write(FILES)
-    plain, ours = project.same("-p", "no:cacheprovider", slots=slots)
+    _, ours = project.same("-p", "no:cacheprovider", slots=slots)
     assert not (ours.root / ".pytest_cache").exists()
 
 

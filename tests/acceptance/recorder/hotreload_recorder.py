@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 _PID = os.getpid()
 
 
 def _note(*what):
     if os.getpid() == _PID:
-        with open(os.environ["RECORDER_OUT"], "a", encoding="utf-8") as file:
+        with Path(os.environ["RECORDER_OUT"]).open("a", encoding="utf-8") as file:
             file.write(json.dumps(what) + "\n")
 
 
