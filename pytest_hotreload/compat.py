@@ -170,7 +170,7 @@ def relay_live_log(config: pytest.Config, write: Callable[[str, str | None], Non
     Its newlines and headings depend on what hooks in the controller logged before.
     """
     plugin = config.pluginmanager.get_plugin("logging-plugin")
-    handler = getattr(plugin, "log_cli_handler", None)
+    handler: Any = getattr(plugin, "log_cli_handler", None)
     if hasattr(handler, "_when"):  # without log_cli it is a null handler
         handler.emit = lambda record: write(handler.format(record), handler._when)
 
@@ -178,7 +178,7 @@ def relay_live_log(config: pytest.Config, write: Callable[[str, str | None], Non
 def write_live_log(config: pytest.Config, text: str, when: str | None) -> None:
     """The controller's end of :func:`relay_live_log`."""
     plugin = config.pluginmanager.get_plugin("logging-plugin")
-    handler = getattr(plugin, "log_cli_handler", None)
+    handler: Any = getattr(plugin, "log_cli_handler", None)
     if not hasattr(handler, "_when"):
         return
     if handler._when != when:
