@@ -114,7 +114,7 @@ class Reporter:
         self.channel, self.files, self.progress = place.channel, place.files, place.files.progress
         self.channel.acknowledged = place.direct
         self.channel.before_send = self.collect_printed
-        self.awake = True
+        self.place, self.awake = place, True
         for hook, implementations in self.kept.items():
             compat.set_implementations(self.config, hook, implementations)
         compat.relay_terminal(
@@ -217,8 +217,18 @@ class Reporter:
         if self.awake:
             self.put(Warned(*pack_warning(warning_message), when, nodeid, location))
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_exception_interact(self, report: Any) -> None:
+    @pytest.hookimpl(wrapper=True)
+    def pytest_exception_interact(self, report: Any) -> Any:
+        try:
+            return (yield)
+        finally:  # a debugger that is quit raises
+            self._interacted(report)
+
+    def pytest_leave_pdb(self) -> None:
+        if self.awake:
+            reset.give_terminal_back(self.config, self.place, self)
+
+    def _interacted(self, report: Any) -> None:
         if not self.awake or not isinstance(report, pytest.TestReport):
             return
         if hasattr(report, "_pdbshown"):

@@ -191,6 +191,8 @@ class RunLoop:
                 running.group.indices = running.group.indices + following.indices
             running.slot.channel.send(-1, Answer(following.indices if following else None))
         elif asked.what == "terminal":
+            if running is self._lease:
+                self._end_lease()
             running.waiting = "terminal"
         elif asked.what == "release":
             self._end_lease()
@@ -218,6 +220,11 @@ class RunLoop:
             others.add_coverage(ended.coverage)
 
     # -- the terminal, lent to a debugger --------------------------------------------------------
+
+    @property
+    def leased(self) -> bool:
+        """Whether the terminal is a child's now."""
+        return self._lease is not None
 
     def _grant_lease(self) -> None:
         for running in self.children.living:

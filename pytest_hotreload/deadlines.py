@@ -36,7 +36,7 @@ class Deadlines:
         for running in list(self.loop.children.living):
             if running.pid and not running.waiting and not self.loop.options.direct:
                 self._one(running, now)
-        if self.loop.children.living:
+        if self.loop.children.living and not self.loop.leased:
             self.loop.status.show(now)
 
     def _one(self, running: Running, now: float) -> None:

@@ -25,11 +25,7 @@ def needs_plain(config: pytest.Config, items: list[pytest.Item], slots: int) -> 
         return "pytest-codspeed measures inside the process"
     if getattr(option, "memray", False):
         return "pytest-memray measures inside the process"
-    if (
-        config.pluginmanager.hasplugin("benchmark")
-        and not _benchmarks_off(option)
-        and _use(items, "benchmark")
-    ):
+    if hasattr(option, "benchmark_disable") and not _benchmarks_off(option) and _use(items, "benchmark"):
         return "pytest-benchmark keeps its results in the process"
     # With more slots its reports travel by xdist's convention, which one slot is not to show.
     if slots == 1 and config.pluginmanager.hasplugin("syrupy") and _use(items, "snapshot"):

@@ -206,8 +206,9 @@ def take_terminal(place: Place, reporter: Reporter) -> None:
 
 def give_terminal_back(config: pytest.Config, place: Place, reporter: Reporter) -> None:
     """The end of a lease."""
-    with contextlib.suppress(OSError):
-        os.setpgid(0, 0)
+    if place.own_group:
+        with contextlib.suppress(OSError):
+            os.setpgid(0, 0)
     silence(config, place)
     place.channel.ask(reporter.index, Asked("release"))
 
