@@ -42,9 +42,10 @@ class Running:
     left: tuple[str, ...] = ()
     waiting: str = ""
     because: str = ""
+    hung: bool = False
     over: tuple[int, str, float] | None = None
     warned: float = 0.0
-    cpu: tuple[float, float] = (0.0, 0.0)
+    cpu: tuple[float, float] = (-1.0, 0.0)
 
     @property
     def assigned(self) -> list[int]:

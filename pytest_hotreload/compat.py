@@ -5,10 +5,11 @@ Checked on pytest 8.4.2, 9.0 and 9.2.0 with pluggy 1.5 to 1.7. Each function nam
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import MethodType
 from typing import Any
@@ -285,6 +286,57 @@ def internal_error_text(config: pytest.Config, error: BaseException) -> str:
 def teardown_everything(session: pytest.Session) -> None:
     """What pytest's own sessionfinish does to fixtures that still stand (``_setupstate``)."""
     session._setupstate.teardown_exact(None)
+
+
+def fixture_definitions(session: pytest.Session) -> list[Any]:
+    """Every fixture definition (``FixtureManager._arg2fixturedefs``)."""
+    manager: Any = getattr(session, "_fixturemanager", None)
+    known = getattr(manager, "_arg2fixturedefs", {})
+    return [definition for definitions in known.values() for definition in definitions]
+
+
+def fixture_of(item: pytest.Item, name: str) -> Any:
+    """The definition that ``item`` would use for ``name``, or None (``_fixtureinfo``)."""
+    info: Any = getattr(item, "_fixtureinfo", None)
+    definitions = getattr(info, "name2fixturedefs", {}).get(name) if info is not None else None
+    return definitions[-1] if definitions else None
+
+
+def set_up_fixture(session: pytest.Session, item: pytest.Item, name: str) -> None:
+    """Set one session- or package-scoped fixture up as ``item`` would, but not the item itself.
+
+    Relies on ``SetupState.stack`` and ``Function._request``.
+    """
+    for node in item.listchain()[:-1]:
+        if isinstance(node, pytest.Module | pytest.Class):
+            break
+        session._setupstate.stack.setdefault(node, ([node.teardown], None))
+    request: Any = item._request  # type: ignore[attr-defined]
+    request.getfixturevalue(name)
+    item._initrequest()  # type: ignore[attr-defined]
+
+
+def take_setup(session: pytest.Session) -> dict[Any, Any]:
+    """Take what stands set up out of the session; nothing is torn down by it (``SetupState.stack``)."""
+    stack = dict(session._setupstate.stack)
+    session._setupstate.stack.clear()
+    return stack
+
+
+def restore_setup(session: pytest.Session, stack: dict[Any, Any]) -> None:
+    """The other end of :func:`take_setup`."""
+    session._setupstate.stack.update(stack)
+
+
+@contextlib.contextmanager
+def captured_into(item: pytest.Item, when: str) -> Iterator[None]:
+    """Capture what is printed meanwhile as if ``item`` printed it (``CaptureManager.item_capture``)."""
+    manager: Any = item.config.pluginmanager.get_plugin("capturemanager")
+    if manager is None or not manager.is_globally_capturing():
+        yield
+        return
+    with manager.item_capture(when, item):
+        yield
 
 
 def temporary_factory(config: pytest.Config) -> Any:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import compat, others, reset, terminal
+from . import compat, fixtures, others, reset, terminal
 from .child import Reporter
 from .children import Children, Running
 from .crashes import Crashes
@@ -63,6 +63,7 @@ class RunLoop:
         self.real = (os.dup(1), os.dup(2)) if compat.stderr_is_real() else (os.dup(1), os.dup(1))
         for slot in self.slots:
             self.children.add_slot(slot)
+        self.shared = fixtures.Shared()
         self.interrupts = 0
         self._lease: Running | None = None
         self._plain_sigint: Any = None
@@ -104,6 +105,9 @@ class RunLoop:
         others.find_participants(self.config)
         others.flush_coverage()
         self.reporter.prepare(self.session)
+        self.shared = fixtures.set_up(self.session, self.options.shared_fixtures)
+        for text in self.shared.notices:
+            terminal.notice(self.config, text)
         self.sources.prepare()
         unsafe = self.sources.unsafe()
         for path, what in unsafe.items():
@@ -124,6 +128,8 @@ class RunLoop:
         self.status.close()
         self.children.close()
         reset.thaw()
+        for error in self.shared.tear_down(self.session):
+            self.crashes.shared_teardown_failed(error)
         self.nodes.down()
         for slot in self.slots:
             slot.close()

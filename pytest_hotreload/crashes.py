@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import terminal
+from . import compat, terminal
 from .protocol import ItemFinished, ItemStarted
 from .schedule import Group
 
@@ -42,10 +42,45 @@ class Crashes:
         if self._is_innocent(running, phase):
             self._run_again(running, index, unfinished)
             return
-        self._fail(running, index, phase, since)
+        if self._may_be_the_forks_fault(running, phase):
+            self._run_apart(running, index)
+        else:
+            self._fail(running, index, phase, since)
         rest = [i for i in unfinished if i != index]
         if rest and not self.loop.interrupts:
             self.loop.schedule.again(Group(running.group.path, rest, alone=running.group.alone))
+
+    def _may_be_the_forks_fault(self, running: Running, phase: str) -> bool:
+        """A forked child that a signal ended, or that hung, gets one more try in a fresh process.
+
+        Only if nothing of the test is shown yet, and not where we ended it for its own time.
+        """
+        return (
+            running.hung
+            or (killed_by_signal(running.status) and not running.because)
+        ) and not (
+            running.group.alone
+            or running.group.tries
+            or self.loop.options.direct
+            or self.loop.interrupts
+            or phase not in ("start", "setup", "call")
+        )
+
+    def _run_apart(self, running: Running, index: int) -> None:
+        loop, group = self.loop, running.group
+        loop.replay.forget(index)
+        loop.schedule.again(Group(group.path, [index], alone="again", tries=1))
+        what = running.because or terminal.status_text(running.status or 0)
+        path = os.path.relpath(group.path, loop.config.rootpath)
+        loop.totals.notices.append(terminal.again_after_signal(path, loop.items[index].name, what))
+
+    def shared_teardown_failed(self, error: BaseException) -> None:
+        """The teardown of a fixture that was set up once: an error of the last test, as in plain pytest."""
+        item = self.loop.items[-1]
+        report = _new_report(
+            item, "teardown", compat.internal_error_text(self.loop.config, error), [], 0.0
+        )
+        item.ihook.pytest_runtest_logreport(report=report)
 
     def _is_innocent(self, running: Running, phase: str) -> bool:
         """Whether the child only went with its fork point, and nothing of the test is shown yet.
@@ -66,7 +101,8 @@ class Crashes:
         loop.replay.forget(index)
         loop.schedule.again(Group(group.path, unfinished, alone=group.alone, tries=1))
         path = os.path.relpath(group.path, loop.config.rootpath)
-        loop.totals.notices.append(terminal.again_after_signal(path, "its fork point was killed"))
+        name = loop.items[index].name
+        loop.totals.notices.append(terminal.again_after_signal(path, name, "lost its fork point"))
 
     def _fail(self, running: Running, index: int, phase: str, since: float) -> None:
         loop = self.loop

@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from . import terminal
+from . import leftovers, terminal
 from .reset import STACKS_SIGNAL
 
 if TYPE_CHECKING:
@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
 #: Seconds without progress after which a file is named on the terminal (the issue's number).
 SILENT_SECONDS = 60.0
+#: Seconds without any processor time after which a fork with threads counts as hung: as long as a
+#: file may be silent before it is named. A guess on the safe side: a wrong one only runs a test twice.
+HANG_SECONDS = 60.0
+#: Seconds between two looks at a child's processor time (a read of one file).
+_CPU_LOOK = 1.0
 #: Seconds a child gets to write its stacks. A dump of 100 threads took 12 ms.
 STACKS_SECONDS = 1.0
 
@@ -46,9 +51,27 @@ class Deadlines:
         limit = self.loop.options.timeout
         if limit is not None and now - since > limit and phase in ("setup", "call", "teardown"):
             self._end(running, limit)
+        elif self._hangs(running, now):
+            running.hung = True
+            self.loop.children.kill(running, terminal.hung(HANG_SECONDS))
         elif now - max(since, running.warned) > SILENT_SECONDS:
             self._name(running, index, phase, now - since)
             running.warned = now
+
+    def _hangs(self, running: Running, now: float) -> bool:
+        """No processor time at all for long, in a fork of a process that had threads.
+
+        Such a child may wait for a thread that it does not have. Others wait for good reasons, and may
+        do so for ever, as in plain pytest.
+        """
+        if not self.loop.sources.had_threads or running.group.alone or running.group.tries:
+            return False
+        used, at = running.cpu
+        if not at or now - at > _CPU_LOOK:
+            spent = leftovers.cpu_seconds(running.pid)
+            if spent > used:
+                running.cpu = spent, now
+        return bool(running.cpu[1]) and now - running.cpu[1] > HANG_SECONDS
 
     def _end(self, running: Running, limit: float) -> None:
         """Ask for the stacks of all threads, then end it.

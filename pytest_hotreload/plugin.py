@@ -227,6 +227,15 @@ class Run:
             return
         for text in active.totals.notices:
             terminalreporter.write_line(terminal.PREFIX + text, yellow=True)
+        costs, saved = active.totals.costly_fixtures(active.options.slots)
+        if costs:
+            terminalreporter.write_line(terminal.costly_fixtures(costs, saved))
+        warmed = active.totals.warmed
+        if warmed is not None:
+            for line in terminal.warmed(
+                warmed.modules, warmed.seconds, active.quarantine, self.config.get_verbosity()
+            ):
+                terminalreporter.write_line(line)
         terminalreporter.write_line(
             terminal.closing(
                 active.totals.files,

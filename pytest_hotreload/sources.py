@@ -18,6 +18,7 @@ from .schedule import Group
 from .slots import Slot
 from .spawn import Spawner
 from .template import Template
+from .threads import native_threads
 
 if TYPE_CHECKING:
     from .controller import RunLoop
@@ -46,10 +47,12 @@ class Sources:
         self._spawner: Spawner | None = None
         self._slot_points: dict[int, ForkPoint] = {}
         self._warm = False
+        self.had_threads = False
 
     def prepare(self) -> None:
         """Before the first child: freeze this process and fork its fork point, where one is needed."""
         loop = self.loop
+        self.had_threads = native_threads() > 1
         self.inherited = reset.inventory()
         compat.flush_terminal(loop.config)
         reset.flush_before_fork(self.inherited)

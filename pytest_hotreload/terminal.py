@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import signal
 from collections.abc import Iterable, Mapping, Sequence
@@ -90,15 +91,12 @@ def shared_unknown(name: str) -> str:
     return f"hotreload_shared_fixtures names {name!r}, which no selected test uses at session or package scope"
 
 
-def hung(path: str, seconds: float) -> str:
-    return (
-        f"{path} used no processor time for {seconds:.0f} s after its fork; "
-        "it is ended and runs again in a process that was not forked from the collected one"
-    )
+def hung(seconds: float) -> str:
+    return f"used no processor time for {seconds:.0f} s after a fork from a process with threads, and was ended"
 
 
-def again_after_signal(path: str, what: str) -> str:
-    return f"{path}: {what}; it runs again in a fresh process"
+def again_after_signal(path: str, name: str, what: str) -> str:
+    return f"{path}: the process of {name} {what}; it ran again in a fresh one, whose result counts"
 
 
 def no_cache(error: OSError) -> str:
@@ -114,14 +112,13 @@ def no_fork(error: OSError) -> str:
 
 def died(phase: str, status: int, because: str) -> str:
     """What happened to a process that ended in the middle of a test."""
-    what = because or _status(status)
+    what = because or status_text(status)
     where = {"start": "before its setup", "finish": "after its teardown", "end": "after the last test"}
     return f"the process of this test {what} {where.get(phase, f'during {phase}')}"
 
 
-def _status(status: int) -> str:
-    import os
-
+def status_text(status: int) -> str:
+    """A wait status in words."""
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         try:
@@ -162,12 +159,12 @@ def closing(
     return PREFIX + " · ".join(parts)
 
 
-def costly_fixtures(
-    costs: Mapping[str, tuple[float, int]], saved: float, total: float
-) -> str:
+def costly_fixtures(costs: Mapping[str, tuple[float, int]], saved: float) -> str:
     """Which session fixtures dominate, and the two remedies."""
-    names = ", ".join(f"{name} ({seconds:.1f} s in {times} children)" for name, (seconds, times) in costs.items())
+    names = ", ".join(
+        f"{name} {seconds:.1f} s in {times} children" for name, (seconds, times) in costs.items()
+    )
     return (
-        f"{PREFIX}session fixtures took {total:.1f} s of the children's time: {names}; "
-        f"hint: hotreload_shared_fixtures or --hotreload-isolate=worker would save about {saved:.1f} s"
+        f"{PREFIX}session fixtures are set up in each child: {names}; hint: hotreload_shared_fixtures or "
+        f"--hotreload-isolate=worker would save about {saved:.1f} s"
     )

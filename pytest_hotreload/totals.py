@@ -14,6 +14,10 @@ from .protocol import Ended, Warmed
 DURATIONS_KEY = "hotreload/durations"
 #: Third-party modules that a child had to import although it came from the template: {name: seconds}.
 LEARNED_KEY = "hotreload/learned"
+#: A fixture below half a second in all children together is never named.
+_COSTLY_FIXTURE = 0.5
+#: Nor are fixtures whose repetition takes less than a tenth of the run.
+_COSTLY_SHARE = 0.1
 
 
 @dataclass
@@ -45,6 +49,16 @@ class Totals:
             self.fixtures[cost.name] = (seconds + cost.seconds, times + 1)
         for module in ended.modules:
             self.modules[module] = self.modules.get(module, 0) + 1
+
+
+    def costly_fixtures(self, slots: int) -> tuple[dict[str, tuple[float, int]], float]:
+        """Session fixtures that cost a good part of the run, and the wall seconds a remedy would save.
+
+        ``--hotreload-isolate=worker`` sets each up once a slot, sharing once; both are shared by the slots.
+        """
+        costs = {n: (s, t) for n, (s, t) in self.fixtures.items() if t > 1 and s >= _COSTLY_FIXTURE}
+        saved = sum(seconds * (1 - 1 / times) for seconds, times in costs.values()) / slots
+        return (costs, saved) if saved > _COSTLY_SHARE * (time.monotonic() - self.began) else ({}, 0.0)
 
 
 def load(config: pytest.Config, totals: Totals) -> None:

@@ -1,0 +1,140 @@
+"""Session- and package-scoped fixtures that are set up once, before the forks.
+
+Children inherit the value as memory: data, an in-memory database, the address of a server, the name of
+a folder. Only the controller tears them down. What a fork does not carry (threads, live connections)
+is looked for after each setup; such a fixture is torn down again and left to the children.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from . import compat, terminal
+from .threads import native_threads
+
+_MARK = "_pytest_hotreload_shared"
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def shared(function: _Function) -> _Function:
+    """Marks a fixture function, below ``@pytest.fixture(scope="session")``, to be set up once.
+
+    The same as naming it in the ini's ``hotreload_shared_fixtures``. Without ``--hotreload`` it does
+    nothing.
+    """
+    setattr(function, _MARK, True)
+    return function
+
+
+@dataclass
+class Shared:
+    """What was set up in the controller. ``notices``: fixtures that could not be shared, and why."""
+
+    stacks: list[dict[Any, Any]] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+
+    def tear_down(self, session: pytest.Session) -> list[BaseException]:
+        """In the controller, after the last child. Returns what went wrong."""
+        errors = []
+        for stack in reversed(self.stacks):
+            try:
+                compat.restore_setup(session, stack)
+                compat.teardown_everything(session)
+            except BaseException as error:  # noqa: BLE001 - becomes a report
+                errors.append(error)
+        return errors
+
+
+def set_up(session: pytest.Session, named: Iterable[str]) -> Shared:
+    """Set the named and the marked fixtures up, in the order of their first use."""
+    result = Shared()
+    wanted = list(dict.fromkeys([*named, *_marked(session)]))
+    for name in wanted:
+        item, definition = _first_use(session, name)
+        if item is None:
+            result.notices.append(terminal.shared_unknown(name))
+            continue
+        why = _unsuitable(definition) or _set_up_one(session, item, name, result)
+        if why:
+            result.notices.append(terminal.shared_refused(name, why))
+        else:
+            result.names.append(name)
+    return result
+
+
+def _marked(session: pytest.Session) -> list[str]:
+    return [
+        definition.argname
+        for definition in compat.fixture_definitions(session)
+        if getattr(definition.func, _MARK, False)
+    ]
+
+
+def _first_use(session: pytest.Session, name: str) -> tuple[Any, Any]:
+    for item in session.items:
+        definition = compat.fixture_of(item, name)
+        if definition is not None and definition.scope in ("session", "package"):
+            return item, definition
+    return None, None
+
+
+def _unsuitable(definition: Any) -> str:
+    return "it is parametrised" if definition.params else ""
+
+
+def _set_up_one(session: pytest.Session, item: pytest.Item, name: str, result: Shared) -> str:
+    """Why it can't be shared, or "" after it was set up."""
+    before = _Living()
+    with compat.captured_into(item, "setup"):
+        try:
+            compat.set_up_fixture(session, item, name)
+            why = before.what_is_new()
+        except BaseException as error:  # noqa: BLE001 - each test that uses it will show the error
+            why = f"its setup failed: {type(error).__name__}: {error}".splitlines()[0]
+    stack = compat.take_setup(session)
+    if not why:
+        result.stacks.append(stack)
+        return ""
+    undone = Shared([stack]).tear_down(session)
+    return why + "".join(f"; its teardown failed, too: {error}" for error in undone)
+
+
+class _Living:
+    """What does not survive a fork, counted before a setup."""
+
+    def __init__(self) -> None:
+        self.threads = set(threading.enumerate())
+        self.native = native_threads()
+        self.sockets = _sockets()
+
+    def what_is_new(self) -> str:
+        started = [thread.name for thread in threading.enumerate() if thread not in self.threads]
+        if started:
+            return f"it started the thread {started[0]}"
+        if native_threads() > self.native:
+            return f"it started {native_threads() - self.native} native threads"
+        opened = _sockets() - self.sockets
+        if opened:
+            return f"it holds {len(opened)} open socket{'s' if len(opened) > 1 else ''}"
+        return ""
+
+
+def _sockets() -> set[str]:
+    """The sockets of this process, by the system's own name for them."""
+    found = set()
+    folder = Path("/proc/self/fd")
+    for entry in folder.iterdir() if folder.is_dir() else ():
+        try:
+            target = str(entry.readlink())
+        except OSError:
+            continue
+        if target.startswith("socket:"):
+            found.add(target)
+    return found
