@@ -168,3 +168,21 @@ def costly_fixtures(costs: Mapping[str, tuple[float, int]], saved: float) -> str
         f"{PREFIX}session fixtures are set up in each child: {names}; hint: hotreload_shared_fixtures or "
         f"--hotreload-isolate=worker would save about {saved:.1f} s"
     )
+
+
+# ------------------------------------------------------------------------------------- doctor
+
+
+def doctor_nothing(status: int) -> str:
+    return f"{PREFIX}no test ran (pytest's exit status {status}); hint: run pytest with the same arguments"
+
+
+def doctor_coupled(nodeid: str, cause: str | None) -> str:
+    if cause is None:
+        return f"{nodeid} passes only in company; no single module explains it"
+    return f"{nodeid} passes only in company: it leans on {cause}"
+
+
+def doctor_total(tests: int, coupled: int) -> str:
+    found = "none leans" if not coupled else f"{coupled} lean{'s' if coupled == 1 else ''}"
+    return f"{PREFIX}{tests} tests: {found} on another file"

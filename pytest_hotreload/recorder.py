@@ -1,0 +1,57 @@
+"""The plugin of a doctor's run: imports what it is told first, and writes down every outcome."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+#: Worst first: a test is what its worst report says.
+_ORDER = ("error", "failed", "skipped", "passed")
+
+
+class Recorder:
+    """``outcomes``: node id -> the worst that was reported of it."""
+
+    def __init__(self, record: str, preload: list[str]) -> None:
+        self.record, self.preload = record, preload
+        self.pid = os.getpid()
+        self.outcomes: dict[str, str] = {}
+        self.modules: list[str] = []
+        self.before = set(sys.modules)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self) -> None:
+        for name in self.preload:
+            with contextlib.suppress(BaseException):
+                importlib.import_module(name)
+
+    def pytest_collection_finish(self) -> None:
+        self.modules = [name for name in sys.modules if name not in self.before]
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        outcome = "error" if report.failed and report.when != "call" else report.outcome
+        if report.when == "call" or outcome != "passed":
+            known = self.outcomes.get(report.nodeid, "passed")
+            worst = min((known, outcome), key=lambda o: _ORDER.index(o) if o in _ORDER else 0)
+            self.outcomes[report.nodeid] = worst
+
+    def pytest_sessionfinish(self) -> None:
+        if os.getpid() == self.pid:
+            text = json.dumps({"outcomes": self.outcomes, "modules": self.modules})
+            Path(self.record).write_text(text)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    named = os.environ.get("PYTEST_HOTRELOAD_RECORD")
+    if not named or hasattr(config, "workerinput"):
+        return
+    del os.environ["PYTEST_HOTRELOAD_RECORD"]  # not for a pytest inside a test
+    request = json.loads(Path(named).read_text())
+    config.pluginmanager.register(Recorder(request["record"], request["preload"]), "hotreload-recorder")
