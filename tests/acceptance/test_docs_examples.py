@@ -1,0 +1,151 @@
+"""The documentation says what is so: its examples run, and it names every option and nothing else.
+
+The convention: a ``python`` or ``ini`` block begins with ``# file: NAME`` and is written to the example project of
+its section (from one ``##`` heading to the next). A ``console`` block is run there: after each ``$ `` line stand
+lines that its output must contain, in order; ``…`` stands for anything. ``sh`` blocks are not run.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")],
+    key=lambda page: page.relative_to(ROOT).as_posix(),
+)
+#: Written by a tool, which tells what it was run with.
+WRITTEN = ROOT / "docs" / "benchmarks.md"
+
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$|^(## [^\n]*)$", re.MULTILINE | re.DOTALL)
+_FILE = re.compile(r"# file: (\S+)\n")
+_DOCTOR = "import sys; from pytest_hotreload.cli import main; sys.exit(main())"
+#: The slowest example takes 3 s on a busy machine.
+_HUNG_SECONDS = 60
+
+
+@dataclass
+class Section:
+    """One example project: its steps in order, as (file name or command, text or expected lines)."""
+
+    page: Path
+    heading: str
+    steps: list[tuple[str, str]] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return f"{self.page.relative_to(ROOT).as_posix()}: {self.heading}"
+
+
+def sections_of(page: Path) -> Iterator[Section]:
+    section = Section(page, "top")
+    for match in _BLOCK.finditer(page.read_text(encoding="utf-8")):
+        language, text, heading = match.groups()
+        if heading:
+            yield section
+            section = Section(page, heading.removeprefix("## "))
+        elif language in ("python", "ini"):
+            named = _FILE.match(text)
+            assert named, f"{section}: a {language} block begins with '# file: NAME', this one with {text[:40]!r}"
+            section.steps.append((named.group(1), text))
+        elif language == "console":
+            assert text.startswith("$ "), f"{section}: a console block begins with '$ COMMAND'"
+            for step in re.split(r"^(?=\$ )", text, flags=re.MULTILINE)[1:]:
+                command, _, expected = step.partition("\n")
+                section.steps.append((command, expected))
+    yield section
+
+
+SECTIONS = [section for page in PAGES for section in sections_of(page) if section.steps]
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=str)
+def test_examples_run_as_shown(section, tmp_path):
+    for name, text in section.steps:
+        if name.startswith("$ "):
+            shows(section, name, text, run(name.removeprefix("$ "), tmp_path))
+        else:
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+
+
+def run(command: str, folder: Path) -> str:
+    """Standard output and error of a command of ours."""
+    program, *arguments = shlex.split(command)
+    words = {
+        "pytest": [sys.executable, "-m", "pytest", "-p", "hotreload"],
+        "pytest-hotreload": [sys.executable, "-c", _DOCTOR],
+    }[program]
+    if program == "pytest-hotreload" and importlib.util.find_spec("pytest_hotreload.cli") is None:
+        pytest.skip("pytest-hotreload's command line is not there yet")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
+    done = subprocess.run(
+        [*words, *arguments],
+        cwd=folder,
+        env={**kept, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "COLUMNS": "80", "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        timeout=_HUNG_SECONDS,
+        check=False,
+    )
+    return done.stdout + done.stderr
+
+
+def shows(section: Section, command: str, expected: str, output: str) -> None:
+    """Each expected line is part of a line of the output, one after the other."""
+    lines = iter([" ".join(line.split()) for line in output.splitlines()])
+    for wanted in expected.splitlines():
+        parts = [re.escape(" ".join(part.split())) for part in wanted.split("…")]
+        pattern = re.compile(" ?.*".join(parts))
+        assert any(pattern.search(line) for line in lines), (
+            f"{section}\n{command}\ndoes not show, here or in this order:\n{wanted}\nbut:\n{output}"
+        )
+
+
+def test_there_are_examples():
+    pages = {section.page.relative_to(ROOT).as_posix() for section in SECTIONS}
+    assert pages >= {"README.md", "docs/usage.md"}
+
+
+# ------------------------------------------------------------------------------------- names
+
+
+@pytest.fixture(scope="module")
+def help_text() -> str:
+    return run("pytest --help", ROOT / "docs")
+
+
+def documented(pattern: str) -> set[str]:
+    texts = [page.read_text(encoding="utf-8") for page in PAGES if page != WRITTEN]
+    return {name for text in texts for name in re.findall(pattern, text)}
+
+
+def test_options_are_those_of_the_help(help_text):
+    pattern = r"--(?:no-)?hotreload(?:-[a-z]+)*"
+    assert documented(pattern) == set(re.findall(pattern, help_text))
+
+
+def test_ini_names_are_those_of_the_help(help_text):
+    known = set(re.findall(r"^  (hotreload\w*) \(", help_text, re.MULTILINE))
+    assert documented(r"\b(hotreload(?:_[a-z]+)+)\b") | {"hotreload"} == known
+    assert documented(r"ini `(hotreload)`") == {"hotreload"}
+
+
+def test_links_lead_somewhere():
+    missing = [
+        f"{page.relative_to(ROOT).as_posix()}: {target}"
+        for page in PAGES
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+        if not (page.parent / target).exists()
+    ]
+    assert missing == []
