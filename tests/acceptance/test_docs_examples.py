@@ -7,7 +7,6 @@ lines that its output must contain, in order; ``…`` stands for anything. ``sh`
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import shlex
@@ -83,16 +82,15 @@ def run(command: str, folder: Path) -> str:
     """Standard output and error of a command of ours."""
     program, *arguments = shlex.split(command)
     words = {
-        "pytest": [sys.executable, "-m", "pytest", "-p", "hotreload"],
+        "pytest": [sys.executable, "-m", "pytest"],
         "pytest-hotreload": [sys.executable, "-c", _DOCTOR],
     }[program]
-    if program == "pytest-hotreload" and importlib.util.find_spec("pytest_hotreload.cli") is None:
-        pytest.skip("pytest-hotreload's command line is not there yet")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
+    ours = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "-p hotreload"}
     done = subprocess.run(
         [*words, *arguments],
         cwd=folder,
-        env={**kept, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "COLUMNS": "80", "NO_COLOR": "1"},
+        env={**kept, **ours, "COLUMNS": "80", "NO_COLOR": "1"},
         capture_output=True,
         text=True,
         timeout=_HUNG_SECONDS,
