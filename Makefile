@@ -9,7 +9,11 @@
 PYTHON ?= $(shell sh scripts/find-python)
 PYTEST_VERSION ?= 9.2.0
 # What the matrix of Pythons and pytests runs: a folder, or anything else that pytest takes.
-MATRIX_TESTS ?= tests/acceptance
+MATRIX_TESTS ?= tests/unit/test_native_stub.py tests/acceptance/test_output_kinds.py \
+	tests/acceptance/test_reports_isolation.py tests/acceptance/test_process_deaths.py \
+	tests/acceptance/test_plugin_xdist.py $(wildcard tests/acceptance/test_apart_*.py)
+# The tests wait for processes more than they compute.
+PYTEST_WORKERS ?= -n 2 --dist loadfile
 SUITES ?=
 
 # Tests and benchmarks depend on bytecode being written, as it is for everyone who does not set this.
@@ -50,12 +54,12 @@ test-rust: $(VENV)/tools.stamp
 	PYO3_PYTHON=$(abspath $(BIN)/python) cargo test --locked
 
 test-python: $(VENV)/installed.stamp
-	$(BIN)/pytest
+	$(BIN)/pytest $(PYTEST_WORKERS)
 
 test-sdist: build/sdist.stamp
 
 matrix: build/wheel.stamp $(VENV)/tools.stamp
-	$(BIN)/python scripts/matrix.py $(WHEEL) -- $(MATRIX_TESTS)
+	$(BIN)/python scripts/matrix.py $(WHEEL) -- $(PYTEST_WORKERS) $(MATRIX_TESTS)
 
 demo: .venv-demo/installed.stamp
 	.venv-demo/bin/python scripts/demo.py
@@ -73,7 +77,7 @@ $(VENV)/python.stamp:
 
 # The tools alone, without the wheel: linting must not wait for Rust's optimiser.
 $(VENV)/tools.stamp: $(VENV)/python.stamp tests/constraints.txt scripts/extras.py pyproject.toml
-	$(BIN)/python scripts/extras.py test lint dev > $(VENV)/tools.txt
+	$(BIN)/python scripts/extras.py test plugins lint dev > $(VENV)/tools.txt
 	$(BIN)/pip install --quiet -c tests/constraints.txt pytest==$(PYTEST_VERSION) -r $(VENV)/tools.txt
 	touch $@
 

@@ -218,9 +218,8 @@ class Apart:
             self.place.channel.put(index, message)
             self.place.channel.flush()
             status = 0
-        except BaseException:  # noqa: BLE001 - the exit status tells
+        except BaseException:  # the exit status tells
             reset.last_words()
         finally:
             sys.stdout.flush()
             os._exit(status)
-

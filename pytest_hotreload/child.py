@@ -7,6 +7,7 @@ each which trap it closes. The order matters: what can kill us first, then what 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import signal
@@ -195,7 +196,7 @@ class Reporter:
         self.in_setup = False
         item = self.item
         failed = compat.failed_subtests(self.config, item) if item is not None else 0
-        self._last, self._last_payload = report, pack_report(self.config, report, item)
+        self._last, self._last_payload = report, pack_report(self.config, report)
         self.put(Reported(self._last_payload, failed))
         # A setup that passed shows nothing: it rides with the next message.
         if report.when != "setup" or not report.passed:
@@ -235,7 +236,7 @@ class Reporter:
             self.put(PdbShown())
         if report is not self._last:
             return  # a plugin that logs by itself (rerunfailures) will do so later
-        payload = pack_report(self.config, report, self.item)
+        payload = pack_report(self.config, report)
         if payload != self._last_payload:
             self.put(Amended(payload))
 
@@ -282,10 +283,8 @@ class Runner:
     def _after_stop(self, message: Message) -> None:
         """Fixtures are torn down before the run ends, as pytest's sessionfinish does."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
+        with contextlib.suppress(BaseException):  # the reason to stop is what the user must see
             compat.teardown_everything(self.session)
-        except BaseException:  # noqa: S110 - the reason to stop is what the user must see
-            pass
         self.reporter.put(message)
 
 
@@ -318,7 +317,7 @@ def live(
             compat.drop_pending_exceptions(session.config)
         reporter.wake(place)
         Runner(session, reporter, place).run_guarded(feed)
-        reporter.put(farewell(session, reporter, place, inherited))
+        reporter.put(farewell(session, reporter, inherited))
         reporter.channel.flush()
         status = 0
     except BaseException:
@@ -327,9 +326,7 @@ def live(
         os._exit(status)
 
 
-def farewell(
-    session: pytest.Session, reporter: Reporter, place: Place, inherited: reset.Inherited
-) -> Ended:
+def farewell(session: pytest.Session, reporter: Reporter, inherited: reset.Inherited) -> Ended:
     """What pytest does after the last test, as far as it is this process's part."""
     config = session.config
     output = getattr(config, "workeroutput", {})

@@ -78,9 +78,7 @@ class Children:
         self.points.remove(point)
         point.kill()
 
-    def start(
-        self, group: Group, slot: Slot, point: ForkPoint, *, own_group: bool, failed: int
-    ) -> None:
+    def start(self, group: Group, slot: Slot, point: ForkPoint, *, own_group: bool, failed: int) -> None:
         """Ask ``point`` for a child. Where the point is gone, its end is read next."""
         start = Start(self._next(), slot.index, tuple(group.indices), own_group, failed=failed)
         self._ask(start, group, slot, point, [])
@@ -99,9 +97,7 @@ class Children:
         self._tokens += 1
         return self._tokens
 
-    def _ask(
-        self, start: Start, group: Group, slot: Slot, point: ForkPoint, files: list[int]
-    ) -> None:
+    def _ask(self, start: Start, group: Group, slot: Slot, point: ForkPoint, files: list[int]) -> None:
         slot.reset()
         running = slot.running = Running(start.token, group, slot, point)
         self.living.append(running)

@@ -6,6 +6,7 @@ Checked on pytest 8.4.2, 9.0 and 9.2.0 with pluggy 1.5 to 1.7. Each function nam
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import os
 import sys
@@ -16,10 +17,9 @@ from typing import Any
 
 import pytest
 
-try:  # pytest 9: subtests are built in
-    from _pytest.subtests import failed_subtests_key as _subtests_key
-except ImportError:  # pytest 8.4: pytest-subtests is a plugin, and needs nothing of this
-    _subtests_key = None  # type: ignore[assignment]
+_subtests_key: Any = None
+with contextlib.suppress(ImportError):  # pytest 8.4: pytest-subtests is a plugin, and needs nothing of this
+    _subtests_key = importlib.import_module("_pytest.subtests").failed_subtests_key
 
 
 # ------------------------------------------------------------------------------------- hooks
@@ -59,7 +59,8 @@ def captured_files(config: pytest.Config) -> list[tuple[int, int, int | None]]:
     manager = config.pluginmanager.get_plugin("capturemanager")
     capturing = getattr(manager, "_global_capturing", None)
     found: list[tuple[int, int, int | None]] = []
-    for number, stream in ((1, getattr(capturing, "out", None)), (2, getattr(capturing, "err", None))):
+    streams: Any = ((1, getattr(capturing, "out", None)), (2, getattr(capturing, "err", None)))
+    for number, stream in streams:
         saved = getattr(stream, "targetfd_save", None)
         if saved is not None:
             found.append((number, stream.tmpfile.fileno(), saved))
@@ -255,16 +256,16 @@ def failed_subtests(config: pytest.Config, item: pytest.Item) -> int:
     """How many subtests of ``item`` failed so far in this process (pytest 9's stash)."""
     if _subtests_key is None:
         return 0
-    counts = config.stash.get(_subtests_key, None)
-    if not counts:
-        return 0
-    return int(counts.get(getattr(item, "id", item.nodeid), 0))
+    counts: Any = config.stash.get(_subtests_key, None)
+    key: Any = getattr(item, "id", item.nodeid)
+    return int(counts.get(key, 0)) if counts else 0
 
 
 def set_failed_subtests(config: pytest.Config, item: pytest.Item, count: int) -> None:
     """What pytest 9 keys the flip of a passing parent on, in the process that shows it."""
     if _subtests_key is not None and _subtests_key in config.stash:
-        config.stash[_subtests_key][getattr(item, "id", item.nodeid)] = count  # type: ignore[index]
+        key: Any = getattr(item, "id", item.nodeid)
+        config.stash[_subtests_key][key] = count
 
 
 def internal_error_text(config: pytest.Config, error: BaseException) -> str:
@@ -369,7 +370,8 @@ def drop_pending_exceptions(config: pytest.Config) -> None:
     from _pytest.threadexception import thread_exceptions
     from _pytest.unraisableexception import unraisable_exceptions
 
-    for key in (unraisable_exceptions, thread_exceptions):
+    keys: tuple[Any, ...] = (unraisable_exceptions, thread_exceptions)
+    for key in keys:
         pending: Any = config.stash.get(key, None)
         if pending:
             pending.clear()

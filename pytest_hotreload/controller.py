@@ -17,7 +17,7 @@ from .child import Reporter
 from .children import Children, Running
 from .crashes import Crashes
 from .deadlines import Deadlines
-from .errors import ChildInternalError, IncompleteRun
+from .errors import ChildInternalError, IncompleteRunError
 from .nodes import Nodes
 from .protocol import Answer, Asked, Ended, ItemFinished, Missing, Printed
 from .replay import Replay
@@ -141,7 +141,7 @@ class RunLoop:
         self.replay.advance()
         if not self.replay.done:
             item = self.items[self.replay.head]
-            raise IncompleteRun(
+            raise IncompleteRunError(
                 f"{item.nodeid} was collected and has no result",
                 hint="report this as a bug; --no-hotreload runs the suite without children",
             )
@@ -221,7 +221,7 @@ class RunLoop:
         for index in running.assigned:
             self.replay.complete(index)
         self.nodes.child_ended(running.slot, ended.workeroutput)
-        self.totals.ended(running.group.path, ended)
+        self.totals.ended(ended)
         if ended.coverage is not None:
             others.add_coverage(ended.coverage)
 

@@ -55,10 +55,7 @@ class Crashes:
 
         Only if nothing of the test is shown yet, and not where we ended it for its own time.
         """
-        return (
-            running.hung
-            or (killed_by_signal(running.status) and not running.because)
-        ) and not (
+        return (running.hung or (killed_by_signal(running.status) and not running.because)) and not (
             running.group.alone
             or running.group.tries
             or self.loop.options.direct
@@ -77,9 +74,7 @@ class Crashes:
     def shared_teardown_failed(self, error: BaseException) -> None:
         """The teardown of a fixture that was set up once: an error of the last test, as in plain pytest."""
         item = self.loop.items[-1]
-        report = _new_report(
-            item, "teardown", compat.internal_error_text(self.loop.config, error), [], 0.0
-        )
+        report = _new_report(item, "teardown", compat.internal_error_text(self.loop.config, error), [], 0.0)
         item.ihook.pytest_runtest_logreport(report=report)
 
     def _is_innocent(self, running: Running, phase: str) -> bool:

@@ -99,6 +99,4 @@ class Deadlines:
     def _name(self, running: Running, index: int, phase: str, seconds: float) -> None:
         item = self.loop.items[index if index >= 0 else running.assigned[0]]
         path = os.path.relpath(running.group.path, self.loop.config.rootpath)
-        terminal.notice(
-            self.loop.config, terminal.silent_file(path, item.nodeid, phase, seconds)
-        )
+        terminal.notice(self.loop.config, terminal.silent_file(path, item.nodeid, phase, seconds))

@@ -23,7 +23,7 @@ class ProtocolError(HotreloadError):
     """A process of ours sent what the protocol does not know."""
 
 
-class IncompleteRun(HotreloadError):
+class IncompleteRunError(HotreloadError):
     """Collected items without a result: never reported as a green run."""
 
 

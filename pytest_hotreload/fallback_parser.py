@@ -87,7 +87,7 @@ def _parse_on_a_large_stack(source: bytes, path: str) -> ast.Module:
     def parse() -> None:
         try:
             outcome.append(ast.parse(source, path))
-        except BaseException as error:  # noqa: BLE001 - raised again below
+        except BaseException as error:  # raised again below
             outcome.append(error)
 
     before = threading.stack_size(max(64 << 20, 512 * len(source)))

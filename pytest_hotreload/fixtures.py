@@ -47,7 +47,7 @@ class Shared:
             try:
                 compat.restore_setup(session, stack)
                 compat.teardown_everything(session)
-            except BaseException as error:  # noqa: BLE001 - becomes a report
+            except BaseException as error:  # becomes a report
                 errors.append(error)
         return errors
 
@@ -96,7 +96,7 @@ def _set_up_one(session: pytest.Session, item: pytest.Item, name: str, result: S
         try:
             compat.set_up_fixture(session, item, name)
             why = before.what_is_new()
-        except BaseException as error:  # noqa: BLE001 - each test that uses it will show the error
+        except BaseException as error:  # each test that uses it will show the error
             why = f"its setup failed: {type(error).__name__}: {error}".splitlines()[0]
     stack = compat.take_setup(session)
     if not why:

@@ -205,7 +205,7 @@ class _Server:
             self.live(start, descriptors)
         except Unwind:
             raise
-        except BaseException:  # noqa: BLE001 - nothing above may run in a child
+        except BaseException:  # nothing above may run in a child
             os._exit(70)
         os._exit(70)
 

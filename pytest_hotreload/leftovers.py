@@ -12,7 +12,6 @@ import signal
 
 from ._native import children_of
 
-
 #: Processes of ours that are direct children of the controller, besides its children.
 known: set[int] = set()
 

@@ -10,6 +10,7 @@ import os
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -57,7 +58,7 @@ class _Gateway:
             executable=sys.executable,
             version_info=sys.version_info,
             platform=sys.platform,
-            cwd=os.getcwd(),
+            cwd=str(Path.cwd()),
             pid=os.getpid(),
         )
 

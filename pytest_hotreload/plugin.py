@@ -193,7 +193,7 @@ class Run:
         active.stop_watching()
         active.totals.start_cpu = time.process_time()
         totals.load(self.config, active.totals)
-        reporter = self.config.pluginmanager.get_plugin("hotreload-reporter")
+        reporter: Any = self.config.pluginmanager.get_plugin("hotreload-reporter")
         active.loop = RunLoop(session, active, reporter)
         active.loop.run()
 

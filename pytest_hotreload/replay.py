@@ -24,9 +24,7 @@ from .serialise import unpack_report, unpack_warning
 class Replay:
     """The queues and the head. ``on_report`` is told each shown report."""
 
-    def __init__(
-        self, session: pytest.Session, on_report: Callable[[int, pytest.TestReport], None]
-    ) -> None:
+    def __init__(self, session: pytest.Session, on_report: Callable[[int, pytest.TestReport], None]) -> None:
         self.session = session
         self.config = session.config
         self.items: Sequence[pytest.Item] = session.items

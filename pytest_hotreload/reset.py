@@ -82,12 +82,12 @@ def freeze() -> None:
         gc.unfreeze()
         return _PLAIN_GC[1](*objects)
 
-    gc.get_objects, gc.get_referrers = get_objects, get_referrers  # type: ignore[assignment]
+    gc.get_objects, gc.get_referrers = get_objects, get_referrers
 
 
 def thaw() -> None:
     """In the controller, after the last child."""
-    gc.get_objects, gc.get_referrers = _PLAIN_GC  # type: ignore[assignment]
+    gc.get_objects, gc.get_referrers = _PLAIN_GC
     gc.unfreeze()
 
 
@@ -323,7 +323,7 @@ def _flush(stream: Any) -> None:
     try:
         if stream is not None and not stream.closed:
             stream.flush()
-    except Exception:  # noqa: BLE001 - a broken stream of a test is no reason to fail it
+    except Exception:  # a broken stream of a test is no reason to fail it
         pass
 
 

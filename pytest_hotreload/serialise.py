@@ -46,7 +46,7 @@ class _Unpickler(pickle.Unpickler):
         return node
 
 
-def pack_report(config: pytest.Config, report: Any, item: pytest.Item | None) -> bytes:
+def pack_report(config: pytest.Config, report: Any) -> bytes:
     """A report as bytes; always succeeds."""
     try:
         return pickle.dumps(report, 5)
@@ -215,7 +215,7 @@ def _with_text(kind: type[Warning], text: str) -> Warning:
     try:
         if str(warning) == text:
             return warning
-    except Exception:  # noqa: S110 - its text needs what could not be carried
+    except Exception:  # its text needs what could not be carried
         pass
     named = {"__qualname__": kind.__qualname__, "__module__": kind.__module__}
     shows = type(kind.__name__, (kind,), {**named, "__str__": lambda self: str(self.args[0])})

@@ -89,9 +89,7 @@ class Sources:
             try:
                 kept = [slot.channel for slot in self.loop.slots]
                 kept += [point.channel for point in children.points]
-                self._point = children.add_point(
-                    ForkPoint.fork(self._birth().live, self.loop.lifeline, kept)
-                )
+                self._point = children.add_point(ForkPoint.fork(self._birth().live, self.loop.lifeline, kept))
             except OSError as error:
                 self._spawn_everything(terminal.no_fork(error))
                 return None
@@ -234,4 +232,3 @@ def _is_installed(name: str) -> bool:
 
     file = getattr(sys.modules.get(name), "__file__", None) or ""
     return f"{os.sep}site-packages{os.sep}" in file or f"{os.sep}dist-packages{os.sep}" in file
-

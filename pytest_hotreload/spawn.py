@@ -40,7 +40,7 @@ class Spawner(ForkPoint):
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         set_child_subreaper(True)
 
-    def start_with(self, start: Start, descriptors: Sequence[int]) -> None:
+    def start_with(self, start: Start, descriptors: Sequence[int] = ()) -> None:
         """Start an interpreter for ``start.assignment``, whose files these are."""
         passed = [self._lifeline, *descriptors]
         environment = {**os.environ, ENVIRONMENT: ",".join(map(str, passed))}

@@ -148,7 +148,7 @@ def _import(name: str) -> str:
     """Import a module; why it must stay out, or ""."""
     try:
         importlib.import_module(name)
-    except BaseException as error:  # noqa: BLE001 - sys.exit at import, too, costs that module only
+    except BaseException as error:  # sys.exit at import, too, costs that module only
         return f"its import failed: {type(error).__name__}: {error}".splitlines()[0][:200]
     return _STARTS_THREAD if threading.active_count() > 1 else ""
 

@@ -63,7 +63,9 @@ def silent_file(path: str, nodeid: str, phase: str, seconds: float) -> str:
 
 
 def leftovers(path: str, names: Sequence[str]) -> str:
-    return f"{path} left {len(names)} process{'es' if len(names) != 1 else ''} behind, ended: {', '.join(names)}"
+    return (
+        f"{path} left {len(names)} process{'es' if len(names) != 1 else ''} behind, ended: {', '.join(names)}"
+    )
 
 
 def threads_left(path: str, what: str) -> str:
@@ -88,11 +90,15 @@ def shared_refused(name: str, why: str) -> str:
 
 
 def shared_unknown(name: str) -> str:
-    return f"hotreload_shared_fixtures names {name!r}, which no selected test uses at session or package scope"
+    return (
+        f"hotreload_shared_fixtures names {name!r}, which no selected test uses at session or package scope"
+    )
 
 
 def hung(seconds: float) -> str:
-    return f"used no processor time for {seconds:.0f} s after a fork from a process with threads, and was ended"
+    return (
+        f"used no processor time for {seconds:.0f} s after a fork from a process with threads, and was ended"
+    )
 
 
 def again_after_signal(path: str, name: str, what: str) -> str:

@@ -42,14 +42,13 @@ class Totals:
         """A report was shown."""
         self.measured[index] = self.measured.get(index, 0.0) + getattr(report, "duration", 0.0)
 
-    def ended(self, path: str, ended: Ended) -> None:
+    def ended(self, ended: Ended) -> None:
         """A child ended well."""
         for cost in ended.fixtures:
             seconds, times = self.fixtures.get(cost.name, (0.0, 0))
             self.fixtures[cost.name] = (seconds + cost.seconds, times + 1)
         for module in ended.modules:
             self.modules[module] = self.modules.get(module, 0) + 1
-
 
     def costly_fixtures(self, slots: int) -> tuple[dict[str, tuple[float, int]], float]:
         """Session fixtures that cost a good part of the run, and the wall seconds a remedy would save.
