@@ -80,6 +80,8 @@ class RunLoop:
                 except self.session.Interrupted:
                     raise  # a KeyboardInterrupt by class: shouldstop, not Ctrl-C
                 except KeyboardInterrupt:
+                    if self.replay.interrupted:
+                        raise  # by a test, not by Ctrl-C: nothing after it is shown
                     self._interrupt()
             self._check_complete()
         finally:

@@ -35,6 +35,7 @@ class Replay:
         self._last_report: Any = None
         self._on_report = on_report
         self.memo: Any = None
+        self.interrupted = False
         self._handlers: dict[type, Callable[[int, Any], None]] = {
             protocol.ItemStarted: self._started,
             protocol.ItemFinished: self._finished,
@@ -194,6 +195,7 @@ class Replay:
 
     def _interrupted(self, index: int, message: protocol.Interrupted) -> None:
         self._remember(message.memo)
+        self.interrupted = True
         raise KeyboardInterrupt
 
     def _internal_error(self, index: int, message: protocol.InternalError) -> None:
