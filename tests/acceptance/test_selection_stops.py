@@ -180,11 +180,12 @@ def test_nothing_to_run(project, slots):
         (["test_a.py::test_nowhere"], 4),
         (["--no-such-option"], 4),
         (["-k", "a b c"], 4),
-        (["-c", "nowhere.ini"], 4),
+        (["-c", "nowhere.ini"], None),  # pytest 8 and 9 differ
         (["-o", "not-an-ini"], 4),
     ):
         plain, ours = project.both(*options, slots=slots)
-        assert ours.status == plain.status == status
+        assert ours.status == plain.status
+        assert status is None or ours.status == status
         assert ours.lines == plain.lines
         strip = [line for line in plain.errors if "usage" not in line]
         assert [line for line in ours.errors if "usage" not in line] == strip
