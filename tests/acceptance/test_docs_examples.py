@@ -54,7 +54,7 @@ def sections_of(page: Path) -> Iterator[Section]:
             section = Section(page, heading.removeprefix("## "))
         elif language in ("python", "ini"):
             named = _FILE.match(text)
-            assert named, f"{section}: a {language} block begins with '# file: NAME', this one with {text[:40]!r}"
+            assert named, f"{section}: a {language} block begins with '# file: NAME': {text[:40]!r}"
             section.steps.append((named.group(1), text))
         elif language == "console":
             assert text.startswith("$ "), f"{section}: a console block begins with '$ COMMAND'"
@@ -147,3 +147,30 @@ def test_links_lead_somewhere():
         if not (page.parent / target).exists()
     ]
     assert missing == []
+
+
+# ----------------------------------------------------------------------------- ARCHITECTURE.md
+
+
+def test_the_map_names_every_module():
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    modules = {
+        path.name for path in (ROOT / "pytest_hotreload").glob("*.py*") if path.suffix in (".py", ".pyi")
+    }
+    rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    assert {name for row in rows for name in re.findall(r"`(\w+\.pyi?)`", row)} == modules
+
+
+def test_the_layers_are_those_that_are_held():
+    shown = re.search(
+        r"## Layers\n.*?\n\n((?:    .*\n)+)",
+        (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8"),
+        re.DOTALL,
+    )
+    held = re.search(
+        r"^layers = \[\n(.*?)^\]",
+        (ROOT / "pyproject.toml").read_text(encoding="utf-8"),
+        re.DOTALL | re.MULTILINE,
+    )
+    assert shown and held
+    assert [line.strip() for line in shown.group(1).splitlines()] == re.findall(r'"([^"]+)"', held.group(1))
