@@ -48,6 +48,15 @@ def call_for(config: pytest.Config, hook: str, plugins: list[object], **argument
     config.pluginmanager.subset_hook_caller(hook, others)(**arguments)
 
 
+# ------------------------------------------------------------------------------------- options
+
+
+def declared_options(parser: pytest.Parser) -> set[str]:
+    """Every option that stands already (``Parser._groups``, ``_anonymous``; ``Argument.names``)."""
+    groups: list[Any] = [*getattr(parser, "_groups", []), getattr(parser, "_anonymous", None)]
+    return {name for group in groups for option in getattr(group, "options", []) for name in option.names()}
+
+
 # ------------------------------------------------------------------------------------- capture
 
 
@@ -303,6 +312,25 @@ def fixture_of(item: pytest.Item, name: str) -> Any:
     return definitions[-1] if definitions else None
 
 
+def is_parametrised(session: pytest.Session, item: pytest.Item, name: str) -> bool:
+    """Whether ``name``, or what it depends on as ``item`` sees it, has several values (``CallSpec2.params``)."""
+    waiting, seen = [name], set()
+    while waiting:
+        each = waiting.pop()
+        definition = fixture_of(item, each)
+        if each in seen or definition is None:
+            continue
+        seen.add(each)
+        waiting += definition.argnames
+        if definition.params:
+            return True
+    return any(
+        seen & set(getattr(getattr(other, "callspec", None), "params", ()))
+        and fixture_of(other, name) is fixture_of(item, name)
+        for other in session.items
+    )
+
+
 def set_up_fixture(session: pytest.Session, item: pytest.Item, name: str) -> None:
     """Set one session- or package-scoped fixture up as ``item`` would, but not the item itself.
 
@@ -313,8 +341,10 @@ def set_up_fixture(session: pytest.Session, item: pytest.Item, name: str) -> Non
             break
         session._setupstate.stack.setdefault(node, ([node.teardown], None))
     request: Any = item._request  # type: ignore[attr-defined]
-    request.getfixturevalue(name)
-    item._initrequest()  # type: ignore[attr-defined]
+    try:
+        request.getfixturevalue(name)
+    finally:
+        item._initrequest()  # type: ignore[attr-defined]
 
 
 def take_setup(session: pytest.Session) -> dict[Any, Any]:

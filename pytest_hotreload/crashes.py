@@ -73,7 +73,7 @@ class Crashes:
 
     def shared_teardown_failed(self, error: BaseException) -> None:
         """The teardown of a fixture that was set up once: an error of the last test, as in plain pytest."""
-        item = self.loop.items[-1]
+        item = self.loop.items[min(self.loop.replay.head, len(self.loop.items) - 1)]
         report = _new_report(item, "teardown", compat.internal_error_text(self.loop.config, error), [], 0.0)
         item.ihook.pytest_runtest_logreport(report=report)
 

@@ -19,6 +19,7 @@ from . import compat, terminal
 from .threads import native_threads
 
 _MARK = "_pytest_hotreload_shared"
+_SCOPES = ("session", "package")
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -54,39 +55,46 @@ class Shared:
 
 def set_up(session: pytest.Session, named: Iterable[str]) -> Shared:
     """Set the named and the marked fixtures up, in the order of their first use."""
-    result = Shared()
-    wanted = list(dict.fromkeys([*named, *_marked(session)]))
-    for name in wanted:
-        item, definition = _first_use(session, name)
-        if item is None:
+    result, named = Shared(), list(named)
+    known = {each.argname for each in compat.fixture_definitions(session) if each.scope in _SCOPES}
+    for name in dict.fromkeys([*named, *_marked(session)]):
+        item = _first_use(session, name, marked=name not in named)
+        if item is not None:
+            _share(session, item, name, result)
+        elif name not in known:  # one that is merely not used by this selection is fine
             result.notices.append(terminal.shared_unknown(name))
-            continue
-        why = _unsuitable(definition) or _set_up_one(session, item, name, result)
-        if why:
-            result.notices.append(terminal.shared_refused(name, why))
-        else:
-            result.names.append(name)
     return result
 
 
 def _marked(session: pytest.Session) -> list[str]:
-    return [
-        definition.argname
-        for definition in compat.fixture_definitions(session)
-        if getattr(definition.func, _MARK, False)
-    ]
+    return [each.argname for each in compat.fixture_definitions(session) if _is_marked(each)]
 
 
-def _first_use(session: pytest.Session, name: str) -> tuple[Any, Any]:
+def _is_marked(definition: Any) -> bool:
+    return definition.scope in _SCOPES and getattr(definition.func, _MARK, False) is True
+
+
+def _first_use(session: pytest.Session, name: str, *, marked: bool) -> pytest.Item | None:
     for item in session.items:
         definition = compat.fixture_of(item, name)
-        if definition is not None and definition.scope in ("session", "package"):
-            return item, definition
-    return None, None
+        if definition is not None and definition.scope in _SCOPES:
+            if marked and not _is_marked(definition):
+                continue  # another fixture of that name
+            return item
+    return None
 
 
-def _unsuitable(definition: Any) -> str:
-    return "it is parametrised" if definition.params else ""
+def _share(session: pytest.Session, item: pytest.Item, name: str, result: Shared) -> None:
+    try:
+        parametrised = compat.is_parametrised(session, item, name)
+        why = "it is parametrised" if parametrised else _set_up_one(session, item, name, result)
+    except KeyboardInterrupt:  # Ctrl-C: nothing will run any more
+        result.tear_down(session)
+        raise
+    if why:
+        result.notices.append(terminal.shared_refused(name, why))
+    else:
+        result.names.append(name)
 
 
 def _set_up_one(session: pytest.Session, item: pytest.Item, name: str, result: Shared) -> str:
@@ -96,6 +104,9 @@ def _set_up_one(session: pytest.Session, item: pytest.Item, name: str, result: S
         try:
             compat.set_up_fixture(session, item, name)
             why = before.what_is_new()
+        except KeyboardInterrupt:
+            compat.teardown_everything(session)
+            raise
         except BaseException as error:  # each test that uses it will show the error
             why = f"its setup failed: {type(error).__name__}: {error}".splitlines()[0]
     stack = compat.take_setup(session)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,6 +17,8 @@ STARTS: Final = ("fork", "spawn")
 MOST_SLOTS: Final = 1024
 
 _LONG_PREFIX: Final = "--hotreload-"
+#: Not "hotreload": that is where an option of another plugin with that name puts its value.
+_ON: Final = "hotreload_on"
 
 
 @dataclass(frozen=True)
@@ -36,14 +39,15 @@ class Options:
     shared_fixtures: tuple[str, ...] = ()
 
 
-def add_options(parser: pytest.Parser) -> None:
-    """Declare every option; where another plugin owns a short name, only our long form stands."""
+def add_options(parser: pytest.Parser, taken: Collection[str]) -> None:
+    """Declare every option; where another plugin owns a short name (``taken``), only our long form stands."""
     group = parser.getgroup("hotreload", "hotreload: imports paid once, each test file in a forked child")
     _add(
         group,
         "--hotreload",
         "on",
-        dest="hotreload",
+        taken,
+        dest=_ON,
         action="store_true",
         default=None,
         help="run each test file in a forked, isolated child, in parallel",
@@ -52,7 +56,8 @@ def add_options(parser: pytest.Parser) -> None:
         group,
         "--no-hotreload",
         "off",
-        dest="hotreload",
+        taken,
+        dest=_ON,
         action="store_false",
         help="plain pytest, where the ini says hotreload = true",
     )
@@ -90,17 +95,14 @@ def add_options(parser: pytest.Parser) -> None:
     )
 
 
-def _add(group: Any, name: str, long: str, **how: Any) -> None:
+def _add(group: Any, name: str, long: str, taken: Collection[str], **how: Any) -> None:
     """``name``, or where another plugin owns it, ``--hotreload-<long>`` alone."""
-    try:
-        group.addoption(name, _LONG_PREFIX + long, **how)
-    except ValueError:
-        group.addoption(_LONG_PREFIX + long, **how)
+    group.addoption(*([] if name in taken else [name]), _LONG_PREFIX + long, **how)
 
 
 def wanted(config: pytest.Config, namespace: Any) -> bool:
     """Whether this session is to run under hotreload, by command line first, then ini."""
-    asked = getattr(namespace, "hotreload", None)
+    asked = getattr(namespace, _ON, None)
     return bool(config.getini("hotreload")) if asked is None else bool(asked)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import compat, options, others, terminal, totals
+from . import compat, options, others, reset, terminal, totals
 from .errors import ChildInternalError
 from .observe import WorkerIdWatch
 from .protocol import ENVIRONMENT
@@ -47,6 +47,7 @@ class Active:
         self.threads = ThreadWatch()
         self.worker_ids = WorkerIdWatch(config) if chosen.slots > 1 else None
         self.loop: RunLoop | None = None
+        self.gc_thresholds = reset.ease_gc()
 
     @property
     def early_readers(self) -> str:
@@ -54,7 +55,8 @@ class Active:
         return ", ".join(dict.fromkeys(found))
 
     def stop_watching(self) -> None:
-        """From here on nothing is early."""
+        """The tests begin: from here on nothing is early."""
+        reset.restore_gc(self.gc_thresholds)
         if self.worker_ids is not None:
             self.worker_ids.end()
 
@@ -67,7 +69,7 @@ class Active:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    options.add_options(parser)
+    options.add_options(parser, compat.declared_options(parser))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

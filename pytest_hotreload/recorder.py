@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from .others import stop_xdist
+
 #: Worst first: a test is what its worst report says.
 _ORDER = ("error", "failed", "skipped", "passed")
 
@@ -19,8 +21,8 @@ _ORDER = ("error", "failed", "skipped", "passed")
 class Recorder:
     """``outcomes``: node id -> the worst that was reported of it."""
 
-    def __init__(self, record: str, preload: list[str]) -> None:
-        self.record, self.preload = record, preload
+    def __init__(self, record: str, preload: list[str], path: list[str]) -> None:
+        self.record, self.preload, self.path = record, preload, path
         self.pid = os.getpid()
         self.outcomes: dict[str, str] = {}
         self.modules: list[str] = []
@@ -28,12 +30,19 @@ class Recorder:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self) -> None:
+        before = list(sys.path)
+        sys.path += [each for each in self.path if each not in before]
         for name in self.preload:
             with contextlib.suppress(BaseException):
                 importlib.import_module(name)
+        sys.path[:] = before
 
-    def pytest_collection_finish(self) -> None:
-        self.modules = [name for name in sys.modules if name not in self.before]
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Modules in the order of their import, but test files first: hardly any of them is the cause."""
+        found = [name for name in sys.modules if name not in self.before]
+        tests = {str(item.path) for item in session.items}
+        found.sort(key=lambda name: getattr(sys.modules[name], "__file__", None) not in tests)
+        self.modules, self.path = found, list(sys.path)
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         outcome = "error" if report.failed and report.when != "call" else report.outcome
@@ -44,14 +53,20 @@ class Recorder:
 
     def pytest_sessionfinish(self) -> None:
         if os.getpid() == self.pid:
-            text = json.dumps({"outcomes": self.outcomes, "modules": self.modules})
+            text = json.dumps({"outcomes": self.outcomes, "modules": self.modules, "path": self.path})
             Path(self.record).write_text(text)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     named = os.environ.get("PYTEST_HOTRELOAD_RECORD")
     if not named or hasattr(config, "workerinput"):
         return
     del os.environ["PYTEST_HOTRELOAD_RECORD"]  # not for a pytest inside a test
     request = json.loads(Path(named).read_text())
-    config.pluginmanager.register(Recorder(request["record"], request["preload"]), "hotreload-recorder")
+    config.option.maxfail = 0
+    if request["only"]:
+        config.args = [f"{config.rootpath}/{request['only']}"]
+        stop_xdist(config)
+    recorder = Recorder(request["record"], request["preload"], request["path"])
+    config.pluginmanager.register(recorder, "hotreload-recorder")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,8 @@ from .protocol import Ended, Warmed
 DURATIONS_KEY = "hotreload/durations"
 #: Third-party modules that a child had to import although it came from the template: {name: seconds}.
 LEARNED_KEY = "hotreload/learned"
+#: What is more than that in the cache was not measured: 30 years.
+_MOST_SECONDS = 1e9
 #: A fixture below half a second in all children together is never named.
 _COSTLY_FIXTURE = 0.5
 #: Nor are fixtures whose repetition takes less than a tenth of the run.
@@ -75,7 +78,7 @@ def _numbers(config: pytest.Config, key: str) -> dict[str, float]:
     return {
         name: float(number)
         for name, number in stored.items()
-        if isinstance(name, str) and isinstance(number, int | float)
+        if isinstance(name, str) and isinstance(number, int | float) and 0 <= number < _MOST_SECONDS
     }
 
 
@@ -92,9 +95,19 @@ def save(config: pytest.Config, items: list[pytest.Item], totals: Totals) -> Non
     seconds.update(measured)
     root = str(config.rootpath) + "/"
     if measured:
-        cache.set(DURATIONS_KEY, {p.removeprefix(root): round(s, 4) for p, s in sorted(seconds.items())})
+        _set(cache, DURATIONS_KEY, {p.removeprefix(root): round(s, 4) for p, s in sorted(seconds.items())})
     learned = {**dict.fromkeys(totals.modules, 0.0), **totals.learned}
     if totals.warmed is not None:
         learned.update({name: totals.warmed.costs.get(name, cost) for name, cost in learned.items()})
     if learned != totals.learned:
-        cache.set(LEARNED_KEY, learned)
+        _set(cache, LEARNED_KEY, learned)
+
+
+def _set(cache: pytest.Cache, key: str, value: dict[str, float]) -> None:
+    """pytest only warns where it can't write; of ours one line is enough."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pytest.PytestCacheWarning)
+        try:
+            cache.set(key, value)
+        except pytest.PytestCacheWarning as warning:
+            raise OSError(str(warning)) from None
