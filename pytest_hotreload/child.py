@@ -11,6 +11,7 @@ import contextlib
 import os
 import pickle
 import signal
+import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -306,6 +307,7 @@ def live(
     """All of a forked child's life; never returns."""
     status = 1
     try:
+        inherited.modules = len(sys.modules)
         reset.survive(place)
         reset.silence(session.config, place)
         reset.randomness(place.seed)

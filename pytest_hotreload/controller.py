@@ -224,6 +224,8 @@ class RunLoop:
             self.replay.complete(index)
         self.nodes.child_ended(running.slot, ended.workeroutput)
         self.totals.ended(ended)
+        if not running.group.alone:
+            self.sources.learn(ended.modules)
         if ended.coverage is not None:
             others.add_coverage(ended.coverage)
 

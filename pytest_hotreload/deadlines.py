@@ -39,7 +39,8 @@ class Deadlines:
             return
         self._last = now
         for running in list(self.loop.children.living):
-            if running.pid and not running.waiting and not self.loop.options.direct:
+            at_a_prompt = running.waiting or self.loop.options.direct or self.loop.leased
+            if running.pid and not at_a_prompt:
                 self._one(running, now)
         if self.loop.children.living and not self.loop.leased:
             self.loop.status.show(now)

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import leftovers
-from ._native import guard, set_child_subreaper
+from ._native import collapse_heap, guard, set_child_subreaper
 from .protocol import Channel, Gone, Refused, Start, Started, pair
 
 #: Milliseconds between two looks at children where there is no pidfd (macOS).
@@ -44,10 +44,14 @@ class ForkPoint:
         lifeline: tuple[int, int],
         close: Sequence[Any] = (),
         answer: Callable[[Any], Any] | None = None,
+        *,
+        many: bool = False,
     ) -> ForkPoint:
         """Fork this process into a fork point; ``live(start, descriptors)`` is what its children do.
 
-        ``close``: what the controller keeps for itself. ``answer``: for messages other than Start.
+        ``close``: what the controller keeps for itself. ``many``: so many children will be forked that it
+        pays to move the heap into huge pages first (0.9 of 9 ms of CPU a child at 45 MB, for 2 ms a MB once).
+         ``answer``: for messages other than Start.
         Raises OSError where the system refuses.
         """
         ours, theirs = pair()
@@ -61,6 +65,8 @@ class ForkPoint:
                 thing.close()
             os.close(lifeline[1])
             theirs.pid = os.getpid()
+            if many:
+                collapse_heap()
             serve(theirs, live, lifeline[0], answer)
         except BaseException:
             os._exit(70)  # EX_SOFTWARE; the controller sees its channel close
@@ -155,7 +161,9 @@ class _Server:
             if isinstance(message, Start):
                 self._fork(message)
             elif self.answer is not None:
-                self.control.send(-1, self.answer(message))
+                said = self.answer(message)
+                if said is not None:
+                    self.control.send(-1, said)
         return not closed
 
     def _fork(self, start: Start) -> None:

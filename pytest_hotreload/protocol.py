@@ -305,6 +305,11 @@ class Progress:
         """``at``: seconds of the monotonic clock, which all processes of a machine share."""
         self._LAYOUT.pack_into(self._page, 0, index, phase, at)
 
+    def begin_again(self, at: float) -> None:
+        """The phase counts from now: what lay before was not the test's own time."""
+        index, phase, _ = self._LAYOUT.unpack_from(self._page, 0)
+        self._LAYOUT.pack_into(self._page, 0, index, phase, at)
+
     def read(self) -> tuple[int, str, float]:
         """(item index or -1, name of the phase, monotonic second at which it began)."""
         index, phase, at = self._LAYOUT.unpack_from(self._page, 0)

@@ -15,7 +15,9 @@ import os
 import random
 import signal
 import sys
+import sysconfig
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -63,6 +65,25 @@ def inventory() -> Inherited:
 
 
 _PLAIN_GC = (gc.get_objects, gc.get_referrers)
+
+
+#: Allocations between two collections of the youngest generation while test files are imported. Imports
+#: make next to no garbage: collecting was a quarter of a heavy suite's collection (0.9 of 3.5 s of CPU).
+_WHILE_COLLECTING = (50_000, 20, 100)
+
+
+def ease_gc() -> tuple[int, int, int]:
+    """Collect garbage seldom while modules are imported. Returns what to :func:`restore_gc` with."""
+    thresholds = gc.get_threshold()
+    if thresholds[0]:
+        gc.set_threshold(*_WHILE_COLLECTING)
+    return thresholds
+
+
+def restore_gc(thresholds: tuple[int, int, int]) -> None:
+    """As it was, unless a module or conftest set it meanwhile."""
+    if gc.get_threshold() == _WHILE_COLLECTING:
+        gc.set_threshold(*thresholds)
 
 
 def freeze() -> None:
@@ -210,6 +231,7 @@ def give_terminal_back(config: pytest.Config, place: Place, reporter: Reporter) 
         with contextlib.suppress(OSError):
             os.setpgid(0, 0)
     silence(config, place)
+    place.files.progress.begin_again(time.monotonic())
     place.channel.ask(reporter.index, Asked("release"))
 
 
@@ -259,10 +281,19 @@ def leave(inherited: Inherited) -> None:
 
 
 def new_modules(inherited: Inherited) -> tuple[str, ...]:
-    """Modules imported since the fork, in order."""
+    """Modules imported since the fork that are installed, or the standard library's, in order."""
     if len(sys.modules) <= inherited.modules:
         return ()
-    return tuple(list(sys.modules)[inherited.modules :])
+    folders = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
+    found = []
+    for name in list(sys.modules)[inherited.modules :]:
+        spec = getattr(sys.modules.get(name), "__spec__", None)
+        if spec is None or getattr(spec, "name", None) != name:
+            continue  # an alias or a stand-in: it can't be imported by this name
+        top = name.partition(".")[0]
+        if top in sys.stdlib_module_names or str(spec.origin or "").startswith(folders):
+            found.append(name)
+    return tuple(found)
 
 
 def last_words() -> None:

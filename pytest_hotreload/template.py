@@ -97,7 +97,7 @@ class _Parked:
         if isinstance(message, Warm):
             return self._warm(message.modules)
         if isinstance(message, Probe):
-            return Probed(_in_fork(lambda: _count_after(message.modules), -1))
+            return Probed(in_fork(lambda: _count_after(message.modules), -1))
         return None
 
     def _warm(self, modules: tuple[str, ...]) -> Warmed:
@@ -130,10 +130,10 @@ class _Parked:
         self.control.pid = os.getpid()
         began = time.perf_counter()
         costs: dict[str, float] = {}
-        with _quiet():
+        with quiet():
             for name in modules:
                 before = time.perf_counter()
-                why = _import(name)
+                why = import_module(name)
                 if why:
                     os.write(write, pickle.dumps((name, why)))
                     os._exit(0)
@@ -144,7 +144,7 @@ class _Parked:
         return Warmed(len(sys.modules), time.perf_counter() - began, costs, quarantine)
 
 
-def _import(name: str) -> str:
+def import_module(name: str) -> str:
     """Import a module; why it must stay out, or ""."""
     try:
         importlib.import_module(name)
@@ -154,15 +154,15 @@ def _import(name: str) -> str:
 
 
 def _count_after(modules: Sequence[str]) -> int:
-    with _quiet():
+    with quiet():
         before = native_threads()
         for name in modules:
-            if _import(name):
+            if import_module(name):
                 return -1
         return native_threads() - before
 
 
-def _in_fork(work: Any, otherwise: Any) -> Any:
+def in_fork(work: Any, otherwise: Any) -> Any:
     """The result of ``work()`` in a process that is thrown away."""
     read, write = os.pipe()
     pid = fork_quietly()
@@ -179,7 +179,7 @@ def _in_fork(work: Any, otherwise: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Nothing that an import prints or warns of is seen here: the controller's own import shows it."""
     saved = os.dup(1), os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)

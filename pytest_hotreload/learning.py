@@ -1,0 +1,59 @@
+"""What children import while their tests run goes back to the fork point, within the same run.
+
+A lazily imported third-party module (a database dialect, hypothesis) would be paid for by each child
+again; plain pytest pays once. When two children have told of the same module, the fork point imports it,
+so that the children to come have it, as they would have in plain pytest after an earlier file.
+Never first-party code; and a module that fails, or starts a thread, is tried in a throw-away fork first.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from .protocol import Warm
+from .template import import_module, in_fork, quiet
+
+#: Children that must tell of a module before it is imported for the others.
+_ENOUGH = 2
+#: Modules that fail in one batch before the batch is given up.
+_MOST_FAILURES = 5
+
+
+class Learner:
+    """In the controller: counts what children tell."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, int] = {}
+
+    def add(self, modules: Iterable[str]) -> tuple[str, ...]:
+        """Count these; returns those that have become worth warming, in the order of import."""
+        ready = []
+        for name in modules:
+            count = self._told[name] = self._told.get(name, 0) + 1
+            if count == _ENOUGH:
+                ready.append(name)
+        return tuple(ready)
+
+
+def answer(message: Any) -> None:
+    """In the fork point: import what was learned, if all of it imports well here."""
+    if not isinstance(message, Warm):
+        return
+    wanted = [name for name in message.modules if name not in sys.modules]
+    for _ in range(_MOST_FAILURES):
+        failing = in_fork(lambda names=tuple(wanted): _first_failure(names), "")
+        if failing is None:
+            with quiet():
+                for name in wanted:
+                    import_module(name)
+            return
+        if failing not in wanted:
+            return
+        wanted = [name for name in wanted if name != failing and not name.startswith(failing + ".")]
+
+
+def _first_failure(names: Iterable[str]) -> str | None:
+    with quiet():
+        return next((name for name in names if import_module(name)), None)
