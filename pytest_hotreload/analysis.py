@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import site
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 import pytest
@@ -81,6 +84,24 @@ def site_folders() -> list[str]:
     if site.ENABLE_USER_SITE:
         folders.append(site.getusersitepackages())
     return sorted({folder for folder in folders if folder})
+
+
+def third_party(names: Iterable[str]) -> list[str]:
+    """Those that lie in a folder of installed packages: nothing else may get into the template."""
+    return [name for name in names if _is_installed(name.partition(".")[0])]
+
+
+@functools.cache
+def _is_installed(top: str) -> bool:
+    spec = PathFinder.find_spec(top)
+    if spec is None or top in sys.stdlib_module_names:
+        return False
+    places = [spec.origin] if spec.has_location and spec.origin else list(spec.submodule_search_locations or ())
+    folders = tuple(folder + os.sep for folder in site_folders())
+    return bool(places) and all(
+        place.startswith(folders) or {"site-packages", "dist-packages"} & set(Path(place).parts)
+        for place in places
+    )
 
 
 def editable_installs() -> dict[str, str]:

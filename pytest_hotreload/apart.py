@@ -8,6 +8,7 @@ Nothing of its own terminal, junit or cache is seen; its reports travel as any c
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import sys
@@ -19,7 +20,9 @@ import pytest
 from . import child, compat, others, reset
 from .birth import Birth, SlotEnd, seed_of
 from .forkpoint import serve
-from .protocol import ENVIRONMENT, Channel, Missing, Start
+from .nodes import join_convention
+from .observe import hide_worker
+from .protocol import ENVIRONMENT, Channel, Ended, Gone, Missing, Start
 from .slots import FILES, SlotFiles
 
 #: Options that belong to the controller alone: what writes, selects again, stops or asks.
@@ -32,7 +35,6 @@ _NEUTRAL: dict[str, Any] = {
     "stepwise": False,
     "stepwise_skip": False,
     "stepwise_reset": False,
-    "maxfail": 0,
     "cacheclear": False,
     "report_log": None,
     "durations": None,
@@ -50,6 +52,7 @@ class Apart:
         self.control = descriptors[len(FILES) + 2] if self.order.serve else -1
         self.real = (os.dup(1), os.dup(2))
         self.errors: list[str] = []
+        self.collected = self.served = False
         self.place = child.Place(
             channel=channel,
             files=files,
@@ -57,7 +60,7 @@ class Apart:
             lifeline=lifeline,
             real=self.real,
             own_group=start.own_group,
-            workerinput=dict(self.order.workerinput or {"workerid": "master"}),
+            workerinput=None if self.order.workerinput is None else dict(self.order.workerinput),
             environ=dict(self.order.environ),
             name=self.order.name,
         )
@@ -83,8 +86,13 @@ class Apart:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         reset.survive(self.place)
         os.environ.update(self.place.environ)
-        config.workerinput = self.place.workerinput  # type: ignore[attr-defined]
+        if self.place.workerinput is None:
+            hide_worker(config)
+        else:
+            config.workerinput = self.place.workerinput  # type: ignore[attr-defined]
         config.workeroutput = {}  # type: ignore[attr-defined]
+        join_convention(config, several=self.place.workerinput is not None)
+        others.keep_coverage_files(config)
         reset.randomness(seed_of(self.order.randomness, self.order.name))
         files = self.place.files.fds
         os.dup2(files["printed_out"], 1)
@@ -93,11 +101,12 @@ class Apart:
 
     def failed(self, error: BaseException) -> None:
         """pytest did not come up: every item is missing, for this reason. Does not return."""
-        self._all_missing(f"{type(error).__name__}: {error}")
+        self.errors.append(f"{type(error).__name__}: {error}")
         self._leave(None)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_cmdline_main(self, config: pytest.Config) -> Generator[None, object, object]:
+        self.xmlpath = getattr(config.option, "xmlpath", None)
         for name, value in _NEUTRAL.items():
             if hasattr(config.option, name):
                 setattr(config.option, name, value)
@@ -110,13 +119,15 @@ class Apart:
         try:
             return (yield)
         except BaseException as error:
-            self._all_missing(f"{type(error).__name__}: {error}")
+            self.errors.append(f"{type(error).__name__}: {error}")
             raise
         finally:
             self._leave(config)
 
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
+        if self.xmlpath:
+            compat.stand_in_for_junit(config, self.xmlpath)
         self.reporter = child.Reporter(config)
         config.pluginmanager.register(self.reporter, "hotreload-reporter")
         compat.relay_terminal(config, lambda _text, _markup: None)
@@ -124,30 +135,43 @@ class Apart:
 
     # -- collected ---------------------------------------------------------------------------
 
+    def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        self._note(excinfo)
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        self._note(excinfo)
+
+    def _note(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """What ended pytest; it is the reason for the tests that were not found by then."""
+        self.errors.append(str(excinfo.getrepr(style="short")))
+
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
             self.errors.append(str(report.longrepr))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        self.collected = True
         found = {item.nodeid: item for item in session.items}
         items = {index: found[nodeid] for index, nodeid in self.order.wanted if nodeid in found}
         reason = "\n\n".join(self.errors) or (
             "this test was collected with the whole selection, and is not found when its file is collected alone"
         )
+        if self.order.serve:
+            self._serve(session, items, reason)
+            return True
         for index, nodeid in self.order.wanted:
             if nodeid not in found:
                 self.place.channel.put(index, Missing(reason))
         self.place.channel.flush()
-        if self.order.serve:
-            self._serve(session, items)
-        elif items:
+        if items:
             self._run(session, items)
         return True
 
     def _run(self, session: pytest.Session, items: dict[int, pytest.Item]) -> None:
         reporter = self._awake(session)
         self.inherited = reset.inventory()
+        session.testsfailed = self.start.failed
         ordered = [(index, items[index]) for index in self.start.indices if index in items]
         child.Runner(session, reporter, self.place).run_guarded(iter([(ordered, None)]))
         compat.relay_terminal(session.config, lambda _text, _markup: None)
@@ -164,8 +188,8 @@ class Apart:
 
     # -- a slot of its own ---------------------------------------------------------------------
 
-    def _serve(self, session: pytest.Session, items: dict[int, pytest.Item]) -> None:
-        """Become the fork point of this slot; does not return."""
+    def _serve(self, session: pytest.Session, items: dict[int, pytest.Item], missing: str) -> None:
+        """Be the fork point of this slot, until the controller closes it."""
         assert self.reporter is not None
         self.reporter.prepare(session)
         others.find_participants(session.config)
@@ -191,14 +215,30 @@ class Apart:
             inherited=inherited,
             direct=False,
             several_files=False,
+            missing=missing,
         )
-        control = Channel(socket.socket(fileno=self.control))
+        self.channel_of_slot = control = Channel(socket.socket(fileno=self.control))  # open until the exit
         try:
             serve(control, birth.live, self.lifeline)
-        finally:
-            os._exit(0)
+        except BaseException:
+            os._exit(70)
+        self.served = True  # the controller needs no more children: pytest goes on to its end
 
     # -- the end -------------------------------------------------------------------------------
+
+    def _serve_nothing(self, reason: str) -> None:
+        """This slot did not come up: the tests that are given to it are missing, for this reason."""
+        control = Channel(socket.socket(fileno=self.control))
+        closed = False
+        while not closed:
+            select.select([control], [], [])
+            frames, closed = control.drain()
+            for start in (message for _, message in frames if isinstance(message, Start)):
+                for index in start.indices:
+                    self.place.channel.put(index, Missing(reason))
+                self.place.channel.put(start.indices[0], Ended({}, (), (), None))
+                self.place.channel.flush()
+                control.send(-1, Gone(start.token, 0, ()))
 
     def _all_missing(self, reason: str) -> None:
         for index, _ in self.order.wanted:
@@ -209,7 +249,16 @@ class Apart:
         status = 1
         try:
             inherited = getattr(self, "inherited", None) or reset.inventory()
+            if self.served:
+                reset.leave(inherited)
+                os._exit(0)
             reporter = getattr(self, "reporter", None)
+            if not self.collected:
+                reason = "\n\n".join(self.errors) or "pytest ended before it collected the file"
+                if self.order.serve:
+                    self._serve_nothing(reason)
+                    os._exit(0)
+                self._all_missing(reason)
             output = getattr(config, "workeroutput", {})
             fixtures = reporter.fixtures if reporter is not None else {}
             index = reporter.index if reporter is not None else -1

@@ -56,6 +56,7 @@ class Birth:
     inherited: reset.Inherited
     direct: bool
     several_files: bool
+    missing: str = "this slot's own collection does not have this test"
 
     def live(self, start: Start, _: list[int]) -> None:
         """In the child; never returns."""
@@ -65,7 +66,7 @@ class Birth:
         channel = Channel(slot.socket)
         for index in start.indices:
             if index not in self.items:
-                channel.put(index, Missing("this slot's own collection does not have this test"))
+                channel.put(index, Missing(self.missing))
         place = child.Place(
             channel=channel,
             files=slot.files,

@@ -96,6 +96,7 @@ class Reporter:
         self.index = -1
         self.fixtures: dict[tuple[str, str], float] = {}
         self.in_setup = False
+        self._failed = False
         self._last: Any = None
         self._last_payload = b""
         self._fixture: tuple[tuple[str, str], float] | None = None
@@ -189,12 +190,16 @@ class Reporter:
     def pytest_runtest_logstart(self) -> None:
         if self.awake:
             self.put(ItemStarted())
+            if self._failed:
+                self._failed = False
+                self.channel.flush()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if not self.awake:
             return
         self._end_fixture()
         self.in_setup = False
+        self._failed = self._failed or report.failed
         item = self.item
         failed = compat.failed_subtests(self.config, item) if item is not None else 0
         self._last, self._last_payload = report, pack_report(self.config, report)
@@ -207,7 +212,8 @@ class Reporter:
         if self.awake:
             self.put(ItemFinished())
             self.progress.write(self.index, 4, time.monotonic())
-            self.channel.flush()
+            if not self._failed:
+                self.channel.flush()  # else with the item's warnings: the controller may stop behind it
 
     def pytest_warning_recorded(
         self,

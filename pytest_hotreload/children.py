@@ -84,11 +84,18 @@ class Children:
         self._ask(start, group, slot, point, [])
 
     def start_apart(
-        self, group: Group, slot: Slot, point: ForkPoint, order: Assignment, files: list[int]
+        self,
+        group: Group,
+        slot: Slot,
+        point: ForkPoint,
+        order: Assignment,
+        files: list[int],
+        *,
+        failed: int,
     ) -> None:
         """The same for a child that collects for itself, and gets the slot's files handed over."""
         indices = tuple(group.indices)
-        start = Start(self._next(), slot.index, indices, True, order, len(files))
+        start = Start(self._next(), slot.index, indices, True, order, len(files), failed)
         self._ask(start, group, slot, point, files)
         if isinstance(point, Spawner):
             slot.channel.send(-1, start)
@@ -178,7 +185,7 @@ class Children:
         """End every child, what they left behind, and the fork points."""
         for running in self.living:
             self.kill(running, "the run is over")
-        for point in self.points:
+        for point in reversed(self.points):  # slots end their sessions before the template ends them
             point.close()
         self.points.clear()
         self.living.clear()

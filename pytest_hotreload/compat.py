@@ -240,6 +240,20 @@ def relay_junit(config: pytest.Config, call: Callable[[bool, str, tuple[Any, ...
     xml.node_reporter = lambda report: _NodeReporterRelay(call)
 
 
+def stand_in_for_junit(config: pytest.Config, path: str) -> None:
+    """What fixtures ask for where there is a junit report, in a child that is not to write one."""
+    from _pytest.junitxml import LogXML, xml_key
+
+    class Unwritten(LogXML):
+        def pytest_sessionfinish(self) -> None:
+            """The controller writes."""
+
+    if junit(config) is None:
+        xml = Unwritten(path, config.option.junitprefix, family=str(config.getini("junit_family")))
+        config.stash[xml_key] = xml
+        config.pluginmanager.register(xml)
+
+
 class _NodeReporterRelay:
     """Stands for junit's node reporter in a child: calls travel, nothing is kept."""
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from . import workers
 from .slots import Slot
 
 #: Plugins that are not told of nodes: pytest-cov's distributed engine is not in use, see ``others.py``;
@@ -137,6 +138,15 @@ class Nodes:
             caller(**arguments)
 
 
+def join_convention(config: pytest.Config, *, several: bool) -> None:
+    """Where xdist is not installed: its fixtures, and with more slots than one a plugin of its name."""
+    if config.pluginmanager.hasplugin("xdist"):
+        return
+    config.pluginmanager.register(workers, "hotreload-workers")
+    if several:
+        config.pluginmanager.register(StandIn(), "xdist")
+
+
 class StandIn:
     """A plugin named ``xdist`` where xdist is not installed."""
 
@@ -145,17 +155,3 @@ class StandIn:
         from . import hooks
 
         pluginmanager.add_hookspecs(hooks)
-
-
-class Fixtures:
-    """xdist's two fixtures, where xdist is not there to bring them."""
-
-    @pytest.fixture(scope="session")
-    def worker_id(self, request: pytest.FixtureRequest) -> str:
-        """The slot's id (``gw0``), or ``master`` with one slot."""
-        return str(getattr(request.config, "workerinput", {}).get("workerid", "master"))
-
-    @pytest.fixture(scope="session")
-    def testrun_uid(self, request: pytest.FixtureRequest) -> str:
-        """An id that is equal in all children of a run."""
-        return str(getattr(request.config, "workerinput", {}).get("testrunuid") or uuid.uuid4().hex)

@@ -44,15 +44,39 @@ class WorkerIdWatch:
             del pytest.Config.workerinput  # type: ignore[attr-defined]
 
     def _note(self, frame: FrameType | None) -> None:
-        """The nearest caller that is not the standard library decides."""
-        while frame is not None:
-            name = frame.f_code.co_filename
-            module = str(frame.f_globals.get("__name__", "")).partition(".")[0]
-            if module not in sys.stdlib_module_names and not name.startswith("<frozen"):
-                if name.startswith(self._root + os.sep) and "site-packages" not in name:
-                    self.found.append(os.path.relpath(name, self._root))
-                return
-            frame = frame.f_back
+        reader = first_party_caller(frame, self._root)
+        if reader:
+            self.found.append(reader)
+
+
+def first_party_caller(frame: FrameType | None, root: str) -> str:
+    """The nearest caller that is not the standard library decides: its file below ``root``, or ""."""
+    while frame is not None:
+        name = frame.f_code.co_filename
+        module = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        if module not in sys.stdlib_module_names and not name.startswith("<frozen"):
+            ours = name.startswith(root + os.sep) and "site-packages" not in name
+            return os.path.relpath(name, root) if ours else ""
+        frame = frame.f_back
+    return ""
+
+
+def hide_worker(config: pytest.Config) -> None:
+    """One slot, in a child that configures itself: plugins see a worker, so that none of them writes
+    the run's report; the suite's own code sees plain pytest's world."""
+    pytest.Config.workerinput = _Hidden(str(config.rootpath))  # type: ignore[attr-defined]
+
+
+class _Hidden:
+    """A non-data descriptor."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+
+    def __get__(self, instance: Any, owner: Any) -> Any:
+        if instance is None or first_party_caller(sys._getframe(1), self._root):
+            raise AttributeError("workerinput")
+        return {"workerid": "master"}
 
 
 class _Watched:

@@ -134,6 +134,14 @@ def coverage_bytes() -> bytes | None:
     return data
 
 
+def keep_coverage_files(config: pytest.Config) -> None:
+    """Before pytest-cov starts in such a child: the data files that it would erase are the controller's."""
+    if config.pluginmanager.hasplugin("pytest_cov"):
+        import coverage
+
+        setattr(coverage.Coverage, "erase", lambda _self: None)  # noqa: B010
+
+
 def tame_coverage(config: pytest.Config) -> None:
     """In a child that configures itself: pytest-cov measures as in plain pytest and reports nothing.
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import compat, options, others, reset, terminal, totals
+from . import compat, nodes, options, others, reset, terminal, totals
 from .errors import ChildInternalError
 from .observe import WorkerIdWatch
 from .protocol import ENVIRONMENT
@@ -127,7 +127,7 @@ def _activate(config: pytest.Config, namespace: Any) -> Apart | None:
     config.pluginmanager.register(active.threads, "hotreload-threads")
     if active.worker_ids is not None:
         active.worker_ids.begin()
-    _join_xdist_convention(config, chosen)
+    nodes.join_convention(config, several=chosen.slots > 1)
     return None
 
 
@@ -136,16 +136,6 @@ def _forget(active: Active) -> None:
     if _owner == os.getpid():
         _owner = None
         active.close()
-
-
-def _join_xdist_convention(config: pytest.Config, chosen: options.Options) -> None:
-    from . import nodes
-
-    if config.pluginmanager.hasplugin("xdist"):
-        return
-    config.pluginmanager.register(nodes.Fixtures(), "hotreload-fixtures")
-    if chosen.slots > 1:
-        config.pluginmanager.register(nodes.StandIn(), "xdist")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import compat, learning, reset, terminal
-from .analysis import Analysis, analyse
+from .analysis import Analysis, analyse, third_party
 from .birth import Birth, SlotEnd, random_state
 from .forkpoint import ForkPoint
 from .protocol import Assignment, Start, Warm, pair
@@ -29,13 +29,19 @@ if TYPE_CHECKING:
 
 #: Groups from which on huge pages pay: 1,000 trivial files gained 0.6 of 5.9 s, 60 heavy ones nothing.
 _MANY = 200
+#: How long a slot's own ``pytest_sessionfinish`` may take. Plain pytest waits for ever.
+_SESSION_END_SECONDS = 60.0
 
 
 class SlotPoint(ForkPoint):
     """A slot that is a process of its own; the template reaps it."""
 
     def _wait(self) -> None:
-        """Not our child."""
+        """Not our child: until it closes its end, after its own session's end."""
+        self.channel.socket.settimeout(_SESSION_END_SECONDS)
+        with contextlib.suppress(OSError):
+            while self.channel.socket.recv(65536):
+                pass
 
     def kill(self) -> None:
         self.channel.close()
@@ -149,7 +155,8 @@ class Sources:
             tuple((index, items[index].nodeid) for index in group.indices),
             f"{slot.worker_id}-{group.indices[0]}",
         )
-        self.loop.children.start_apart(group, slot, point, order, [*slot.descriptors()])
+        failed = self.loop.session.testsfailed
+        self.loop.children.start_apart(group, slot, point, order, [*slot.descriptors()], failed=failed)
 
     def _apart_point(self) -> Any:
         """The template, warmed by now; without one, fresh interpreters."""
@@ -164,7 +171,7 @@ class Sources:
     def _warm_template(self, template: Template) -> None:
         paths = list(dict.fromkeys(str(item.path) for item in self.loop.items))
         found = analyse(self.loop.config, paths, minimum=1 if self.own_slots else 2)
-        learned = [name for name in self.loop.totals.learned if name not in found.quarantine]
+        learned = [name for name in third_party(self.loop.totals.learned) if name not in found.quarantine]
         try:
             warmed = template.warm([*found.modules, *learned])
         except (OSError, EOFError):

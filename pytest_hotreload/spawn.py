@@ -6,6 +6,7 @@ The same pytest command is started again for each file, in this directory, with 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -72,7 +73,8 @@ class Spawner(ForkPoint):
         self._report(Gone(token, status, tuple(left)))
 
     def _report(self, message: object) -> None:
-        self._reports.send(-1, message)
+        with contextlib.suppress(OSError):  # the run is over
+            self._reports.send(-1, message)
 
     def close(self) -> None:
         for process in list(self._processes.values()):
