@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from types import MethodType
+from types import MethodType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -313,8 +313,11 @@ def teardown_everything(session: pytest.Session) -> None:
 
 
 def fixture_definitions(session: pytest.Session) -> list[Any]:
-    """Every fixture definition (``FixtureManager._arg2fixturedefs``)."""
+    """Every fixture definition (``FixtureManager._get_all_fixture_defs``; before pytest 9.2 ``_arg2fixturedefs``)."""
     manager: Any = getattr(session, "_fixturemanager", None)
+    everything = getattr(manager, "_get_all_fixture_defs", None)
+    if everything is not None:
+        return list(everything())
     known = getattr(manager, "_arg2fixturedefs", {})
     return [definition for definitions in known.values() for definition in definitions]
 
@@ -326,12 +329,21 @@ def fixture_of(item: pytest.Item, name: str) -> Any:
     return definitions[-1] if definitions else None
 
 
+def visible_fixture(item: pytest.Item, name: str) -> Any:
+    """What ``request.getfixturevalue(name)`` would find in ``item``, or None (``FixtureManager.getfixturedefs``)."""
+    manager: Any = getattr(item.session, "_fixturemanager", None)
+    if fixture_of(item, name) is None and manager is not None and hasattr(item, "_request"):
+        definitions = manager.getfixturedefs(name, item)
+        return definitions[-1] if definitions else None
+    return fixture_of(item, name)
+
+
 def is_parametrised(session: pytest.Session, item: pytest.Item, name: str) -> bool:
     """Whether ``name``, or what it depends on as ``item`` sees it, has several values (``CallSpec2.params``)."""
     waiting, seen = [name], set()
     while waiting:
         each = waiting.pop()
-        definition = fixture_of(item, each)
+        definition = visible_fixture(item, each)
         if each in seen or definition is None:
             continue
         seen.add(each)
@@ -340,7 +352,7 @@ def is_parametrised(session: pytest.Session, item: pytest.Item, name: str) -> bo
             return True
     return any(
         seen & set(getattr(getattr(other, "callspec", None), "params", ()))
-        and fixture_of(other, name) is fixture_of(item, name)
+        and visible_fixture(other, name) is visible_fixture(item, name)
         for other in session.items
     )
 
@@ -355,9 +367,11 @@ def set_up_fixture(session: pytest.Session, item: pytest.Item, name: str) -> Non
             break
         session._setupstate.stack.setdefault(node, ([node.teardown], None))
     request: Any = item._request  # type: ignore[attr-defined]
+    session._setupstate.stack[item] = ([], None)  # pytest 9.1: or it says that the item is torn down
     try:
         request.getfixturevalue(name)
     finally:
+        session._setupstate.stack.pop(item, None)
         item._initrequest()  # type: ignore[attr-defined]
 
 
@@ -382,6 +396,34 @@ def captured_into(item: pytest.Item, when: str) -> Iterator[None]:
         return
     with manager.item_capture(when, item):
         yield
+
+
+def report_sections(item: pytest.Item) -> list[Any]:
+    """What was captured for ``item``; may be cut (``Item._report_sections``)."""
+    sections: list[Any] = item._report_sections
+    return sections
+
+
+@contextlib.contextmanager
+def warnings_of(item: pytest.Item) -> Iterator[list[dict[str, Any]]]:
+    """The warnings of what runs inside, for :func:`show_warnings` (``_pytest.warnings``)."""
+    kept: list[dict[str, Any]] = []
+    if not item.config.pluginmanager.hasplugin("warnings"):
+        yield kept
+        return
+    from _pytest.warnings import catch_warnings_for_item
+
+    hook: Any = SimpleNamespace(call_historic=kept.append)
+    with catch_warnings_for_item(
+        item.config, SimpleNamespace(pytest_warning_recorded=hook), when="runtest", item=item
+    ):
+        yield kept
+
+
+def show_warnings(item: pytest.Item, kept: list[dict[str, Any]]) -> None:
+    """As pytest shows those of a test."""
+    for each in kept:
+        item.ihook.pytest_warning_recorded.call_historic(kwargs=each)
 
 
 def temporary_factory(config: pytest.Config) -> Any:

@@ -43,25 +43,29 @@ class Shared:
 
     def tear_down(self, session: pytest.Session) -> list[BaseException]:
         """In the controller, after the last child. Returns what went wrong."""
-        errors = []
-        for stack in reversed(self.stacks):
-            try:
-                compat.restore_setup(session, stack)
-                compat.teardown_everything(session)
-            except BaseException as error:  # becomes a report
-                errors.append(error)
+        errors: list[BaseException] = []
+        if not self.stacks:
+            return errors
+        item = session.items[-1]
+        with compat.captured_into(item, "teardown"), compat.warnings_of(item) as warned:
+            for stack in reversed(self.stacks):
+                try:
+                    compat.restore_setup(session, stack)
+                    compat.teardown_everything(session)
+                except BaseException as error:  # becomes a report
+                    errors.append(error)
+        compat.show_warnings(item, warned)
         return errors
 
 
 def set_up(session: pytest.Session, named: Iterable[str]) -> Shared:
     """Set the named and the marked fixtures up, in the order of their first use."""
     result, named = Shared(), list(named)
-    known = {each.argname for each in compat.fixture_definitions(session) if each.scope in _SCOPES}
     for name in dict.fromkeys([*named, *_marked(session)]):
         item = _first_use(session, name, marked=name not in named)
         if item is not None:
             _share(session, item, name, result)
-        elif name not in known:  # one that is merely not used by this selection is fine
+        elif name in named:
             result.notices.append(terminal.shared_unknown(name))
     return result
 
@@ -75,11 +79,19 @@ def _is_marked(definition: Any) -> bool:
 
 
 def _first_use(session: pytest.Session, name: str, *, marked: bool) -> pytest.Item | None:
+    """The first test that asks for it; for one that is named, else the first that could.
+
+    pytest-django's fixtures are asked for while tests run, which nothing tells before.
+    """
     for item in session.items:
         definition = compat.fixture_of(item, name)
         if definition is not None and definition.scope in _SCOPES:
             if marked and not _is_marked(definition):
                 continue  # another fixture of that name
+            return item
+    for item in [] if marked else session.items:
+        definition = compat.visible_fixture(item, name)
+        if definition is not None and definition.scope in _SCOPES:
             return item
     return None
 
@@ -99,8 +111,8 @@ def _share(session: pytest.Session, item: pytest.Item, name: str, result: Shared
 
 def _set_up_one(session: pytest.Session, item: pytest.Item, name: str, result: Shared) -> str:
     """Why it can't be shared, or "" after it was set up."""
-    before = _Living()
-    with compat.captured_into(item, "setup"):
+    before, captured = _Living(), len(compat.report_sections(item))
+    with compat.captured_into(item, "setup"), compat.warnings_of(item) as warned:
         try:
             compat.set_up_fixture(session, item, name)
             why = before.what_is_new()
@@ -112,8 +124,10 @@ def _set_up_one(session: pytest.Session, item: pytest.Item, name: str, result: S
     stack = compat.take_setup(session)
     if not why:
         result.stacks.append(stack)
+        compat.show_warnings(item, warned)
         return ""
     undone = Shared([stack]).tear_down(session)
+    del compat.report_sections(item)[captured:]  # a child will show it
     return why + "".join(f"; its teardown failed, too: {error}" for error in undone)
 
 

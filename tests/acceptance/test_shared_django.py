@@ -1,0 +1,77 @@
+"""pytest-django with its database shared: made once, outcomes as in plain pytest."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("pytest_django", reason="pytest_django is not installed")
+
+FILES = {
+    "pytest.ini": """
+        [pytest]
+        DJANGO_SETTINGS_MODULE = settings
+        hotreload_shared_fixtures = django_db_setup
+    """,
+    "settings.py": """
+        DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+        INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "shop"]
+        SECRET_KEY = "x"
+        DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
+    """,
+    "shop/__init__.py": "",
+    "shop/models.py": """
+        import os
+        from django.db import models
+        from django.db.models.signals import post_migrate
+        from django.dispatch import receiver
+
+        made = []
+
+        class Drink(models.Model):
+            name = models.CharField(max_length=20)
+
+        @receiver(post_migrate)
+        def migrated(sender, **_):
+            if sender.name == "shop" and not made:  # once a process: emptying the tables says so, too
+                made.append(1)
+                with open("log.txt", "a") as file:
+                    file.write(f"{os.getpid()}\\n")
+    """,
+    **{
+        f"test_{name}.py": """
+            import pytest
+            from shop.models import Drink
+
+            @pytest.mark.django_db
+            def test_creates():
+                Drink.objects.create(name="tea")
+                assert Drink.objects.count() == 1
+
+            @pytest.mark.django_db
+            def test_rolled_back(): assert not Drink.objects.exists()
+
+            @pytest.mark.django_db
+            def test_fails(): assert Drink.objects.count() == 5
+
+            @pytest.mark.django_db(transaction=True)
+            def test_commits():
+                Drink.objects.create(name="cake")
+
+            def test_no_access():
+                with pytest.raises(RuntimeError):
+                    Drink.objects.count()
+        """
+        for name in "abc"
+    },
+}
+
+
+def test_the_database_is_made_once(project, slots):
+    project.plugins, project.outside = ["pytest_django.plugin"], ["."]
+    project.write(FILES)
+    plain, ours = project.both(slots=slots)
+    assert ours.outcomes == plain.outcomes
+    assert ours.status == plain.status == 1
+    assert ours.lines[-1] == plain.lines[-1] == "== 3 failed, 12 passed in TIME =="
+    assert len((ours.root / "log.txt").read_text().split()) == 1, "children find it made"
+    assert not [line for line in ours.notices if "can't be shared" in line]

@@ -1,0 +1,81 @@
+"""Frames: however a stream is cut, the same messages come out."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_hotreload import protocol
+from pytest_hotreload.errors import ProtocolError
+from pytest_hotreload.protocol import Inbox, Logged, Printed, Progress, Reported, pack, pair
+
+MESSAGES = st.one_of(
+    st.builds(Reported, st.binary(max_size=300), st.integers(0, 9)),
+    st.builds(Printed, st.sampled_from([1, 2]), st.binary(max_size=300)),
+    st.builds(Logged, st.text(max_size=50)),
+)
+FRAMES = st.lists(st.tuples(st.integers(-1, 1 << 20), MESSAGES), max_size=6)
+
+
+@given(FRAMES, st.data())
+def test_any_split_of_a_stream_gives_the_same_frames(frames, data):
+    stream = b"".join(pack(index, message) for index, message in frames)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8)))
+    inbox, read = Inbox(), []
+    for begin, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
+        read += inbox.feed(stream[begin:end])
+    assert read == frames
+    assert [type(message) for _, message in read] == [type(message) for _, message in frames]
+
+
+@given(FRAMES, st.integers(1, 400))
+def test_a_cut_off_frame_is_kept_back(frames, short):
+    stream = b"".join(pack(index, message) for index, message in frames)
+    last = pack(0, Logged("x" * 500))
+    inbox = Inbox()
+    assert list(inbox.feed(stream + last[:short])) == frames
+    assert list(inbox.feed(last[short:])) == [(0, Logged("x" * 500))]
+
+
+def test_garbage_is_an_error_and_no_wait():
+    with pytest.raises(ProtocolError, match="more than"):
+        list(Inbox().feed(b"\xff" * 8))
+
+
+def test_a_channel_forgets_what_was_cut_off():
+    ours, theirs = pair()
+    try:
+        theirs.socket.sendall(pack(1, Logged("whole")) + pack(2, Logged("cut"))[:-1])
+        assert ours.drain() == ([(1, Logged("whole"))], False)
+        ours.renew()
+        theirs.send(3, Logged("next"))
+        assert ours.drain() == ([(3, Logged("next"))], False)
+        theirs.close()
+        assert ours.drain() == ([], True)
+        with pytest.raises(EOFError):
+            ours.receive()
+    finally:
+        ours.close()
+
+
+@given(st.integers(-1, 1 << 30), st.integers(0, len(Progress.PHASES) - 1), st.floats(0, 1e9))
+def test_progress_is_read_as_it_was_written(index, phase, at):
+    descriptor = _anonymous_file()
+    try:
+        page = protocol.Progress(descriptor)
+        page.write(index, phase, at)
+        assert page.read() == (index, Progress.PHASES[phase], at)
+        page.clear()
+        assert page.read() == (-1, "start", 0.0)
+        page.close()
+    finally:
+        os.close(descriptor)
+
+
+def _anonymous_file() -> int:
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())

@@ -1,0 +1,69 @@
+"""Groups and their order: nothing lost, nothing twice, longest first."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_hotreload.schedule import Group, Schedule, make_groups
+
+PATHS = st.lists(st.sampled_from(["a.py", "b.py", "c/a.py", "d.txt"]), max_size=30)
+SECONDS = st.dictionaries(st.sampled_from(["a.py", "b.py", "c/a.py", "d.txt"]), st.floats(0, 100))
+
+
+def items_of(paths: list[str]) -> Any:
+    return [SimpleNamespace(path=path) for path in paths]
+
+
+def drained(schedule: Schedule) -> list[Group]:
+    groups = []
+    while schedule:
+        group = schedule.next()
+        assert group is not None
+        groups.append(group)
+    assert schedule.next() is None
+    return groups
+
+
+@given(PATHS, st.sampled_from(["file", "test", "worker", "strict"]))
+def test_each_item_is_in_one_group_in_its_order(paths, isolate):
+    groups = make_groups(items_of(paths), isolate)
+    assert sorted(i for group in groups for i in group.indices) == list(range(len(paths)))
+    for group in groups:
+        assert group.indices == sorted(group.indices)
+        assert {paths[i] for i in group.indices} == {group.path}
+    if isolate == "test":
+        assert all(len(group.indices) == 1 for group in groups)
+    else:
+        assert len(groups) == len(set(paths))
+
+
+@given(PATHS, SECONDS, st.integers(1, 4))
+def test_longest_first_and_unknown_before(paths, seconds, slots):
+    groups = make_groups(items_of(paths), "file")
+    order = drained(Schedule(groups, seconds, slots))
+    assert sorted(map(id, order)) == sorted(map(id, groups))
+    if slots == 1 or not seconds:
+        assert order == groups
+        return
+    costs = [seconds.get(group.path, float("inf")) for group in order]
+    assert costs == sorted(costs, reverse=True)
+    for cost in set(costs):  # pytest's order decides between equals
+        equal = [group for group in order if seconds.get(group.path, float("inf")) == cost]
+        assert equal == [group for group in groups if group in equal]
+
+
+def test_what_runs_again_runs_next():
+    schedule = Schedule([Group("a", [0]), Group("b", [1])], {}, 2)
+    assert schedule.next().path == "a"
+    schedule.again(Group("a", [2]))
+    schedule.all_alone("spawn")
+    assert [(group.path, group.alone) for group in drained(schedule)] == [("a", "spawn"), ("b", "spawn")]
+    schedule.again(Group("c", [3], alone="strict"))
+    assert [group.alone for group in drained(schedule)] == ["strict"]
+    schedule.again(Group("d", [4]))
+    schedule.clear()
+    assert not schedule
