@@ -80,11 +80,11 @@ class _Search:
                 return candidates[0]
             half = len(candidates) // 2
             first, second = candidates[:half], candidates[half:]
-            # The later half first: a module comes before those that it imports, which are nearer to the cause.
-            if self._passes(nodeid, second):
-                candidates = second
-            elif self._passes(nodeid, first):
+            # The first half first: a module comes after those that it imports, which are nearer to the cause.
+            if self._passes(nodeid, first):
                 candidates = first
+            elif self._passes(nodeid, second):
+                candidates = second
             else:
                 return None  # it takes several
         return None
@@ -102,7 +102,17 @@ def _run(arguments: Sequence[str], **request: Any) -> Recorded:
         told = Path(folder) / "request.json"
         told.write_text(json.dumps({"record": str(record), "only": "", "preload": [], "path": [], **request}))
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-p", _RECORDER, "-p", "no:cacheprovider", *arguments],
+            [
+                sys.executable,
+                "-m",
+                "pytest",
+                "-p",
+                _RECORDER,
+                "-p",
+                "no:cacheprovider",
+                *arguments,
+                "--maxfail=0",
+            ],
             env={**os.environ, "PYTEST_HOTRELOAD_RECORD": str(told)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

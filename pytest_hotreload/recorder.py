@@ -38,10 +38,10 @@ class Recorder:
         sys.path[:] = before
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Modules in the order of their import, but test files first: hardly any of them is the cause."""
+        """Modules in the order in which their import ended; test files last, hardly any of them is the cause."""
         found = [name for name in sys.modules if name not in self.before]
         tests = {str(item.path) for item in session.items}
-        found.sort(key=lambda name: getattr(sys.modules[name], "__file__", None) not in tests)
+        found.sort(key=lambda name: getattr(sys.modules[name], "__file__", None) in tests)
         self.modules, self.path = found, list(sys.path)
 
     def pytest_runtest_logreport(self, report: Any) -> None:
@@ -64,7 +64,6 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     del os.environ["PYTEST_HOTRELOAD_RECORD"]  # not for a pytest inside a test
     request = json.loads(Path(named).read_text())
-    config.option.maxfail = 0
     if request["only"]:
         config.args = [f"{config.rootpath}/{request['only']}"]
         stop_xdist(config)
