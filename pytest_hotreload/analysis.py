@@ -96,7 +96,9 @@ def _is_installed(top: str) -> bool:
     spec = PathFinder.find_spec(top)
     if spec is None or top in sys.stdlib_module_names:
         return False
-    places = [spec.origin] if spec.has_location and spec.origin else list(spec.submodule_search_locations or ())
+    places = (
+        [spec.origin] if spec.has_location and spec.origin else list(spec.submodule_search_locations or ())
+    )
     folders = tuple(folder + os.sep for folder in site_folders())
     return bool(places) and all(
         place.startswith(folders) or {"site-packages", "dist-packages"} & set(Path(place).parts)

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from . import child, compat, others, reset
-from .birth import Birth, SlotEnd, seed_of
+from .birth import Birth, Born, SlotEnd, seed_of
 from .forkpoint import serve
 from .nodes import join_convention
 from .observe import hide_worker
@@ -218,10 +218,15 @@ class Apart:
             missing=missing,
         )
         self.channel_of_slot = control = Channel(socket.socket(fileno=self.control))  # open until the exit
+        child_of_slot = None
         try:
             serve(control, birth.live, self.lifeline)
+        except Born as born:
+            child_of_slot = born
         except BaseException:
             os._exit(70)
+        if child_of_slot is not None:
+            child_of_slot.live()
         self.served = True  # the controller needs no more children: pytest goes on to its end
 
     # -- the end -------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from . import child, reset
+from .forkpoint import Unwind
 from .protocol import Asked, Channel, Missing, Start
 from .slots import SlotFiles
 
@@ -39,6 +40,23 @@ def seed_of(randomness: bytes, path: str) -> int:
     return int.from_bytes(hashlib.blake2b(randomness + path.encode(), digest_size=8).digest(), "big")
 
 
+class Born(Unwind):
+    """Unwinds a child to where its collected session calls the run loop.
+
+    A test may count frames (those left before a RecursionError): it must not find more of them below
+    it than under plain pytest, and the loop of a fork point is a dozen deep.
+    """
+
+    def __init__(self, birth: Birth, start: Start) -> None:
+        super().__init__()
+        self._birth, self._start = birth, start
+
+    def live(self) -> None:
+        """All of the child's life; never returns. Not within an ``except``: tests would see us there."""
+        self.__traceback__ = None
+        self._birth.run(self._start)
+
+
 @dataclass
 class Birth:
     """Everything that is the same for all children of one collected session.
@@ -59,7 +77,11 @@ class Birth:
     missing: str = "this slot's own collection does not have this test"
 
     def live(self, start: Start, _: list[int]) -> None:
-        """In the child; never returns."""
+        """In the child: unwind to where the tests shall run from. See :class:`Born`."""
+        raise Born(self, start)
+
+    def run(self, start: Start) -> None:
+        """In the child, unwound; never returns."""
         slot = self.slots[start.slot]
         self.session.testsfailed = start.failed
         indices = [index for index in start.indices if index in self.items]

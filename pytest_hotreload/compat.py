@@ -249,7 +249,8 @@ def stand_in_for_junit(config: pytest.Config, path: str) -> None:
             """The controller writes."""
 
     if junit(config) is None:
-        xml = Unwritten(path, config.option.junitprefix, family=str(config.getini("junit_family")))
+        family: Any = config.getini("junit_family")
+        xml = Unwritten(path, config.option.junitprefix, family=family)
         config.stash[xml_key] = xml
         config.pluginmanager.register(xml)
 

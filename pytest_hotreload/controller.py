@@ -65,6 +65,7 @@ class RunLoop:
             self.children.add_slot(slot)
         self.shared = fixtures.Shared()
         self.interrupts = 0
+        self._pid = os.getpid()
         self._lease: Running | None = None
         self._plain_sigint: Any = None
 
@@ -85,7 +86,8 @@ class RunLoop:
                     self._interrupt()
             self._check_complete()
         finally:
-            self._after_last_child()
+            if os.getpid() == self._pid:  # a child unwinds through here
+                self._after_last_child()
 
     def _turn(self) -> None:
         self._fill_slots()

@@ -68,6 +68,8 @@ class ForkPoint:
             if many:
                 collapse_heap()
             serve(theirs, live, lifeline[0], answer)
+        except Unwind:
+            raise
         except BaseException:
             os._exit(70)  # EX_SOFTWARE; the controller sees its channel close
         os._exit(0)

@@ -179,6 +179,7 @@ class Run:
         return True
 
     def _run(self, session: pytest.Session) -> None:
+        from .birth import Born
         from .controller import RunLoop
 
         active = self.active
@@ -187,7 +188,13 @@ class Run:
         totals.load(self.config, active.totals)
         reporter: Any = self.config.pluginmanager.get_plugin("hotreload-reporter")
         active.loop = RunLoop(session, active, reporter)
-        active.loop.run()
+        child = None
+        try:
+            active.loop.run()
+        except Born as born:
+            child = born
+        if child is not None:
+            child.live()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_internalerror(self, excrepr: Any, excinfo: pytest.ExceptionInfo[BaseException]) -> None:

@@ -280,6 +280,10 @@ def leave(inherited: Inherited) -> None:
     flush_c_stdio()
 
 
+#: User sites and Debian's folders are none of sysconfig's two.
+_INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+
+
 def new_modules(inherited: Inherited) -> tuple[str, ...]:
     """Modules imported since the fork that are installed, or the standard library's, in order."""
     if len(sys.modules) <= inherited.modules:
@@ -291,7 +295,9 @@ def new_modules(inherited: Inherited) -> tuple[str, ...]:
         if spec is None or getattr(spec, "name", None) != name:
             continue  # an alias or a stand-in: it can't be imported by this name
         top = name.partition(".")[0]
-        if top in sys.stdlib_module_names or str(spec.origin or "").startswith(folders):
+        origin = str(spec.origin or "")
+        installed = origin.startswith(folders) or any(part in origin for part in _INSTALLED)
+        if top in sys.stdlib_module_names or installed:
             found.append(name)
     return tuple(found)
 
