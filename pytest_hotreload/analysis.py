@@ -56,7 +56,6 @@ def analyse(config: pytest.Config, test_files: Sequence[str], *, minimum: int) -
 
 def open_project(config: pytest.Config) -> Project:
     """The project of this run, as pytest sees it."""
-    cache = getattr(config, "cache", None)
     return Project(
         str(config.rootpath),
         sys_path=[entry or str(Path.cwd()) for entry in sys.path],
@@ -65,8 +64,17 @@ def open_project(config: pytest.Config) -> Project:
         import_mode=str(config.getoption("importmode")),
         editable=editable_installs(),
         namespace_packages=bool(config.getini("consider_namespace_packages")),
-        cache_file=None if cache is None else str(cache.mkdir("hotreload") / _CACHE),
+        cache_file=_cache_file(config),
     )
+
+
+def _cache_file(config: pytest.Config) -> str | None:
+    """Where the parse cache is; None where there is no cache folder to be had: the files are parsed anew."""
+    cache = getattr(config, "cache", None)
+    try:
+        return None if cache is None else str(cache.mkdir("hotreload") / _CACHE)
+    except OSError:
+        return None
 
 
 def scan(project: Project, files: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ Nothing of its own terminal, junit or cache is seen; its reports travel as any c
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import select
 import signal
@@ -131,6 +132,8 @@ class Apart:
         self.reporter = child.Reporter(config)
         config.pluginmanager.register(self.reporter, "hotreload-reporter")
         compat.relay_terminal(config, lambda _text, _markup: None)
+        # pytest's own plugin has just pointed it to stderr; a death is explained in the slot's file.
+        faulthandler.enable(file=self.place.files.fds["fault"])
         reset.temporary(config, self.place, self.reporter)
 
     # -- collected ---------------------------------------------------------------------------
