@@ -181,7 +181,7 @@ MISSING = [("setup", "failed")]
 def test_file_that_can_not_be_collected_alone(project, slots, how):
     project.write(
         {
-            "test_a.py": "import sys, types\nsys.modules['made_up'] = types.ModuleType('made_up')\ndef test_a(): pass\n",
+            "test_a.py": "import sys, types\nsys.modules['made_up'] = types.ModuleType('made_up')\ndef test_a(): pass\n",  # noqa: E501
             "test_b.py": "import made_up\ndef test_b(): pass\ndef test_c(): pass\n",
             "test_d.py": "def test_d(): pass\n",
         }
@@ -202,7 +202,7 @@ def test_tests_that_are_not_found_alone(project, how):
     project.write(
         {
             "test_a.py": "import sys\nsys.argv.append('a')\ndef test_a(): pass\n",
-            "test_b.py": "import sys, pytest\n@pytest.mark.parametrize('n', [1] + ['a' in sys.argv] * ('a' in sys.argv))\n"
+            "test_b.py": "import sys, pytest\n@pytest.mark.parametrize('n', [1] + ['a' in sys.argv] * ('a' in sys.argv))\n"  # noqa: E501
             "def test_b(n): pass\n",
         }
     )

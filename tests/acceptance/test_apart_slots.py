@@ -72,7 +72,7 @@ BY_INPUT = """\
 
 def test_worker_input_read_in_configure(project):
     project.write({"conftest.py": BY_INPUT, **FILES})
-    plain, ours = project.same(slots=2)
+    _, ours = project.same(slots=2)
     assert ours.notices[1] == NOTICE.format("conftest.py")
     databases = ["database of gw0", "database of gw1"]
     assert sorted(_lines(ours, "made.txt")) == databases
@@ -113,7 +113,7 @@ def test_variable_read_at_import(project, where, read):
     text = {
         "environ.get": EARLY,
         "getenv": EARLY.replace("environ.get", "getenv"),
-        "in": "import os\nWORKER = os.environ['PYTEST_XDIST_WORKER'] if 'PYTEST_XDIST_WORKER' in os.environ else 'master'\n",
+        "in": "import os\nWORKER = os.environ['PYTEST_XDIST_WORKER'] if 'PYTEST_XDIST_WORKER' in os.environ else 'master'\n",  # noqa: E501
     }[read]
     if read != "environ.get" and where != "conftest.py":
         pytest.skip("one place is enough for each spelling")
@@ -135,7 +135,7 @@ def test_variable_read_at_import(project, where, read):
                 """,
         }
     )
-    plain, ours = project.same(slots=2)
+    _, ours = project.same(slots=2)
     assert ours.status == 0
     assert ours.notices[1] == NOTICE.format(where)
     assert set(_lines(ours, "ids.txt")) <= {"gw0", "gw1"}  # a quick slot may run everything

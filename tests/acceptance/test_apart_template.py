@@ -150,11 +150,11 @@ def test_what_was_learned_is_warmed(installed):
     ("text", "what"),
     [
         (
-            "import threading, time\nt = threading.Thread(target=time.sleep, args=(99,), daemon=True, name='mine')\nt.start()",
+            "import threading, time\nt = threading.Thread(target=time.sleep, args=(99,), daemon=True, name='mine')\nt.start()",  # noqa: E501
             "the thread mine",
         ),
         (
-            "from concurrent.futures import ThreadPoolExecutor\npool = ThreadPoolExecutor(1, 'pool')\npool.submit(int).result()",
+            "from concurrent.futures import ThreadPoolExecutor\npool = ThreadPoolExecutor(1, 'pool')\npool.submit(int).result()",  # noqa: E501
             "the thread pool_0",
         ),
         (NATIVE, "1 native thread"),
@@ -189,7 +189,7 @@ def test_threads_of_an_import_alone_are_harmless(installed, slots):
 
 @pytest.mark.parametrize("option", [STRICT, SPAWN])
 def test_nothing_outlives_a_killed_controller(project, option):
-    text = "import pathlib, time\ndef test_it():\n    pathlib.Path(__file__ + '.runs').write_text('')\n    time.sleep(99)\n"
+    text = "import pathlib, time\ndef test_it():\n    pathlib.Path(__file__ + '.runs').write_text('')\n    time.sleep(99)\n"  # noqa: E501
     project.write({"test_a.py": text, "test_b.py": text})
     with Process(project, option, slots=2) as process:
         until(lambda: len(list(process.root.glob("*.runs"))) == 2, "both tests run")
