@@ -11,7 +11,7 @@ PYTEST_VERSION ?= 9.2.0
 # What the matrix of Pythons and pytests runs: a folder, or anything else that pytest takes.
 MATRIX_TESTS ?= tests/unit/test_native_stub.py tests/acceptance/test_output_kinds.py \
 	tests/acceptance/test_reports_isolation.py tests/acceptance/test_process_deaths.py \
-	tests/acceptance/test_plugin_xdist.py $(wildcard tests/acceptance/test_apart_*.py)
+	tests/acceptance/test_plugin_xdist.py tests/acceptance/test_apart_template.py
 # The tests wait for processes more than they compute.
 PYTEST_WORKERS ?= -n 2 --dist loadfile
 SUITES ?=
