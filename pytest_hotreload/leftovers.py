@@ -12,9 +12,6 @@ import signal
 
 from ._native import children_of
 
-#: Processes of ours that are direct children of the controller, besides its children.
-known: set[int] = set()
-
 
 def end(group: int, ours: set[int]) -> list[str]:
     """End what is left of the process group ``group``, and adopted orphans that are not ``ours``.

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import pytest
 
 from . import leftovers
-from ._native import set_child_subreaper
+from ._native import children_of, set_child_subreaper
 from .forkpoint import ForkPoint
 from .protocol import ENVIRONMENT, Gone, Refused, Start, Started, pair
 
@@ -40,6 +40,8 @@ class Spawner(ForkPoint):
         self._lock = threading.Lock()
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         set_child_subreaper(True)
+        #: The template, a fork point, what a conftest started: no leftovers of a child of ours.
+        self._before = set(children_of(os.getpid()))
 
     def start_with(self, start: Start, descriptors: Sequence[int] = ()) -> None:
         """Start an interpreter for ``start.assignment``, whose files these are."""
@@ -49,17 +51,17 @@ class Spawner(ForkPoint):
         code = _BOOT.format(path=self._path, argv=[sys.argv[0], *arguments])
         flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
         try:
-            process = subprocess.Popen(
-                [sys.executable, *flags, "-c", code],
-                cwd=self._config.invocation_params.dir,
-                env=environment,
-                pass_fds=passed,
-                stdin=subprocess.DEVNULL,
-            )
+            with self._lock:  # a sibling that ends now must not take it for a leftover
+                process = self._processes[start.token] = subprocess.Popen(
+                    [sys.executable, *flags, "-c", code],
+                    cwd=self._config.invocation_params.dir,
+                    env=environment,
+                    pass_fds=passed,
+                    stdin=subprocess.DEVNULL,
+                )
         except OSError as error:
             self._report(Refused(start.token, error.errno or 0))
             return
-        self._processes[start.token] = process
         self._report(Started(start.token, process.pid))
         threading.Thread(target=self._wait_for, args=(start.token, process), daemon=True).start()
 
@@ -69,7 +71,7 @@ class Spawner(ForkPoint):
         with self._lock:
             self._processes.pop(token, None)
             ours = {other.pid for other in self._processes.values()}
-            left = leftovers.end(process.pid, ours | leftovers.known)
+            left = leftovers.end(process.pid, ours | self._before)
         self._report(Gone(token, status, tuple(left)))
 
     def _report(self, message: object) -> None:
