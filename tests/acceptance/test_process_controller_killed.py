@@ -135,7 +135,8 @@ def test_a_killed_fork_point_is_replaced(project, slots):
         f"{n} PASSED" for n in names
     ]
     assert [each for each in ours.notices if "fork point" in each] == [
-        f"hotreload: test_{n}.py: the process of test_runs lost its fork point; it ran again in a fresh one, whose result counts"
+        f"hotreload: test_{n}.py: the process of test_runs lost its fork point; "
+        "it ran again in a fresh one, whose result counts"
         for n in range(4)
     ]
     assert ours.status == 0
