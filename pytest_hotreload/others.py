@@ -152,7 +152,11 @@ def tame_coverage(config: pytest.Config) -> None:
     if plugin is not None:
         plugin._is_worker = lambda _session: False
         plugin._disabled = True
+    current = _coverage()
+    before = None if current is None else current._data
     restart_coverage()
+    if before is not None:
+        before.close(force=True)  # Python 3.13 warns of a database that nobody closed
 
 
 def add_coverage(data: bytes) -> None:
@@ -163,3 +167,4 @@ def add_coverage(data: bytes) -> None:
     child = sys.modules["coverage"].CoverageData(no_disk=True)
     child.loads(data)
     current.get_data().update(child)
+    child.close(force=True)
