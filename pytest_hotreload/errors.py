@@ -27,10 +27,6 @@ class IncompleteRunError(HotreloadError):
     """Collected items without a result: never reported as a green run."""
 
 
-class StartError(HotreloadError):
-    """A child could not be started."""
-
-
 class ChildInternalError(Exception):
     """An internal error of pytest in a child; carries pytest's own text of it."""
 

@@ -31,7 +31,6 @@ class Replay:
         self.head = 0
         self._queues: list[deque[Any] | None] = [None] * len(self.items)
         self._complete = bytearray(len(self.items))
-        self._announced = -1
         self._last_report: Any = None
         self._on_report = on_report
         self.memo: Any = None
@@ -102,20 +101,10 @@ class Replay:
             if self.session.shouldstop:
                 raise self.session.Interrupted(self.session.shouldstop)
 
-    def announce(self) -> None:
-        """Show that the head has begun, ahead of its first message (which is buffered)."""
-        if self._announced < self.head < len(self.items) and not self._queues[self.head]:
-            self._started(self.head, None)
-
     # -- one handler for each message --------------------------------------------------------
 
     def _started(self, index: int, _: Any) -> None:
-        if self._announced == index and _ is not None:
-            self._announced = -1  # a second start of one item (a rerun) is shown
-            return
         item = self.items[index]
-        if _ is None:
-            self._announced = index
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
 
     def _finished(self, index: int, _: Any) -> None:

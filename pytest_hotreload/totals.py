@@ -30,7 +30,6 @@ class Totals:
     durations: dict[str, float] = field(default_factory=dict)
     files: int = 0
     children: int = 0
-    deaths: int = 0
     start_cpu: float = 0.0
     began: float = field(default_factory=time.monotonic)
     fixtures: dict[str, tuple[float, int]] = field(default_factory=dict)
