@@ -8,12 +8,21 @@
 
 PYTHON ?= $(shell sh scripts/find-python)
 PYTEST_VERSION ?= 9.2.0
-# What the matrix of Pythons and pytests runs: a folder, or anything else that pytest takes.
-MATRIX_TESTS ?= tests/unit/test_native_stub.py tests/acceptance/test_output_kinds.py \
-	tests/acceptance/test_reports_isolation.py tests/acceptance/test_process_deaths.py \
+# What the matrix runs between its oldest and its newest combination: does the extension load, is every kind of test
+# reported as plain pytest does, is each file in a child? With two workers, two files of equal length.
+INNER_TESTS ?= tests/unit/test_native_stub.py tests/acceptance/test_output_kinds.py \
+	tests/acceptance/test_reports_isolation.py
+# What it runs on these two: a folder, or anything else that pytest takes.
+MATRIX_TESTS ?= $(INNER_TESTS) tests/acceptance/test_process_deaths.py \
 	tests/acceptance/test_plugin_xdist.py tests/acceptance/test_apart_template.py
+# Given on the command line it runs on all of them.
+INNER := $(if $(filter file,$(origin MATRIX_TESTS)),$(INNER_TESTS),$(MATRIX_TESTS))
+# `make test` has run everything on its own Python and pytest; `make matrix` by itself has not.
+TESTED := $(if $(filter test,$(MAKECMDGOALS)),--tested=$(PYTEST_VERSION))
 # The tests wait for processes more than they compute.
-PYTEST_WORKERS ?= -n 2 --dist loadfile
+PYTEST_WORKERS ?= -n 3 --dist loadfile --no-loadscope-reorder
+# The longest file first: begun last, it would keep one worker busy when the others have done.
+TESTS ?= tests/mutation tests/acceptance tests/unit
 SUITES ?=
 
 # Tests and benchmarks depend on bytecode being written, as it is for everyone who does not set this.
@@ -24,7 +33,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 VENV := .venv
 BIN := $(VENV)/bin
 WHEEL_SOURCES := Cargo.toml Cargo.lock pyproject.toml LICENSE $(wildcard README.md) \
-	$(shell find rust pytest_hotreload -name '*.rs' -o -name '*.py' -o -name '*.pyi' -o -name 'py.typed')
+	$(shell find rust pytest_hotreload pytest_hotreload_client -name '*.rs' -o -name '*.py' -o -name '*.pyi' -o -name 'py.typed')
 # The wheel's name is known when it is built, not when this file is read.
 WHEEL = $$(echo build/wheel/*.whl)
 
@@ -54,12 +63,13 @@ test-rust: $(VENV)/tools.stamp
 	PYO3_PYTHON=$(abspath $(BIN)/python) cargo test --locked
 
 test-python: $(VENV)/installed.stamp
-	$(BIN)/pytest $(PYTEST_WORKERS)
+	$(BIN)/pytest $(PYTEST_WORKERS) $(TESTS)
 
 test-sdist: build/sdist.stamp
 
 matrix: build/wheel.stamp $(VENV)/tools.stamp
-	$(BIN)/python scripts/matrix.py $(WHEEL) -- $(PYTEST_WORKERS) $(MATRIX_TESTS)
+	$(BIN)/python scripts/matrix.py $(WHEEL) $(TESTED) --inner='$(PYTEST_WORKERS) $(INNER)' \
+		-- $(PYTEST_WORKERS) $(MATRIX_TESTS)
 
 demo: .venv-demo/installed.stamp
 	.venv-demo/bin/python scripts/demo.py

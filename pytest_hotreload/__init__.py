@@ -1,4 +1,7 @@
-"""pytest-hotreload: imports paid once, each test file in a forked, isolated child."""
+"""pytest-hotreload: imports paid once, each test file in a forked, isolated child.
+
+PYTEST_DONT_REWRITE: the command asks pytest in a process that has loaded this package, of which pytest would warn.
+"""
 
 from .fixtures import shared
 

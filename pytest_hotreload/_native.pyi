@@ -74,6 +74,22 @@ class Project:
         under conditions. What stands under `if TYPE_CHECKING` is left out.
         """
 
+    def chain(self, test_file: str, file: str) -> list[str]:
+        """The shortest chain of imports from a test file (or its conftests) to a first-party file, both included.
+
+        `[]` if nothing that the test file imports leads there.
+        """
+
+    def links(self, test_file: str) -> list[tuple[str, str]]:
+        """Which file of the closure imports which, as (importer, imported), each pair once; no file itself.
+
+        By importer in the order in which they would be imported, then by the importer's imports: those that run
+        at its own import before the others.
+        """
+
+    def locate(self, test_file: str, name: str) -> str | None:
+        """The first-party file that importing a dotted name in this test file would load, or None."""
+
     def third_party(self, test_file: str) -> tuple[list[str], list[str]]:
         """Third-party and standard-library modules that it reaches: at import, and only later.
 
@@ -114,37 +130,257 @@ class Project:
         """Of the last scan: "files" met, "parsed", "cached" (taken from the cache), "rejected" (not supplied)."""
 
 @final
-class Watcher:
-    """Which files below some paths changed by content. Has a thread: not for a process that forks.
+class Changes:
+    """What one burst of events changed. Paths are absolute, as the project names them; lists are sorted."""
 
-    Folders that tools write to (`.git`, `__pycache__`, `.pytest_cache`, …) and `.pyc` files are left out.
-    """
+    @property
+    def changed(self) -> list[str]:
+        """Files that existed before and exist now, with another content.
 
-    def __new__(
-        cls, paths: Iterable[str], *, quiet_ms: int = 20, longest_ms: int = 100, poll: bool = False
-    ) -> Watcher:
-        """Watch absolute paths, files or folders with all that is below.
-
-        A burst of events ends when none came for `quiet_ms`, at the latest `longest_ms` after its first.
-        `poll`: look every 200 ms instead of being told, which is also what happens where the system refuses
-        watches. Raises `OSError` if a path does not exist.
-        """
-
-    def poll_changes(self, timeout_ms: int) -> list[str]:
-        """Wait at most `timeout_ms` for changes: the files that differ by content, sorted; `[]` if none do.
-
-        New and deleted files are changes. Raises `ValueError` after `close`.
+        Files above 64 MB are compared by size and times. What was touched before it was first read, in the first
+        moments of a watcher, counts as changed.
         """
 
     @property
+    def created(self) -> list[str]:
+        """Files that did not exist at the last comparison."""
+
+    @property
+    def deleted(self) -> list[str]:
+        """Files that existed at the last comparison and are gone."""
+
+    @property
+    def saved(self) -> list[str]:
+        """Files that were written, or got a new time, and hold what they held."""
+
+    @property
+    def burst(self) -> str:
+        """ "" for an ordinary edit, "git" if git held its lock or moved HEAD, "many" for more than 20 paths.
+
+        "overflow" if events were lost, so that all files were compared.
+        """
+
+    @property
+    def first_ns(self) -> int:
+        """When the first event of the burst came, by `time.monotonic_ns`; if it polls, when that was noticed."""
+
+    @property
+    def ready_ns(self) -> int:
+        """When the comparison was done, by the same clock."""
+
+@final
+class Watcher:
+    """Which files below some paths changed by content. Has a thread: not for a process that forks.
+
+    Left out are folders that tools write to (`.git`, `__pycache__`, `.pytest_cache`, `node_modules`, …), virtual
+    environments (`pyvenv.cfg`), folders with a `CACHEDIR.TAG`, `.pyc` files, and what editors put beside a file
+    (`*~`, `.*.sw?`, `.#*`, `4913`); not if they are themselves among the paths. Links to folders are followed, but
+    for those that lead back to where they stand.
+    """
+
+    def __new__(
+        cls,
+        paths: Iterable[str],
+        *,
+        ignore: Iterable[str] | None = None,
+        quiet_ms: int = 20,
+        longest_ms: int = 100,
+        poll: bool = False,
+        poll_ms: int = 200,
+    ) -> Watcher:
+        """Watch files, or folders with all that is below. No later change is missed.
+
+        `ignore`: absolute paths that are left out with all below. A burst ends when no event came for `quiet_ms`, at
+        the latest `longest_ms` after its first. If it has more than 20 paths, or git is at work in the repository that
+        a path lies in: after 250 ms, and when git let go of its lock, at the latest after 5 s.
+
+        `poll`: look every `poll_ms` instead of being told; less often where that would take more than 2 % of a
+        core. The same happens, with a notice, where the system does not tell.
+
+        Raises `FileNotFoundError` for a path that does not exist, `OSError` if there are no descriptors or threads.
+        """
+
+    def fileno(self) -> int:
+        """A descriptor, closed on exec, that is readable when changes or notices wait. Only `take` empties it.
+
+        Raises `ValueError` after `close`.
+        """
+
+    def take(self) -> list[Changes]:
+        """The changes that wait, oldest first; `[]` if there are none, or the watcher is closed. Never blocks."""
+
+    def watch(self, paths: Iterable[str]) -> None:
+        """Watch further files or folders, whether they exist or not. Their changes after this call are noticed.
+
+        A path that appears later is created then. Waits for a comparison under way. Raises `ValueError` after `close`.
+        """
+
+    def notices(self) -> list[str]:
+        """Lines for the user since the last call: that it polls and why, that events were lost, that it failed."""
+
+    @property
     def polling(self) -> bool:
-        """Whether it polls."""
+        """Whether it polls, now."""
 
     def close(self) -> None:
-        """End the watching. May be called twice."""
+        """End the watching and its thread. May be called twice; dropping the watcher does the same."""
+
+@final
+class Records:
+    """The store of records: for each test file one, which says what the file depends on and how that was.
+
+    Files go in as paths, absolute or relative to `rootdir`, and come back as records name them: relative with "/", or
+    absolute where they lie outside of `rootdir`. A byte that is no text is what `os.fsdecode` makes of it. What is
+    wrong with the content of the store is never an error: it is ignored, and told by `notes`. Whatever needs the
+    records loads them if `load` was not called.
+    """
+
+    def __new__(cls, folder: str, rootdir: str) -> Records:
+        """Name the store; the disk is not touched. All that is written lies in the folder `records-2` of `folder`."""
+
+    def load(self) -> int:
+        """Read the index, and the records that changed since it was written. Returns how many records there are.
+
+        May be called again, to see what other processes wrote.
+        """
+
+    def notes(self) -> list[str]:
+        """What the last `load` ignored and why, and which epoch could not be remembered since: a line for each kind.
+
+        Records are "corrupt", "older", "newer" (by their schema), "foreign" (no record), "misplaced" (another
+        file's) or "unreadable". A store that is a symbolic link, or belongs to another user, is not used at all.
+        """
+
+    def files(self) -> list[str]:
+        """The test files that have a record, sorted."""
+
+    def get(self, file: str) -> str | None:
+        """The record as it is on the disk, as JSON; None if there is none, or none that can be used.
+
+        Its keys, in this order: "file", "epoch", "outcome", "settled", "unsettled" (the input that changed while
+        the file ran; left out if none did), "tests", "costs", "closure", "dynamic", "company", "roots", "reads",
+        "listings", "layout", "environment", "declared", "distributions", "modules", "flags", "ports", "writes",
+        "serial". What is fingerprinted is a list of [name, fingerprint], with null for what did not exist.
+        """
+
+    def put_all(self, drafts: Mapping[str, str], *, started_ns: int, environment: Mapping[str, str]) -> int:
+        """Fingerprint what these test files depend on, as it is now, and write their records.
+
+        Returns how many records have other bytes now. Each thing is looked at once, however many files depend on it, in
+        parallel. Of two names of one file the last counts.
+
+        A draft is a JSON object with the keys "epoch", "outcome" ("passed", or anything else), "tests" ([node id,
+        outcome, seconds], in order), "costs" ({"collection", "fixtures", "imports"}: seconds), "closure" (first-party
+        files), "dynamic" ({dotted name: path, or null if it was not found}), "company" (test files that it leans on;
+        they have to be in the closure, too), "roots" (first-party folders of `sys.path`, in order), "reads" ([path,
+        [mtime_ns, ctime_ns, size, inode]], as it was at the first touch, or [path, null] if it did not exist),
+        "listings" (folders), "environment" (names, "*" for all), "declared" (patterns, with `**`), "distributions"
+        ({name: version}), "modules" ({dotted name: distribution}), "flags", "ports", "writes" (paths), "serial". All
+        are required, and no others are taken.
+
+        The test file is part of its closure. The layout is what can be imported from the roots, from the folders of
+        the closure and those between, and from the folders that a name of "dynamic" would lead through: give a failed
+        import of `space.module` there, since a namespace package has no file in the closure.
+
+        `environment` holds the values that it ran with; of "*" these do not count: `_`, `SHLVL`, `PWD`, `OLDPWD`,
+        `COLUMNS`, `LINES`, `WINDOWID`, `TERM_SESSION_ID`, `PYTEST_CURRENT_TEST`, `PYTEST_XDIST_*`,
+        `PYTEST_HOTRELOAD_*`.
+
+        A record is unsettled, and never fresh, if an input changed while the file ran: a read file that is not as at
+        its first touch; any file whose mtime or ctime is not older than `started_ns` by 20 ms (by 2 s if it is a whole
+        second, as on file systems that know no less); a folder that was listed, or a pattern, likewise, unless it
+        looks as it did to an earlier `check` or `put_all` of this object before `started_ns`; a module that was added
+        to a folder of the layout; an input that can't be read.
+
+        The old record stays if only seconds differ, each by less than a quarter or less than 5 ms. Else seconds of
+        tests that were known are the mean of the old and the new.
+
+        Raises `ValueError` for a draft that is not one, before anything is written. Where records can't be written
+        the others are; then `OSError` is raised for the first, by file.
+        """
+
+    def conflicts(self) -> list[tuple[str, list[str], list[str]]]:
+        """The records that have ports or writes, as (file, ports, writes), sorted by file. From memory."""
+
+    def remove(self, files: Sequence[str]) -> None:
+        """Remove the records of these test files, if there are any. Raises `OSError`."""
+
+    def prune(self) -> list[str]:
+        """Remove the records of test files that are gone, and return these; also what dead writers left behind.
+
+        Epochs that no record names go an hour after they were written. Without `rootdir` nothing is removed. Raises
+        `OSError`.
+        """
+
+    def clear(self) -> None:
+        """Remove the store and those of older schemas, nothing else in its folder. Raises `OSError`."""
+
+    def verify(self) -> list[tuple[str, str]]:
+        """Read all record files. Returns those that can't be used, as (path, what is wrong), sorted."""
+
+    def save(self) -> None:
+        """Write the index. Without it the next `load` reads every record, and `check` every file. Raises `OSError`."""
+
+    def statistics(self) -> dict[str, int]:
+        """How many "records", their "bytes" on the disk, and the distinct "paths" that they depend on."""
+
+    def epoch(self, inputs: Mapping[str, str]) -> str:
+        """The fingerprint of named inputs, in hex. They are remembered in the store, in clear, for `epoch_changes`."""
+
+    def epoch_changes(
+        self, epoch: str, inputs: Mapping[str, str]
+    ) -> list[tuple[str, str | None, str | None]] | None:
+        """The inputs that differ from those of an epoch, as (name, then, now), sorted; None if it is not known."""
+
+    def check(
+        self, files: Sequence[str], *, epoch: str, environment: Mapping[str, str]
+    ) -> list[tuple[str, str, str]]:
+        """For each file (file as given, verdict, detail). Content is looked at, in parallel, each thing once.
+
+        The first of these verdicts that applies: "unknown" (no record), "epoch" (of another; detail: that), "unsettled"
+        (the input that changed while it ran), "failed", then by inputs, detail the path or name: "gone" (a file),
+        "content", "appeared" (a file that did not exist), "listing" (a folder's names), "declared" (a pattern's
+        files), "environment", "layout" (a folder: what can be imported from it), "fresh".
+
+        A file is not read again if its mtime, ctime, size, inode and device are those of when it was hashed, and it
+        had not been changed for 2 s then.
+        """
+
+    def affected(
+        self, changes: Sequence[str], *, names: Sequence[str] | None = None
+    ) -> list[tuple[str, str, str]]:
+        """The test files that depend on one of these paths, as (file, verdict, detail) of `check`, sorted by file.
+
+        The content of the paths is not read: all are taken for changed. A folder stands for all that is below it.
+        `names`: paths that came or went, as far as a listing of their folders is concerned.
+        """
+
+    def confirm(self, files: Sequence[str]) -> None:
+        """Note that these records hold under the layout as it is now, too. Those without one are left out.
+
+        For a caller who found that all names still resolve to the same files. Kept in the index, not in the record,
+        until the layout changes again or the record is written anew.
+        """
+
+def glob_matches(pattern: str, path: str) -> bool:
+    """Whether a pattern, as records have them in "declared", means this path; both relative, or both absolute.
+
+    `**` stands for any number of folders, and for all below at the end; `*`, `?` and `[…]` stay within a name.
+    """
 
 def set_child_subreaper(enabled: bool) -> bool:
     """Whether orphaned descendants of this process become its children. False where the platform has no such thing."""
+
+def remember_modes(terminal: int, flags: tuple[int, int, int, int], characters: bytes) -> None:
+    """When `guard` ends this process, and it is this one and no fork of it: give the terminal these modes.
+
+    Only if the terminal's modes are then what `keyboard.py` makes of these: else a shell has it. `flags`: input,
+    output, control, local, `characters`: the control characters, both as `termios.tcgetattr` gives them.
+    `terminal` must stay open. Raises `OSError` where it is none.
+    """
+
+def put_back_modes() -> None:
+    """Now, what `remember_modes` would do: before this process ends for another reason than its parent's death."""
 
 def guard(lifeline: int, parent_death_signal: bool = True) -> None:
     """Called in a forked child: end it, its group (if it leads one) and its children when its parent ends.
@@ -171,4 +407,72 @@ def collapse_heap(minimum_bytes: int = 2097152) -> int:
 
     Of mappings of at least `minimum_bytes`, each aligned 2 MiB of which half is in use. Returns the bytes that are in
     huge pages afterwards; 0 where unsupported (Linux before 6.1, other systems). Never raises.
+    """
+
+def observe(
+    root: str,
+    *,
+    collecting: bool,
+    ignored: Sequence[str],
+    temporary: Sequence[str],
+    callers: Sequence[str],
+    pycache_prefix: str | None = None,
+) -> None:
+    """Record from now on what this process opens, lists, imports by name, connects to; forget what was recorded before.
+
+    The first call in a process installs an audit hook, for good; it does nothing unless recording. A forked child
+    inherits the recording with its rows: it calls `observe` again to begin with none.
+
+    The longest of `root`, `ignored` and `temporary` that holds a path decides: recorded; left out; a "read", if the
+    file was there, unchanged, before this call. A path in none of them is recorded; below `/proc`, `/dev` and `/sys`
+    it is left out. Bytecode stands for its source, and is never written. `callers`: packages whose own code, as the
+    innermost frame, is not recorded. `pycache_prefix`: `sys.pycache_prefix`.
+
+    `collecting`: each row has an owner, the innermost file below `root` whose module body runs, else what
+    `observe_for` said; without it the owner is "".
+    """
+
+def observe_again() -> None:
+    """In a forked child: begin with nothing, under the settings of the last `observe`, and not collecting."""
+
+def note_binds(page: int) -> None:
+    """While recording, note on this shared file each attempt to bind an internet address, before it is made.
+
+    Byte 16 holds eight bytes, in the machine's order: milliseconds of the monotonic clock << 16 | port, of the last
+    attempt, by this process or one that it forked; port 0 where the system chooses. The file is at least 4096 bytes
+    long; its descriptor may be closed. Raises `OSError` where it can't be mapped.
+    """
+
+def observe_for(owner: str) -> str:
+    """Whom events belong to that no running module body owns, until the next `observe`. Returns the previous owner."""
+
+def observed() -> list[tuple[str, str, str, tuple[int, int, int, int] | None]]:
+    """Take what was recorded, as (owner, kind, subject, state), in the order of first touch; recording goes on anew.
+
+    State is (mtime_ns, ctime_ns, size, inode) at the first touch, of "read" and "update" only; None if nothing was
+    there. One row for each owner, kind and subject.
+
+    Kinds with a path: "read"; "update" (opened for both, appended, created exclusively, a database: an input and an
+    output; a later "read" is part of it); "write" (truncated, made, removed, renamed, changed in its attributes: what
+    was replaced before it was read is no input later); "list" (of a folder).
+    Others: "import" (an absolute name outside the standard library, found or not), "environ" (a variable, "*" for all
+    of them), "subprocess" (a program, or the event where none is named), "connect" ("host:port", "unix:path", and
+    "name:host" of a look-up that is not the loopback's), "bind" (the same, but for port 0).
+    """
+
+def stop_observing() -> None:
+    """Record nothing from now on, and forget what was recorded. Watching imports and the environment goes on, idle."""
+
+def watch_imports(enabled: bool) -> None:
+    """Record imports of modules that are loaded already, too, for which there is no audit event.
+
+    Puts native functions before `builtins.__import__` and importlib's `_gcd_import`; False puts the originals back
+    unless somebody replaced ours. A replacement that may lead to ours is left alone.
+    """
+
+def watch_environment(enabled: bool) -> None:
+    """Record reads of `os.environ` and `os.environb`, by native functions before their `encodekey` and `decodekey`.
+
+    `mock.patch.dict` copies and restores without reading; `PYTEST_CURRENT_TEST`, `PYTEST_XDIST_*` and
+    `PYTEST_HOTRELOAD_*` are left out. False puts the originals back unless somebody replaced ours.
     """

@@ -50,7 +50,13 @@ def analyse(config: pytest.Config, test_files: Sequence[str], *, minimum: int) -
         project.save()
     except OSError as error:
         found.diagnostics.append(("", None, f"the parse cache can't be written: {error}"))
-    found.modules = [name for name in found.modules if name not in found.quarantine]
+    # What a link or PYTHONPATH brings into the project lies outside of it, and is source all the same.
+    found.modules = [
+        name
+        for name in found.modules
+        if name not in found.quarantine
+        and (name.partition(".")[0] in sys.stdlib_module_names or third_party([name]))
+    ]
     return found
 
 
@@ -83,6 +89,26 @@ def scan(project: Project, files: Sequence[str]) -> None:
         for path in rejected:
             read = fallback_parser.imports_of(path)
             project.supply(path, read.imports, read.effects, read.diagnostic, read.line)
+
+
+def probable_test_files(config: pytest.Config) -> list[str]:
+    """What pytest would probably collect: to warm ahead, and to count."""
+    patterns: Sequence[str] = config.getini("python_files")
+    skipped = set(config.getini("norecursedirs"))
+    found: list[str] = []
+    for argument in config.args or config.getini("testpaths") or [str(config.rootpath)]:
+        place = config.invocation_params.dir / str(argument).split("::")[0]
+        if place.is_file():
+            found.append(str(place))
+        for folder, folders, files in os.walk(place):
+            folders[:] = sorted(name for name in folders if not _is_skipped(name, skipped))
+            names = (name for name in sorted(files) if any(Path(name).match(each) for each in patterns))
+            found += [str(Path(folder, name)) for name in names]
+    return list(dict.fromkeys(found))
+
+
+def _is_skipped(name: str, patterns: set[str]) -> bool:
+    return name == "__pycache__" or any(Path(name).match(pattern) for pattern in patterns)
 
 
 def site_folders() -> list[str]:

@@ -20,9 +20,10 @@ import pytest
 
 from . import child, compat, others, reset
 from .birth import Birth, Born, SlotEnd, seed_of
+from .early_readers import hide_worker
 from .forkpoint import serve
 from .nodes import join_convention
-from .observe import hide_worker
+from .observation import Observer
 from .protocol import ENVIRONMENT, Channel, Ended, Gone, Missing, Start
 from .slots import FILES, SlotFiles
 
@@ -99,6 +100,9 @@ class Apart:
         os.dup2(files["printed_out"], 1)
         os.dup2(files["printed_err"], 2)
         config.pluginmanager.register(self, "hotreload-apart")
+        if self.order.observe and not self.order.serve:
+            self.place.observer = Observer(config)
+            self.place.observer.running(self.place.files.page)
 
     def failed(self, error: BaseException) -> None:
         """pytest did not come up: every item is missing, for this reason. Does not return."""
@@ -218,6 +222,7 @@ class Apart:
             inherited=inherited,
             direct=False,
             several_files=False,
+            observer=Observer(session.config) if self.order.observe else None,
             missing=missing,
         )
         self.channel_of_slot = control = Channel(socket.socket(fileno=self.control))  # open until the exit
@@ -270,7 +275,7 @@ class Apart:
             output = getattr(config, "workeroutput", {})
             fixtures = reporter.fixtures if reporter is not None else {}
             index = reporter.index if reporter is not None else -1
-            message = child.last_message(inherited, output, fixtures)
+            message = child.last_message(inherited, output, fixtures, self.place.observer)
             self.place.channel.acknowledged = False
             self.place.channel.put(index, message)
             self.place.channel.flush()

@@ -15,6 +15,7 @@ import pytest
 
 from . import child, reset
 from .forkpoint import Unwind
+from .observation import Observer
 from .protocol import Asked, Channel, Missing, Start
 from .slots import SlotFiles
 
@@ -74,6 +75,7 @@ class Birth:
     inherited: reset.Inherited
     direct: bool
     several_files: bool
+    observer: Observer | None
     missing: str = "this slot's own collection does not have this test"
 
     def live(self, start: Start, _: list[int]) -> None:
@@ -102,6 +104,7 @@ class Birth:
             seed=seed_of(self.randomness, str(self.items[indices[0]].path) if indices else ""),
             name=f"{slot.worker_id}-{start.indices[0]}",
             first=start.indices[0] == 0,
+            observer=self.observer,
         )
         child.live(self.session, self.reporter, place, self._feed(indices, place), self.inherited)
 

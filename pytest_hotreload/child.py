@@ -21,10 +21,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from . import compat, reset
+from .conflicts import address_in_use
+from .observation import Observer
 from .others import coverage_bytes, participants, restart_coverage
 from .protocol import (
     Amended,
     Channel,
+    Collided,
     Ended,
     Exited,
     FixtureCost,
@@ -81,6 +84,7 @@ class Place:
     seed: int = 0
     name: str = ""
     first: bool = True
+    observer: Observer | None = None
 
 
 class Reporter:
@@ -193,6 +197,13 @@ class Reporter:
             if self._failed:
                 self._failed = False
                 self.channel.flush()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_makereport(self, call: pytest.CallInfo[Any]) -> None:
+        if self.awake and call.excinfo is not None:
+            address = address_in_use(call.excinfo.value)
+            if address is not None:
+                self.put(Collided(address))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if not self.awake:
@@ -324,8 +335,10 @@ def live(
         if not place.first:
             compat.drop_pending_exceptions(session.config)
         reporter.wake(place)
+        if place.observer is not None:
+            place.observer.running(place.files.page)
         Runner(session, reporter, place).run_guarded(feed)
-        reporter.put(farewell(session, reporter, inherited))
+        reporter.put(farewell(session, reporter, inherited, place.observer))
         reporter.channel.flush()
         status = 0
     except BaseException:
@@ -334,7 +347,9 @@ def live(
         os._exit(status)
 
 
-def farewell(session: pytest.Session, reporter: Reporter, inherited: reset.Inherited) -> Ended:
+def farewell(
+    session: pytest.Session, reporter: Reporter, inherited: reset.Inherited, observer: Observer | None
+) -> Ended:
     """What pytest does after the last test, as far as it is this process's part."""
     config = session.config
     output = getattr(config, "workeroutput", {})
@@ -348,7 +363,7 @@ def farewell(session: pytest.Session, reporter: Reporter, inherited: reset.Inher
         )
     reporter.progress.write(reporter.index, 5, time.monotonic())
     reset.speak(config)
-    message = last_message(inherited, output, reporter.fixtures)
+    message = last_message(inherited, output, reporter.fixtures, observer)
     reporter.collect_printed()
     return message
 
@@ -357,8 +372,10 @@ def last_message(
     inherited: reset.Inherited,
     output: Mapping[str, Any],
     fixtures: Mapping[tuple[str, str], float],
+    observer: Observer | None,
 ) -> Ended:
     """Do what an interpreter does at its exit, and say how it went."""
+    observed = observer.end() if observer is not None and observer.active else None
     modules = reset.new_modules(inherited)
     measured = coverage_bytes()
     reset.leave(inherited)
@@ -367,4 +384,5 @@ def last_message(
         fixtures=tuple(FixtureCost(name, scope, spent) for (name, scope), spent in fixtures.items()),
         modules=modules,
         coverage=measured,
+        observed=observed,
     )

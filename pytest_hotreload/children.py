@@ -11,15 +11,21 @@ import os
 import selectors
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from .forkpoint import ForkPoint
 from .protocol import Assignment, Ended, Gone, Refused, Start, Started
 from .schedule import Group
 from .slots import Slot
 from .spawn import Spawner
+
+
+class HasFileno(Protocol):
+    """What a selector takes."""
+
+    def fileno(self) -> int: ...
 
 
 @dataclass(eq=False)
@@ -29,6 +35,10 @@ class Running:
     ``status``: its wait status once it has ended. ``waiting``: a question that has no answer yet.
     ``because``: why we ended it, in words. ``over``: what it ran when its time was over; nothing that
     it says later counts. ``pid`` is 0 until the fork point has told it.
+    ``collided``: the item in which it found an address in use, where that will run again.
+    ``accompanied``: another child lived beside it. ``stopped``: its inputs changed; what it says does not count.
+    ``accompanied``: another child lived beside it. ``wants``: the port that it tried to bind in what it
+    does now, since when it does that, and when to look who holds it (seconds of the monotonic clock).
     """
 
     token: int
@@ -43,6 +53,10 @@ class Running:
     waiting: str = ""
     because: str = ""
     hung: bool = False
+    collided: int | None = None
+    accompanied: bool = False
+    stopped: bool = False
+    wants: tuple[int, float, float] = (0, 0.0, 0.0)
     over: tuple[int, str, float] | None = None
     warned: float = 0.0
     cpu: tuple[float, float] = (-1.0, 0.0)
@@ -71,6 +85,10 @@ class Children:
     def add_slot(self, slot: Slot) -> None:
         """Listen to a slot."""
         self._selector.register(slot.channel, selectors.EVENT_READ, slot)
+
+    def add_listener(self, source: HasFileno, listen: Callable[[], None]) -> None:
+        """Call ``listen`` whenever there is something to read."""
+        self._selector.register(source, selectors.EVENT_READ, listen)
 
     def drop_point(self, point: ForkPoint) -> None:
         """A fork point that can't be used any more."""
@@ -107,6 +125,8 @@ class Children:
     def _ask(self, start: Start, group: Group, slot: Slot, point: ForkPoint, files: list[int]) -> None:
         slot.reset()
         running = slot.running = Running(start.token, group, slot, point)
+        for other in self.living:
+            other.accompanied = running.accompanied = True
         self.living.append(running)
         with contextlib.suppress(OSError):
             point.start_with(start, files)
@@ -118,6 +138,9 @@ class Children:
         for point in ready:
             if isinstance(point, ForkPoint):
                 gone += self._read_point(point)
+        for listen in ready:  # behind the news of children: it may be asked for them
+            if callable(listen):
+                listen()
         for slot in ready:
             if isinstance(slot, Slot) and slot.running is not None and slot.running not in gone:
                 yield slot.running, slot.channel.drain()[0]

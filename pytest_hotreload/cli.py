@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from . import __version__
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; its exit status: 0 fine, 1 something found, 2 usage."""
+    """Run the command; its exit status: 0 fine, 1 something found, 2 usage, or what pytest gave."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]  # a path may be no text
+    parser = _parser()
+    chosen, rest = parser.parse_known_args(arguments)
+    try:
+        status = int(chosen.run(chosen, rest))
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="pytest-hotreload", description=__doc__)
     parser.add_argument("--version", action="version", version=f"pytest-hotreload {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -21,14 +37,131 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "differ, with the module that they lean on. Arguments of pytest follow: pytest-hotreload doctor tests/ -k x",
     )
     doctor.set_defaults(run=_doctor)
-    chosen, rest = parser.parse_known_args(arguments)
-    return int(chosen.run(rest))
+    _add_explain(commands)
+    _add_graph(commands)
+    _add_cache(commands)
+    _add_attaching(commands)
+    return parser
 
 
-def _doctor(arguments: list[str]) -> int:
+def _add_explain(commands: Any) -> None:
+    explain = commands.add_parser(
+        "explain",
+        usage="%(prog)s PATH [arguments of pytest]",
+        help="why a test file would run now, and what it depends on",
+        description="Says of the test file PATH why it would run under --affected, or that its record holds; what it "
+        "depends on (-v: by which imports); which third-party modules are warm for it. Give the arguments that your "
+        "runs have: another epoch is another answer.",
+        allow_abbrev=False,
+    )
+    explain.set_defaults(run=_explain, parser=explain)
+
+
+def _add_graph(commands: Any) -> None:
+    graph = commands.add_parser(
+        "graph",
+        usage="%(prog)s PATH [--dot | --json] [arguments of pytest]",
+        help="what a test file imports of the project",
+        description="Shows the first-party files that the test file PATH imports, each below the file that imports "
+        "it first. A file that was shown before is marked …",
+        allow_abbrev=False,
+    )
+    form = graph.add_mutually_exclusive_group()
+    form.add_argument("--dot", action="store_const", dest="form", const="dot", help="for Graphviz")
+    form.add_argument("--json", action="store_const", dest="form", const="json", help="for programs")
+    graph.set_defaults(run=_graph, parser=graph, form="tree")
+
+
+def _add_cache(commands: Any) -> None:
+    cache = commands.add_parser(
+        "cache",
+        help="what the store of records holds; check or remove it",
+        description="The store of the project in the current folder.",
+        allow_abbrev=False,
+    )
+    cache.add_argument("what", choices=("info", "clean", "verify"))
+    cache.add_argument("--rootdir", metavar="DIR", help="as for pytest")
+    cache.add_argument("-c", "--config-file", metavar="FILE", help="as for pytest")
+    cache.add_argument("-o", "--override-ini", metavar="NAME=VALUE", action="append", help="as for pytest")
+    cache.set_defaults(run=_cache, parser=cache)
+
+
+def _add_attaching(commands: Any) -> None:
+    serve = commands.add_parser(
+        "serve",
+        usage="%(prog)s [--idle MINUTES] [arguments of pytest]",
+        help="keep a template of this project, for pytest-hotreload run",
+        description="Imports pytest, its plugins and the third-party modules of the test files once, and waits for "
+        "pytest-hotreload run in this project. Ends by Ctrl-C, pytest-hotreload stop, or after the idle time.",
+        allow_abbrev=False,
+    )
+    serve.add_argument(
+        "--idle",
+        metavar="MINUTES",
+        type=float,
+        default=60,
+        help="end after so many without a run (60; 0: never)",
+    )
+    serve.set_defaults(run=_serve, parser=serve)
+    for name, text in (
+        ("run", "run pytest with these arguments, in a fork of the template of a watch or of serve"),
+        ("status", "who serves this project, and since when; exit status 1 if nobody does"),
+        ("stop", "end the serve of this project"),
+    ):
+        commands.add_parser(name, help=text, add_help=name != "run").set_defaults(run=_attach, name=name)
+
+
+def _serve(chosen: argparse.Namespace, arguments: list[str]) -> int:
+    from .serving import serve
+
+    if not chosen.idle >= 0:
+        chosen.parser.error(f"--idle {chosen.idle:g}: minutes, 0 for ever; it can't be less")
+    return serve(arguments, chosen.idle)
+
+
+def _attach(chosen: argparse.Namespace, arguments: list[str]) -> int:
+    """Mostly they do not come here: see pytest_hotreload_client, which imports nothing of this."""
+    from pytest_hotreload_client import main as client
+
+    if arguments and chosen.name != "run":
+        return _parser().parse_args([chosen.name, *arguments])  # type: ignore[return-value]  # says what is wrong
+    return client([chosen.name, *arguments])
+
+
+def _doctor(_: argparse.Namespace, arguments: list[str]) -> int:
     from .doctor import examine
 
     return examine(arguments)
+
+
+def _explain(chosen: argparse.Namespace, arguments: list[str]) -> int:
+    from .explain import explain
+
+    _path(chosen, arguments)
+    return explain(arguments)
+
+
+def _graph(chosen: argparse.Namespace, arguments: list[str]) -> int:
+    from .graph import show_graph
+
+    return show_graph(_path(chosen, arguments), chosen.form, arguments[1:])
+
+
+def _cache(chosen: argparse.Namespace, arguments: list[str]) -> int:
+    from .housekeeping import keep_house
+
+    if arguments:
+        chosen.parser.error(f"unrecognized arguments: {' '.join(arguments)}")
+    passed = [f"--rootdir={chosen.rootdir}"] if chosen.rootdir is not None else []
+    passed += ["-c", chosen.config_file] if chosen.config_file is not None else []
+    passed += [word for given in chosen.override_ini or () for word in ("-o", given)]
+    return keep_house(chosen.what, passed)
+
+
+def _path(chosen: argparse.Namespace, arguments: list[str]) -> str:
+    if not arguments or arguments[0].startswith("-"):
+        chosen.parser.error("PATH is missing: it comes before the arguments of pytest")
+    return arguments[0]
 
 
 if __name__ == "__main__":

@@ -6,16 +6,24 @@ Checked on pytest 8.4.2, 9.0 and 9.2.0 with pluggy 1.5 to 1.7. Each function nam
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import logging
 import os
 import sys
+import tempfile
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import MethodType, SimpleNamespace
 from typing import Any
 
+import _pytest
+import _pytest.config
+import _pytest.pathlib
+import pluggy
 import pytest
+from _pytest.assertion.rewrite import AssertionRewritingHook
 
 _subtests_key: Any = None
 with contextlib.suppress(ImportError):  # pytest 8.4: pytest-subtests is a plugin, and needs nothing of this
@@ -57,6 +65,77 @@ def declared_options(parser: pytest.Parser) -> set[str]:
     return {name for group in groups for option in getattr(group, "options", []) for name in option.names()}
 
 
+def ini_values(config: pytest.Config) -> dict[str, str]:
+    """What the ini file says, as text (``Config.inicfg``, in pytest 9 ``_inicfg``: plain values, or with
+    their origin)."""
+    values: Any = vars(config).get("_inicfg") or vars(config).get("inicfg", {})
+    return {str(name): repr(getattr(value, "value", value)) for name, value in values.items()}
+
+
+def conftest_files(config: pytest.Config) -> list[str]:
+    """The conftests that are loaded. Nobody opens one whose bytecode is cached, and several may bear one name
+    (``PytestPluginManager._conftest_plugins``)."""
+    loaded: Any = getattr(config.pluginmanager, "_conftest_plugins", ())
+    return [str(file) for module in loaded if (file := getattr(module, "__file__", None))]
+
+
+def plugin_names(config: pytest.Config) -> list[str]:
+    """Installed plugins that are in force, by distribution."""
+    return [_project_name(found) for _, found in config.pluginmanager.list_plugin_distinfo()]
+
+
+@functools.cache
+def _project_name(found: Any) -> str:
+    """Parses the distribution's metadata: 2 ms each."""
+    return str(found.project_name)
+
+
+def selects_everything(config: pytest.Config) -> bool:
+    """Whether the command line names no files (``Config.args_source``: where ``config.args`` came from)."""
+    source: Any = getattr(config, "args_source", None)
+    return getattr(source, "name", "") in ("INVOCATION_DIR", "TESTPATHS")
+
+
+def after_import(session: pytest.Session, call: Callable[[object], None]) -> None:
+    """Call ``call(collector)`` when a module's body has run (``FixtureManager.parsefactories``, which
+    ``Module.collect`` calls next)."""
+    manager: Any = getattr(session, "_fixturemanager", None)
+    if manager is None:
+        return
+    plain = manager.parsefactories
+
+    def parsefactories(*args: Any, **kwargs: Any) -> Any:
+        call(args[0] if args else kwargs.get("node"))  # pytest 9.2: by keyword
+        return plain(*args, **kwargs)
+
+    manager.parsefactories = parsefactories
+
+
+def cache_folder(config: pytest.Config) -> Path:
+    """pytest's cache, whether it exists or not, as ``Cache.cache_dir_from_config`` finds it."""
+    try:
+        named = str(config.getini("cache_dir"))
+    except ValueError:  # -p no:cacheprovider
+        named = ".pytest_cache"
+    return config.rootpath / Path(os.path.expandvars(named)).expanduser()
+
+
+def rewriting_hook() -> Any:
+    """The import hook of the pytest that is being configured; it rewrites assertions in plugins, too."""
+    found = (finder for finder in sys.meta_path if isinstance(finder, AssertionRewritingHook))
+    return next(found, None)
+
+
+def make_cache_folder(config: pytest.Config, name: str) -> Path:
+    """As ``config.cache.mkdir(name)``, before there is ``config.cache``. Raises OSError."""
+    return pytest.Cache(cache_folder(config), config, _ispytest=True).mkdir(name)
+
+
+def package_folders() -> list[str]:
+    """Where pytest's own code and pluggy's lie."""
+    return [str(Path(str(module.__file__)).parent) for module in (pytest, _pytest, pluggy)]
+
+
 # ------------------------------------------------------------------------------------- capture
 
 
@@ -76,11 +155,42 @@ def captured_files(config: pytest.Config) -> list[tuple[int, int, int | None]]:
     return found
 
 
+def renew_capture(config: pytest.Config) -> None:
+    """New files behind the objects of global capture: a fork shares them, offsets and all, with its siblings."""
+    for _, capture_file, _ in captured_files(config):
+        with tempfile.TemporaryFile(buffering=0) as own:
+            os.dup2(own.fileno(), capture_file, inheritable=False)
+
+
 def is_capturing_now(config: pytest.Config) -> bool:
     """Whether global capture is in force this moment (it is not between the phases of a test)."""
     manager = config.pluginmanager.get_plugin("capturemanager")
     capturing = getattr(manager, "_global_capturing", None)
     return bool(capturing is not None and getattr(capturing, "_state", None) == "started")
+
+
+def apply_warning_filters(config: pytest.Config) -> None:
+    """As pytest does for the length of a collection (``_pytest.config.apply_warning_filters``)."""
+    if not sys.warnoptions:
+        warnings.filterwarnings("always", category=DeprecationWarning)
+        warnings.filterwarnings("always", category=PendingDeprecationWarning)
+    _pytest.config.apply_warning_filters(
+        config.getini("filterwarnings"), getattr(config.known_args_namespace, "pythonwarnings", None) or []
+    )
+
+
+def import_test_file(config: pytest.Config, path: Path) -> str:
+    """Import a test file as its collection would, ahead of it; why it can't be, or ""."""
+    try:
+        _pytest.pathlib.import_path(
+            path,
+            mode=config.getoption("importmode"),
+            root=config.rootpath,
+            consider_namespace_packages=config.getini("consider_namespace_packages"),
+        )
+    except BaseException as error:  # a skip of the whole module is one; its collection shows what it is
+        return f"{type(error).__name__}: {error}".splitlines()[0][:200]
+    return ""
 
 
 # ------------------------------------------------------------------------------------- terminal
@@ -121,6 +231,34 @@ def relay_terminal(
     reporter = terminal_reporter(config)
     if hasattr(reporter, "ensure_newline"):
         reporter.ensure_newline = ensure_newline
+
+
+class HeldTerminal:
+    """Keeps what the terminal writer says, until it is released; nothing of it is seen if it is not."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._writer = terminal_writer(config)
+        self._file: Any = self._writer._file if self._writer is not None else None
+        self._kept: list[str] = []
+        if self._writer is not None:
+            self._writer._file = self
+
+    def write(self, text: str) -> int:
+        self._kept.append(text)
+        return len(text)
+
+    def flush(self) -> None:
+        pass
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def release(self) -> None:
+        """Show all of it, and what follows at once."""
+        if self._writer is not None and self._writer._file is self:
+            self._writer._file = self._file
+            self._file.write("".join(self._kept))
+            self._file.flush()
 
 
 def flush_terminal(config: pytest.Config) -> None:

@@ -6,25 +6,28 @@ is pytest's own.
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import compat, fixtures, others, reset, terminal
+from . import compat, conflicts, fixtures, others, reset, terminal
 from .child import Reporter
 from .children import Children, Running
 from .crashes import Crashes
 from .deadlines import Deadlines
 from .errors import ChildInternalError, IncompleteRunError
 from .nodes import Nodes
-from .protocol import Answer, Asked, Ended, ItemFinished, Missing, Printed
+from .protocol import Answer, Asked, Collided, Ended, ItemFinished, Missing, Printed
 from .replay import Replay
 from .schedule import Group, Schedule, make_groups
 from .slots import Slot
 from .sources import Sources
 from .status import Status
+from .suspension import Suspension
 
 if TYPE_CHECKING:
     from .plugin import Active
@@ -45,6 +48,7 @@ class RunLoop:
         self.session, self.config, self.options = session, session.config, active.options
         self.reporter, self.totals, self.lifeline = reporter, active.totals, active.lifeline
         self.items = session.items
+        self.records, self.declarations = active.records, active.declarations
         options, totals = active.options, active.totals
         self.alone = options.slots == 1
         self.groups = make_groups(self.items, options.isolate)
@@ -55,8 +59,9 @@ class RunLoop:
         self.slots = [Slot(i, alone=self.alone, one_stream=one_stream) for i in range(count)]
         self.children = Children()
         self.nodes = Nodes(self.config, self.slots)
-        self.replay = Replay(session, totals.report)
+        self.replay = Replay(session, self._reported)
         self.crashes = Crashes(self)
+        self.suspension = Suspension()
         self.deadlines = Deadlines(self)
         self.status = Status(self)
         self.sources = Sources(self, active)
@@ -64,6 +69,9 @@ class RunLoop:
         for slot in self.slots:
             self.children.add_slot(slot)
         self.shared = fixtures.Shared()
+        self.rerun = active.rerun
+        if self.rerun is not None:
+            self.children.add_listener(self.rerun, functools.partial(self.rerun.listen, self))
         self.interrupts = 0
         self._pid = os.getpid()
         self._lease: Running | None = None
@@ -74,7 +82,11 @@ class RunLoop:
     def run(self) -> None:
         """Run everything. Raises what plain pytest's loop raises."""
         self._before_first_fork()
+        self.suspension.begin()
         try:
+            self._fill_slots()
+            if self.records is not None and self.rerun is None:  # while the first children run
+                self.records.judge(group.path for group in self.groups)
             while not self.replay.done:
                 try:
                     self._turn()
@@ -98,6 +110,11 @@ class RunLoop:
         if not self.children.living and not self.schedule and not self.replay.done:
             self._check_complete()
 
+    def _reported(self, index: int, report: pytest.TestReport) -> None:
+        self.totals.report(index, report)
+        if self.records is not None:
+            self.records.report(self.items[index], index, report)
+
     def _show(self) -> None:
         if self._lease is None:
             self.replay.advance()
@@ -110,6 +127,10 @@ class RunLoop:
         others.flush_coverage()
         self.reporter.prepare(self.session)
         self.shared = fixtures.set_up(self.session, self.options.shared_fixtures)
+        if self.records is not None:
+            self.records.selected(self.items)
+            self.records.stop_collecting()
+        self._keep_apart()
         for text in self.shared.notices:
             terminal.notice(self.config, text)
         self.sources.prepare()
@@ -123,15 +144,31 @@ class RunLoop:
                 group.alone = "strict"
             group.alone = group.alone or unsafe.get(group.path, "")
 
+    def _keep_apart(self) -> None:
+        """Files that share a port, a path that they write, or a declared name take turns."""
+        if self.alone:
+            return
+        if self.records is not None:
+            keys = self.records.conflicts()
+        else:  # what is declared holds without any record
+            declared = self.declarations.serial(self.items) if self.declarations is not None else {}
+            keys = {path: conflicts.keys_of((), (), names) for path, names in declared.items() if names}
+        for group in self.groups:
+            group.keys = keys.get(group.path, frozenset())
+        shared = conflicts.shared(keys.values())
+        if shared:
+            terminal.notice(self.config, terminal.taking_turns(shared))
+
     def _shown(self, path: str) -> str:
         return os.path.relpath(path, self.config.rootpath)
 
     def _after_last_child(self) -> None:
+        self.suspension.end()
         self.schedule.clear()
         self._end_lease()
         self.status.close()
         self.children.close()
-        reset.thaw()
+        reset.thaw(inherited=self.rerun is not None)
         for error in self.shared.tear_down(self.session):
             self.crashes.shared_teardown_failed(error)
         self.nodes.down()
@@ -155,7 +192,7 @@ class RunLoop:
     def _fill_slots(self) -> None:
         for slot in self.slots:
             if slot.running is None and self.schedule and not self.interrupts:
-                group = self.schedule.next()
+                group = self.schedule.next([running.group for running in self.children.living])
                 if group is not None:
                     self._start(group, slot)
 
@@ -175,6 +212,14 @@ class RunLoop:
     def _take(self, running: Running, index: int, message: Any) -> None:
         if isinstance(message, Asked):
             self._answer(running, message)
+            return
+        if running.stopped:
+            return
+        if running.collided is not None:
+            running.ended = message if isinstance(message, Ended) else running.ended
+            return
+        if isinstance(message, Collided):
+            self.crashes.collided(running, index, message.address)
             return
         if running is self._lease:
             self._end_lease()
@@ -196,9 +241,11 @@ class RunLoop:
             self._show()
             running.slot.channel.send(-1, Answer(None))
         elif asked.what == "files":
-            following = self.schedule.next()
+            beside = [other.group for other in self.children.living if other is not running]
+            following = self.schedule.next(beside)
             if following is not None:
                 running.group.indices = running.group.indices + following.indices
+                running.group.keys = following.keys
             running.slot.channel.send(-1, Answer(following.indices if following else None))
         elif asked.what == "terminal":
             if running is self._lease:
@@ -216,20 +263,69 @@ class RunLoop:
         if running.left:
             shown = self._shown(running.group.path)
             self.totals.notices.append(terminal.leftovers(shown, running.left))
-        if running.ended is not None and running.status == 0:
-            self._finish_well(running, running.ended)
+        ended = running.ended if running.status == 0 and not running.stopped else None
+        if ended is not None:
+            self._ended_well(running, ended)
+        elif self.records is not None:
+            self.records.spoiled(running.group.path)
+        if running.stopped:
+            self._leave_out(running.group)
+        elif running.collided is not None:
+            self.crashes.run_rest_alone(running)
+        elif ended is not None:
+            for index in running.assigned:
+                self.replay.complete(index)
         else:
             self.crashes.died(running)
 
-    def _finish_well(self, running: Running, ended: Ended) -> None:
-        for index in running.assigned:
-            self.replay.complete(index)
+    def _ended_well(self, running: Running, ended: Ended) -> None:
+        """Also where it stopped half-way: what its first tests touched and covered counts."""
         self.nodes.child_ended(running.slot, ended.workeroutput)
         self.totals.ended(ended)
+        if self.records is not None:
+            spent = sum(cost.seconds for cost in ended.fixtures)
+            self.records.child_ended(running.group.path, ended.observed, spent)
         if not running.group.alone:
             self.sources.learn(ended.modules)
         if ended.coverage is not None:
             others.add_coverage(ended.coverage)
+
+    # -- a watch -----------------------------------------------------------------------------------
+
+    def stop_files(self, paths: set[str]) -> list[str]:
+        """Their inputs changed: end their children, but for one in a debugger; start no more. Returns which."""
+        stopped = self.schedule.drop(paths)
+        for group in stopped:
+            self._leave_out(group)
+        for running in self.children.living:
+            if running.group.path in paths and running is not self._lease and not running.waiting:
+                running.stopped = True
+                stopped.append(running.group)
+                self.children.kill(running, "its inputs changed")
+        return sorted({group.path for group in stopped})
+
+    def _leave_out(self, group: Group) -> None:
+        """Nothing more will come for these items."""
+        left_out = [index for index in group.indices if not self.replay.is_complete(index)]
+        for index in left_out:
+            self.replay.forget(index)
+            self.replay.complete(index)
+        if self.records is not None:
+            self.records.spoiled(group.path)
+        self.config.hook.pytest_deselected(items=[self.items[index] for index in left_out])
+
+    def what_runs(self) -> list[tuple[str, int, float, str]]:
+        """Each child's test, process id, seconds, and the last line that it printed."""
+        found = []
+        now = time.monotonic()
+        for running in self.children.living:
+            index, _, since = running.slot.files.progress.read()
+            name = (
+                self.items[index].nodeid if 0 <= index < len(self.items) else self._shown(running.group.path)
+            )
+            last = running.slot.files.last_line()
+            found.append((name, running.pid, now - (since or running.began), last))
+        return found
 
     # -- the terminal, lent to a debugger --------------------------------------------------------
 
@@ -243,6 +339,8 @@ class RunLoop:
             if running.waiting == "terminal" and self.replay.head in running.assigned:
                 running.waiting = ""
                 self._lease = running
+                if self.rerun is not None:
+                    self.rerun.borrow()
                 compat.flush_terminal(self.config)
                 self._plain_sigint = signal.signal(signal.SIGINT, signal.SIG_IGN)
                 running.slot.channel.send(-1, Answer(os.getpgrp()))
@@ -251,6 +349,8 @@ class RunLoop:
     def _end_lease(self) -> None:
         if self._lease is not None:
             self._lease = None
+            if self.rerun is not None:
+                self.rerun.give_back()
             signal.signal(signal.SIGINT, self._plain_sigint)
 
     # -- Ctrl-C ----------------------------------------------------------------------------------
@@ -261,6 +361,8 @@ class RunLoop:
         if self.interrupts > 1:
             raise KeyboardInterrupt
         self.schedule.clear()
+        if self.rerun is not None:
+            self.rerun.pytest_keyboard_interrupt()
         self.children.signal_all(signal.SIGINT)
         try:
             while self.children.living:

@@ -5,7 +5,9 @@ Plain pytest dies with the test, without a summary, or is silently green after `
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,6 @@ import pytest
 
 from . import compat, terminal
 from .protocol import ItemFinished, ItemStarted
-from .schedule import Group
 
 if TYPE_CHECKING:
     from .children import Running
@@ -48,7 +49,7 @@ class Crashes:
             self._fail(running, index, phase, since)
         rest = [i for i in unfinished if i != index]
         if rest and not self.loop.interrupts:
-            self.loop.schedule.again(Group(running.group.path, rest, alone=running.group.alone))
+            self.loop.schedule.again(running.group.rest(rest, tries=0))
 
     def _may_be_the_forks_fault(self, running: Running, phase: str) -> bool:
         """A forked child that a signal ended, or that hung, gets one more try in a fresh process.
@@ -66,10 +67,50 @@ class Crashes:
     def _run_apart(self, running: Running, index: int) -> None:
         loop, group = self.loop, running.group
         loop.replay.forget(index)
-        loop.schedule.again(Group(group.path, [index], alone="again", tries=1))
+        loop.schedule.again(group.rest([index], alone="again", tries=1))
         what = running.because or terminal.status_text(running.status or 0)
         path = os.path.relpath(group.path, loop.config.rootpath)
         loop.totals.notices.append(terminal.again_after_signal(path, loop.items[index].name, what))
+
+    def collided(self, running: Running, index: int, address: str) -> None:
+        """An address is in use: perhaps by a child that lives beside this one. It stops, and runs again alone.
+
+        Once: what is in use then is so in plain pytest, too. The item's report has not been shown yet.
+        """
+        loop, group = self.loop, running.group
+        beside = [other.group for other in loop.children.living if other is not running]
+        if group.exclusive or not (beside or running.accompanied) or loop.interrupts or loop.options.direct:
+            return
+        self._stop(running, index)
+        loop.totals.notices.append(terminal.collided(self._path(running), loop.items[index].name, address))
+
+    def waits(self, running: Running, index: int, port: int, holder: Running) -> None:
+        """It waits for a port that another child holds, which nobody does in plain pytest. Likewise."""
+        loop = self.loop
+        if loop.interrupts or index not in running.assigned:
+            return
+        self._stop(running, index)
+        name, beside = loop.items[index].name, self._path(holder)
+        loop.totals.notices.append(terminal.waited(self._path(running), name, port, beside))
+
+    def _stop(self, running: Running, index: int) -> None:
+        """As by Ctrl-C: it tears down what it set up. Nothing that it says of its tests counts from here on."""
+        running.collided = index
+        self.loop.replay.forget(index)
+        if running.pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(running.pid, signal.SIGINT)
+
+    def _path(self, running: Running) -> str:
+        return os.path.relpath(running.group.path, self.loop.config.rootpath)
+
+    def run_rest_alone(self, running: Running) -> None:
+        """The other end of :meth:`collided` and :meth:`waits`: from that item on, with no other child alive."""
+        unfinished = [i for i in running.assigned if not self.loop.replay.is_complete(i)]
+        for index in unfinished:
+            self.loop.replay.forget(index)
+        if not self.loop.interrupts:
+            self.loop.schedule.again(running.group.rest(unfinished, exclusive=True))
 
     def shared_teardown_failed(self, error: BaseException) -> None:
         """The teardown of a fixture that was set up once: an error of the last test, as in plain pytest."""
@@ -94,7 +135,7 @@ class Crashes:
         if loop.interrupts:
             return
         loop.replay.forget(index)
-        loop.schedule.again(Group(group.path, unfinished, alone=group.alone, tries=1))
+        loop.schedule.again(group.rest(unfinished, tries=1))
         path = os.path.relpath(group.path, loop.config.rootpath)
         name = loop.items[index].name
         loop.totals.notices.append(terminal.again_after_signal(path, name, "lost its fork point"))
@@ -107,7 +148,7 @@ class Crashes:
             return
         if loop.nodes.crashed(item, report):
             loop.replay.forget(index)
-            loop.schedule.again(Group(running.group.path, [index], alone=running.group.alone))
+            loop.schedule.again(running.group.rest([index], tries=0))
             return
         if phase == "start":
             loop.replay.feed(index, ItemStarted())

@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from . import leftovers, terminal
+from . import leftovers, ports, terminal
 from .reset import STACKS_SIGNAL
 
 if TYPE_CHECKING:
@@ -19,8 +19,13 @@ SILENT_SECONDS = 60.0
 #: Seconds without any processor time after which a fork with threads counts as hung: as long as a
 #: file may be silent before it is named. A guess on the safe side: a wrong one only runs a test twice.
 HANG_SECONDS = 60.0
-#: Seconds between two looks at a child's processor time (a read of one file).
-_CPU_LOOK = 1.0
+#: Seconds between two looks at a child's processor time (a read of one file), or at who holds its port.
+_LOOK = 1.0
+#: Seconds that a child may wait for a port of another: loops that try again give up after 5 s or later, as a rule,
+#: and a holder that lets go earlier costs nobody anything.
+PORT_SECONDS = 3.0
+#: An attempt is noted in whole milliseconds, cut off: it may seem so much older than it is.
+_NOTED = 0.001
 #: Seconds a child gets to write its stacks. A dump of 100 threads took 12 ms.
 STACKS_SECONDS = 1.0
 
@@ -31,6 +36,8 @@ class Deadlines:
     def __init__(self, loop: RunLoop) -> None:
         self.loop = loop
         self._last = 0.0
+        self._elapsed = loop.suspension.elapsed
+        loop.suspension.on_resume = self._go_on
 
     def look(self) -> None:
         """Act on every child that is over a limit."""
@@ -45,19 +52,49 @@ class Deadlines:
         if self.loop.children.living and not self.loop.leased:
             self.loop.status.show(now)
 
+    def _go_on(self) -> None:
+        """After Ctrl-Z: children stood still, and nobody waited for a port."""
+        now = time.monotonic()
+        for running in self.loop.children.living:
+            used, at = running.cpu
+            running.cpu = used, now if at else 0.0
+            running.wants = 0, 0.0, 0.0
+
     def _one(self, running: Running, now: float) -> None:
         index, phase, since = running.slot.files.progress.read()
         if index < 0 or not since:
             since = running.began
         limit = self.loop.options.timeout
-        if limit is not None and now - since > limit and phase in ("setup", "call", "teardown"):
+        if limit is not None and self._elapsed(since, now) > limit and phase in ("setup", "call", "teardown"):
             self._end(running, limit)
         elif self._hangs(running, now):
             running.hung = True
             self.loop.children.kill(running, terminal.hung(HANG_SECONDS))
-        elif now - max(since, running.warned) > SILENT_SECONDS:
-            self._name(running, index, phase, now - since)
+        elif phase in ("setup", "call") and (beside := self._holder(running, since, now)) is not None:
+            self.loop.crashes.waits(running, index, running.wants[0], beside)
+        elif self._elapsed(max(since, running.warned), now) > SILENT_SECONDS:
+            self._name(running, index, phase, self._elapsed(since, now))
             running.warned = now
+
+    def _holder(self, running: Running, since: float, now: float) -> Running | None:
+        """The living child that holds the port which this one, in what it does now, tried to bind last.
+
+        The last attempt says what it wants: one that failed and was followed by another port, or by one that
+        the system chose, was got over.
+        """
+        port, at = running.slot.files.progress.bound()
+        if not port or at + _NOTED < since or running.collided is not None or running.group.exclusive:
+            return None
+        if running.wants[:2] != (port, since):
+            running.wants = port, since, now + PORT_SECONDS
+        if now < running.wants[2]:
+            return None
+        running.wants = port, since, now + _LOOK
+        others = {
+            other.pid: other for other in self.loop.children.living if other is not running and other.pid
+        }
+        found = ports.holder(port, running.pid, others)
+        return None if found is None else others[found]
 
     def _hangs(self, running: Running, now: float) -> bool:
         """No processor time at all for long, in a fork of a process that had threads.
@@ -68,7 +105,7 @@ class Deadlines:
         if not self.loop.sources.had_threads or running.group.alone or running.group.tries:
             return False
         used, at = running.cpu
-        if not at or now - at > _CPU_LOOK:
+        if not at or now - at > _LOOK:
             spent = leftovers.cpu_seconds(running.pid)
             if spent > used:
                 running.cpu = spent, now

@@ -12,12 +12,15 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import terminal
+from . import couplings, terminal
+from ._native import Records
+from .inprocess import Heard, place
 
 _RECORDER = "pytest_hotreload.recorder"
 #: Runs of one test at the most while its module is searched: 2**16 modules are more than any suite has.
@@ -55,7 +58,27 @@ def examine(arguments: Sequence[str]) -> int:
         causes[nodeid] = cause
         print(terminal.doctor_coupled(nodeid, cause), flush=True)
     print(terminal.doctor_total(len(company.outcomes), len(coupled)))
+    _remember(arguments, company, causes)
     return 1 if coupled else 0
+
+
+def _remember(arguments: Sequence[str], company: Recorded, causes: Mapping[str, str | None]) -> None:
+    """For the records of later runs; those of coupled files know nothing of their company, and go."""
+    found: defaultdict[str, set[str | None]] = defaultdict(set)
+    for nodeid, cause in causes.items():
+        found[_file(nodeid)].add(cause)
+    try:
+        cache = place(arguments, make=True)
+        if isinstance(cache, Heard) or cache.folder is None:
+            return
+        couplings.save(cache.folder, {_file(nodeid) for nodeid in company.outcomes}, found)
+        Records(str(cache.folder), str(cache.root)).remove(sorted(found))
+    except OSError as error:
+        print(terminal.store_refused(error), file=sys.stderr)
+
+
+def _file(nodeid: str) -> str:
+    return nodeid.partition("::")[0]
 
 
 class _Search:
@@ -66,8 +89,8 @@ class _Search:
 
     def known_cause(self, nodeid: str, causes: dict[str, str | None]) -> str | None:
         """Tests of one file mostly lean on one module: try those that were found in it first."""
-        file = nodeid.partition("::")[0]
-        found = {cause for other, cause in causes.items() if cause and other.partition("::")[0] == file}
+        file = _file(nodeid)
+        found = {cause for other, cause in causes.items() if cause and _file(other) == file}
         return next((cause for cause in sorted(found) if self._passes(nodeid, [cause])), None)
 
     def cause(self, nodeid: str) -> str | None:

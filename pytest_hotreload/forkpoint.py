@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from . import leftovers
+from . import leftovers, suspension
 from ._native import collapse_heap, guard, set_child_subreaper
 from .protocol import Channel, Gone, Refused, Start, Started, pair
 
@@ -128,6 +128,7 @@ def serve(
     answer: Callable[[Any], Any] | None = None,
 ) -> None:
     """The fork point's life: until the controller closes the channel, or dies."""
+    suspension.forget()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     set_child_subreaper(True)
     guard(lifeline, not os.environ.get("PYTEST_HOTRELOAD_NO_DEATH_SIGNAL"))
@@ -163,10 +164,20 @@ class _Server:
             if isinstance(message, Start):
                 self._fork(message)
             elif self.answer is not None:
+                before = os.getpid()
                 said = self.answer(message)
+                if os.getpid() != before:
+                    self._forget_children()  # they are the process's that waits behind this one
                 if said is not None:
                     self.control.send(-1, said)
         return not closed
+
+    def _forget_children(self) -> None:
+        for _, pidfd in self.children.values():
+            if pidfd >= 0:
+                self.poll.unregister(pidfd)
+                os.close(pidfd)
+        self.children.clear()
 
     def _fork(self, start: Start) -> None:
         descriptors = self._descriptors(start)

@@ -8,10 +8,12 @@ Never first-party code; and a module that fails, or starts a thread, is tried in
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterable
 from typing import Any
 
+from .observation import Observer
 from .protocol import Warm
 from .template import import_module, in_fork, quiet
 
@@ -37,10 +39,15 @@ class Learner:
         return tuple(ready)
 
 
-def answer(message: Any) -> None:
+def answer(message: Any, observer: Observer | None) -> None:
     """In the fork point: import what was learned, if all of it imports well here."""
     if not isinstance(message, Warm):
         return
+    with observer.learning() if observer is not None else contextlib.nullcontext():
+        _import_all(message)
+
+
+def _import_all(message: Warm) -> None:
     wanted = [name for name in message.modules if name not in sys.modules]
     for _ in range(_MOST_FAILURES):
         failing = in_fork(lambda names=tuple(wanted): _first_failure(names), "")

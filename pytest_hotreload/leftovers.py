@@ -18,13 +18,13 @@ def end(group: int, ours: set[int]) -> list[str]:
 
     Returns their names, for the user.
     """
-    members = _members(group) if _alive(group) else []
+    found = members(group) if _alive(group) else []
     adopted = [pid for pid in children_of(os.getpid()) if pid not in ours]
-    names = [_name(pid) for pid in dict.fromkeys(members + adopted) if not _zombie(pid)]
-    for pid in dict.fromkeys(members + adopted):
+    names = [_name(pid) for pid in dict.fromkeys(found + adopted) if not _zombie(pid)]
+    for pid in dict.fromkeys(found + adopted):
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGKILL)
-    if members:
+    if found:
         with contextlib.suppress(OSError):
             os.killpg(group, signal.SIGKILL)
     for pid in adopted:
@@ -41,7 +41,8 @@ def _alive(group: int) -> bool:
     return True
 
 
-def _members(group: int) -> list[int]:
+def members(group: int) -> list[int]:
+    """The processes of a process group; none where there is no /proc."""
     entries = os.listdir("/proc") if os.path.isdir("/proc") else []
     return [int(e) for e in entries if e.isdigit() and stat_field(int(e), 5) == str(group)]
 

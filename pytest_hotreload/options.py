@@ -13,10 +13,18 @@ from .errors import usage_error
 
 ISOLATIONS: Final = ("file", "test", "worker", "strict")
 STARTS: Final = ("fork", "spawn")
+FIRST: Final = ("affected", "all", "none")
 #: More slots than this are a typing error, not a machine: the largest common hosts have 448 threads.
 MOST_SLOTS: Final = 1024
 
 _LONG_PREFIX: Final = "--hotreload-"
+#: What ``pytest --markers`` says of ours.
+MARKER: Final = (
+    "hotreload(depends=[glob, ...], serial=name): what this test depends on and no hook sees, "
+    "and what only one test file may use at a time"
+)
+#: Turns the records off for all runs below.
+_NO_CACHE: Final = "PYTEST_HOTRELOAD_NO_CACHE"
 #: Not "hotreload": that is where an option of another plugin with that name puts its value.
 _ON: Final = "hotreload_on"
 
@@ -37,6 +45,12 @@ class Options:
     timeout: float | None = None
     direct: bool = False
     shared_fixtures: tuple[str, ...] = ()
+    records: bool = True
+    affected: bool = False
+    affected_since: str | None = None
+    watch: bool = False
+    watch_first: str = "affected"
+    clear: bool = True
 
 
 def add_options(parser: pytest.Parser, taken: Collection[str]) -> None:
@@ -86,12 +100,98 @@ def add_options(parser: pytest.Parser, taken: Collection[str]) -> None:
         default="fork",
         help="fork (default), or spawn: a fresh interpreter for each file",
     )
+    _add(
+        group,
+        "--affected",
+        "affected",
+        taken,
+        dest="hotreload_affected",
+        action="store_true",
+        default=False,
+        help="run the test files that a change affects: those without a record that still holds",
+    )
+    _add(
+        group,
+        "--affected-since",
+        "affected-since",
+        taken,
+        dest="hotreload_affected_since",
+        metavar="REV",
+        default=None,
+        help="the same, and those that depend on what changed since a git revision",
+    )
+    _add(
+        group,
+        "--no-cache",
+        "no-cache",
+        taken,
+        dest="hotreload_no_cache",
+        action="store_true",
+        default=False,
+        help="neither read nor write records (PYTEST_HOTRELOAD_NO_CACHE=1 does the same)",
+    )
+    _add_watch(group, taken)
     parser.addini("hotreload", "make --hotreload the default", type="bool", default=False)
     parser.addini(
         "hotreload_shared_fixtures",
         "session- or package-scoped fixtures that are set up once, before the forks",
         type="args",
         default=[],
+    )
+    parser.addini(
+        "hotreload_depends",
+        "inputs that can't be observed, as 'GLOB -> TEST FILES'",
+        type="linelist",
+        default=[],
+    )
+    parser.addini(
+        "hotreload_serial",
+        "test files of which only one runs at a time, as 'NAME -> TEST FILES'",
+        type="linelist",
+        default=[],
+    )
+
+
+def _add_watch(group: Any, taken: Collection[str]) -> None:
+    _add(
+        group,
+        "--watch",
+        "watch",
+        taken,
+        dest="hotreload_watch",
+        action="store_true",
+        default=False,
+        help="stay, and run after each edit what it affects",
+    )
+    _add(
+        group,
+        "--watch-first",
+        "watch-first",
+        taken,
+        dest="hotreload_watch_first",
+        choices=FIRST,
+        default="affected",
+        help="what a watch runs first: what is failing, changed or unknown (affected, the default), all, or none",
+    )
+    _add(
+        group,
+        "--watch-force",
+        "watch-force",
+        taken,
+        dest="hotreload_watch_force",
+        action="store_true",
+        default=False,
+        help="watch although CI is set",
+    )
+    _add(
+        group,
+        "--no-clear",
+        "no-clear",
+        taken,
+        dest="hotreload_no_clear",
+        action="store_true",
+        default=False,
+        help="do not clear the screen at a rerun",
     )
 
 
@@ -103,6 +203,18 @@ def _add(group: Any, name: str, long: str, taken: Collection[str], **how: Any) -
 def wanted(config: pytest.Config, namespace: Any) -> bool:
     """Whether this session is to run under hotreload, by command line first, then ini."""
     asked = getattr(namespace, _ON, None)
+    affected = (
+        getattr(namespace, "hotreload_affected", False)
+        or getattr(namespace, "hotreload_affected_since", None) is not None
+    )
+    if affected and asked is False:
+        raise usage_error(
+            "--affected and --no-hotreload contradict each other", hint="leave one of the two out"
+        )
+    if getattr(namespace, "hotreload_watch", False) and asked is False:
+        raise usage_error("--watch and --no-hotreload contradict each other", hint="leave one of the two out")
+    if affected or getattr(namespace, "hotreload_watch", False):
+        return True
     return bool(config.getini("hotreload")) if asked is None else bool(asked)
 
 
@@ -120,7 +232,22 @@ def read(config: pytest.Config, namespace: Any) -> Options:
         timeout=_timeout(namespace.hotreload_timeout),
         direct=direct,
         shared_fixtures=tuple(config.getini("hotreload_shared_fixtures")),
+        records=not (namespace.hotreload_no_cache or os.environ.get(_NO_CACHE, "") not in ("", "0")),
+        affected=namespace.hotreload_affected or namespace.hotreload_affected_since is not None,
+        affected_since=namespace.hotreload_affected_since,
+        watch=_watch(namespace),
+        watch_first=namespace.hotreload_watch_first,
+        clear=not namespace.hotreload_no_clear,
     )
+
+
+def _watch(namespace: Any) -> bool:
+    asked = bool(namespace.hotreload_watch)
+    if asked and os.environ.get("CI", "") not in ("", "0", "false") and not namespace.hotreload_watch_force:
+        raise usage_error("--watch never ends, and CI is set", hint="leave --watch out, or add --watch-force")
+    if asked and namespace.hotreload_start == "spawn":
+        raise usage_error("--watch forks, and --hotreload-start is spawn", hint="leave one of the two out")
+    return asked
 
 
 def _direct(namespace: Any) -> bool:

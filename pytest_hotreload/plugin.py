@@ -6,23 +6,32 @@ inert plugin.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
 from collections.abc import Generator
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import compat, nodes, options, others, reset, terminal, totals
+from . import compat, nodes, options, others, reset, standing, terminal, totals
+from .bookkeeping import Bookkeeper
+from .declarations import Declarations
+from .early_readers import WorkerIdWatch
 from .errors import ChildInternalError
-from .observe import WorkerIdWatch
+from .inplace import InPlace
 from .protocol import ENVIRONMENT
+from .records import Records
+from .selection import Selection
 from .threads import ThreadWatch
 
 if TYPE_CHECKING:
     from .apart import Apart
     from .controller import RunLoop
+    from .rerun import Rerun
     from .template import Template
 
 _KEY = pytest.StashKey["Active"]()
@@ -47,7 +56,20 @@ class Active:
         self.threads = ThreadWatch()
         self.worker_ids = WorkerIdWatch(config) if chosen.slots > 1 else None
         self.loop: RunLoop | None = None
+        self.records: Records | None = None
+        self.declarations: Declarations | None = None
+        self._lost_cache = False
+        self.rerun: Rerun | None = None
+        self.in_place: InPlace | None = None
         self.gc_thresholds = reset.ease_gc()
+
+    def reborn(self) -> None:
+        """In a fork that goes on as a session of its own."""
+        for descriptor in self.lifeline:
+            os.close(descriptor)
+        self.lifeline = os.pipe()
+        if self.records is not None:
+            self.records.rebase()
 
     @property
     def early_readers(self) -> str:
@@ -58,10 +80,24 @@ class Active:
         """The tests begin: from here on nothing is early."""
         reset.restore_gc(self.gc_thresholds)
         if self.worker_ids is not None:
-            self.worker_ids.end()
+            with self.records.observer.aside() if self.records is not None else contextlib.nullcontext():
+                self.worker_ids.end()
+
+    def lost_cache(self, error: OSError) -> None:
+        """It can't be written. Said once."""
+        if not self._lost_cache:
+            self._lost_cache = True
+            self.totals.notices.append(terminal.no_cache(error))
+
+    def drop_records(self) -> None:
+        """This run keeps none."""
+        if self.records is not None:
+            self.records.close()
+            self.records = None
 
     def close(self) -> None:
         self.stop_watching()
+        self.drop_records()
         if self.template is not None and self.loop is None:
             self.template.close()
         for descriptor in self.lifeline:
@@ -72,6 +108,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     options.add_options(parser, compat.declared_options(parser))
 
 
+def stand_aside() -> None:
+    """In a command that asks pytest and runs nothing: be inert, whatever the ini says."""
+    global _owner
+    _owner = os.getpid()
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_load_initial_conftests(
     early_config: pytest.Config,
@@ -79,6 +121,9 @@ def pytest_load_initial_conftests(
     global _owner
     if _owner is not None:
         return (yield)
+    starting = standing.template_start()
+    if starting is not None:
+        raise starting
     apart = _spawned()
     if apart is None:
         namespace = early_config.known_args_namespace
@@ -109,8 +154,14 @@ def _activate(config: pytest.Config, namespace: Any) -> Apart | None:
     """In the controller: set everything up, and park the template. In its children: their role."""
     others.refuse(namespace)
     chosen = options.read(config, namespace)
+    if chosen.watch and not standing.is_standing() and not _only_asks(namespace):
+        from .watch import watch
+
+        watch(config, chosen)
     active = Active(config, chosen)
-    if chosen.start == "fork" and not chosen.direct:
+    if standing.is_standing():
+        pass  # the template is the watch's, and stands above
+    elif chosen.start == "fork" and not chosen.direct:
         from . import template
 
         try:
@@ -122,13 +173,21 @@ def _activate(config: pytest.Config, namespace: Any) -> Apart | None:
                 from .apart import Apart
 
                 return Apart(become.start, become.descriptors, active.lifeline[0])
+    if active.worker_ids is not None:
+        active.worker_ids.begin()  # below the observer's watch, which asks who its caller is
+    # Without a cache there is no place for them; files that share a child can't be told apart.
+    if chosen.records and chosen.isolate != "worker" and config.pluginmanager.hasplugin("cacheprovider"):
+        active.records = Records(config, os.environ)
     config.stash[_KEY] = active
     config.add_cleanup(lambda: _forget(active))
     config.pluginmanager.register(active.threads, "hotreload-threads")
-    if active.worker_ids is not None:
-        active.worker_ids.begin()
     nodes.join_convention(config, several=chosen.slots > 1)
     return None
+
+
+def _only_asks(namespace: Any) -> bool:
+    """For a text, not for a run."""
+    return any(getattr(namespace, name, None) for name in ("help", "version", "markers", "showfixtures"))
 
 
 def _forget(active: Active) -> None:
@@ -138,20 +197,51 @@ def _forget(active: Active) -> None:
         active.close()
 
 
-@pytest.hookimpl(wrapper=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
     if _KEY in config.stash:
         others.stop_xdist(config)
+        if standing.is_standing():
+            _park(config, config.stash[_KEY])
     return (yield)
+
+
+def _park(config: pytest.Config, active: Active) -> None:
+    """Be a fork point of a watch; comes back as a rerun."""
+    global _owner
+    from . import birth, controller  # noqa: F401 - each rerun finds them imported
+    from .rerun import Rerun
+
+    observer = active.records.observer if active.records is not None else None
+    channel, first_party = standing.park(config, observer)
+    _owner = os.getpid()
+    active.reborn()
+    active.rerun = Rerun(config, active.options, active.records, channel, first_party)
+    if active.rerun.go.first == "affected":
+        active.options = replace(active.options, affected=True)
+    if active.rerun.go.debug:
+        active.options = replace(active.options, slots=1, direct=True)
+    active.totals = totals.Totals()
+    config.pluginmanager.register(active.rerun, "hotreload-rerun")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", options.MARKER)
     if _KEY in config.stash:
         from .child import Reporter
 
+        _keep_records(config, config.stash[_KEY])
         config.pluginmanager.register(Run(config.stash[_KEY]), "hotreload-run")
         config.pluginmanager.register(Reporter(config), "hotreload-reporter")
+
+
+def _keep_records(config: pytest.Config, active: Active) -> None:
+    active.declarations = declarations = Declarations(config)
+    if active.records is not None:
+        config.pluginmanager.register(Bookkeeper(active.records, declarations), "hotreload-bookkeeper")
+    if active.options.affected:
+        config.pluginmanager.register(Selection(active.records, active.options), "hotreload-selection")
 
 
 class Run:
@@ -173,10 +263,21 @@ class Run:
             return None
         reason = others.needs_plain(config, session.items, self.active.options.slots)
         if reason:
+            self.active.drop_records()
             terminal.notice(config, terminal.left_to_plain(reason))
             return None
+        if InPlace.fits(self.active, session):
+            self._run_in_place(session)
+            return None  # pytest's own loop goes on
         self._run(session)
         return True
+
+    def _run_in_place(self, session: pytest.Session) -> None:
+        active = self.active
+        active.stop_watching()
+        totals.load(self.config, active.totals)
+        active.in_place = InPlace(session, active)
+        self.config.pluginmanager.register(active.in_place, "hotreload-in-place")
 
     def _run(self, session: pytest.Session) -> None:
         from .birth import Born
@@ -212,12 +313,27 @@ class Run:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         active = self.active
-        if active.loop is None:
+        nothing_affected = (
+            active.options.affected and not session.items and not self.config.option.collectonly
+        )
+        if active.in_place is not None:
+            active.in_place.end()
+        elif active.loop is None and not nothing_affected:
             return
+        if active.rerun is None:
+            self._save(session, active.records)
+        else:  # when nobody waits for it
+            active.rerun.after_all = partial(self._save, session, active.records)
+
+    def _save(self, session: pytest.Session, records: Records | None) -> None:
+        active = self.active
         try:
-            totals.save(self.config, session.items, active.totals)
+            if active.loop is not None or active.in_place is not None:
+                totals.save(self.config, session.items, active.totals)
+            if records is not None:
+                records.save()
         except OSError as error:
-            active.totals.notices.append(terminal.no_cache(error))
+            active.lost_cache(error)
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
@@ -226,6 +342,8 @@ class Run:
             return
         for text in active.totals.notices:
             terminalreporter.write_line(terminal.PREFIX + text, yellow=True)
+        if active.rerun is not None:
+            return  # the watcher's own line follows
         costs, saved = active.totals.costly_fixtures(active.options.slots)
         if costs:
             terminalreporter.write_line(terminal.costly_fixtures(costs, saved))
@@ -235,6 +353,10 @@ class Run:
                 warmed.modules, warmed.seconds, active.quarantine, self.config.get_verbosity()
             ):
                 terminalreporter.write_line(line)
+        if active.records is not None:
+            for text in active.records.notes():
+                terminalreporter.write_line(terminal.PREFIX + terminal.ignored(text), yellow=True)
+            terminalreporter.write_line(terminal.PREFIX + active.records.summary())
         terminalreporter.write_line(
             terminal.closing(
                 active.totals.files,

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 #: Bumped with each change of a message; a spawned child compares it before anything else.
-VERSION = 1
+VERSION = 2
 
 #: Names the inherited descriptors of a spawned child; removed before any user code runs.
 ENVIRONMENT = "PYTEST_HOTRELOAD_APART"
@@ -101,6 +101,12 @@ class Junit(NamedTuple):
     args: tuple[Any, ...]
 
 
+class Collided(NamedTuple):
+    """The report that follows fails because an address is in use (``EADDRINUSE``)."""
+
+    address: str
+
+
 class Amended(NamedTuple):
     """The last report again: ``pytest_exception_interact`` changed it after it was sent."""
 
@@ -158,6 +164,8 @@ class Ended(NamedTuple):
     fixtures: tuple[FixtureCost, ...]
     modules: tuple[str, ...]
     coverage: bytes | None
+    observed: Any = None
+    """``observation.Observed``, where records are kept."""
 
 
 class FixtureCost(NamedTuple):
@@ -179,6 +187,7 @@ Message = (
     | LoggedLive
     | NewlineEnsured
     | Junit
+    | Collided
     | Amended
     | PdbShown
     | StopAsked
@@ -279,11 +288,12 @@ class Assignment(NamedTuple):
     randomness: bytes
     name: str
     log_file: bool
+    observe: bool = False
     serve: bool = False
 
 
 class Progress:
-    """A page shared between the controller and one child: what it runs, since when.
+    """A page shared between the controller and one child: what it runs, since when; which port it tried to bind last.
 
     Written without a system call before each phase, so that a death or a hang can be attributed
     to the very item and phase, and read by the controller at any time.
@@ -291,6 +301,8 @@ class Progress:
 
     PHASES = ("start", "setup", "call", "teardown", "finish", "end")
     _LAYOUT = struct.Struct("=iBd")
+    #: What ``_native.note_binds`` writes: milliseconds << 16 | port.
+    _BOUND, _BOUND_AT = struct.Struct("=Q"), 16
 
     def __init__(self, descriptor: int) -> None:
         if os.fstat(descriptor).st_size < mmap.PAGESIZE:
@@ -300,6 +312,7 @@ class Progress:
     def clear(self) -> None:
         """No item yet."""
         self._LAYOUT.pack_into(self._page, 0, -1, 0, 0.0)
+        self._BOUND.pack_into(self._page, self._BOUND_AT, 0)
 
     def write(self, index: int, phase: int, at: float) -> None:
         """``at``: seconds of the monotonic clock, which all processes of a machine share."""
@@ -314,6 +327,11 @@ class Progress:
         """(item index or -1, name of the phase, monotonic second at which it began)."""
         index, phase, at = self._LAYOUT.unpack_from(self._page, 0)
         return index, self.PHASES[phase], at
+
+    def bound(self) -> tuple[int, float]:
+        """(port that it tried to bind last or 0, monotonic second of the attempt)."""
+        (noted,) = self._BOUND.unpack_from(self._page, self._BOUND_AT)
+        return noted & 0xFFFF, (noted >> 16) / 1000
 
     def close(self) -> None:
         self._page.close()

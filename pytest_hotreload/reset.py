@@ -106,10 +106,14 @@ def freeze() -> None:
     gc.get_objects, gc.get_referrers = get_objects, get_referrers
 
 
-def thaw() -> None:
-    """In the controller, after the last child."""
+def thaw(*, inherited: bool) -> None:
+    """In the controller, after the last child. Where it ``inherited`` what is frozen, that stays so.
+
+    pytest collects twice at its end, for exceptions that nobody saw: 80 ms each in the fork of a heavy suite.
+    """
     gc.get_objects, gc.get_referrers = _PLAIN_GC
-    gc.unfreeze()
+    if not inherited:
+        gc.unfreeze()
 
 
 def flush_before_fork(inherited: Inherited) -> None:
@@ -233,6 +237,22 @@ def give_terminal_back(config: pytest.Config, place: Place, reporter: Reporter) 
     silence(config, place)
     place.files.progress.begin_again(time.monotonic())
     place.channel.ask(reporter.index, Asked("release"))
+
+
+@contextlib.contextmanager
+def output_to_nowhere() -> Iterator[None]:
+    """What is printed meanwhile, by whatever means, is not seen."""
+    saved = os.dup(1), os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        for number, descriptor in zip((1, 2), saved, strict=True):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+        os.close(nowhere)
 
 
 # ---------------------------------------------------------------------------------- leaving

@@ -7,8 +7,9 @@ order, or longest first where durations are recorded, so that the last child end
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,8 @@ import pytest
 class Group:
     """``indices``: places in ``session.items``, in the order in which they run.
 
-    ``alone``: why its child collects for itself, apart from the controller, or "".
+    ``alone``: why its child collects for itself, apart from the controller, or "". ``keys``: what it may
+    not use while another living child does (ports, paths, declared names). ``exclusive``: nor may anybody live.
     """
 
     path: str
@@ -25,6 +27,16 @@ class Group:
     alone: str = ""
     tries: int = 0
     duration: float = field(default=0.0)
+    keys: frozenset[str] = frozenset()
+    exclusive: bool = False
+
+    def gets_along(self, others: Iterable[Group]) -> bool:
+        """Whether it may run beside these."""
+        return not any(self.exclusive or other.exclusive or self.keys & other.keys for other in others)
+
+    def rest(self, indices: list[int], **changes: Any) -> Group:
+        """A group of the same file for some of its items."""
+        return replace(self, indices=indices, **changes)
 
 
 def make_groups(items: Sequence[pytest.Item], isolate: str) -> list[Group]:
@@ -58,10 +70,11 @@ class Schedule:
     def __bool__(self) -> bool:
         return bool(self._queue)
 
-    def next(self) -> Group | None:
-        """The group to start now, or None."""
-        group = self._queue.popleft() if self._queue else None
+    def next(self, running: Sequence[Group] = ()) -> Group | None:
+        """The group to start now, beside those that run; None where there is none, or none gets along."""
+        group = next((each for each in self._queue if each.gets_along(running)), None)
         if group is not None:
+            self._queue.remove(group)
             group.alone = group.alone or self._alone
         return group
 
@@ -74,6 +87,12 @@ class Schedule:
         for group in self._queue:
             group.alone = group.alone or why
         self._alone = why
+
+    def drop(self, paths: Collection[str]) -> list[Group]:
+        """Take these files out; returns their groups."""
+        dropped = [group for group in self._queue if group.path in paths]
+        self._queue = deque(group for group in self._queue if group.path not in paths)
+        return dropped
 
     def clear(self) -> None:
         """Start nothing more."""

@@ -72,6 +72,11 @@ class SlotFiles:
         """All that is in one of the files."""
         return self._from(name, 0).decode("utf-8", "replace")
 
+    def last_line(self) -> str:
+        """The last line that was printed, captured or not."""
+        lines = (self.text("out") + self.text("printed_out")).split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
     def printed_rest(self) -> str:
         """What was printed past the capture and is in no message."""
         rest = (self._from(name, self.taken[fd]) for fd, name in self.printed)

@@ -7,6 +7,7 @@ slots that are processes of their own, and fresh interpreters (``spawn``, and wh
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from . import compat, learning, reset, terminal
 from .analysis import Analysis, analyse, third_party
 from .birth import Birth, SlotEnd, random_state
 from .forkpoint import ForkPoint
+from .observation import Observer
 from .protocol import Assignment, Start, Warm, pair
 from .schedule import Group
 from .slots import Slot
@@ -114,7 +116,7 @@ class Sources:
                         self._birth().live,
                         self.loop.lifeline,
                         kept,
-                        learning.answer,
+                        functools.partial(learning.answer, observer=self._observer),
                         many=len(self.loop.groups) >= _MANY,
                     )
                 )
@@ -136,7 +138,12 @@ class Sources:
             inherited=self.inherited,
             direct=loop.options.direct,
             several_files=loop.options.isolate == "worker",
+            observer=self._observer,
         )
+
+    @property
+    def _observer(self) -> Observer | None:
+        return self.loop.records.observer if self.loop.records is not None else None
 
     def _end(self, slot: Slot) -> SlotEnd:
         nodes = self.loop.nodes
@@ -234,6 +241,7 @@ class Sources:
             randomness=self.randomness,
             name=name,
             log_file=compat.has_log_file(loop.config),
+            observe=self._observer is not None,
         )
 
     def unsafe(self) -> dict[str, str]:

@@ -19,12 +19,13 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ._native import guard, set_child_subreaper
 from .forkpoint import ForkPoint, Unwind, fork_quietly, serve
 from .protocol import Channel, Probe, Probed, Start, Warm, Warmed, pair
+from .reset import output_to_nowhere
 from .threads import native_threads
 
 #: Why a module is kept out when it starts a Python thread at import: no thread survives a fork.
@@ -74,7 +75,7 @@ def park(lifeline: tuple[int, int]) -> tuple[Template | None, Become | None]:
         os.close(lifeline[1])
         theirs.pid = os.getpid()
         theirs.descriptors = []
-        parked = _Parked(theirs, lifeline[0])
+        parked = Parked(theirs, lifeline[0])
         serve(theirs, parked.become, lifeline[0], parked.answer)
     except Become as become:
         return None, become
@@ -83,11 +84,14 @@ def park(lifeline: tuple[int, int]) -> tuple[Template | None, Become | None]:
     os._exit(0)
 
 
-class _Parked:
-    """What the template does besides forking."""
+class Parked:
+    """What the template does besides forking.
 
-    def __init__(self, control: Channel, lifeline: int) -> None:
-        self.control, self.lifeline = control, lifeline
+    ``leave``: called by a process that a warm-up left behind, when the template that came of it has ended.
+    """
+
+    def __init__(self, control: Channel, lifeline: int, leave: Callable[[], None] = lambda: None) -> None:
+        self.control, self.lifeline, self.leave = control, lifeline, leave
         gc.freeze()
 
     def become(self, start: Start, descriptors: list[int]) -> None:
@@ -118,7 +122,10 @@ class _Parked:
             with os.fdopen(read, "rb") as verdict:
                 told = verdict.read()
             if told == b"warm":
-                _, status = os.waitpid(pid, 0)
+                ended, status = os.wait()
+                while ended != pid:  # a fork of before the warm-up
+                    ended, status = os.wait()
+                self.leave()
                 os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
             os.waitpid(pid, 0)
             name, why = pickle.loads(told) if told else (wanted[-1], "ended the process")
@@ -181,16 +188,6 @@ def in_fork(work: Any, otherwise: Any) -> Any:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Nothing that an import prints or warns of is seen here: the controller's own import shows it."""
-    saved = os.dup(1), os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.dup2(nowhere, 2)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for number, descriptor in zip((1, 2), saved, strict=True):
-            os.dup2(descriptor, number)
-            os.close(descriptor)
-        os.close(nowhere)
+    with output_to_nowhere(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

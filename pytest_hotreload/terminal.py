@@ -13,6 +13,7 @@ from . import compat
 from .options import Options
 
 PREFIX = "hotreload: "
+NO_RECORDS = "there are no records (no cache)"
 
 
 # ------------------------------------------------------------------------------------- header
@@ -105,8 +106,31 @@ def again_after_signal(path: str, name: str, what: str) -> str:
     return f"{path}: the process of {name} {what}; it ran again in a fresh one, whose result counts"
 
 
+def collided(path: str, name: str, address: str) -> str:
+    where = f" ({address})" if address else ""
+    return (
+        f"{path}: {name} found its address in use{where}; the file ran again alone from there, which counts"
+    )
+
+
+def waited(path: str, name: str, port: int, holder: str) -> str:
+    return (
+        f"{path}: {name} waited for port {port}, which {holder} held; the file ran again alone from there, "
+        "which counts"
+    )
+
+
+def taking_turns(keys: Mapping[str, int]) -> str:
+    """Files that are kept apart in time, by what they share."""
+    most, files = max(keys.items(), key=lambda entry: entry[1])
+    more = f" (and {len(keys) - 1} more)" if len(keys) > 1 else ""
+    return f"{files} files share {most}{more}: they take turns"
+
+
 def no_cache(error: OSError) -> str:
-    return f"the cache folder can't be written ({error.strerror or error}): durations are not kept"
+    return (
+        f"the cache folder can't be written ({error.strerror or error}): durations and records are not kept"
+    )
 
 
 def no_fork(error: OSError) -> str:
@@ -138,6 +162,89 @@ def status_text(status: int) -> str:
 
 def over_time(seconds: float) -> str:
     return f"was ended: the test took longer than --hotreload-timeout={seconds:g} s"
+
+
+# ------------------------------------------------------------------------------------- records
+
+#: Verdicts in the order of interest, each with the word under which it is counted.
+_COUNTED = {
+    "epoch": "of another epoch",
+    "content": "changed",
+    "gone": "changed",
+    "appeared": "changed",
+    "listing": "changed",
+    "declared": "changed",
+    "environment": "changed",
+    "layout": "changed",
+    "failed": "failed",
+    "unsettled": "unsettled",
+    "unknown": "new",
+}
+
+
+def records(
+    files: int, kinds: Mapping[str, int], changes: Sequence[tuple[str, str | None, str | None]]
+) -> str:
+    """How many records held before the run, and why the others did not."""
+    counts: dict[str, int] = {}
+    for kind, word in _COUNTED.items():
+        if kinds.get(kind):
+            counts[word] = counts.get(word, 0) + kinds[kind]
+    others = ", ".join(f"{count} {word}" for word, count in counts.items())
+    line = f"records: {kinds.get('fresh', 0)}/{files} fresh" + (f" ({others})" if others else "")
+    return line + (" · " + new_epoch(changes) if changes else "")
+
+
+def new_epoch(changes: Sequence[tuple[str, str | None, str | None]]) -> str:
+    """The very inputs that differ; long values are not shown."""
+    shown = [_change(*change) for change in changes[:3]]
+    more = [f"and {len(changes) - 3} more"] if len(changes) > 3 else []
+    return "new epoch: " + ", ".join(shown + more)
+
+
+def _change(name: str, then: str | None, now: str | None) -> str:
+    if then is None or now is None:
+        return f"{name} {'added' if then is None else 'removed'}"
+    short = max(len(then), len(now)) <= 24
+    return f"{name} {then} → {now}" if short else f"{name} changed"
+
+
+def reason(path: str, kind: str, detail: str, chain: Sequence[str]) -> str:
+    """Why a test file would run: ``tests/test_a.py: src/pay/card.py ← src/pay/api.py ← tests/test_a.py``."""
+    why = {
+        "unknown": "no record yet",
+        "epoch": "its record is of another epoch",
+        "unsettled": f"{detail} changed while it ran, or just before",
+        "failed": "a test of it failed",
+        "gone": f"{detail} is gone",
+        "appeared": f"{detail} appeared",
+        "listing": f"the folder {detail} has other entries",
+        "declared": f"what {detail} names changed",
+        "environment": f"the environment variable {detail} changed"
+        if detail != "*"
+        else "the environment changed",
+        "layout": "its imports lead to other files",
+        "fresh": "nothing that it depends on changed",
+    }.get(kind, detail)
+    return f"{path}: {' ← '.join(chain) if chain else why}"
+
+
+def more_reasons(count: int) -> str:
+    return f"and {count} more (-v names them)"
+
+
+def affected(selected: int, left_out: int) -> str:
+    total = selected + left_out
+    return f"{selected} of {total} test file{'s' if total != 1 else ''} affected"
+
+
+def no_records() -> str:
+    return f"{NO_RECORDS}: everything runs"
+
+
+def ignored(note: str) -> str:
+    """What the store could not use."""
+    return f"records: {note}"
 
 
 # ------------------------------------------------------------------------------------- closing
@@ -192,3 +299,101 @@ def doctor_coupled(nodeid: str, cause: str | None) -> str:
 def doctor_total(tests: int, coupled: int) -> str:
     found = "none leans" if not coupled else f"{coupled} lean{'s' if coupled == 1 else ''}"
     return f"{PREFIX}{tests} tests: {found} on another file"
+
+
+# ------------------------------------------------------------------------------------- explain
+
+
+def would_run(why: str) -> str:
+    return f"would run: {why}"
+
+
+def would_not_run(outcomes: Mapping[str, int]) -> str:
+    total = sum(outcomes.values())
+    tests = f"{total} test{'s' if total != 1 else ''}"
+    if set(outcomes) == {"passed"}:
+        return f"would not run: its record holds ({tests} passed)"
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))
+    return f"would not run: its record holds ({tests}: {counts})"
+
+
+def first_party(files: int, *, recorded: bool) -> str:
+    source = "" if recorded else " (by the sources: there is no record)"
+    return f"first-party: {files} file{'s' if files != 1 else ''}{source}"
+
+
+def imported(name: str, chain: Sequence[str]) -> str:
+    return " ← ".join(chain) if chain else f"{name} (no import statement leads there)"
+
+
+def variables(names: Sequence[str]) -> list[str]:
+    return ["all variables" if name == "*" else name for name in names]
+
+
+def depends_on(label: str, names: Iterable[str]) -> str:
+    return f"{label}: {', '.join(names)}"
+
+
+def distribution(name: str, version: str, modules: Sequence[str]) -> str:
+    """Its modules are named where they are others than the one of its own name."""
+    others = f" ({', '.join(modules)})" if list(modules) != [name] else ""
+    return f"{name} {version}{others}"
+
+
+def template_module(name: str, files: int, *, loaded: bool, quarantine: str | None, learned: bool) -> str:
+    """What a template makes of a module that ``files`` test files reach when they are imported."""
+    if loaded:
+        return f"{name} warm (pytest loads it)"
+    if quarantine is not None:
+        return f"{name} quarantined: {quarantine}"
+    if files > 1:
+        return f"{name} warm ({files} test files reach it)"
+    return (
+        f"{name} warm (an earlier run learned it)"
+        if learned
+        else f"{name} foreign (only this file reaches it)"
+    )
+
+
+def store_notes(notes: Iterable[str]) -> str:
+    return PREFIX + "; ".join(notes)
+
+
+# ------------------------------------------------------------------------------------- graph
+
+
+def no_such_test_file(path: str) -> str:
+    return f"{PREFIX}{path} is no Python file; hint: name a test file"
+
+
+def in_tree(file: str, *, again: bool) -> str:
+    return f"{file} …" if again else file
+
+
+# ------------------------------------------------------------------------------------- cache
+
+
+def no_store(folder: object) -> str:
+    return "no records: " + ("pytest's cache is turned off" if folder is None else f"{folder} does not exist")
+
+
+def store_info(folder: object, counts: Mapping[str, int], notes: Iterable[str]) -> list[str]:
+    return [f"folder: {folder}", *(f"{name}: {count}" for name, count in counts.items()), *notes]
+
+
+def store_cleaned(folder: object, records: int, removed: Sequence[str]) -> str:
+    if not removed:
+        return f"nothing to remove in {folder}"
+    return f"removed {', '.join(removed)} ({_records(records)}) from {folder}"
+
+
+def store_sound(folder: object, records: int) -> str:
+    return f"{_records(records)} in {folder}, all can be read"
+
+
+def store_refused(error: OSError) -> str:
+    return f"{PREFIX}the store can't be changed: {error.strerror or error}"
+
+
+def _records(count: int) -> str:
+    return f"{count} record{'s' if count != 1 else ''}"

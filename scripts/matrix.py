@@ -1,19 +1,26 @@
 """Install the one built wheel under each installed Python, with each supported pytest; run the tests there.
 
-    python scripts/matrix.py build/wheel/pytest_hotreload-….whl -- tests/acceptance
+    python scripts/matrix.py build/wheel/pytest_hotreload-….whl --inner 'tests/unit' -- tests/acceptance
 
-An interpreter that is not installed is named as skipped. The environments live in .venv-matrix and are made
-again only when the wheel or what is installed beside it changed.
+What follows ``--inner`` runs between the oldest Python with the oldest pytest and the newest with the newest, where
+all runs. An interpreter that is not installed is named as skipped. With ``--tested VERSION``, the combination of the
+Python that runs this with that pytest is left out: the whole suite was run on it. The environments live in
+.venv-matrix and are made again only when the wheel or what is installed beside it changed; each while the tests of
+the one before run, since these wait more than they compute.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,10 +101,8 @@ def prepare(combination: Combination, wheel: Path) -> None:
     stamp.write_text(wanted)
 
 
-def run(combination: Combination, wheel: Path, arguments: list[str]) -> str:
+def run(combination: Combination, arguments: Sequence[str]) -> str:
     """The outcome in one line; it starts with "failed" if it did."""
-    print(f"--- {combination.name}", flush=True)
-    prepare(combination, wheel)
     started = time.perf_counter()
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     # Not "python -m pytest": that would put the checkout, which has no extension module, on sys.path.
@@ -115,18 +120,47 @@ def run(combination: Combination, wheel: Path, arguments: list[str]) -> str:
     return f"{'passed' if status == EXIT_OK else f'failed with exit status {status}'} in {seconds:.0f} s"
 
 
+def run_all(
+    combinations: Sequence[Combination], wheel: Path, tests: list[str], inner: list[str]
+) -> list[str]:
+    """A line for each."""
+    summary = []
+    with ThreadPoolExecutor(max_workers=1) as workers:
+        ready: list[Future[None]] = [workers.submit(prepare, each, wheel) for each in combinations]
+        for number, (each, prepared) in enumerate(zip(combinations, ready, strict=True)):
+            is_outermost = number in (0, len(combinations) - 1)
+            is_whole = is_outermost or inner == tests
+            print(f"--- {each.name}{'' if is_whole else ', in part'}", flush=True)
+            try:
+                prepared.result()
+            except subprocess.CalledProcessError as error:
+                summary.append(f"{each.name}: failed to install: exit status {error.returncode}")
+                continue
+            summary.append(f"{each.name}: {run(each, tests if is_outermost else inner)}")
+    return summary
+
+
 def main(arguments: list[str]) -> int:
-    wheel = Path(arguments[0]).resolve()
-    tests = arguments[arguments.index("--") + 1 :]
-    summary: list[str] = []
-    for version in PYTHONS:
-        interpreter = find_interpreter(version)
-        if interpreter is None:
-            summary.append(f"skipped: python {version} is not installed")
-            continue
-        for pytest in PYTESTS:
-            combination = Combination(version, interpreter, pytest)
-            summary.append(f"{combination.name}: {run(combination, wheel, tests)}")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("wheel", type=Path)
+    parser.add_argument("--inner", metavar="ARGUMENTS", help="of pytest; all of TESTS if it is not given")
+    parser.add_argument("--tested", metavar="VERSION", default="", help="of pytest, with this Python")
+    parser.add_argument("tests", nargs="+")
+    chosen = parser.parse_args(arguments)
+    wheel = chosen.wheel.resolve()
+    inner = chosen.tests if chosen.inner is None else shlex.split(chosen.inner)
+    tested = ("{}.{}".format(*sys.version_info), chosen.tested)
+    found = {version: find_interpreter(version) for version in PYTHONS}
+    summary = [f"skipped: python {version} is not installed" for version in PYTHONS if found[version] is None]
+    combinations = [
+        Combination(version, interpreter, pytest)
+        for version, interpreter in found.items()
+        for pytest in PYTESTS
+        if interpreter is not None and (version, pytest) != tested
+    ]
+    if chosen.tested:
+        summary.append(f"python {tested[0]}, pytest {tested[1]}: left out, all tests ran on it")
+    summary += run_all(combinations, wheel, chosen.tests, inner)
     print("\n".join(["--- matrix", *summary]))
     return 1 if any(": failed" in line for line in summary) else 0
 

@@ -43,6 +43,8 @@ pub enum Error {
     NotScanned(PathBuf),
     #[error("{value:?} is not one of {expected}")]
     Value { value: String, expected: &'static str },
+    #[error("not a draft of a record: {0}")]
+    Draft(String),
     #[error("{path}: {source}")]
     Io { path: PathBuf, source: std::io::Error },
 }

@@ -49,11 +49,9 @@ impl Graph {
     #[must_use]
     pub fn dependents(&self) -> Vec<Vec<NodeId>> {
         let mut dependents = vec![Vec::new(); self.edges.len()];
-        for (node, edges) in self.edges.iter().enumerate() {
-            for edge in edges.load.iter().chain(&edges.later) {
-                if let Edge::Node(next) = *edge {
-                    dependents[next].push(node);
-                }
+        for node in 0..self.edges.len() {
+            for next in self.successors(node) {
+                dependents[next].push(node);
             }
         }
         dependents
@@ -100,6 +98,35 @@ impl Graph {
             }
         }
         reached
+    }
+
+    /// The nodes that a node leads to: what it loads when it is imported, then what later.
+    pub fn successors(&self, node: NodeId) -> impl Iterator<Item = NodeId> + '_ {
+        let edges = &self.edges[node];
+        edges.load.iter().chain(&edges.later).filter_map(|edge| match *edge {
+            Edge::Node(next) => Some(next),
+            Edge::Foreign(_) => None,
+        })
+    }
+
+    /// The shortest way from one of the entries to a node that is wanted, both ends included; empty if there is none.
+    #[must_use]
+    pub fn chain(&self, entries: &[NodeId], wanted: impl Fn(NodeId) -> bool) -> Vec<NodeId> {
+        let mut come_from: IndexMap<NodeId, Option<NodeId>> = entries.iter().map(|entry| (*entry, None)).collect();
+        let mut next = 0;
+        while let Some((node, _)) = come_from.get_index(next).map(|(node, from)| (*node, *from)) {
+            next += 1;
+            if wanted(node) {
+                let back = |node: &NodeId| come_from.get(node).copied().flatten();
+                let mut chain: Vec<NodeId> = std::iter::successors(Some(node), back).collect();
+                chain.reverse();
+                return chain;
+            }
+            for to in self.successors(node) {
+                come_from.entry(to).or_insert(Some(node));
+            }
+        }
+        Vec::new()
     }
 
     /// Depth first without recursion: a chain of imports may be as long as the suite is large.

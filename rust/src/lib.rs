@@ -1,23 +1,57 @@
-//! The Rust half of pytest-hotreload: what a test suite imports, and the system calls that Python lacks.
+//! The Rust half of pytest-hotreload: what a test suite imports, what its test files depend on, and the system
+//! calls that Python lacks.
 //!
 //! Plain data in, plain data out: nothing here calls back into Python or prints, and no thread outlives the call
-//! that started it, but for a `Watcher`'s. `python.rs` is the only module that knows Python.
+//! that started it, but for a `Watcher`'s. Python is known to `python.rs`, `python_audit.rs`,
+//! `python_records.rs` and `python_watcher.rs`, the face of this crate, and to what Python calls: the audit hook (`audit.rs`,
+//! `arguments.rs`, `frames.rs`) and what stands before imports and the environment (`doors.rs`).
 
+pub mod access;
+pub mod affected;
+mod arguments;
+mod audit;
+mod bound;
+pub mod bucket;
+pub mod bytecode;
 pub mod cache;
+mod doors;
+pub mod draft;
 pub mod effects;
+pub mod epochs;
 pub mod error;
 pub mod files;
+pub mod fingerprint;
+mod frames;
+pub mod glob;
 pub mod graph;
 pub mod heap;
+pub mod importable;
 pub mod imports;
+pub mod index;
 pub mod layout;
 pub mod listing;
+pub mod mirror;
+mod modes;
 pub mod parallel;
+pub mod places;
 pub mod process;
 pub mod project;
+pub mod put;
 mod python;
+mod python_audit;
+mod python_records;
+mod python_watcher;
 pub mod quarantine;
+pub mod record;
 pub mod resolve;
+pub mod root;
+pub mod select;
 pub mod source;
+pub mod store;
+pub mod table;
+pub mod text;
+pub mod timings;
+pub mod tracker;
+pub mod users;
 pub mod walk;
 pub mod watcher;

@@ -95,14 +95,14 @@ fn join(threads: &Threads) {
 }
 
 #[cfg(target_os = "linux")]
-fn kernel_id() -> i32 {
+pub fn kernel_id() -> i32 {
     nix::unistd::gettid().as_raw()
 }
 
 /// A joined thread stays in /proc/self/task for some microseconds, where those who count threads before a
 /// fork would see it: wait for it, at most 50 ms.
 #[cfg(target_os = "linux")]
-fn wait_until_gone(id: i32) {
+pub fn wait_until_gone(id: i32) {
     let entry = std::path::PathBuf::from(format!("/proc/self/task/{id}"));
     for _ in 0..500 {
         if !entry.exists() {
@@ -113,9 +113,9 @@ fn wait_until_gone(id: i32) {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn kernel_id() -> i32 {
+pub fn kernel_id() -> i32 {
     0
 }
 
 #[cfg(not(target_os = "linux"))]
-fn wait_until_gone(_id: i32) {}
+pub fn wait_until_gone(_id: i32) {}

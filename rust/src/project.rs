@@ -310,6 +310,41 @@ impl Project {
         Ok(files.into_iter().cloned().collect())
     }
 
+    /// The shortest chain of imports from a test file to a first-party file, both included; empty if there is none.
+    pub fn chain(&self, test_file: &Path, file: &Path) -> Result<Vec<PathBuf>> {
+        let wanted = absolute_path(&self.rootdir, file);
+        let mut entries = self.entries(test_file)?.to_vec();
+        entries.reverse(); // the test file itself before its conftests
+        let chain = self.found.graph.chain(&entries, |node| self.found.places[node].1 == wanted);
+        Ok(chain.into_iter().map(|node| self.found.places[node].1.clone()).collect())
+    }
+
+    /// Which of the files of its closure imports which, each pair once. What a file asks of its own name is no link.
+    pub fn links(&self, test_file: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
+        let graph = &self.found.graph;
+        let reached = graph.ever(self.entries(test_file)?);
+        let mut links: IndexSet<(&PathBuf, &PathBuf)> = IndexSet::new();
+        for node in &reached.nodes {
+            let importer = &self.found.places[*node].1;
+            let imported = graph.successors(*node).map(|next| &self.found.places[next].1);
+            links.extend(imported.filter(|file| *file != importer).map(|file| (importer, file)));
+        }
+        Ok(links.into_iter().map(|(importer, imported)| (importer.clone(), imported.clone())).collect())
+    }
+
+    /// The first-party file that importing a dotted name in a test file would load, if there is one.
+    pub fn locate(&mut self, test_file: &Path, name: &str) -> Result<Option<PathBuf>> {
+        let first = *self.entries(test_file)?.last().ok_or_else(|| Error::NotScanned(test_file.to_owned()))?;
+        let (view, path) = self.found.places[first].clone();
+        let view = self.found.views.get_index(view).map(|(view, _)| view.clone()).unwrap_or_default();
+        let import = Import { level: 0, module: name.to_owned(), name: None, context: Context::Module, line: 0 };
+        let found = self.resolver.resolve(&import, &path, &view);
+        Ok(match found.targets.into_iter().next_back() {
+            Some(Target::First(file)) if !found.missing => Some(file),
+            _elsewhere => None,
+        })
+    }
+
     /// Third-party and standard-library modules: at import, and only later.
     pub fn third_party(&self, test_file: &Path) -> Result<(Vec<String>, Vec<String>)> {
         let reached = self.found.graph.ever(self.entries(test_file)?);

@@ -5,7 +5,6 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use indexmap::IndexMap;
 use pyo3::exceptions::{PyKeyError, PyOSError, PyTypeError, PyValueError};
@@ -16,20 +15,22 @@ use crate::effects::{Effect, Kind};
 use crate::error::Error;
 use crate::imports::{Context, Import, Parsed};
 use crate::layout::ImportMode;
-use crate::{heap, process, project, watcher};
+use crate::python_records::{glob_matches, Records};
+use crate::python_watcher::{Changes, Watcher};
+use crate::{heap, modes, process, project, python_audit};
 
 impl From<Error> for PyErr {
     fn from(error: Error) -> Self {
         match error {
             Error::NotScanned(_) => PyKeyError::new_err(error.to_string()),
-            Error::Value { .. } => PyValueError::new_err(error.to_string()),
+            Error::Value { .. } | Error::Draft(_) => PyValueError::new_err(error.to_string()),
             Error::Io { path, source } => os_error(&source, Some(&path)),
         }
     }
 }
 
 /// With errno where there is one, so that Python makes FileNotFoundError and its kin of it.
-fn os_error(error: &io::Error, path: Option<&Path>) -> PyErr {
+pub fn os_error(error: &io::Error, path: Option<&Path>) -> PyErr {
     match (error.raw_os_error(), path) {
         (Some(number), Some(path)) => PyOSError::new_err((number, error.to_string(), path.as_os_str().to_owned())),
         (Some(number), None) => PyOSError::new_err((number, error.to_string())),
@@ -38,12 +39,12 @@ fn os_error(error: &io::Error, path: Option<&Path>) -> PyErr {
 }
 
 /// A lock that a panic elsewhere cannot poison for good.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Any iterable of paths; a single string is one by mistake only.
-fn paths(iterable: &Bound<'_, PyAny>) -> PyResult<Vec<PathBuf>> {
+pub fn paths(iterable: &Bound<'_, PyAny>) -> PyResult<Vec<PathBuf>> {
     items(iterable)?.map(|item| item?.extract()).collect()
 }
 
@@ -51,7 +52,7 @@ fn strings<C: FromIterator<String>>(iterable: &Bound<'_, PyAny>) -> PyResult<C> 
     items(iterable)?.map(|item| item?.extract()).collect()
 }
 
-fn items<'py>(iterable: &Bound<'py, PyAny>) -> PyResult<impl Iterator<Item = PyResult<Bound<'py, PyAny>>>> {
+pub fn items<'py>(iterable: &Bound<'py, PyAny>) -> PyResult<impl Iterator<Item = PyResult<Bound<'py, PyAny>>>> {
     if iterable.is_instance_of::<PyString>() || iterable.is_instance_of::<PyBytes>() {
         return Err(PyTypeError::new_err("a collection of strings is wanted, not a string"));
     }
@@ -64,7 +65,7 @@ fn editables(mapping: Option<&Bound<'_, PyMapping>>) -> PyResult<IndexMap<String
 }
 
 /// Paths go back as `str`, undecodable bytes as in `os.fsdecode`.
-fn shown(paths: impl IntoIterator<Item = PathBuf>) -> Vec<OsString> {
+pub fn shown(paths: impl IntoIterator<Item = PathBuf>) -> Vec<OsString> {
     paths.into_iter().map(PathBuf::into_os_string).collect()
 }
 
@@ -142,6 +143,20 @@ impl Project {
         Ok(shown(py.detach(|| lock(&self.0).closure(&test_file))?))
     }
 
+    fn chain(&self, py: Python<'_>, test_file: PathBuf, file: PathBuf) -> PyResult<Vec<OsString>> {
+        Ok(shown(py.detach(|| lock(&self.0).chain(&test_file, &file))?))
+    }
+
+    fn links(&self, py: Python<'_>, test_file: PathBuf) -> PyResult<Vec<(OsString, OsString)>> {
+        let links = py.detach(|| lock(&self.0).links(&test_file))?;
+        Ok(links.into_iter().map(|(from, to)| (from.into_os_string(), to.into_os_string())).collect())
+    }
+
+    fn locate(&self, py: Python<'_>, test_file: PathBuf, name: &str) -> PyResult<Option<OsString>> {
+        let found = py.detach(|| lock(&self.0).locate(&test_file, name))?;
+        Ok(found.map(PathBuf::into_os_string))
+    }
+
     fn third_party(&self, py: Python<'_>, test_file: PathBuf) -> PyResult<(Vec<String>, Vec<String>)> {
         Ok(py.detach(|| lock(&self.0).third_party(&test_file))?)
     }
@@ -188,42 +203,6 @@ impl Project {
     }
 }
 
-#[pyclass(frozen, module = "pytest_hotreload._native")]
-struct Watcher(Mutex<watcher::Watcher>);
-
-#[pymethods]
-impl Watcher {
-    #[new]
-    #[pyo3(signature = (paths, *, quiet_ms = 20, longest_ms = 100, poll = false))]
-    fn new(py: Python<'_>, paths: &Bound<'_, PyAny>, quiet_ms: u64, longest_ms: u64, poll: bool) -> PyResult<Self> {
-        let settings = watcher::Settings {
-            paths: self::paths(paths)?,
-            quiet: Duration::from_millis(quiet_ms),
-            longest: Duration::from_millis(longest_ms),
-            poll,
-        };
-        let started = py.detach(|| watcher::Watcher::new(settings));
-        started.map(|started| Self(Mutex::new(started))).map_err(|error| PyOSError::new_err(error.to_string()))
-    }
-
-    fn poll_changes(&self, py: Python<'_>, timeout_ms: u64) -> PyResult<Vec<OsString>> {
-        let changes = py.detach(|| {
-            let mut watcher = lock(&self.0);
-            (!watcher.is_closed()).then(|| watcher.changes(Duration::from_millis(timeout_ms)))
-        });
-        changes.map(shown).ok_or_else(|| PyValueError::new_err("the watcher is closed"))
-    }
-
-    #[getter]
-    fn polling(&self, py: Python<'_>) -> bool {
-        py.detach(|| lock(&self.0).is_polling())
-    }
-
-    fn close(&self, py: Python<'_>) {
-        py.detach(|| lock(&self.0).close());
-    }
-}
-
 #[pyfunction]
 fn set_child_subreaper(enabled: bool) -> PyResult<bool> {
     process::set_child_subreaper(enabled).map_err(|error| os_error(&error, None))
@@ -233,6 +212,16 @@ fn set_child_subreaper(enabled: bool) -> PyResult<bool> {
 #[pyo3(signature = (lifeline, parent_death_signal = true))]
 fn guard(lifeline: i32, parent_death_signal: bool) -> PyResult<()> {
     process::guard(lifeline, parent_death_signal).map_err(|error| os_error(&error, None))
+}
+
+#[pyfunction]
+fn remember_modes(terminal: i32, flags: modes::Flags, characters: &[u8]) -> PyResult<()> {
+    modes::remember(terminal, flags, characters).map_err(|error| os_error(&error, None))
+}
+
+#[pyfunction]
+fn put_back_modes() {
+    modes::put_back();
 }
 
 #[pyfunction]
@@ -257,11 +246,16 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     // hook is this library's own, since it holds a standard library of its own.
     std::panic::set_hook(Box::new(|_panic| {}));
     module.add_class::<Project>()?;
+    module.add_class::<Changes>()?;
     module.add_class::<Watcher>()?;
+    module.add_class::<Records>()?;
+    module.add_function(wrap_pyfunction!(glob_matches, module)?)?;
     module.add_function(wrap_pyfunction!(set_child_subreaper, module)?)?;
     module.add_function(wrap_pyfunction!(guard, module)?)?;
+    module.add_function(wrap_pyfunction!(remember_modes, module)?)?;
+    module.add_function(wrap_pyfunction!(put_back_modes, module)?)?;
     module.add_function(wrap_pyfunction!(children_of, module)?)?;
     module.add_function(wrap_pyfunction!(flush_c_stdio, module)?)?;
     module.add_function(wrap_pyfunction!(collapse_heap, module)?)?;
-    Ok(())
+    python_audit::register(module)
 }

@@ -1,263 +1,295 @@
-//! Which files under some folders changed by content. Events are hints: what was hashed is the truth.
+//! Which files under some paths changed by content. Events are hints: what was hashed is the truth.
+//!
+//! One thread waits for events (`watcher/events.rs`) or looks now and then (`watcher/polling.rs`), joins what belongs
+//! together (`watcher/burst.rs`), and compares (`watcher/state.rs`, `watcher/contents.rs`). Why:
+//! `docs/design/watching-files.md`.
 
-use std::collections::{BTreeSet, HashMap};
-use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::time::{Duration, Instant};
+mod burst;
+mod contents;
+#[cfg_attr(not(target_os = "linux"), path = "watcher/no_events.rs")]
+mod events;
+mod notices;
+mod polling;
+mod repository;
+mod state;
+mod tree;
 
-use blake3::Hash;
-use ignore::WalkBuilder;
-use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 
-/// Written by tools, ours among them: a loop that woke on these would wake itself.
-const IGNORED: [&str; 10] = [
-    ".git",
-    ".hg",
-    ".svn",
-    "__pycache__",
-    ".pytest_cache",
-    ".mypy_cache",
-    ".ruff_cache",
-    ".hypothesis",
-    "node_modules",
-    ".tox",
-];
+use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 
-/// How often a polling watcher looks. An edit is then seen after 100 ms on average.
-const POLL_INTERVAL: Duration = Duration::from_millis(200);
-
-/// Files above this are compared by size and time: hashing 64 MB takes 20 ms at 3 GB/s, a quiet window.
-const LARGEST_HASHED: u64 = 64 << 20;
+use self::burst::{Burst, Hints, Nanoseconds, Pace, MILLISECOND};
+use self::contents::Differences;
+use self::state::{monotonic, State};
+use crate::parallel::{kernel_id, wait_until_gone};
 
 pub struct Settings {
     pub paths: Vec<PathBuf>,
-    /// A burst of events ends when none came for so long …
-    pub quiet: Duration,
-    /// … and at the latest so long after its first.
-    pub longest: Duration,
+    pub ignored: Vec<PathBuf>,
+    pub quiet_ms: u64,
+    pub longest_ms: u64,
     pub poll: bool,
+    pub poll_ms: u64,
 }
 
-/// What is compared.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum State {
-    Content(Hash),
-    Large(Stamp),
+/// What one burst changed; each list is sorted.
+#[derive(Debug)]
+pub struct Changes {
+    pub changed: Vec<PathBuf>,
+    pub created: Vec<PathBuf>,
+    pub deleted: Vec<PathBuf>,
+    pub saved: Vec<PathBuf>,
+    pub burst: &'static str,
+    pub first_ns: Nanoseconds,
+    pub ready_ns: Nanoseconds,
 }
 
-/// What a polling watcher looks at before it reads a file: length, and time of last change of the inode to the
-/// nanosecond, which no `utime` sets. (notify's own polling compares whole seconds of the modification time.)
-type Stamp = (u64, i64, i64, u64);
+/// What waits for the caller. Its bell is a socket with a byte in it as long as something does.
+struct Outbox {
+    changes: Vec<Changes>,
+    notices: Vec<String>,
+    has_rung: bool,
+    bell: UnixStream,
+}
 
-enum Backend {
-    Native(RecommendedWatcher, Receiver<notify::Result<Event>>),
-    Polling,
-    Closed,
+impl Outbox {
+    fn ring(&mut self) {
+        let is_empty = self.changes.is_empty() && self.notices.is_empty();
+        if !self.has_rung && !is_empty {
+            // Its buffer is empty: one byte always fits.
+            self.has_rung = self.bell.write_all(&[0]).is_ok();
+        }
+    }
+}
+
+struct Shared {
+    state: Mutex<State>,
+    outbox: Mutex<Outbox>,
+    stop: AtomicBool,
+    polling: AtomicBool,
+    thread: AtomicI32,
+}
+
+impl Shared {
+    fn publish(&self, state: &mut State) {
+        self.polling.store(state.is_polling(), Ordering::Release);
+        let mut outbox = lock(&self.outbox);
+        outbox.notices.append(&mut state.notices);
+        outbox.ring();
+    }
 }
 
 pub struct Watcher {
-    settings: Settings,
-    backend: Backend,
-    known: HashMap<PathBuf, (Stamp, State)>,
+    shared: Arc<Shared>,
+    /// What the caller waits on.
+    heard: UnixStream,
+    /// Wakes the thread.
+    wake: UnixStream,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// A lock that a panic elsewhere cannot poison for good.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Both ends are closed on exec, as all of the standard library's.
+fn channel() -> io::Result<(UnixStream, UnixStream)> {
+    let (read, write) = UnixStream::pair()?;
+    read.set_nonblocking(true)?;
+    write.set_nonblocking(true)?;
+    Ok((read, write))
+}
+
+fn drain(mut stream: &UnixStream) {
+    let mut bytes = [0; 64];
+    while stream.read(&mut bytes).is_ok_and(|count| count > 0) {}
 }
 
 impl Watcher {
-    /// Falls back to polling where the system refuses watches (128 inotify instances, a limit on watches).
-    pub fn new(settings: Settings) -> notify::Result<Self> {
-        if let Some(missing) = settings.paths.iter().find(|path| !path.exists()) {
-            return Err(notify::Error::path_not_found().add_path(missing.clone()));
-        }
-        let native = if settings.poll { None } else { native(&settings.paths).ok() };
-        let backend = native.unwrap_or(Backend::Polling);
-        let mut watcher = Self { settings, backend, known: HashMap::new() };
-        // After the watches stand: what changes from here on is an event.
-        for path in watcher.settings.paths.clone() {
-            for file in files_below(&path) {
-                watcher.update(&file);
-            }
-        }
-        Ok(watcher)
+    /// From its return on no change is missed. Falls back to polling where the system does not tell, with a notice.
+    pub fn new(settings: Settings) -> io::Result<Self> {
+        let (heard, bell) = channel()?;
+        let (woken, wake) = channel()?;
+        let mut state = State::new(settings.ignored, settings.poll, settings.poll_ms.max(1) * MILLISECOND);
+        settings.paths.into_iter().for_each(|path| state.add(path));
+        let outbox = Outbox { changes: Vec::new(), notices: Vec::new(), has_rung: false, bell };
+        let shared = Arc::new(Shared {
+            polling: AtomicBool::new(false),
+            state: Mutex::new(state),
+            outbox: Mutex::new(outbox),
+            stop: AtomicBool::new(false),
+            thread: AtomicI32::new(0),
+        });
+        shared.publish(&mut lock(&shared.state));
+        let pace = Pace { quiet: settings.quiet_ms * MILLISECOND, longest: settings.longest_ms * MILLISECOND };
+        let theirs = Arc::clone(&shared);
+        let builder = std::thread::Builder::new().name("hotreload-watcher".to_owned());
+        let thread = builder.spawn(move || run(&theirs, &woken, pace))?;
+        Ok(Self { shared, heard, wake, thread: Mutex::new(Some(thread)) })
     }
 
-    #[must_use]
+    /// None after `close`.
+    pub fn descriptor(&self) -> Option<RawFd> {
+        (!self.shared.stop.load(Ordering::Acquire)).then(|| self.heard.as_raw_fd())
+    }
+
+    /// What waits, oldest first. The bell is silent until something more does.
+    pub fn take(&self) -> Vec<Changes> {
+        let mut outbox = lock(&self.shared.outbox);
+        drain(&self.heard);
+        outbox.has_rung = false;
+        std::mem::take(&mut outbox.changes)
+    }
+
+    pub fn notices(&self) -> Vec<String> {
+        std::mem::take(&mut lock(&self.shared.outbox).notices)
+    }
+
+    pub fn watch(&self, paths: Vec<PathBuf>) {
+        let mut state = lock(&self.shared.state);
+        paths.into_iter().for_each(|path| state.add(path));
+        self.shared.publish(&mut state);
+        drop(state);
+        self.wake();
+    }
+
     pub fn is_polling(&self) -> bool {
-        matches!(self.backend, Backend::Polling)
+        self.shared.polling.load(Ordering::Acquire)
     }
 
-    #[must_use]
-    pub fn is_closed(&self) -> bool {
-        matches!(self.backend, Backend::Closed)
+    /// Ends the thread, and waits for that.
+    pub fn close(&self) {
+        self.shared.stop.store(true, Ordering::Release);
+        self.wake();
+        if let Some(thread) = lock(&self.thread).take() {
+            // A panicked thread has ended all the same.
+            let _ended = thread.join();
+            wait_until_gone(self.shared.thread.load(Ordering::Acquire));
+        }
     }
 
-    /// Ends the watcher's thread.
-    pub fn close(&mut self) {
-        self.backend = Backend::Closed;
+    fn wake(&self) {
+        // A full buffer will wake it as well.
+        let _full = (&self.wake).write(&[0]);
     }
+}
 
-    /// The files whose content changed, appeared or vanished since the last call, after the first burst of
-    /// events within `timeout`; none if there was none.
-    pub fn changes(&mut self, timeout: Duration) -> BTreeSet<PathBuf> {
-        let deadline = Instant::now() + timeout;
-        loop {
-            let Some(hints) = self.burst(deadline) else { return BTreeSet::new() };
-            let changed = self.compare(hints);
-            if !changed.is_empty() || Instant::now() >= deadline {
-                return changed;
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn run(shared: &Shared, woken: &UnixStream, pace: Pace) {
+    shared.thread.store(kernel_id(), Ordering::Release);
+    let ended = catch_unwind(AssertUnwindSafe(|| Loop { shared, pace, burst: None }.run(woken)));
+    if let Err(panic) = ended {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let reason = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("unknown");
+        let mut outbox = lock(&shared.outbox);
+        outbox.notices.push(notices::failed(reason));
+        outbox.ring();
+    }
+}
+
+struct Loop<'a> {
+    shared: &'a Shared,
+    pace: Pace,
+    burst: Option<Burst>,
+}
+
+impl Loop<'_> {
+    fn run(&mut self, woken: &UnixStream) {
+        let mut told = lock(&self.shared.state).descriptor();
+        let mut timeout = Some(0);
+        while !self.shared.stop.load(Ordering::Acquire) {
+            wait(woken, told.as_ref(), timeout);
+            drain(woken);
+            let mut state = lock(&self.shared.state);
+            let now = monotonic();
+            let hints = state.gather(now);
+            self.add(hints, now);
+            timeout = self.step(&mut state);
+            if state.is_polling() {
+                told = None;
             }
+            self.shared.publish(&mut state);
         }
     }
 
-    /// One coalesced burst; None when the time is up without an event.
-    fn burst(&self, deadline: Instant) -> Option<Hints> {
-        let Backend::Native(_, events) = &self.backend else {
-            std::thread::sleep(POLL_INTERVAL.min(deadline.saturating_duration_since(Instant::now())));
-            return Some(Hints { rescan: true, ..Hints::default() });
-        };
-        let mut hints = Hints::default();
-        let mut ends: Option<Instant> = None;
-        loop {
-            let now = Instant::now();
-            let until = ends.map_or(deadline, |ends| ends.min(now + self.settings.quiet));
-            match events.recv_timeout(until.saturating_duration_since(now)) {
-                Ok(event) => {
-                    if hints.take(event) {
-                        ends.get_or_insert(Instant::now() + self.settings.longest);
-                    }
-                }
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                    return ends.map(|_| hints);
-                }
-            }
+    fn add(&mut self, hints: Hints, now: Nanoseconds) {
+        if !hints.is_empty() {
+            self.burst.get_or_insert_with(|| Burst::new(now)).add(hints, now);
         }
     }
 
-    fn compare(&mut self, hints: Hints) -> BTreeSet<PathBuf> {
-        let mut candidates = BTreeSet::new();
-        if hints.rescan {
-            candidates.extend(self.known.keys().cloned());
-            for path in self.settings.paths.clone() {
-                // The creation of folders may be among what was lost.
-                self.follow(&path);
-                candidates.extend(files_below(&path));
-            }
+    /// Does what is due, and says in how many nanoseconds something will be; None if nothing will.
+    fn step(&mut self, state: &mut State) -> Option<Nanoseconds> {
+        let due = self.burst_due(state);
+        if due.is_some_and(|due| due <= monotonic()) {
+            self.end(state);
+        } else if state.has_unread() {
+            let open = self.burst.as_ref().map(|burst| &burst.hints.paths);
+            let hints = state.read_some(open, &self.shared.stop);
+            self.add(hints, monotonic());
         }
-        for path in hints.paths {
-            if path.is_dir() {
-                // Files may have been written before a watch stood on a new folder.
-                self.follow(&path);
-                candidates.extend(files_below(&path));
-            } else if !path.exists() {
-                candidates.extend(self.known.keys().filter(|known| known.starts_with(&path)).cloned());
-            }
-            candidates.insert(path);
+        if state.has_unread() {
+            return Some(0);
         }
-        candidates.into_iter().filter(|path| self.is_watched(path) && self.update(path)).collect()
+        let next = [self.burst_due(state), state.next_look().0].into_iter().flatten().min();
+        next.map(|next| next.saturating_sub(monotonic()))
     }
 
-    /// Events of a watched file's neighbours, and of ignored folders, are none of ours.
-    fn is_watched(&self, path: &Path) -> bool {
-        let below = |root: &PathBuf| path.strip_prefix(root).is_ok_and(|inside| !is_ignored(inside));
-        self.settings.paths.iter().any(below)
+    fn burst_due(&mut self, state: &State) -> Option<Nanoseconds> {
+        let burst = self.burst.as_mut()?;
+        let locked = state.is_locked();
+        burst.hints.git |= locked;
+        Some(burst.due(self.pace, locked, state.next_look().1))
     }
 
-    fn update(&mut self, path: &Path) -> bool {
-        let Some(stamp) = stamp_of(path) else { return self.known.remove(path).is_some() };
-        if self.is_polling() && self.known.get(path).is_some_and(|(known, _)| *known == stamp) {
-            return false;
+    fn end(&mut self, state: &mut State) {
+        let Some(mut burst) = self.burst.take() else { return };
+        let was_large = burst.is_large();
+        state.expand(&mut burst.hints);
+        if burst.is_large() && !was_large {
+            // A folder came with more than an edit in it: there may be more to come.
+            burst.add(Hints::default(), monotonic());
+            self.burst = Some(burst);
+            return;
         }
-        let Some(state) = state_of(path, stamp) else { return self.known.remove(path).is_some() };
-        let before = self.known.insert(path.to_owned(), (stamp, state.clone()));
-        before.is_none_or(|(_, before)| before != state)
-    }
-
-    fn follow(&mut self, folder: &Path) {
-        if let Backend::Native(native, _) = &mut self.backend {
-            for inner in folders_below(folder) {
-                // Vanished meanwhile, or over the limit: the folder above still reports its files' names.
-                let _unwatched = native.watch(&inner, RecursiveMode::NonRecursive);
-            }
+        let Some(mut differences) = state.compare(&burst.hints, &self.shared.stop) else { return };
+        let mut again = Hints::default();
+        std::mem::take(&mut differences.moving).into_iter().for_each(|path| again.add(path, true));
+        self.add(again, monotonic());
+        if !differences.is_empty() {
+            let name = burst.name(differences.count());
+            lock(&self.shared.outbox).changes.push(changes(differences, name, burst.first));
         }
     }
 }
 
-#[derive(Default)]
-struct Hints {
-    paths: BTreeSet<PathBuf>,
-    /// Events were lost.
-    rescan: bool,
+fn changes(differences: Differences, burst: &'static str, first_ns: Nanoseconds) -> Changes {
+    let Differences { changed, created, deleted, saved, moving: _ } = differences;
+    Changes { changed, created, deleted, saved, burst, first_ns, ready_ns: monotonic() }
 }
 
-impl Hints {
-    /// Whether it was a hint at all: opening and reading a file is not.
-    fn take(&mut self, event: notify::Result<Event>) -> bool {
-        match event {
-            Ok(event) if event.need_rescan() => self.rescan = true,
-            Ok(event) if matches!(event.kind, EventKind::Access(_)) => return false,
-            Ok(event) => self.paths.extend(event.paths),
-            Err(_lost) => self.rescan = true,
-        }
-        true
-    }
-}
-
-/// A watch for each folder that is not ignored, where the system watches folders one by one.
-fn native(paths: &[PathBuf]) -> notify::Result<Backend> {
-    let (sender, events) = mpsc::channel();
-    let mut watcher = notify::recommended_watcher(sender)?;
-    for path in paths {
-        if cfg!(target_os = "linux") {
-            for folder in folders_below(path) {
-                watcher.watch(&folder, RecursiveMode::NonRecursive)?;
-            }
-        } else {
-            watcher.watch(path, RecursiveMode::Recursive)?;
-        }
-    }
-    Ok(Backend::Native(watcher, events))
-}
-
-fn is_ignored(inside: &Path) -> bool {
-    let ignored = |part: std::path::Component<'_>| IGNORED.iter().any(|name| part.as_os_str() == *name);
-    inside.components().any(ignored) || inside.extension().is_some_and(|suffix| suffix == "pyc")
-}
-
-fn walk(path: &Path) -> impl Iterator<Item = ignore::DirEntry> {
-    let walk = WalkBuilder::new(path)
-        // What git ignores is data that tests read as well.
-        .standard_filters(false)
-        .filter_entry(|entry| entry.depth() == 0 || !IGNORED.iter().any(|name| entry.file_name() == *name))
-        .build();
-    walk.flatten()
-}
-
-fn files_below(path: &Path) -> Vec<PathBuf> {
-    let is_file = |entry: &ignore::DirEntry| {
-        entry.path().is_file() && entry.path().extension().is_none_or(|suffix| suffix != "pyc")
-    };
-    walk(path).filter(is_file).map(ignore::DirEntry::into_path).collect()
-}
-
-/// The folders to watch for a path: for a file, the one that it is in, since editors replace files.
-fn folders_below(path: &Path) -> Vec<PathBuf> {
-    if path.is_file() {
-        return path.parent().map(Path::to_owned).into_iter().collect();
-    }
-    walk(path)
-        .filter(|entry| entry.file_type().is_some_and(|kind| kind.is_dir()))
-        .map(ignore::DirEntry::into_path)
-        .collect()
-}
-
-fn stamp_of(path: &Path) -> Option<Stamp> {
-    let data = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
-    Some((data.len(), data.ctime(), data.ctime_nsec(), data.ino()))
-}
-
-fn state_of(path: &Path, stamp: Stamp) -> Option<State> {
-    if stamp.0 > LARGEST_HASHED {
-        return Some(State::Large(stamp));
-    }
-    fs::read(path).ok().map(|bytes| State::Content(blake3::hash(&bytes)))
+/// Until one of them is readable, or so many nanoseconds are over; for ever without a number.
+fn wait(woken: &UnixStream, told: Option<&OwnedFd>, timeout: Option<Nanoseconds>) {
+    let descriptors = [Some(woken.as_fd()), told.map(AsFd::as_fd)];
+    let mut descriptors: Vec<PollFd<'_>> =
+        descriptors.into_iter().flatten().map(|one| PollFd::new(one, PollFlags::POLLIN)).collect();
+    let timeout = timeout.map_or(PollTimeout::NONE, |span| {
+        i32::try_from(span.div_ceil(MILLISECOND))
+            .map_or(PollTimeout::MAX, |ms| ms.try_into().unwrap_or(PollTimeout::MAX))
+    });
+    // Interrupted, it is called again.
+    let _interrupted = poll(&mut descriptors, timeout);
 }

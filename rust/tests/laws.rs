@@ -1,9 +1,9 @@
 //! What holds for every graph, cache and folder tree, not only for the examples in `tests/unit`.
 
+mod common;
+
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 
 use _native::cache::ParseCache;
@@ -17,30 +17,7 @@ use _native::resolve::{Origin, Resolver, Target, View};
 use indexmap::IndexMap;
 use proptest::prelude::*;
 
-/// A folder of its own for each case, gone when the case is.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        static NUMBER: AtomicUsize = AtomicUsize::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("laws-{}-{number}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path.canonicalize().unwrap())
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        let path = self.0.join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _gone = fs::remove_dir_all(&self.0);
-    }
-}
+use common::Folder;
 
 /// For each of some nodes, what it loads and loads later: below 100 a node, else a foreign module.
 type Shape = Vec<(Vec<usize>, Vec<usize>)>;

@@ -32,6 +32,7 @@ _HUNG = 60.0
 _VOLATILE: tuple[tuple[str, str], ...] = (
     (r"0x[0-9a-f]{4,}", "0xADDRESS"),
     (r"\bin \d+\.\d\ds(?: \(\d+:\d\d:\d\d\))?", "in TIME"),
+    (r"\bcache from \d+:\d\d:\d\d ago\b", "cache from TIME ago"),
     (r"^=+ (.* in TIME.*?) =+$", r"== \1 =="),
     (r"^(\x1b\[[\d;]*m)=+(.* in TIME.*?)=+(\x1b\[0m)$", r"\1==\2==\3"),
     (r"^\d+\.\d\ds (setup|call|teardown)", r"TIME \1"),

@@ -84,6 +84,7 @@ def run(command: str, folder: Path) -> str:
     words = {
         "pytest": [sys.executable, "-m", "pytest"],
         "pytest-hotreload": [sys.executable, "-c", _DOCTOR],
+        "sleep": ["sleep"],
     }[program]
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
     ours = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "-p hotreload"}

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from .keeping import Kept, outcomes, reasons
+
 COUPLED = {
     "conftest.py": "",
     "shop/__init__.py": "",
@@ -25,8 +27,12 @@ COUPLED = {
 
 
 def doctor(project, *arguments: str) -> tuple[int, list[str]]:
+    return command(project, "doctor", "-p", "hotreload", *arguments)
+
+
+def command(project, *arguments: str) -> tuple[int, list[str]]:
     done = subprocess.run(
-        [sys.executable, "-m", "pytest_hotreload.cli", "doctor", "-p", "hotreload", *arguments],
+        [sys.executable, "-m", "pytest_hotreload.cli", *arguments],
         cwd=project.root("forks"),
         env=project._environ("forks"),
         text=True,
@@ -61,6 +67,58 @@ def test_a_module_that_only_pytests_own_path_finds(project):
     status, lines = doctor(project)
     assert lines[2] == "two/test_two.py::test_two passes only in company: it leans on helper"
     assert status == 1
+
+
+def test_what_it_found_is_a_dependency(tmp_path):
+    """Of the record of the coupled file, until doctor says otherwise; no other record changes."""
+    kept = Kept(tmp_path, {**COUPLED, "test_d.py": "def test_d(): pass\n"})
+    kept.run()
+    kept.write({"test_b.py": "import shop.menu as menu\ndef test_b(): assert menu\n"})
+    assert kept.affected() == {"test_b.py": "test_b.py"}
+    assert doctor(kept.project)[0] == 1
+    reruns = kept.run("--affected")
+    assert set(outcomes(reruns).values()) == {"passed"}
+    assert reasons(reruns) == {"test_a.py": "no record yet", "test_b.py": "test_b.py"}
+    assert kept.record("test_a.py")["company"] == ["test_b.py"]
+    assert [kept.record(f"test_{name}.py")["company"] for name in "bcd"] == [[], [], []]
+    assert kept.affected() == {}
+    plugins = [word for name in ("hotreload", "hotreload_young") for word in ("-p", name)]
+    _, explained = command(kept.project, "explain", "test_a.py", *plugins)
+    assert explained[-1] == "  company: test_b.py"
+    kept.write({"shop/menu.py": "from . import prices as these\n"})
+    assert set(kept.affected()) == {"test_a.py", "test_b.py"}
+    kept.write({"shop/menu.py": COUPLED["shop/menu.py"], "test_c.py": "def test_c(): assert True\n"})
+    assert kept.affected() == {"test_c.py": "test_c.py"}
+    kept.write({"test_b.py": None})
+    assert kept.affected() == {"test_a.py": "test_b.py is gone", "test_c.py": "test_c.py"}
+    alone = kept.run("--affected")
+    assert outcomes(alone)["test_a.py::test_leans"] == "failed"
+    kept.write({"test_a.py": COUPLED["test_a.py"].replace("import shop", "import shop.prices")})
+    kept.run()
+    assert doctor(kept.project)[0] == 0
+    kept.write({"test_e.py": "import shop.menu\ndef test_e(): pass\n"})
+    kept.run()
+    assert kept.record("test_a.py")["company"] == []
+
+
+def test_what_no_single_first_party_module_explains(tmp_path):
+    """Then it may lean on any of the others."""
+    kept = Kept(tmp_path, {
+        "test_a.py": "import sys\ndef test_a(): assert sys.tea == sys.cake == 1\n",
+        "test_b.py": "import sys\nsys.tea = 1\ndef test_b(): pass\n",
+        "test_c.py": "import sys\nsys.cake = 1\ndef test_c(): pass\n",
+    })  # fmt: skip
+    assert doctor(kept.project)[1][2] == (
+        "test_a.py::test_a passes only in company; no single module explains it"
+    )
+    kept.run()
+    assert [kept.record(f"test_{name}.py")["company"] for name in "abc"] == [
+        ["test_b.py", "test_c.py"],
+        [],
+        [],
+    ]
+    kept.write({"test_c.py": "def test_c(): pass\n"})
+    assert kept.affected() == dict.fromkeys(["test_a.py", "test_c.py"], "test_c.py")
 
 
 def test_finds_nothing(project):

@@ -182,7 +182,10 @@ def test_changed_folder_and_relative_paths(project, slots):
 
             def test_back(request, pytestconfig):
                 assert os.getcwd() == str(pytestconfig.rootpath)
-                os.mkdir("made"); os.chdir("made"); os.rmdir("../made")
+                # A name for each file: with two slots both are here at the same time.
+                os.mkdir("made_" + __name__)
+                os.chdir("made_" + __name__)
+                os.rmdir("../made_" + __name__)
 
             def test_nowhere():
                 pass

@@ -107,7 +107,7 @@ def unused(): note("up")
     })  # fmt: skip
     ours = project.run(slots=1)
     assert not log(ours)
-    assert len(ours.notices) == 2, "header and closing line"
+    assert len(ours.notices) == 3, "header, records and closing line"
 
 
 def test_a_teardown_that_fails(project, slots):

@@ -144,6 +144,57 @@ def test_the_order_is_the_interpreter_s(tree: Tree, root: Path) -> None:
     assert [path for path in scanned.closure("test_it.py") if path != "unused.py"] == began
 
 
+def test_links_in_the_order_of_discovery(tree: Tree, root: Path) -> None:
+    tree(
+        {
+            "conftest.py": "import tools",
+            "tools.py": "def f():\n    import late\nimport json",
+            "late.py": "import tools",
+            "pkg/__init__.py": "from . import a",
+            "pkg/a.py": "import pkg.b\nimport pkg.a",
+            "pkg/b.py": "",
+            "unseen.py": "import tools",
+            "test_it.py": "import pkg.b\nimport tools\nfrom pkg import b",
+            "test_other.py": "import unseen",
+        }
+    )
+    scanned = Scanned(root, ["test_it.py", "test_other.py"])
+    links = scanned.native.links(str(root / "test_it.py"))
+    assert [tuple(os.path.relpath(path, root) for path in link) for link in links] == [
+        ("conftest.py", "tools.py"),
+        ("tools.py", "late.py"),
+        ("test_it.py", "pkg/__init__.py"),
+        ("test_it.py", "pkg/b.py"),
+        ("test_it.py", "tools.py"),
+        ("pkg/__init__.py", "pkg/a.py"),
+        ("pkg/a.py", "pkg/__init__.py"),
+        ("pkg/a.py", "pkg/b.py"),
+        ("late.py", "tools.py"),
+    ]
+    assert all(Path(path).is_absolute() for link in links for path in link)
+    with pytest.raises(KeyError):
+        scanned.native.links("test_unknown.py")
+
+
+def test_links_by_each_test_file_s_own_search_path(tree: Tree, root: Path) -> None:
+    tree(
+        {
+            "a/test_it.py": "import common",
+            "a/helper.py": "",
+            "b/test_it.py": "import common",
+            "b/helper.py": "",
+            "common.py": "import helper",
+        }
+    )
+    scanned = Scanned(root, ["a/test_it.py", "b/test_it.py"], sys_path=[str(root), *sys.path[1:]])
+    for folder in ("a", "b"):
+        links = scanned.native.links(str(root / folder / "test_it.py"))
+        assert [tuple(os.path.relpath(path, root) for path in link) for link in links] == [
+            (f"{folder}/test_it.py", "common.py"),
+            ("common.py", f"{folder}/helper.py"),
+        ]
+
+
 def test_same_names_without_packages(tree: Tree, root: Path) -> None:
     tree(
         {

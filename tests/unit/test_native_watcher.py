@@ -3,126 +3,136 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from pytest_hotreload import _native
 
-
-@pytest.fixture(params=[False, True], ids=["native", "polling"])
-def watcher(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[_native.Watcher]:
-    (tmp_path / "old.py").write_text("old")
-    (tmp_path / "sub").mkdir()
-    (tmp_path / "sub" / "inner.py").write_text("inner")
-    (tmp_path / "__pycache__").mkdir()
-    (tmp_path / ".git").mkdir()
-    watcher = _native.Watcher([str(tmp_path)], poll=request.param)
-    assert watcher.polling is request.param
-    yield watcher
-    watcher.close()
-
-
-def changes(watcher: _native.Watcher, folder: Path, wanted: set[str], seconds: float = 5) -> set[str]:
-    """What changed, until it is all that was wanted or the time is up."""
-    found: set[str] = set()
-    deadline = time.monotonic() + seconds
-    while not wanted <= found and time.monotonic() < deadline:
-        batch = watcher.poll_changes(200)
-        assert batch == sorted(set(batch))
-        found |= {os.path.relpath(path, folder) for path in batch}
-    return found
+from .watching import fence, kinds, one, until, wait
 
 
 def test_edits_additions_and_deletions(watcher: _native.Watcher, tmp_path: Path) -> None:
+    before = time.monotonic_ns()
     (tmp_path / "old.py").write_text("new")
     (tmp_path / "sub" / "more.py").write_text("")
     (tmp_path / "sub" / "inner.py").unlink()
-    wanted = {"old.py", "sub/more.py", "sub/inner.py"}
-    assert changes(watcher, tmp_path, wanted) == wanted
-    assert watcher.poll_changes(300) == []
+    wanted = {"changed": ["old.py"], "created": ["sub/more.py"], "deleted": ["sub/inner.py"]}
+    for changes in until(watcher, tmp_path, wanted):
+        assert changes.burst == ""
+        assert before <= changes.first_ns < changes.ready_ns < time.monotonic_ns()
+    assert watcher.take() == []
+    fence(watcher, tmp_path)
+
+
+def test_a_save_without_a_change_is_told_as_such(watcher: _native.Watcher, tmp_path: Path) -> None:
+    fence(watcher, tmp_path)
+    (tmp_path / "old.py").write_text("old")
+    assert one(watcher, tmp_path) == {"saved": ["old.py"]}
+    os.utime(tmp_path / "old.py", (1, 1))
+    assert one(watcher, tmp_path) == {"saved": ["old.py"]}
 
 
 def test_what_is_no_change(watcher: _native.Watcher, tmp_path: Path) -> None:
+    fence(watcher, tmp_path)
     (tmp_path / "old.py").read_text()
-    os.utime(tmp_path / "old.py")
-    (tmp_path / "old.py").write_text("old")
+    (tmp_path / "sub" / "inner.py").chmod(0o600)
     (tmp_path / "__pycache__" / "old.pyc").write_text("x")
-    (tmp_path / ".git" / "index").write_text("x")
-    (tmp_path / "old.pyc").write_text("x")
-    assert watcher.poll_changes(500) == []
+    (tmp_path / ".git" / "config").write_text("x")
+    for name in ("old.pyc", "old.py~", ".old.py.swp", ".#old.py", "4913"):
+        (tmp_path / name).write_text("x")
+    fence(watcher, tmp_path)
 
 
-def test_an_atomic_replacement_is_one_change(watcher: _native.Watcher, tmp_path: Path) -> None:
-    (tmp_path.parent / "draft").write_text("new")
-    (tmp_path.parent / "draft").replace(tmp_path / "old.py")
-    assert changes(watcher, tmp_path, {"old.py"}) == {"old.py"}
+def test_content_is_the_truth_not_size_and_time(watcher: _native.Watcher, tmp_path: Path) -> None:
+    fence(watcher, tmp_path)
+    times = (tmp_path / "old.py").stat()
+    (tmp_path / "old.py").write_text("odl")
+    os.utime(tmp_path / "old.py", ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert one(watcher, tmp_path) == {"changed": ["old.py"]}
+
+
+def save_by_rename(path: Path, text: str) -> None:
+    path.with_name("old.py.tmp").write_text(text)
+    path.with_name("old.py.tmp").replace(path)
+
+
+def save_by_replacement(path: Path, text: str) -> None:
+    path.unlink()
+    path.write_text(text)
+
+
+def save_like_vim(path: Path, text: str) -> None:
+    path.with_name("4913").touch()
+    path.with_name("4913").unlink()
+    path.rename(path.with_name("old.py~"))
+    path.write_text(text)
+    path.with_name("old.py~").unlink()
+
+
+def save_like_an_ide(path: Path, text: str) -> None:
+    path.with_name("old.py___tmp___").write_text(text)
+    path.rename(path.with_name("old.py___old___"))
+    path.with_name("old.py___tmp___").rename(path)
+    path.with_name("old.py___old___").unlink()
+
+
+def save_in_place(path: Path, text: str) -> None:
+    path.write_text(text)
+
+
+@pytest.mark.parametrize(
+    "save", [save_in_place, save_by_rename, save_by_replacement, save_like_vim, save_like_an_ide]
+)
+def test_an_editors_save_is_one_change(
+    watcher: _native.Watcher, tmp_path: Path, save: Callable[[Path, str], None]
+) -> None:
+    save(tmp_path / "old.py", "new")
+    assert one(watcher, tmp_path) == {"changed": ["old.py"]}
+    save(tmp_path / "old.py", "new")
+    assert one(watcher, tmp_path) == {"saved": ["old.py"]}
 
 
 @pytest.mark.parametrize("trial", range(5))
 def test_a_file_in_a_new_tree_is_seen(watcher: _native.Watcher, tmp_path: Path, trial: int) -> None:
     (tmp_path / "n" / "m" / "k").mkdir(parents=True)
     (tmp_path / "n" / "m" / "k" / "deep.py").write_text("x")
-    assert changes(watcher, tmp_path, {"n/m/k/deep.py"}) == {"n/m/k/deep.py"}
+    until(watcher, tmp_path, {"created": ["n/m/k/deep.py"]})
     (tmp_path / "n" / "m" / "k" / "deep.py").write_text("y")
-    assert changes(watcher, tmp_path, {"n/m/k/deep.py"}) == {"n/m/k/deep.py"}
+    until(watcher, tmp_path, {"changed": ["n/m/k/deep.py"]})
     (tmp_path / "n").rename(tmp_path / "o")
-    wanted = {"n/m/k/deep.py", "o/m/k/deep.py"}
-    assert changes(watcher, tmp_path, wanted) == wanted
+    until(watcher, tmp_path, {"created": ["o/m/k/deep.py"], "deleted": ["n/m/k/deep.py"]})
+    (tmp_path / "o" / "m" / "k" / "deep.py").write_text("z")
+    until(watcher, tmp_path, {"changed": ["o/m/k/deep.py"]})
 
 
-def test_a_burst_is_one_answer(tmp_path: Path) -> None:
-    watcher = _native.Watcher([str(tmp_path)], quiet_ms=50, longest_ms=2_000)
-    for number in range(50):
-        (tmp_path / f"{number:02}.py").write_text("x")
-        time.sleep(0.002)
-    assert watcher.poll_changes(1_000) == [str(tmp_path / f"{number:02}.py") for number in range(50)]
-    watcher.close()
+def test_many_files_are_one_burst(start: Callable[..., _native.Watcher], tmp_path: Path) -> None:
+    watcher = start(tmp_path)
+    names = [f"{number:03}.py" for number in range(60)]
+    # Enough of them at once to be many; the others longer after the first than the longest burst of an edit, and
+    # each sooner than the quiet of many.
+    for name in names[:30]:
+        (tmp_path / name).write_text("x")
+    for name in names[30:]:
+        (tmp_path / name).write_text("x")
+        time.sleep(0.003)
+    (changes,) = wait(watcher)
+    assert kinds(changes, tmp_path) == {"created": names}
+    assert changes.burst == "many"
+    assert changes.ready_ns - changes.first_ns > 250_000_000
 
 
-def test_a_single_file_is_watched_without_its_neighbours(tmp_path: Path) -> None:
-    for name in ("a.py", "b.py"):
-        (tmp_path / name).write_text("old")
-    watcher = _native.Watcher([str(tmp_path / "a.py")])
-    (tmp_path / "b.py").write_text("new")
-    assert watcher.poll_changes(200) == []
-    (tmp_path / "a.py.tmp").write_text("new")
-    (tmp_path / "a.py.tmp").replace(tmp_path / "a.py")
-    assert changes(watcher, tmp_path, {"a.py"}) == {"a.py"}
-    watcher.close()
-
-
-def test_waiting_releases_the_lock_and_ends_with_the_event(tmp_path: Path) -> None:
-    watcher = _native.Watcher([str(tmp_path)])
-    timer = threading.Timer(0.2, (tmp_path / "new.py").write_text, ["x"])
-    started = time.monotonic()
-    timer.start()
-    assert watcher.poll_changes(10_000) == [str(tmp_path / "new.py")]
-    assert 0.2 <= time.monotonic() - started < 2
-    watcher.close()
-
-
-def test_closing_ends_the_threads(tmp_path: Path) -> None:
-    before = threads()
-    watcher = _native.Watcher([str(tmp_path)])
-    watcher.close()
-    watcher.close()
-    with pytest.raises(ValueError, match="closed"):
-        watcher.poll_changes(0)
-    deadline = time.monotonic() + 2
-    while threads() > before and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert threads() <= before
-
-
-def threads() -> int:
-    folder = Path("/proc/self/task")
-    return len(list(folder.iterdir())) if folder.exists() else 0
-
-
-def test_a_missing_path_is_an_oserror(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match=r"."):
-        _native.Watcher([str(tmp_path / "missing")])
+def test_a_folder_that_comes_with_many_files_is_one_burst(
+    start: Callable[..., _native.Watcher], tmp_path: Path
+) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "new").mkdir()
+    for number in range(30):
+        (tmp_path / "new" / f"{number:02}.py").write_text("x")
+    watcher = start(tmp_path / "root")
+    (tmp_path / "new").rename(tmp_path / "root" / "new")
+    (changes,) = wait(watcher)
+    assert len(changes.created) == 30
+    assert changes.burst == "many"

@@ -1,0 +1,101 @@
+"""Which test files a change affects, in a watch: by the records, and by the names of what is new."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from . import compat, terminal
+from ._native import Records as Store
+from .watch_messages import Changed, Select
+
+if TYPE_CHECKING:
+    from .records import Records
+
+
+class Affects:
+    """Asked in a rerun that waits; what takes time is done before. ``known``: all test files."""
+
+    def __init__(self, config: pytest.Config, records: Records | None, known: Sequence[str]) -> None:
+        self.config, self.records = config, records
+        self.root = str(config.rootpath)
+        self.patterns = [str(pattern) for pattern in config.getini("python_files")]
+        self._store: Store | None = None
+        self.load(known)
+
+    def load(self, known: Sequence[str]) -> None:
+        """Read the records, as they are now."""
+        folder = compat.cache_folder(self.config) / "d" / "hotreload"
+        if self.records is not None and folder.is_dir():
+            self._store = Store(str(folder), self.root)
+            self._store.load()
+            self._store.affected(())  # makes what answers are looked up in
+        recorded = set(self._store.files()) if self._store is not None else set()
+        self._known = set(known)
+        self._kinds = {Path(path).suffix for path in known if not path.endswith(".py")}
+        self._unknown = [path for path in known if self._named(path) not in recorded]
+
+    def select(self, asked: Select) -> Mapping[str, str]:
+        """Test file -> why, in words, sorted: of those that a run would find now."""
+        changes = asked.changes
+        found = {path: terminal.reason(self._shown(path), "new", "", []) for path in self._new(changes)}
+        found.update(self.affected(changes))
+        if changes.paths:
+            for path in self._unknown:
+                found.setdefault(path, terminal.reason(self._shown(path), "unknown", "", []))
+        gone = set(changes.deleted)
+        return {path: found[path] for path in sorted(found) if path not in gone}
+
+    def affected(self, changes: Changed) -> dict[str, str]:
+        """By the records alone."""
+        if self._store is None or not changes.paths:
+            return {}
+        rows = self._store.affected(list(changes.paths), names=list(changes.created + changes.deleted))
+        moved = [self._path(file) for file, kind, _ in rows if kind == "layout"]
+        still = (
+            self.records.still_lead_there(self._store, moved) if moved and self.records is not None else ()
+        )
+        found = {}
+        for file, kind, detail in rows:
+            if self._path(file) not in still:
+                found[self._path(file)] = terminal.reason(file, kind, detail, [])
+        for path in changes.created:
+            if os.path.basename(path) in ("conftest.py", "__init__.py"):  # noqa: PTH119
+                found.update(self._below(Path(path).parent))
+        return found
+
+    def _below(self, folder: Path) -> dict[str, str]:
+        """A new conftest or package concerns all that lies below."""
+        assert self._store is not None
+        inside = str(folder) + os.sep
+        files = ((self._path(file), file) for file in self._store.files())
+        why = f"{self._shown(str(folder))}/conftest.py appeared"
+        return {path: f"{file}: {why}" for path, file in files if path.startswith(inside)}
+
+    def _new(self, changes: Changed) -> list[str]:
+        """Files that a collection may find: by pytest's own patterns, or of a kind that it found before."""
+        return [
+            path
+            for path in changes.created + changes.changed
+            if path not in self._known
+            and (
+                any(fnmatch.fnmatch(os.path.basename(path), pattern) for pattern in self.patterns)  # noqa: PTH119
+                or Path(path).suffix in self._kinds
+            )
+        ]
+
+    def _path(self, file: str) -> str:
+        return os.path.join(self.root, file)  # noqa: PTH118 - for each of 5,000 files
+
+    def _shown(self, path: str) -> str:
+        return os.path.relpath(path, self.root)
+
+    def _named(self, path: str) -> str:
+        """As records name it."""
+        inside = self.root + os.sep
+        return path.removeprefix(inside)

@@ -1,0 +1,395 @@
+"""The server's side of attached runs: who asks, may they, and what became of their run.
+
+A part of the loop of a watch or of ``serve``: it registers what it listens to and never waits. Only processes of
+the same user are heard, and what they say is read as text: nothing is unpickled or executed of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import os
+import selectors
+import signal
+import socket
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_hotreload_client import meeting
+
+from . import screen
+from .family import Family, Process
+from .learning import Learner
+from .protocol import Channel, Gone, Refused, Start, Started, pair
+from .rendezvous import Rendezvous
+from .watch_messages import Attach, Learned
+
+#: Seconds that a run has to tear down after its caller died.
+_GRACE = 2.0
+#: What may be told to a run's own process only; the others are for its process group, as a terminal's are.
+_PERSONAL = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+_TAKEN = 65536
+#: Warm-ups for what runs told: each leaves a process behind that waits (template.py).
+_LESSONS = 4
+
+
+@dataclass(eq=False)
+class Caller:
+    """One connection. ``token``: of its run, 0 as long as there is none. ``untold``: signals before it had a process.
+
+    ``deadline``: monotonic seconds, when its run is ended by force.
+    """
+
+    connection: socket.socket
+    heard: bytes = b""
+    descriptors: list[int] = field(default_factory=list)
+    request: meeting.Request | None = None
+    token: int = 0
+    template: Process | None = None
+    pid: int = 0
+    channel: Channel | None = None
+    untold: list[int] = field(default_factory=list)
+    dead: bool = False
+    deadline: float = 0.0
+
+    def say(self, line: str) -> None:
+        with contextlib.suppress(OSError):  # its end is read next
+            self.connection.send(os.fsencode(line + "\n"))
+
+    def drop_descriptors(self) -> None:
+        for descriptor in self.descriptors:
+            os.close(descriptor)
+        self.descriptors.clear()
+
+
+class Attachments:
+    """``kind``: "watch" or "serve". ``renewed``: called before a run; sees to it that the template is of now, and
+    says in words why a new one was started, or "". ``stop``: ends the server; None where only its user may.
+
+    ``learned``: what the next template shall hold besides what the test files import. ``idle_since``: monotonic
+    seconds, since when nothing ran.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        root: str,
+        family: Family,
+        selector: selectors.BaseSelector,
+        renewed: Callable[[], str],
+        stop: Callable[[], None] | None = None,
+    ) -> None:
+        self.kind, self.root, self.family, self.selector = kind, os.path.realpath(root), family, selector
+        self._renewed, self._stop = renewed, stop
+        self.rendezvous: Rendezvous | None = None
+        self.idle_since = time.monotonic()
+        self._callers: set[Caller] = set()
+        self._runs: dict[int, Caller] = {}
+        self._stopping: list[Caller] = []
+        self._tokens = itertools.count(-1, -1)
+        self._learner, self._lessons = Learner(), 0
+        self.learned: list[str] = []
+        self._began, self._count = time.time(), 0
+        family.in_use = self._in_use
+
+    def open(self) -> None:
+        """Listen. Raises OSError or OccupiedError; the text is for the user."""
+        self.rendezvous = Rendezvous(self.root)
+        self.selector.register(self.rendezvous.socket, selectors.EVENT_READ, self._accept)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a run is under way, or waits for the template."""
+        return any(caller.token or caller.request is not None for caller in self._callers)
+
+    # -- listening ---------------------------------------------------------------------------------
+
+    def _accept(self) -> None:
+        assert self.rendezvous is not None
+        try:
+            connection, _ = self.rendezvous.socket.accept()
+        except OSError:
+            return
+        if not meeting.peer_is_us(connection):
+            connection.close()
+            return
+        connection.setblocking(False)
+        caller = Caller(connection)
+        self._callers.add(caller)
+        self.selector.register(connection, selectors.EVENT_READ, functools.partial(self._listen, caller))
+
+    def _listen(self, caller: Caller) -> None:
+        flags = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+        try:
+            data, descriptors, _, _ = socket.recv_fds(caller.connection, _TAKEN, 3, flags)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data, descriptors = b"", []
+        caller.descriptors += descriptors
+        if not data:
+            self._lost(caller)
+            return
+        caller.heard += data
+        try:
+            self._understand(caller)
+        except ValueError:
+            self._drop(caller)
+
+    def _understand(self, caller: Caller) -> None:
+        """Raises ValueError for what can't be meant."""
+        if caller.request is None:
+            length = int.from_bytes(caller.heard[: meeting.LENGTH_BYTES], "big")
+            end = meeting.LENGTH_BYTES + length
+            if len(caller.heard) < meeting.LENGTH_BYTES or len(caller.heard) < end:
+                if length > meeting.LARGEST_REQUEST:
+                    raise ValueError(length)
+                return
+            body, caller.heard = caller.heard[meeting.LENGTH_BYTES : end], caller.heard[end:]
+            caller.request = meeting.read(body)
+            self._asked(caller, caller.request)
+        *lines, caller.heard = caller.heard.split(b"\n")
+        for line in lines:
+            word, _, number = line.partition(b" ")
+            if word == b"signal":
+                self._signal(caller, signal.Signals(int(number)))
+
+    def _lost(self, caller: Caller) -> None:
+        """The caller is gone: its run gets the time to tear down, and no more."""
+        if not caller.token:
+            self._drop(caller)
+        elif not caller.dead:
+            caller.dead, caller.deadline = True, time.monotonic() + _GRACE
+            self.selector.unregister(caller.connection)
+            self._signal(caller, signal.SIGINT)
+
+    def _drop(self, caller: Caller) -> None:
+        self._callers.discard(caller)
+        self._runs.pop(caller.token, None)
+        if not caller.dead:
+            self.selector.unregister(caller.connection)
+        caller.drop_descriptors()
+        if caller.channel is not None:
+            caller.channel.close()
+        caller.connection.close()
+        self.idle_since = time.monotonic()
+        self.family.no_longer_in_use()
+
+    # -- what is asked -----------------------------------------------------------------------------
+
+    def _asked(self, caller: Caller, request: meeting.Request) -> None:
+        if request.kind == "run":
+            why = self._other(request)
+            if why:
+                self._cold(caller, why)
+                return
+            renewed = self._renewed()
+            if renewed:
+                caller.say(f"say {screen.new_template(renewed)}")
+            self.advance()
+        elif request.kind == "status":
+            for line in self._status():
+                caller.say(f"out {line}")
+            self._end(caller, 0)
+        elif self._stop is None:
+            caller.say(f"say {screen.NOT_STOPPED}")
+            self._end(caller, 1)
+        else:
+            self._stopping.append(caller)  # it hears of it when all is gone
+            self._stop()
+
+    def _other(self, request: meeting.Request) -> str:
+        """Why the template is none for this caller, as far as its environment does not matter; or ""."""
+        if request.version != meeting.VERSION:
+            return screen.OTHER_RELEASE
+        if request.prefix != meeting.prefix():
+            return screen.other_interpreter(meeting.prefix())
+        if request.interpreter != meeting.interpreter():
+            return screen.OTHER_FLAGS
+        if request.root != self.root or len(request.folder) == 0:
+            return screen.OTHER_PROJECT
+        return ""
+
+    def _status(self) -> list[str]:
+        running = sum(1 for caller in self._runs.values() if caller.pid)
+        warmed = self.family.warmed if self.family.surveyed else None
+        return screen.server(self.kind, self.root, self._began, warmed, self._count, running)
+
+    def advance(self) -> None:
+        """Start the runs that wait, if the template can: called when it may be able to."""
+        waiting = [
+            caller
+            for caller in self._callers
+            if not caller.token and caller.request is not None and caller.request.kind == "run"
+        ]
+        template = self.family.template
+        for caller in waiting:
+            if template is None or template.state == "gone":
+                self._cold(caller, screen.TEMPLATE_ENDED)
+            elif self.family.surveyed:
+                self._run(caller, template)
+
+    def _run(self, caller: Caller, template: Process) -> None:
+        request = caller.request
+        assert request is not None
+        differs = difference(request.environment, self.family.environment, self.family.asked)
+        if differs or len(caller.descriptors) != 3:
+            self._cold(caller, screen.other_variable(differs) if differs else screen.NO_DESCRIPTORS)
+            return
+        caller.token, caller.template = next(self._tokens), template
+        self._runs[caller.token] = caller
+        self._count += 1
+        order: Any = Attach(
+            self.root,
+            tuple(request.arguments),
+            dict(request.environment),
+            request.folder,
+            int(request.umask, 8),
+        )
+        caller.channel, theirs = pair()
+        descriptors = [*caller.descriptors, theirs.fileno()]
+        try:
+            template.channel.send_with(
+                Start(caller.token, 0, (), False, order, len(descriptors)), descriptors
+            )
+        except OSError:
+            self._runs.pop(caller.token)
+            caller.token = 0
+            self._cold(caller, screen.TEMPLATE_ENDED)
+            return
+        finally:
+            theirs.close()
+        caller.drop_descriptors()
+
+    def _cold(self, caller: Caller, why: str) -> None:
+        caller.say(f"cold {why}")
+        self._drop(caller)
+
+    def _end(self, caller: Caller, status: int) -> None:
+        caller.say(f"end {status}")
+        self._drop(caller)
+
+    # -- what becomes of a run -----------------------------------------------------------------------
+
+    def hear(self, process: Process, message: Any) -> None:
+        """What the family was told that may be about an attached run; ``None``: this process has ended."""
+        if message is None:
+            self._template_gone(process)
+        elif isinstance(message, Started | Gone | Refused):
+            caller = self._runs.get(message.token)
+            if caller is not None:
+                self._of_run(caller, message)
+        self.advance()
+
+    def _of_run(self, caller: Caller, message: Started | Gone | Refused) -> None:
+        if isinstance(message, Started):
+            caller.pid = message.pid
+            caller.say(f"run {message.pid}")
+            for number in caller.untold:
+                self._kill(caller, number)
+        elif isinstance(message, Refused):
+            self._cold(caller, screen.not_forked(message.errno))
+        else:
+            caller.pid = 0
+            for text in message.leftovers:
+                caller.say(f"say {screen.left_behind(text)}")
+            self._learn(caller)
+            status = os.waitstatus_to_exitcode(message.status)
+            self._end(caller, status if status >= 0 else 128 - status)
+
+    def _learn(self, caller: Caller) -> None:
+        """What several runs had to import the template will hold: what plugins load late is in no test file."""
+        frames, _ = caller.channel.drain() if caller.channel is not None else ([], True)
+        for _, message in frames:
+            if isinstance(message, Learned) and self._lessons < _LESSONS:
+                modules = self._learner.add(message.modules)
+                if modules:
+                    self._lessons += 1
+                    self.learned += modules
+                    self.family.warm(modules)
+
+    def _signal(self, caller: Caller, number: int) -> None:
+        if caller.pid:
+            self._kill(caller, number)
+        elif caller.token:
+            caller.untold.append(number)
+        elif number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            self._end(caller, 128 + number)  # nothing ran yet
+
+    def _kill(self, caller: Caller, number: int) -> None:
+        """It leads its group as soon as it has begun."""
+        if not caller.pid:
+            return
+        with contextlib.suppress(OSError):
+            if number in _PERSONAL:
+                os.kill(caller.pid, number)
+                return
+            try:
+                os.killpg(caller.pid, number)
+            except ProcessLookupError:
+                os.kill(caller.pid, number)
+
+    def _template_gone(self, process: Process) -> None:
+        """Its runs went with it."""
+        for caller in [each for each in self._runs.values() if each.template is process]:
+            self._drop(caller)
+
+    def _in_use(self, template: Process) -> bool:
+        return any(caller.template is template for caller in self._runs.values())
+
+    # -- time, and the end -----------------------------------------------------------------------------
+
+    def wait(self) -> float | None:
+        """Seconds until :meth:`tick` has something to do; None for never."""
+        deadlines = [caller.deadline for caller in self._runs.values() if caller.deadline]
+        return max(min(deadlines) - time.monotonic(), 0.0) if deadlines else None
+
+    def tick(self) -> None:
+        """End the runs of callers that died, if they have not by now."""
+        now = time.monotonic()
+        for caller in list(self._runs.values()):
+            if caller.deadline and caller.deadline <= now:
+                caller.deadline = 0.0
+                self._kill(caller, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Listen no more. Runs end with their template, which is the family's to end; call it after that."""
+        if self.rendezvous is not None:
+            with contextlib.suppress(KeyError, ValueError):
+                self.selector.unregister(self.rendezvous.socket)
+            self.rendezvous.close()
+        for caller in self._stopping:
+            caller.say(f"out {screen.STOPPED}")
+            caller.say("end 0")
+        for caller in list(self._callers):
+            caller.drop_descriptors()
+            caller.connection.close()
+
+
+# ------------------------------------------------------------------------------- the environment
+
+#: What an interpreter or the libraries in it read once, where nobody sees it: by the start of the name.
+_READ_ONCE = (
+    "PYTHON", "LD_", "DYLD_", "LC_", "MALLOC_", "GLIBC_",  # the interpreter, its loader and its C library
+    "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "BLIS_", "NUMEXPR_", "CUDA_",  # numeric libraries
+    "COVERAGE_PROCESS_", "COV_CORE_",  # a .pth file of coverage's, before anything of ours
+)  # fmt: skip
+_READ_ONCE_NAMES = ("LANG", "LANGUAGE")
+#: Each shell has its own.
+_NEUTRAL = ("PWD", "OLDPWD", "SHLVL", "_", "COLUMNS", "LINES", "PYTEST_CURRENT_TEST")
+
+
+def difference(theirs: Mapping[str, str], ours: Mapping[str, str], asked: frozenset[str]) -> str:
+    """The first variable that is not for the caller what it was for the template, and matters; or "".
+
+    ``asked``: what modules asked for while they were imported there.
+    """
+    for name in sorted({*theirs, *ours}):
+        if theirs.get(name) == ours.get(name) or name in _NEUTRAL:
+            continue
+        if name in asked or name in _READ_ONCE_NAMES or name.startswith(_READ_ONCE):
+            return name
+    return ""

@@ -1,0 +1,104 @@
+"""An attached run: what a fork of the template takes over from the caller, before pytest starts anew in it.
+
+From then on it is a plain pytest, whose imports are warm: nobody's controller, child or rerun.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import os
+import random
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from . import compat
+from ._native import guard, set_child_subreaper
+from .analysis import site_folders
+from .watch_messages import Attach
+
+#: What Python opens them for.
+_STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
+
+
+class Beginning(NamedTuple):
+    """The template's interpreter as it was at its start: ``sys.path`` without its first entry, the environment."""
+
+    path: Sequence[str]
+    environment: Mapping[str, str]
+
+
+def begin(order: Attach, descriptors: Sequence[int], lifeline: int, beginning: Beginning) -> None:
+    """In the fork. ``descriptors``: the caller's stdin, stdout and stderr. Raises OSError for a folder that is gone."""
+    os.setsid()  # signals of the server's terminal are not for it
+    set_child_subreaper(True)  # or its orphans would be taken for those of the run beside it
+    guard(lifeline, not os.environ.get("PYTEST_HOTRELOAD_NO_DEATH_SIGNAL"))
+    for number, descriptor in enumerate(descriptors):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    _take_environment(order.environment, beginning.environment)
+    os.chdir(order.folder)
+    os.umask(order.umask)
+    sys.argv[1:] = order.arguments
+    # As ``python -m pytest`` has it, which is what a cold run is.
+    here = [] if getattr(sys.flags, "safe_path", False) else [order.folder]
+    sys.path[:] = [*here, *beginning.path]
+    _open_streams()
+    _forget_first_party(order.root)
+    importlib.invalidate_caches()
+    _shuffle()
+
+
+def _take_environment(theirs: Mapping[str, str], before: Mapping[str, str]) -> None:
+    """The caller's, with what the modules that are imported already changed in it, as they would have there."""
+    changed = {name: value for name, value in os.environ.items() if before.get(name) != value}
+    removed = [name for name in before if name not in os.environ]
+    os.environ.clear()
+    os.environ.update({**theirs, **changed})
+    for name in removed:
+        os.environ.pop(name, None)
+    time.tzset()
+
+
+def _open_streams() -> None:
+    """As the interpreter does at its start: what they are decides how they are buffered."""
+    for number, (name, mode) in enumerate(_STREAMS):
+        plain = getattr(sys, f"__{name}__")
+        if plain is None:
+            continue
+        buffering = 0 if mode == "w" and plain.write_through else -1
+        binary = open(number, mode + "b", buffering=buffering, closefd=False)  # noqa: SIM115
+        raw: Any = getattr(binary, "raw", binary)
+        raw.name = f"<{name}>"
+        stream: Any = io.TextIOWrapper(
+            binary,
+            plain.encoding,
+            plain.errors,
+            newline="\n",
+            line_buffering=name == "stderr" or os.isatty(number),
+            write_through=plain.write_through,
+        )
+        stream.mode = mode
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+
+
+def _forget_first_party(root: str) -> None:
+    """A plugin of the project that the template was started with (``-p``): its source may have changed since."""
+    others = [*site_folders(), str(Path(__file__).parent), *compat.package_folders()]
+    kept = tuple(folder + os.sep for folder in others)
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__dict__", {}).get("__file__")
+        if isinstance(file, str) and file.startswith(root + os.sep) and not file.startswith(kept):
+            del sys.modules[name]
+
+
+def _shuffle() -> None:
+    """Two runs must not draw the same numbers."""
+    random.seed()
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed()

@@ -1,0 +1,88 @@
+"""The hooks through which a run's records learn what is collected, and whose file is being collected."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Generator, Sequence
+from typing import Any
+
+import pytest
+
+from . import compat
+from ._native import observe_for
+from .declarations import Declarations
+from .records import Records
+
+
+class Bookkeeper:
+    """A plugin of the controller, between its configuration and the first fork."""
+
+    def __init__(self, records: Records, declarations: Declarations) -> None:
+        self.records, self.declarations = records, declarations
+        self._began: dict[object, float] = {}
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection(self, session: pytest.Session) -> Generator[None, object, object]:
+        compat.after_import(session, self._imported)
+        self.records.partial_by_name |= any("::" in argument for argument in session.config.args)
+        self.records.filtered = _filters(session.config)
+        return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_make_collect_report(self, collector: Any) -> Generator[None, Any, Any]:
+        """Events belong to the file that is collected; those of its classes, too."""
+        file = collector.getparent(pytest.File)
+        if file is None:
+            return (yield)
+        path = str(file.path)
+        began = self._began[collector] = time.perf_counter()
+        before = observe_for(path)
+        try:
+            return (yield)
+        finally:
+            observe_for(before)
+            costs = self.records.collection
+            costs[path] = costs.get(path, 0.0) + time.perf_counter() - began
+            del self._began[collector]
+
+    def _imported(self, node: object) -> None:
+        """The module of this collector stands: its import was what took the time until now."""
+        began = self._began.get(node)
+        if began is not None and isinstance(node, pytest.Module):
+            self.records.imports[str(node.path)] = time.perf_counter() - began
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None, object, object]:
+        before = _by_file(items)
+        self.records.company |= before.keys()
+        result = yield
+        after = _by_file(items)
+        self.records.partial |= {path for path, count in before.items() if after[path] != count}
+        self._declare(items)
+        return result
+
+    def _declare(self, items: Sequence[pytest.Item]) -> None:
+        """What the ini and the markers say of the files that stay."""
+        for path in {str(item.path) for item in items}:
+            self.records.declared[path] |= self.declarations.depends(path)
+        for path, names in self.declarations.serial(items).items():
+            self.records.serial[path] |= names
+        for item in items:
+            for mark in item.iter_markers("hotreload"):
+                globs = mark.kwargs.get("depends", ())
+                self.records.declared[str(item.path)] |= {globs} if isinstance(globs, str) else set(globs)
+
+
+def _by_file(items: Sequence[pytest.Item]) -> Counter[str]:
+    return Counter(str(item.path) for item in items)
+
+
+def _filters(config: pytest.Config) -> bool:
+    """Whether something keeps whole files out, or (``--lf``) drops tests without telling."""
+    option = config.option
+    narrowed = any(
+        getattr(option, name, None)
+        for name in ("keyword", "markexpr", "lf", "ignore", "ignore_glob", "deselect", "stepwise")
+    )
+    return narrowed or not compat.selects_everything(config)

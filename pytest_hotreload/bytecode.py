@@ -1,0 +1,73 @@
+"""Bytecode that may not be that of its source: an edit in the same second, of the same size, is imported stale.
+
+The interpreter tells sources apart by whole seconds and sizes (``importlib``: the header of a ``.pyc``),
+and pytest's rewritten test files do the same. A run that may have used such bytecode proves nothing, so its
+records do not count, and the bytecode is removed: the next run compiles what stands on disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import struct
+from collections.abc import Iterable
+from importlib.util import cache_from_source
+from pathlib import Path
+
+#: A source is safely older than its bytecode from so many nanoseconds on: the resolution of the header's
+#: time (1 s), and of file systems with whole or even seconds (FAT: 2 s).
+YOUNG_NS = 2_000_000_000
+
+#: What may follow the interpreter's tag ("cpython-312") in a name.
+_TAG_END = re.compile(r"(?<=\d)[-.]|\.pyc$")
+
+#: PEP 552: magic, flags (0: by time), mtime, size.
+_HEADER = struct.Struct("<4sIII")
+
+
+def discard_doubtful(sources: Iterable[str], *, keep: bool = False) -> set[str]:
+    """Remove bytecode that may be stale; returns the sources that it was of. ``keep``: only say so."""
+    folders: dict[str, dict[str, list[str]]] = {}
+    doubtful = set()
+    for source in sources:
+        if source.endswith(".py") and _discard(source, folders, keep):
+            doubtful.add(source)
+    return doubtful
+
+
+def _discard(source: str, folders: dict[str, dict[str, list[str]]], keep: bool) -> bool:
+    folder, compiled = os.path.split(cache_from_source(source, optimization=""))
+    if folder not in folders:
+        folders[folder] = _by_module(folder)
+    mine = folders[folder].get(compiled.removesuffix(".pyc"), ())
+    stale = [name for name in mine if _is_doubtful(source, str(Path(folder, name)))]
+    for name in stale if not keep else ():
+        with contextlib.suppress(OSError):
+            Path(folder, name).unlink()
+    return bool(stale)
+
+
+def _by_module(folder: str) -> dict[str, list[str]]:
+    """Module and tag -> names; pytest and the optimiser append to the tag (``a.cpython-312-pytest-9.2.0.pyc``)."""
+    found: dict[str, list[str]] = {}
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            module, _, tag = entry.name.partition(".")
+            found.setdefault(f"{module}.{_TAG_END.split(tag)[0]}", []).append(entry.name)
+    return found
+
+
+def _is_doubtful(source: str, compiled: str) -> bool:
+    """Whether the bytecode passes for the source's, and the source may have changed since it was made."""
+    try:
+        of_source, of_compiled = Path(source).stat(), Path(compiled).stat()
+        changed = max(of_source.st_mtime_ns, of_source.st_ctime_ns)
+        if changed + YOUNG_NS < of_compiled.st_mtime_ns:
+            return False
+        with open(compiled, "rb") as file:  # noqa: PTH123 - nothing else of it is read
+            _, flags, seconds, size = _HEADER.unpack(file.read(_HEADER.size))
+    except (OSError, struct.error):
+        return False
+    same_time = seconds == int(of_source.st_mtime) & 0xFFFFFFFF
+    return bool(flags == 0 and same_time and size == of_source.st_size & 0xFFFFFFFF)

@@ -1,0 +1,93 @@
+"""What the keys of a watch do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from . import screen
+from .reruns import Wish
+from .watch_messages import Go
+
+if TYPE_CHECKING:
+    from .watch import Watch
+
+
+class Commands:
+    """One method for each key that does more than call another."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch, self.reruns = watch, watch.reruns
+        self.results, self.screen = watch.results, watch.screen
+        self._actions: dict[str, Callable[[], None]] = {
+            "\n": self._all,
+            "\r": self._all,
+            "a": self._all,
+            "r": self._again,
+            "f": self._red,
+            "p": lambda: self._filter("path", "path"),
+            "t": lambda: self._filter("keyword", "-k"),
+            "m": lambda: self._filter("marker", "-m"),
+            "c": self._clear_filters,
+            "d": self._debug,
+            "v": self._failures,
+            "e": lambda: self.screen.lines(screen.reasons(self.reruns.reasons.values())),
+            "s": self.reruns.ask_what_runs,
+            "P": self._pause,
+            "R": lambda: self.watch.renew(screen.ASKED_FOR),
+            "h": lambda: self.screen.lines(screen.HELP.split("\n")),
+            "q": watch.quit,
+        }
+
+    def do(self, key: str) -> None:
+        """Nothing for a key without a meaning."""
+        action = self._actions.get(key)
+        if action is not None:
+            action()
+
+    def _all(self) -> None:
+        self.watch.ask(Wish(Go(), "all"))
+
+    def _again(self) -> None:
+        self.watch.ask(self.reruns.last or Wish(Go(), "all"))
+
+    def _red(self) -> None:
+        red = self.results.red
+        if red:
+            files = tuple(sorted(set(red.values())))
+            self.watch.ask(Wish(Go(files=files, company=True, nodeids=tuple(red)), "red"))
+        else:
+            self.screen.line(screen.NOTHING_RED)
+
+    def _debug(self) -> None:
+        red = self.results.red
+        if red:
+            nodeid, file = list(red.items())[-1]
+            self.watch.ask(Wish(Go(files=(file,), company=True, nodeids=(nodeid,), debug=True), "debug"))
+        else:
+            self.screen.line(screen.NOTHING_RED)
+
+    def _filter(self, name: str, prompt: str) -> None:
+        given = self.watch.keyboard.ask(f"{prompt}: ", getattr(self.reruns.filters, name))
+        if given is not None:
+            change: dict[str, Any] = {name: given.strip()}
+            self.reruns.filters = self.reruns.filters._replace(**change)
+            self._all()
+
+    def _clear_filters(self) -> None:
+        self.reruns.filters = Go()
+        files = tuple(sorted(self.results.left_out))
+        if files:  # edits that ran filtered, or not at all
+            self.watch.ask(Wish(Go(files=files, company=True), "again"))
+        else:
+            self.screen.line(screen.WATCHING)
+
+    def _failures(self) -> None:
+        texts = [self.results.texts.get(nodeid, "") for nodeid in self.results.red]
+        self.screen.lines(
+            "\n\n".join(filter(None, texts)).split("\n") if any(texts) else [screen.NOTHING_RED]
+        )
+
+    def _pause(self) -> None:
+        self.watch.paused = not self.watch.paused
+        self.screen.line(screen.PAUSED if self.watch.paused else screen.WATCHING)

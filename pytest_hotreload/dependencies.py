@@ -1,0 +1,200 @@
+"""What each test file depends on: what is known before a run, joined with what was seen in it.
+
+The union errs towards too much. Known before: the first-party files that it imports, transitively. Seen in
+the controller: what their bodies, and its collection, did; that concerns every file whose closure holds them,
+whoever was the first to import them. Seen in the children: what its tests did.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ._native import Project
+from .analysis import scan
+from .observation import Module, Observed, Observer, Row
+
+#: Kinds that make a file depend on a path's content, or its absence.
+_INPUTS = ("read", "update")
+#: Kinds that may get in the way of another child.
+_OUTPUTS = ("write", "update")
+
+
+@dataclass
+class Found:
+    """Of one test file; paths absolute, everything sorted."""
+
+    closure: list[str] = field(default_factory=list)
+    dynamic: dict[str, str | None] = field(default_factory=dict)
+    company: list[str] = field(default_factory=list)
+    reads: dict[str, tuple[int, int, int, int] | None] = field(default_factory=dict)
+    listings: list[str] = field(default_factory=list)
+    environment: list[str] = field(default_factory=list)
+    flags: list[str] = field(default_factory=list)
+    ports: list[str] = field(default_factory=list)
+    writes: list[str] = field(default_factory=list)
+
+
+class Dependencies:
+    """Of the test files of one run. ``scan`` of the project is done once, for all of them."""
+
+    def __init__(
+        self, observer: Observer, project: Project, collected: Observed, test_files: Sequence[str]
+    ) -> None:
+        self.observer, self.project = observer, project
+        self._rows: defaultdict[str, list[Row]] = defaultdict(list)
+        self._modules: defaultdict[str, list[Module]] = defaultdict(list)
+        for row in collected.rows:
+            self._rows[row.owner].append(row)
+        for module in collected.modules:
+            self._modules[module.owner].append(module)
+        self._tests = set(test_files)
+        self._scanned: set[str] = set()
+
+    def read_all(self, files: Iterable[str]) -> None:
+        """Scan these and the test files: their closures can be asked for then."""
+        wanted = {file for file in (*self._tests, *files) if Path(file).is_file()}
+        if not wanted <= self._scanned:
+            self._scanned |= wanted
+            scan(self.project, sorted(self._scanned))
+
+    def has_read(self, path: str) -> bool:
+        """Whether it was there to be scanned."""
+        return path in self._scanned
+
+    def loaded_files(self, children: Iterable[Observed]) -> set[str]:
+        """All first-party files that were imported by name: what has to be scanned besides the test files."""
+        modules = [module for owner in self._modules.values() for module in owner]
+        modules += [module for observed in children for module in observed.modules]
+        return {module.file for module in modules if module.file}
+
+    def importers(self, files: Iterable[str], imported: str) -> list[str]:
+        """Those of the files that import ``imported``, by their sources or as it was seen in the collection."""
+        return [file for file in files if imported in self._close([file], ())[0]]
+
+    def of(self, path: str, observed: Sequence[Observed], company: Iterable[str] = ()) -> Found:
+        """Everything that is known of ``path``. ``observed``: by its children. ``company``: files it leans on."""
+        found = Found(company=sorted(company))
+        closure, dynamic = self._close([path, *found.company], observed)
+        rows = [*self._rows[""], *self._rows[path]]
+        rows += [row for file in sorted(closure) if file != path for row in self._rows[file]]
+        rows += [row for each in observed for row in each.rows]
+        self._sort_out(rows, closure, found)
+        outputs = [row for each in observed for row in each.rows]  # of its tests: collected files write once
+        found.ports = sorted({row.subject for row in outputs if row.kind == "bind"})
+        found.writes = sorted({row.subject for row in outputs if self._is_output(row)})
+        found.closure = sorted(closure)
+        found.dynamic = dict(sorted(dynamic.items()))
+        return found
+
+    def _close(
+        self, paths: Sequence[str], observed: Sequence[Observed]
+    ) -> tuple[set[str], dict[str, str | None]]:
+        """The first-party files, and what was imported in a way that no source says."""
+        closure: set[str] = set()
+        dynamic: dict[str, str | None] = {}
+        waiting = list(paths)
+        modules = [*self._modules[""], *(module for each in observed for module in each.modules)]
+        while True:
+            while waiting:
+                for file in self._closure_of(waiting.pop()):
+                    if file not in closure:
+                        closure.add(file)
+                        modules += self._modules[file]
+            if not modules:
+                return closure, dynamic
+            module = modules.pop()
+            if module.file is None or module.file not in closure:
+                dynamic[module.name] = module.file
+                if module.file is not None:
+                    waiting.append(module.file)
+
+    def _closure_of(self, file: str) -> list[str]:
+        if file in self._scanned:
+            return self.project.closure(file)
+        return [file]
+
+    def _sort_out(self, rows: Iterable[Row], closure: set[str], found: Found) -> None:
+        lists: dict[str, set[str]] = {kind: set() for kind in ("list", "environ", "flag")}
+        for row in rows:
+            if row.kind in _INPUTS and row.subject not in closure:
+                found.reads.setdefault(row.subject, row.state)
+            if row.kind == "subprocess":
+                lists["flag"].add("subprocess")
+            elif row.kind == "connect":
+                lists["flag"].add("network")
+            elif row.kind in lists:
+                lists[row.kind].add(row.subject)
+        found.listings = sorted(lists["list"])
+        found.environment = sorted(lists["environ"])
+        found.flags = sorted(lists["flag"])
+
+    def _is_output(self, row: Row) -> bool:
+        """Below a hidden folder tools keep what they remember: no test looks there for another's output."""
+        path = row.subject
+        inside = os.path.relpath(path, self.observer.root) if path.startswith(self.observer.root) else path
+        return row.kind in _OUTPUTS and not any(
+            part.startswith(".") and part != ".." for part in Path(inside).parts
+        )
+
+
+def first_party_roots(observer: Observer) -> list[str]:
+    """Folders of ``sys.path``, but for installed packages and the standard library: a module may appear there."""
+    folders = {str(Path(entry).absolute()) for entry in sys.path}
+    return sorted(f for f in folders if observer.is_first_party(f) and Path(f).is_dir())
+
+
+class Searched:
+    """Folders in which the names of a test file are looked for: the roots, and in each of them the parts of every
+    package.
+
+    A namespace package has several, and a missing module would appear in one. A part that does not exist
+    is no matter: its appearance shows in the folder above.
+    """
+
+    def __init__(self, roots: Sequence[str]) -> None:
+        self.roots = list(roots)
+        self._exists: dict[str, bool] = {}
+
+    def folders(self, found: Found) -> list[str]:
+        packages: set[str] = set()
+        for name in (name for name, file in found.dynamic.items() if file is None):
+            packages.update(_with_parents(name.replace(".", os.sep)))
+        for folder in {file.rpartition(os.sep)[0] for file in found.closure}:
+            for root in self.roots:
+                if folder.startswith(root + os.sep):
+                    packages.update(_with_parents(folder[len(root) + 1 :]))
+        parts = {root + os.sep + package for root in self.roots for package in packages}
+        return [*self.roots, *sorted(part for part in parts if self._is_folder(part))]
+
+    def _is_folder(self, path: str) -> bool:
+        if path not in self._exists:
+            self._exists[path] = Path(path).is_dir()
+        return self._exists[path]
+
+
+def _with_parents(package: str) -> Iterator[str]:
+    while package:
+        yield package
+        package = package.rpartition(os.sep)[0]
+
+
+def as_draft(found: Found, searched: Searched) -> dict[str, Any]:
+    """The part of a record's draft that says what the file depends on."""
+    return {
+        "closure": found.closure,
+        "dynamic": found.dynamic,
+        "company": found.company,
+        "roots": searched.folders(found),
+        "reads": [[path, state] for path, state in sorted(found.reads.items())],
+        "listings": found.listings,
+        "environment": found.environment,
+        "flags": found.flags,
+        "ports": found.ports,
+        "writes": found.writes,
+    }

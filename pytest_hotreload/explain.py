@@ -1,0 +1,205 @@
+"""``pytest-hotreload explain``: why a test file would run now, what it depends on, and what is warm for it.
+
+pytest collects it in this process as a run would, so that its record is judged by the same epoch.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from . import epoch, selection, terminal, totals
+from .analysis import open_project, scan, site_folders, third_party
+from .graph import short
+from .inprocess import ask
+from .records import Records, Verdict
+
+
+def explain(arguments: Sequence[str]) -> int:
+    """Print what is found: 0, whether the file would run or not; else pytest's status and words."""
+    explainer = _Explainer()
+    heard = ask(explainer, ["--collect-only", "-q", "--hotreload-on", *arguments])
+    if heard.status != 0 or not explainer.lines:
+        return heard.show()
+    print(*explainer.lines, sep="\n")
+    if explainer.notes:
+        print(terminal.store_notes(explainer.notes), file=sys.stderr)
+    return 0
+
+
+class _Explainer:
+    """A plugin of the controller."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.notes: list[str] = []
+        self._files: list[str] = []
+        self._loaded: frozenset[str] = frozenset()
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_load_initial_conftests(self) -> Generator[None, object, object]:
+        """What is loaded now is in every template."""
+        self._loaded = frozenset(sys.modules)
+        return (yield)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Before anything is deselected: what is not affected is asked about, too."""
+        self._files = list(dict.fromkeys(str(item.path) for item in items))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        if session.testsfailed or not self._files:
+            return
+        records = self._judged(session.config)
+        survey = _Survey(session.config, self._files, records, self._loaded)
+        for file in self._files:
+            self.lines += _Explanation(survey, records, file).lines()
+
+    def _judged(self, config: pytest.Config) -> Records | None:
+        """None where this run keeps none."""
+        bookkeeper: Any = config.pluginmanager.get_plugin("hotreload-bookkeeper")
+        if bookkeeper is None:
+            return None
+        records: Records = bookkeeper.records
+        records.stop_collecting()
+        records.judge(self._files)
+        self.notes = records.store.notes() if records.store is not None else []
+        return records
+
+
+class _Survey:
+    """What the sources of the test files that have records, and of those that are asked about, say now.
+
+    ``loaded``: modules that pytest and its plugins loaded.
+    """
+
+    def __init__(
+        self, config: pytest.Config, asked: Iterable[str], records: Records | None, loaded: Collection[str]
+    ) -> None:
+        self.config, self.root, self._loaded = config, str(config.rootpath), loaded
+        self.store = records.store if records is not None else None
+        recorded = (str(Path(self.root, file)) for file in (self.store.files() if self.store else ()))
+        self.files = sorted({f for f in (*asked, *recorded) if f.endswith(".py") and Path(f).is_file()})
+        self.verbose = config.get_verbosity() + 1 > 0  # -q is ours
+        self.project = open_project(config)
+        scan(self.project, self.files)
+        self._reached = Counter(name for file in self.files for name in self.project.third_party(file)[0])
+        self._quarantine = self.project.quarantine(self.files)
+        known = totals.Totals()
+        totals.load(config, known)
+        self._learned = known.learned
+
+    def closure(self, file: str) -> list[str]:
+        """As records name them."""
+        found = self.project.closure(file) if file in self.files else [file]
+        return sorted(short(self.root, each) for each in found)
+
+    def chain(self, file: str, imported: str) -> list[str]:
+        """From the imported file to the test file."""
+        found = self.project.chain(file, imported) if file in self.files else [file] * (file == imported)
+        return [short(self.root, each) for each in reversed(found)]
+
+    def distributions(self, file: str) -> tuple[dict[str, str], dict[str, str]]:
+        """Of the third-party modules that it imports, as a record has them: versions, and who has which module."""
+        known = epoch.Distributions(epoch.distributions(sys.path), site_folders())
+        modules = known.of(itertools.chain(*self._third_party(file)))
+        return known.versions(modules.values()), modules
+
+    def template(self, file: str) -> Iterator[str]:
+        """Its third-party modules, each with what a template would make of it."""
+        at_import, later = self._third_party(file)
+        for name in third_party([*at_import, *(name for name in later if name in self._quarantine)]):
+            yield terminal.template_module(
+                name,
+                self._reached[name],
+                loaded=name in self._loaded,
+                quarantine=self._quarantine.get(name),
+                learned=name in self._learned,
+            )
+
+    def _third_party(self, file: str) -> tuple[list[str], list[str]]:
+        return self.project.third_party(file) if file in self.files else ([], [])
+
+
+class _Explanation:
+    """Of one test file."""
+
+    def __init__(self, survey: _Survey, records: Records | None, file: str) -> None:
+        self.survey, self.records, self.file = survey, records, file
+        text = survey.store.get(file) if survey.store is not None else None
+        self.record: dict[str, Any] | None = json.loads(text) if text else None
+
+    def lines(self) -> Iterator[str]:
+        yield short(self.survey.root, self.file)
+        for line in (self._why(), *self._first_party(), *self._others(), *self._third_party()):
+            yield "  " + line
+
+    def _why(self) -> str:
+        if self.records is None or self.survey.store is None:
+            return terminal.would_run(terminal.NO_RECORDS)
+        verdict = self._verdict(self.records)
+        if verdict.fresh and self.record is not None:
+            return terminal.would_not_run(Counter(outcome for _, outcome, _ in self.record["tests"]))
+        if verdict.kind == "epoch" and self.records.changes:
+            return terminal.would_run(terminal.new_epoch(self.records.changes))
+        reason = selection.explain(self.survey.config, [verdict])[0]
+        return terminal.would_run(reason.removeprefix(os.path.relpath(self.file, self.survey.root) + ": "))
+
+    def _verdict(self, records: Records) -> Verdict:
+        """Under ``--affected-since`` what changed since then counts, too."""
+        chosen: Any = self.survey.config.pluginmanager.get_plugin("hotreload-selection")
+        selected: list[Verdict] = getattr(chosen, "selected", [])
+        return next((each for each in selected if each.file == self.file), records.verdicts[self.file])
+
+    def _first_party(self) -> Iterator[str]:
+        """Their number; under ``-v`` each, with the chain of imports that leads there."""
+        recorded = self.record is not None
+        closure = (
+            [name for name, _ in self.record["closure"]] if self.record else self.survey.closure(self.file)
+        )
+        yield terminal.first_party(len(closure), recorded=recorded)
+        if self.survey.verbose:
+            for name in closure:
+                chain = self.survey.chain(self.file, str(Path(self.survey.root, name)))
+                yield "  " + terminal.imported(name, chain)
+
+    def _others(self) -> Iterator[str]:
+        """What else it depends on, as recorded or declared; and what it may not share."""
+        record: Mapping[str, Any] = self.record or {}
+        declared = self.records.declared[self.file] if self.records is not None else set()
+        serial = self.records.serial[self.file] if self.records is not None else set()
+        reads = record.get("reads", ())
+        found = {
+            "read": [name for name, fingerprint in reads if fingerprint is not None],
+            "did not exist": [name for name, fingerprint in reads if fingerprint is None],
+            "no such module": [name for name, path in record.get("dynamic", {}).items() if path is None],
+            "folders": [name for name, _ in record.get("listings", ())],
+            "environment": terminal.variables([name for name, _ in record.get("environment", ())]),
+            "company": list(record.get("company", ())),
+            "declared": sorted(declared.union(name for name, _ in record.get("declared", ()))),
+            **{label: list(record.get(label, ())) for label in ("flags", "ports", "writes")},
+            "serial": sorted(serial.union(record.get("serial", ()))),
+        }
+        return (terminal.depends_on(label, names) for label, names in found.items() if names)
+
+    def _third_party(self) -> Iterator[str]:
+        record = self.record
+        versions, modules = (
+            (record["distributions"], record["modules"]) if record else self.survey.distributions(self.file)
+        )
+        parts = {name: [module for module in modules if modules[module] == name] for name in versions}
+        if versions:
+            shown = (terminal.distribution(name, versions[name], parts[name]) for name in versions)
+            yield terminal.depends_on("third-party", shown)
+        warm = list(self.survey.template(self.file))
+        if warm:
+            yield terminal.depends_on("template", warm)

@@ -1,0 +1,404 @@
+"""The processes of a watch, as the watcher holds them: the template, the chain of fork points, the reruns.
+
+Nothing here waits: the watcher's loop reads the channels, and :meth:`Family.hear` says what came of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import signal
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .keyboard import found
+from .protocol import Channel, Gone, Refused, Start, Started, Warm, Warmed, pair
+from .standing import start_template
+from .watch_messages import (
+    Changed,
+    Configure,
+    Consulted,
+    Extend,
+    Inputs,
+    Ready,
+    Refresh,
+    StandBy,
+    Waiting,
+)
+
+#: Of captured output, as much as a last line may take. A guess.
+_LINE_BYTES = 4096
+
+
+@dataclass(eq=False)
+class Process:
+    """One of the family. ``state``: "starting", "ready" (it can be forked, or told to go), "gone".
+
+    ``touched``: what changed since it was asked for.
+    """
+
+    kind: str
+    parent: Process | None
+    channel: Channel
+    order: Any = None
+    token: int = 0
+    pid: int = 0
+    state: str = "starting"
+    inputs: Inputs = field(default_factory=Inputs)
+    refused: dict[str, str] = field(default_factory=dict)
+    touched: Changed = field(default_factory=Changed)
+    waiting: Waiting | None = None
+    status: int | None = None
+
+    def fileno(self) -> int:
+        return self.channel.fileno()
+
+    def last_line(self) -> str:
+        """What it printed last, where its output is captured in a file, as pytest does it; "" elsewhere."""
+        captured = Path(f"/proc/{self.pid}/fd/1")
+        with contextlib.suppress(OSError):
+            if captured.is_file():
+                lines = captured.read_bytes()[-_LINE_BYTES:].decode("utf-8", "replace").split("\n")
+                return next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return ""
+
+
+def meets(inputs: Inputs, changes: Changed) -> bool:
+    """Whether any of this could make a difference to who holds these inputs."""
+    if any(path in inputs.files for path in changes.paths):
+        return True
+    for path in changes.created + changes.deleted:
+        folder, _, name = path.rpartition(os.sep)
+        if folder in inputs.folders:
+            return True
+        stem = name.partition(".")[0]
+        part = folder.rpartition(os.sep)[2] if stem == "__init__" else stem
+        if name.endswith((".py", ".so", ".pyi")) and part in inputs.names and path in changes.created:
+            return True
+    return False
+
+
+def _ancestors(process: Process) -> Iterator[Process]:
+    point = process.parent
+    while point is not None:
+        yield point
+        point = point.parent
+
+
+class Family:
+    """``register``, ``unregister``: tell the loop whom to listen to.
+
+    ``chain``: the fork points, each a fork of the one before; all of them valid. ``standby``: fork point -> the
+    rerun that waits. ``taken``: reruns that were given out. ``retired``: fork points that are stale, and end with
+    the last rerun that was forked from them or behind.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        folder: Path,
+        register: Callable[[Process], object],
+        unregister: Callable[[Process], object],
+        environment: Mapping[str, str] = os.environ,
+    ) -> None:
+        self.arguments, self.folder = list(arguments), folder
+        self.register, self.unregister = register, unregister
+        self.lifeline = os.pipe()
+        self.template: Process | None = None
+        self.warmed: Warmed | None = None
+        self.chain: list[Process] = []
+        self.building: Process | None = None
+        self.standby: dict[Process, Process] = {}
+        self.taken: set[Process] = set()
+        self.retired: list[Process] = []
+        self.wishes: list[Extend] = []
+        self.refused: dict[str, str] = {}
+        #: The template's at its start, what modules asked of it there, and whether that is all.
+        self.environment = dict(environment)
+        self.asked: frozenset[str] = frozenset()
+        self.surveyed = False
+        #: Whether attached runs are forks of this template. Then it ends with the last of them, not before.
+        self.in_use: Callable[[Process], bool] = lambda _: False
+        self.former: list[Process] = []  # templates of before
+        self._to_warm: list[str] = []
+        #: Whether no fork point was dropped since the chain was planned.
+        self.intact = True
+        self._processes: dict[int, Process] = {}
+        self._tokens = itertools.count(1)
+        self._modes = found(0)
+
+    # -- starting ----------------------------------------------------------------------------------
+
+    def start_template(self) -> None:
+        """A fresh interpreter; everything before it goes. Raises OSError."""
+        self.close_template()
+        self.surveyed = False
+        self._to_warm.clear()
+        pid, channel = start_template(
+            self.arguments, self.folder, self.lifeline[0], self.environment, self._modes
+        )
+        self.template = Process("template", None, channel, pid=pid)
+        self.register(self.template)
+
+    def warm(self, modules: Sequence[str]) -> None:
+        """Ask the template to import these; answered by Warmed. Attached runs end before: whoever warms goes on in a
+        fork, and could not tell how the forks of before ended."""
+        self._to_warm += modules
+        if self.template is None or self.in_use(self.template):
+            return
+        self.surveyed = False
+        with contextlib.suppress(OSError):
+            self.template.channel.send(-1, Warm(tuple(self._to_warm)))
+        self._to_warm.clear()
+
+    def no_longer_in_use(self) -> None:
+        """An attached run has ended."""
+        for template in [each for each in self.former if not self.in_use(each)]:
+            self.former.remove(template)
+            self.discard(template)
+        if self._to_warm:
+            self.warm(())
+
+    def _fork(self, kind: str, parent: Process, order: Any) -> Process:
+        ours, theirs = pair()
+        process = Process(kind, parent, ours, order, next(self._tokens))
+        self._processes[process.token] = process
+        start = Start(process.token, 0, (), False, order, 1)
+        with contextlib.suppress(OSError):  # its end is read next
+            parent.channel.send_with(start, [theirs.fileno()])
+        theirs.close()
+        self.register(process)
+        return process
+
+    def build(self) -> None:
+        """Start the next fork point of the chain, if one is missing and none is on its way."""
+        if self.building is not None or self.template is None or self.template.state != "ready":
+            return
+        if not self.chain:
+            self.building = self._fork("point", self.template, Configure())
+        elif self.wishes:
+            self.building = self._fork("point", self.chain[-1], self.wishes.pop(0))
+
+    def stand_by(self, point: Process, tests: Collection[str]) -> Process:
+        """A rerun from this fork point, ready or soon to be. ``tests``: all test files."""
+        if point not in self.standby:
+            self.standby[point] = self._fork("rerun", point, StandBy(tuple(tests)))
+        return self.standby[point]
+
+    def stand_by_all(self, tests: Collection[str]) -> None:
+        """Of the deepest fork point, and of the deepest without test files: for one that is edited first."""
+        self.stand_by(self.chain[-1], tests)
+        bare = [point for point in self.chain if not any(test in point.inputs.files for test in tests)]
+        if bare:
+            self.stand_by(bare[-1], tests)
+
+    def refresh(self, tests: Collection[str]) -> None:
+        """Records were written: those that wait loaded older ones."""
+        for rerun in self.standby.values():
+            with contextlib.suppress(OSError):  # its end is read next
+                rerun.channel.send(-1, Refresh(tuple(tests)))
+
+    def give_back(self, rerun: Process) -> None:
+        """It was taken, and had nothing to do."""
+        self.taken.discard(rerun)
+        point = rerun.parent
+        if point is not None and point in self.chain and point not in self.standby:
+            self.standby[point] = rerun
+        else:
+            self.end(rerun)
+
+    def take(self, point: Process, tests: Collection[str]) -> Process:
+        """The same; it is the caller's now."""
+        rerun = self.stand_by(point, tests)
+        del self.standby[point]
+        self.taken.add(rerun)
+        return rerun
+
+    def wish(self, orders: Sequence[Extend]) -> None:
+        """These are to come behind the chain, if none is on its way."""
+        if self.building is None:
+            self.wishes = list(orders)
+            self.intact = True
+
+    # -- listening ---------------------------------------------------------------------------------
+
+    def hear(self, process: Process) -> list[tuple[Process, Any]]:
+        """Read a process's channel. Returns what the caller has to know: messages of reruns, and of the others
+        Ready, Warmed, what is said of children that are not the family's, and ``None`` for an end."""
+        frames, closed = process.channel.drain()
+        heard: list[tuple[Process, Any]] = []
+        for _, message in frames:
+            if isinstance(message, Started | Gone | Refused):
+                heard += self._of_child(message) if message.token > 0 else [(process, message)]
+            else:
+                self._note(process, message)
+                heard.append((process, message))
+        if closed and process.state != "gone":
+            heard += self._lost(process)
+        return heard
+
+    def _of_child(self, message: Started | Gone | Refused) -> list[tuple[Process, Any]]:
+        child = self._processes.get(message.token)
+        if child is None:
+            return []
+        if isinstance(message, Started):
+            child.pid = message.pid
+            if child.state == "gone":
+                self._kill(child)
+            return []
+        child.status = message.status if isinstance(message, Gone) else -message.errno
+        last = self.hear(child) if child.state != "gone" else []
+        return last + (self._lost(child) if child.state != "gone" else [])
+
+    def _note(self, process: Process, message: Any) -> None:
+        if isinstance(message, Consulted):
+            if process is self.template:
+                self.asked = message.variables
+        elif isinstance(message, Warmed):
+            self.warmed, self.surveyed = message, process is self.template
+        elif isinstance(message, Ready):
+            process.state, process.inputs = "ready", message.inputs
+            process.refused = dict(message.refused)
+            if process is self.building:
+                self._built(process)
+        elif isinstance(message, Waiting):
+            process.state, process.waiting = "ready", message
+
+    def _built(self, point: Process) -> None:
+        self.building = None
+        self.refused.update(point.refused)
+        parent = point.parent
+        behind_last = (
+            not self.chain if parent is self.template else bool(self.chain) and parent is self.chain[-1]
+        )
+        if not behind_last or point.refused or meets(point.inputs, point.touched):
+            self.end(point)
+            return
+        self.chain.append(point)
+
+    def _lost(self, process: Process) -> list[tuple[Process, Any]]:
+        self.end(process)
+        return [(process, None)]
+
+    # -- ending ------------------------------------------------------------------------------------
+
+    def changed(self, changes: Changed) -> int:
+        """Drop all that holds what changed. Returns how many fork points are left."""
+        for index, point in enumerate(self.chain):
+            if meets(point.inputs, changes):
+                self.cut(index)
+                self.intact = False
+                break
+        for path in changes.paths:
+            self.refused.pop(path, None)
+        if self.building is not None:
+            # Not joined: what came and went may have been loaded in between.
+            touched = self.building.touched
+            self.building.touched = Changed(*(a + b for a, b in zip(touched, changes, strict=True)))
+            if any(path.endswith(".py") for path in changes.paths):
+                # It may be importing what was there before, and write bytecode of it that passes for the new.
+                self._start_over(self.building)
+        return len(self.chain)
+
+    def _start_over(self, building: Process) -> None:
+        order = building.order
+        self.end(building)
+        if isinstance(order, Extend):
+            self.wishes.insert(0, order)
+
+    def cut(self, index: int) -> None:
+        """Drop the fork points from this one on."""
+        dropped = self.chain[index:]
+        del self.chain[index:]
+        if self.building is not None and (self.building.parent in dropped or not index):
+            dropped.append(self.building)
+        self.retired += dropped
+        for point in dropped:
+            if point in self.standby:
+                self.end(self.standby[point])
+        self._end_retired()
+        self.wishes.clear()
+
+    def _end_retired(self) -> None:
+        """Those that no rerun at work needs: it ends with any that it comes from."""
+        needed = {point for rerun in self.taken for point in _ancestors(rerun)}
+        done = [point for point in self.retired if point not in needed]
+        self.retired = [point for point in self.retired if point in needed]
+        for point in reversed(done):
+            self.end(point)
+
+    def end(self, process: Process) -> None:
+        """End a process; its own children end with it."""
+        if process.state == "gone":
+            return
+        process.state = "gone"
+        self.unregister(process)
+        if process.pid:
+            self._kill(process)
+        for child in [each for each in self._processes.values() if each.parent is process]:
+            if child.state == "gone":  # nobody is left to tell of it
+                self._processes.pop(child.token, None)
+        process.channel.close()
+        if process is self.building:
+            self.building = None
+        for point, rerun in list(self.standby.items()):
+            if point is process or rerun is process:
+                del self.standby[point]
+                self.end(rerun)
+        if process in self.taken:
+            self.taken.discard(process)
+            self._end_retired()
+
+    def _kill(self, process: Process) -> None:
+        """It is known no longer: else each would be kept, with the inputs of the fork points before it."""
+        self._processes.pop(process.token, None)
+        with contextlib.suppress(OSError):
+            os.kill(process.pid, signal.SIGKILL)
+
+    def close_template(self) -> None:
+        """End everything."""
+        self.taken.clear()
+        self.cut(0)
+        self._end_retired()
+        self.refused.clear()
+        if self.template is not None:
+            template, self.template = self.template, None
+            if self.in_use(template):
+                self.former.append(template)
+            else:
+                self.discard(template)
+        for process in list(self._processes.values()):
+            self.end(process)
+        self._processes.clear()
+
+    def discard(self, template: Process) -> None:
+        """End a template, and wait until it is gone."""
+        self.end(template)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(template.pid, 0)
+
+    def close(self) -> None:
+        self.in_use = lambda _: False
+        self.close_template()
+        self.no_longer_in_use()
+        for descriptor in self.lifeline:
+            os.close(descriptor)
+
+    # -- asking ------------------------------------------------------------------------------------
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is being built, nor left to be."""
+        return self.building is None and not self.wishes and bool(self.chain)
+
+    @property
+    def held(self) -> set[str]:
+        """What the chain loaded."""
+        return set(self.chain[-1].inputs.files) if self.chain else set()
+
+    def has_company(self, point: Process, tests: Collection[str], wanted: Collection[str]) -> bool:
+        """Whether it holds every test file but those."""
+        return all(test in point.inputs.files for test in tests if test not in wanted)

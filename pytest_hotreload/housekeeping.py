@@ -1,0 +1,71 @@
+"""``pytest-hotreload cache``: what the store of records holds, whether all of it can be read, and its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from . import terminal
+from ._native import Records as Store
+from .inprocess import Heard, place
+
+
+def keep_house(what: str, arguments: Sequence[str]) -> int:
+    """``what``: "info", "clean" or "verify". 0: fine; 1: something is wrong with the store; else pytest's status."""
+    found = place(arguments)
+    if isinstance(found, Heard):
+        return found.show()
+    if found.folder is None or not found.folder.is_dir():
+        print(terminal.no_store(found.folder))
+        return 0
+    commands: dict[str, Callable[[Path, Store], int]] = {"info": _info, "clean": _clean, "verify": _verify}
+    try:
+        return commands[what](found.folder, Store(str(found.folder), str(found.root)))
+    except OSError as error:
+        print(terminal.store_refused(error), file=sys.stderr)
+        return 1
+
+
+def _info(folder: Path, store: Store) -> int:
+    files = store.load()
+    known = [json.loads(store.get(file) or "{}") for file in store.files()]
+    counts = store.statistics()
+    print(
+        *terminal.store_info(
+            folder,
+            {
+                "records": files,
+                "failed": sum(record.get("outcome") != "passed" for record in known),
+                "unsettled": sum(not record.get("settled") for record in known),
+                "paths": counts["paths"],
+                "bytes": counts["bytes"],
+            },
+            store.notes(),
+        ),
+        sep="\n",
+    )
+    return 0
+
+
+def _clean(folder: Path, store: Store) -> int:
+    records = store.load()
+    before = sorted(folder.iterdir())
+    store.clear()
+    print(
+        terminal.store_cleaned(folder, records, [each.name for each in before if not os.path.lexists(each)])
+    )
+    store.load()
+    print(*(note + "\n" for note in store.notes()), sep="", end="")  # of what is there and not ours
+    return 0
+
+
+def _verify(folder: Path, store: Store) -> int:
+    bad = store.verify()
+    for path, why in bad:
+        print(f"{path}: {why}")
+    if not bad:
+        print(terminal.store_sound(folder, store.load()))
+    return 1 if bad else 0

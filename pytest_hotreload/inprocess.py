@@ -1,0 +1,119 @@
+"""Asks pytest in this process: what it prints is kept back, and shown only where it had no answer."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
+from typing import IO, NamedTuple, TextIO
+
+import pytest
+
+from . import compat
+from ._native import flush_c_stdio
+
+
+class Heard(NamedTuple):
+    """What pytest printed, and its exit status."""
+
+    status: int
+    out: bytes
+    err: bytes
+
+    def show(self) -> int:
+        """Print it where pytest did; its exit status."""
+        for stream, text in ((sys.stdout, self.out), (sys.stderr, self.err)):
+            stream.flush()
+            stream.buffer.write(text)
+            stream.flush()
+        return self.status
+
+
+def ask(plugin: object, arguments: Sequence[str]) -> Heard:
+    """Run pytest with a plugin that finds the answer."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        with _kept_back(sys.stdout, 1, out), _kept_back(sys.stderr, 2, err):
+            status = _main(plugin, arguments)
+        return Heard(status, _content(out), _content(err))
+
+
+def _main(plugin: object, arguments: Sequence[str]) -> int:
+    try:
+        return int(pytest.main(list(arguments), plugins=[plugin]))
+    except SystemExit as error:  # of a conftest
+        return error.code if isinstance(error.code, int) else 1
+
+
+@contextlib.contextmanager
+def _kept_back(stream: TextIO, descriptor: int, file: IO[bytes]) -> Iterator[None]:
+    """By descriptor: imported code may write to it in any way."""
+    stream.flush()
+    kept = os.dup(descriptor)
+    os.dup2(file.fileno(), descriptor)
+    try:
+        yield
+    finally:
+        stream.flush()
+        flush_c_stdio()
+        os.dup2(kept, descriptor)
+        os.close(kept)
+
+
+def _content(file: IO[bytes]) -> bytes:
+    file.seek(0)
+    return file.read()
+
+
+class Place(NamedTuple):
+    """``folder``: where the records are, if there are any; None where pytest's cache is turned off."""
+
+    root: Path
+    folder: Path | None
+
+
+def place(arguments: Sequence[str], *, make: bool = False) -> Place | Heard:
+    """Root and cache of the project in the current folder. Runs nothing of the project.
+
+    ``make``: the cache, if there is none; raises OSError.
+    """
+    finder = _PlaceFinder(make)
+    with contextlib.suppress(_Found):
+        return ask(finder, arguments)
+    if finder.refused is not None:
+        raise finder.refused
+    return finder.places[0]
+
+
+class _Found(BaseException):
+    """Ends pytest early. Nobody's ``except Exception`` is to stop it."""
+
+
+class _PlaceFinder:
+    def __init__(self, make: bool) -> None:
+        self.places: list[Place] = []
+        self.refused: OSError | None = None
+        self._make = make
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_load_initial_conftests(self, early_config: pytest.Config) -> Generator[None, object, object]:
+        """The first hook that knows the ini, and the last before the first conftest."""
+        folder = _records_folder(early_config)
+        try:
+            if folder is not None and self._make:
+                folder = compat.make_cache_folder(early_config, folder.name)
+        except OSError as error:
+            self.refused = error
+        self.places.append(Place(early_config.rootpath, folder))
+        if self.places:
+            raise _Found
+        return (yield)
+
+
+def _records_folder(config: pytest.Config) -> Path | None:
+    """As ``Cache.mkdir("hotreload")`` makes it."""
+    if not config.pluginmanager.hasplugin("cacheprovider"):
+        return None
+    return compat.cache_folder(config) / "d" / "hotreload"

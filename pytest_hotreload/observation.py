@@ -1,0 +1,250 @@
+"""What a process opens, lists, imports and asks of its environment, as the native audit hook saw it.
+
+Recorded in the controller from before the first conftest to the first fork, and in each child while
+its tests run; never in the template. Stated in docs/records.md: what the hook can't see.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib.metadata
+import os
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterable, Iterator
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from . import compat
+from ._native import (
+    note_binds,
+    observe,
+    observe_again,
+    observed,
+    stop_observing,
+    watch_environment,
+    watch_imports,
+)
+from .analysis import site_folders
+
+#: Tools that keep state of their own in the project, which is no input of a test's: hypothesis replays
+#: failures only, and a file that failed runs anyway.
+_STATE_FOLDERS = (".hypothesis", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".tox", ".nox")
+
+
+#: What they read and list is no input of a test's.
+_TOOLS = ("coverage", "pytest_cov")
+
+State = tuple[int, int, int, int] | None
+
+
+class Row(NamedTuple):
+    """One thing that was seen; ``observed`` says what kinds there are.
+
+    ``owner``: the first-party file whose body ran, the test file that was being collected, or "".
+    ``state``: (mtime in ns, ctime in ns, size, inode) at the first touch, or None.
+    """
+
+    owner: str
+    kind: str
+    subject: str
+    state: State
+
+
+class Module(NamedTuple):
+    """A dotted name that was asked of the import system, and the first-party file that it gave.
+
+    ``file`` is None where there was no such module, or none that is first-party but its package is.
+    """
+
+    owner: str
+    name: str
+    file: str | None
+
+
+class Observed(NamedTuple):
+    """Rows in the order of their first touch, without imports; those are ``modules``."""
+
+    rows: tuple[Row, ...] = ()
+    modules: tuple[Module, ...] = ()
+
+
+class Observer:
+    """What counts in this run, and the switch. One for each configured pytest."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.root = str(config.rootpath)
+        folders = {*site_folders(), *_standard_library(), str(compat.cache_folder(config))}
+        folders |= {str(Path(self.root, name)) for name in _STATE_FOLDERS}
+        # A project that tests one of these has it below its root: then it is its own.
+        self.callers = sorted({*compat.package_folders(), str(Path(__file__).parent)})
+        folders |= {folder for folder in self.callers if not _below(folder, [self.root])}
+        self.ignored = sorted(folders)
+        # It lists the whole search path for each question; what is installed is part of the epoch.
+        self.callers.append(str(Path(str(importlib.metadata.__file__)).parent))
+        self.callers += _tool_folders()
+        given = getattr(config.known_args_namespace, "basetemp", None)
+        self.temporary = [tempfile.gettempdir(), *([str(Path(given).absolute())] if given else [])]
+        self.active = False
+        self._pid: int | None = None
+        self._before: tuple[Module, ...] = ()
+        self._learned = Observed()
+        self._taken: list[tuple[str, str, str, State]] = []
+        self._folders: dict[str, bool] = {}
+
+    def collecting(self) -> None:
+        """Begin in the controller: before the first conftest is loaded."""
+        self._open(collecting=True)
+        self._before = tuple(Module("", name, file) for name, file in self.loaded())
+
+    def running(self, page: int = -1) -> None:
+        """Begin in a child: with nothing. A fork of who collected has all that is needed in place.
+
+        ``page``: the descriptor of its progress page, where the ports that it tries to bind are noted.
+        """
+        if self._pid is None:
+            self._open(collecting=False)
+        else:
+            observe_again()
+        if page >= 0:
+            with contextlib.suppress(OSError):  # then nobody sees what it waits for
+                note_binds(page)
+        self.active = True
+        self._before, self._taken = (), []
+
+    def _open(self, *, collecting: bool) -> None:
+        observe(
+            self.root,
+            collecting=collecting,
+            ignored=self.ignored,
+            temporary=self.temporary,
+            callers=self.callers,
+            pycache_prefix=sys.pycache_prefix,
+        )
+        watch_imports(True)
+        watch_environment(True)
+        self._pid, self.active = os.getpid(), True
+
+    def peek(self) -> Observed:
+        """What was seen until now; it will be told again. In a fork point of a watch, between two forks."""
+        self._taken += observed() if self.active else []
+        return self._told(self._taken)
+
+    def loaded(self) -> list[tuple[str, str]]:
+        """The first-party modules that stand now, as (dotted name, file), in the order of their import."""
+        found = ((name, self.file_of(name)) for name in list(sys.modules))
+        return [(name, file) for name, file in found if file]
+
+    def end(self) -> Observed:
+        """Stop, and say what was seen. The functions before imports and the environment stay, idle."""
+        rows = self._taken + observed()
+        self._taken = []
+        stop_observing()
+        self.active = False
+        collects = gc.isenabled()
+        gc.disable()  # some thousand tuples would set off a collection of all that was imported: 60 ms in a heavy suite
+        try:
+            return self._told(rows)
+        finally:
+            if collects:
+                gc.enable()
+
+    def _told(self, rows: list[tuple[str, str, str, State]]) -> Observed:
+        named = dict.fromkeys((owner, subject) for owner, kind, subject, _ in rows if kind == "import")
+        modules = [module for owner, name in named if (module := self._module(owner, name)) is not None]
+        return Observed(
+            self._learned.rows + tuple(Row(*row) for row in rows if row[1] != "import"),
+            self._before + self._learned.modules + tuple(modules),
+        )
+
+    def close(self) -> None:
+        """Leave everything as it was, in the process that began."""
+        if self._pid == os.getpid():
+            stop_observing()
+            watch_environment(False)
+            watch_imports(False)
+            self._pid = None
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """Step aside while somebody puts the environment's functions back below ours."""
+        stand = self._pid is not None
+        if stand:
+            watch_environment(False)
+        try:
+            yield
+        finally:
+            if stand:
+                watch_environment(True)
+
+    @contextlib.contextmanager
+    def learning(self) -> Iterator[None]:
+        """In a fork point that imports something for all children to come: each of them will tell of it."""
+        self.running()
+        try:
+            yield
+        finally:
+            self._learned = self.end()
+
+    def _module(self, owner: str, name: str) -> Module | None:
+        """None where it is no concern of ours: installed, the standard library's, or no module at all."""
+        if name.rpartition(".")[2] == "conftest":
+            return None  # pytest's own: each file's chain of them is known, and several may bear one name
+        file = self.file_of(name)
+        if file:
+            return Module(owner, name, file)
+        parent, _, last = name.rpartition(".")
+        if name in sys.modules or last in _attributes(parent):
+            return None
+        top = name.partition(".")[0]
+        if parent and top in sys.modules and not self._is_ours(top):
+            return None
+        return Module(owner, name, None)
+
+    def _is_ours(self, top: str) -> bool:
+        """Whether the package is first-party; one without a file by where its parts lie."""
+        places = getattr(sys.modules[top], "__path__", None)
+        found = [str(place) for place in places] if places is not None else []
+        return bool(self.file_of(top)) or any(self.is_first_party(place) for place in found)
+
+    def file_of(self, name: str) -> str:
+        """The file of a loaded first-party module, or "". Looks into its namespace only: it may be lazy."""
+        file = _attributes(name).get("__file__")
+        if not isinstance(file, str) or name == "__main__" or not file.startswith(os.sep):
+            return ""
+        folder = file.rpartition(os.sep)[0]
+        if folder not in self._folders:
+            self._folders[folder] = self.is_first_party(folder)
+        return file if self._folders[folder] else ""
+
+    def is_first_party(self, path: str) -> bool:
+        """Not installed, not the standard library's, and not the parts of our own and of pytest."""
+        return not _below(path, self.ignored) and not _below(path, self.callers)
+
+
+def _tool_folders() -> list[str]:
+    """Where tools lie that measure a run: they look for the data of other processes in the project's root."""
+    specs = (PathFinder.find_spec(name) for name in _TOOLS)
+    return [str(Path(spec.origin).parent) for spec in specs if spec is not None and spec.origin]
+
+
+def _attributes(name: str) -> dict[str, Any]:
+    module = sys.modules.get(name)
+    found = getattr(module, "__dict__", None) if module is not None else None
+    return found if isinstance(found, dict) else {}
+
+
+def _below(path: str, folders: Iterable[str]) -> bool:
+    return any(path.startswith(folder + os.sep) or path == folder for folder in folders)
+
+
+def _standard_library() -> set[str]:
+    paths = (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))
+    archives = [entry for entry in sys.path if entry.endswith(".zip")]
+    found = [path for path in (*paths, *archives) if path]
+    return {*found, *(os.path.realpath(path) for path in found)}

@@ -1,0 +1,385 @@
+"""The records of a run: opened before it, judged, and written after it.
+
+Nothing here fails a run: what can't be read is cold, what can't be written is said in one line.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.machinery import PathFinder
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import pytest
+
+from . import bytecode, couplings, epoch, terminal
+from ._native import Records as Store
+from .analysis import open_project, scan, site_folders
+from .conflicts import keys_of
+from .dependencies import Dependencies, Searched, as_draft, first_party_roots
+from .observation import Observed, Observer
+
+#: Worst last; what a test's phases say together is the worst of them.
+OUTCOMES: Final = ("passed", "skipped", "xfailed", "xpassed", "rerun", "error", "failed")
+#: What was read is trusted only if it was older than that when the run began: the resolution of coarse file
+#: systems, and what an editor may still have in its hands.
+YOUNG_NS: int = bytecode.YOUNG_NS
+#: A state that no file has: what was read in it makes a record unsettled.
+_NEVER = (0, 0, 0, 0)
+#: A file whose tests ended otherwise is run again, whatever changed.
+_CLEAN: Final = frozenset({"passed", "skipped", "xfailed"})
+
+
+class Verdict(NamedTuple):
+    """Whether a test file's record holds now. ``kind``: as ``_native.Records.check`` says; "fresh" if so."""
+
+    file: str
+    kind: str
+    detail: str = ""
+
+    @property
+    def fresh(self) -> bool:
+        return self.kind == "fresh"
+
+
+@dataclass
+class Ran:
+    """What became of one test file in this run."""
+
+    nodeids: dict[int, str] = field(default_factory=dict)
+    outcomes: dict[int, str] = field(default_factory=dict)
+    seconds: dict[int, float] = field(default_factory=dict)
+    observed: list[Observed] = field(default_factory=list)
+    fixtures: float = 0.0
+    spoiled: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Every test has an outcome, and every child told what it saw."""
+        return not self.spoiled and bool(self.observed) and self.outcomes.keys() == self.nodeids.keys()
+
+    @property
+    def clean(self) -> bool:
+        return set(self.outcomes.values()) <= _CLEAN
+
+
+class Records:
+    """``files``: test file (absolute) -> what became of it. ``partial``: files of which not all was selected.
+
+    ``company``: all that were collected. ``partial_by_name``: single tests were asked for by name.
+    ``filtered``: whole files may be missing.
+    ``watched``: by a watcher, in a rerun.
+    ``environment``: as it was before the first conftest. ``started_ns``: when that was, on the clock of
+    file times.
+    """
+
+    def __init__(self, config: pytest.Config, environment: Mapping[str, str]) -> None:
+        """Begin to observe: before the first conftest is loaded."""
+        self.config, self.environment = config, dict(environment)
+        self.started_ns = time.time_ns()
+        self.observer = Observer(config)
+        self.observer.collecting()
+        self.files: defaultdict[str, Ran] = defaultdict(Ran)
+        self.partial: set[str] = set()
+        self.company: set[str] = set()
+        self.partial_by_name = self.filtered = False
+        self.declared: defaultdict[str, set[str]] = defaultdict(set)
+        self.serial: defaultdict[str, set[str]] = defaultdict(set)
+        self.collection: dict[str, float] = {}
+        self.imports: dict[str, float] = {}
+        self.young: set[str] = set()
+        self.watched = False
+        self.verdicts: dict[str, Verdict] = {}
+        self.changes: list[tuple[str, str | None, str | None]] = []
+        self.collected = Observed()
+        self._notes: list[str] = []
+        self._inputs: dict[str, str] = {}
+        self._epoch = ""
+        self._loaded = False
+        self.store: Store | None = None
+        self._refused: OSError | None = None
+
+    # -- before the tests -------------------------------------------------------------------------
+
+    def stop_collecting(self) -> None:
+        """Before the first fork. May be called again."""
+        if self.observer.active:
+            self.collected = self.observer.end()
+
+    def close(self) -> None:
+        """Stop observing for good."""
+        self.observer.close()
+
+    def rebase(self) -> None:
+        """In a rerun of a watch: it begins now, but for what its fork points hold already.
+
+        The watcher removes the bytecode of each file that changes, so what is compiled now stays.
+        A file that they loaded when it was young may have been changed since: its records do not count.
+        """
+        self.young = (
+            _young((file for _, file in self.observer.loaded()), self.started_ns - YOUNG_NS) | self.young
+        )
+        self.started_ns = time.time_ns()
+        self.watched = True
+
+    def conflicts(self) -> dict[str, frozenset[str]]:
+        """Test file -> what it may not share with another that runs at the same time."""
+        store, root = self._opened(), self.config.rootpath
+        known = {
+            str(folder / file): (ports, writes)
+            for file, ports, writes in (store.conflicts() if store is not None else ())
+            # As the store does: a test file may be named through a link to the root, or without it.
+            for folder in (root, root.resolve())
+        }
+        found = {}
+        for path in self.files:
+            ports, writes = known.get(path, ([], []))
+            keys = keys_of(ports, writes, self.serial[path])
+            if keys:
+                found[path] = keys
+        return found
+
+    def _opened(self) -> Store | None:
+        """The store, loaded; None where there can't be one. That it can't be written is told at the end."""
+        if not self._loaded:
+            self._loaded = True
+            cache: Any = self.config.cache
+            try:
+                self.store = Store(str(cache.mkdir("hotreload")), str(self.config.rootpath))
+            except OSError as error:
+                self._refused = error
+            else:
+                self.store.load()
+                self._notes = self.store.notes()
+        return self.store
+
+    def judge(self, paths: Iterable[str]) -> None:
+        """Say of each test file whether its record holds. Once."""
+        if self.verdicts:
+            return
+        files = sorted(set(paths))
+        store = self._opened()
+        if store is None:
+            self.verdicts = {file: Verdict(file, "unknown") for file in files}
+            return
+        self._set_epoch(store)
+        found = store.check(files, epoch=self._epoch, environment=self.environment)
+        verdicts = [Verdict(file, kind, detail) for file, (_, kind, detail) in zip(files, found, strict=True)]
+        moved = [verdict.file for verdict in verdicts if verdict.kind == "layout"]
+        still = self.still_lead_there(store, moved) if moved else set()
+        for verdict in verdicts:
+            self.verdicts[verdict.file] = Verdict(verdict.file, "fresh") if verdict.file in still else verdict
+        self.changes = self._epoch_changes(store, verdicts)
+
+    def _set_epoch(self, store: Store) -> None:
+        if not self._epoch:
+            self._inputs = epoch.inputs(self.config, self.environment)
+            self._epoch = store.epoch(self._inputs)
+
+    def touched(self, changes: Sequence[str], names: Sequence[str]) -> list[Verdict]:
+        """Test files whose records name one of these paths, whatever its content, or list the folder of a name."""
+        store, root = self._opened(), str(self.config.rootpath)
+        found = store.affected(changes, names=names) if store is not None else []
+        return [Verdict(str(Path(root, file)), kind, detail) for file, kind, detail in found]
+
+    def still_lead_there(self, store: Store, files: Sequence[str]) -> set[str]:
+        """Of files near which modules came or went: those whose imports lead where they led."""
+        project, root = open_project(self.config), self.observer.root
+        known: dict[str, set[str]] = {}
+        dynamic: dict[str, dict[str, str | None]] = {}
+        starts: dict[str, set[str]] = {}
+        for file in files:
+            record = json.loads(store.get(file) or "{}")
+            known[file] = {str(Path(root, path)) for path, _ in record.get("closure", ())}
+            names = record.get("dynamic", {}).items()
+            dynamic[file] = {name: path and str(Path(root, path)) for name, path in names}
+            company = {str(Path(root, path)) for path in record.get("company", ())}
+            starts[file] = {file, *company, *filter(None, dynamic[file].values())}
+        scan(project, sorted(set().union(*starts.values())))
+        still, on_path = set(), functools.cache(_on_path)
+        for file in files:
+            reached = {path for start in starts[file] for path in project.closure(start)}
+            same = all((project.locate(file, n) or on_path(n)) == path for n, path in dynamic[file].items())
+            if reached == known[file] and same:  # less than was known is another outcome, too
+                still.add(file)
+        store.confirm(sorted(still))
+        return still
+
+    def _epoch_changes(
+        self, store: Store, verdicts: Iterable[Verdict]
+    ) -> list[tuple[str, str | None, str | None]]:
+        """What differs from the epoch of most records that are of another one."""
+        others = Counter(verdict.detail for verdict in verdicts if verdict.kind == "epoch")
+        if not others:
+            return []
+        return store.epoch_changes(others.most_common(1)[0][0], self._inputs) or []
+
+    # -- during the run ----------------------------------------------------------------------------
+
+    def selected(self, items: Sequence[pytest.Item]) -> None:
+        """These will run."""
+        for index, item in enumerate(items):
+            self.files[str(item.path)].nodeids[index] = item.nodeid
+
+    def report(self, item: pytest.Item, index: int, report: pytest.TestReport) -> None:
+        """A report was shown."""
+        ran = self.files[str(item.path)]
+        outcome = outcome_of(report)
+        known = ran.outcomes.get(index, "passed")
+        ran.outcomes[index] = max(known, outcome, key=OUTCOMES.index)
+        ran.seconds[index] = ran.seconds.get(index, 0.0) + getattr(report, "duration", 0.0)
+
+    def child_ended(self, path: str, observed: Observed | None, fixtures: float) -> None:
+        """A child of this file ended well."""
+        ran = self.files[path]
+        ran.fixtures += fixtures
+        if observed is None:
+            ran.spoiled = True
+        else:
+            ran.observed.append(observed)
+
+    def spoiled(self, path: str) -> None:
+        """A child of this file died: what it saw is lost."""
+        self.files[path].spoiled = True
+
+    # -- after the tests -----------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """Write what was learned; forget what no longer holds.
+
+        Raises OSError where the store can't be written.
+        """
+        sure = not (self.partial_by_name or getattr(self.config.option, "lf", False))
+        whole = {p: ran for p, ran in self.files.items() if sure and ran.whole and p not in self.partial}
+        store = self._opened()
+        if store is None:
+            raise self._refused or OSError("no folder")
+        store.remove([path for path, ran in self.files.items() if path not in whole and _refutes(ran)])
+        if whole:
+            self._set_epoch(store)
+            self._write(store, whole)
+        if not self.filtered:
+            store.prune()
+        store.save()
+
+    def _write(self, store: Store, whole: Mapping[str, Ran]) -> None:
+        dependencies = Dependencies(
+            self.observer, open_project(self.config), self.collected, list(self.files)
+        )
+        observed = [each for ran in whole.values() for each in ran.observed]
+        dependencies.read_all(dependencies.loaded_files(observed))
+        whole = {path: ran for path, ran in whole.items() if dependencies.has_read(path)}  # or it is gone
+        searched = Searched(first_party_roots(self.observer))
+        companies = self._companies(dependencies, whole)
+        all_found = {
+            path: dependencies.of(path, ran.observed, companies.get(path, ())) for path, ran in whole.items()
+        }
+        files = {file for found in all_found.values() for file in found.closure}
+        doubtful = bytecode.discard_doubtful(files, keep=self.watched)
+        doubtful |= self.young
+        distributions = epoch.Distributions(self._inputs, site_folders())
+        drafts = {}
+        for path, ran in whole.items():
+            found = all_found[path]
+            found.reads.update(dict.fromkeys(doubtful.intersection(found.closure), _NEVER))
+            draft = {**self._facts(path, ran), **as_draft(found, searched)}
+            at_import, later = dependencies.project.third_party(path)
+            draft["modules"] = modules = distributions.of([*at_import, *later])
+            draft["distributions"] = distributions.versions(modules.values())
+            drafts[path] = json.dumps(draft)
+        store.put_all(drafts, started_ns=self.started_ns - YOUNG_NS, environment=self.environment)
+
+    def _companies(self, dependencies: Dependencies, whole: Iterable[str]) -> dict[str, set[str]]:
+        """Test file that doctor found to be coupled -> the files of this collection that it may lean on.
+
+        They import the module in question; where that is not first-party, or not known, any of them may do.
+        """
+        root = str(self.config.rootpath)
+        coupled = {str(Path(root, file)): names for file, names in self._couplings().items()}
+        found: dict[str, set[str]] = {}
+        for path in coupled.keys() & set(whole):
+            dependencies.read_all(self.company)
+            files = {self.observer.file_of(name) if name else "" for name in coupled[path]}
+            leans = (dependencies.importers(self.company, file) if file else self.company for file in files)
+            found[path] = set().union(*leans) - {path}
+        return found
+
+    def _couplings(self) -> couplings.Couplings:
+        cache: Any = self.config.cache
+        return couplings.load(cache.mkdir("hotreload"))
+
+    def _facts(self, path: str, ran: Ran) -> dict[str, Any]:
+        return {
+            "epoch": self._epoch,
+            "outcome": "passed" if ran.clean else "failed",
+            "tests": [
+                [nodeid, ran.outcomes[index], ran.seconds.get(index, 0.0)]
+                for index, nodeid in ran.nodeids.items()
+            ],
+            "costs": {
+                "collection": self.collection.get(path, 0.0),
+                "fixtures": ran.fixtures,
+                "imports": self.imports.get(path, 0.0),
+            },
+            "declared": sorted(self.declared[path]),
+            "serial": sorted(self.serial[path]),
+        }
+
+    # -- words ---------------------------------------------------------------------------------------
+
+    def notes(self) -> list[str]:
+        """What was wrong with the store."""
+        return list(dict.fromkeys([*self._notes, *self.store.notes()])) if self.store is not None else []
+
+    def summary(self) -> str:
+        """One line of what the records said of this run's files."""
+        kinds = Counter(verdict.kind for verdict in self.verdicts.values())
+        return terminal.records(len(self.verdicts), kinds, self.changes)
+
+
+def _refutes(ran: Ran) -> bool:
+    """Whether an older record may no longer say that this file passed, if no new one takes its place."""
+    return ran.spoiled or not ran.clean
+
+
+def _young(files: Iterable[str], since_ns: int) -> set[str]:
+    """Those that were changed since then, or are gone."""
+    found = set()
+    for file in files:
+        try:
+            stat = Path(file).stat()
+        except OSError:
+            found.add(file)
+        else:
+            if max(stat.st_mtime_ns, stat.st_ctime_ns) >= since_ns:
+                found.add(file)
+    return found
+
+
+def _on_path(name: str) -> str | None:
+    """The file of a module that lies outside of the root, where the project does not look. Imports nothing."""
+    spec, folders = None, None
+    try:
+        for part in accumulate(name.split("."), "{}.{}".format):
+            spec = PathFinder.find_spec(part, folders)
+            if spec is None:
+                return None
+            folders = list(spec.submodule_search_locations or ())
+    except (KeyError, ImportError, ValueError):  # a part of a namespace whose parent is not loaded
+        return None
+    return spec.origin if spec is not None and spec.has_location else None
+
+
+def outcome_of(report: pytest.TestReport) -> str:
+    """One of :data:`OUTCOMES`."""
+    if report.outcome == "failed":
+        return "failed" if report.when == "call" else "error"
+    if hasattr(report, "wasxfail"):
+        return "xfailed" if report.outcome == "skipped" else "xpassed"
+    return report.outcome if report.outcome in OUTCOMES else "failed"

@@ -1,0 +1,352 @@
+"""A rerun of a watch: an ordinary pytest session in a fork, which collects what changes affect, and tells the watcher.
+
+It waits before ``pytest_configure``. Told what changed, it says which test files that affects; told to go, it
+is a run like any other, but for what it leaves out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from . import compat, epoch, reset, standing
+from .affects import Affects
+from .observation import Observer, Row
+from .protocol import Channel
+from .records import OUTCOMES, Records, outcome_of
+from .watch_messages import (
+    Alone,
+    Began,
+    Changed,
+    Collected,
+    CollectionFailed,
+    Finished,
+    Go,
+    Interrupted,
+    Lend,
+    Lent,
+    Loaded,
+    Refresh,
+    Returned,
+    Running,
+    Select,
+    Selected,
+    Stopped,
+    Told,
+    Unconfirmed,
+    Waiting,
+    WhatRuns,
+)
+
+if TYPE_CHECKING:
+    from .controller import RunLoop
+    from .options import Options
+
+#: Options of pytest, report-log and html that name a file to write.
+_REPORTS = ("xmlpath", "log_file", "report_log", "htmlpath")
+
+
+class Rerun:
+    """A plugin of the rerun, and its line to the watcher. ``go``: what it was told to run."""
+
+    def __init__(
+        self,
+        config: pytest.Config,
+        options: Options,
+        records: Records | None,
+        channel: Channel,
+        first_party: standing.FirstParty,
+    ) -> None:
+        self.config, self.records, self.channel = config, records, channel
+        self.first_party = first_party
+        self.affects = Affects(config, records, first_party.known)
+        self.inherited = reset.inventory()
+        self._outcomes: dict[str, str] = {}
+        self._files: dict[str, str] = {}
+        self._texts: dict[str, str] = {}
+        self._finished: set[str] = set()
+        self._failed = ""
+        self.after_all: Callable[[], None] | None = None
+        self._held: compat.HeldTerminal | None = None
+        if records is not None:
+            epoch.inputs(config, records.environment)  # what it reads once is read before somebody waits
+        ini = json.dumps(compat.ini_values(config), sort_keys=True)
+        self._answer(Waiting(str(config.rootpath), options.slots, options.direct, ini))
+        self.go = self._wait()
+        self._begin()
+
+    def _answer(self, message: Any) -> None:
+        """Before it was told to go: nobody misses it if the watcher is gone."""
+        try:
+            self.channel.send(-1, message)
+        except OSError:
+            os._exit(0)
+
+    def _wait(self) -> Go:
+        while True:
+            try:
+                _, message = self.channel.receive()
+            except EOFError:
+                os._exit(0)  # the watcher has no use for this one
+            if isinstance(message, Go):
+                return message
+            if isinstance(message, Refresh):
+                self.affects.load(message.known)
+            elif isinstance(message, Select):
+                self._answer(Selected(self.affects.select(message)))
+
+    def _begin(self) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.began = time.monotonic()
+        self._environment, self._path = dict(os.environ), list(sys.path)
+        self._variables: frozenset[str] = frozenset()
+        self._path_changed = False
+        compat.renew_capture(self.config)
+        standing.at_end(self._finish)
+        option, go = self.config.option, self.go
+        option.no_header = True
+        option.keyword = _both(option.keyword, go.keyword)
+        option.markexpr = _both(option.markexpr, go.marker)
+        # What an edit broke elsewhere keeps nobody from running.
+        option.continue_on_collection_errors |= go.files is not None
+        option.usepdb = option.usepdb or go.debug
+        self._wanted = set(go.files or ())
+        #: What a narrow collection enters: the wanted files, and all folders above them.
+        self._ways = self._wanted.union(*(map(str, Path(file).parents) for file in self._wanted))
+        if go.files is not None and not go.company:
+            self.config.args[:] = _leading_to(self.config, self._wanted)
+
+    # -- collection --------------------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
+        """Leave out what leads to no wanted file; of the rest pytest decides."""
+        if self.go.company or self.go.files is None:
+            return None
+        return None if str(collection_path) in self._ways else True
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection(self) -> Generator[None, object, object]:
+        before, now = self._environment, os.environ
+        self._variables = frozenset(name for name in {*before, *now} if before.get(name) != now.get(name))
+        self._path_changed = self._path != sys.path
+        return (yield)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """Before pytest's first line."""
+        if self.go.hold:
+            self._held = compat.HeldTerminal(self.config)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_make_collect_report(self) -> None:
+        """Within the first collector's warnings."""
+        if self.first_party.warned:
+            self.first_party.warn_again()
+            self.first_party.warned = []
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        if self.records is not None:
+            self.records.filtered = self.records.filtered or self.go.files is not None
+        self.collected = tuple(dict.fromkeys(str(item.path) for item in items))
+        kept: list[pytest.Item] = []
+        left_out: list[pytest.Item] = []
+        for item in items:
+            (kept if self._is_wanted(item) else left_out).append(item)
+        items[:] = kept
+        if left_out and not self.go.company:
+            self.config.hook.pytest_deselected(items=left_out)
+
+    def _is_wanted(self, item: pytest.Item) -> bool:
+        go, path = self.go, str(item.path)
+        return (
+            (go.files is None or path in self._wanted)
+            and (not go.nodeids or item.nodeid in go.nodeids)
+            and (not go.path or go.path in os.path.relpath(path, self.config.rootpath))
+        )
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        files = tuple(dict.fromkeys(str(item.path) for item in session.items))
+        for item in session.items:
+            self._files[item.nodeid] = str(item.path)
+        filtered = self.go.keyword or self.go.marker
+        complete = not filtered and (self.go.files is None or self.go.company)
+        self._tell(Collected(self.collected, complete, files))
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self._failed = self._failed or report.nodeid
+            path = self.config.rootpath / report.nodeid.split("::")[0]
+            self._tell(CollectionFailed(str(path), report.nodeid, report.longreprtext))
+
+    # -- the tests ---------------------------------------------------------------------------------
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        outcome = outcome_of(report)
+        known = self._outcomes.get(report.nodeid, "passed")
+        self._outcomes[report.nodeid] = max(known, outcome, key=OUTCOMES.index)
+        if report.failed:
+            self._texts[report.nodeid] = report.longreprtext
+
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        outcome = self._outcomes.get(nodeid)
+        if outcome is None:
+            return
+        self._finished.add(nodeid)
+        if outcome in ("failed", "error"):
+            self._failed = self._failed or nodeid
+        self._tell(Told(self._files.get(nodeid, ""), nodeid, outcome, self._texts.get(nodeid, "")))
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self) -> Generator[None, object, object]:
+        result = yield
+        for nodeid in self._texts.keys() - self._finished:  # failed, then a debugger was quit
+            self.pytest_runtest_logfinish(nodeid)
+        if self._held is not None and not self._failed and self.go.files:
+            self._held.release()
+        self.seconds = time.monotonic() - self.began
+        return result
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_keyboard_interrupt(self) -> None:
+        """Once is enough: a second Ctrl-C ends the watch, by the watcher; none cuts the teardown short."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self._tell(Interrupted())
+
+    def begins(self, nodeid: str) -> None:
+        """A test, in place."""
+        self._tell(Began(nodeid))
+
+    # -- the watcher -------------------------------------------------------------------------------
+
+    def fileno(self) -> int:
+        """The run loop listens to the watcher as it does to its children."""
+        return self.channel.fileno()
+
+    def listen(self, loop: RunLoop) -> None:
+        """Take in what the watcher says while tests run."""
+        frames, closed = self.channel.drain()
+        if closed:
+            raise KeyboardInterrupt
+        for _, message in frames:
+            if isinstance(message, Changed):
+                affected = self.affects.affected(message)
+                stopped = loop.stop_files(set(affected))
+                if stopped:
+                    self._tell(Stopped(tuple(stopped)))
+            elif isinstance(message, WhatRuns):
+                self._tell(Running(tuple(loop.what_runs())))
+
+    def borrow(self) -> None:
+        """Wait until the watcher reads no keys."""
+        self.channel.send(-1, Lend())
+        while True:
+            _, message = self.channel.receive()
+            if isinstance(message, Lent):
+                return
+
+    def give_back(self) -> None:
+        """The watcher may read keys again."""
+        self.channel.send(-1, Returned())
+
+    def runs_alone(self) -> None:
+        """From here on nobody listens, to the end."""
+        self._tell(Alone())
+
+    def _tell(self, message: Any) -> None:
+        with contextlib.suppress(OSError):
+            self.channel.send(-1, message)
+
+    def _finish(self, status: int) -> None:
+        """The very last: what the next fork points are made of, and the end."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the run is over: Ctrl-C is the watcher's again
+        if self._held is not None and self._failed:
+            self._tell(Unconfirmed(self._failed))
+        seconds = getattr(self, "seconds", time.monotonic() - self.began)
+        self._tell(Finished(status, seconds, self._unfinished()))
+        try:
+            if self.after_all is not None:
+                self.after_all()
+        finally:
+            self._tell(self._loaded())
+
+    def _unfinished(self) -> tuple[str, ...] | None:
+        if not hasattr(self, "collected"):
+            return None
+        return tuple(sorted({file for nodeid, file in self._files.items() if nodeid not in self._outcomes}))
+
+    def _loaded(self) -> Loaded:
+        observer: Observer = self.first_party.observer
+        collected = self.records.collected if self.records is not None else None
+        edges = {(m.owner, m.file) for m in (collected.modules if collected else ()) if m.owner and m.file}
+        return Loaded(
+            tuple(observer.loaded()),
+            tuple(sorted((owner, str(file)) for owner, file in edges)),
+            reset.new_modules(self.inherited),
+            self._outside(),
+            None if self.records is None else (*self._touched("write", "update"), *self._reports()),
+            self._vanished(),
+            self._variables,
+            self._path_changed,
+        )
+
+    def _outside(self) -> tuple[tuple[str, tuple[int, int] | None], ...]:
+        """With what was seen of each: its time in ns and its size, or None."""
+        root = str(self.config.rootpath) + os.sep
+        seen = {
+            row.subject: (row.state[0], row.state[2])
+            if row.kind == "read" and row.state is not None
+            else None
+            for row in self._rows()
+            if row.kind in ("read", "update", "list") and not row.subject.startswith(root)
+        }
+        return tuple(sorted(seen.items()))
+
+    def _vanished(self) -> tuple[str, ...]:
+        collected = self.records.collected.modules if self.records is not None else ()
+        files = {*compat.conftest_files(self.config), *(module.file for module in collected if module.file)}
+        return tuple(sorted(file for file in files if not Path(file).exists()))
+
+    def _reports(self) -> tuple[str, ...]:
+        """What pytest and its plugins write at the end, where nobody observes."""
+        given = (getattr(self.config.option, name, None) for name in _REPORTS)
+        folder = self.config.invocation_params.dir
+        return tuple(str(folder / path) for path in given if isinstance(path, str) and path)
+
+    def _touched(self, *kinds: str) -> tuple[str, ...]:
+        """Paths that collection or tests did something to."""
+        return tuple(sorted({row.subject for row in self._rows() if row.kind in kinds}))
+
+    def _rows(self) -> Iterator[Row]:
+        if self.records is not None:
+            yield from self.records.collected.rows
+            for ran in self.records.files.values():
+                for each in ran.observed:
+                    yield from each.rows
+
+
+def _both(given: str, added: str) -> str:
+    """Two expressions of ``-k`` or ``-m``, joined."""
+    return f"({given}) and ({added})" if given and added else given or added
+
+
+def _leading_to(config: pytest.Config, files: set[str]) -> list[str]:
+    """The arguments of this run that lead to one of the files; all, where that can't be told."""
+    if getattr(config.option, "pyargs", False):
+        return list(config.args)
+    kept = []
+    for argument in config.args:
+        place = Path(os.path.abspath(config.invocation_params.dir / argument.split("::")[0]))  # noqa: PTH100 - keeps links
+        if any(Path(file) == place or place in Path(file).parents for file in files):
+            kept.append(argument)
+    return kept

@@ -1,0 +1,313 @@
+"""Every word of a watch, and the screen that it stands on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, TextIO
+
+from .protocol import Warmed
+from .terminal import PREFIX, status_text
+from .watch_messages import Changed
+
+if TYPE_CHECKING:
+    from .reruns import Edit
+
+#: Names that are listed; of more, their number.
+_FEW = 10
+
+HELP = """\
+  Enter, a  run all             p  filter by path          e  why each file ran
+  r         run the last again  t  filter by name (-k)     s  what is running
+  f         run what is red     m  filter by marker (-m)   v  show failures again
+  d         debug the last      c  clear filters           P  pause, go on
+  R         new template        h  this help               q  quit"""
+
+ASKED_FOR = "asked for"
+CONFIRMED = "confirmed in company"
+LEAF = "leaf"
+NO_START = "pytest did not start"
+TEMPLATE_ENDED = "the template ended"
+NOT_YET = "nothing ran yet"
+NOTHING_RED = "nothing is red"
+NOTHING_RUNS = "nothing is running"
+PAUSED = "paused: edits are kept, P goes on"
+WATCHING = "watching, h for help"
+CANCELLED = "cancelled; what did not finish runs with the next edit, or Enter"
+
+
+class Times(NamedTuple):
+    """Of one rerun, in seconds: from the first event to its comparison, to the selection, to a rerun that is ready,
+    to the end. ``pytest``: pytest's own, from its start to its summary."""
+
+    watch: float
+    select: float
+    fork: float
+    run: float
+    pytest: float
+
+
+class Screen:
+    """Where it is written. On a terminal a rerun begins with a clear screen, the scrollback stays."""
+
+    def __init__(self, stream: TextIO, *, clear: bool) -> None:
+        self.stream = stream
+        self.is_terminal = stream.isatty()
+        self._clear = clear and self.is_terminal and os.environ.get("TERM", "") != "dumb"
+        self._colours = self.is_terminal and not os.environ.get("NO_COLOR")
+
+    def clear(self) -> None:
+        if self._clear:
+            self.stream.write("\x1b[2J\x1b[H")
+            self.stream.flush()
+
+    def line(self, text: str, colour: str = "") -> None:
+        """One line; ``colour``: "red", "green", "yellow", "bold" or ""."""
+        codes = {"red": "31", "green": "32", "yellow": "33", "bold": "1"}
+        shown = f"\x1b[{codes[colour]}m{text}\x1b[0m" if colour and self._colours else text
+        try:
+            self.stream.write(shown + "\n")
+            self.stream.flush()
+        except OSError:
+            self.reader_gone()
+
+    def reader_gone(self) -> NoReturn:
+        """Nobody reads any more: end quietly. What the stream still holds must not fail at the interpreter's end."""
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.stream.fileno())
+            os.close(nowhere)
+        raise SystemExit(0) from None
+
+    def notice(self, text: str) -> None:
+        """A line of ours between others."""
+        self.line(PREFIX + text, "yellow")
+
+    def lines(self, lines: Iterable[str]) -> None:
+        """Several, as they are."""
+        for line in lines:
+            self.line(line)
+
+
+# ------------------------------------------------------------------------------------- lines
+
+
+def header(warmed: Warmed | None, files: int, slots: int) -> str:
+    parts = [*_template(warmed), _files(files)]
+    parts.append(f"{slots} slot{'s' if slots != 1 else ''}")
+    return PREFIX + " · ".join(parts)
+
+
+def rerun(edit: Edit, selected: int | None, known: int, how: str, root: str) -> str:
+    """``RERUN src/pay/card.py → 6 of 418 test files (leaf)``. ``selected``: None for all, how many they may be."""
+    paths = edit.changes.paths
+    if edit.burst == "git":
+        affected = "all test files" if selected is None else _files(selected)
+        return f"git checkout: {_count(len(paths), 'file')} changed, {affected} affected ({how})"
+    what = shown(paths, root) if paths else ASKED_FOR
+    if selected is None:
+        return f"RERUN {what} → all test files ({how})"
+    return f"RERUN {what} → {selected} of {_files(max(known, selected))} ({how})"
+
+
+def from_point(depth: int) -> str:
+    return f"from fork point {depth}"
+
+
+def first(which: str, how: str) -> str:
+    files = {"all": "all test files", "affected": "what is red, changed or unknown"}[which]
+    return f"RUN {files}" + (f" ({how})" if how != LEAF else "")
+
+
+def new_points(why: str) -> str:
+    return f"new fork points: {why}"
+
+
+def third_party(names: Sequence[str]) -> str:
+    tops = sorted({name.partition(".")[0] for name in names})
+    return f"new third-party import, warm from now on: {_listed(tops, 3)}"
+
+
+def owed(path: str) -> str:
+    return f"{path}: it has no result yet"
+
+
+def settings_changed(path: str) -> str:
+    return f"{path}: pytest's settings changed"
+
+
+def unaffected(changes: Changed, root: str) -> str:
+    return f"{shown(changes.paths, root)}: no test file is affected · {WATCHING}"
+
+
+def saved(paths: Sequence[str], root: str) -> str:
+    return f"{shown(paths, root)} saved without a change · {WATCHING}"
+
+
+def blocked(path: str, files: int) -> str:
+    waiting = (
+        f"{_files(files)} wait{'s' if files == 1 else ''} until it parses"
+        if files
+        else "waiting until it parses"
+    )
+    return f"BLOCKED {path}: {waiting} · {WATCHING}"
+
+
+def broken(what: str) -> str:
+    return f"BLOCKED {what}: what stands above has to be mended; the next change tries again · {WATCHING}"
+
+
+def new_template(why: str) -> str:
+    return f"new template: {why}"
+
+
+def died(status: int | None) -> str:
+    return f"the process of the rerun {_ended(status)}"
+
+
+def died_in_place(status: int | None) -> str:
+    return f"the process of the test file {_ended(status)}: it runs again in a child, which counts"
+
+
+def _ended(status: int | None) -> str:
+    return status_text(status) if status is not None else "is gone"
+
+
+def again(files: int) -> str:
+    return f"{_files(files)} changed meanwhile and run{'s' if files == 1 else ''} again"
+
+
+def status(
+    ran: Mapping[str, int], times: Times, red: bool, elsewhere: Sequence[str], owed: int, notes: Sequence[str]
+) -> tuple[str, str]:
+    """The status line and its colour: red as long as anything is."""
+    names = ("failed", "error", "passed", "rerun", "skipped", "xfailed", "xpassed")
+    counts = ", ".join(f"{ran[name]} {name}" for name in names if ran.get(name)) or "no tests ran"
+    parts = (times.watch, times.select, times.fork, times.run)
+    detail = " + ".join(
+        f"{name} {part * 1000:.0f}"
+        for name, part in zip(("watch", "select", "fork", "run"), parts, strict=True)
+    )
+    line = [f"{'FAIL' if red else 'PASS'} {counts} in {times.pytest:.2f} s ({detail} ms)", *notes]
+    if elsewhere:
+        line.append(f"still red: {_listed(list(elsewhere), 3)}")
+    if owed:
+        line.append(f"{_files(owed)} without a result")
+    colour = "red" if red else "yellow" if owed else "green"
+    return " · ".join([*line, WATCHING]), colour
+
+
+def filters(keyword: str, marker: str, path: str) -> str:
+    """What is left out by the user's wish."""
+    given = [(f"-k {keyword!r}", keyword), (f"-m {marker!r}", marker), (f"path {path!r}", path)]
+    shown = [text for text, value in given if value]
+    return f"only {', '.join(shown)}" if shown else ""
+
+
+def reasons(lines: Iterable[str]) -> list[str]:
+    return ["  " + line for line in lines] or ["  " + NOT_YET]
+
+
+def running(children: Sequence[tuple[str, int, float, str]]) -> list[str]:
+    return [
+        f"  {name} (process {pid}, {seconds:.1f} s)" + (f": {last}" if last else "")
+        for name, pid, seconds, last in children
+    ] or ["  " + NOTHING_RUNS]
+
+
+def shown(paths: Sequence[str], root: str, most: int = 3) -> str:
+    """Paths as the user knows them, relative to the root."""
+    return _listed(
+        [os.path.relpath(path, root) if path.startswith(root + os.sep) else path for path in paths], most
+    )
+
+
+def _listed(names: Sequence[str], most: int = _FEW) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _files(count: int) -> str:
+    return _count(count, "test file")
+
+
+def _count(count: int, what: str) -> str:
+    return f"{count} {what}{'s' if count != 1 else ''}"
+
+
+# ------------------------------------------------------------------------------------- attached runs
+
+NOT_STOPPED = "a watch ends with q, in its own terminal"
+STOPPED = "stopped"
+NO_DESCRIPTORS = "the open files did not arrive"
+OTHER_FLAGS = "this interpreter is another version, or has other flags, than the template's"
+OTHER_PROJECT = "the watch or serve is of another project"
+OTHER_RELEASE = "the watch or serve is of another release of pytest-hotreload"
+
+
+def other_interpreter(prefix: str) -> str:
+    return f"the watch or serve of this project runs the interpreter of {prefix}"
+
+
+def other_variable(name: str) -> str:
+    return f"{name} differs from the template's"
+
+
+def not_forked(number: int) -> str:
+    return f"the template can't be forked ({os.strerror(number)})"
+
+
+def left_behind(process: str) -> str:
+    return f"the run left {process} behind: ended"
+
+
+def unsafe_folder(folder: str, why: str) -> str:
+    return f"{folder} {why}"
+
+
+def path_too_long(folder: str) -> str:
+    return f"{folder} is too long a path for a socket"
+
+
+def occupied(root: str, pid: str) -> str:
+    return f"{root} is served by process {pid} already"
+
+
+def not_attachable(why: object) -> str:
+    return f"pytest-hotreload run can't attach to this watch: {why}"
+
+
+def not_served(why: object) -> str:
+    return f"not served: {why}"
+
+
+def serving(root: str, warmed: Warmed | None, idle: float) -> str:
+    """Said when the template is warm. ``idle``: minutes, 0 for never."""
+    ends = f"ends after {idle:g} min without a run" if idle else "ends by Ctrl-C or pytest-hotreload stop"
+    return PREFIX + " · ".join([f"serving {root}", *_template(warmed), ends])
+
+
+def idle(minutes: float) -> str:
+    return f"no run for {minutes:g} min: the end"
+
+
+def server(kind: str, root: str, began: float, warmed: Warmed | None, runs: int, running: int) -> list[str]:
+    """What ``status`` answers. ``began``: in seconds since the epoch."""
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(began))
+    return [
+        f"{kind} of {root}, process {os.getpid()}, since {since}",
+        " · ".join(_template(warmed)) if warmed is not None else "the template is being made",
+        f"interpreter {sys.executable}",
+        f"{_count(runs, 'attached run')} so far, {running} under way",
+    ]
+
+
+def _template(warmed: Warmed | None) -> list[str]:
+    parts = [f"python {platform.python_version()}"]
+    if warmed is not None:
+        parts.append(f"template {warmed.modules} modules in {warmed.seconds:.1f} s")
+    return parts

@@ -1,0 +1,144 @@
+"""``--affected``: which test files run, each with its reason.
+
+A file runs unless its record says, of the very contents that stand on disk now, that it passed.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from . import terminal
+from .analysis import open_project, scan
+from .errors import usage_error
+from .options import Options
+from .records import Records, Verdict
+
+#: Reasons that are shown without ``-v``.
+_FEW = 10
+
+
+class Selection:
+    """A plugin of the controller: deselects what is not affected. ``left_out``: number of files."""
+
+    def __init__(self, records: Records | None, chosen: Options) -> None:
+        self.records, self.options = records, chosen
+        self.selected: list[Verdict] = []
+        self.left_out = 0
+        self.reasons: list[str] = []
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        if self.records is None or not items:
+            return
+        paths = sorted({str(item.path) for item in items})
+        self.records.judge(paths)
+        chosen = dict(self.records.verdicts)
+        if self.options.affected_since is not None:
+            changes, names = changed_since(str(config.rootpath), self.options.affected_since)
+            for verdict in self.records.touched(changes, names):
+                if verdict.file in chosen and chosen[verdict.file].fresh:
+                    chosen[verdict.file] = verdict
+        self.selected = [chosen[path] for path in paths if not chosen[path].fresh]
+        affected = {verdict.file for verdict in self.selected}
+        left_out = [item for item in items if str(item.path) not in affected]
+        self.left_out = len(paths) - len(affected)
+        if left_out:
+            items[:] = [item for item in items if str(item.path) in affected]
+            config.hook.pytest_deselected(items=left_out)
+        self.reasons = self._explained(config)
+
+    def _explained(self, config: pytest.Config) -> list[str]:
+        verdicts = self.selected if config.get_verbosity() > 0 else self.selected[:_FEW]
+        reasons = explain(config, verdicts)
+        more = len(self.selected) - len(verdicts)
+        return reasons + ([terminal.more_reasons(more)] if more else [])
+
+    def pytest_report_collectionfinish(self) -> list[str]:
+        """After pytest's own line of what was collected."""
+        if self.records is None:
+            return [terminal.PREFIX + terminal.no_records()]
+        return [
+            terminal.PREFIX + terminal.affected(len(self.selected), self.left_out),
+            *("  " + reason for reason in self.reasons),
+        ]
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Nothing affected is what one hopes for, no error."""
+        if session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and self.left_out and not self.selected:
+            session.exitstatus = pytest.ExitCode.OK
+
+
+def explain(config: pytest.Config, verdicts: Sequence[Verdict]) -> list[str]:
+    """One line for each, with the chain of imports where there is one."""
+    chains = _chains(config, [verdict for verdict in verdicts if verdict.kind in ("content", "gone")])
+    root = str(config.rootpath)
+    return [
+        terminal.reason(os.path.relpath(v.file, root), v.kind, v.detail, chains.get(v.file, []))
+        for v in verdicts
+    ]
+
+
+def _chains(config: pytest.Config, verdicts: Sequence[Verdict]) -> dict[str, list[str]]:
+    """Test file -> the files from the changed one to it, by imports, as they stand now."""
+    if not verdicts:
+        return {}
+    root = str(config.rootpath)
+    found = {}
+    try:
+        project = open_project(config)
+        scan(project, [verdict.file for verdict in verdicts])
+        for verdict in verdicts:
+            chain = project.chain(verdict.file, str(Path(root, verdict.detail)))
+            found[verdict.file] = [os.path.relpath(file, root) for file in reversed(chain)]
+    except (OSError, ValueError, KeyError):
+        return {}
+    return found
+
+
+def changed_since(root: str, revision: str) -> tuple[list[str], list[str]]:
+    """Files that differ from where this branch left ``revision``, and untracked ones; then those of them, and folders,
+    that came or went. All absolute.
+
+    Raises :class:`pytest.UsageError` where git can't tell.
+    """
+    top = _git(root, revision, "rev-parse", "--show-toplevel").strip()
+    base = _git(root, revision, "merge-base", revision, "HEAD").strip()
+    told = _git(top, revision, "diff", "--name-status", "--no-renames", "-z", base).split("\0")
+    untracked = _git(top, revision, "ls-files", "-z", "--others", "--exclude-standard").split("\0")
+    changed = dict(zip(told[1::2], told[::2], strict=False))
+    for name in filter(None, untracked):  # one that was taken out of the index only is there as it was
+        changed[name] = "M" if name in changed else "A"
+    moved = [name for name, status in changed.items() if status in ("A", "D")]
+    folders = {str(folder) for name in moved for folder in Path(name).parents} - {"."}
+    known = (
+        set(_git(top, revision, "ls-tree", "-r", "-d", "-z", "--name-only", base).split("\0"))
+        if folders
+        else set()
+    )
+    moved += sorted(folder for folder in folders if (folder in known) != Path(top, folder).is_dir())
+    return [str(Path(top, name)) for name in changed], [str(Path(top, name)) for name in moved]
+
+
+def _git(folder: str, revision: str, *arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", "-C", folder, *arguments], capture_output=True, check=True, errors="surrogateescape"
+        )
+    except OSError as error:
+        raise usage_error(
+            f"--affected-since={revision} asks git, which can't be started ({error.strerror})",
+            hint="use --affected, which compares with the records",
+        ) from None
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.strip().splitlines()
+        raise usage_error(
+            f"--affected-since={revision}: {said[0] if said else 'git failed'}",
+            hint="name a revision of this repository, for example --affected-since=main",
+        ) from None
+    return done.stdout

@@ -1,0 +1,168 @@
+"""``pytest-hotreload serve``: a template that waits for attached runs, and nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import sys
+import time
+from collections.abc import Generator, Mapping, Sequence
+
+import pytest
+
+from . import analysis, plugin, screen
+from .attach import Attachments
+from .family import Family, Process
+from .protocol import Gone, Refused, Started, Warmed
+from .rendezvous import OccupiedError
+from .surroundings import Surroundings
+from .watch_messages import Ready
+
+#: By which a user, a shell or a system ends it.
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def serve(arguments: Sequence[str], idle: float) -> int:
+    """Serve the project that these arguments of pytest name. ``idle``: minutes without a run, 0 for ever.
+
+    The exit status: 0 after ``stop`` or the idle time, 1 where it can't, 128 + the signal that ended it.
+    """
+    environment = dict(os.environ)  # plugins that are imported next may change it
+    plugin.stand_aside()
+    given = list(arguments)
+    if os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD"):
+        given += ["-p", plugin.__name__]  # the template parks in it
+    start = _Start(given, idle, environment)
+    try:
+        return int(pytest.main(given, plugins=[start]))  # it says what is wrong with the arguments
+    except _Over:
+        return start.status[0]
+
+
+class _Over(BaseException):
+    """Ends pytest early. Nobody's ``except Exception`` is to stop it."""
+
+
+class _Start:
+    """Begins where a watch does: pytest knows its ini, and nothing of the project was imported."""
+
+    def __init__(self, arguments: list[str], idle: float, environment: Mapping[str, str]) -> None:
+        self.arguments, self.idle, self.environment = arguments, idle, environment
+        self.status: list[int] = []
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_load_initial_conftests(self, early_config: pytest.Config) -> Generator[None, object, object]:
+        if not self.status:
+            self.status.append(Server(early_config, self.arguments, self.idle, self.environment).run())
+            raise _Over
+        return (yield)
+
+
+class Server:
+    """The loop. ``over``: the exit status, at the end."""
+
+    def __init__(
+        self,
+        config: pytest.Config,
+        arguments: Sequence[str],
+        idle: float,
+        environment: Mapping[str, str],
+    ) -> None:
+        self.config, self.idle = config, idle
+        self.screen = screen.Screen(sys.stdout, clear=False)
+        self.selector = selectors.DefaultSelector()
+        self.surroundings = Surroundings(config.rootpath)
+        self.family = Family(
+            arguments,
+            config.invocation_params.dir,
+            lambda process: self.selector.register(process, selectors.EVENT_READ, process),
+            self.selector.unregister,
+            environment,
+        )
+        self.attachments = Attachments(
+            "serve", str(config.rootpath), self.family, self.selector, self._renewed, self._stop
+        )
+        self.over: int | None = None
+        self._greeted = False
+        self._warm: list[str] = []
+
+    def run(self) -> int:
+        """Until the end; the exit status."""
+        wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.set_wakeup_fd(wake[1], warn_on_full_buffer=False)
+        for number in _ENDING:
+            signal.signal(number, lambda *_: None)
+        self.selector.register(wake[0], selectors.EVENT_READ, lambda: self._signalled(wake[0]))
+        try:
+            self.attachments.open()
+            self.family.start_template()
+            self._warm = analysis.analyse(
+                self.config, analysis.probable_test_files(self.config), minimum=1
+            ).modules
+            while self.over is None:
+                self._turn()
+        except (OSError, OccupiedError) as error:
+            self.screen.notice(screen.not_served(error))
+            return 1
+        finally:
+            self.family.close()
+            self.attachments.close()
+        return self.over
+
+    def _turn(self) -> None:
+        waits = [seconds for seconds in (self.attachments.wait(), self._left()) if seconds is not None]
+        for key, _ in self.selector.select(min(waits, default=None)):
+            if not isinstance(key.data, Process):
+                key.data()
+            elif key.data.state != "gone":
+                self._hear(key.data)
+        self.attachments.tick()
+        if self.over is None and self._left() == 0:
+            self.screen.notice(screen.idle(self.idle))
+            self.over = 0
+
+    def _left(self) -> float | None:
+        """Seconds until it ends for want of runs; None where that is no question now."""
+        if not self.idle or not self._greeted or self.attachments.busy:
+            return None
+        return max(self.attachments.idle_since + self.idle * 60 - time.monotonic(), 0.0)
+
+    def _hear(self, process: Process) -> None:
+        for source, message in self.family.hear(process):
+            if isinstance(message, Started | Gone | Refused):
+                self.attachments.hear(source, message)
+            elif message is None:
+                self._lost(source)
+            elif source is self.family.template and isinstance(message, Ready):
+                self.family.warm([*self._warm, *self.attachments.learned])
+            elif isinstance(message, Warmed):
+                self._greet(message)
+                self.attachments.advance()
+
+    def _greet(self, warmed: Warmed) -> None:
+        if not self._greeted:
+            self._greeted, self.attachments.idle_since = True, time.monotonic()
+            self.screen.line(screen.serving(str(self.config.rootpath), warmed, self.idle))
+
+    def _lost(self, process: Process) -> None:
+        if process is self.family.template:
+            self.family.close_template()
+            self.screen.notice(screen.not_served(screen.TEMPLATE_ENDED))
+            self.over = 1
+        self.attachments.hear(process, None)
+
+    def _renewed(self) -> str:
+        reason = self.surroundings.changed()
+        if reason:
+            self.screen.notice(screen.new_template(reason))
+            self.family.start_template()
+        return reason
+
+    def _stop(self) -> None:
+        self.over = 0
+
+    def _signalled(self, descriptor: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self.over = 128 + os.read(descriptor, 512)[0]

@@ -1,0 +1,432 @@
+"""What stands parked in a watch: the template, the fork points of its chain, and a rerun that waits.
+
+The template is a fresh interpreter that starts pytest once without a session, so that all plugins are imported
+as pytest imports them, and unwinds that start to its very beginning. Each of its forks starts pytest anew, with
+nothing left to import, and parks before ``pytest_configure``: the first fork point. The next ones import first-party
+modules. A rerun is a fork of any of them that goes on where the fork point parked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import gc
+import os
+import random
+import select
+import signal
+import socket
+import subprocess
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from . import attached, compat, reset
+from ._native import guard, observe_for, put_back_modes, remember_modes, set_child_subreaper
+from .forkpoint import serve
+from .keyboard import Modes
+from .observation import Observer
+from .protocol import Channel, pair
+from .template import Become, Parked, import_module
+from .threads import native_threads
+from .watch_messages import Attach, Consulted, Extend, Inputs, Learned, Ready
+
+#: Names the inherited descriptors of a template: its channel and its lifeline.
+_ENVIRONMENT = "PYTEST_HOTRELOAD_STANDING"
+
+#: Milliseconds between the closing of a dying process's first descriptor and its last. A guess, on the safe side.
+_DEATH_MS = 200
+
+#: The template's program. It holds nothing of ours: our modules come with pytest's plugins, as always. It notes
+#: which variables modules ask for while they are imported, from the first one on.
+_BOOT = """\
+import os, runpy, sys
+path, sys.path[:] = sys.path[1:], {path!r}; sys.argv[:] = {argv!r}
+asked, environment, plain = set(), dict(os.environ), os.environ.encodekey
+def note(name):
+    frame = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_name == '<module>' and frame.f_globals.get('__name__') != '__main__':
+            asked.add(name)
+            break
+        frame = frame.f_back
+    return plain(name)
+os.environ.encodekey = note
+def start():
+    try:
+        runpy.run_module('pytest', run_name='__main__', alter_sys=True)
+    except BaseException as error:
+        return error
+end = start()
+if hasattr(end, 'park_template'):
+    end.park_template(path, environment, asked, plain)
+    sys.modules['pytest_hotreload.standing'].leave(start())
+raise end
+"""
+
+
+def start_template(
+    arguments: Sequence[str],
+    folder: Path,
+    lifeline: int,
+    environment: Mapping[str, str],
+    modes: Modes | None,
+) -> tuple[int, Channel]:
+    """Start a fresh interpreter that becomes the template: its process id, and the channel to it.
+
+    ``modes``: of the terminal that standard input is, for when the watcher is killed. Raises OSError where the
+    system refuses.
+    """
+    ours, theirs = pair()
+    passed = [theirs.fileno(), lifeline]
+    terminal = os.dup(0) if modes is not None else -1  # capture puts another file in place of 0
+    told = ":".join([str(terminal), *map(str, modes[:4]), _characters(modes).hex()]) if modes else ""
+    flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+    code = _BOOT.format(path=sys.path, argv=[sys.argv[0], *arguments])
+    # Ctrl-C is the watcher's to hear; what is ignored stays so across an exec.
+    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    process = subprocess.Popen(
+        [sys.executable, *flags, "-c", code],
+        cwd=folder,
+        env={**environment, _ENVIRONMENT: ",".join([*map(str, passed), told])},
+        pass_fds=[*passed, terminal] if modes is not None else passed,
+    )
+    signal.signal(signal.SIGINT, heard)
+    theirs.close()
+    if modes is not None:
+        os.close(terminal)
+    process.returncode = 0  # reaped by whoever reads its channel
+    return process.pid, ours
+
+
+def _characters(modes: Modes) -> bytes:
+    return bytes(each if isinstance(each, int) else each[0] for each in modes[6])
+
+
+def _outlive(lifeline: int, told: str) -> None:
+    """From here on the template ends when the watcher is killed, and puts the terminal's modes back."""
+    if told:
+        *numbers, characters = told.split(":")
+        terminal, took, gave, control, local = map(int, numbers)
+        os.set_inheritable(terminal, False)
+        with contextlib.suppress(OSError):  # it hung up
+            remember_modes(terminal, (took, gave, control, local), bytes.fromhex(characters))
+    guard(lifeline, not os.environ.get("PYTEST_HOTRELOAD_NO_DEATH_SIGNAL"))
+
+
+def _left_behind(lifeline: int) -> None:
+    """In the process that keeps the modes: the template ended, perhaps since it saw the watcher's death earlier."""
+    poll = select.poll()
+    poll.register(lifeline, 0)
+    if poll.poll(_DEATH_MS):
+        put_back_modes()
+
+
+class TemplateStart(BaseException):
+    """Unwinds a template's first start of pytest, back to where it began."""
+
+    def __init__(self, control: Channel, lifeline: int) -> None:
+        super().__init__()
+        self.control, self.lifeline = control, lifeline
+        self._rewriting = compat.rewriting_hook()
+
+    def park_template(
+        self, path: list[str], environment: dict[str, str], asked: set[str], plain: Any
+    ) -> None:
+        """In the template: serve until the watcher closes the channel. Comes back in forks only.
+
+        ``path``, ``environment``: as the interpreter had them at its start. ``asked``: see :class:`Consulted`; it
+        grows. ``plain``: what ``os.environ`` had before that was noted.
+        """
+        self._asked = asked
+        try:
+            self.control.send(-1, Ready(Inputs()))
+        except OSError:
+            put_back_modes()
+            os._exit(0)  # the watcher has ended
+        parked = Parked(self.control, self.lifeline, functools.partial(_left_behind, self.lifeline))
+        self._answer = parked.answer
+        become, lifeline = _serve(
+            self.control, self.lifeline, _ignoring_interrupts(parked.become), self._rewrite_and_answer
+        )
+        os.environ.encodekey = plain
+        order: Any = become.start.assignment
+        if isinstance(order, Attach):
+            _attach(order, become, lifeline, attached.Beginning(path, environment))
+        else:
+            _enter((become, lifeline))
+
+    def _rewrite_and_answer(self, message: Any) -> Any:
+        """What plugins are made of is rewritten where it is imported, or each start of pytest warns of it."""
+        if self._rewriting is not None:
+            sys.meta_path.insert(0, self._rewriting)
+        try:
+            return self._answer(message)
+        finally:
+            if self._rewriting is not None:
+                sys.meta_path.remove(self._rewriting)
+            self.control.send(-1, Consulted(frozenset(self._asked)))
+
+
+def template_start() -> TemplateStart | None:
+    """In the interpreter that :func:`start_template` started, before the first conftest; None in any other."""
+    named = os.environ.pop(_ENVIRONMENT, "")
+    if not named:
+        return None
+    *numbers, told = named.split(",")
+    descriptors = [int(number) for number in numbers]
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)
+    _outlive(descriptors[1], told)
+    control = Channel(socket.socket(fileno=descriptors[0]))
+    control.descriptors = []
+    return TemplateStart(control, descriptors[1])
+
+
+@dataclass
+class _Place:
+    """This process's own place in the family: its channel to the watcher, and the pipe of its parent."""
+
+    channel: Channel
+    lifeline: int
+    order: Any
+
+
+@dataclass
+class _Ended:
+    """What a rerun has to do when pytest's own end is reached. ``finish``: gets the exit status."""
+
+    inherited: reset.Inherited
+    finish: Callable[[int], None] = field(default=lambda _: None)
+
+
+_here: _Place | None = None
+_end: _Ended | None = None
+
+
+def is_standing() -> bool:
+    """Whether this process belongs to a watch's family, below the template."""
+    return _here is not None
+
+
+def _serve(
+    control: Channel, lifeline: int, become: Callable[..., None], answer: Callable[[Any], Any] | None = None
+) -> tuple[Become, int]:
+    """Be a fork point until the channel closes. Returns in forks only: what to become, and the parent's pipe."""
+    own = os.pipe()
+    try:
+        serve(control, become, lifeline, answer)
+    except Become as chosen:
+        os.close(own[1])
+        os.close(lifeline)
+        return chosen, own[0]
+    except BaseException:
+        reset.last_words()
+        put_back_modes()
+        os._exit(70)  # EX_SOFTWARE; the watcher sees the channel close
+    put_back_modes()  # a watcher's death may show first as the end of the channel
+    os._exit(0)
+
+
+def _enter(born: tuple[Become, int]) -> _Place:
+    global _here
+    become, lifeline = born
+    channel = Channel(socket.socket(fileno=become.descriptors[0]))
+    channel.descriptors = []
+    _here = _Place(channel, lifeline, become.start.assignment)
+    return _here
+
+
+def _attach(order: Attach, become: Become, lifeline: int, beginning: attached.Beginning) -> None:
+    """Be an attached run: none of this family, but for its end."""
+    global _end
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    *files, last = become.descriptors
+    attached.begin(order, files, lifeline, beginning)
+    channel = Channel(socket.socket(fileno=last))
+    inherited = reset.inventory()
+    _end = _Ended(inherited, lambda _: channel.send(-1, Learned(reset.new_modules(inherited))))
+
+
+def _become(start: Any, descriptors: list[int]) -> None:
+    raise Become(start, [os.dup(descriptor) for descriptor in descriptors])
+
+
+def _ignoring_interrupts(become: Callable[..., None]) -> Callable[..., None]:
+    """Ctrl-C is no business of a fork that is on its way, or imports: only a rerun that runs is interrupted."""
+
+    def ignoring(start: Any, descriptors: list[int]) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        become(start, descriptors)
+
+    return ignoring
+
+
+# ----------------------------------------------------------------------------------- fork points
+
+
+class FirstParty:
+    """What the fork points of one configured pytest loaded, and how it is told."""
+
+    def __init__(self, config: pytest.Config, observer: Observer | None) -> None:
+        self.config = config
+        self.known: tuple[str, ...] = ()
+        self.observer = observer or Observer(config)
+        self.warned: list[warnings.WarningMessage] = []
+        self.refused: dict[str, str] = {}
+
+    def extend(self, order: Extend) -> None:
+        """Import what was asked for. What fails is told: this process is of no use then, and another leaves it out."""
+        self.refused = {}
+        with self._as_collected():
+            for name, file in order.modules:
+                self._import(file, functools.partial(import_module, name))
+                if getattr(sys.modules.get(name), "__file__", None) != file:
+                    self.refused.setdefault(file, "its import gives another file")
+            for file in order.tests:
+                self._import(file, functools.partial(compat.import_test_file, self.config, Path(file)))
+        self._refuse_readers(order.written)
+
+    def _import(self, file: str, load: Callable[[], str]) -> None:
+        """A thread of an import that is warm already was *used*: no fork has it."""
+        before = native_threads()
+        asking = observe_for(file)  # or every test file would be taken to need what is imported for one
+        try:
+            why = load()
+        finally:
+            observe_for(asking)
+        if not why and native_threads() > before:
+            why = "starts a thread while it is imported"
+        if why:
+            self.refused[file] = why
+
+    def _refuse_readers(self, written: frozenset[str]) -> None:
+        """Who read a variable that ``pytest_configure`` has still to write saw another world than in a plain run."""
+        if not written:
+            return
+        for row in self.observer.peek().rows:
+            if row.kind == "environ" and row.owner and (row.subject in written or row.subject == "*"):
+                self.refused[row.owner] = f"reads {row.subject}, which pytest_configure writes"
+
+    @contextlib.contextmanager
+    def _as_collected(self) -> Iterator[None]:
+        """As in a collection: warnings by the user's filters, kept for the reruns; output unseen."""
+        with reset.output_to_nowhere(), warnings.catch_warnings(record=True) as caught:
+            compat.apply_warning_filters(self.config)
+            yield
+        self.warned += caught or []
+
+    def warn_again(self) -> None:
+        """In a rerun's collection: what plain pytest would have been warned of there."""
+        for caught in self.warned:
+            warnings.warn_explicit(
+                caught.message, caught.category, caught.filename, caught.lineno, source=caught.source
+            )
+
+    def inputs(self) -> Inputs:
+        """All that this process read, listed and asked for since it was configured."""
+        seen = self.observer.peek()
+        files = {row.subject for row in seen.rows if row.kind in ("read", "update")}
+        files |= {module.file for module in seen.modules if module.file}
+        files |= set(compat.conftest_files(self.config))
+        loaded = self.observer.loaded()  # all that is known where nobody observes
+        files |= {file for _, file in loaded}
+        asked = [module.name for module in seen.modules] + [name for name, _ in loaded]
+        names = {"conftest"} | {part for name in asked for part in name.split(".")}
+        return Inputs(
+            frozenset(files | set(_ini_files(self.config))),
+            frozenset(row.subject for row in seen.rows if row.kind == "list"),
+            frozenset(names),
+        )
+
+
+def _ini_files(config: pytest.Config) -> Iterable[str]:
+    """What pytest would read its settings from, whether it is there or not."""
+    names = (
+        "pytest.toml",
+        ".pytest.toml",
+        "pytest.ini",
+        ".pytest.ini",
+        "pyproject.toml",
+        "tox.ini",
+        "setup.cfg",
+    )
+    yield from (str(config.rootpath / name) for name in names)
+    if config.inipath is not None:
+        yield str(config.inipath)
+
+
+def park(config: pytest.Config, observer: Observer | None) -> tuple[Channel, FirstParty]:
+    """Be fork points, one after the other. Returns in reruns only, as soon as they are forked."""
+    assert _here is not None
+    first_party = FirstParty(config, observer)
+    seeded = random.getstate()
+    while True:
+        _here.channel.send(-1, Ready(first_party.inputs(), first_party.refused))
+        gc.collect()
+        reset.flush_before_fork(reset.inventory())
+        gc.freeze()
+        place = _enter(_serve(_here.channel, _here.lifeline, _ignoring_interrupts(_become)))
+        if isinstance(place.order, Extend):
+            first_party.extend(place.order)
+            continue
+        _awake(seeded)
+        first_party.known = place.order.known
+        return place.channel, first_party
+
+
+def _awake(seeded: object) -> None:
+    """In a rerun: what is a process's own. Until it is told to go, Ctrl-C is not meant for it."""
+    global _end
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    assert _here is not None
+    set_child_subreaper(True)
+    guard(_here.lifeline, not os.environ.get("PYTEST_HOTRELOAD_NO_DEATH_SIGNAL"))
+    if random.getstate() == seeded:
+        random.seed()
+    _end = _Ended(reset.inventory())
+
+
+# ----------------------------------------------------------------------------------- the end
+
+
+def at_end(finish: Callable[[int], None]) -> None:
+    """Call this with the exit status when the rerun is over."""
+    assert _end is not None
+    _end.finish = finish
+
+
+def leave(end: BaseException | None) -> None:
+    """What the interpreter would do with what ended pytest; never returns.
+
+    A normal exit of a forked process crashed with some packages: see ``reset.leave``.
+    """
+    status = _status_of(end)
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        if _end is not None:
+            reset.leave(_end.inherited)
+            _end.finish(status)
+    except BaseException:
+        reset.last_words()
+    finally:
+        os._exit(status)
+
+
+def _status_of(end: BaseException | None) -> int:
+    if end is None or (isinstance(end, SystemExit) and end.code is None):
+        return 0
+    if isinstance(end, SystemExit):
+        if isinstance(end.code, int):
+            return end.code & 0xFF
+        print(end.code, file=sys.stderr)
+        return 1
+    traceback.print_exception(end)
+    return 1

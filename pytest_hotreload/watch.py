@@ -1,0 +1,425 @@
+"""The watcher: what the user started. It waits for edits, keys and its processes, and says what runs next.
+
+One loop, which never waits for one thing alone. What it knows of the suite it was told by reruns; it imports
+nothing of the project.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import stat
+import sys
+import time
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+
+import pytest
+
+from . import analysis, screen
+from ._native import Changes, Watcher
+from .attach import Attachments
+from .commands import Commands
+from .family import Family, Process
+from .keyboard import Keyboard
+from .options import Options
+from .plan import Graph, merged, plan, ranks, without
+from .protocol import Gone, Refused, Started, Warmed
+from .rendezvous import OccupiedError
+from .reruns import Edit, Reruns, Wish
+from .results import Results
+from .surroundings import Outputs, Surroundings, discard_bytecode, is_output, syntax_error, time_and_size
+from .watch_messages import Changed, Go, Loaded, Ready, Waiting
+
+#: Seconds within which a second Ctrl-C means: now.
+_SECOND = 2.0
+#: Seconds between two looks at what is installed. With them an idle watcher takes 0.9 to 2.8 ms in 5 s (perf stat),
+#: 0.06 % of a core at most; a process that only wakes up as often took 1.1 to 2.3.
+_LOOK_SECONDS = 2.0
+#: Seconds that records get to be written at the end: five times what 5,000 take (docs/design/records.md).
+_SAVING = 5.0
+#: As a shell has it: 128 + SIGINT.
+_INTERRUPTED = 130
+
+
+def watch(config: pytest.Config, options: Options) -> None:
+    """Be the watcher until the user has enough; does not return."""
+    status = Watch(config, options).run()
+    sys.stdout.flush()
+    raise SystemExit(status)
+
+
+class Watch:
+    """``edit``: what changed since the last rerun began. ``blocked``: file that does not parse -> the diagnostic.
+
+    ``graph``, ``edits``: what fork points are made of. ``over``: the exit status, at the end.
+    """
+
+    def __init__(self, config: pytest.Config, options: Options) -> None:
+        self.config, self.options = config, options
+        self.root = str(config.rootpath)
+        self.screen = screen.Screen(sys.stdout, clear=options.clear)
+        self.results = Results()
+        self.surroundings = Surroundings(config.rootpath)
+        self.selector = selectors.DefaultSelector()
+        arguments = [str(argument) for argument in config.invocation_params.args]
+        self.family = Family(
+            arguments,
+            config.invocation_params.dir,
+            lambda process: self.selector.register(process, selectors.EVENT_READ, process),
+            self.selector.unregister,
+        )
+        self.attachments = Attachments("watch", self.root, self.family, self.selector, self._renewed)
+        self.reruns = Reruns(self)
+        self.edit = Edit()
+        self.graph, self.edits = Graph([], {}), dict[str, int]()
+        self.blocked: dict[str, str] = {}
+        self.paused = False
+        self.over: int | None = None
+        self._news = self._renewal = ""
+        self._broken = self._greeted = self._listening = self._input_over = False
+        self._warm: list[str] = []
+        self._variables: frozenset[str] = frozenset()
+        self._interrupted = -_SECOND
+        self._leaving = -_SAVING
+        self._followed: set[str] = set()
+        self._outputs = Outputs()
+
+    # -- the loop ----------------------------------------------------------------------------------
+
+    def run(self) -> int:
+        """Until the end; the exit status."""
+        wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        before = signal.set_wakeup_fd(wake[1], warn_on_full_buffer=False)
+        plain = signal.signal(signal.SIGINT, lambda *_: None)
+        self.selector.register(wake[0], selectors.EVENT_READ, lambda: self._signalled(wake[0]))
+        self.watcher = Watcher([self.root])
+        self.selector.register(self.watcher.fileno(), selectors.EVENT_READ, self._look)
+        self._mind_reader()
+        self.family.start_template()  # before the terminal's modes change: it puts them back if we are killed
+        self.keyboard = Keyboard()
+        self._commands = Commands(self)
+        try:
+            self._begin()
+            self._loop()
+        finally:
+            self.keyboard.close()
+            self.family.close()
+            self.attachments.close()
+            self.watcher.close()
+            signal.set_wakeup_fd(before)
+            signal.signal(signal.SIGINT, plain)
+        return self.over or 0
+
+    def _loop(self) -> None:
+        while self.over is None or self._is_saving():
+            self._turn()
+
+    def _is_saving(self) -> bool:
+        """Whether the latest rerun is writing its records, which the next watch begins with."""
+        return self.reruns.ending is not None and time.monotonic() < self._leaving + _SAVING
+
+    def _begin(self) -> None:
+        self.screen.clear()
+        try:
+            self.attachments.open()
+        except (OSError, OccupiedError) as error:
+            self.screen.notice(screen.not_attachable(error))
+        self._guessed = analysis.probable_test_files(self.config)
+        self._warm = analysis.analyse(self.config, self._guessed, minimum=1).modules
+        first = self.options.watch_first
+        nothing = Wish(Go(files=(), company=True, hold=True), "none")
+        self.reruns.wish = nothing if first == "none" else Wish(Go(first=first), "first")
+
+    def _turn(self) -> None:
+        self._advance()
+        self._mind_keys()
+        most = self.reruns.patience(_LOOK_SECONDS if self.over is None else _SAVING)
+        waits = (most, self.reruns.mind_deadline(), self.attachments.wait())
+        ready = self.selector.select(min(each for each in waits if each is not None))
+        if not ready and self.reruns.idle:
+            self._look_around()
+        for key, _ in ready:
+            if not isinstance(key.data, Process):
+                key.data()
+            elif key.data.state != "gone":
+                self._hear(key.data)
+        self.attachments.tick()
+
+    def _advance(self) -> None:
+        """Start what can be started now: a rerun before anything that prepares the next one."""
+        family = self.family
+        if self.over is not None:
+            return
+        if self._renewal and self.reruns.idle:
+            self._renew()
+        if not self.reruns.idle:
+            return
+        if self._broken:
+            if self._input_over:
+                self.quit()
+            return
+        wanted = self.reruns.wish is not None or (not self.paused and self.ripe().paths)
+        if self._input_over and not wanted:
+            self.quit()
+        elif wanted and family.chain:
+            self.reruns.begin(self._take_edit() if self.reruns.takes_edits else Edit())
+        elif wanted or not self.reruns.current:
+            family.build()
+            if family.settled:
+                family.stand_by_all(self.results.known)
+
+    def _look_around(self) -> None:
+        """Nothing tells us of what is installed; twice the same means that the installer has done."""
+        reason = self.surroundings.settled_change()
+        if reason:
+            self.renew(reason)
+
+    def _mind_keys(self) -> None:
+        wanted = self.keyboard.listening and not self.reruns.lent
+        if wanted and not self._listening:
+            try:
+                self.selector.register(self.keyboard, selectors.EVENT_READ, self._keys)
+            except PermissionError:  # a file, or /dev/null: nothing to wait for, it has no more than its end
+                self._input_over = True
+                return
+        elif self._listening and not wanted:
+            self.selector.unregister(self.keyboard)
+        self._listening = wanted
+
+    def _keys(self) -> None:
+        descriptor = self.keyboard.fileno()
+        for key in self.keyboard.read():
+            self._commands.do(key)
+        if self.keyboard.closed:
+            self.selector.unregister(descriptor)
+            self._listening = False
+            if self.keyboard.is_terminal:
+                self.quit()
+            self._input_over = True  # what is to run runs first, so that the exit status says something
+
+    def _mind_reader(self) -> None:
+        """A pager that ends is told by its pipe, before anything is written to it."""
+        with contextlib.suppress(OSError, ValueError):
+            output = sys.stdout.fileno()
+            if stat.S_ISFIFO(os.fstat(output).st_mode):
+                self.selector.register(output, selectors.EVENT_READ, self.screen.reader_gone)
+
+    # -- changes -----------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        for text in self.watcher.notices():
+            self.screen.notice(text)
+        for burst in self.watcher.take():
+            told = Changed(tuple(burst.changed), tuple(burst.created), tuple(burst.deleted))
+            changes = self._outputs.left_out(told, None if self.reruns.busy else burst.first_ns / 1e9)
+            changes = changes.without(path for path in changes.paths if is_output(path))
+            if changes.paths:
+                self._changed(changes, burst)
+            elif burst.saved and not told.paths and self.reruns.current is None:
+                self.screen.line(screen.saved(burst.saved, self.root))
+
+    def _changed(self, changes: Changed, burst: Changes) -> None:
+        discard_bytecode(changes.paths)
+        edit = self.edit
+        event = edit.event if edit.event and self.ripe().paths else burst.first_ns / 1e9
+        joined = edit.changes.joined(changes)
+        meanwhile = edit.meanwhile | (frozenset(changes.paths) if self.reruns.running else frozenset())
+        self.edit = Edit(joined, burst.burst or edit.burst, event, burst.ready_ns / 1e9, meanwhile)
+        self._remember(changes)
+        self._check_syntax(changes)
+        held = bool(self.family.chain)
+        if not self.family.changed(changes) and held:
+            self._news = screen.new_points(screen.shown(changes.paths, self.root))
+        self._broken = False
+        reason = self.surroundings.concerned(changes.paths) or self.surroundings.changed()
+        if reason:
+            self.renew(reason)
+        else:
+            self.reruns.changed(changes)
+
+    def _remember(self, changes: Changed) -> None:
+        """The last edit of a file decides which fork point may hold it."""
+        for path in changes.changed + changes.created:
+            if path.endswith(".py"):
+                self.edits.pop(path, None)
+                self.edits[path] = 0
+        self.edits = {path: place for place, path in enumerate(self.edits, 1)}
+        if changes.deleted:
+            self.graph = without(self.graph, changes.deleted)
+
+    def _check_syntax(self, changes: Changed) -> None:
+        for path in changes.paths:
+            error = syntax_error(path) if path.endswith(".py") else ""
+            if error:
+                self.blocked[path] = error
+                self.screen.lines(error.split("\n"))
+                self.tell_blocked([path])
+            else:
+                self.blocked.pop(path, None)
+
+    def tell_blocked(self, paths: Iterable[str]) -> None:
+        """One line for each."""
+        for path in paths:
+            count = len(self.using([path], self.results.known))
+            self.screen.line(screen.blocked(os.path.relpath(path, self.root), count), "red")
+
+    def blocked_files(self, files: Iterable[str]) -> set[str]:
+        """Those that import a file that does not parse: there is nothing to run."""
+        if not self.blocked:
+            return set()
+        return self.using(self.blocked, files)
+
+    def using(self, paths: Iterable[str], files: Iterable[str]) -> set[str]:
+        """Those of the test files that import one of the paths, or lie beside or below one that is a conftest."""
+        paths = list(paths)
+        reached = ranks(self.graph, dict.fromkeys(paths, 1)).keys()
+        scopes = tuple(
+            path.removesuffix("conftest.py") for path in paths if path.endswith(os.sep + "conftest.py")
+        )
+        return {file for file in files if file in reached or file.startswith(scopes)}
+
+    def ripe(self) -> Changed:
+        """What changed and does not wait to be mended."""
+        return self.edit.changes.without(self.blocked)
+
+    def _take_edit(self) -> Edit:
+        edit, ripe = self.edit, self.ripe()
+        self.edit = Edit(edit.changes.without(ripe.paths))
+        return replace(edit, changes=ripe)
+
+    # -- what others ask for -------------------------------------------------------------------------
+
+    def ask(self, wish: Wish) -> None:
+        """Run this next; what runs now is stopped."""
+        self.reruns.cancel()
+        self._broken = False
+        self.reruns.wish = wish
+        reason = self.surroundings.changed()
+        if reason:
+            self.renew(reason)
+
+    def renew(self, reason: str) -> None:
+        """A new template, as soon as what runs in the old one has torn down what it set up."""
+        self._renewal = reason
+        self.reruns.cancel()
+
+    def _renew(self) -> None:
+        self._news, self._renewal = screen.new_template(self._renewal), ""
+        self.screen.notice(self._news)
+        self.graph = Graph([], {})
+        self._broken = False
+        self.family.start_template()
+        self.reruns.wish = self.reruns.wish or Wish(Go(first="affected"), "first")
+
+    def news(self) -> str:
+        """Why the next rerun comes from new fork points, or a new template, in words; told once."""
+        news, self._news = self._news, ""
+        return news
+
+    def _renewed(self) -> str:
+        """Before an attached run: the same as before a rerun."""
+        reason = self.surroundings.changed()
+        if reason:
+            self.renew(reason)
+        return reason
+
+    def broken(self, what: str) -> None:
+        """Nothing can run until something changes."""
+        self._broken = True
+        self.screen.line(screen.broken(what), "red")
+
+    def greet(self, waiting: Waiting) -> None:
+        """The header, once."""
+        if not self._greeted:
+            self._greeted = True
+            self.screen.line(screen.header(self.family.warmed, len(self._guessed), waiting.slots))
+
+    def loaded(self, message: Loaded) -> None:
+        """What a rerun learned: of what the next fork points are made."""
+        self.family.refresh(self.results.known)
+        self._outputs.learn(message.written, time.monotonic())
+        self.edit = replace(self.edit, changes=self._outputs.left_out(self.edit.changes, None))
+        self._follow(dict(message.outside))
+        fresh = [name for name in message.third_party if name not in self._warm]
+        if fresh:
+            self._warm += fresh
+            self.family.cut(0)  # the next ones come from what the template holds then
+            self.family.warm(fresh)
+            if self.graph.modules:  # not of the first run: then all of it is new
+                self.screen.notice(screen.third_party(fresh))
+        self.graph = merged(self.graph, message.modules, message.edges)
+        self._variables = message.variables
+        if not message.search_path:  # else nothing can be imported before pytest_configure
+            self._replan()
+
+    def _replan(self) -> None:
+        """What the chain lacks."""
+        family = self.family
+        orders = plan(self.graph, self.edits, set(self.results.known), family.held, set(family.refused))
+        family.wish([order._replace(written=self._variables) for order in orders])
+
+    def _follow(self, outside: Mapping[str, tuple[int, int] | None]) -> None:
+        """Watch these, too. What changed since it was read and before this counts as edited now."""
+        fresh = sorted(outside.keys() - self._followed)
+        if not fresh:
+            return
+        self._followed.update(fresh)
+        self.watcher.watch(fresh)
+        changed = tuple(path for path in fresh if (seen := outside[path]) and seen != time_and_size(path))
+        if changed:
+            now = time.monotonic()
+            joined = self.edit.changes.joined(self._outputs.left_out(Changed(changed), None))
+            self.edit = Edit(joined, self.edit.burst, self.edit.event or now, now)
+
+    # -- processes -----------------------------------------------------------------------------------
+
+    def _hear(self, process: Process) -> None:
+        for source, message in self.family.hear(process):
+            if source.kind == "rerun":
+                if message is None:
+                    self.reruns.gone(source)
+                else:
+                    self.reruns.hear(source, message)
+            elif isinstance(message, Started | Gone | Refused):
+                self.attachments.hear(source, message)
+            elif message is None:
+                self._lost(source)
+            elif source is self.family.template and isinstance(message, Ready):
+                self.family.warm([*self._warm, *self.attachments.learned])
+            elif isinstance(message, Warmed):
+                self.attachments.advance()
+            elif isinstance(message, Ready) and message.refused:
+                self._replan()
+
+    def _lost(self, process: Process) -> None:
+        if process.kind == "template":
+            if process is self.family.template:
+                self.family.close_template()
+                self.broken(screen.TEMPLATE_ENDED)
+            self.attachments.hear(process, None)
+        elif not self.family.chain:
+            self.broken(screen.NO_START)
+
+    # -- the end -------------------------------------------------------------------------------------
+
+    def quit(self) -> None:
+        """By the key, or at the end of the input."""
+        unknown: Collection[object] = self.results.red or self.results.owed or self.blocked
+        unfinished = self._broken or self.reruns.wish is not None or self.reruns.current is not None
+        self.over = 1 if unknown or unfinished else 0
+        self._leaving = time.monotonic()
+
+    def _signalled(self, descriptor: int) -> None:
+        numbers = b""
+        with contextlib.suppress(BlockingIOError):
+            numbers = os.read(descriptor, 512)
+        if signal.SIGINT not in numbers or self.reruns.lent:
+            return
+        now = time.monotonic()
+        if not self.reruns.running or now - self._interrupted < _SECOND:
+            self.over = _INTERRUPTED
+        self._interrupted = now
+        self.reruns.cancel(has_heard=True)

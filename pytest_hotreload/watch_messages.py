@@ -1,0 +1,278 @@
+"""What crosses the borders of a watch: between the watcher, the template, its fork points and reruns.
+
+Framed and pickled as in ``protocol.py``, over unnamed socket pairs. To start any of these processes the
+watcher sends its parent a :class:`protocol.Start` with one of the orders below and, along with it, the end
+of the socket pair that the new process talks over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+# --------------------------------------------------------------------- orders: what a fork becomes
+
+
+class Configure(NamedTuple):
+    """Of the template: the first fork point. Load plugins, ini and initial conftests; park before
+    ``pytest_configure``."""
+
+
+class Extend(NamedTuple):
+    """Of a fork point: the next one. Import these, and park.
+
+    ``modules``: (dotted name, file). ``tests``: test files, to be imported as pytest imports them.
+    ``written``: environment variables that ``pytest_configure`` will write: who reads one is refused.
+    """
+
+    modules: tuple[tuple[str, str], ...] = ()
+    tests: tuple[str, ...] = ()
+    written: frozenset[str] = frozenset()
+
+
+class StandBy(NamedTuple):
+    """Of a fork point: a rerun, ready ahead of time. Waits for :class:`Select` and :class:`Go`.
+
+    ``known``: all test files, as far as they were collected.
+    """
+
+    known: tuple[str, ...] = ()
+
+
+class Attach(NamedTuple):
+    """Of the template: an attached run, which is a pytest of its own. With it come the caller's three open files, and
+    a channel for :class:`Learned`.
+
+    ``root``: of the project. ``folder``: the caller's. ``umask``: a number.
+    """
+
+    root: str
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str]
+    folder: str
+    umask: int
+
+
+# --------------------------------------------------------------------- from a new process to the watcher
+
+
+class Learned(NamedTuple):
+    """An attached run, at its end: installed modules that it had to import itself, in order."""
+
+    modules: tuple[str, ...]
+
+
+class Consulted(NamedTuple):
+    """The template: variables that modules asked for while they were imported there, all of them so far."""
+
+    variables: frozenset[str]
+
+
+class Inputs(NamedTuple):
+    """What a fork point holds; a change of any of it makes the point stale. Paths are absolute.
+
+    ``files``: read, or looked for in vain. ``folders``: listed. ``names``: every part of every dotted name that
+    it imported or asked for in vain: a new file of such a name may be found instead.
+    """
+
+    files: frozenset[str] = frozenset()
+    folders: frozenset[str] = frozenset()
+    names: frozenset[str] = frozenset()
+
+
+class Ready(NamedTuple):
+    """The template or a fork point is parked. ``refused``: files that it could not import -> why."""
+
+    inputs: Inputs
+    refused: Mapping[str, str] = {}
+
+
+class Waiting(NamedTuple):
+    """A rerun is ready. ``slots`` and ``direct`` as in :class:`options.Options`. ``root``: pytest's rootdir.
+
+    ``ini``: what pytest's settings are, as one text.
+    """
+
+    root: str
+    slots: int
+    direct: bool
+    ini: str = ""
+
+
+# --------------------------------------------------------------------- watcher -> rerun
+
+
+class Changed(NamedTuple):
+    """Files by what became of them; absolute paths."""
+
+    changed: tuple[str, ...] = ()
+    created: tuple[str, ...] = ()
+    deleted: tuple[str, ...] = ()
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All of them."""
+        return self.changed + self.created + self.deleted
+
+    def without(self, paths: Iterable[str]) -> Changed:
+        """All but these."""
+        left_out = set(paths)
+        return Changed(*(tuple(path for path in each if path not in left_out) for each in self))
+
+    def joined(self, other: Changed) -> Changed:
+        """One after the other, as seen from before the first."""
+        created = (set(self.created) - set(other.deleted)) | (set(other.created) - set(self.deleted))
+        deleted = (set(self.deleted) - set(other.created)) | (set(other.deleted) - set(self.created))
+        back = set(self.deleted) & set(other.created)
+        changed = (set(self.changed) | set(other.changed) | back) - created - deleted
+        return Changed(tuple(sorted(changed)), tuple(sorted(created)), tuple(sorted(deleted)))
+
+
+class Refresh(NamedTuple):
+    """Records were written since this rerun loaded them: load them again. ``known``: as in :class:`StandBy`."""
+
+    known: tuple[str, ...]
+
+
+class Select(NamedTuple):
+    """Which test files do these changes affect? Answered by :class:`Selected`."""
+
+    changes: Changed
+
+
+class Selected(NamedTuple):
+    """``reasons``: affected test file -> why, in words."""
+
+    reasons: Mapping[str, str]
+
+
+class Go(NamedTuple):
+    """Run.
+
+    ``files``: the test files to run; None for all. ``first``: the first run, "affected" by the records, or "all".
+    ``company``: collect every file, and run those. ``hold``: show nothing until nothing failed. ``nodeids``: only
+    these. ``apart``: one file gets a child, too. The filters are the user's, added to those of the command line; ""
+    for none.
+    """
+
+    files: tuple[str, ...] | None = None
+    first: str = ""
+    company: bool = False
+    hold: bool = False
+    nodeids: tuple[str, ...] = ()
+    keyword: str = ""
+    marker: str = ""
+    path: str = ""
+    debug: bool = False
+    apart: bool = False
+
+
+class Lent(NamedTuple):
+    """The terminal is the rerun's now: the watcher reads no keys."""
+
+
+class WhatRuns(NamedTuple):
+    """Answered by :class:`Running`."""
+
+
+# --------------------------------------------------------------------- rerun -> watcher
+
+
+class Collected(NamedTuple):
+    """``files``: the test files that were found, in pytest's order. ``everything``: none was left out.
+
+    ``running``: those that run.
+    """
+
+    files: tuple[str, ...]
+    everything: bool
+    running: tuple[str, ...]
+
+
+class Loaded(NamedTuple):
+    """What first-party code stands after collection, in the order of import.
+
+    ``modules``: (dotted name, file). ``edges``: (importing file, imported file).
+    ``third_party``: installed modules that this process had to import itself.
+    ``outside``: files and folders outside of the root that collection or tests read; of files with their time in ns
+    and size when that was. ``written``: files that collection or tests wrote; None where nobody looked.
+    ``vanished``: what was collected from and is gone: to the records it looks as if it had never been there.
+    ``variables``: environment variables that changed between the fork and collection; ``search_path``: whether
+    ``sys.path`` did.
+    """
+
+    modules: tuple[tuple[str, str], ...]
+    edges: tuple[tuple[str, str], ...]
+    third_party: tuple[str, ...]
+    outside: tuple[tuple[str, tuple[int, int] | None], ...] = ()
+    written: tuple[str, ...] | None = None
+    vanished: tuple[str, ...] = ()
+    variables: frozenset[str] = frozenset()
+    search_path: bool = False
+
+
+class Began(NamedTuple):
+    """Of a rerun that runs its one file itself, and so answers nothing meanwhile: a test begins."""
+
+    nodeid: str
+
+
+class Told(NamedTuple):
+    """The outcome of a test: "passed", "failed", "error", "rerun", "skipped", "xfailed", "xpassed"."""
+
+    file: str
+    nodeid: str
+    outcome: str
+    text: str = ""
+    """Of a failure, as pytest shows it."""
+
+
+class CollectionFailed(NamedTuple):
+    """A file could not be collected."""
+
+    file: str
+    nodeid: str
+    text: str
+
+
+class Interrupted(NamedTuple):
+    """A signal did so; what was set up is being torn down."""
+
+
+class Unconfirmed(NamedTuple):
+    """A test failed without full company; nothing was shown."""
+
+    nodeid: str
+
+
+class Stopped(NamedTuple):
+    """Files that changed while they ran, or before their turn: they run again."""
+
+    files: tuple[str, ...]
+
+
+class Alone(NamedTuple):
+    """It runs its one file itself, and hears nothing until that is done."""
+
+
+class Running(NamedTuple):
+    """What runs now: (name, process id, seconds, last output)."""
+
+    children: tuple[tuple[str, int, float, str], ...]
+
+
+class Lend(NamedTuple):
+    """A debugger wants the terminal."""
+
+
+class Returned(NamedTuple):
+    """It has done with it."""
+
+
+class Finished(NamedTuple):
+    """The session is over. ``seconds``: pytest's own, from its start to its end. ``unfinished``: test files of which
+    not every test has an outcome; None where nothing was collected."""
+
+    status: int
+    seconds: float
+    unfinished: tuple[str, ...] | None = None

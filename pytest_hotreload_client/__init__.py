@@ -1,0 +1,239 @@
+"""The command ``pytest-hotreload``, as far as it must not cost anything: ``run``, ``status``, ``stop``.
+
+It finds the watch (or serve) of the project, hands over what it was given, and waits. Nothing of pytest or of the
+plugin is imported here. Every other command is ``pytest_hotreload.cli``'s.
+
+Invariant: whatever stands in the way of an attached run costs one line and a cold run, never the run.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from . import meeting
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # collections takes 2 ms
+    from collections.abc import Iterator, Sequence
+    from typing import Any
+
+#: As in pytest_hotreload.terminal, which would import pytest.
+_PREFIX = "hotreload: "
+_NOBODY = "no watch or serve in this project"
+_COLD = "a cold run"
+_LOST = "the watch or serve ended, and the run with it"
+_WATCH = "a watch stays in its own terminal"
+_CLOSED = "one of stdin, stdout and stderr is closed"
+#: As a shell has it: 128 + SIGKILL, which is what the run met.
+_KILLED = 137
+#: What is told to the run's process group, and its own process, when the caller is told so.
+_FORWARDED = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGWINCH", "SIGUSR1", "SIGUSR2")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; its exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["run"]:
+        return _run(given[1:])
+    if given[:1] in (["status"], ["stop"]) and len(given) == 1:
+        return _ask(given[0])
+    from pytest_hotreload.cli import main as command
+
+    return command(given)
+
+
+class UnreachableError(Exception):
+    """There is no server to talk to. The text says why."""
+
+
+# ---------------------------------------------------------------------------------- run
+
+
+def _run(arguments: list[str]) -> int:
+    if "--watch" in arguments:
+        return _cold(_WATCH, arguments)
+    try:
+        for number in (0, 1, 2):
+            os.fstat(number)
+    except OSError:
+        return _cold(_CLOSED, arguments)
+    try:
+        caller = _Caller("run", arguments)
+        return caller.wait()
+    except UnreachableError as error:
+        return _cold(str(error), arguments)
+
+
+def _cold(reason: str, arguments: list[str]) -> int:
+    from subprocess import _args_from_interpreter_flags  # type: ignore[attr-defined]
+
+    _say(f"{reason}: {_COLD}")
+    os.execv(sys.executable, [sys.executable, *_args_from_interpreter_flags(), "-m", "pytest", *arguments])
+
+
+def _ask(kind: str) -> int:
+    try:
+        return _Caller(kind, []).wait()
+    except UnreachableError as error:
+        _say(str(error))
+        return 1
+
+
+def _say(text: str) -> None:
+    try:  # contextlib would be imported for this
+        os.write(2, os.fsencode(f"{_PREFIX}{text}\n"))
+    except OSError:  # nobody listens
+        return
+
+
+class _Caller:
+    """One request, and the connection that it went over. Raises UnreachableError."""
+
+    def __init__(self, kind: str, arguments: list[str]) -> None:
+        self.connection, root = _connect()
+        self._accepted = False
+        umask = os.umask(0)
+        os.umask(umask)
+        request = meeting.Request(
+            meeting.VERSION,
+            kind,
+            root,
+            meeting.prefix(),
+            meeting.interpreter(),
+            os.getcwd(),  # noqa: PTH109 - pathlib takes 5 ms
+            f"{umask:o}",
+            tuple(arguments),
+            dict(os.environ),
+        )
+        if kind == "run":
+            self._forward_signals()
+        self._send(meeting.written(request))
+
+    def _send(self, data: bytes) -> None:
+        """With its first bytes go the caller's open files."""
+        import _socket
+
+        numbers = b"".join(number.to_bytes(4, sys.byteorder) for number in (0, 1, 2))
+        rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, numbers)]
+        try:
+            sent = self.connection.sendmsg([data], rights)
+            if sent < len(data):
+                self.connection.sendall(data[sent:])
+        except OSError as error:
+            raise UnreachableError(f"{_NOBODY} that listens ({error.strerror})") from None
+
+    def wait(self) -> int:
+        """Until the server says how it ended; the exit status."""
+        for line in self._lines():
+            word, _, text = line.partition(" ")
+            if word == "cold":
+                raise UnreachableError(text)
+            if word == "run":
+                self._accepted = True
+            elif word == "say":
+                _say(text)
+            elif word == "out":
+                print(text)
+            elif word == "end":
+                return int(text)
+        if not self._accepted:
+            raise UnreachableError(f"{_NOBODY} that answers")
+        _say(_LOST)
+        return _KILLED
+
+    def _lines(self) -> Iterator[str]:
+        rest = b""
+        while True:
+            try:
+                data = self.connection.recv(4096)
+            except ConnectionError:
+                data = b""
+            if not data:
+                return
+            *lines, rest = (rest + data).split(b"\n")
+            yield from map(os.fsdecode, lines)
+
+    def _forward_signals(self) -> None:
+        import _signal  # type: ignore[import-not-found]
+
+        for name in _FORWARDED:
+            number = getattr(_signal, name)
+            if _signal.getsignal(number) != _signal.SIG_IGN:  # as nohup wants it
+                _signal.signal(number, lambda number, _: self._tell(number))
+        if _signal.getsignal(_signal.SIGTSTP) != _signal.SIG_IGN:
+            _signal.signal(_signal.SIGTSTP, lambda *_: self._stop())
+
+    def _stop(self) -> None:
+        """Ctrl-Z: the run is of another session, where only SIGSTOP stops."""
+        import _signal
+
+        self._tell(_signal.SIGSTOP)
+        os.kill(os.getpid(), _signal.SIGSTOP)
+        self._tell(_signal.SIGCONT)
+
+    def _tell(self, number: int) -> None:
+        try:
+            self.connection.sendall(f"signal {int(number)}\n".encode())
+        except OSError:  # its end is read next
+            return
+
+
+# ---------------------------------------------------------------------------------- finding
+
+
+def _connect() -> tuple[Any, str]:
+    """A connection to the server of the innermost project around the current folder, and that project's root."""
+    try:
+        here = os.getcwd()  # noqa: PTH109
+    except OSError:
+        raise UnreachableError("the current folder is gone") from None
+    refused = ""
+    found: list[tuple[str, str]] = []  # (folder, name)
+    for folder in meeting.folders():
+        try:
+            names = os.listdir(folder)  # noqa: PTH208
+            unsafe = meeting.unsafe(folder)
+        except OSError:
+            continue
+        if unsafe:
+            refused = f"{folder} {unsafe}"
+        else:
+            found += [(folder, name) for name in names]
+    for root, path in _candidates(here, found):
+        connection = _connected(path)
+        if connection is not None:
+            return connection, root
+    raise UnreachableError(refused or _NOBODY)
+
+
+def _candidates(here: str, found: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """(root, path of a socket): of this interpreter first, of the innermost folder first."""
+    environment = meeting.mark(meeting.prefix())
+    roots, others = [here], []
+    while roots[-1] != "/":
+        roots.append(os.path.dirname(roots[-1]))  # noqa: PTH120
+    for root in roots:
+        root_mark = meeting.mark(root)
+        for folder, name in found:
+            if name.startswith(f"{root_mark}-{environment}-"):
+                yield root, f"{folder}/{name}"
+            elif name.startswith(f"{root_mark}-"):
+                others.append((root, f"{folder}/{name}"))
+    yield from others
+
+
+def _connected(path: str) -> Any:
+    """None where nobody listens any more, or somebody else."""
+    import _socket
+
+    connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    try:
+        connection.connect(path)
+    except OSError:
+        connection.close()
+        return None
+    if not meeting.peer_is_us(connection):
+        connection.close()
+        return None
+    return connection

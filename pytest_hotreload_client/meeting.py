@@ -1,0 +1,153 @@
+"""Where a caller and a server meet, and how a request is written. Shared by both sides.
+
+The client is paid before each run, so this imports nothing that a bare interpreter does not hold already:
+``socket`` and ``json`` alone would double its start (docs/design/attaching.md).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # collections takes 2 ms
+    from collections.abc import Iterator, Mapping, Sequence
+
+#: Raised whenever what crosses the socket changes; the two sides may be of different releases.
+VERSION = "1"
+#: Bytes of a request's length, which comes first.
+LENGTH_BYTES = 4
+#: Largest request, a guard against garbage: Linux gives an exec some MiB for arguments and environment at most.
+LARGEST_REQUEST = 32 << 20
+#: A Unix socket's path has 104 bytes on macOS and 108 on Linux, with the NUL.
+LONGEST_PATH = 103
+
+_FOLDER = "pytest-hotreload"
+#: FNV-1a, 64 bits: the path only has to be found; what is meant is compared by both sides afterwards.
+_FNV_START, _FNV_PRIME = 0xCBF29CE484222325, 0x100000001B3
+#: As struct ucred (Linux: pid, uid, gid) and struct xucred (macOS: version, uid, …) have it.
+_UID = slice(4, 8)
+_SOL_LOCAL, _LOCAL_PEERCRED = 0, 1
+
+
+class Request:
+    """What a caller wants. ``kind``: "run", "status", "stop".
+
+    ``root``: of the project that it looked for. ``interpreter``: see :func:`interpreter`. ``umask``: in octal.
+    """
+
+    def __init__(
+        self,
+        version: str,
+        kind: str,
+        root: str,
+        prefix: str,
+        interpreter: str,
+        folder: str,
+        umask: str,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+    ) -> None:
+        self.version, self.kind, self.root, self.prefix = version, kind, root, prefix
+        self.interpreter, self.folder, self.umask = interpreter, folder, umask
+        self.arguments, self.environment = arguments, environment
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All but the arguments and the environment."""
+        return (
+            self.version,
+            self.kind,
+            self.root,
+            self.prefix,
+            self.interpreter,
+            self.folder,
+            self.umask,
+        )
+
+
+def prefix() -> str:
+    """Which environment this interpreter belongs to."""
+    return os.path.realpath(sys.prefix)
+
+
+def interpreter() -> str:
+    """What two interpreters of one environment may still differ in."""
+    return repr((sys.version, tuple(sys.flags), sys.warnoptions, sorted(sys._xoptions.items())))
+
+
+# ---------------------------------------------------------------------------------- the place
+
+
+def folders() -> Iterator[str]:
+    """Where sockets may be, the best place first. Terminals may differ in their variables: the last is always one."""
+    places = [os.environ.get("TMPDIR") or "/tmp", "/tmp"]
+    found = [f"{place}/{_FOLDER}-{os.geteuid()}" for place in dict.fromkeys(places)]
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    yield from [f"{runtime}/{_FOLDER}", *found] if runtime.startswith("/") else found
+
+
+def unsafe(folder: str) -> str:
+    """Why a folder is not private to this user, or "". Raises OSError where there is none."""
+    found = os.lstat(folder)
+    if not stat.S_ISDIR(found.st_mode):
+        return "is no folder"
+    if found.st_uid != os.geteuid():
+        return f"belongs to user {found.st_uid}"
+    return "is open to others" if found.st_mode & 0o077 else ""
+
+
+def mark(text: str) -> str:
+    """Twelve hex digits for a path."""
+    value = _FNV_START
+    for byte in os.fsencode(text):
+        value = (value ^ byte) * _FNV_PRIME & 0xFFFFFFFFFFFFFFFF
+    return f"{value >> 16:012x}"
+
+
+def socket_name(root: str, environment: str, pid: int | str = "") -> str:
+    """The name of a server's socket. Its process id makes it unique: whoever cleans up removes only its own."""
+    return f"{mark(root)}-{mark(environment)}-{pid}"
+
+
+def peer_is_us(connection: object) -> bool:
+    """Whether the other end of a connected socket is a process of this user."""
+    import _socket
+
+    option = getattr(_socket, "SO_PEERCRED", None)
+    level = _SOL_LOCAL if option is None else _socket.SOL_SOCKET
+    size = 12 if option is not None else 76
+    try:
+        told = connection.getsockopt(level, _LOCAL_PEERCRED if option is None else option, size)  # type: ignore[attr-defined]
+    except OSError:
+        return False
+    return int.from_bytes(told[_UID], sys.byteorder) == os.geteuid()
+
+
+# ---------------------------------------------------------------------------------- the request
+
+
+def written(request: Request) -> bytes:
+    """As it crosses the socket: a length, and fields that end with NUL, which none of them can hold."""
+    fields = [
+        *request.texts,
+        str(len(request.arguments)),
+        *request.arguments,
+        *(f"{name}={value}" for name, value in request.environment.items()),
+    ]
+    body = b"".join(os.fsencode(field) + b"\0" for field in fields)
+    return len(body).to_bytes(LENGTH_BYTES, "big") + body
+
+
+def read(body: bytes) -> Request:
+    """A request without its length. Raises ValueError for what is none."""
+    fields: Sequence[str] = [os.fsdecode(field) for field in body.split(b"\0")[:-1]]
+    if len(fields) < 8:
+        raise ValueError(f"{len(fields)} fields")
+    count = int(fields[7])
+    arguments, rest = fields[8 : 8 + count], fields[8 + count :]
+    pairs = (field.partition("=") for field in rest)
+    environment = {name: value for name, _, value in pairs if name}
+    version, kind, root, environment_of, python, folder, umask = fields[:7]
+    return Request(version, kind, root, environment_of, python, folder, umask, arguments, environment)

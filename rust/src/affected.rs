@@ -1,0 +1,166 @@
+//! Which records depend on paths that are said to have changed. The content of these is not read.
+
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+
+use crate::fingerprint::Found;
+use crate::glob;
+use crate::importable;
+use crate::select::{self, Variables, Verdict};
+use crate::store::Store;
+use crate::table::{Dependency, DependencyId, QuickMap, QuickSet, Subject, TextId};
+use crate::text::Text;
+use crate::users::Users;
+
+/// Changed paths: themselves, and the folders that they may have been added to or removed from. `listings`: folders of
+/// which a name came or went.
+struct Changed {
+    paths: HashSet<Vec<u8>>,
+    folders: HashSet<Vec<u8>>,
+    listings: HashSet<Vec<u8>>,
+}
+
+impl Changed {
+    fn new(paths: impl Iterator<Item = Text>, names: impl Iterator<Item = Text>) -> Self {
+        let paths: HashSet<Vec<u8>> = paths.map(|path| path.0).collect();
+        let mut folders = HashSet::new();
+        for path in &paths {
+            // The second, since a folder is a package by what is in it.
+            let first = parent(path);
+            folders.insert(parent(first).to_vec());
+            folders.insert(first.to_vec());
+        }
+        let listings = names.map(|name| parent(&name.0).to_vec()).collect();
+        Self { paths, folders, listings }
+    }
+
+    /// Whether it, or a folder above it, is among the paths.
+    fn holds(&self, path: &[u8]) -> bool {
+        let mut path = path;
+        loop {
+            if self.paths.contains(path) {
+                return true;
+            }
+            match parent(path) {
+                above if above == path => return false,
+                above => path = above,
+            }
+        }
+    }
+}
+
+/// Whether a name in the folder could lead to it, or to the package that it is part of.
+fn is_near(path: &[u8], folder: &[u8]) -> bool {
+    let name = path.rsplit(|byte| *byte == b'/').next().and_then(|name| std::str::from_utf8(name).ok());
+    let is_module = name.and_then(importable::module_name).is_some_and(|(_, suffix)| suffix.is_some());
+    is_module && (parent(path) == folder || parent(parent(path)) == folder)
+}
+
+fn parent(path: &[u8]) -> &[u8] {
+    match path.iter().rposition(|byte| *byte == b'/') {
+        Some(0) => b"/",
+        Some(end) => &path[..end],
+        None => b".",
+    }
+}
+
+impl Store {
+    /// The test files, each with the verdict and what it is about, sorted.
+    pub fn affected(&mut self, changes: &[Vec<u8>], names: &[Vec<u8>]) -> Vec<(Text, Verdict, Text)> {
+        self.need_load();
+        let short = |path: &Vec<u8>| self.root.shorten(path);
+        let changed = Changed::new(changes.iter().map(short), names.iter().map(short));
+        let users = self.users.take().unwrap_or_else(|| Users::of(&self.table));
+        let found = self.affected_by(&changed, &users);
+        self.users = Some(users);
+        found
+    }
+
+    fn affected_by(&mut self, changed: &Changed, users: &Users) -> Vec<(Text, Verdict, Text)> {
+        let used = users.near(&self.table, changed.paths.iter().map(Vec::as_slice));
+        let is_doubtful = |one: &Dependency| self.is_doubtful(one, changed);
+        let doubtful: QuickSet<DependencyId> =
+            used.iter().filter(|(_, one)| is_doubtful(one)).map(|(id, _)| *id).collect();
+        // A confirmation is of all layouts at once.
+        let looked = used.iter().filter(|(id, one)| one.subject == Subject::Layout || doubtful.contains(id));
+        let subjects = looked.map(|(_, one)| (one.subject, one.name)).collect();
+        let subjects = if doubtful.is_empty() { Vec::new() } else { subjects };
+        let present = self.look(subjects, &Variables::new());
+        let mut verdicts: QuickMap<DependencyId, Verdict> = QuickMap::default();
+        for (id, one) in &used {
+            let seen = || select::change(one, present.found(one));
+            let verdict = self.told(one, changed).or_else(|| doubtful.contains(id).then(seen).flatten());
+            verdicts.extend(verdict.map(|verdict| (*id, verdict)));
+        }
+        let concerned: QuickSet<TextId> = verdicts.keys().flat_map(|id| users.tests(*id)).copied().collect();
+        let mut found = Vec::new();
+        for file in concerned {
+            let Some(entry) = self.table.entries.get(&file) else { continue };
+            let judged = select::judge(&self.table, entry, |one| present.found(one), |id| verdicts.get(&id).copied());
+            if judged.0 != Verdict::Fresh {
+                found.push((self.about(Some(file)), judged.0, self.about(judged.1)));
+            }
+        }
+        found.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+        found
+    }
+
+    /// Names in a folder can be looked at without reading a file's content; so can a pattern below a folder that
+    /// changed as a whole, but for files that were never read.
+    fn is_doubtful(&self, one: &Dependency, changed: &Changed) -> bool {
+        let name = self.table.text(one.name);
+        match one.subject {
+            Subject::Listing | Subject::Layout => changed.folders.contains(name) || changed.holds(name),
+            Subject::Declared => changed.paths.iter().any(|path| {
+                let path = self.root.path().join(OsStr::from_bytes(path));
+                !path.is_file()
+            }),
+            Subject::File | Subject::Environment => false,
+        }
+    }
+
+    fn exists(&self, path: &[u8]) -> bool {
+        fs::symlink_metadata(self.root.path().join(OsStr::from_bytes(path))).is_ok()
+    }
+
+    /// What follows from the paths alone.
+    fn told(&self, one: &Dependency, changed: &Changed) -> Option<Verdict> {
+        let name = self.table.text(one.name);
+        match one.subject {
+            Subject::File if changed.holds(name) => {
+                // Another content than any: whatever it is, it counts as changed. What the record knows as missing, and
+                // still is, went away before the record was written.
+                let found = if self.exists(name) { Found::Unreadable } else { Found::Missing };
+                select::change(one, found).or(Some(Verdict::Gone))
+            }
+            // That these look as they did says nothing of how they looked before the change.
+            Subject::Listing
+                if changed.listings.contains(name)
+                    || changed.paths.iter().any(|path| parent(path) == name && !self.exists(path)) =>
+            {
+                Some(Verdict::Listing)
+            }
+            Subject::Layout if changed.paths.iter().any(|path| is_near(path, name) && !self.exists(path)) => {
+                Some(Verdict::Layout)
+            }
+            Subject::Declared if changed.paths.iter().any(|path| glob::is_match(name, path)) => Some(Verdict::Declared),
+            _other => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_hold_what_is_below() {
+        let changed = Changed::new([Text::from("a/b"), Text::from("/x")].into_iter(), std::iter::empty());
+        for (path, expected) in [("a/b", true), ("a/b/c/d", true), ("a/bc", false), ("a", false), ("/x/y", true)] {
+            assert_eq!(changed.holds(path.as_bytes()), expected, "{path}");
+        }
+        assert!(Changed::new([Text::from(".")].into_iter(), std::iter::empty()).holds(b"any/where"));
+    }
+}

@@ -1,0 +1,379 @@
+//! The audit hook: which events say what this process touches, and what their arguments mean.
+//!
+//! It runs inside of every open() of the process. So it never raises, never panics outwards, holds no lock while
+//! Python runs, and returns at once for what it does not know.
+
+use std::cell::Cell;
+use std::ffi::{c_char, c_int, c_void, CStr, OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+use crate::access::{access_of, spellings, Access};
+use crate::arguments::{address_of, databases, folder_of, is_local, joined, open_folders, path_of, port_of, Arguments};
+use crate::bound;
+use crate::frames;
+use crate::places::{Place, Settings};
+use crate::tracker::{now, Kind, Row, Tracker};
+
+static INSTALLED: AtomicBool = AtomicBool::new(false);
+static RECORDING: AtomicBool = AtomicBool::new(false);
+/// Hooks are called in every interpreter of the process. Others may have a lock of their own, and our objects are none
+/// of theirs.
+static INTERPRETER: AtomicPtr<ffi::PyInterpreterState> = AtomicPtr::new(std::ptr::null_mut());
+static TRACKER: Mutex<Option<Tracker>> = Mutex::new(None);
+static AGAIN: Mutex<Option<Arc<Settings>>> = Mutex::new(None);
+
+thread_local! {
+    /// What the hook does may raise events itself.
+    static BUSY: Cell<bool> = const { Cell::new(false) };
+}
+
+type Hook = extern "C" fn(*const c_char, *mut ffi::PyObject, *mut c_void) -> c_int;
+
+extern "C" {
+    fn PySys_AddAuditHook(hook: Hook, data: *mut c_void) -> c_int;
+}
+
+pub fn start(py: Python<'_>, settings: Settings) -> PyResult<()> {
+    if !INSTALLED.swap(true, Ordering::SeqCst) {
+        // SAFETY: every CPython since 3.8 exports this function, though the stable ABI does not list it; the hook
+        // has the type that it wants, lives as long as the process, and takes no data.
+        let failed = unsafe { PySys_AddAuditHook(hook, std::ptr::null_mut()) } != 0;
+        if failed {
+            INSTALLED.store(false, Ordering::SeqCst);
+            return Err(PyErr::fetch(py));
+        }
+    }
+    // SAFETY: this thread is attached.
+    INTERPRETER.store(unsafe { ffi::PyInterpreterState_Get() }, Ordering::Relaxed);
+    let again = Settings { collecting: false, ..settings.clone() };
+    *AGAIN.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(again));
+    *TRACKER.lock().unwrap_or_else(PoisonError::into_inner) = Some(Tracker::new(Arc::new(settings), now()));
+    RECORDING.store(true, Ordering::SeqCst);
+    Ok(())
+}
+
+/// Begins with nothing, as a process that is not collecting, under the settings of the last `start`: made ready
+/// then, since each forked child calls this.
+pub fn start_again() {
+    let settings = AGAIN.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let Some(settings) = settings else { return };
+    *TRACKER.lock().unwrap_or_else(PoisonError::into_inner) = Some(Tracker::new(settings, now()));
+    RECORDING.store(true, Ordering::SeqCst);
+}
+
+pub fn stop() {
+    RECORDING.store(false, Ordering::SeqCst);
+    *TRACKER.lock().unwrap_or_else(PoisonError::into_inner) = None;
+}
+
+pub fn take() -> Vec<Row> {
+    with(|tracker| tracker.take()).unwrap_or_default()
+}
+
+/// The owner before.
+pub fn set_owner(owner: OsString) -> OsString {
+    with(|tracker| std::mem::replace(&mut tracker.owner, owner)).unwrap_or_default()
+}
+
+pub fn is_recording() -> bool {
+    RECORDING.load(Ordering::Relaxed)
+}
+
+/// Whether a module of an installed package asks for a part of the same package; by a relative name it always does.
+pub fn is_within_a_package(importer: &OsStr, name: &str, level: usize) -> bool {
+    let importer = Path::new(importer);
+    with(|tracker| match level {
+        0 => tracker.settings.is_of_one_package(importer, name),
+        _relative => tracker.settings.place(importer) == Place::Ignored,
+    })
+    .unwrap_or_default()
+}
+
+pub fn is_stdlib(module: &str) -> bool {
+    with(|tracker| tracker.settings.is_stdlib(module)).unwrap_or_default()
+}
+
+/// No Python code runs in `action`, so whoever holds the interpreter's lock finds this one free.
+fn with<T>(action: impl FnOnce(&mut Tracker) -> T) -> Option<T> {
+    match TRACKER.try_lock() {
+        Ok(mut tracker) => tracker.as_mut().map(action),
+        Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner().as_mut().map(action),
+        Err(TryLockError::WouldBlock) => None,
+    }
+}
+
+/// Runs what looks at Python objects on an event's behalf: not inside of itself, and without a trace in the
+/// interpreter, whatever comes.
+pub fn quietly(_attached: Python<'_>, action: impl FnOnce()) {
+    // SAFETY: no precondition but the interpreter's lock, which the argument stands for.
+    let is_alive =
+        unsafe { ffi::Py_IsInitialized() != 0 && ffi::PyInterpreterState_Get() == INTERPRETER.load(Ordering::Relaxed) };
+    if !is_alive || BUSY.replace(true) {
+        return;
+    }
+    let mut pending = [std::ptr::null_mut(); 3];
+    let [kind, value, traceback] = &mut pending;
+    // SAFETY: three places for references, which go back as they came; nothing is left that came between.
+    unsafe { ffi::PyErr_Fetch(kind, value, traceback) };
+    let _a_row_is_lost = catch_unwind(AssertUnwindSafe(action));
+    // SAFETY: as above.
+    unsafe { ffi::PyErr_Restore(*kind, *value, *traceback) };
+    BUSY.set(false);
+}
+
+extern "C" fn hook(event: *const c_char, arguments: *mut ffi::PyObject, _data: *mut c_void) -> c_int {
+    if !is_recording() || event.is_null() || arguments.is_null() {
+        return 0;
+    }
+    // SAFETY: the interpreter passes a C string.
+    let Some(event) = Event::of(unsafe { CStr::from_ptr(event) }.to_bytes()) else { return 0 };
+    // SAFETY: hooks are called by a thread that is attached, which it stays until the hook returns.
+    let py = unsafe { Python::assume_attached() };
+    quietly(py, || {
+        // SAFETY: the interpreter passes a borrowed reference to a tuple that outlives the call.
+        let arguments = unsafe { Bound::from_borrowed_ptr(py, arguments) };
+        if let Ok(arguments) = arguments.cast_into::<PyTuple>() {
+            handle(event, &Arguments(arguments));
+        }
+    });
+    0
+}
+
+#[derive(Clone, Copy)]
+enum Event {
+    Open,
+    List,
+    Import,
+    Library,
+    Database,
+    /// Which argument names the directory descriptor that a relative path starts from, if one does.
+    Replace(Option<usize>),
+    Change(Option<usize>),
+    Rename,
+    Link,
+    Symlink,
+    Process(&'static str),
+    Connect,
+    Bind,
+    Name,
+}
+
+impl Event {
+    fn of(name: &[u8]) -> Option<Self> {
+        Some(match name {
+            b"open" => Self::Open,
+            b"os.listdir" | b"os.scandir" => Self::List,
+            b"import" => Self::Import,
+            b"ctypes.dlopen" => Self::Library,
+            b"sqlite3.connect" => Self::Database,
+            b"os.mkdir" => Self::Replace(Some(2)),
+            b"os.rmdir" | b"os.remove" => Self::Replace(Some(1)),
+            b"os.truncate" => Self::Change(None),
+            b"os.utime" | b"os.chown" => Self::Change(Some(3)),
+            b"os.chmod" => Self::Change(Some(2)),
+            b"os.rename" => Self::Rename,
+            b"os.link" => Self::Link,
+            b"os.symlink" => Self::Symlink,
+            b"subprocess.Popen" => Self::Process("subprocess.Popen"),
+            b"os.system" => Self::Process("os.system"),
+            b"os.exec" => Self::Process("os.exec"),
+            b"os.posix_spawn" => Self::Process("os.posix_spawn"),
+            b"os.spawn" => Self::Process("os.spawn"),
+            b"os.fork" => Self::Process("os.fork"),
+            b"os.forkpty" => Self::Process("os.forkpty"),
+            b"pty.spawn" => Self::Process("pty.spawn"),
+            b"socket.connect" | b"socket.sendto" | b"socket.sendmsg" => Self::Connect,
+            b"socket.bind" => Self::Bind,
+            b"socket.getaddrinfo" | b"socket.gethostbyname" | b"socket.gethostbyaddr" => Self::Name,
+            _ => return None,
+        })
+    }
+}
+
+fn handle(event: Event, arguments: &Arguments<'_>) {
+    let py = arguments.0.py();
+    match event {
+        Event::Open => opened(arguments),
+        Event::List => listed(arguments),
+        Event::Import => imported(arguments),
+        Event::Library => {
+            let path = arguments.path(0).filter(|path| path.as_os_str().as_bytes().contains(&b'/'));
+            below_cwd(py, Access::Read, path);
+        }
+        Event::Database => {
+            for path in arguments.path(0).map(databases).unwrap_or_default() {
+                below_cwd(py, Access::Update, Some(path));
+            }
+        }
+        Event::Replace(folder) => touch_at(arguments, Access::Replace, 0, folder),
+        Event::Change(folder) => touch_at(arguments, Access::Change, 0, folder),
+        Event::Rename => {
+            touch_at(arguments, Access::Move, 0, Some(2));
+            touch_at(arguments, Access::Replace, 0, Some(2));
+            touch_at(arguments, Access::Replace, 1, Some(3));
+        }
+        Event::Link => {
+            // What is read by the new name is what the old one names.
+            touch_at(arguments, Access::Read, 0, Some(2));
+            touch_at(arguments, Access::Replace, 1, Some(3));
+        }
+        Event::Symlink => linked(arguments),
+        Event::Process(event) => {
+            let program = if event == "os.system" { None } else { program(arguments) };
+            note(py, Kind::Subprocess, program.as_deref().unwrap_or(OsStr::new(event)));
+        }
+        Event::Connect => {
+            if let Some(address) = arguments.get(1).and_then(|address| address_of(&address)) {
+                note(py, Kind::Connect, &address.0);
+            }
+        }
+        Event::Bind => {
+            let Some((address, is_fixed)) = arguments.get(1).and_then(|address| address_of(&address)) else { return };
+            if let Some(port) = port_of(&address) {
+                bound::note(port);
+            }
+            // The system chooses among free ports: nothing that others could depend on.
+            if is_fixed {
+                note(py, Kind::Bind, &address);
+            }
+        }
+        Event::Name => {
+            if let Some(host) = arguments.text(0).filter(|host| !is_local(host)) {
+                note(py, Kind::Connect, &joined(OsStr::new("name:"), &host));
+            }
+        }
+    }
+}
+
+fn opened(arguments: &Arguments<'_>) {
+    let py = arguments.0.py();
+    let Some(path) = arguments.path(0) else { return };
+    let mode = arguments.get(1).and_then(|mode| mode.extract::<String>().ok());
+    let Some(access) = access_of(arguments.number(2).unwrap_or(0), mode.as_deref()) else { return };
+    // os.open() alone has no mode. It may have been given a directory descriptor, which the event does not tell.
+    if mode.is_none() && path.is_relative() {
+        for folder in open_folders() {
+            touch(py, access, &folder, &path);
+        }
+    }
+    below_cwd(py, access, Some(path));
+}
+
+fn listed(arguments: &Arguments<'_>) {
+    let py = arguments.0.py();
+    let Some(folder) = arguments.get(0) else { return };
+    let path = if folder.is_none() {
+        Some(PathBuf::from("."))
+    } else {
+        folder.extract().map_or_else(|_not_a_number| path_of(&folder), folder_of)
+    };
+    below_cwd(py, Access::List, path);
+}
+
+fn imported(arguments: &Arguments<'_>) {
+    let py = arguments.0.py();
+    below_cwd(py, Access::Read, arguments.path(1));
+    let Some(name) = arguments.get(0).and_then(|name| name.extract::<String>().ok()) else { return };
+    note_module(py, &name, None);
+}
+
+/// What a link leads to is read by the link's name.
+fn linked(arguments: &Arguments<'_>) {
+    let py = arguments.0.py();
+    if let (Some(target), Some(link), Some(folder)) = (arguments.path(0), arguments.path(1), arguments.folder(Some(2)))
+    {
+        let place = folder.join(link);
+        touch(py, Access::Read, place.parent().unwrap_or(&folder), &target);
+    }
+    touch_at(arguments, Access::Replace, 1, Some(2));
+}
+
+fn program(arguments: &Arguments<'_>) -> Option<OsString> {
+    let first = arguments.get(0)?;
+    path_of(&first).or_else(|| path_of(&first.get_item(0).ok()?)).map(PathBuf::into_os_string)
+}
+
+fn touch_at(arguments: &Arguments<'_>, access: Access, at: usize, folder: Option<usize>) {
+    let Some(path) = arguments.path(at) else { return };
+    let base = if path.is_absolute() { Some(PathBuf::from("/")) } else { arguments.folder(folder) };
+    if let Some(base) = base {
+        touch(arguments.0.py(), access, &base, &path);
+    }
+}
+
+fn below_cwd(py: Python<'_>, access: Access, path: Option<PathBuf>) {
+    let Some(path) = path else { return };
+    if path.is_absolute() {
+        touch(py, access, Path::new("/"), &path);
+    } else if let Ok(folder) = std::env::current_dir() {
+        touch(py, access, &folder, &path);
+    }
+}
+
+fn touch(py: Python<'_>, access: Access, folder: &Path, path: &Path) {
+    for path in spellings(folder, path) {
+        let wanted = with(|tracker| {
+            let wanted = tracker.wanted(access, &path)?;
+            Some((wanted, Arc::clone(&tracker.settings), tracker.owner.clone()))
+        });
+        let Some((wanted, settings, default)) = wanted.flatten() else { continue };
+        // What a listing of a temporary folder counts as does not make the path finder's a reading.
+        let kind = if access == Access::List { Kind::List } else { wanted.kind };
+        if let Some(owner) = frames::owner(py, &settings, kind, &default) {
+            with(|tracker| tracker.record(&owner, wanted));
+        }
+    }
+}
+
+/// Something without a path.
+fn note(py: Python<'_>, kind: Kind, name: &OsStr) {
+    let wanted = with(|tracker| {
+        let wanted = tracker.wanted_name(kind, name)?;
+        Some((wanted, Arc::clone(&tracker.settings), tracker.owner.clone()))
+    });
+    let Some((wanted, settings, default)) = wanted.flatten() else { return };
+    let owner = match kind {
+        Kind::Environ => frames::reader(py, &settings, &default),
+        _ => frames::owner(py, &settings, kind, &default),
+    };
+    if let Some(owner) = owner {
+        with(|tracker| tracker.record(&owner, wanted));
+    }
+}
+
+pub fn note_variable(py: Python<'_>, name: &OsStr) {
+    note(py, Kind::Environ, name);
+}
+
+/// An absolute dotted name that `file`, if that is known, asks for.
+pub fn note_module(py: Python<'_>, name: &str, file: Option<&OsStr>) {
+    let subject = OsStr::new(name);
+    let innermost = if file.is_none() { frames::asks_for_modules(py) } else { None };
+    let Ok(innermost) = innermost.transpose() else { return };
+    let importer = file.or(innermost.as_deref()).map(Path::new);
+    let wanted = with(|tracker| {
+        let is_internal = importer.is_some_and(|file| tracker.settings.is_of_one_package(file, name));
+        if is_internal || tracker.settings.is_stdlib(name) {
+            return None;
+        }
+        let owner = file.filter(|_| tracker.settings.collecting);
+        let owner = owner.and_then(|file| frames::own_file(&tracker.settings, file));
+        if owner.as_ref().is_some_and(|owner| tracker.is_recorded(owner, Kind::Import, subject)) {
+            return None;
+        }
+        let wanted = tracker.wanted_name(Kind::Import, subject)?;
+        Some((wanted, owner, Arc::clone(&tracker.settings), tracker.owner.clone()))
+    });
+    let Some((wanted, known, settings, default)) = wanted.flatten() else { return };
+    if let Some(by_stack) = frames::owner(py, &settings, Kind::Import, &default) {
+        with(|tracker| tracker.record(known.as_deref().unwrap_or(&by_stack), wanted));
+    }
+}

@@ -1,0 +1,59 @@
+//! Epochs: named inputs that all records of a run share. Records name one by its fingerprint; what it stands for is
+//! kept so that a difference can be told.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::record::{self, Fingerprint};
+use crate::store::Store;
+use crate::text::{Json, Text};
+
+/// Inputs of an epoch, by name.
+pub type Inputs = BTreeMap<Text, Text>;
+/// A name, what it was, what it is.
+pub type Change = (Text, Option<Text>, Option<Text>);
+
+impl Store {
+    /// The fingerprint of some inputs. They are remembered; where that fails they are not, and it is noted.
+    pub fn epoch(&mut self, inputs: &Inputs) -> String {
+        let payload = inputs_json(inputs);
+        let epoch = Fingerprint::of(&payload).to_string();
+        let place = epoch_place(&epoch);
+        let is_known = || self.bucket.look().is_ok_and(|exists| exists) && self.bucket.path_of(&place).is_file();
+        let sealed = record::sealed("epoch", &payload);
+        let written = if is_known() {
+            Ok(())
+        } else {
+            self.bucket.create().and_then(|()| self.bucket.write(&place, &sealed).map(drop))
+        };
+        if let Err(error) = written {
+            self.notes.push(format!("epoch not remembered: {}: {error}", self.bucket.path_of(&place).display()));
+        }
+        epoch
+    }
+
+    /// What differs from the inputs of an epoch; None if it is not known.
+    #[must_use]
+    pub fn epoch_changes(&self, epoch: &str, inputs: &Inputs) -> Option<Vec<Change>> {
+        let is_hex = !epoch.is_empty() && epoch.bytes().all(|byte| byte.is_ascii_hexdigit());
+        self.bucket.look().ok().filter(|exists| *exists && is_hex)?;
+        let (bytes, _) = self.bucket.read(&epoch_place(epoch)).ok()?;
+        let then: Inputs = serde_json::from_slice(record::opened("epoch", &bytes).ok()?).ok()?;
+        let names: BTreeSet<&Text> = then.keys().chain(inputs.keys()).collect();
+        let changes = names.into_iter().map(|name| (name.clone(), then.get(name).cloned(), inputs.get(name).cloned()));
+        Some(changes.filter(|(_, then, now)| then != now).collect())
+    }
+}
+
+fn epoch_place(epoch: &str) -> Vec<u8> {
+    format!("epochs/{epoch}.json").into_bytes()
+}
+
+fn inputs_json(inputs: &Inputs) -> Vec<u8> {
+    let mut out = Json::default();
+    out.object(&Vec::from_iter(inputs), |out, (name, value)| {
+        out.text(name);
+        out.raw(":");
+        out.text(value);
+    });
+    out.done()
+}

@@ -1,0 +1,305 @@
+//! What is there now: fingerprints of files, of the names in folders, of what may be imported from them, and of all
+//! that a pattern matches. Content is the truth; a file's status may only spare reading it.
+//!
+//! Nothing here blocks: of a FIFO or a device only the kind is looked at.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use nix::errno::Errno;
+
+use crate::glob;
+use crate::record::Fingerprint;
+
+const SECOND: i64 = 1_000_000_000;
+/// Git's rule for racy files, with the coarsest clock of a file system in use: a file that was younger than this when
+/// it was hashed may have been written once more in the same tick.
+const RACY: i64 = 2 * SECOND;
+/// Kernels stamp files by a clock that steps every 1 to 10 ms.
+pub const GRANULARITY: i64 = 20_000_000;
+const CHUNK: usize = 1 << 17;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stat {
+    pub mtime: i64,
+    pub ctime: i64,
+    pub size: u64,
+    pub inode: u64,
+    pub device: u64,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Kind {
+    #[default]
+    File,
+    Folder,
+    Special(&'static str),
+}
+
+impl Stat {
+    /// Of what the path leads to.
+    pub fn of(path: &Path) -> io::Result<Self> {
+        fs::metadata(path).map(|data| Self::from(&data))
+    }
+
+    #[must_use]
+    pub fn is_folder(&self) -> bool {
+        self.kind == Kind::Folder
+    }
+
+    #[must_use]
+    pub fn is_file(&self) -> bool {
+        self.kind == Kind::File
+    }
+
+    #[must_use]
+    pub fn identity(&self) -> (u64, u64) {
+        (self.device, self.inode)
+    }
+
+    #[must_use]
+    pub fn file(mtime: i64, ctime: i64, size: u64, inode: u64, device: u64) -> Self {
+        Self { mtime, ctime, size, inode, device, kind: Kind::File }
+    }
+
+    /// Whether it had not been changed for so long that the next change will show.
+    #[must_use]
+    pub fn was_old(&self, then: i64) -> bool {
+        self.mtime.max(self.ctime) < then.saturating_sub(RACY)
+    }
+
+    /// The latest moment at which it may have been changed.
+    #[must_use]
+    pub fn newest(&self) -> i64 {
+        latest(self.mtime).max(latest(self.ctime))
+    }
+
+    /// Of the nearest folder above that exists.
+    #[must_use]
+    pub fn newest_above(path: &Path) -> i64 {
+        path.ancestors().skip(1).find_map(|folder| Self::of(folder).ok()).map_or(0, |stat| stat.newest())
+    }
+}
+
+/// A whole second may come from a clock that knows no smaller steps than two of them.
+fn latest(time: i64) -> i64 {
+    if time % SECOND == 0 {
+        time.saturating_add(RACY - GRANULARITY)
+    } else {
+        time
+    }
+}
+
+impl From<&fs::Metadata> for Stat {
+    fn from(data: &fs::Metadata) -> Self {
+        let nanoseconds = |seconds: i64, rest: i64| seconds.saturating_mul(SECOND).saturating_add(rest);
+        Self {
+            mtime: nanoseconds(data.mtime(), data.mtime_nsec()),
+            ctime: nanoseconds(data.ctime(), data.ctime_nsec()),
+            size: data.len(),
+            inode: data.ino(),
+            device: data.dev(),
+            kind: kind_of(data.file_type()),
+        }
+    }
+}
+
+fn kind_of(kind: fs::FileType) -> Kind {
+    match kind {
+        _file if kind.is_file() => Kind::File,
+        _folder if kind.is_dir() => Kind::Folder,
+        _fifo if kind.is_fifo() => Kind::Special("fifo"),
+        _socket if kind.is_socket() => Kind::Special("socket"),
+        _device => Kind::Special("device"),
+    }
+}
+
+/// What a look found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    Missing,
+    Is(Fingerprint),
+    /// It is there and can't be read: equal to nothing, not even to itself.
+    Unreadable,
+}
+
+impl Found {
+    #[must_use]
+    pub fn fingerprint(self) -> Option<Fingerprint> {
+        match self {
+            Self::Is(fingerprint) => Some(fingerprint),
+            Self::Missing | Self::Unreadable => None,
+        }
+    }
+}
+
+/// A file's status, and the fingerprint of the content that it had then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cached {
+    pub stat: Stat,
+    pub fingerprint: Fingerprint,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Look {
+    pub found: Found,
+    pub stat: Option<Stat>,
+    /// To be remembered: set if the file was read and was old enough.
+    pub cached: Option<Cached>,
+}
+
+#[must_use]
+pub fn now() -> i64 {
+    let passed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(passed.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// The content of a file, symbolic links followed; of anything else the kind.
+#[must_use]
+pub fn file(path: &Path, known: Option<&Cached>) -> Look {
+    let stat = match Stat::of(path) {
+        Ok(stat) => stat,
+        Err(error) => return Look { found: without(&error), stat: None, cached: None },
+    };
+    let unread = |found| Look { found, stat: Some(stat), cached: None };
+    match (stat.kind, known) {
+        (Kind::Folder, _) => unread(Found::Is(Fingerprint::of(b"kind: folder"))),
+        (Kind::Special(kind), _) => unread(Found::Is(Fingerprint::of(format!("kind: {kind}").as_bytes()))),
+        (Kind::File, Some(known)) if known.stat == stat => unread(Found::Is(known.fingerprint)),
+        (Kind::File, _) => read(path).unwrap_or_else(|error| unread(without(&error))),
+    }
+}
+
+fn without(error: &io::Error) -> Found {
+    // A link that leads to itself leads to nothing, as does a name that is too long for any file.
+    match error.raw_os_error() {
+        Some(number) if NOTHING.contains(&Errno::from_raw(number)) => Found::Missing,
+        _there => Found::Unreadable,
+    }
+}
+
+const NOTHING: [Errno; 4] = [Errno::ENOENT, Errno::ENOTDIR, Errno::ELOOP, Errno::ENAMETOOLONG];
+
+fn read(path: &Path) -> io::Result<Look> {
+    let started = now();
+    // Between the look and this a FIFO may have taken its place.
+    let flags = nix::fcntl::OFlag::O_NONBLOCK | nix::fcntl::OFlag::O_NOCTTY;
+    let mut file = File::options().read(true).custom_flags(flags.bits()).open(path)?;
+    let before = Stat::from(&file.metadata()?);
+    if !before.is_file() {
+        return Err(io::Error::other("it changes while it is looked at"));
+    }
+    let fingerprint = Fingerprint::from(hash(&mut file, before.size)?);
+    let after = Stat::from(&file.metadata()?);
+    let cached = (before.was_old(started) && before == after).then_some(Cached { stat: before, fingerprint });
+    Ok(Look { found: Found::Is(fingerprint), stat: Some(after), cached })
+}
+
+/// By pieces: a file may be larger than memory.
+fn hash(file: &mut File, size: u64) -> io::Result<blake3::Hash> {
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; usize::try_from(size).map_or(CHUNK, |size| size.clamp(1, CHUNK - 1) + 1)];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(hasher.finalize()),
+            Ok(count) => {
+                hasher.update(&buffer[..count]);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Names that a run adds to folders by itself.
+fn is_litter(name: &[u8]) -> bool {
+    name == b"__pycache__" || name == b".pytest_cache" || name.ends_with(b".pyc")
+}
+
+/// The names in a folder. `own`: the store's folder, which is not listed.
+#[must_use]
+pub fn listing(folder: &Path, own: &Path) -> Found {
+    let names = fs::read_dir(folder).and_then(|entries| {
+        entries.map(|entry| entry.map(|entry| entry.file_name().into_vec())).collect::<io::Result<Vec<_>>>()
+    });
+    let mut names = match names {
+        Ok(names) => names,
+        Err(error) => return absent(&error),
+    };
+    names.retain(|name| !is_litter(name) && own.strip_prefix(folder) != Ok(Path::new(OsStr::from_bytes(name))));
+    names.sort_unstable();
+    Found::Is(Fingerprint::of(&names.join(&b"\0"[..])))
+}
+
+/// A folder that is none has a fingerprint of its own.
+fn absent(error: &io::Error) -> Found {
+    match without(error) {
+        Found::Missing => Found::Is(Fingerprint::of(b"kind: no folder")),
+        other => other,
+    }
+}
+
+/// What a pattern matches, with contents. `cached` answers for a file that was hashed before; what is newly hashed
+/// is added to `hashed`.
+pub fn declared<'a>(
+    root: &Path,
+    pattern: &[u8],
+    own: &Path,
+    cached: impl Fn(&Path) -> Option<&'a Cached>,
+    hashed: &mut Vec<(Vec<u8>, Cached)>,
+) -> (Found, i64) {
+    let matches = glob::matches(root, pattern, own);
+    let mut hasher = blake3::Hasher::new();
+    let (mut newest, mut readable) = (matches.newest, !matches.partial);
+    for path in &matches.files {
+        let look = file(path, cached(path));
+        let name = path.strip_prefix(root).unwrap_or(path).as_os_str().as_bytes();
+        hasher.update(name).update(b"\0");
+        match look.found {
+            Found::Is(fingerprint) => {
+                hasher.update(&fingerprint.0);
+            }
+            // A link to nothing, or a file that went away just now.
+            Found::Missing => {
+                hasher.update(b"missing");
+            }
+            Found::Unreadable => readable = false,
+        }
+        let is_folder = look.stat.is_some_and(|stat| stat.is_folder());
+        newest = newest.max(look.stat.filter(|_| !is_folder).map_or(0, |stat| stat.newest()));
+        hashed.extend(look.cached.map(|cached| (path.as_os_str().as_bytes().to_vec(), cached)));
+    }
+    let found = if readable { Found::Is(hasher.finalize().into()) } else { Found::Unreadable };
+    (found, newest)
+}
+
+/// The value of one variable, never in clear.
+#[must_use]
+pub fn variable(name: &[u8], value: &[u8]) -> Fingerprint {
+    Fingerprint::of(&[name, value].join(&b"="[..]))
+}
+
+/// Differ from run to run, or from terminal to terminal, and say nothing that a test should depend on.
+const VOLATILE: [&[u8]; 9] =
+    [b"_", b"SHLVL", b"PWD", b"OLDPWD", b"COLUMNS", b"LINES", b"WINDOWID", b"TERM_SESSION_ID", b"PYTEST_CURRENT_TEST"];
+const VOLATILE_PREFIXES: [&[u8]; 2] = [b"PYTEST_XDIST_", b"PYTEST_HOTRELOAD_"];
+
+/// All variables but the volatile ones.
+#[must_use]
+pub fn environment<'a>(variables: impl Iterator<Item = (&'a Vec<u8>, &'a Vec<u8>)>) -> Fingerprint {
+    let is_volatile =
+        |name: &[u8]| VOLATILE.contains(&name) || VOLATILE_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+    let mut pairs: Vec<_> = variables.filter(|(name, _)| !is_volatile(name)).collect();
+    pairs.sort_unstable();
+    let mut hasher = blake3::Hasher::new();
+    for (name, value) in pairs {
+        hasher.update(&variable(name, value).0);
+    }
+    hasher.finalize().into()
+}

@@ -1,0 +1,173 @@
+//! Who does something: the Python frames of this thread.
+
+use std::borrow::Cow;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use pyo3::ffi;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString};
+
+use crate::places::Settings;
+use crate::resolve::absolute_path;
+use crate::tracker::Kind;
+
+/// As many frames as may lie between a patched dict's copying and the environment's methods.
+const NEAR: usize = 8;
+/// Copies all of a dict to restore it later, and so reads nothing.
+const PATCHERS: [&str; 3] = ["_patch_dict", "_unpatch_dict", "_clear_dict"];
+
+/// The text of a str, as `os.fsencode`, or the bytes.
+pub fn bytes_of<'a>(object: &'a Bound<'_, PyAny>) -> Option<Cow<'a, [u8]>> {
+    if let Ok(text) = object.cast::<PyString>() {
+        return match text.to_str() {
+            Ok(text) => Some(Cow::Borrowed(text.as_bytes())),
+            Err(_surrogates) => encoded(text).map(Cow::Owned),
+        };
+    }
+    object.cast::<PyBytes>().ok().map(|bytes| Cow::Borrowed(bytes.as_bytes()))
+}
+
+fn encoded(text: &Bound<'_, PyString>) -> Option<Vec<u8>> {
+    // SAFETY: the argument is a str that the caller holds; the result is new, or null with an exception set, which
+    // from_owned_ptr_or_err takes away.
+    let bytes = unsafe { Bound::from_owned_ptr_or_err(text.py(), ffi::PyUnicode_EncodeFSDefault(text.as_ptr())) };
+    bytes.ok()?.cast::<PyBytes>().ok().map(|bytes| bytes.as_bytes().to_owned())
+}
+
+struct Frame<'py> {
+    frame: Bound<'py, PyAny>,
+    code: Bound<'py, PyAny>,
+}
+
+impl<'py> Frame<'py> {
+    fn innermost(py: Python<'py>) -> Option<Self> {
+        // SAFETY: this thread is attached; the frame is borrowed, null where no Python code runs.
+        let frame = unsafe { Bound::from_borrowed_ptr_or_opt(py, ffi::PyEval_GetFrame().cast()) }?;
+        Some(Self::of(frame))
+    }
+
+    fn of(frame: Bound<'py, PyAny>) -> Self {
+        // SAFETY: the object is a frame that we hold; every frame has a code object, which is returned as a new
+        // reference. Unlike the attribute, this call raises no audit event.
+        let code = unsafe { Bound::from_owned_ptr(frame.py(), ffi::PyFrame_GetCode(frame.as_ptr().cast()).cast()) };
+        Self { frame, code }
+    }
+
+    fn back(&self) -> Option<Self> {
+        let back = self.frame.getattr(intern!(self.frame.py(), "f_back")).ok()?;
+        (!back.is_none()).then(|| Self::of(back))
+    }
+
+    fn file(&self) -> OsString {
+        self.text(intern!(self.frame.py(), "co_filename"))
+    }
+
+    fn name(&self) -> OsString {
+        self.text(intern!(self.frame.py(), "co_name"))
+    }
+
+    fn text(&self, attribute: &Bound<'py, PyString>) -> OsString {
+        let value = self.code.getattr(attribute).ok();
+        let bytes = value.as_ref().and_then(bytes_of);
+        bytes.map(|bytes| OsStr::from_bytes(&bytes).to_owned()).unwrap_or_default()
+    }
+}
+
+/// The file of the code that asks for a module. An error where that is the import system, for the fromlist of a
+/// statement that was noted before.
+pub fn asks_for_modules(py: Python<'_>) -> Option<Result<OsString, ()>> {
+    let frame = Frame::innermost(py)?;
+    let file = frame.file();
+    let carries = is_frozen(&file, "importlib._bootstrap") && frame.name() == "_call_with_frames_removed";
+    let is_fromlist = carries && frame.back().is_some_and(|frame| frame.name() == "_handle_fromlist");
+    Some(if is_fromlist { Err(()) } else { Ok(file) })
+}
+
+fn is_frozen(file: &OsStr, name: &str) -> bool {
+    file.as_bytes().strip_prefix(b"<frozen ").is_some_and(|rest| rest.starts_with(name.as_bytes()))
+}
+
+/// Whom an event that happens now belongs to; `None` if it doesn't count, for who does it.
+pub fn owner(py: Python<'_>, settings: &Settings, kind: Kind, default: &OsStr) -> Option<OsString> {
+    let Some(frame) = Frame::innermost(py) else { return Some(default.to_owned()) };
+    let file = frame.file();
+    // The path finder's listings are those of a search: what was found, or not, is known by its name.
+    if kind == Kind::List && is_frozen(&file, "importlib") {
+        return None;
+    }
+    let frame = principal(frame, |file| settings.is_carrier(Path::new(file)));
+    if settings.is_caller(Path::new(&frame.file())) {
+        return None;
+    }
+    Some(module_body(settings, frame, default))
+}
+
+/// As `owner`, for the environment: it is read through methods of the standard library.
+pub fn reader(py: Python<'_>, settings: &Settings, default: &OsStr) -> Option<OsString> {
+    let Some(innermost) = Frame::innermost(py) else { return Some(default.to_owned()) };
+    if is_patching(&innermost) {
+        return None;
+    }
+    let frame = principal(innermost, |file| is_frozen(file, "") || settings.is_carrier(Path::new(file)));
+    if settings.is_caller(Path::new(&frame.file())) {
+        return None;
+    }
+    Some(module_body(settings, frame, default))
+}
+
+/// The innermost frame that does not act on behalf of its caller.
+fn principal<'py>(innermost: Frame<'py>, is_carrier: impl Fn(&OsStr) -> bool) -> Frame<'py> {
+    let mut frame = innermost;
+    while is_carrier(&frame.file()) {
+        let Some(back) = frame.back() else { break };
+        frame = back;
+    }
+    frame
+}
+
+fn is_patching(innermost: &Frame<'_>) -> bool {
+    let is_patcher = |frame: &Frame<'_>| {
+        let name = frame.name();
+        PATCHERS.iter().any(|patcher| name == *patcher) && Path::new(&frame.file()).ends_with("mock.py")
+    };
+    if is_patcher(innermost) {
+        return true;
+    }
+    let outer = std::iter::successors(innermost.back(), Frame::back);
+    outer.take(NEAR - 1).any(|frame| is_patcher(&frame))
+}
+
+fn module_body(settings: &Settings, innermost: Frame<'_>, default: &OsStr) -> OsString {
+    if !settings.collecting {
+        return OsString::new();
+    }
+    let mut next = Some(innermost);
+    while let Some(frame) = next {
+        if frame.name() == "<module>" {
+            if let Some(file) = own_file(settings, &frame.file()) {
+                return file;
+            }
+            // The body of an installed module, at its first import: it runs once for all who import it later.
+            if frame.back().is_some_and(|importer| is_frozen(&importer.file(), "importlib")) {
+                return OsString::new();
+            }
+        }
+        next = frame.back();
+    }
+    default.to_owned()
+}
+
+/// The file, absolute, if what its module's body does belongs to it.
+pub fn own_file(settings: &Settings, file: &OsStr) -> Option<OsString> {
+    if settings.is_owner(Path::new(file)) {
+        return Some(file.to_owned());
+    }
+    if file.is_empty() || file.as_bytes().starts_with(b"/") || file.as_bytes().starts_with(b"<") {
+        return None;
+    }
+    let absolute = absolute_path(&std::env::current_dir().ok()?, Path::new(file));
+    settings.is_owner(&absolute).then(|| absolute.into_os_string())
+}

@@ -1,0 +1,223 @@
+//! The index: the table of all records in one file, so that only records that changed are read. It is derived, and
+//! one machine's: whatever is wrong with it, it is ignored.
+//!
+//! Magic, checksum, then texts, statuses, dependencies and entries; all numbers little-endian. Only what entries
+//! use is written, so it does not grow.
+
+use crate::fingerprint::{Cached, Stat};
+use crate::record::Fingerprint;
+use crate::table::{Dependency, Entry, QuickMap, Stamp, Subject, Table, TextId};
+
+/// To be raised whenever the form, or the meaning of a fingerprint, changes.
+const MAGIC: &[u8; 16] = b"hotreload-idx-2\n";
+const NONE: u32 = u32::MAX;
+const NO_FINGERPRINT: u8 = 0x80;
+
+/// Numbers of what is written, in the order of its first use.
+#[derive(Default)]
+struct Numbers {
+    order: Vec<u32>,
+    by_id: QuickMap<u32, u32>,
+}
+
+impl Numbers {
+    fn of(&mut self, id: u32) -> u32 {
+        *self.by_id.entry(id).or_insert_with(|| {
+            self.order.push(id);
+            u32::try_from(self.order.len() - 1).unwrap_or(NONE)
+        })
+    }
+}
+
+#[must_use]
+pub fn encode(table: &Table, used: impl Fn(TextId) -> bool) -> Vec<u8> {
+    let (mut texts, mut dependencies) = (Numbers::default(), Numbers::default());
+    let mut files: Vec<(&TextId, &Entry)> = table.entries.iter().collect();
+    files.sort_unstable_by_key(|(file, _)| table.text(**file));
+    let mut entries = Vec::new();
+    for (file, entry) in files {
+        put_entry(&mut entries, texts.of(*file), entry, &mut texts, &mut dependencies);
+    }
+    let mut rows = Vec::new();
+    for id in &dependencies.order {
+        let Some(one) = table.dependency(*id) else { continue };
+        rows.push(one.subject as u8 | if one.fingerprint.is_none() { NO_FINGERPRINT } else { 0 });
+        put(&mut rows, texts.of(one.name));
+        rows.extend(one.fingerprint.map_or([0; 16], |fingerprint| fingerprint.0));
+    }
+    let statuses = statuses(table, &mut texts, used);
+    let mut body = Vec::new();
+    put_texts(&mut body, table, &texts.order);
+    for (count, bytes) in [(statuses.0, statuses.1), (dependencies.order.len(), rows), (table.entries.len(), entries)] {
+        put(&mut body, u32::try_from(count).unwrap_or(NONE));
+        body.extend(bytes);
+    }
+    [MAGIC.as_slice(), blake3::hash(&body).as_bytes(), &body].concat()
+}
+
+fn put(out: &mut Vec<u8>, number: u32) {
+    out.extend(number.to_le_bytes());
+}
+
+fn put_all<const N: usize>(out: &mut Vec<u8>, numbers: [[u8; 8]; N]) {
+    out.extend(numbers.as_flattened());
+}
+
+fn put_entry(out: &mut Vec<u8>, file: u32, entry: &Entry, texts: &mut Numbers, dependencies: &mut Numbers) {
+    put(out, file);
+    let Stamp { mtime, ctime, size, inode } = entry.stamp;
+    put_all(out, [mtime.to_le_bytes(), ctime.to_le_bytes(), size.to_le_bytes(), inode.to_le_bytes()]);
+    put(out, texts.of(entry.epoch));
+    out.push(u8::from(entry.is_clean));
+    put(out, entry.unsettled.map_or(NONE, |id| texts.of(id)));
+    put_ids(out, &entry.dependencies, dependencies);
+    put_ids(out, &entry.confirmed, dependencies);
+    put_ids(out, &entry.ports, texts);
+    put_ids(out, &entry.writes, texts);
+}
+
+fn put_ids(out: &mut Vec<u8>, ids: &[u32], numbers: &mut Numbers) {
+    put(out, u32::try_from(ids.len()).unwrap_or(NONE));
+    ids.iter().for_each(|id| put(out, numbers.of(*id)));
+}
+
+/// Of texts that are written anyway, and of those that `used` names: files below a declared pattern.
+fn statuses(table: &Table, texts: &mut Numbers, used: impl Fn(TextId) -> bool) -> (usize, Vec<u8>) {
+    let mut cached: Vec<(&TextId, &Cached)> =
+        table.cached.iter().filter(|(id, _)| texts.by_id.contains_key(id) || used(**id)).collect();
+    cached.sort_unstable_by_key(|(id, _)| table.text(**id));
+    let mut out = Vec::with_capacity(cached.len() * 60);
+    for (id, Cached { stat, fingerprint }) in &cached {
+        put(&mut out, texts.of(**id));
+        put_all(&mut out, [stat.mtime.to_le_bytes(), stat.ctime.to_le_bytes()]);
+        put_all(&mut out, [stat.size, stat.inode, stat.device].map(u64::to_le_bytes));
+        out.extend(fingerprint.0);
+    }
+    (cached.len(), out)
+}
+
+fn put_texts(out: &mut Vec<u8>, table: &Table, order: &[TextId]) {
+    put(out, u32::try_from(order.len()).unwrap_or(NONE));
+    for id in order {
+        let text = table.text(*id);
+        put(out, u32::try_from(text.len()).unwrap_or(NONE));
+        out.extend(text);
+    }
+}
+
+/// What is left to be read.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.take(N)?.try_into().ok()
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    fn i64(&mut self) -> Option<i64> {
+        self.array().map(i64::from_le_bytes)
+    }
+
+    /// A count, of rows that are at least so long: a wrong one must not reserve memory.
+    fn count(&mut self, least: usize) -> Option<usize> {
+        let count = usize::try_from(self.u32()?).ok()?;
+        (count.checked_mul(least)? <= self.0.len()).then_some(count)
+    }
+
+    fn below(&mut self, limit: usize) -> Option<u32> {
+        self.u32().filter(|number| (*number as usize) < limit)
+    }
+}
+
+/// None if it is not one.
+#[must_use]
+pub fn decode(bytes: &[u8]) -> Option<Table> {
+    let (sum, body) = bytes.strip_prefix(MAGIC)?.split_at_checked(blake3::OUT_LEN)?;
+    if blake3::hash(body).as_bytes() != sum {
+        return None;
+    }
+    let mut reader = Reader(body);
+    let mut table = Table::default();
+    read_texts(&mut reader, &mut table)?;
+    read_statuses(&mut reader, &mut table)?;
+    read_dependencies(&mut reader, &mut table)?;
+    read_entries(&mut reader, &mut table)?;
+    reader.0.is_empty().then_some(table)
+}
+
+fn read_texts(reader: &mut Reader<'_>, table: &mut Table) -> Option<()> {
+    let count = reader.count(4)?;
+    table.texts.reserve(count);
+    for _ in 0..count {
+        let length = reader.count(1)?;
+        table.texts.insert(reader.take(length)?.into());
+    }
+    // A text that is there twice would shift the numbers of those after it.
+    (table.texts.len() == count).then_some(())
+}
+
+fn read_statuses(reader: &mut Reader<'_>, table: &mut Table) -> Option<()> {
+    let count = reader.count(60)?;
+    table.cached.reserve(count);
+    for _ in 0..count {
+        let id = reader.below(table.texts.len())?;
+        let stat = Stat::file(reader.i64()?, reader.i64()?, reader.u64()?, reader.u64()?, reader.u64()?);
+        table.cached.insert(id, Cached { stat, fingerprint: Fingerprint(reader.array()?) });
+    }
+    Some(())
+}
+
+fn read_dependencies(reader: &mut Reader<'_>, table: &mut Table) -> Option<()> {
+    let count = reader.count(21)?;
+    table.dependencies.reserve(count);
+    for _ in 0..count {
+        let [kind] = reader.array()?;
+        let subject = *Subject::ALL.get(usize::from(kind & !NO_FINGERPRINT))?;
+        let name = reader.below(table.texts.len())?;
+        let fingerprint = Fingerprint(reader.array()?);
+        let fingerprint = (kind & NO_FINGERPRINT == 0).then_some(fingerprint);
+        table.dependencies.insert(Dependency { subject, name, fingerprint });
+    }
+    (table.dependencies.len() == count).then_some(())
+}
+
+fn read_entries(reader: &mut Reader<'_>, table: &mut Table) -> Option<()> {
+    let count = reader.count(61)?;
+    table.entries.reserve(count);
+    for _ in 0..count {
+        let file = reader.below(table.texts.len())?;
+        let entry = Entry {
+            stamp: Stamp { mtime: reader.i64()?, ctime: reader.i64()?, size: reader.u64()?, inode: reader.u64()? },
+            epoch: reader.below(table.texts.len())?,
+            is_clean: reader.array::<1>()? == [1],
+            unsettled: match reader.u32()? {
+                NONE => None,
+                id => Some(id).filter(|id| (*id as usize) < table.texts.len()).map(Some)?,
+            },
+            dependencies: read_ids(reader, table.dependencies.len())?,
+            confirmed: read_ids(reader, table.dependencies.len())?,
+            ports: read_ids(reader, table.texts.len())?,
+            writes: read_ids(reader, table.texts.len())?,
+        };
+        table.entries.insert(file, entry);
+    }
+    Some(())
+}
+
+fn read_ids(reader: &mut Reader<'_>, limit: usize) -> Option<Box<[u32]>> {
+    let count = reader.count(4)?;
+    (0..count).map(|_| reader.below(limit)).collect()
+}

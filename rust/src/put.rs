@@ -1,0 +1,95 @@
+//! Writing the records of a run. What they depend on is looked at once, however many of them name it.
+
+use std::collections::BTreeMap;
+
+use crate::draft::{self, Plan};
+use crate::error::{Error, Result};
+use crate::mirror::place;
+use crate::record::{Draft, Record};
+use crate::select::{look_at, spread, Present, Scene, Seen, Variables};
+use crate::store::{read_record, Store};
+use crate::table::{Stamp, Subject, TextId};
+use crate::text::Text;
+use crate::timings;
+
+/// The record that is on the disk now.
+struct Put {
+    record: Record,
+    stamp: Stamp,
+    is_changed: bool,
+}
+
+impl Store {
+    /// How many records' stored bytes changed. Of two drafts of one file the last counts.
+    pub fn put_all(&mut self, drafts: &[(Vec<u8>, String)], started: i64, environment: &Variables) -> Result<usize> {
+        let plans = self.plans(drafts)?;
+        self.need_load();
+        self.users = None;
+        // Before anything is looked at: a listing may meet it.
+        self.bucket.create().map_err(|source| Error::Io { path: self.bucket.path_of(b""), source })?;
+        let since = draft::since(started);
+        let present = self.look_at_inputs(&plans, since, environment);
+        let put = spread(&plans, |plan| self.put(plan.record(&self.table, &present, since, self.known(started))));
+        self.observe(&present);
+        let (mut changed, mut failed) = (0, None);
+        for result in put {
+            match result {
+                Ok(put) => {
+                    changed += usize::from(put.is_changed);
+                    self.table.insert(&put.record, put.stamp);
+                }
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        failed.map_or(Ok(changed), Err)
+    }
+
+    /// Sorted by file.
+    fn plans(&self, drafts: &[(Vec<u8>, String)]) -> Result<Vec<Plan>> {
+        let parsed = spread(drafts, |(file, text)| {
+            let file = self.root.shorten(file);
+            let draft: Draft =
+                serde_json::from_str(text).map_err(|error| Error::Draft(format!("{}: {error}", file.shown())))?;
+            Ok((file.clone(), Plan::new(&self.root, file, draft)))
+        });
+        let plans: BTreeMap<Text, Plan> = parsed.into_iter().collect::<Result<_>>()?;
+        Ok(plans.into_values().collect())
+    }
+
+    fn look_at_inputs(&mut self, plans: &[Plan], since: i64, environment: &Variables) -> Present {
+        let subjects = plans.iter().flat_map(|plan| plan.subjects(&mut self.table)).collect();
+        let scene = Scene {
+            root: self.root.path(),
+            own: self.bucket.folder(),
+            environment,
+            folders: &self.folders,
+            since: Some(since),
+        };
+        look_at(&mut self.table, &scene, subjects)
+    }
+
+    /// Whether a folder or a pattern looked before the start as it was seen now.
+    fn known(&self, started: i64) -> impl Fn(Subject, TextId, Seen) -> bool + '_ {
+        move |subject, id, seen| {
+            let known = self.observed.get(&(subject, id));
+            known.is_some_and(|(then, when)| *when <= started && Some(*then) == seen.found.fingerprint())
+        }
+    }
+
+    fn put(&self, mut record: Record) -> Result<Put> {
+        let place = place(&record.file.0);
+        // The record on the disk, which another process may have written, is the one that is known.
+        if let Some((old, stamp)) = read_record(&self.bucket, place.as_bytes()).ok().flatten() {
+            let is_kept = timings::is_kept(&old, &record) || {
+                timings::average(&old, &mut record);
+                old == record
+            };
+            if is_kept {
+                return Ok(Put { record: old, stamp, is_changed: false });
+            }
+        }
+        let failed = |source| Error::Io { path: self.bucket.path_of(place.as_bytes()), source };
+        let stamp = self.bucket.write(place.as_bytes(), &record.encode()).map_err(failed)?;
+        Ok(Put { record, stamp, is_changed: true })
+    }
+}

@@ -1,0 +1,98 @@
+//! The Python face of recording: `observe` and its kin.
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use pyo3::prelude::*;
+
+use crate::places::Settings;
+use crate::python::paths;
+use crate::resolve::absolute_path;
+use crate::tracker::State;
+use crate::{audit, bound, doors};
+
+type Shown = (OsString, &'static str, OsString, Option<(i64, i64, u64, u64)>);
+
+#[pyfunction]
+#[pyo3(signature = (root, *, collecting, ignored, temporary, callers, pycache_prefix = None))]
+#[expect(clippy::needless_pass_by_value, reason = "extracted from Python")]
+fn observe(
+    py: Python<'_>,
+    root: PathBuf,
+    collecting: bool,
+    ignored: &Bound<'_, PyAny>,
+    temporary: &Bound<'_, PyAny>,
+    callers: &Bound<'_, PyAny>,
+    pycache_prefix: Option<PathBuf>,
+) -> PyResult<()> {
+    let folder = std::env::current_dir()?;
+    let absolute = |paths: Vec<PathBuf>| paths.iter().map(|path| absolute_path(&folder, path)).collect::<Vec<_>>();
+    let settings = Settings {
+        root: absolute_path(&folder, &root),
+        collecting,
+        ignored: absolute(paths(ignored)?),
+        temporary: absolute(paths(temporary)?),
+        callers: absolute(paths(callers)?),
+        pycache_prefix: pycache_prefix.map(|prefix| absolute_path(&folder, &prefix)),
+        stdlib: py.import("sys")?.getattr("stdlib_module_names")?.extract::<HashSet<String>>()?,
+        carriers: carriers(py)?,
+    };
+    audit::start(py, settings)
+}
+
+fn carriers(py: Python<'_>) -> PyResult<Vec<PathBuf>> {
+    let file: PathBuf = py.import("os")?.getattr("__file__")?.extract()?;
+    let beside = |name: &&str| file.with_file_name(name);
+    let names =
+        ["_collections_abc.py", "glob.py", "os.py", "pathlib.py", "pathlib", "shutil.py", "tempfile.py", "tokenize.py"];
+    Ok(names.iter().map(beside).collect())
+}
+
+#[pyfunction]
+fn observe_again() {
+    audit::start_again();
+}
+
+#[pyfunction]
+fn note_binds(page: i32) -> PyResult<()> {
+    Ok(bound::note_on(page)?)
+}
+
+#[pyfunction]
+fn observe_for(owner: OsString) -> OsString {
+    audit::set_owner(owner)
+}
+
+#[pyfunction]
+fn observed() -> Vec<Shown> {
+    let state = |state: State| (state.modified, state.changed, state.size, state.inode);
+    let shown = |row: crate::tracker::Row| (row.owner, row.kind.name(), row.subject, row.state.map(state));
+    audit::take().into_iter().map(shown).collect()
+}
+
+#[pyfunction]
+fn stop_observing() {
+    audit::stop();
+}
+
+#[pyfunction]
+fn watch_imports(py: Python<'_>, enabled: bool) -> PyResult<()> {
+    doors::watch_imports(py, enabled)
+}
+
+#[pyfunction]
+fn watch_environment(py: Python<'_>, enabled: bool) -> PyResult<()> {
+    doors::watch_environment(py, enabled)
+}
+
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(observe, module)?)?;
+    module.add_function(wrap_pyfunction!(observe_again, module)?)?;
+    module.add_function(wrap_pyfunction!(note_binds, module)?)?;
+    module.add_function(wrap_pyfunction!(observe_for, module)?)?;
+    module.add_function(wrap_pyfunction!(observed, module)?)?;
+    module.add_function(wrap_pyfunction!(stop_observing, module)?)?;
+    module.add_function(wrap_pyfunction!(watch_imports, module)?)?;
+    module.add_function(wrap_pyfunction!(watch_environment, module)?)
+}

@@ -1,0 +1,255 @@
+//! Which records still hold. A verdict is a pure function of a record and of what is there now; looking at what is
+//! there, each thing once however many records name it, is here too.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::fingerprint::{self, Cached, Found, Stat};
+use crate::importable::Folders;
+use crate::parallel::Pool;
+use crate::table::{Dependency, DependencyId, Entry, QuickMap, QuickSet, Subject, Table, TextId};
+
+/// Variables by name, as bytes.
+pub type Variables = BTreeMap<Vec<u8>, Vec<u8>>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Unknown,
+    Epoch,
+    Unsettled,
+    Failed,
+    Gone,
+    Content,
+    Appeared,
+    Listing,
+    Declared,
+    Environment,
+    Layout,
+    Fresh,
+}
+
+impl Verdict {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Epoch => "epoch",
+            Self::Unsettled => "unsettled",
+            Self::Failed => "failed",
+            Self::Gone => "gone",
+            Self::Content => "content",
+            Self::Appeared => "appeared",
+            Self::Listing => "listing",
+            Self::Declared => "declared",
+            Self::Environment => "environment",
+            Self::Layout => "layout",
+            Self::Fresh => "fresh",
+        }
+    }
+}
+
+/// A verdict, and the text that it is about.
+pub type Judged = (Verdict, Option<TextId>);
+
+/// How a dependency changed; None if it is as the record says.
+#[must_use]
+pub fn change(dependency: &Dependency, found: Found) -> Option<Verdict> {
+    let is_same = match (dependency.fingerprint, found) {
+        (None, Found::Missing) => true,
+        (Some(then), Found::Is(now)) => then == now,
+        _other => false,
+    };
+    let changed = match (dependency.subject, dependency.fingerprint, found) {
+        (Subject::File, Some(_), Found::Missing) => Verdict::Gone,
+        (Subject::File, None, _) => Verdict::Appeared,
+        (Subject::File, ..) => Verdict::Content,
+        (Subject::Listing, ..) => Verdict::Listing,
+        (Subject::Declared, ..) => Verdict::Declared,
+        (Subject::Environment, ..) => Verdict::Environment,
+        (Subject::Layout, ..) => Verdict::Layout,
+    };
+    (!is_same).then_some(changed)
+}
+
+/// What needs no look at anything.
+#[must_use]
+pub fn without_looking(entry: Option<&Entry>, epoch: Option<TextId>) -> Option<Judged> {
+    let Some(entry) = entry else { return Some((Verdict::Unknown, None)) };
+    if Some(entry.epoch) != epoch {
+        return Some((Verdict::Epoch, Some(entry.epoch)));
+    }
+    if let Some(path) = entry.unsettled {
+        return Some((Verdict::Unsettled, Some(path)));
+    }
+    (!entry.is_clean).then_some((Verdict::Failed, None))
+}
+
+/// The first dependency that changed. `changes` says how one did, `found` what is there of it.
+pub fn judge(
+    table: &Table,
+    entry: &Entry,
+    found: impl Fn(&Dependency) -> Found,
+    changes: impl Fn(DependencyId) -> Option<Verdict>,
+) -> Judged {
+    let changed = entry.dependencies.iter().find_map(|id| Some((changes(*id)?, table.dependency(*id)?.name)));
+    match changed {
+        // Layouts come last, so nothing else changed.
+        Some((Verdict::Layout, _)) if is_confirmed(table, entry, found) => (Verdict::Fresh, None),
+        Some((verdict, name)) => (verdict, Some(name)),
+        None => (Verdict::Fresh, None),
+    }
+}
+
+/// All folders together, as they were then: a mixture of two states is one that nobody looked at.
+fn is_confirmed(table: &Table, entry: &Entry, found: impl Fn(&Dependency) -> Found) -> bool {
+    let is_same = |one: Dependency| one.fingerprint.is_some() && found(&one).fingerprint() == one.fingerprint;
+    !entry.confirmed.is_empty() && entry.confirmed.iter().all(|id| table.dependency(*id).is_some_and(is_same))
+}
+
+/// A look at one subject.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen {
+    pub found: Found,
+    /// Of a file.
+    pub stat: Option<Stat>,
+    /// The latest moment at which it may have been changed.
+    pub newest: i64,
+}
+
+/// From where is looked.
+pub struct Scene<'a> {
+    pub root: &'a Path,
+    /// The store's own folder.
+    pub own: &'a Path,
+    pub environment: &'a Variables,
+    /// If times matter: those before it do not.
+    pub since: Option<i64>,
+    pub folders: &'a Folders,
+}
+
+pub type Hashed = Vec<(Vec<u8>, Cached)>;
+
+impl Scene<'_> {
+    fn path(&self, text: &[u8]) -> PathBuf {
+        match text {
+            b"." => self.root.to_owned(),
+            _other => self.root.join(OsStr::from_bytes(text)),
+        }
+    }
+
+    fn look(&self, table: &Table, subject: Subject, id: TextId) -> (Seen, Hashed) {
+        let name = table.text(id);
+        let mut hashed = Vec::new();
+        let (found, stat, newest) = match subject {
+            Subject::File => {
+                let look = fingerprint::file(&self.path(name), table.cached.get(&id));
+                hashed.extend(look.cached.map(|cached| (name.to_vec(), cached)));
+                (look.found, look.stat, look.stat.map_or(0, |stat| stat.newest()))
+            }
+            Subject::Listing => {
+                let folder = self.path(name);
+                let stat = Stat::of(&folder).ok();
+                let newest = stat.map_or_else(|| Stat::newest_above(&folder), |stat| stat.newest());
+                (fingerprint::listing(&folder, self.own), stat, newest)
+            }
+            Subject::Declared => {
+                let known = |path: &Path| {
+                    let path = path.strip_prefix(self.root).unwrap_or(path);
+                    table.cached.get(&table.id(path.as_os_str().as_bytes())?)
+                };
+                let (found, newest) = fingerprint::declared(self.root, name, self.own, known, &mut hashed);
+                (found, None, newest)
+            }
+            Subject::Layout => {
+                let (found, newest) = self.folders.layout(&self.path(name), self.since);
+                (found, None, newest)
+            }
+            Subject::Environment => (self.variable(name), None, 0),
+        };
+        (Seen { found, stat, newest }, hashed)
+    }
+
+    fn variable(&self, name: &[u8]) -> Found {
+        if name == b"*" {
+            return Found::Is(fingerprint::environment(self.environment.iter()));
+        }
+        self.environment.get(name).map_or(Found::Missing, |value| Found::Is(fingerprint::variable(name, value)))
+    }
+}
+
+/// What was found of each subject, sorted by these.
+#[derive(Default)]
+pub struct Present(Vec<((Subject, TextId), Seen)>);
+
+impl Present {
+    #[must_use]
+    pub fn of(&self, subject: Subject, name: TextId) -> Option<Seen> {
+        let at = self.0.binary_search_by_key(&(subject, name), |(key, _)| *key).ok()?;
+        self.0.get(at).map(|(_, seen)| *seen)
+    }
+
+    /// Everything that was looked at.
+    pub fn all(&self) -> impl Iterator<Item = (Subject, TextId, Seen)> + '_ {
+        self.0.iter().map(|((subject, id), seen)| (*subject, *id, *seen))
+    }
+
+    /// What was not looked at is not known to be the same.
+    #[must_use]
+    pub fn found(&self, dependency: &Dependency) -> Found {
+        self.of(dependency.subject, dependency.name).map_or(Found::Unreadable, |seen| seen.found)
+    }
+}
+
+/// Looks at each subject once, and keeps in the table what was hashed.
+pub fn look_at(table: &mut Table, scene: &Scene<'_>, mut subjects: Vec<(Subject, TextId)>) -> Present {
+    subjects.sort_unstable();
+    subjects.dedup();
+    let looks = spread(&subjects, |(subject, id)| scene.look(table, *subject, *id));
+    let root = scene.root.as_os_str().as_bytes();
+    let mut present = Vec::with_capacity(subjects.len());
+    for (subject, (seen, hashed)) in subjects.into_iter().zip(looks) {
+        present.push((subject, seen));
+        for (path, cached) in hashed {
+            let below = path.strip_prefix(root).and_then(|path| path.strip_prefix(b"/"));
+            let id = table.intern(below.unwrap_or(&path));
+            table.cached.insert(id, cached);
+        }
+    }
+    Present(present)
+}
+
+/// The subjects of some dependencies.
+#[must_use]
+pub fn subjects_of(table: &Table, dependencies: &QuickSet<DependencyId>) -> Vec<(Subject, TextId)> {
+    dependencies.iter().filter_map(|id| table.dependency(*id)).map(|one| (one.subject, one.name)).collect()
+}
+
+/// Those of the dependencies that changed, and how: few, as a rule.
+#[must_use]
+pub fn changes(
+    table: &Table,
+    dependencies: &QuickSet<DependencyId>,
+    present: &Present,
+) -> QuickMap<DependencyId, Verdict> {
+    let changed = |id: &DependencyId| {
+        let dependency = table.dependency(*id)?;
+        Some((*id, change(&dependency, present.found(&dependency))?))
+    };
+    dependencies.iter().filter_map(changed).collect()
+}
+
+/// Below this many looks threads cost more than they save: starting and joining two takes as long as 100 looks.
+const WORTH_THREADS: usize = 256;
+const PIECE: usize = 64;
+const STACK: usize = 1 << 20;
+
+/// The results in the order of the inputs, by as many threads as help; none outlives the call.
+pub fn spread<T: Sync, R: Send>(inputs: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
+    let pool = (inputs.len() >= WORTH_THREADS && threads > 1).then(|| Pool::start(threads, STACK)).flatten();
+    let Some(pool) = pool else { return inputs.iter().map(work).collect() };
+    let pieces: Vec<&[T]> = inputs.chunks(PIECE).collect();
+    pool.map(&pieces, |piece| piece.iter().map(&work).collect::<Vec<R>>()).into_iter().flatten().collect()
+}

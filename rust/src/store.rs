@@ -1,0 +1,358 @@
+//! The store: one record for each test file, in a folder of its own.
+//!
+//! Nothing that is found there is an error. What can't be used is ignored, and noted in a line.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::bucket::{Bucket, Walked};
+use crate::error::{Error, Result};
+use crate::fingerprint;
+use crate::glob;
+use crate::importable::Folders;
+use crate::index;
+use crate::mirror::place;
+use crate::record::{self, Bad, Fingerprint, Record};
+use crate::root::Root;
+use crate::select::{self, look_at, spread, subjects_of, Judged, Present, Scene, Variables, Verdict};
+use crate::table::{Dependency, DependencyId, Entry, QuickMap, QuickSet, Stamp, Subject, Table, TextId};
+use crate::text::Text;
+use crate::users::Users;
+
+const INDEX: &[u8] = b"index";
+
+pub struct Store {
+    pub(crate) bucket: Bucket,
+    pub(crate) root: Root,
+    pub(crate) table: Table,
+    pub(crate) notes: Vec<String>,
+    is_loaded: bool,
+    pub(crate) folders: Folders,
+    /// Folders and patterns, as they have been since when.
+    pub(crate) observed: HashMap<(Subject, TextId), (Fingerprint, i64)>,
+    /// Of the records as they are; None until somebody asks.
+    pub(crate) users: Option<Users>,
+}
+
+impl Store {
+    #[must_use]
+    pub fn new(folder: &Path, rootdir: &Path) -> Self {
+        let root = Root::new(rootdir);
+        Self {
+            bucket: Bucket::new(root.path().join(folder)),
+            root,
+            table: Table::default(),
+            notes: Vec::new(),
+            is_loaded: false,
+            folders: Folders::default(),
+            observed: HashMap::new(),
+            users: None,
+        }
+    }
+
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Brings the table in line with the disk; says how many records there are.
+    pub fn load(&mut self) -> usize {
+        self.notes.clear();
+        self.users = None;
+        match self.bucket.look() {
+            Ok(true) => {
+                self.refresh();
+            }
+            Ok(false) => self.table.entries.clear(),
+            Err(error) => {
+                self.table.entries.clear();
+                self.notes.push(format!("records ignored: {}: {error}", self.bucket.path_of(b"").display()));
+            }
+        }
+        self.is_loaded = true;
+        self.table.entries.len()
+    }
+
+    pub(crate) fn need_load(&mut self) {
+        if !self.is_loaded {
+            self.load();
+        }
+    }
+
+    fn refresh(&mut self) -> Walked {
+        if !self.is_loaded {
+            if let Some(table) = self.bucket.read(INDEX).ok().and_then(|(bytes, _)| index::decode(&bytes)) {
+                self.table = table;
+            }
+        }
+        let mut walked = self.bucket.walk();
+        let changed = self.drop_changed(&walked);
+        let read = spread(&changed, |place| read_record(&self.bucket, place));
+        for (place, result) in changed.into_iter().zip(read) {
+            match result {
+                Ok(Some((record, stamp))) => self.table.insert(&record, stamp),
+                Ok(None) => {}
+                Err(bad) => walked.bad.push((place, bad)),
+            }
+        }
+        self.note(&walked.bad);
+        walked
+    }
+
+    /// Forgets what is gone or differs; returns the places of what is to be read.
+    fn drop_changed(&mut self, walked: &Walked) -> Vec<Vec<u8>> {
+        let stamps: QuickMap<&[u8], Stamp> =
+            walked.records.iter().map(|(place, stamp)| (place.as_slice(), *stamp)).collect();
+        let mut same: QuickSet<&[u8]> = QuickSet::default();
+        let texts = &self.table.texts;
+        self.table.entries.retain(|file, entry| {
+            let place = texts.get_index(*file as usize).map(|file| place(file));
+            let known = place.and_then(|place| stamps.get_key_value(place.as_bytes()));
+            known.is_some_and(|(place, stamp)| *stamp == entry.stamp && same.insert(place))
+        });
+        walked
+            .records
+            .iter()
+            .map(|(place, _)| place)
+            .filter(|place| !same.contains(place.as_slice()))
+            .cloned()
+            .collect()
+    }
+
+    fn note(&mut self, bad: &[(Vec<u8>, Bad)]) {
+        let mut kinds: BTreeMap<&'static str, Vec<(&[u8], &Bad)>> = BTreeMap::new();
+        for (place, why) in bad {
+            kinds.entry(why.kind()).or_default().push((place, why));
+        }
+        for found in kinds.into_values() {
+            let Some((place, why)) = found.iter().min() else { continue };
+            let path = self.bucket.path_of(place);
+            let more = if found.len() > 1 { format!(" (and {} more)", found.len() - 1) } else { String::new() };
+            self.notes.push(format!("record ignored: {}: {why}{more}", path.display()));
+        }
+    }
+
+    pub fn files(&mut self) -> Vec<Text> {
+        self.need_load();
+        self.table.files().into_iter().map(|file| Text(file.to_vec())).collect()
+    }
+
+    /// Of the records that name any: the file, its ports, what it writes.
+    pub fn conflicts(&mut self) -> Vec<(Text, Vec<Text>, Vec<Text>)> {
+        self.need_load();
+        let table = &self.table;
+        let text = |id: &TextId| Text(table.text(*id).to_vec());
+        let texts = |ids: &[TextId]| ids.iter().map(text).collect();
+        let has_any = |entry: &Entry| !(entry.ports.is_empty() && entry.writes.is_empty());
+        let found = table.entries.iter().filter(|(_, entry)| has_any(entry));
+        let mut found: Vec<(Text, Vec<Text>, Vec<Text>)> =
+            found.map(|(file, entry)| (text(file), texts(&entry.ports), texts(&entry.writes))).collect();
+        found.sort_unstable();
+        found
+    }
+
+    /// The record's JSON, from the disk.
+    #[must_use]
+    pub fn get(&self, file: &[u8]) -> Option<String> {
+        self.bucket.look().ok().filter(|exists| *exists)?;
+        let (record, _) = read_record(&self.bucket, place(&self.root.shorten(file).0).as_bytes()).ok()??;
+        let bytes = record.encode();
+        let payload = record::opened("record", &bytes).ok()?;
+        Some(String::from_utf8_lossy(payload).into_owned())
+    }
+
+    /// Remembers since when folders and patterns have looked as they do.
+    pub(crate) fn observe(&mut self, present: &Present) {
+        let now = fingerprint::now();
+        for (subject, id, seen) in present.all() {
+            let (Some(fingerprint), Subject::Listing | Subject::Declared | Subject::Layout) =
+                (seen.found.fingerprint(), subject)
+            else {
+                continue;
+            };
+            let known = self.observed.entry((subject, id)).or_insert((fingerprint, now));
+            if known.0 != fingerprint {
+                *known = (fingerprint, now);
+            }
+        }
+    }
+
+    pub fn remove(&mut self, files: &[Vec<u8>]) -> Result<()> {
+        self.need_load();
+        self.users = None;
+        if !self.bucket.look().unwrap_or(false) {
+            return Ok(());
+        }
+        for file in files {
+            let file = self.root.shorten(file);
+            let place = place(&file.0);
+            let failed = |source| Error::Io { path: self.bucket.path_of(place.as_bytes()), source };
+            self.bucket.remove(place.as_bytes()).map_err(failed)?;
+            if let Some(id) = self.table.id(&file.0) {
+                self.table.entries.remove(&id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the records of test files that are gone; returns those.
+    pub fn prune(&mut self) -> Result<Vec<Text>> {
+        self.load();
+        // Without its root nothing is known to be gone.
+        if !self.root.path().is_dir() || !self.bucket.look().unwrap_or(false) {
+            return Ok(Vec::new());
+        }
+        let mut gone = self.files();
+        gone.retain(|file| is_gone(&self.root.path().join(file.as_path())));
+        let paths: Vec<Vec<u8>> = gone.iter().map(|file| file.0.clone()).collect();
+        self.remove(&paths)?;
+        self.bucket.sweep(&self.bucket.walk());
+        let epochs: HashSet<&[u8]> = self.table.entries.values().map(|entry| self.table.text(entry.epoch)).collect();
+        self.bucket.sweep_epochs(|epoch| epochs.contains(epoch));
+        Ok(gone)
+    }
+
+    pub fn clear(&mut self) -> Result<()> {
+        self.table = Table::default();
+        self.users = None;
+        self.observed.clear();
+        self.notes.clear();
+        self.is_loaded = false;
+        self.bucket.clear().map_err(|source| Error::Io { path: self.bucket.folder().to_owned(), source })
+    }
+
+    /// Every record file that is not what it should be, and why.
+    #[must_use]
+    pub fn verify(&self) -> Vec<(PathBuf, String)> {
+        match self.bucket.look() {
+            Ok(true) => {}
+            Ok(false) => return Vec::new(),
+            Err(error) => return vec![(self.bucket.path_of(b""), error.to_string())],
+        }
+        let mut walked = self.bucket.walk();
+        let places: Vec<Vec<u8>> = walked.records.into_iter().map(|(place, _)| place).collect();
+        let results = spread(&places, |place| read_record(&self.bucket, place).err());
+        walked.bad.extend(places.into_iter().zip(results).filter_map(|(place, bad)| Some((place, bad?))));
+        walked.bad.sort();
+        walked.bad.into_iter().map(|(place, bad)| (self.bucket.path_of(&place), bad.to_string())).collect()
+    }
+
+    pub fn save(&mut self) -> Result<()> {
+        self.need_load();
+        let failed = |source| Error::Io { path: self.bucket.path_of(INDEX), source };
+        if !self.bucket.look().map_err(failed)? {
+            return Ok(());
+        }
+        let patterns = self.patterns();
+        // A file that only a pattern names has no text of its own among the dependencies.
+        let is_declared = |id| patterns.iter().any(|pattern| glob::is_match(pattern, self.table.text(id)));
+        let bytes = index::encode(&self.table, is_declared);
+        self.bucket.write(INDEX, &bytes).map(drop).map_err(failed)
+    }
+
+    fn used(&self) -> QuickSet<DependencyId> {
+        self.table.entries.values().flat_map(|entry| entry.dependencies.iter().copied()).collect()
+    }
+
+    fn patterns(&self) -> HashSet<&[u8]> {
+        let used = self.used().into_iter().filter_map(|id| self.table.dependency(id));
+        used.filter(|one| one.subject == Subject::Declared).map(|one| self.table.text(one.name)).collect()
+    }
+
+    /// Records, their bytes on the disk, and the distinct paths that they name.
+    pub fn statistics(&mut self) -> (usize, u64, usize) {
+        self.need_load();
+        let bytes = self.table.entries.values().map(|entry| entry.stamp.size).sum();
+        let used = self.used();
+        let is_path = |one: &Dependency| matches!(one.subject, Subject::File | Subject::Listing | Subject::Layout);
+        let paths: HashSet<TextId> =
+            used.into_iter().filter_map(|id| self.table.dependency(id)).filter(is_path).map(|one| one.name).collect();
+        (self.table.entries.len(), bytes, paths.len())
+    }
+
+    /// A verdict for each file, and what it is about.
+    pub fn check(&mut self, files: &[Vec<u8>], epoch: &str, environment: &Variables) -> Vec<(Verdict, Text)> {
+        self.need_load();
+        let epoch = self.table.id(epoch.as_bytes());
+        let ids: Vec<Option<TextId>> = files.iter().map(|file| self.table.id(&self.root.shorten(file).0)).collect();
+        let entry_of = |table: &Table, id: Option<TextId>| id.and_then(|id| table.entries.get(&id).cloned());
+        let entries: Vec<Option<Entry>> = ids.into_iter().map(|id| entry_of(&self.table, id)).collect();
+        let early: Vec<Option<Judged>> =
+            entries.iter().map(|entry| select::without_looking(entry.as_ref(), epoch)).collect();
+        let open = entries.iter().zip(&early).filter(|(_, early)| early.is_none());
+        let needed: QuickSet<DependencyId> =
+            open.flat_map(|(entry, _)| entry.iter().flat_map(|entry| entry.dependencies.iter().copied())).collect();
+        let present = self.look(subjects_of(&self.table, &needed), environment);
+        let changes = select::changes(&self.table, &needed, &present);
+        let change = |id: DependencyId| changes.get(&id).copied();
+        let judged = entries.iter().zip(early).map(|(entry, early)| match (early, entry) {
+            (Some(early), _) => early,
+            (None, Some(entry)) => select::judge(&self.table, entry, |one| present.found(one), change),
+            (None, None) => (Verdict::Unknown, None),
+        });
+        judged.map(|(verdict, about)| (verdict, self.about(about))).collect()
+    }
+
+    pub(crate) fn about(&self, text: Option<TextId>) -> Text {
+        Text(text.map_or_else(Vec::new, |id| self.table.text(id).to_vec()))
+    }
+
+    pub(crate) fn look(&mut self, subjects: Vec<(Subject, TextId)>, environment: &Variables) -> Present {
+        let scene = Scene {
+            root: self.root.path(),
+            own: self.bucket.folder(),
+            environment,
+            folders: &self.folders,
+            since: None,
+        };
+        let present = look_at(&mut self.table, &scene, subjects);
+        self.observe(&present);
+        present
+    }
+
+    /// Notes that these records hold under the present layout, too.
+    pub fn confirm(&mut self, files: &[Vec<u8>]) {
+        self.need_load();
+        let ids: Vec<TextId> = files.iter().filter_map(|file| self.table.id(&self.root.shorten(file).0)).collect();
+        let layouts: Vec<(TextId, Vec<Dependency>)> =
+            ids.into_iter().filter_map(|id| Some((id, self.layouts(self.table.entries.get(&id)?)))).collect();
+        let subjects = layouts.iter().flat_map(|(_, layouts)| layouts).map(|one| (one.subject, one.name)).collect();
+        let present = self.look(subjects, &Variables::new());
+        for (id, layouts) in layouts {
+            let mut confirmed = Vec::new();
+            for layout in layouts {
+                let now = Dependency { fingerprint: present.found(&layout).fingerprint(), ..layout };
+                confirmed.extend(DependencyId::try_from(self.table.dependencies.insert_full(now).0));
+            }
+            if let Some(entry) = self.table.entries.get_mut(&id) {
+                entry.confirmed = confirmed.into_boxed_slice();
+            }
+        }
+    }
+
+    fn layouts(&self, entry: &Entry) -> Vec<Dependency> {
+        let dependencies = entry.dependencies.iter().filter_map(|id| self.table.dependency(*id));
+        dependencies.filter(|one| one.subject == Subject::Layout).collect()
+    }
+}
+
+/// None if it is gone by now.
+pub(crate) fn read_record(bucket: &Bucket, at: &[u8]) -> std::result::Result<Option<(Record, Stamp)>, Bad> {
+    let (bytes, stamp) = match bucket.read(at) {
+        Ok(read) => read,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Bad::Unreadable(error.to_string())),
+    };
+    let record = Record::decode(&bytes)?;
+    match place(&record.file.0).as_bytes() == at {
+        true => Ok(Some((record, stamp))),
+        false => Err(Bad::Misplaced(record.file.shown())),
+    }
+}
+
+fn is_gone(path: &Path) -> bool {
+    let gone = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
+    fs::metadata(path).is_err_and(|error| gone.contains(&error.kind()))
+}

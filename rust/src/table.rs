@@ -1,0 +1,196 @@
+//! All records in memory, as what a check needs of them: names and dependencies are kept once, however many records
+//! share them.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasherDefault, Hasher};
+
+use indexmap::IndexSet;
+
+use crate::fingerprint::Cached;
+use crate::record::{Fingerprint, Pair, Record};
+use crate::text::Text;
+
+/// A quick hash, for keys that nobody picks to make them collide: loading is mostly hashing.
+#[derive(Default, Clone, Copy)]
+pub struct Quick(u64);
+
+const FACTOR: u64 = 0xf135_7aea_2e62_a9c5;
+
+impl Hasher for Quick {
+    fn write(&mut self, bytes: &[u8]) {
+        let mut rest = bytes;
+        while let Some((word, after)) = rest.split_first_chunk::<8>() {
+            self.write_u64(u64::from_le_bytes(*word));
+            rest = after;
+        }
+        rest.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u8(&mut self, number: u8) {
+        self.write_u64(u64::from(number));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.write_u64(u64::from(number));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = (self.0.rotate_left(5) ^ number).wrapping_mul(FACTOR);
+    }
+
+    fn write_usize(&mut self, number: usize) {
+        self.write_u64(number as u64);
+    }
+
+    fn finish(&self) -> u64 {
+        // A product's best bits are its high ones, and tables take low ones.
+        self.0.rotate_left(26)
+    }
+}
+
+pub type QuickMap<K, V> = HashMap<K, V, BuildHasherDefault<Quick>>;
+pub type QuickSet<K> = HashSet<K, BuildHasherDefault<Quick>>;
+
+pub type TextId = u32;
+pub type DependencyId = u32;
+
+/// What is looked at. The order is that of the verdicts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Subject {
+    /// A file that is imported or read.
+    File,
+    Listing,
+    Declared,
+    Environment,
+    Layout,
+}
+
+impl Subject {
+    pub const ALL: [Self; 5] = [Self::File, Self::Listing, Self::Declared, Self::Environment, Self::Layout];
+}
+
+/// A subject as a record says that it was; None where it did not exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Dependency {
+    pub subject: Subject,
+    pub name: TextId,
+    pub fingerprint: Option<Fingerprint>,
+}
+
+/// How a record file was when it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stamp {
+    pub mtime: i64,
+    pub ctime: i64,
+    pub size: u64,
+    pub inode: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    pub stamp: Stamp,
+    pub epoch: TextId,
+    pub is_clean: bool,
+    pub unsettled: Option<TextId>,
+    /// In the order of the verdicts.
+    pub dependencies: Box<[DependencyId]>,
+    /// Layouts under which the record was found to hold, too.
+    pub confirmed: Box<[DependencyId]>,
+    pub ports: Box<[TextId]>,
+    pub writes: Box<[TextId]>,
+}
+
+#[derive(Default)]
+pub struct Table {
+    pub texts: IndexSet<Box<[u8]>, BuildHasherDefault<Quick>>,
+    /// By text, where it is a path of a file.
+    pub cached: QuickMap<TextId, Cached>,
+    pub dependencies: IndexSet<Dependency, BuildHasherDefault<Quick>>,
+    /// By the test file's path.
+    pub entries: QuickMap<TextId, Entry>,
+}
+
+fn number(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
+}
+
+impl Table {
+    pub fn intern(&mut self, text: &[u8]) -> TextId {
+        if let Some(index) = self.texts.get_index_of(text) {
+            return number(index);
+        }
+        number(self.texts.insert_full(text.into()).0)
+    }
+
+    #[must_use]
+    pub fn id(&self, text: &[u8]) -> Option<TextId> {
+        self.texts.get_index_of(text).map(number)
+    }
+
+    #[must_use]
+    pub fn text(&self, id: TextId) -> &[u8] {
+        self.texts.get_index(id as usize).map_or(&[], |text| text)
+    }
+
+    #[must_use]
+    pub fn dependency(&self, id: DependencyId) -> Option<Dependency> {
+        self.dependencies.get_index(id as usize).copied()
+    }
+
+    pub fn depend(&mut self, subject: Subject, name: &[u8], fingerprint: Option<Fingerprint>) -> DependencyId {
+        let name = self.intern(name);
+        number(self.dependencies.insert_full(Dependency { subject, name, fingerprint }).0)
+    }
+
+    #[must_use]
+    pub fn entry(&self, file: &[u8]) -> Option<&Entry> {
+        self.entries.get(&self.id(file)?)
+    }
+
+    /// Takes what a check needs of a record.
+    pub fn insert(&mut self, record: &Record, stamp: Stamp) {
+        let file = self.intern(&record.file.0);
+        let entry = Entry {
+            stamp,
+            epoch: self.intern(&record.epoch.0),
+            is_clean: record.is_clean(),
+            // Without a path it is unsettled all the same.
+            unsettled: (!record.settled)
+                .then(|| self.intern(record.unsettled.as_ref().map_or(b"", |path| path.0.as_slice()))),
+            dependencies: self.dependencies_of(record),
+            confirmed: Box::default(),
+            ports: self.intern_all(&record.ports),
+            writes: self.intern_all(&record.writes),
+        };
+        self.entries.insert(file, entry);
+    }
+
+    fn intern_all(&mut self, texts: &[Text]) -> Box<[TextId]> {
+        texts.iter().map(|text| self.intern(&text.0)).collect()
+    }
+
+    fn dependencies_of(&mut self, record: &Record) -> Box<[DependencyId]> {
+        let (all, named): (Vec<&Pair>, Vec<&Pair>) = record.environment.iter().partition(|(name, _)| name.0 == b"*");
+        let groups: [(Subject, Vec<&Pair>); 5] = [
+            (Subject::File, record.closure.iter().chain(&record.reads).collect()),
+            (Subject::Listing, record.listings.iter().collect()),
+            (Subject::Declared, record.declared.iter().collect()),
+            // One that is named says more than all of them.
+            (Subject::Environment, named.into_iter().chain(all).collect()),
+            (Subject::Layout, record.layout.iter().collect()),
+        ];
+        let mut found = Vec::new();
+        for (subject, pairs) in groups {
+            found.extend(pairs.into_iter().map(|(name, fingerprint)| self.depend(subject, &name.0, *fingerprint)));
+        }
+        found.into_boxed_slice()
+    }
+
+    /// The test files, sorted.
+    #[must_use]
+    pub fn files(&self) -> Vec<&[u8]> {
+        let mut files: Vec<&[u8]> = self.entries.keys().map(|id| self.text(*id)).collect();
+        files.sort_unstable();
+        files
+    }
+}

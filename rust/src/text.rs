@@ -1,0 +1,186 @@
+//! Strings of a record: bytes as the system has them. In JSON they look as `os.fsdecode` shows them, so a byte that
+//! is no text is a lone surrogate there.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use serde::de::{Deserialize, Deserializer, Visitor};
+
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Text(pub Vec<u8>);
+
+impl Text {
+    #[must_use]
+    pub fn as_path(&self) -> &Path {
+        Path::new(OsStr::from_bytes(&self.0))
+    }
+
+    #[must_use]
+    pub fn shown(&self) -> String {
+        String::from_utf8_lossy(&self.0).into_owned()
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{:?}", self.shown())
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        Self(text.as_bytes().to_vec())
+    }
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // As bytes, since a string would have to be valid: lone surrogates come as their three bytes.
+        deserializer.deserialize_bytes(TextVisitor)
+    }
+}
+
+struct TextVisitor;
+
+impl Visitor<'_> for TextVisitor {
+    type Value = Text;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a string")
+    }
+
+    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Text, E> {
+        Ok(Text(without_surrogates(bytes)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Text, E> {
+        Ok(Text::from(text))
+    }
+}
+
+/// U+DC80 to U+DCFF are the bytes that they stand for; any other lone surrogate becomes its escape, as text.
+fn without_surrogates(bytes: &[u8]) -> Vec<u8> {
+    let mut result = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some((first, after)) = rest.split_first() {
+        match rest {
+            [0xed, 0xb2, low, tail @ ..] => {
+                result.push(*low);
+                rest = tail;
+            }
+            [0xed, 0xb3, low, tail @ ..] => {
+                result.push(low.wrapping_add(0x40));
+                rest = tail;
+            }
+            [0xed, middle @ 0xa0..=0xff, low, tail @ ..] => {
+                let code = 0xd000 | (u32::from(middle & 0x3f) << 6) | u32::from(low & 0x3f);
+                result.extend_from_slice(format!("\\u{code:x}").as_bytes());
+                rest = tail;
+            }
+            _plain => {
+                result.push(*first);
+                rest = after;
+            }
+        }
+    }
+    result
+}
+
+/// Compact JSON, written in the order in which it is told.
+#[derive(Default)]
+pub struct Json(Vec<u8>);
+
+impl Json {
+    #[must_use]
+    pub fn done(self) -> Vec<u8> {
+        self.0
+    }
+
+    pub fn raw(&mut self, text: &str) {
+        self.0.extend_from_slice(text.as_bytes());
+    }
+
+    pub fn text(&mut self, text: &Text) {
+        self.0.push(b'"');
+        for chunk in text.0.utf8_chunks() {
+            for byte in chunk.valid().bytes() {
+                match byte {
+                    b'"' | b'\\' => self.0.extend_from_slice(&[b'\\', byte]),
+                    0..=0x1f => self.escape(byte, "00"),
+                    _plain => self.0.push(byte),
+                }
+            }
+            chunk.invalid().iter().for_each(|byte| self.escape(*byte, "dc"));
+        }
+        self.0.push(b'"');
+    }
+
+    fn escape(&mut self, byte: u8, page: &str) {
+        let _never_fails = write!(self.0, "\\u{page}{byte:02x}");
+    }
+
+    pub fn number(&mut self, number: f64) {
+        let _never_fails = write!(self.0, "{number}");
+    }
+
+    pub fn optional<T>(&mut self, value: Option<&T>, write: impl Fn(&mut Self, &T)) {
+        match value {
+            Some(value) => write(self, value),
+            None => self.raw("null"),
+        }
+    }
+
+    pub fn list<T>(&mut self, items: &[T], write: impl Fn(&mut Self, &T)) {
+        self.enclosed('[', items, write, ']');
+    }
+
+    /// Of a list: all but the brackets differs not.
+    pub fn object<T>(&mut self, items: &[T], write: impl Fn(&mut Self, &T)) {
+        self.enclosed('{', items, write, '}');
+    }
+
+    fn enclosed<T>(&mut self, open: char, items: &[T], write: impl Fn(&mut Self, &T), close: char) {
+        self.raw(open.encode_utf8(&mut [0; 4]));
+        for (at, item) in items.iter().enumerate() {
+            if at > 0 {
+                self.raw(",");
+            }
+            write(self, item);
+        }
+        self.raw(close.encode_utf8(&mut [0; 4]));
+    }
+
+    /// The name of a member, with what stands before and after it.
+    pub fn key(&mut self, name: &str) {
+        let comma = if self.0.last() == Some(&b'{') { "" } else { "," };
+        let _never_fails = write!(self.0, "{comma}\"{name}\":");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round_trip(json: &str) -> (Text, String) {
+        let text: Text = serde_json::from_str(json).unwrap();
+        let mut out = Json::default();
+        out.text(&text);
+        (text, String::from_utf8(out.done()).unwrap())
+    }
+
+    #[test]
+    fn odd_bytes_are_what_python_shows_of_them() {
+        let (text, json) = round_trip(r#""a\udcff\udc80\udcbf\udcc0""#);
+        assert_eq!(text.0, b"a\xff\x80\xbf\xc0");
+        assert_eq!(json, r#""a\udcff\udc80\udcbf\udcc0""#);
+        assert_eq!(round_trip(r#""\ud800x""#).1, r#""\\ud800x""#);
+    }
+
+    #[test]
+    fn text_is_written_plainly() {
+        assert_eq!(round_trip(r#""\ud83d\ude00 \u00e9\n\"\\""#).1, "\"😀 é\\u000a\\\"\\\\\"");
+    }
+}

@@ -1,0 +1,128 @@
+"""A ``pytest-hotreload serve`` of a small project, and callers that attach to it, all as real processes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from .compare import normalise
+from .processes import _TOKEN, PATIENCE_SECONDS, until, with_token
+
+_DROPPED = ("PYTEST_ADDOPTS", "PYTEST_CURRENT_TEST", "PYTHONDONTWRITEBYTECODE", "COLUMNS", "NO_COLOR")
+
+
+class Ran(NamedTuple):
+    """A command that has ended. ``out``, ``err``: without what differs between any two runs."""
+
+    status: int
+    out: str
+    err: str
+
+
+class Place:
+    """A project, and a folder for sockets that is its own. ``python``: the interpreter of all that runs here."""
+
+    def __init__(self, top: Path, files: Mapping[str, str]) -> None:
+        self.root = top / "project"
+        self.python = sys.executable
+        self.runtime = Path(tempfile.mkdtemp(prefix="hr"))  # a socket's path is short
+        self.token = uuid.uuid4().hex
+        self.environ = {name: value for name, value in os.environ.items() if name not in _DROPPED}
+        self.environ = {
+            name: value for name, value in self.environ.items() if not name.startswith("PYTEST_XDIST")
+        }
+        self.environ |= {
+            "XDG_RUNTIME_DIR": str(self.runtime),
+            "TMPDIR": str(self.runtime),
+            # Where they are installed, the one warns at each start, the others write in their own way.
+            "PYTEST_ADDOPTS": "-p no:asyncio -p no:sugar -p no:instafail -p no:html -p no:benchmark",
+            _TOKEN: self.token,
+        }
+        self._started: list[subprocess.Popen[str]] = []
+        self.write({"pytest.ini": "[pytest]\n", **files})
+
+    @property
+    def sockets(self) -> list[str]:
+        """What is in the folders of sockets."""
+        return sorted(path.name for path in self.runtime.glob("pytest-hotreload*/*"))
+
+    def write(self, files: Mapping[str, str]) -> None:
+        for name, text in files.items():
+            path = self.root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+    # -- commands ----------------------------------------------------------------------------------
+
+    def begin(self, *words: str, cwd: str = ".", **environ: str) -> subprocess.Popen[str]:
+        """Start ``pytest-hotreload WORDS``, or plain pytest where the first is "pytest"."""
+        program = ["pytest", *words[1:]] if words[0] == "pytest" else ["pytest_hotreload_client", *words]
+        started = subprocess.Popen(
+            [self.python, "-m", *program],
+            cwd=self.root / cwd,
+            env={**self.environ, **environ},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._started.append(started)
+        return started
+
+    def say(self, *words: str, cwd: str = ".", given: str = "", **environ: str) -> Ran:
+        """Run it. ``given``: its standard input."""
+        return self.end(self.begin(*words, cwd=cwd, **environ), given)
+
+    def end(self, process: subprocess.Popen[str], given: str = "") -> Ran:
+        out, err = process.communicate(given, timeout=PATIENCE_SECONDS)
+        return Ran(process.returncode, normalise(out, self.root), normalise(err, self.root))
+
+    def serve(self, *words: str, **environ: str) -> subprocess.Popen[str]:
+        """Start the server, and wait until its template is warm."""
+        server = self.begin("serve", *words, **environ)
+        assert server.stdout is not None
+        line = server.stdout.readline()
+        assert re.match(r"hotreload: serving .* · python .* · template \d+ modules in ", line), (
+            line + server.stdout.read()
+        )
+        return server
+
+    # -- what is left ------------------------------------------------------------------------------
+
+    def alive(self) -> list[int]:
+        """All that live of what was started here: runs have the environment of their template."""
+        return with_token(self.token)
+
+    def close(self) -> None:
+        for pid in self.alive():
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        for process in self._started:
+            process.wait()
+            for stream in (process.stdin, process.stdout, process.stderr):
+                if stream is not None:
+                    with contextlib.suppress(OSError):
+                        stream.close()
+        shutil.rmtree(self.runtime)
+
+    def __enter__(self) -> Place:  # noqa: PYI034 - Self is not in 3.10
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def wait_for(path: Path) -> str:
+    """Until a test has written this file; what it wrote."""
+    until(lambda: path.exists() and path.read_text().endswith("\n"), f"{path} is written")
+    return path.read_text().strip()

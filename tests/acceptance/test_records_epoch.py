@@ -1,0 +1,124 @@
+"""The epoch: what all records depend on. The summary names the very input that differs."""
+
+from __future__ import annotations
+
+import pytest
+
+from .keeping import Kept, said
+
+PASSES = "def test_it(): pass\n"
+OTHER = "its record is of another epoch"
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """Nothing here writes records, but for the first run."""
+    kept = Kept(
+        tmp_path_factory.mktemp("epoch"),
+        {
+            "test_a.py": PASSES,
+            "test_b.py": PASSES,
+            "../installed/demo.py": "",
+            "../installed/demo-1.0.dist-info/METADATA": "Name: demo\nVersion: 1.0\n",
+        },
+        outside=["../installed"],
+    )
+    kept.run("-p", "no:doctest")
+    return kept
+
+
+def summary(kept, *arguments):
+    """The last of our lines of a run whose records are put back."""
+    store = kept.root / ".pytest_cache/d/hotreload/records-2"
+    before = {path: path.read_bytes() for path in store.rglob("*") if path.is_file()}
+    result = kept.run("-p", "no:doctest", *arguments)
+    for path in [path for path in store.rglob("*") if path.is_file() and path not in before]:
+        path.unlink()
+    for path, content in before.items():
+        path.write_bytes(content)
+    return said(result)[-1]
+
+
+def test_a_distribution(kept):
+    installed = kept.root.parent / "installed"
+    old, new = installed / "demo-1.0.dist-info", installed / "demo-1.1.dist-info"
+    old.rename(new)
+    try:
+        assert kept.affected("-p", "no:doctest") == dict.fromkeys(["test_a.py", "test_b.py"], OTHER)
+        assert summary(kept) == "records: 0/2 fresh (2 of another epoch) · new epoch: demo 1.0 → 1.1"
+        new.rename(installed / "aside")
+        assert summary(kept) == "records: 0/2 fresh (2 of another epoch) · new epoch: demo removed"
+    finally:
+        for folder in (new, installed / "aside"):
+            if folder.exists():
+                folder.rename(old)
+    another = installed / "another-2.0.dist-info"
+    another.mkdir()
+    try:
+        assert summary(kept) == "records: 0/2 fresh (2 of another epoch) · new epoch: another added"
+    finally:
+        another.rmdir()
+    assert summary(kept) == "records: 2/2 fresh"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "-v",
+        "--tb=short",
+        "-x",
+        "--maxfail=3",
+        "--durations=3",
+        "-rA",
+        "--color=yes",
+        "--showlocals",
+        "--ff",
+        "--hotreload-slots=2",
+        "--hotreload-isolate=test",
+        "--junitxml=out.xml",
+        "-k it",
+        "test_a.py test_b.py",
+    ],
+)
+def test_arguments_that_alter_no_outcome(kept, arguments):
+    line = summary(kept, *arguments.split())
+    assert line == "records: 2/2 fresh"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ("-W error", "arguments changed"),
+        ("--runxfail", "arguments changed"),
+        ("--import-mode=importlib", "arguments changed"),
+        ("-p no:unittest", "arguments changed"),
+        ("-o xfail_strict=true", "arguments changed, ini changed"),
+    ],
+)
+def test_arguments_that_may_alter_an_outcome(kept, arguments, named):
+    line = summary(kept, *arguments.split())
+    start, _, changes = line.partition(" · new epoch: ")
+    assert start == "records: 0/2 fresh (2 of another epoch)"
+    assert set(changes.split(", ")) == set(named.split(", "))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "named"),
+    [
+        ("PYTEST_ADDOPTS", "--tb=short", "environment PYTEST_ADDOPTS added"),
+        ("TZ", "Asia/Tokyo", "environment TZ added"),
+        ("PYTHONHASHSEED", "1", "environment PYTHONHASHSEED 0 → 1"),
+        ("PYTHONWARNINGS", "error", "environment PYTHONWARNINGS added"),
+    ],
+)
+def test_variables_of_the_interpreter_and_of_pytest(kept, monkeypatch, name, value, named):
+    monkeypatch.setitem(kept.environ, name, value)
+    line = summary(kept)
+    assert line.startswith("records: 0/2 fresh (2 of another epoch) · new epoch: ")
+    assert named in line.partition("new epoch: ")[2].split(", ")
+
+
+def test_quiet_is_the_same_epoch(kept):
+    result = kept.run("-p", "no:doctest", "-q", "--affected")
+    assert result.notices == ["hotreload: 0 of 2 test files affected"]
+    assert result.lines[-1] == "2 deselected in TIME"

@@ -1,0 +1,213 @@
+"""A random project: modules that import each other in every way, data files, conftests, test files.
+
+Everything has a value, an integer that follows from all it depends on, and each test tells its own. So
+a change of a dependency shows, wherever it is missed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+INI = """
+[pytest]
+pythonpath = src
+testpaths = tests
+"""
+
+MODULE = '''"""A module of the generated project."""
+import importlib
+import os
+import pathlib
+
+HERE = pathlib.Path(__file__).resolve()
+ROOT = next(folder for folder in HERE.parents if (folder / "pytest.ini").exists())
+{imports}
+
+def value(depth=0):
+    if depth > 3:
+        return 0
+    total = {constant}
+{uses}
+    return total
+
+
+AT_IMPORT = {at_import}
+'''
+
+TEST = '''"""A test file of the generated project."""
+import pytest
+{imports}
+
+NUMBER = {constant}
+
+
+def value():
+    total = NUMBER
+{uses}
+    return total
+
+
+def test_value(record_property):
+    try:
+        record_property("value", value())
+    except Exception as error:  # told, too, so that the file counts as passed
+        record_property("error", type(error).__name__)
+
+
+def test_fixture(number, record_property):
+    record_property("value", number + NUMBER)
+'''
+
+CONFTEST = '''"""A conftest of the generated project."""
+import pytest
+{imports}
+
+@pytest.fixture
+def number():
+    total = {constant}
+    try:
+    {uses}
+    except ImportError:
+        total += 50
+    return total
+'''
+
+
+def add(expression: str) -> str:
+    return f"    total += {expression}\n"
+
+
+@dataclass
+class Project:
+    """``modules``: dotted names that may exist; ``data``: files below ``data/`` that may exist."""
+
+    root: Path
+    random: Random
+    modules: list[str] = field(default_factory=list)
+    data: list[str] = field(default_factory=list)
+    tests: list[str] = field(default_factory=list)
+
+    def generate(self) -> None:
+        """Write all of it."""
+        shutil.rmtree(self.root, ignore_errors=True)
+        self.modules = [f"app.m{n}" for n in range(5)] + [f"app.sub.n{n}" for n in range(3)]
+        self.modules += ["space.part0", "space.part1", "helper"]
+        self.data = [f"d{n}.txt" for n in range(4)]
+        self.tests = ["tests/test_a.py", "tests/test_b.py", "tests/db/test_c.py", "tests/db/test_d.py"]
+        self.write("pytest.ini", INI)
+        self.write("src/app/__init__.py", "")
+        self.write("src/app/sub/__init__.py", "KIND = 1\n")
+        for name in self.modules:
+            self.write_module(name)
+        for name in self.data[:3]:
+            self.write(f"data/{name}", str(self.number()))
+        for name in ("tests/conftest.py", "tests/db/conftest.py"):
+            self.write_conftest(name)
+        for name in self.tests:
+            self.write_test(name)
+
+    def number(self) -> int:
+        return self.random.randrange(100)
+
+    def write(self, name: str, text: str) -> None:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def path_of(self, module: str) -> str:
+        return f"src/{module.replace('.', '/')}.py"
+
+    def write_module(self, name: str, path: str | None = None) -> None:
+        # Later modules import earlier ones only: no cycles, so that every project can be imported.
+        position = self.modules.index(name) if name in self.modules else len(self.modules)
+        imports, uses = self.dependencies(self.modules[:position], most=2)
+        at_import = self.at_import()
+        text = MODULE.format(
+            imports=imports, constant=self.number(), uses="".join(uses) or "    pass\n", at_import=at_import
+        )
+        self.write(path or self.path_of(name), text)
+
+    def write_test(self, name: str) -> None:
+        imports, uses = self.dependencies(self.modules, most=3, prefix="")
+        self.write(name, TEST.format(imports=imports, constant=self.number(), uses="".join(uses)))
+
+    def write_conftest(self, name: str) -> None:
+        imports, uses = self.dependencies(self.modules, most=1, prefix="")
+        self.write(
+            name, CONFTEST.format(imports=imports, constant=self.number(), uses="    ".join(uses).rstrip())
+        )
+
+    def dependencies(self, modules: list[str], most: int, prefix: str = "depth + 1") -> tuple[str, list[str]]:
+        """Import lines, and lines of a function's body that use what they import."""
+        imports, uses = "", []
+        for module in self.random.sample(modules, min(len(modules), self.random.randint(1, most))):
+            line, use = self.one_import(module, prefix)
+            imports += line
+            uses.append(use)
+        if prefix and self.random.random() < 0.5:
+            uses.append(self.at_run())
+        return imports, uses
+
+    def one_import(self, module: str, argument: str) -> tuple[str, str]:
+        package, _, last = module.rpartition(".")
+        call = f"value({argument})"
+        literal = repr(module)
+        ways = [
+            (f"import {module} as {last}\n", add(f"{last}.{call} + {last}.AT_IMPORT")),
+            ("", f"    import {module} as inner\n" + add(f"inner.{call}")),
+            (f"import importlib\n{last} = importlib.import_module({literal})\n", add(f"{last}.{call}")),
+            ("import importlib\n", add(f"importlib.import_module(''.join({list(module)!r})).{call}")),
+            ("", add(f"__import__(''.join({list(module)!r}), fromlist=['value']).{call}")),
+            (
+                f"try:\n    import {module}_fast as {last}\nexcept ImportError:\n    import {module} as {last}\n",
+                add(f"{last}.{call}"),
+            ),
+            (
+                f"try:\n    import {module} as {last}\nexcept ImportError:\n    {last} = None\n",
+                add(f"({last}.{call} if {last} else 1)"),
+            ),
+        ]
+        if package:
+            ways.append((f"from {package} import {last}\n", add(f"{last}.{call}")))
+        return self.random.choice(ways)
+
+    def at_import(self) -> str:
+        name = self.random.choice(self.data)
+        ways = [
+            "0",
+            "0",
+            f"int((ROOT / 'data' / {name!r}).read_text()) if (ROOT / 'data' / {name!r}).exists() else 7",
+            "len(os.listdir(ROOT / 'data'))",
+            "len(os.environ.get('APP_MODE', ''))",
+            "len(sorted((ROOT / 'data').glob('*.txt')))",
+        ]
+        # `exists` is a stat, which no hook sees: read it, too, as code that is to be observed does.
+        ways[2] = f"_read({name!r})"
+        choice = self.random.choice(ways)
+        if choice.startswith("_read"):
+            listed = f"{name!r} in os.listdir(ROOT / 'data')"
+            return f"int(open(ROOT / 'data' / {name!r}).read()) if {listed} else 7"
+        return choice
+
+    def at_run(self) -> str:
+        name = self.random.choice(self.data)
+        ways = [
+            "    try:\n        total += int(open(ROOT / 'data' / {name!r}).read())\n    except OSError: pass\n",
+            "    total += len(list(os.scandir(ROOT / 'data')))\n",
+            "    total += len(os.environ.get('APP_MODE', ''))\n",
+            "    if os.path.basename(str(HERE)) == '__init__.py':\n        total += 1\n",
+        ]
+        return self.random.choice(ways).replace("{name!r}", repr(name))
+
+
+def files_of(root: Path) -> list[str]:
+    """Every source and data file, relative, sorted."""
+    found = []
+    for folder, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith((".", "__pycache__"))]
+        found += [str((Path(folder) / name).relative_to(root)) for name in names]
+    return sorted(name for name in found if not name.endswith((".pyc", ".json")))

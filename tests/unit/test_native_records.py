@@ -1,0 +1,434 @@
+"""Records: what makes one fresh, and every kind of change that must not leave it so."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_hotreload import _native
+
+from .records import BUCKET, ENVIRONMENT, EPOCH, STORE, TEST, Project, draft, started, touch, verdict
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+def test_a_record_has_the_one_form(project: Project) -> None:
+    project.write("data/a.txt", "a")
+    project.put(
+        reads=[[str(project.root / "data/a.txt"), touch(project.root / "data/a.txt")], ["data/none", None]],
+        closure=["src/../src/pkg/core.py", "./src/pkg/__init__.py", "src/pkg/core.py"],
+        tests=[["z", "passed", 0.123456], ["a", "passed", 12345.6]],
+        environment=["NONE"],
+        dynamic={"b": "src/pkg/core.py", "a": None},
+        flags=["y", "x", "y"],
+    )
+    record = project.get()
+    assert " ".join(record) == (
+        "file epoch outcome settled tests costs closure dynamic company roots reads listings layout environment"
+        " declared distributions modules flags ports writes serial"
+    )
+    assert record["file"] == TEST
+    assert record["settled"] is True
+    assert record["tests"] == [["z", "passed", 0.123], ["a", "passed", 12300]]
+    assert [path for path, _ in record["closure"]] == ["src/pkg/__init__.py", "src/pkg/core.py", TEST]
+    assert record["reads"] == [["data/a.txt", "17762fddd969a453925d65717ac3eea2"], ["data/none", None]]
+    assert [path for path, _ in record["layout"]] == ["src", "src/pkg", "tests"]
+    assert record["environment"] == [["NONE", None]]
+    assert list(record["dynamic"].items()) == [("a", None), ("b", "src/pkg/core.py")]
+    assert record["flags"] == ["x", "y"]
+    header, payload, rest = project.place().read_text().split("\n")
+    assert json.loads(header)["hotreload"] == "record"
+    assert payload == json.dumps(record, separators=(",", ":"))
+    assert rest == ""
+    assert project.check() == verdict("fresh")
+
+
+def test_what_is_no_draft(project: Project) -> None:
+    short = draft()
+    del short["reads"]
+    for text in (
+        "",
+        "[]",
+        "{",
+        json.dumps(short),
+        json.dumps({**draft(), "more": 1}),
+        json.dumps(draft(tests=[[1]])),
+    ):
+        drafts = {"tests/test_0.py": json.dumps(draft()), TEST: text, "tests/test_b.py": json.dumps(draft())}
+        with pytest.raises(ValueError, match=r"^not a draft of a record: tests/test_a\.py: "):
+            project.records.put_all(drafts, started_ns=0, environment={})
+    assert project.records.files() == []
+    assert not (project.root / BUCKET).exists()
+
+
+CONTENTS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "edit": (lambda path: path.write_text("other text"), "content"),
+    "same size, same instant": (lambda path: path.write_text(path.read_text().upper()), "content"),
+    "delete": (lambda path: path.unlink(), "gone"),
+    "rename": (lambda path: path.rename(path.with_name("renamed.txt")), "gone"),
+    "becomes a folder": (lambda path: (path.unlink(), path.mkdir()), "content"),
+    "touch": (lambda path: path.touch(), "fresh"),
+    "equal content anew": (
+        lambda path: (text := path.read_text(), path.unlink(), path.write_text(text)),
+        "fresh",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CONTENTS)
+@pytest.mark.parametrize("role", ["reads", "closure"])
+def test_a_file_changes(project: Project, name: str, role: str) -> None:
+    path = project.write("other/file.txt", "text")
+    listed: Any = [["other/file.txt", touch(path)]] if role == "reads" else ["other/file.txt"]
+    project.put(**{role: listed})
+    assert project.check() == verdict("fresh")
+    act, kind = CONTENTS[name]
+    act(path)
+    assert project.check() == verdict(kind, "" if kind == "fresh" else "other/file.txt")
+
+
+def test_the_test_file_is_part_of_its_closure(project: Project) -> None:
+    project.put(closure=[])
+    project.write(TEST, "new")
+    assert project.check() == verdict("content", TEST)
+
+
+def test_an_older_mtime_proves_nothing(project: Project) -> None:
+    core = project.root / "src/pkg/core.py"
+    # Old enough that its status is believed, but for the ctime.
+    os.utime(core, ns=(10**18, 10**18))
+    project.put()
+    time.sleep(2.1)
+    assert project.check() == verdict("fresh")
+    project.records.save()
+    core.write_text(core.read_text().upper())
+    os.utime(core, ns=(10**18, 10**18))
+    assert project.check() == verdict("content", "src/pkg/core.py")
+
+
+def test_a_failed_look_up_that_now_succeeds(project: Project) -> None:
+    project.put(reads=[["data/none.txt", None]])
+    assert project.check() == verdict("fresh")
+    project.write("data/none.txt")
+    assert project.check() == verdict("appeared", "data/none.txt")
+    assert project.records.affected(["data/none.txt"]) == [verdict("appeared", "data/none.txt")]
+
+
+def test_names_in_a_folder(project: Project) -> None:
+    project.write("data/a.txt", "a")
+    project.put(listings=["data", "nowhere"])
+    for litter in ("data/__pycache__/x.pyc", "data/y.pyc", "data/.pytest_cache/z"):
+        project.write(litter)
+    project.write("data/a.txt", "edited")
+    assert project.check() == verdict("fresh")
+    added = project.write("data/b.txt")
+    assert project.check() == verdict("listing", "data")
+    added.unlink()
+    assert project.check() == verdict("fresh")
+    (project.root / "nowhere").mkdir()
+    assert project.check() == verdict("listing", "nowhere")
+
+
+def test_the_store_does_not_list_itself(project: Project) -> None:
+    (project.root / ".pytest_cache/d").mkdir(parents=True)
+    project.put(listings=[".pytest_cache/d", "."])
+    assert project.check() == verdict("fresh")
+
+
+def test_a_declared_pattern(project: Project) -> None:
+    for name in ("data/a.json", "data/deep/er/b.json", "data/c.txt"):
+        project.write(name, name)
+    (project.root / "data/deep/loop").symlink_to(project.root / "data")
+    project.put(declared=["data/**/*.json"])
+    project.write("data/c.txt", "edited")
+    assert project.check() == verdict("fresh")
+    added = project.write("data/deep/new.json")
+    assert project.check() == verdict("declared", "data/**/*.json")
+    added.unlink()
+    assert project.check() == verdict("fresh")
+    project.write("data/deep/er/b.json", "edited")
+    assert project.check() == verdict("declared", "data/**/*.json")
+
+
+def test_values_of_variables(project: Project) -> None:
+    project.put(environment=["HOME", "UNSET"])
+    assert project.check(environment={**ENVIRONMENT, "OTHER": "1"}) == verdict("fresh")
+    assert project.check(environment={"HOME": "/else"}) == verdict("environment", "HOME")
+    assert project.check(environment={}) == verdict("environment", "HOME")
+    assert project.check(environment={**ENVIRONMENT, "UNSET": ""}) == verdict("environment", "UNSET")
+    assert "/home/me" not in project.place().read_text()
+
+
+def test_all_variables_but_the_volatile(project: Project) -> None:
+    project.put(environment=["*", "LANG"])
+    volatile = {"_": "x", "SHLVL": "3", "PWD": "/", "PYTEST_XDIST_WORKER": "gw1", "PYTEST_HOTRELOAD_X": "1"}
+    assert project.check(environment={**ENVIRONMENT, **volatile}) == verdict("fresh")
+    assert project.check(environment={**ENVIRONMENT, "NEW": "1"}) == verdict("environment", "*")
+    assert project.check(environment={**ENVIRONMENT, "LANG": "D"}) == verdict("environment", "LANG")
+
+
+LAYOUTS: dict[str, tuple[Callable[[Project], object], str]] = {
+    "a shadowing module": (lambda project: project.write("tests/pkg.py"), "tests"),
+    "a new module in a package": (lambda project: project.write("src/pkg/new.py"), "src/pkg"),
+    "an extension module": (lambda project: project.write("src/pkg/fast.abi3.so"), "src/pkg"),
+    "bytecode without source": (lambda project: project.write("src/pkg/only.pyc"), "src/pkg"),
+    "a namespace folder": (lambda project: (project.root / "src/space").mkdir(), "src"),
+    "a folder becomes a package": (lambda project: project.write("src/plain/__init__.py"), "src"),
+    "a module is removed": (lambda project: (project.root / "src/spare.py").unlink(), "src"),
+    "a module becomes a package": (
+        lambda project: ((project.root / "src/spare.py").unlink(), project.write("src/spare/__init__.py")),
+        "src",
+    ),
+    "an edit": (lambda project: project.write("src/spare.py", "edited"), ""),
+    "what can't be imported": (
+        lambda project: [
+            project.write(f"src/{name}") for name in ("a.txt", ".x/y", "a-b.py", "__pycache__/c.pyc")
+        ],
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_what_can_be_imported(project: Project, name: str) -> None:
+    project.write("src/spare.py")
+    (project.root / "src/plain").mkdir()
+    project.put()
+    assert project.check() == verdict("fresh")
+    act, folder = LAYOUTS[name]
+    act(project)
+    assert project.check() == (verdict("layout", folder) if folder else verdict("fresh"))
+
+
+def test_a_module_in_a_namespace_that_was_asked_for_in_vain(project: Project) -> None:
+    (project.root / "src/space").mkdir()
+    project.put(dynamic={"space.sub.module": None, "pkg": None, ".relative.x": None, "": None})
+    assert [folder for folder, _ in project.get()["layout"]] == [
+        "src",
+        "src/pkg",
+        "src/space",
+        "src/space/sub",
+        "tests",
+        "tests/space",
+        "tests/space/sub",
+    ]
+    assert project.check() == verdict("fresh")
+    project.write("src/space/other.py")
+    assert project.check() == verdict("layout", "src/space")
+
+
+def test_a_layout_is_confirmed_until_it_changes_again(project: Project) -> None:
+    project.put()
+    first = project.write("src/one.py")
+    second = project.write("tests/two.py")
+    assert project.check() == verdict("layout", "src")
+    project.records.confirm([TEST, "tests/test_unknown.py"])
+    project.records.save()
+    assert project.check() == verdict("fresh")
+    first.unlink()
+    # Neither as recorded nor as confirmed: a mixture of the two.
+    assert project.check() == verdict("layout", "tests")
+    second.unlink()
+    assert project.check() == verdict("fresh")
+    project.write("src/one.py")
+    project.write("tests/two.py")
+    assert project.check() == verdict("fresh")
+    project.write("src/three.py")
+    assert project.check() == verdict("layout", "src")
+    # Only the index knows of it.
+    (project.root / STORE / "records-2/index").unlink()
+    (project.root / "src/three.py").unlink()
+    assert project.again().check([TEST], epoch=EPOCH, environment={}) == [verdict("layout", "src")]
+
+
+def test_what_comes_before_a_look(project: Project) -> None:
+    assert project.check() == verdict("unknown")
+    project.put(outcome="failed")
+    assert project.check() == verdict("failed")
+    core = project.root / "src/pkg/core.py"
+    future = started() | 1
+    os.utime(core, ns=(future, future))
+    project.put(outcome="failed", started_ns=future)
+    assert project.check() == verdict("unsettled", "src/pkg/core.py")
+    project.put(epoch="f" * 32)
+    core.unlink()
+    assert project.check() == verdict("epoch", "f" * 32)
+
+
+def test_the_order_of_verdicts(project: Project) -> None:
+    project.write("data/a.json")
+    project.put(
+        reads=[["data/a.json", touch(project.root / "data/a.json")]],
+        listings=["data"],
+        declared=["data/*.json"],
+        environment=["HOME"],
+    )
+    (project.root / "data/a.json").unlink()
+    project.write("src/new.py")
+    other = {"HOME": "x"}
+    assert project.check(environment=other) == verdict("gone", "data/a.json")
+    project.write("data/a.json")
+    project.write("data/b.json")
+    assert project.check(environment=other) == verdict("listing", "data")
+    (project.root / "data/b.json").rename(project.root / "b.json")
+    project.write("data/a.json")
+    assert project.check(environment=other) == verdict("environment", "HOME")
+    assert project.check() == verdict("layout", "src")
+
+
+def unsettled(project: Project) -> str | None:
+    record = project.get()
+    assert record["settled"] is ("unsettled" not in record)
+    path: str | None = record.get("unsettled")
+    return path
+
+
+def test_inputs_that_changed_while_the_test_file_ran(project: Project) -> None:
+    young = started() | 1
+    os.utime(project.write("data/a.txt", "text"), ns=(young, young))
+    first = touch(project.root / "data/a.txt")
+    later = young + 10**9
+    project.put(reads=[["data/a.txt", first]], closure=[], started_ns=later)
+    assert unsettled(project) is None
+    for state in ([*first[:2], 5, first[3]], [first[0] - 1, *first[1:]], [*first[:3], 0], None):
+        project.put(reads=[["data/a.txt", state]], closure=[], started_ns=later)
+        assert unsettled(project) == "data/a.txt"
+    project.put(reads=[["data/none", first]], closure=[], started_ns=later)
+    assert unsettled(project) == "data/none"
+    # Equal in status, but written so late that it may have been written twice.
+    project.put(reads=[["data/a.txt", first]], closure=[], started_ns=young + 10**7)
+    assert unsettled(project) == "data/a.txt"
+    project.put(closure=["src/pkg/core.py", "src/gone.py"], started_ns=later)
+    assert unsettled(project) == "src/gone.py"
+
+
+def test_a_whole_second_may_be_two(project: Project) -> None:
+    core = project.root / "src/pkg/core.py"
+    second = (time.time_ns() // 10**9 + 100) * 10**9
+    os.utime(core, ns=(second, second))
+    project.put(started_ns=second + 19 * 10**8)
+    assert unsettled(project) == "src/pkg/core.py"
+    project.put(started_ns=second + 21 * 10**8)
+    assert unsettled(project) is None
+    os.utime(core, ns=(second + 1, second + 1))
+    project.put(started_ns=second + 3 * 10**7)
+    assert unsettled(project) is None
+
+
+def test_folders_that_changed_while_the_test_file_ran(project: Project) -> None:
+    late = (project.root / TEST).stat().st_ctime_ns + 10**9
+    for name in ("src/pkg/core.py", "src/pkg/__init__.py", TEST):
+        assert (project.root / name).stat().st_ctime_ns < late - 2 * 10**7
+    before = late
+    while time.time_ns() < late + 3 * 10**7:
+        time.sleep(0.01)
+    project.write("src/pkg/__pycache__/core.pyc")
+    project.put(started_ns=before)
+    assert unsettled(project) is None
+    project.write("data/a.json")
+    project.put(started_ns=before, listings=["data"])
+    assert unsettled(project) == "data"
+    project.put(started_ns=before, declared=["data/*"])
+    assert unsettled(project) == "data/*"
+    # Seen before the start, and now the same: whatever touched it has left no trace.
+    now = time.time_ns()
+    project.write("data/__pycache__/x.pyc")
+    project.put(started_ns=now, listings=["data"])
+    assert unsettled(project) is None
+    added = project.write("src/pkg/new.py")
+    project.put(started_ns=before)
+    assert unsettled(project) == "src/pkg"
+    added.unlink()
+
+
+def test_only_the_kind_of_what_is_no_file(project: Project) -> None:
+    os.mkfifo(project.root / "pipe")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(project.root / "socket"))
+    names = ["pipe", "socket", "src", "/dev/zero"]
+    project.put(reads=[[name, [1, 2, 3, 4]] for name in names], declared=["p*"])
+    assert project.check() == verdict("fresh")
+    fingerprints = [fingerprint for _, fingerprint in project.get()["reads"]]
+    assert len(set(fingerprints)) == 4
+    (project.root / "pipe").unlink()
+    project.write("pipe")
+    assert project.check() == verdict("content", "pipe")
+
+
+def test_links_count_by_what_they_lead_to(project: Project) -> None:
+    for name in ("one", "two", "three"):
+        project.write(f"data/{name}", "same" if name != "three" else "else")
+    link = project.root / "link"
+    link.symlink_to("data/one")
+    (project.root / "loop").symlink_to("loop")
+    project.put(reads=[["link", touch(link)], ["loop", None]])
+    for target, expected in (("data/two", "fresh"), ("data/three", "content"), ("nowhere", "gone")):
+        link.unlink()
+        link.symlink_to(target)
+        assert project.check() == verdict(expected, "" if expected == "fresh" else "link")
+
+
+def test_a_linked_test_file_is_named_as_it_was_given(project: Project) -> None:
+    (project.root / "tests/test_link.py").symlink_to("test_a.py")
+    (project.root / "linked").symlink_to("tests")
+    for name in ("tests/test_link.py", "linked/test_a.py"):
+        project.put(name)
+        assert project.check(name) == (name, "fresh", "")
+    assert project.records.files() == ["linked/test_a.py", "tests/test_link.py"]
+
+
+def test_affected_by_paths_alone(project: Project) -> None:
+    project.write("tests/test_b.py")
+    project.put(listings=["data"], declared=["assets/*.bin"])
+    project.put("tests/test_b.py", closure=["src/pkg/core.py"])
+    records = project.records
+    both = [verdict("content", "src/pkg/core.py"), ("tests/test_b.py", "content", "src/pkg/core.py")]
+    assert records.affected(["src/pkg/core.py"]) == both
+    assert records.affected([str(project.root / "src/pkg/core.py"), "none"]) == both
+    assert records.affected([TEST]) == [verdict("content", TEST)]
+    assert records.affected(["assets/x.bin"]) == [verdict("declared", "assets/*.bin")]
+    assert records.affected([]) == []
+    assert records.affected(["data/x"], names=["data/x"]) == [verdict("listing", "data")], "as it was, or not"
+    assert records.affected([], names=["data/x/y", "data"]) == []
+    assert records.affected(["tests/other.txt", "srcs", "src/pkg/core.pyx"]) == []
+    project.write("data/new")
+    assert records.affected(["data/new"]) == [verdict("listing", "data")]
+    (project.root / "src/pkg/core.py").unlink()
+    gone = [verdict("gone", "src/pkg/core.py"), ("tests/test_b.py", "gone", "src/pkg/core.py")]
+    assert records.affected(["src/pkg/core.py"]) == gone
+    project.write("src/sub/__init__.py")
+    layout = [verdict("layout", "src"), ("tests/test_b.py", "layout", "src")]
+    assert records.affected(["src/sub/__init__.py"]) == layout
+
+
+def test_one_object_sees_what_another_wrote(project: Project) -> None:
+    other = project.again()
+    assert other.load() == 0
+    project.put()
+    assert other.load() == 1
+    assert other.check([TEST], epoch=EPOCH, environment={}) == [verdict("fresh")]
+    project.records.remove([TEST, "tests/none.py"])
+    assert other.load() == 0
+    assert other.check([TEST], epoch=EPOCH, environment={}) == [verdict("unknown")]
+
+
+def test_nothing_is_on_the_disk_before_a_record_is(tmp_path: Path) -> None:
+    records = _native.Records("store", str(tmp_path))
+    records.load()
+    records.save()
+    records.clear()
+    assert records.prune() == records.verify() == records.files() == records.notes() == []
+    assert records.statistics() == {"records": 0, "bytes": 0, "paths": 0}
+    assert records.check(["a"], epoch=EPOCH, environment={}) == [("a", "unknown", "")]
+    assert list(tmp_path.iterdir()) == []
+    assert started() > 0

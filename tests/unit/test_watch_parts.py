@@ -1,0 +1,210 @@
+"""The parts of a watcher that need no process: what is red, what is stale, what is said."""
+
+from __future__ import annotations
+
+import os
+import py_compile
+import sys
+from pathlib import Path
+
+import pytest
+
+from pytest_hotreload import screen
+from pytest_hotreload.family import meets
+from pytest_hotreload.reruns import Edit
+from pytest_hotreload.results import Results
+from pytest_hotreload.surroundings import Surroundings, discard_bytecode, is_output, syntax_error
+from pytest_hotreload.watch_messages import Changed, CollectionFailed, Inputs, Told
+
+# ------------------------------------------------------------------------------------- results
+
+
+def told(results: Results, file: str, **outcomes: str) -> None:
+    for name, outcome in outcomes.items():
+        results.told(Told(file, f"{file}::{name}", outcome, f"text of {name}"))
+
+
+@pytest.fixture
+def results() -> Results:
+    results = Results()
+    results.begin(["a", "b"])
+    results.collected(["a", "b"], everything=True, running=["a", "b"])
+    told(results, "a", one="passed", two="failed")
+    told(results, "b", one="error")
+    results.end(["a", "b"], ())
+    return results
+
+
+def test_red_until_it_is_mended(results):
+    assert results.red == {"a::two": "a", "b::one": "b"}
+    assert results.owed == set()
+    results.begin(["a"])
+    assert results.red_elsewhere(["a"]) == ["b::one"]
+    told(results, "a", one="passed", two="passed")
+    results.end(["a"], ())
+    assert results.red == {"b::one": "b"}
+    assert dict(results.ran) == {"passed": 2}
+
+
+def test_a_test_that_is_gone_is_not_red(results):
+    results.begin(["a"])
+    told(results, "a", one="passed")
+    results.end(["a"], ())
+    assert "a::two" not in results.red
+    assert "a::two" not in results.texts
+
+
+def test_what_did_not_finish_is_owed(results):
+    results.begin(["a"])
+    results.end(["a"], None)
+    assert results.owed == {"a"}
+
+
+def test_a_deleted_file_takes_its_results_along(results):
+    results.forget(["b"])
+    assert results.red == {"a::two": "a"}
+    assert results.known == ("a",)
+
+
+def test_a_file_that_can_not_be_collected_is_red(results):
+    results.begin(["a"])
+    results.failed_collection(CollectionFailed("a", "a", "SyntaxError"))
+    results.end(["a"], ())
+    assert results.red == {"a": "a", "b::one": "b"}
+    assert results.texts["a"] == "SyntaxError"
+
+
+# ------------------------------------------------------------------------------------- fork points
+
+INPUTS = Inputs(
+    frozenset({"/p/conftest.py", "/p/data.txt"}), frozenset({"/p/listed"}), frozenset({"pay", "card"})
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "stale"),
+    [
+        (Changed(changed=("/p/data.txt",)), True),
+        (Changed(deleted=("/p/conftest.py",)), True),
+        (Changed(changed=("/p/other.py",)), False),
+        (Changed(created=("/p/listed/new.txt",)), True),
+        (Changed(deleted=("/p/listed/old.txt",)), True),
+        (Changed(changed=("/p/listed/old.txt",)), False),  # the names are the same
+        (Changed(created=("/p/lib/card.py",)), True),  # may be found before the other of that name
+        (Changed(created=("/p/pay/__init__.py",)), True),
+        (Changed(created=("/p/card.txt",)), False),
+        (Changed(created=("/p/new.py",)), False),
+    ],
+)
+def test_what_makes_a_fork_point_stale(changes, stale):
+    assert meets(INPUTS, changes) is stale
+
+
+# ------------------------------------------------------------------------------------- sources
+
+
+def test_a_syntax_error_has_its_caret(tmp_path):
+    source = tmp_path / "broken.py"
+    source.write_text("def f(:\n    pass\n")
+    shown = syntax_error(str(source)).split("\n")
+    assert shown[0] == f'  File "{source}", line 1'
+    assert shown[1:3] == ["    def f(:", "          ^"]
+    assert shown[3].startswith("SyntaxError: ")
+
+
+@pytest.mark.parametrize(
+    ("content", "fine"),
+    [
+        (b"x = 1\n", True),
+        (b"# -*- coding: latin-1 -*-\nx = '\xe9'\n", True),
+        (b"x = '\xe9'\n", False),
+        (b"x = '\0'\n", False),
+        (b"# -*- coding: nonsense -*-\n", False),
+    ],
+)
+def test_odd_sources(tmp_path, content, fine):
+    source = tmp_path / "odd.py"
+    source.write_bytes(content)
+    assert (syntax_error(str(source)) == "") is fine
+
+
+def test_a_file_that_is_gone_has_no_error(tmp_path):
+    assert syntax_error(str(tmp_path / "gone.py")) == ""
+
+
+def test_all_bytecode_of_a_source_goes_and_no_other(tmp_path):
+    source, neighbour = tmp_path / "a.py", tmp_path / "ab.py"
+    for each in (source, neighbour):
+        each.write_text("x = 1\n")
+    compiled = Path(py_compile.compile(str(source), doraise=True))
+    others = Path(py_compile.compile(str(neighbour), doraise=True))
+    tag = sys.implementation.cache_tag
+    more = [compiled.with_name(f"a.{tag}-pytest-9.2.0.pyc"), compiled.with_name(f"a.{tag}.opt-1.pyc")]
+    for each in more:
+        each.write_bytes(b"")
+    discard_bytecode([str(source), str(tmp_path / "never.py")])
+    assert [each.exists() for each in (compiled, *more, others)] == [False, False, False, True]
+
+
+# ------------------------------------------------------------------------------------- surroundings
+
+
+def test_files_that_say_what_the_environment_is(tmp_path):
+    found = Surroundings(tmp_path)
+    assert found.concerned([str(tmp_path / ".env")]) == ".env changed"
+    assert found.concerned([str(tmp_path / "uv.lock")]) == "uv.lock changed"
+    assert found.concerned([str(tmp_path / "deep" / ".env"), str(tmp_path / "a.py")]) == ""
+    assert found.changed() == ""
+
+
+def test_what_is_installed_counts_when_the_installer_is_done(tmp_path, monkeypatch):
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.setattr("pytest_hotreload.surroundings.site_folders", lambda: [str(site)])
+    monkeypatch.setattr("pytest_hotreload.surroundings._stamped", lambda: (str(site),))
+    found = Surroundings(tmp_path)
+    assert found.settled_change() == ""
+    (site / "new.dist-info").mkdir()
+    os.utime(site, ns=(1, 1))
+    assert found.settled_change() == ""  # it may go on
+    assert found.settled_change() == f"{site} changed"
+    assert found.settled_change() == ""
+
+
+def test_outputs_of_coverage_are_no_edits():
+    assert is_output("/p/.coverage")
+    assert is_output("/p/.coverage.host.1")
+    assert not is_output("/p/coverage.py")
+
+
+# ------------------------------------------------------------------------------------- words
+
+TIMES = screen.Times(watch=0.02, select=0.002, fork=0.004, run=0.3, pytest=0.29)
+
+
+def test_a_status_line_is_green_when_everything_is():
+    assert screen.status({"passed": 3}, TIMES, False, [], 0, []) == (
+        "PASS 3 passed in 0.29 s (watch 20 + select 2 + fork 4 + run 300 ms) · watching, h for help",
+        "green",
+    )
+    line, colour = screen.status({"passed": 3}, TIMES, True, ["b::one"], 0, ["only -k 'x'"])
+    assert line.startswith("FAIL 3 passed in 0.29 s")
+    assert line.endswith(" · only -k 'x' · still red: b::one · watching, h for help")
+    assert colour == "red"
+    line, colour = screen.status({}, TIMES, False, [], 2, [])
+    assert line.startswith("PASS no tests ran")
+    assert "2 test files without a result" in line
+    assert colour == "yellow"
+
+
+def test_a_rerun_line_names_what_changed():
+    edit = Edit(Changed(changed=("/p/src/pay/card.py",)))
+    assert screen.rerun(edit, 6, 418, "leaf", "/p") == "RERUN src/pay/card.py → 6 of 418 test files (leaf)"
+    many = Edit(Changed(changed=tuple(f"/p/{n}.py" for n in range(5))))
+    assert screen.rerun(many, 1, 1, "leaf", "/p") == (
+        "RERUN 0.py, 1.py, 2.py and 2 more → 1 of 1 test file (leaf)"
+    )
+    git = Edit(Changed(changed=tuple(f"/p/{n}.py" for n in range(412))), burst="git")
+    assert screen.rerun(git, 37, 418, "leaf", "/p").startswith(
+        "git checkout: 412 files changed, 37 test files affected"
+    )
