@@ -169,8 +169,13 @@ class _Server:
                 if os.getpid() != before:
                     self._forget_children()  # they are the process's that waits behind this one
                 if said is not None:
-                    self.control.send(-1, said)
+                    self._tell(said)
         return not closed
+
+    def _tell(self, message: Any) -> None:
+        """Whoever listened may have closed the channel meanwhile; the next look at it ends this process."""
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.control.send(-1, message)
 
     def _forget_children(self) -> None:
         for _, pidfd in self.children.values():
@@ -200,7 +205,7 @@ class _Server:
         try:
             pid = fork_quietly()
         except OSError as error:
-            self.control.send(-1, Refused(start.token, error.errno or 0))
+            self._tell(Refused(start.token, error.errno or 0))
             return
         if pid == 0:
             self._become(start, descriptors)
@@ -213,7 +218,7 @@ class _Server:
                 pidfd = os.pidfd_open(pid)
                 self.poll.register(pidfd, select.POLLIN)
         self.children[pid] = (start.token, pidfd)
-        self.control.send(-1, Started(start.token, pid))
+        self._tell(Started(start.token, pid))
 
     def _become(self, start: Start, descriptors: list[int]) -> None:
         """In the child. Comes back only by :class:`Unwind`."""
@@ -241,7 +246,7 @@ class _Server:
                     self.poll.unregister(pidfd)
                     os.close(pidfd)
                 left = leftovers.end(pid, set(self.children))
-                self.control.send(-1, Gone(token, status, tuple(left)))
+                self._tell(Gone(token, status, tuple(left)))
 
     def _end_all(self) -> None:
         for pid in self.children:

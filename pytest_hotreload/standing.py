@@ -145,11 +145,7 @@ class TemplateStart(BaseException):
         grows. ``plain``: what ``os.environ`` had before that was noted.
         """
         self._asked = asked
-        try:
-            self.control.send(-1, Ready(Inputs()))
-        except OSError:
-            put_back_modes()
-            os._exit(0)  # the watcher has ended
+        _ready(self.control, Ready(Inputs()))
         parked = Parked(self.control, self.lifeline, functools.partial(_left_behind, self.lifeline))
         self._answer = parked.answer
         become, lifeline = _serve(
@@ -171,7 +167,8 @@ class TemplateStart(BaseException):
         finally:
             if self._rewriting is not None:
                 sys.meta_path.remove(self._rewriting)
-            self.control.send(-1, Consulted(frozenset(self._asked)))
+            with contextlib.suppress(OSError):  # the watcher has ended: the next look at the channel shows it
+                self.control.send(-1, Consulted(frozenset(self._asked)))
 
 
 def template_start() -> TemplateStart | None:
@@ -213,6 +210,15 @@ _end: _Ended | None = None
 def is_standing() -> bool:
     """Whether this process belongs to a watch's family, below the template."""
     return _here is not None
+
+
+def _ready(channel: Channel, message: Ready) -> None:
+    """Say so. A watcher that has ended needs no fork point, and no traceback."""
+    try:
+        channel.send(-1, message)
+    except OSError:
+        put_back_modes()
+        os._exit(0)
 
 
 def _serve(
@@ -368,7 +374,7 @@ def park(config: pytest.Config, observer: Observer | None) -> tuple[Channel, Fir
     first_party = FirstParty(config, observer)
     seeded = random.getstate()
     while True:
-        _here.channel.send(-1, Ready(first_party.inputs(), first_party.refused))
+        _ready(_here.channel, Ready(first_party.inputs(), first_party.refused))
         gc.collect()
         reset.flush_before_fork(reset.inventory())
         gc.freeze()

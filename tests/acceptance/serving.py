@@ -103,10 +103,16 @@ class Place:
         """All that live of what was started here: runs have the environment of their template."""
         return with_token(self.token)
 
-    def close(self) -> None:
-        for pid in self.alive():
+    def _killed(self) -> bool:
+        """Who has begun to clean up may have been killed a moment too late: the folder goes when nobody is left."""
+        alive = self.alive()
+        for pid in alive:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
+        return not alive
+
+    def close(self) -> None:
+        until(self._killed, "everything that was started here is gone")
         for process in self._started:
             process.wait()
             for stream in (process.stdin, process.stdout, process.stderr):

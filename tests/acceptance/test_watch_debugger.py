@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 
 import pytest
@@ -49,6 +50,20 @@ def debugged(desk, first, *more):
         desk.term.wait_for(answer, since=mark)
         if answer != WATCHING:
             assert desk.term.text(mark).startswith(command + "\n"), "it is echoed, once"
+
+
+def interrupt_debugger(desk):
+    """Ctrl-C, as often as a user would press it.
+
+    An interpreter misses one between showing its prompt and listening: without us, 10 of 200 at once after "(Pdb) ".
+    """
+    answer = re.compile(r"(?s)KeyboardInterrupt.*\(Pdb\) ")
+    mark = desk.term.mark()
+    for last in (False, False, True):
+        desk.term.press("\x03")
+        with contextlib.nullcontext() if last else contextlib.suppress(AssertionError):
+            desk.term.wait_for(answer, since=mark, timeout=5)
+            return
 
 
 def test_debug_the_last_failure(three):
@@ -136,7 +151,7 @@ def test_control_c_in_a_debugger_is_the_debuggers(three):
     mark = three.term.mark()
     three.write({"test_c.py": STOPS})
     debugged(three, mark, ("p number", "6\n(Pdb) "))
-    three.press("\x03", re.compile(r"(?s)KeyboardInterrupt.*\(Pdb\) "))
+    interrupt_debugger(three)
     shown = three.press("c\r", re.compile("FAIL.*" + WATCHING))
     assert counts(shown) == ["2 passed"]
     assert counts(three.press("f")) == ["1 failed"]
