@@ -409,6 +409,20 @@ def collapse_heap(minimum_bytes: int = 2097152) -> int:
     huge pages afterwards; 0 where unsupported (Linux before 6.1, other systems). Never raises.
     """
 
+def own_pages() -> bytes:
+    """Of a fork: which pages of memory it does not share any more, since it wrote to them.
+
+    16 bytes for each run of pages: the addresses of its begin and end. b"" where the system does not tell. Never
+    raises.
+    """
+
+def make_own(pages: bytes) -> None:
+    """Of a fork: copy these pages now, as far as it shares them, since a write to each would cost a fault later.
+
+    `pages`: as `own_pages` told of a relative; what is mapped otherwise here is left alone, as is everything where
+    unsupported (Linux before 5.14, other systems). Never raises.
+    """
+
 def observe(
     root: str,
     *,

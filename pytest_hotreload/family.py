@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .keyboard import found
+from .pages import Written
 from .protocol import Channel, Gone, Refused, Start, Started, Warm, Warmed, pair
 from .standing import start_template
 from .watch_messages import (
@@ -23,6 +24,7 @@ from .watch_messages import (
     Consulted,
     Extend,
     Inputs,
+    Pages,
     Ready,
     Refresh,
     StandBy,
@@ -124,6 +126,7 @@ class Family:
         self.in_use: Callable[[Process], bool] = lambda _: False
         self.former: list[Process] = []  # templates of before
         self._to_warm: list[str] = []
+        self._written = Written()
         #: Whether no fork point was dropped since the chain was planned.
         self.intact = True
         self._processes: dict[int, Process] = {}
@@ -189,8 +192,10 @@ class Family:
         return self.standby[point]
 
     def stand_by_all(self, tests: Collection[str]) -> None:
-        """Of the deepest fork point, and of the deepest without test files: for one that is edited first."""
-        self.stand_by(self.chain[-1], tests)
+        """Of the deepest fork point; of the two before, for the next edit of what stands in the last groups of modules
+        (:mod:`plan`); and of the deepest without test files, for one that is edited first."""
+        for point in self.chain[:-4:-1]:
+            self.stand_by(point, tests)
         bare = [point for point in self.chain if not any(test in point.inputs.files for test in tests)]
         if bare:
             self.stand_by(bare[-1], tests)
@@ -200,6 +205,20 @@ class Family:
         for rerun in self.standby.values():
             with contextlib.suppress(OSError):  # its end is read next
                 rerun.channel.send(-1, Refresh(tuple(tests)))
+
+    def learn(self, pages: bytes) -> None:
+        """A rerun wrote to these: those that wait get them ahead."""
+        if not pages:
+            return
+        self._written.learn(pages)
+        for rerun in self.standby.values():
+            if rerun.state == "ready":
+                self._send_pages(rerun)
+
+    def _send_pages(self, rerun: Process) -> None:
+        if self._written.pages:
+            with contextlib.suppress(OSError):  # its end is read next
+                rerun.channel.send(-1, Pages(self._written.pages))
 
     def give_back(self, rerun: Process) -> None:
         """It was taken, and had nothing to do."""
@@ -266,6 +285,7 @@ class Family:
                 self._built(process)
         elif isinstance(message, Waiting):
             process.state, process.waiting = "ready", message
+            self._send_pages(process)
 
     def _built(self, point: Process) -> None:
         self.building = None

@@ -66,8 +66,9 @@ def plan(
 ) -> list[Extend]:
     """The fork points to add behind those that hold ``held``, in order, none of them empty.
 
-    First the modules that no edit concerns, then the test files that none concerns; then modules by their last edit,
-    the last one apart. Test files that were edited, or import what was, are in none: they are what is edited again.
+    First the modules that no edit concerns, those that no other module imports apart: an edit of one leaves the
+    others. Then the test files that no edit concerns; then modules by their last edit, the last one apart. Test files
+    that were edited, or import what was, are in none: they are what is edited again.
     ``refused``: files that could not be imported ahead.
     """
     rank = ranks(graph, edits)
@@ -77,9 +78,11 @@ def plan(
         if file not in held and file not in refused and name.rpartition(".")[2] != "conftest"
     ]
     modules = [(name, file) for name, file in left if file not in tests]
+    below = {imported for _, file in modules for imported in graph.edges.get(file, ()) if imported != file}
     last = max((rank.get(file, 0) for _, file in modules), default=0)
     groups = [
-        Extend(modules=tuple(each for each in modules if each[1] not in rank)),
+        Extend(modules=tuple(each for each in modules if each[1] not in rank and each[1] in below)),
+        Extend(modules=tuple(each for each in modules if each[1] not in rank and each[1] not in below)),
         Extend(tests=tuple(dict.fromkeys(file for _, file in left if file in tests and file not in rank))),
         Extend(modules=tuple(each for each in modules if 0 < rank.get(each[1], 0) < last)),
         Extend(modules=tuple(each for each in modules if last and rank.get(each[1], 0) == last)),

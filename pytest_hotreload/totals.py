@@ -69,6 +69,11 @@ def load(config: pytest.Config, totals: Totals) -> None:
     totals.learned = _numbers(config, LEARNED_KEY)
 
 
+def learned(config: pytest.Config) -> list[str]:
+    """Third-party modules that children of earlier runs had to import themselves."""
+    return list(_numbers(config, LEARNED_KEY))
+
+
 def _numbers(config: pytest.Config, key: str) -> dict[str, float]:
     cache = getattr(config, "cache", None)
     stored: Any = cache.get(key, {}) if cache is not None else {}

@@ -340,6 +340,7 @@ class Watch:
     def loaded(self, message: Loaded) -> None:
         """What a rerun learned: of what the next fork points are made."""
         self.family.refresh(self.results.known)
+        self.family.learn(message.pages)
         self._outputs.learn(message.written, time.monotonic())
         self.edit = replace(self.edit, changes=self._outputs.left_out(self.edit.changes, None))
         self._follow(dict(message.outside))

@@ -134,6 +134,12 @@ class Refresh(NamedTuple):
     known: tuple[str, ...]
 
 
+class Pages(NamedTuple):
+    """To a rerun that waits: what a rerun before wrote to, as ``_native.own_pages`` tells it."""
+
+    pages: bytes
+
+
 class Select(NamedTuple):
     """Which test files do these changes affect? Answered by :class:`Selected`."""
 
@@ -193,12 +199,12 @@ class Loaded(NamedTuple):
     """What first-party code stands after collection, in the order of import.
 
     ``modules``: (dotted name, file). ``edges``: (importing file, imported file).
-    ``third_party``: installed modules that this process had to import itself.
+    ``third_party``: installed modules that this process had to import itself, or children of earlier runs.
     ``outside``: files and folders outside of the root that collection or tests read; of files with their time in ns
     and size when that was. ``written``: files that collection or tests wrote; None where nobody looked.
     ``vanished``: what was collected from and is gone: to the records it looks as if it had never been there.
     ``variables``: environment variables that changed between the fork and collection; ``search_path``: whether
-    ``sys.path`` did.
+    ``sys.path`` did. ``pages``: of memory, that it wrote to until its end was told; b"" if it ran several files.
     """
 
     modules: tuple[tuple[str, str], ...]
@@ -209,6 +215,7 @@ class Loaded(NamedTuple):
     vanished: tuple[str, ...] = ()
     variables: frozenset[str] = frozenset()
     search_path: bool = False
+    pages: bytes = b""
 
 
 class Began(NamedTuple):

@@ -32,6 +32,7 @@ pub mod layout;
 pub mod listing;
 pub mod mirror;
 mod modes;
+pub mod pages;
 pub mod parallel;
 pub mod places;
 pub mod process;

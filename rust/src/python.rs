@@ -17,7 +17,7 @@ use crate::imports::{Context, Import, Parsed};
 use crate::layout::ImportMode;
 use crate::python_records::{glob_matches, Records};
 use crate::python_watcher::{Changes, Watcher};
-use crate::{heap, modes, process, project, python_audit};
+use crate::{heap, modes, pages, process, project, python_audit};
 
 impl From<Error> for PyErr {
     fn from(error: Error) -> Self {
@@ -240,6 +240,16 @@ fn collapse_heap(py: Python<'_>, minimum_bytes: usize) -> usize {
     py.detach(|| heap::collapse(minimum_bytes))
 }
 
+#[pyfunction]
+fn own_pages(py: Python<'_>) -> Bound<'_, PyBytes> {
+    PyBytes::new(py, &py.detach(pages::own))
+}
+
+#[pyfunction]
+fn make_own(py: Python<'_>, pages: &[u8]) {
+    py.detach(|| pages::make_own(pages));
+}
+
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     // A panic becomes a rejection or a PanicException, which bear its text: nothing is printed into a test run. The
@@ -257,5 +267,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(children_of, module)?)?;
     module.add_function(wrap_pyfunction!(flush_c_stdio, module)?)?;
     module.add_function(wrap_pyfunction!(collapse_heap, module)?)?;
+    module.add_function(wrap_pyfunction!(own_pages, module)?)?;
+    module.add_function(wrap_pyfunction!(make_own, module)?)?;
     python_audit::register(module)
 }

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from .watching import Watching, write
+from .watching import environment as environ
 
 _FILES = {"test_a.py": "def test_a(): pass\n", "test_b.py": "def test_b(): pass\n"}
 
@@ -54,6 +55,30 @@ def test_a_new_third_party_import_is_added_to_the_template(tmp_path: Path, envir
             notices += shown.notices
         assert notices == ["new third-party import, warm from now on: faraway"]
         assert log.read_text().splitlines() == ["imported"] * 2
+        assert watching.end() == 0
+
+
+def test_what_earlier_runs_imported_late_is_warm_at_the_first_edit(tmp_path: Path, environment: Path) -> None:
+    """Else the first edit would pay for it, and for a chain of fork points that is built anew."""
+    log = tmp_path / "imports.log"
+    packages = _packages(environment)
+    noting = f"with open({str(log)!r}, 'a') as file: file.write('imported\\n')\n"
+    write(
+        packages,
+        {"faraway.py": noting, "faraway-1.0.dist-info/METADATA": "Name: faraway\nVersion: 1.0\n"},
+    )
+    late = "import importlib\n\ndef test_{0}(): importlib.import_module('far' + 'away')\n"
+    root = tmp_path / "project"
+    write(root, {"test_a.py": late.format("a"), "test_b.py": late.format("b"), "pytest.ini": "[pytest]\n"})
+    command = [str(environment), "-m", "pytest", "-p", "hotreload", "--hotreload", "--hotreload-slots=2"]
+    subprocess.run(command, cwd=root, env=environ({}), check=True, stdout=subprocess.DEVNULL)
+    log.unlink()
+    with Watching(tmp_path, python=str(environment), arguments=["--watch-first=none"]) as watching:
+        assert watching.shown().ran == {}
+        shown = watching.after({"test_a.py": late.format("edited")})
+        assert shown.ran == {"test_a.py::test_edited": "passed"}
+        assert shown.notices == []
+        assert log.read_text().splitlines() == ["imported"]  # by the template
         assert watching.end() == 0
 
 

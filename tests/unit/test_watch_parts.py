@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import py_compile
+import struct
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from pytest_hotreload import screen
 from pytest_hotreload.family import meets
+from pytest_hotreload.pages import Written
 from pytest_hotreload.reruns import Edit
 from pytest_hotreload.results import Results
 from pytest_hotreload.surroundings import Surroundings, discard_bytecode, is_output, syntax_error
@@ -208,3 +210,21 @@ def test_a_rerun_line_names_what_changed():
     assert screen.rerun(git, 37, 418, "leaf", "/p").startswith(
         "git checkout: 412 files changed, 37 test files affected"
     )
+
+
+# ------------------------------------------------------------------------------------- memory
+
+
+def _pages(*runs: tuple[int, int]) -> bytes:
+    return b"".join(struct.pack("<QQ", begin << 12, end << 12) for begin, end in runs)
+
+
+def test_pages_that_were_written_to_are_forgotten_when_they_have_doubled():
+    written = Written()
+    for pages in (_pages((1, 5)), _pages((1, 5), (7, 9)), _pages((1, 9))):
+        written.learn(pages)
+        assert written.pages == pages
+    written.learn(_pages((1, 10)))
+    assert written.pages == b""
+    written.learn(_pages((1, 10)))
+    assert written.pages == _pages((1, 10))

@@ -92,6 +92,16 @@ def test_the_last_edit_stands_alone_at_the_end(graph: Graph, edits: dict[str, in
         assert not any(importers & set(group) for group in groups[:-1])
 
 
+@given(graphs(), st.sets(st.sampled_from(_FILES)))
+def test_what_no_module_imports_stands_apart(graph: Graph, itself: set[str]) -> None:
+    """An edit of it leaves what the others import; a module that names itself is no importer."""
+    edges = {file: [*graph.edges.get(file, ()), *([file] if file in itself else [])] for file in _FILES}
+    modules = set(_FILES) - set(_TEST_FILES)
+    below = {each for file in modules for each in graph.edges.get(file, ())}
+    for group in _groups(Graph(graph.modules, edges), {}, set(), set()):
+        assert len({file in below for file in group if file in modules}) <= 1
+
+
 _NAMES = "abc"
 
 
