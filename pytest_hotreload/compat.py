@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import importlib.util
 import logging
 import os
 import sys
@@ -94,6 +95,17 @@ def selects_everything(config: pytest.Config) -> bool:
     """Whether the command line names no files (``Config.args_source``: where ``config.args`` came from)."""
     source: Any = getattr(config, "args_source", None)
     return getattr(source, "name", "") in ("INVOCATION_DIR", "TESTPATHS")
+
+
+def place_of_argument(config: pytest.Config, argument: str) -> str:
+    """The file or folder that an argument names or selects from (``_pytest.main.resolve_collection_argument``)."""
+    name = argument.partition("[")[0].split("::")[0]
+    if config.option.pyargs:
+        with contextlib.suppress(Exception):  # of a parent package: pytest's own look-up shows it
+            spec = importlib.util.find_spec(name)
+            if spec is not None:
+                name = str(next(iter(spec.submodule_search_locations or ()), spec.origin))
+    return os.path.abspath(config.invocation_params.dir / name)  # noqa: PTH100 - links are kept
 
 
 def after_import(session: pytest.Session, call: Callable[[object], None]) -> None:

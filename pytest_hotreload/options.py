@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import pytest
 
+from . import shard_options
+from .ci_variables import Number
 from .errors import usage_error
 
 ISOLATIONS: Final = ("file", "test", "worker", "strict")
@@ -51,6 +54,10 @@ class Options:
     watch: bool = False
     watch_first: str = "affected"
     clear: bool = True
+    shard: Number | None = None
+    shard_plan: str | None = None
+    shard_from: str | None = None
+    timings: tuple[str, ...] = ()
 
 
 def add_options(parser: pytest.Parser, taken: Collection[str]) -> None:
@@ -131,6 +138,7 @@ def add_options(parser: pytest.Parser, taken: Collection[str]) -> None:
         help="neither read nor write records (PYTEST_HOTRELOAD_NO_CACHE=1 does the same)",
     )
     _add_watch(group, taken)
+    shard_options.declare(partial(_add, group, taken=taken))
     parser.addini("hotreload", "make --hotreload the default", type="bool", default=False)
     parser.addini(
         "hotreload_shared_fixtures",
@@ -213,7 +221,12 @@ def wanted(config: pytest.Config, namespace: Any) -> bool:
         )
     if getattr(namespace, "hotreload_watch", False) and asked is False:
         raise usage_error("--watch and --no-hotreload contradict each other", hint="leave one of the two out")
-    if affected or getattr(namespace, "hotreload_watch", False):
+    sharded = shard_options.asked(namespace)
+    if sharded and asked is False:
+        raise usage_error(
+            f"{sharded} and --no-hotreload contradict each other", hint="leave one of the two out"
+        )
+    if affected or sharded or getattr(namespace, "hotreload_watch", False):
         return True
     return bool(config.getini("hotreload")) if asked is None else bool(asked)
 
@@ -238,6 +251,10 @@ def read(config: pytest.Config, namespace: Any) -> Options:
         watch=_watch(namespace),
         watch_first=namespace.hotreload_watch_first,
         clear=not namespace.hotreload_no_clear,
+        shard=shard_options.number(namespace),
+        shard_plan=namespace.hotreload_shard_plan,
+        shard_from=namespace.hotreload_shard_from,
+        timings=tuple(namespace.hotreload_timings or ()),
     )
 
 

@@ -26,6 +26,7 @@ from .inplace import InPlace
 from .protocol import ENVIRONMENT
 from .records import Records
 from .selection import Selection
+from .sharding import Sharding
 from .threads import ThreadWatch
 
 if TYPE_CHECKING:
@@ -242,6 +243,9 @@ def _keep_records(config: pytest.Config, active: Active) -> None:
         config.pluginmanager.register(Bookkeeper(active.records, declarations), "hotreload-bookkeeper")
     if active.options.affected:
         config.pluginmanager.register(Selection(active.records, active.options), "hotreload-selection")
+    if active.options.shard is not None:
+        sharding = Sharding(config, active.options, active.records)
+        config.pluginmanager.register(sharding, "hotreload-sharding")
 
 
 class Run:
