@@ -478,6 +478,7 @@ class Reruns:
 
     def _take_back(self) -> None:
         if self._lent is not None:
+            self.watch.hear_signals()
             lent, self._lent = self._lent, None
             lent.close()
 

@@ -91,10 +91,10 @@ class Watch:
 
     def run(self) -> int:
         """Until the end; the exit status."""
-        wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        before = signal.set_wakeup_fd(wake[1], warn_on_full_buffer=False)
+        self._wake, written = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        before = signal.set_wakeup_fd(written, warn_on_full_buffer=False)
         plain = signal.signal(signal.SIGINT, lambda *_: None)
-        self.selector.register(wake[0], selectors.EVENT_READ, lambda: self._signalled(wake[0]))
+        self.selector.register(self._wake, selectors.EVENT_READ, self.hear_signals)
         self.watcher = Watcher([self.root])
         self.selector.register(self.watcher.fileno(), selectors.EVENT_READ, self._look)
         self._mind_reader()
@@ -413,10 +413,11 @@ class Watch:
         self.over = 1 if unknown or unfinished else 0
         self._leaving = time.monotonic()
 
-    def _signalled(self, descriptor: int) -> None:
+    def hear_signals(self) -> None:
+        """What came until now: a Ctrl-C is the debugger's as long as the terminal is lent."""
         numbers = b""
         with contextlib.suppress(BlockingIOError):
-            numbers = os.read(descriptor, 512)
+            numbers = os.read(self._wake, 512)
         if signal.SIGINT not in numbers or self.reruns.lent:
             return
         now = time.monotonic()

@@ -115,7 +115,7 @@ def test_a_program_of_a_run_that_is_killed(place):
     ran = place.end(caller)
     assert ran.status == 128 + signal.SIGKILL
     assert re.fullmatch(
-        r"hotreload: the run left .*time\.sleep.* \(pid N\) behind: ended\n",
+        r"hotreload: the run left .*time\.sle.* \(pid N\) behind: ended\n",
         re.sub(r"pid \d+", "pid N", ran.err),
     )
     assert is_gone(program)

@@ -78,6 +78,7 @@ def test_through_a_link(place):
     assert place.say("run", "-q", "test_b.py", cwd="../link/far/below").err == ""
 
 
+@pytest.mark.skipif(pytest.version_tuple < (9,), reason="pytest 8 itself ends in a traceback there")
 def test_bad_arguments_of_serve(place):
     said = place.say("serve", "-c", "missing.ini")
     assert said.status == 4
