@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -27,6 +28,8 @@ MARKER: Final = (
 _NO_CACHE: Final = "PYTEST_HOTRELOAD_NO_CACHE"
 #: Not "hotreload": that is where an option of another plugin with that name puts its value.
 _ON: Final = "hotreload_on"
+#: Options that name a file to write, and where pytest keeps their values.
+_REPORTS: Final = {"--hotreload-report": "hotreload_report", "--hotreload-trace": "hotreload_trace"}
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,13 @@ class Options:
     watch: bool = False
     watch_first: str = "affected"
     clear: bool = True
+    report: Path | None = None
+    trace: Path | None = None
+
+    @property
+    def reports(self) -> list[str]:
+        """Those that name a file to write about the run."""
+        return [option for option, path in zip(_REPORTS, (self.report, self.trace), strict=True) if path]
 
 
 def add_options(parser: pytest.Parser, taken: Collection[str]) -> None:
@@ -131,6 +141,7 @@ def add_options(parser: pytest.Parser, taken: Collection[str]) -> None:
         help="neither read nor write records (PYTEST_HOTRELOAD_NO_CACHE=1 does the same)",
     )
     _add_watch(group, taken)
+    _add_reports(group)
     parser.addini("hotreload", "make --hotreload the default", type="bool", default=False)
     parser.addini(
         "hotreload_shared_fixtures",
@@ -195,6 +206,21 @@ def _add_watch(group: Any, taken: Collection[str]) -> None:
     )
 
 
+def _add_reports(group: Any) -> None:
+    group.addoption(
+        "--hotreload-report",
+        metavar="FILE",
+        default=None,
+        help="write one page about the run: a timeline, what took how long, and what was saved (HTML)",
+    )
+    group.addoption(
+        "--hotreload-trace",
+        metavar="FILE",
+        default=None,
+        help="write the timeline as a trace for Perfetto or Chrome's viewer (JSON)",
+    )
+
+
 def _add(group: Any, name: str, long: str, taken: Collection[str], **how: Any) -> None:
     """``name``, or where another plugin owns it, ``--hotreload-<long>`` alone."""
     group.addoption(*([] if name in taken else [name]), _LONG_PREFIX + long, **how)
@@ -214,6 +240,13 @@ def wanted(config: pytest.Config, namespace: Any) -> bool:
     if getattr(namespace, "hotreload_watch", False) and asked is False:
         raise usage_error("--watch and --no-hotreload contradict each other", hint="leave one of the two out")
     if affected or getattr(namespace, "hotreload_watch", False):
+        return True
+    written = [option for option, name in _REPORTS.items() if getattr(namespace, name, None) is not None]
+    if written and asked is False:
+        raise usage_error(
+            f"{written[0]} and --no-hotreload contradict each other", hint="leave one of the two out"
+        )
+    if written:
         return True
     return bool(config.getini("hotreload")) if asked is None else bool(asked)
 
@@ -238,6 +271,8 @@ def read(config: pytest.Config, namespace: Any) -> Options:
         watch=_watch(namespace),
         watch_first=namespace.hotreload_watch_first,
         clear=not namespace.hotreload_no_clear,
+        report=_target(config, "--hotreload-report", namespace.hotreload_report),
+        trace=_target(config, "--hotreload-trace", namespace.hotreload_trace),
     )
 
 
@@ -248,6 +283,20 @@ def _watch(namespace: Any) -> bool:
     if asked and namespace.hotreload_start == "spawn":
         raise usage_error("--watch forks, and --hotreload-start is spawn", hint="leave one of the two out")
     return asked
+
+
+def _target(config: pytest.Config, option: str, text: str | None) -> Path | None:
+    """A file to write at the end, from the folder in which pytest was called."""
+    if text is None:
+        return None
+    path = config.invocation_params.dir / Path(text).expanduser()
+    if not text or path.is_dir():
+        raise usage_error(f"{option} is {text!r}, which is no file", hint=f"for example {option}=run.html")
+    if not path.parent.is_dir():
+        raise usage_error(f"{option}: there is no folder {path.parent}", hint="make it first")
+    if not os.access(path.parent, os.W_OK):
+        raise usage_error(f"{option}: {path.parent} can't be written to", hint="name a file elsewhere")
+    return path
 
 
 def _direct(namespace: Any) -> bool:

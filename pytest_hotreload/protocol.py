@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 #: Bumped with each change of a message; a spawned child compares it before anything else.
-VERSION = 2
+VERSION = 3
 
 #: Names the inherited descriptors of a spawned child; removed before any user code runs.
 ENVIRONMENT = "PYTEST_HOTRELOAD_APART"
@@ -169,11 +169,18 @@ class Ended(NamedTuple):
 
 
 class FixtureCost(NamedTuple):
-    """What one session- or package-scoped fixture cost in a child, in seconds."""
+    """What one session- or package-scoped fixture cost in a child.
+
+    ``setups``: (when, seconds) of each; when is on the monotonic clock, which all processes of a machine share.
+    """
 
     name: str
     scope: str
-    seconds: float
+    setups: tuple[tuple[float, float], ...]
+
+    @property
+    def seconds(self) -> float:
+        return sum(seconds for _, seconds in self.setups)
 
 
 Message = (
@@ -231,11 +238,15 @@ class Started(NamedTuple):
 
 
 class Gone(NamedTuple):
-    """From a fork point: the child has ended, with this wait status, and left these behind."""
+    """From a fork point: the child has ended, with this wait status, and left these behind.
+
+    ``cpu``: its CPU seconds, with those of processes that it waited for; -1 where nobody knows.
+    """
 
     token: int
     status: int
     leftovers: tuple[str, ...]
+    cpu: float = -1.0
 
 
 class Refused(NamedTuple):
