@@ -80,7 +80,7 @@ class Gathering:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_make_collect_report(self, collector: Any) -> Generator[None, Any, Any]:
-        file = collector.getparent(pytest.File)
+        file = collector if isinstance(collector, pytest.Directory) else collector.getparent(pytest.File)
         if file is None:
             return (yield)
         began = self._began[collector] = self.now()
@@ -88,13 +88,14 @@ class Gathering:
             report = yield
         finally:
             del self._began[collector]
-            self._collected(collector, self._shown(file.path), began)
+            shown = self._shown(file.path) + ("/" if isinstance(collector, pytest.Directory) else "")
+            self._collected(collector, shown, began)
         self.timeline.errors += report.outcome == "failed"
         return report
 
     def _collected(self, collector: object, file: str, began: float) -> None:
         now = self.now()
-        if isinstance(collector, pytest.File):
+        if isinstance(collector, pytest.File | pytest.Directory):
             self.timeline.collection.append(Collected(file, began, now, now - began))
         elif self.timeline.collection and self.timeline.collection[-1].file == file:
             self.timeline.collection[-1].seconds += now - began
@@ -255,21 +256,21 @@ class Gathering:
         for each in timeline.collection:
             each.imports = by_file.get(each.file)
         if self.import_times.measured:
-            timeline.imports = by_package(self.import_times.spent, analysis.third_party)
+            timeline.imports = by_package(self.import_times, analysis.third_party)
             timeline.saving = self._saving()
         timeline.facts = self._facts()
         timeline.shard = shard_of(self.config)
 
     def _saving(self) -> Saving:
-        spent = self.import_times.spent
-        standard = [name for name in spent if name.partition(".")[0] in sys.stdlib_module_names]
-        shared = [*analysis.third_party(spent), *standard]
+        times = self.import_times
+        standard = [name for name in times.own if name.partition(".")[0] in sys.stdlib_module_names]
+        shared = [*analysis.third_party(times.own), *standard]
         files = [child.file for child in self.timeline.children if child.how == "fork"]
         project = analysis.open_project(self.config)
         paths = {file: str(self.config.rootpath / file) for file in files if file.endswith(".py")}
         analysis.scan(project, sorted(set(paths.values())))
         reached = {file: project.third_party(path)[0] for file, path in paths.items()}
-        return saving(spent, shared, self._start_cpu, files, reached)
+        return saving(times, shared, self._start_cpu, files, reached)
 
     def _facts(self) -> dict[str, str]:
         return {

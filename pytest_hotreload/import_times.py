@@ -7,6 +7,7 @@ there is no frame of ours in any traceback, and loaders, specs and modules are w
 
 from __future__ import annotations
 
+import functools
 import importlib
 import threading
 import time
@@ -21,20 +22,28 @@ _NAME = "_ModuleLockManager"
 
 
 class ImportTimes:
-    """``spent``: module -> (seconds by itself, with what it imported), in the order in which they ended."""
+    """In CPU seconds of the thread that imports, so that a busy machine makes no difference.
+
+    ``own``: module -> what its import took but for what it imported. ``within``: module -> those that were loaded while
+    it was. ``packages``: top-level name -> of its modules with all that they imported, each moment once.
+    """
 
     def __init__(self) -> None:
-        self.spent: dict[str, tuple[float, float]] = {}
+        self.own: dict[str, float] = {}
+        self.within: dict[str, list[str]] = {}
+        self.packages: dict[str, float] = {}
         self.measured = False
         self._plain: Any = None
         self._ours: Any = None
+        #: Of each thread, the imports that it is in, and what was spent on those within each of them.
+        self._inside: dict[int, list[tuple[str, float]]] = {}
 
     def begin(self) -> None:
         """Measure from now on, where this interpreter is built so that it can be done."""
         plain = getattr(_OWNER, _NAME, None)
         if plain is None or not hasattr(plain, "__exit__") or self._plain is not None:
             return
-        self._plain, self._ours = plain, _timed(plain, self.spent)
+        self._plain, self._ours = plain, _timed(plain, self)
         setattr(_OWNER, _NAME, self._ours)
         self.measured = True
 
@@ -44,58 +53,57 @@ class ImportTimes:
             setattr(_OWNER, _NAME, self._plain)
         self._plain = None
 
+    def enter(self, name: str) -> None:
+        """An import begins."""
+        self._inside.setdefault(threading.get_ident(), []).append((name, 0.0))
 
-def _timed(plain: Any, spent: dict[str, tuple[float, float]]) -> Any:
-    """A subclass of importlib's lock manager that notes how long each lock was held."""
-    clock, thread = time.perf_counter, threading.get_ident
-    #: Of each thread, the imports that it is in: seconds of what each of them imported.
-    inside: dict[int, list[float]] = {}
+    def leave(self, total: float) -> None:
+        """The last one that began has ended."""
+        stack = self._inside[threading.get_ident()]
+        name, inner = stack.pop()
+        self.own[name] = self.own.get(name, 0.0) + total - inner
+        package = name.partition(".")[0]
+        if not any(other.partition(".")[0] == package for other, _ in stack):
+            self.packages[package] = self.packages.get(package, 0.0) + total
+        if stack:
+            outer, spent = stack[-1]
+            stack[-1] = (outer, spent + total)
+            self.within.setdefault(outer, []).append(name)
+
+
+def _timed(plain: Any, times: ImportTimes) -> Any:
+    """A subclass of importlib's lock manager that tells what was spent while each lock was held."""
+    clock = time.thread_time
 
     class _ModuleLockManager(plain):  # type: ignore[misc]
         def __enter__(self) -> Any:
             entered = super().__enter__()
-            inside.setdefault(thread(), []).append(0.0)
+            times.enter(self._name)
             self._hotreload_began = clock()
             return entered
 
         def __exit__(self, *args: object, **kwargs: Any) -> Any:
-            total = clock() - self._hotreload_began
-            stack = inside[thread()]
-            within = stack.pop()
-            if stack:
-                stack[-1] += total
-            own, known = spent.get(self._name, (0.0, 0.0))
-            spent[self._name] = own + total - within, known + total
+            times.leave(clock() - self._hotreload_began)
             return super().__exit__(*args, **kwargs)
 
     return _ModuleLockManager
 
 
-def by_package(
-    spent: Mapping[str, tuple[float, float]], installed: Callable[[Iterable[str]], Sequence[str]]
-) -> list[Imported]:
-    """The installed top-level packages, the costliest first. ``installed`` picks the modules of site folders.
-
-    ``total`` is that of the package itself, or of its costliest module where it has no module of its own.
-    """
-    modules = installed(spent)
+def by_package(times: ImportTimes, installed: Callable[[Iterable[str]], Sequence[str]]) -> list[Imported]:
+    """The installed top-level packages, the costliest first. ``installed`` picks the modules of site folders."""
     groups: dict[str, list[str]] = {}
-    for name in modules:
+    for name in installed(times.own):
         groups.setdefault(name.partition(".")[0], []).append(name)
+    groups.pop(__name__.partition(".")[0], None)
     rows = [
-        Imported(
-            top,
-            len(names),
-            sum(spent[name][0] for name in names),
-            max(spent[name][1] for name in names),
-        )
+        Imported(top, len(names), sum(times.own[name] for name in names), times.packages.get(top, 0.0))
         for top, names in groups.items()
     ]
     return sorted(rows, key=lambda row: (-row.own, row.name))
 
 
 def saving(
-    spent: Mapping[str, tuple[float, float]],
+    times: ImportTimes,
     shared: Iterable[str],
     start_cpu: float,
     files: Sequence[str],
@@ -104,13 +112,21 @@ def saving(
     """What one start served that many children, one for each entry of ``files``.
 
     ``shared``: modules that are nobody's own (installed, standard library). ``reached``: file -> those that its
-    sources import. A child by itself would have started once more, and imported these: each at what its first
-    import took here. What was loaded here before then cost nothing, so that is less than it would have been.
+    sources import. A child by itself would have started once more, and imported these with all that was loaded
+    within them here, each once. What had been loaded by another file before is missing in that: it is too low.
     """
     mine = list(shared)
-    estimated = sum(start_cpu + sum(_cost(spent, name) for name in reached.get(file, ())) for file in files)
-    return Saving(start_cpu, len(mine), sum(spent[name][0] for name in mine), len(files), estimated)
+    cost = functools.cache(lambda names: _together(times, names))
+    estimated = sum(start_cpu + cost(frozenset(reached.get(file, ()))) for file in files)
+    return Saving(start_cpu, len(mine), sum(times.own[name] for name in mine), len(files), estimated)
 
 
-def _cost(spent: Mapping[str, tuple[float, float]], name: str) -> float:
-    return spent[name][1] if name in spent else 0.0
+def _together(times: ImportTimes, names: Iterable[str]) -> float:
+    """What these modules took, with all that was loaded within them, each once."""
+    waiting, seen = [name for name in names if name in times.own], set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            waiting += times.within.get(name, ())
+    return sum(times.own[name] for name in seen)

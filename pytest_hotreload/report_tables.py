@@ -120,11 +120,13 @@ def imports(timeline: Timeline) -> list[str]:
         columns = [
             Column("Package"),
             Column(""),
-            Column("By itself", number=True),
+            Column("CPU by itself", number=True),
             Column("With what it imports", number=True),
             Column("Modules", number=True),
         ]
-        parts.append(table(columns, rows, caption="Installed packages, by what their own modules took"))
+        parts.append(
+            table(columns, rows, caption="Installed packages, by what importing their own modules took")
+        )
         left = len(timeline.imports) - _MOST_IMPORTS
         if left > 0:
             parts.append(f"<p>And {many(left, 'package')} that took less.</p>")
@@ -136,7 +138,7 @@ def _saving(saving: Saving) -> list[str]:
         [
             "measured",
             "start of the interpreter, pytest and its plugins",
-            f"{seconds(saving.start_cpu)} CPU",
+            seconds(saving.start_cpu),
         ],
         [
             "measured",
@@ -150,16 +152,16 @@ def _saving(saving: Saving) -> list[str]:
         ],
         [
             "estimated",
-            "saved: the difference, as CPU seconds of all children together",
+            "saved: the difference, in all children together",
             f"<b>{seconds(saving.saved)}</b>",
         ],
     ]
     shown = [[f'<span class="tag {kind}">{kind}</span>', what, amount] for kind, what, amount in rows]
     note = (
-        "A module counts with what its first import took here, so rather too low than too high: what it imports may "
-        "have been loaded before by another one. What plugins import is part of the start."
+        "Rather too low than too high: a module counts with what it loaded here, and some of what it needs had been "
+        "loaded by another file before. What plugins import is part of the start."
     )
-    columns = [Column(""), Column(""), Column("Time", number=True)]
+    columns = [Column(""), Column(""), Column("CPU", number=True)]
     return [table(columns, shown, caption="What warm imports saved"), f'<p class="quiet">{note}</p>']
 
 
