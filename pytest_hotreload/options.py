@@ -291,7 +291,8 @@ def _target(config: pytest.Config, option: str, text: str | None) -> Path | None
         return None
     path = config.invocation_params.dir / Path(text).expanduser()
     if not text or path.is_dir():
-        raise usage_error(f"{option} is {text!r}, which is no file", hint=f"for example {option}=run.html")
+        example = "run.json" if option.endswith("trace") else "run.html"
+        raise usage_error(f"{option} is {text!r}, which is no file", hint=f"for example {option}={example}")
     if not path.parent.is_dir():
         raise usage_error(f"{option}: there is no folder {path.parent}", hint="make it first")
     if not os.access(path.parent, os.W_OK):

@@ -101,6 +101,23 @@ def _tests(timeline: Timeline, number: int, child: Child, thread: int) -> Iterat
             yield _span(phase.when, "phase", thread, phase.begin, phase.end)
 
 
+def _not_run(timeline: Timeline) -> Iterator[dict[str, Any]]:
+    """Tests with an outcome and no time of their own: earlier results that hold."""
+    for test in timeline.tests:
+        if test.outcome and not test.phases:
+            args = {"outcome": test.outcome, "file": test.file}
+            yield {
+                "name": test.nodeid,
+                "cat": "not run",
+                "ph": "i",
+                "ts": 0,
+                "pid": _PID,
+                "tid": 0,
+                "s": "t",
+                "args": args,
+            }
+
+
 def _counters(timeline: Timeline) -> Iterator[dict[str, Any]]:
     """How many children live."""
     changes = [(_micro(child.begin), 1) for child in timeline.children]
