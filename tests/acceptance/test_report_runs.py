@@ -418,3 +418,14 @@ def test_failing_imports_show_what_they_show_in_plain_pytest(project):
     )
     project.same("--tb=long", slots=1, extra=BOTH)
     project.same("--tb=native", "-vv", slots=1, extra=BOTH)
+
+
+def test_a_watch_leaves_both_out_with_one_line(project):
+    project.write({"test_a.py": "def test_a(): pass\n"})
+    ours = project.run(*BOTH, "--watch", slots=1)
+    said = [line for line in ours.notices if "left out" in line]
+    assert said == [
+        "hotreload: a watch has no end to write of: --hotreload-report and --hotreload-trace are left out"
+    ]
+    assert "1 passed" in ours.output
+    assert not list(ours.root.glob("*run.*"))
