@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from .processes import Process, until
 from .sample import FILES, OUTCOMES
 
 BOTH = ("--hotreload-report=run.html", "--hotreload-trace=run.json")
@@ -269,6 +272,35 @@ def test_a_keyboard_interrupt_in_a_test_still_leaves_a_report(project):
     _, ours = project.same(slots=1, extra=BOTH)
     assert ours.status == 2
     assert told(ours).tests == {"test_a.py::test_a": "passed", "test_a.py::test_stops": "no result"}
+
+
+def test_ctrl_c_still_leaves_a_report(project):
+    project.write(
+        {
+            "test_a.py": """
+                import time
+                def test_first(): pass
+                def test_sleeps():
+                    open("asleep", "w").close()
+                    time.sleep(120)
+                def test_never(): pass
+            """,
+            "test_b.py": "def test_other(): pass\n",
+        }
+    )
+    with Process(project, *BOTH, slots=2) as process:
+        until((process.root / "asleep").exists, "the test that sleeps")
+        time.sleep(0.3)
+        process.send(signal.SIGINT)
+        ours = process.result()
+    assert ours.status == 2
+    found = told(ours)
+    assert found.tests["test_a.py::test_first"] == "passed"
+    assert found.tests["test_a.py::test_sleeps"] == found.tests["test_a.py::test_never"] == "no result"
+    assert {event["args"]["name"] for event in found.events if event["name"] == "thread_name"} >= {
+        "gw0",
+        "gw1",
+    }
 
 
 def test_a_file_that_can_not_be_collected(project):

@@ -7,12 +7,14 @@ import re
 from collections import Counter
 from html.parser import HTMLParser
 from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_hotreload import markup, page_data
+from pytest_hotreload import gathering, markup, page_data
 from pytest_hotreload.report import counted, findings, page
 from pytest_hotreload.timeline import Child, Phase, Saving, Span, Test, Timeline, lay_out
 from pytest_hotreload.trace import trace
@@ -254,3 +256,22 @@ def test_counts_say_how_many_ended_how(outcomes):
         if not outcomes
         else sum(int(part.split()[0]) for part in said.split(", ")) == len(outcomes)
     )
+
+
+def test_a_shard_says_what_its_plan_gives_to_each():
+    plan = SimpleNamespace(fingerprint="0a1b", predicted=[3.0, 1.0])
+    plugin = SimpleNamespace(shard=SimpleNamespace(number=2, of=2, plan=plan))
+    config: Any = SimpleNamespace(
+        pluginmanager=SimpleNamespace(get_plugin={"hotreload-sharding": plugin}.get)
+    )
+    timeline = Timeline(shard=gathering.shard_of(config))
+    shown = Page(page(timeline))
+    assert "Shard 2 of 2, plan 0a1b." in shown.texts["p"]
+    cells = [cell for cell in shown.texts["td"] if cell]
+    assert cells[-6:] == ["1", "3.00 s", "+50.0 %", "2 (this one)", "1.00 s", "-50.0 %"]
+
+
+def test_a_run_without_shards_says_nothing_of_them():
+    config: Any = SimpleNamespace(pluginmanager=SimpleNamespace(get_plugin={}.get))
+    assert gathering.shard_of(config) is None
+    assert "Shards" not in Page(page(Timeline())).texts["h2"]
