@@ -98,7 +98,7 @@ class Reporter:
         self.config = config
         self.awake = False
         self.index = -1
-        self.fixtures: dict[tuple[str, str], float] = {}
+        self.fixtures: dict[tuple[str, str], list[tuple[float, float]]] = {}
         self.in_setup = False
         self._failed = False
         self._last: Any = None
@@ -183,13 +183,13 @@ class Reporter:
         if self.awake:
             self._end_fixture()
             if self.in_setup and fixturedef.scope in ("session", "package"):
-                self._fixture = (fixturedef.argname, fixturedef.scope), time.perf_counter()
+                self._fixture = (fixturedef.argname, fixturedef.scope), time.monotonic()
 
     def _end_fixture(self) -> None:
         if self._fixture is not None:
             key, began = self._fixture
             self._fixture = None
-            self.fixtures[key] = self.fixtures.get(key, 0.0) + time.perf_counter() - began
+            self.fixtures.setdefault(key, []).append((began, time.monotonic() - began))
 
     def pytest_runtest_logstart(self) -> None:
         if self.awake:
@@ -371,7 +371,7 @@ def farewell(
 def last_message(
     inherited: reset.Inherited,
     output: Mapping[str, Any],
-    fixtures: Mapping[tuple[str, str], float],
+    fixtures: Mapping[tuple[str, str], Sequence[tuple[float, float]]],
     observer: Observer | None,
 ) -> Ended:
     """Do what an interpreter does at its exit, and say how it went."""
@@ -381,7 +381,7 @@ def last_message(
     reset.leave(inherited)
     return Ended(
         workeroutput=output,
-        fixtures=tuple(FixtureCost(name, scope, spent) for (name, scope), spent in fixtures.items()),
+        fixtures=tuple(FixtureCost(name, scope, tuple(setups)) for (name, scope), setups in fixtures.items()),
         modules=modules,
         coverage=measured,
         observed=observed,

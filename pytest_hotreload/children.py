@@ -39,6 +39,7 @@ class Running:
     ``accompanied``: another child lived beside it. ``stopped``: its inputs changed; what it says does not count.
     ``accompanied``: another child lived beside it. ``wants``: the port that it tried to bind in what it
     does now, since when it does that, and when to look who holds it (seconds of the monotonic clock).
+    ``spent``: its CPU seconds once it has ended, -1 where they are not known.
     """
 
     token: int
@@ -60,6 +61,7 @@ class Running:
     over: tuple[int, str, float] | None = None
     warned: float = 0.0
     cpu: tuple[float, float] = (-1.0, 0.0)
+    spent: float = -1.0
 
     @property
     def assigned(self) -> list[int]:
@@ -159,7 +161,7 @@ class Children:
                 if running.because:
                     self.kill(running, running.because)
             elif isinstance(message, Gone):
-                running.status, running.left = message.status, message.leftovers
+                running.status, running.left, running.spent = message.status, message.leftovers, message.cpu
                 gone.append(running)
             elif isinstance(message, Refused):
                 running.status = -message.errno

@@ -435,6 +435,11 @@ def failed_subtests(config: pytest.Config, item: pytest.Item) -> int:
     return int(counts.get(key, 0)) if counts else 0
 
 
+def is_subtest(report: pytest.TestReport) -> bool:
+    """Whether it is of a part of a test (``SubtestReport``; pytest-subtests: ``SubTestReport``), within its call."""
+    return type(report).__name__.lower() == "subtestreport"
+
+
 def set_failed_subtests(config: pytest.Config, item: pytest.Item, count: int) -> None:
     """What pytest 9 keys the flip of a passing parent on, in the process that shows it."""
     if _subtests_key is not None and _subtests_key in config.stash:

@@ -49,6 +49,7 @@ class RunLoop:
         self.reporter, self.totals, self.lifeline = reporter, active.totals, active.lifeline
         self.items = session.items
         self.records, self.declarations = active.records, active.declarations
+        self.gathering = active.gathering
         options, totals = active.options, active.totals
         self.alone = options.slots == 1
         self.groups = make_groups(self.items, options.isolate)
@@ -114,10 +115,15 @@ class RunLoop:
         self.totals.report(index, report)
         if self.records is not None:
             self.records.report(self.items[index], index, report)
+        if self.gathering is not None:
+            self.gathering.report(index, report)
 
     def _show(self) -> None:
         if self._lease is None:
-            self.replay.advance()
+            if self.gathering is None:
+                self.replay.advance()
+            else:
+                self.gathering.advance(self.replay)
             self._grant_lease()
 
     def _before_first_fork(self) -> None:
@@ -163,6 +169,8 @@ class RunLoop:
         return os.path.relpath(path, self.config.rootpath)
 
     def _after_last_child(self) -> None:
+        if self.gathering is not None:
+            self.gathering.over()
         self.suspension.end()
         self.schedule.clear()
         self._end_lease()
@@ -199,6 +207,8 @@ class RunLoop:
     def _start(self, group: Group, slot: Slot) -> None:
         self.totals.children += 1
         self.sources.start(group, slot)
+        if self.gathering is not None and slot.running is not None:
+            self.gathering.started(slot.running)
 
     # -- listening -----------------------------------------------------------------------------
 
@@ -246,6 +256,8 @@ class RunLoop:
             if following is not None:
                 running.group.indices = running.group.indices + following.indices
                 running.group.keys = following.keys
+                if self.gathering is not None:
+                    self.gathering.given(running, following.indices)
             running.slot.channel.send(-1, Answer(following.indices if following else None))
         elif asked.what == "terminal":
             if running is self._lease:
@@ -264,6 +276,8 @@ class RunLoop:
             shown = self._shown(running.group.path)
             self.totals.notices.append(terminal.leftovers(shown, running.left))
         ended = running.ended if running.status == 0 and not running.stopped else None
+        if self.gathering is not None:
+            self.gathering.ended(running, ended)
         if ended is not None:
             self._ended_well(running, ended)
         elif self.records is not None:

@@ -239,14 +239,14 @@ class _Server:
         for pid, (token, pidfd) in list(self.children.items()):
             if pidfd >= 0 and pidfd not in ready:
                 continue
-            ended, status = os.waitpid(pid, os.WNOHANG)
+            ended, status, used = os.wait4(pid, os.WNOHANG)
             if ended:
                 del self.children[pid]
                 if pidfd >= 0:
                     self.poll.unregister(pidfd)
                     os.close(pidfd)
                 left = leftovers.end(pid, set(self.children))
-                self._tell(Gone(token, status, tuple(left)))
+                self._tell(Gone(token, status, tuple(left), used.ru_utime + used.ru_stime))
 
     def _end_all(self) -> None:
         for pid in self.children:

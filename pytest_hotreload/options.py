@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -30,6 +31,8 @@ MARKER: Final = (
 _NO_CACHE: Final = "PYTEST_HOTRELOAD_NO_CACHE"
 #: Not "hotreload": that is where an option of another plugin with that name puts its value.
 _ON: Final = "hotreload_on"
+#: Options that name a file to write, and where pytest keeps their values.
+_REPORTS: Final = {"--hotreload-report": "hotreload_report", "--hotreload-trace": "hotreload_trace"}
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,13 @@ class Options:
     shard_plan: str | None = None
     shard_from: str | None = None
     timings: tuple[str, ...] = ()
+    report: Path | None = None
+    trace: Path | None = None
+
+    @property
+    def reports(self) -> list[str]:
+        """Those that name a file to write about the run."""
+        return [option for option, path in zip(_REPORTS, (self.report, self.trace), strict=True) if path]
 
 
 def add_options(parser: pytest.Parser, taken: Collection[str]) -> None:
@@ -139,6 +149,7 @@ def add_options(parser: pytest.Parser, taken: Collection[str]) -> None:
     )
     _add_watch(group, taken)
     shard_options.declare(partial(_add, group, taken=taken))
+    _add_reports(group)
     parser.addini("hotreload", "make --hotreload the default", type="bool", default=False)
     parser.addini(
         "hotreload_shared_fixtures",
@@ -203,6 +214,21 @@ def _add_watch(group: Any, taken: Collection[str]) -> None:
     )
 
 
+def _add_reports(group: Any) -> None:
+    group.addoption(
+        "--hotreload-report",
+        metavar="FILE",
+        default=None,
+        help="write one page about the run: a timeline, what took how long, and what was saved (HTML)",
+    )
+    group.addoption(
+        "--hotreload-trace",
+        metavar="FILE",
+        default=None,
+        help="write the timeline as a trace for Perfetto or Chrome's viewer (JSON)",
+    )
+
+
 def _add(group: Any, name: str, long: str, taken: Collection[str], **how: Any) -> None:
     """``name``, or where another plugin owns it, ``--hotreload-<long>`` alone."""
     group.addoption(*([] if name in taken else [name]), _LONG_PREFIX + long, **how)
@@ -227,6 +253,13 @@ def wanted(config: pytest.Config, namespace: Any) -> bool:
             f"{sharded} and --no-hotreload contradict each other", hint="leave one of the two out"
         )
     if affected or sharded or getattr(namespace, "hotreload_watch", False):
+        return True
+    written = [option for option, name in _REPORTS.items() if getattr(namespace, name, None) is not None]
+    if written and asked is False:
+        raise usage_error(
+            f"{written[0]} and --no-hotreload contradict each other", hint="leave one of the two out"
+        )
+    if written:
         return True
     return bool(config.getini("hotreload")) if asked is None else bool(asked)
 
@@ -255,6 +288,8 @@ def read(config: pytest.Config, namespace: Any) -> Options:
         shard_plan=namespace.hotreload_shard_plan,
         shard_from=namespace.hotreload_shard_from,
         timings=tuple(namespace.hotreload_timings or ()),
+        report=_target(config, "--hotreload-report", namespace.hotreload_report),
+        trace=_target(config, "--hotreload-trace", namespace.hotreload_trace),
     )
 
 
@@ -265,6 +300,21 @@ def _watch(namespace: Any) -> bool:
     if asked and namespace.hotreload_start == "spawn":
         raise usage_error("--watch forks, and --hotreload-start is spawn", hint="leave one of the two out")
     return asked
+
+
+def _target(config: pytest.Config, option: str, text: str | None) -> Path | None:
+    """A file to write at the end, from the folder in which pytest was called."""
+    if text is None:
+        return None
+    path = config.invocation_params.dir / Path(text).expanduser()
+    if not text or path.is_dir():
+        example = "run.json" if option.endswith("trace") else "run.html"
+        raise usage_error(f"{option} is {text!r}, which is no file", hint=f"for example {option}={example}")
+    if not path.parent.is_dir():
+        raise usage_error(f"{option}: there is no folder {path.parent}", hint="make it first")
+    if not os.access(path.parent, os.W_OK):
+        raise usage_error(f"{option}: {path.parent} can't be written to", hint="name a file elsewhere")
+    return path
 
 
 def _direct(namespace: Any) -> bool:

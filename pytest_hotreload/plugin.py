@@ -32,6 +32,7 @@ from .threads import ThreadWatch
 if TYPE_CHECKING:
     from .apart import Apart
     from .controller import RunLoop
+    from .gathering import Gathering
     from .rerun import Rerun
     from .template import Template
 
@@ -62,6 +63,7 @@ class Active:
         self._lost_cache = False
         self.rerun: Rerun | None = None
         self.in_place: InPlace | None = None
+        self.gathering: Gathering | None = None
         self.gc_thresholds = reset.ease_gc()
 
     def reborn(self) -> None:
@@ -98,6 +100,8 @@ class Active:
 
     def close(self) -> None:
         self.stop_watching()
+        if self.gathering is not None:
+            self.gathering.import_times.end()
         self.drop_records()
         if self.template is not None and self.loop is None:
             self.template.close()
@@ -179,6 +183,10 @@ def _activate(config: pytest.Config, namespace: Any) -> Apart | None:
     # Without a cache there is no place for them; files that share a child can't be told apart.
     if chosen.records and chosen.isolate != "worker" and config.pluginmanager.hasplugin("cacheprovider"):
         active.records = Records(config, os.environ)
+    if (chosen.report or chosen.trace) and not standing.is_standing():
+        from .gathering import Gathering
+
+        active.gathering = Gathering(config, active)
     config.stash[_KEY] = active
     config.add_cleanup(lambda: _forget(active))
     config.pluginmanager.register(active.threads, "hotreload-threads")
@@ -234,6 +242,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
         _keep_records(config, config.stash[_KEY])
         config.pluginmanager.register(Run(config.stash[_KEY]), "hotreload-run")
+        if config.stash[_KEY].gathering is not None:
+            config.pluginmanager.register(config.stash[_KEY].gathering, "hotreload-gathering")
         config.pluginmanager.register(Reporter(config), "hotreload-reporter")
 
 

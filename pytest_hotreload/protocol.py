@@ -171,11 +171,18 @@ class Ended(NamedTuple):
 
 
 class FixtureCost(NamedTuple):
-    """What one session- or package-scoped fixture cost in a child, in seconds."""
+    """What one session- or package-scoped fixture cost in a child.
+
+    ``setups``: (when, seconds) of each; when is on the monotonic clock, which all processes of a machine share.
+    """
 
     name: str
     scope: str
-    seconds: float
+    setups: tuple[tuple[float, float], ...]
+
+    @property
+    def seconds(self) -> float:
+        return sum(seconds for _, seconds in self.setups)
 
 
 Message = (
@@ -233,11 +240,15 @@ class Started(NamedTuple):
 
 
 class Gone(NamedTuple):
-    """From a fork point: the child has ended, with this wait status, and left these behind."""
+    """From a fork point: the child has ended, with this wait status, and left these behind.
+
+    ``cpu``: its CPU seconds, with those of processes that it waited for; -1 where nobody knows.
+    """
 
     token: int
     status: int
     leftovers: tuple[str, ...]
+    cpu: float = -1.0
 
 
 class Refused(NamedTuple):

@@ -118,6 +118,10 @@ def from_point(depth: int) -> str:
     return f"from fork point {depth}"
 
 
+def left_out(options: Sequence[str]) -> str:
+    return f"a watch has no end to write of: {' and '.join(options)} {'are' if len(options) > 1 else 'is'} left out"
+
+
 def first(which: str, how: str) -> str:
     files = {"all": "all test files", "affected": "what is red, changed or unknown"}[which]
     return f"RUN {files}" + (f" ({how})" if how != LEAF else "")

@@ -133,6 +133,15 @@ def no_cache(error: OSError) -> str:
     )
 
 
+def written(what: str, path: object) -> str:
+    return f"{what}: {path}"
+
+
+def not_written(what: str, path: object, error: Exception) -> str:
+    why = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+    return f"the {what} can't be written to {path}: {why}"
+
+
 def no_fork(error: OSError) -> str:
     return f"fork was refused ({error.strerror or error}): fresh interpreters are started instead"
 

@@ -123,6 +123,8 @@ class Watch:
 
     def _begin(self) -> None:
         self.screen.clear()
+        if self.options.report or self.options.trace:
+            self.screen.notice(screen.left_out(self.options.reports))
         try:
             self.attachments.open()
         except (OSError, OccupiedError) as error:

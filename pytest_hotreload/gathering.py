@@ -1,0 +1,331 @@
+"""Gathers the timeline of a run in the controller, where a report or a trace was asked for.
+
+Nothing of it exists otherwise.
+
+What children do is taken from what they say anyway: reports have a begin and a duration, fork points tell of ends and
+CPU seconds. Besides, the controller's own phases are timed, and its imports while it collects.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import sys
+import time
+from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from . import analysis, compat, terminal
+from .import_times import ImportTimes, by_package, saving
+from .records import OUTCOMES, outcome_of
+from .report import page
+from .spawn import Spawner
+from .timeline import REUSED, Child, Collected, Phase, Saving, Span, Test, Timeline, lay_out
+from .trace import trace
+
+if TYPE_CHECKING:
+    from .children import Running
+    from .plugin import Active
+    from .protocol import Ended
+    from .replay import Replay
+
+#: A process that is older did not start for this run.
+_OLDEST = 600.0
+#: Worst last.
+_ORDER = ("passed", REUSED, *OUTCOMES[1:])
+
+
+class Gathering:
+    """A plugin of the controller, from before the first conftest to the end of the session."""
+
+    def __init__(self, config: pytest.Config, active: Active) -> None:
+        self.config, self.active, self.options = config, active, active.options
+        self.records = active.records
+        age = process_age()
+        self._wall, self._clock = time.time() - age, time.monotonic() - age
+        self._start_cpu = time.process_time()
+        self.timeline = Timeline(began=self._wall)
+        self._marks: list[tuple[str, float]] = [("start", 0.0), ("conftests", age)]
+        self._numbers: dict[int, int] = {}
+        self._assigned: dict[int, int] = {}
+        self._by_nodeid: dict[str, int] = {}
+        self._taken: Any = None
+        self._imports: dict[str, float] = {}
+        self._began: dict[object, float] = {}
+        self._written: list[str] = []
+        self._failed: list[str] = []
+        self.import_times = ImportTimes()
+        self.import_times.begin()
+
+    def now(self) -> float:
+        """Seconds from the start of this process."""
+        return time.monotonic() - self._clock
+
+    def mark(self, name: str) -> None:
+        """What the controller does from now on."""
+        self._marks.append((name, self.now()))
+
+    # -- collection ------------------------------------------------------------------------------
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection(self, session: pytest.Session) -> Generator[None, object, object]:
+        self.mark("collection")
+        if self.records is None:  # else they measure it
+            compat.after_import(session, self._imported)
+        return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_make_collect_report(self, collector: Any) -> Generator[None, Any, Any]:
+        file = collector if isinstance(collector, pytest.Directory) else collector.getparent(pytest.File)
+        if file is None:
+            return (yield)
+        began = self._began[collector] = self.now()
+        try:
+            report = yield
+        finally:
+            del self._began[collector]
+            shown = self._shown(file.path) + ("/" if isinstance(collector, pytest.Directory) else "")
+            self._collected(collector, shown, began)
+        self.timeline.errors += report.outcome == "failed"
+        return report
+
+    def _collected(self, collector: object, file: str, began: float) -> None:
+        now = self.now()
+        if isinstance(collector, pytest.File | pytest.Directory):
+            self.timeline.collection.append(Collected(file, began, now, now - began))
+        elif self.timeline.collection and self.timeline.collection[-1].file == file:
+            self.timeline.collection[-1].seconds += now - began
+
+    def _imported(self, node: object) -> None:
+        began = self._began.get(node)
+        if began is not None and isinstance(node, pytest.Module):
+            self._imports[str(node.path)] = self.now() - began
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> None:
+        self.import_times.end()
+        self.mark("preparation")
+        for item in session.items:
+            self._by_nodeid.setdefault(item.nodeid, len(self.timeline.tests))
+            self.timeline.tests.append(Test(item.nodeid, self._shown(item.path)))
+
+    def _shown(self, path: str | os.PathLike[str]) -> str:
+        return os.path.relpath(path, self.config.rootpath).replace(os.sep, "/")
+
+    # -- the run ---------------------------------------------------------------------------------
+
+    def started(self, running: Running) -> None:
+        """A child was asked for."""
+        timeline, alone = self.timeline, running.group.alone
+        how = "spawn" if isinstance(running.point, Spawner) else "apart" if alone else "fork"
+        if not timeline.children:
+            self.mark("run")
+        while len(timeline.slots) <= running.slot.index:
+            timeline.slots.append("")
+        timeline.slots[running.slot.index] = running.slot.worker_id
+        self._numbers[running.token] = len(timeline.children)
+        file = self._shown(running.group.path)
+        timeline.children.append(
+            Child(running.slot.index, file, running.began - self._clock, end=-1.0, how=how)
+        )
+        self.given(running, running.group.indices)
+
+    def given(self, running: Running, indices: Sequence[int]) -> None:
+        """A child is to run these, too."""
+        number = self._numbers[running.token]
+        self.timeline.children[number].order += indices
+        self._assigned.update(dict.fromkeys(indices, number))
+
+    def ended(self, running: Running, ended: Ended | None) -> None:
+        """A child is over; without ``ended`` it did not end well."""
+        child = self.timeline.children[self._numbers[running.token]]
+        child.end = self.now()
+        child.cpu = running.spent if running.spent >= 0 else None
+        if running.collided is not None:
+            child.ending = "stopped: it shares an address with another child, and ran again alone"
+        elif ended is None:
+            child.ending = running.because or terminal.status_text(running.status or 0)
+        for cost in running.ended.fixtures if running.ended is not None else ():
+            child.setups += [
+                Span(cost.name, at - self._clock, at - self._clock + took) for at, took in cost.setups
+            ]
+
+    def over(self) -> None:
+        """No child lives any more, or the rest of them is about to be ended."""
+        now, last = self.now(), 0.0
+        for child in self.timeline.children:
+            if child.end < 0:
+                child.end, child.ending = now, "ended with the run"
+            last = max(last, child.end)
+        if self.timeline.children:
+            self._marks.append(("last reports", last))
+        self.mark("end")
+
+    def advance(self, replay: Replay) -> None:
+        """Show what can be shown, and count the time."""
+        began = time.monotonic()
+        try:
+            replay.advance()
+        finally:
+            self.timeline.replayed += time.monotonic() - began
+
+    def report(self, index: int, report: pytest.TestReport) -> None:
+        """A report is about to be shown."""
+        self._taken = report
+        test = self.timeline.tests[index]
+        outcome = REUSED if getattr(report, "reused", None) is not None else outcome_of(report)
+        test.outcome = max(test.outcome or "passed", outcome, key=_ORDER.index)
+        if compat.is_subtest(report) or outcome == REUSED:
+            return
+        child = self._assigned.get(index)
+        if child is None:
+            child = self._plain_child(index)
+        begin = getattr(report, "start", 0.0) - self._wall
+        test.phases.append(Phase(str(report.when), begin, begin + getattr(report, "duration", 0.0), child))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Those from elsewhere: plain pytest's own loop, fixtures that are shared, results that are reused."""
+        if report is self._taken:
+            return
+        index = self._by_nodeid.get(report.nodeid)
+        if index is None:
+            index = self._by_nodeid[report.nodeid] = len(self.timeline.tests)
+            self.timeline.tests.append(Test(report.nodeid, report.nodeid.partition("::")[0]))
+        self.report(index, report)
+
+    def _plain_child(self, index: int) -> int:
+        """The controller itself, where it runs the tests; or the last child, where nobody was given this test."""
+        timeline = self.timeline
+        if not timeline.children:
+            self.mark("run")
+            timeline.slots.append("plain pytest")
+            timeline.children.append(Child(0, "", self.now(), how="plain"))
+        child = timeline.children[-1]
+        child.order.append(index)
+        if child.how == "plain":
+            child.end = max(child.end, self.now())
+        self._assigned[index] = len(timeline.children) - 1
+        return self._assigned[index]
+
+    # -- the end ---------------------------------------------------------------------------------
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
+        self.import_times.end()
+        wanted = [("report", self.options.report, page), ("trace", self.options.trace, trace)]
+        finished = False
+        for what, path, make in wanted:
+            if path is None:
+                continue
+            try:
+                if not finished:
+                    self._finish(int(exitstatus))
+                    finished = True
+                write(path, make(self.timeline))
+            except Exception as error:  # comfort never fails a run
+                self._failed.append(terminal.not_written(what, path, error))
+            else:
+                self._written.append(terminal.written(what, path))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        if self.config.get_verbosity() >= 0:
+            for text in self._written:
+                terminalreporter.write_line(terminal.PREFIX + text)
+        for text in self._failed:
+            terminalreporter.write_line(terminal.PREFIX + text, yellow=True)
+
+    def _finish(self, exitstatus: int) -> None:
+        """Nothing more will come: put everything in its place."""
+        timeline = self.timeline
+        if self._marks[-1][0] == "run":
+            self.mark("end")
+        timeline.seconds = self.now()
+        ends = [at for _, at in self._marks[1:]] + [timeline.seconds]
+        timeline.phases = [Span(name, at, end) for (name, at), end in zip(self._marks, ends, strict=True)]
+        timeline.exitstatus = exitstatus
+        timeline.cpu = sum(os.times()[:4])
+        for test in timeline.tests:
+            if test.outcome == "passed" and not any(phase.when == "call" for phase in test.phases):
+                test.outcome = ""  # interrupted after its setup
+        lay_out(timeline)
+        imports = self._imports if self.records is None else self.records.imports
+        by_file = {self._shown(path): seconds for path, seconds in imports.items()}
+        for each in timeline.collection:
+            each.imports = by_file.get(each.file)
+        if self.import_times.measured:
+            timeline.imports = by_package(self.import_times, analysis.third_party)
+            timeline.saving = self._saving()
+        timeline.facts = self._facts()
+        timeline.shard = shard_of(self.config)
+
+    def _saving(self) -> Saving:
+        times = self.import_times
+        standard = [name for name in times.own if name.partition(".")[0] in sys.stdlib_module_names]
+        shared = [*analysis.third_party(times.own), *standard]
+        files = [child.file for child in self.timeline.children if child.how == "fork"]
+        project = analysis.open_project(self.config)
+        paths = {file: str(self.config.rootpath / file) for file in files if file.endswith(".py")}
+        analysis.scan(project, sorted(set(paths.values())))
+        reached = {file: project.third_party(path)[0] for file, path in paths.items()}
+        return saving(times, shared, self._start_cpu, files, reached)
+
+    def _facts(self) -> dict[str, str]:
+        return {
+            "project": self.config.rootpath.name,
+            "python": f"{platform.python_implementation()} {platform.python_version()}",
+            "pytest": pytest.__version__,
+            "system": f"{platform.system()} {platform.machine()}",
+            "isolation": self.options.isolate,
+        }
+
+
+def process_age() -> float:
+    """Seconds since this process started; 0 where the system does not tell, or it did not start for this run."""
+    try:
+        # Behind the name, which may hold anything: proc(5), field 22, in ticks since the machine started.
+        fields = (
+            Path("/proc/self/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        )
+        age = time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError, AttributeError):
+        return 0.0
+    return age if 0.0 <= age <= _OLDEST else 0.0
+
+
+def shard_of(config: pytest.Config) -> Mapping[str, Any] | None:
+    """What the plan of shards says of this run, where there is one. Asked of its plugin, which few runs have."""
+    shard: Any = getattr(config.pluginmanager.get_plugin("hotreload-sharding"), "shard", None)
+    if shard is None:
+        return None
+    plan = shard.plan
+    return {
+        "shard": shard.number,
+        "of": shard.of,
+        "fingerprint": plan.fingerprint,
+        "loads": list(plan.predicted),
+    }
+
+
+def write(path: Path, text: str) -> None:
+    """All of it, or what stood there before. Raises OSError."""
+    data = text.encode("utf-8", "backslashreplace")
+    target = Path(os.path.realpath(path))  # a link stays one
+    if (
+        target.exists() and not target.is_file()
+    ):  # a pipe, a terminal, /dev/null: nothing to put another file in the place of
+        target.write_bytes(data)
+        return
+    beside = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        beside.write_bytes(data)
+        beside.replace(target)
+    except OSError:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise

@@ -1,0 +1,112 @@
+"""Pieces of HTML. Whatever comes from a test passes through :func:`text` or :func:`data`, and is text on the page."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+#: Control characters, which HTML has no way to write, and lone surrogates, which no encoding has.
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+
+def text(value: object) -> str:
+    """As text, between tags or in a quoted attribute."""
+    return html.escape(_UNSEEN.sub(_shown, str(value)), quote=True)
+
+
+def _shown(match: re.Match[str]) -> str:
+    number = ord(match.group())
+    return f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}"
+
+
+def data(value: Any) -> str:
+    """As JSON in a script element: nothing in it can end that element, or begin another one."""
+    shown = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    return shown.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def allowed(script: str) -> str:
+    """The page's policy: this script and no other, and nothing from anywhere."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+
+
+class Column(NamedTuple):
+    """A column of a table. ``key``: what the page's script sorts it by. ``number``: it is set to the right."""
+
+    label: str
+    number: bool = False
+    key: str = ""
+
+
+def table(
+    columns: Sequence[Column], rows: Iterable[Sequence[str]], *, name: str = "", caption: str = ""
+) -> str:
+    """A table of cells that are HTML already."""
+    head = "".join(
+        f'<th scope="col"{_class(column)}{_key(column)}>{text(column.label)}</th>' for column in columns
+    )
+    body = "\n".join(
+        "<tr>"
+        + "".join(f"<td{_class(c)}>{cell}</td>" for c, cell in zip(columns, row, strict=True))
+        + "</tr>"
+        for row in rows
+    )
+    shown = f"<caption>{text(caption)}</caption>" if caption else ""
+    named = f' id="{name}"' if name else ""
+    inside = f"{shown}<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>"
+    return f'<div class="wide"><table{named}>{inside}</table></div>'
+
+
+def _class(column: Column) -> str:
+    return ' class="n"' if column.number else ""
+
+
+def _key(column: Column) -> str:
+    return f' data-key="{column.key}"' if column.key else ""
+
+
+def share(part: float, kind: str = "call") -> str:
+    """A bar as long as a part of the whole, from 0 to 1."""
+    width = 100 * min(max(part, 0.0), 1.0)
+    return (
+        '<svg class="share" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">'
+        f'<rect class="rest" width="100" height="8"/><rect class="{kind}" width="{width:.1f}" height="8"/></svg>'
+    )
+
+
+def section(title: str, *parts: str) -> list[str]:
+    name = "about-" + title.lower().replace(" ", "-")
+    return [
+        f'<section aria-labelledby="{name}">',
+        f'<h2 id="{name}">{text(title)}</h2>',
+        *parts,
+        "</section>",
+    ]
+
+
+def seconds(amount: float) -> str:
+    """As long as it needs to be."""
+    if amount >= 60:
+        return (
+            f"{int(amount // 60)} min {amount % 60:02.0f} s"
+            if amount % 60 < 59.5
+            else f"{int(amount // 60) + 1} min"
+        )
+    if amount >= 10:
+        return f"{amount:.1f} s"
+    if amount >= 0.9995:
+        return f"{amount:.2f} s"
+    if amount >= 0.00095:
+        return f"{1000 * amount:.0f} ms"
+    return "< 1 ms" if amount > 0 else "0"
+
+
+def many(count: int, what: str) -> str:
+    plural = {"child": "children"}.get(what, what + "s")
+    return f"{count} {what if count == 1 else plural}"

@@ -1,0 +1,112 @@
+"""What the script of the page draws from: all of a timeline, in few bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from .timeline import BAD, REUSED, FileCost, Phase, Test, Timeline, file_costs
+
+#: Seconds of one unit.
+UNIT: Final = 1e-5
+#: In the order in which outcomes are counted: that of interest. "": none.
+COUNTED: Final = ("failed", "error", "rerun", "xpassed", "passed", REUSED, "skipped", "xfailed", "")
+_HOW = {
+    "fork": "a fork",
+    "apart": "collected by itself",
+    "spawn": "a fresh interpreter",
+    "plain": "plain pytest",
+}
+
+
+def payload(timeline: Timeline) -> dict[str, Any]:
+    """What the page's script draws from. Times are whole numbers of ``unit`` seconds.
+
+    ``children``: [slot, file, begin, length, CPU or -1, how, ending]. ``tests``: [file, name, outcome, then for each
+    time that it ran: child, begin, setup, call, teardown]; a name that begins with ``::`` follows its file.
+    """
+    files = {name: number for number, name in enumerate(_file_names(timeline))}
+    kinds = {name: number for number, name in enumerate(COUNTED)}
+    return {
+        "schema": "hotreload-report/1",
+        "unit": UNIT,
+        "length": _units(timeline.seconds),
+        "slots": timeline.slots,
+        "files": list(files),
+        "outcomes": [outcome or "no result" for outcome in COUNTED],
+        "bad": sorted(kinds[outcome] for outcome in BAD),
+        "how": _HOW,
+        "phases": [[s.name, *_placed(s.begin, s.end)] for s in timeline.phases],
+        "collection": [
+            [files[each.file], *_placed(each.begin, each.end), _units(each.imports or 0.0)]
+            for each in timeline.collection
+        ],
+        "children": [
+            [
+                child.slot,
+                files[child.file],
+                *_placed(child.begin, child.end),
+                -1 if child.cpu is None else _units(child.cpu),
+                child.how,
+                child.ending,
+            ]
+            for child in timeline.children
+        ],
+        "costs": [_cost(cost, files) for cost in file_costs(timeline)],
+        "tests": [_test(test, files, kinds) for test in timeline.tests],
+    }
+
+
+def _file_names(timeline: Timeline) -> Iterable[str]:
+    names = [test.file for test in timeline.tests]
+    names += [each.file for each in timeline.collection] + [child.file for child in timeline.children]
+    return dict.fromkeys(names)
+
+
+def _units(amount: float) -> int:
+    return round(amount / UNIT)
+
+
+def _placed(begin: float, end: float) -> tuple[int, int]:
+    """Begin and length: ends are rounded, not lengths, so that what does not overlap still does not."""
+    return _units(begin), _units(end) - _units(begin)
+
+
+def _cost(cost: FileCost, files: Mapping[str, int]) -> list[int]:
+    known = [cost.children, cost.tests, cost.cpu, cost.collection, cost.imports]
+    return [
+        files[cost.file],
+        cost.count,
+        cost.failed,
+        *(-1 if each is None else _units(each) for each in known),
+    ]
+
+
+def _test(test: Test, files: Mapping[str, int], kinds: Mapping[str, int]) -> list[Any]:
+    name = test.nodeid.removeprefix(test.file)
+    if not name.startswith("::"):
+        name = test.nodeid
+    numbers = [number for one in rounds(test) for number in one]
+    return [files[test.file], name, kinds.get(test.outcome, len(COUNTED) - 1), *numbers]
+
+
+def rounds(test: Test) -> Iterator[tuple[int, int, int, int, int]]:
+    """(child, begin, setup, call, teardown) of each time that it ran: more than once if it was run again."""
+    current: dict[str, Phase] = {}
+    for phase in test.phases:
+        when = phase.when if phase.when in ("setup", "teardown") else "call"
+        if current and (when == "setup" or when in current):
+            yield _round(current)
+            current = {}
+        current[when] = phase
+    if current:
+        yield _round(current)
+
+
+def _round(phases: Mapping[str, Phase]) -> tuple[int, int, int, int, int]:
+    first = next(iter(phases.values()))
+    lengths = [
+        _placed(phases[when].begin, phases[when].end)[1] if when in phases else 0
+        for when in ("setup", "call", "teardown")
+    ]
+    return (first.child, _units(first.begin), lengths[0], lengths[1], lengths[2])

@@ -1,0 +1,253 @@
+"""The page about a run: what it shows first, and every word of it.
+
+One file, nothing from elsewhere. Everything can be read without JavaScript; with it, tables hold all rows, sort and
+filter, and the timeline can be zoomed.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from pathlib import Path
+
+from . import chart, report_tables
+from .markup import Column, allowed, data, many, seconds, section, share, table, text
+from .page_data import COUNTED, payload
+from .timeline import BAD, Timeline, balance, fixture_costs, outcomes
+
+#: A file that takes that part of the run, or more, decides how long it is.
+_DOMINANT = 0.5
+#: Below that busy share, idle slots are worth a word.
+_BUSY = 0.8
+
+_WORDS = {"error": "errors", "rerun": "rerun", "": "without a result"}
+_MEANING = {
+    "start": "interpreter, pytest and its plugins",
+    "conftests": "the first conftests, configuration",
+    "collection": "importing and collecting test files",
+    "preparation": "shared fixtures, and all that comes before the first child",
+    "run": "from the first child to the end of the last one",
+    "last reports": "showing what was left to show",
+    "end": "records, and what plugins do at the end",
+}
+_EXIT = {0: "passed", 1: "failed", 2: "interrupted", 3: "internal error", 4: "usage error", 5: "no tests"}
+
+
+def page(timeline: Timeline) -> str:
+    """The whole page."""
+    script = _file("report.js")
+    title = f"{timeline.facts.get('project', 'tests')}: {counted(timeline)}"
+    return "\n".join(
+        [
+            "<!doctype html>",
+            '<html lang="en">',
+            "<head>",
+            '<meta charset="utf-8">',
+            f'<meta http-equiv="Content-Security-Policy" content="{allowed(script)}">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            '<meta name="color-scheme" content="light dark">',
+            f"<title>{text(title)}</title>",
+            f"<style>\n{_file('report.css')}</style>",
+            "</head>",
+            "<body>",
+            *_header(timeline),
+            "<main>",
+            *_stands_out(timeline),
+            *_timeline(timeline),
+            *_phases(timeline),
+            *report_tables.files(timeline),
+            *report_tables.tests(timeline),
+            *report_tables.imports(timeline),
+            *report_tables.fixtures(timeline),
+            *report_tables.shard(timeline),
+            "</main>",
+            f'<script type="application/json" id="data">{data(payload(timeline))}</script>',
+            f"<script>{script}</script>",
+            "</body>",
+            "</html>",
+            "",
+        ]
+    )
+
+
+def _file(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+
+
+# ------------------------------------------------------------------------------------- words
+
+
+def counted(timeline: Timeline) -> str:
+    """``2 failed, 198 passed``."""
+    counts = outcomes(timeline)
+    words = [
+        f"{counts[outcome]} {_WORDS.get(outcome, outcome)}" for outcome in COUNTED if counts.get(outcome)
+    ]
+    if timeline.errors:
+        words.insert(0, f"{many(timeline.errors, 'file')} not collected")
+    return ", ".join(words) or "no tests"
+
+
+def _when(began: float) -> str:
+    return dt.datetime.fromtimestamp(began, dt.timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+# ------------------------------------------------------------------------------------- sections
+
+
+def _header(timeline: Timeline) -> list[str]:
+    counts = outcomes(timeline)
+    status = _EXIT.get(timeline.exitstatus, f"exit status {timeline.exitstatus}")
+    facts = timeline.facts
+    shown = [
+        _when(timeline.began),
+        facts.get("python", ""),
+        f"pytest {facts['pytest']}" if "pytest" in facts else "",
+        facts.get("system", ""),
+        f"a child for each {facts['isolation']}"
+        if facts.get("isolation") in ("file", "test")
+        else facts.get("isolation", ""),
+    ]
+    busy = balance(timeline)
+    part = sum(each.part for each in busy) / len(busy) if busy else 0.0
+    figures = [
+        ("took", seconds(timeline.seconds), ""),
+        ("CPU", seconds(timeline.cpu), "of all processes"),
+        ("slots", str(len(timeline.slots)), f"{100 * part:.0f} % busy while children ran" if busy else ""),
+        (
+            "children",
+            str(len(timeline.children)),
+            f"for {many(len({t.file for t in timeline.tests}), 'test file')}",
+        ),
+    ]
+    if timeline.saving is not None and timeline.saving.saved > 0:
+        figures.append(("saved", seconds(timeline.saving.saved), "CPU, estimated: one start served all"))
+    bad = any(counts.get(outcome) for outcome in BAD) or timeline.exitstatus not in (0, 5)
+    return [
+        "<header>",
+        f'<p class="project">{text(facts.get("project", ""))}</p>',
+        f'<h1><span class="status {"bad" if bad else "good"}">{text(status)}</span> {text(counted(timeline))}</h1>',
+        f'<p class="facts">{text(" · ".join(word for word in shown if word))}</p>',
+        '<dl class="figures">',
+        *(
+            f"<div><dt>{text(name)}</dt><dd>{text(value)}{f'<small>{text(more)}</small>' if more else ''}</dd></div>"
+            for name, value, more in figures
+        ),
+        "</dl>",
+        "</header>",
+    ]
+
+
+def _stands_out(timeline: Timeline) -> list[str]:
+    found = list(findings(timeline))
+    if not found:
+        return []
+    return section("What stands out", "<ul>", *(f"<li>{text(each)}</li>" for each in found), "</ul>")
+
+
+def findings(timeline: Timeline) -> Iterator[str]:
+    """What a reader should know first, in sentences."""
+    died = [child for child in timeline.children if child.ending]
+    if died:
+        yield (
+            f"{many(len(died), 'child')} did not end well: {died[0].file} {died[0].ending}"
+            + (f", and {len(died) - 1} more" if len(died) > 1 else "")
+            + "."
+        )
+    run = timeline.running
+    longest = max(timeline.children, key=lambda child: child.seconds, default=None)
+    several = len(timeline.slots) > 1 and len(timeline.children) > 1
+    if longest is not None and several and longest.seconds >= _DOMINANT * run.seconds:
+        yield (
+            f"{longest.file} takes {seconds(longest.seconds)}, {100 * longest.seconds / run.seconds:.0f} % of the time "
+            "in which children ran: as long as it is one file, no number of slots makes this run shorter than that."
+        )
+    shares = balance(timeline)
+    part = sum(each.part for each in shares) / len(shares) if shares else 1.0
+    if several and part < _BUSY:
+        idle = sum(each.idle for each in shares)
+        yield f"The slots were idle for {seconds(idle)} in all, {100 * (1 - part):.0f} % of their time."
+    for span in timeline.phases:
+        if span.name in ("collection", "start", "conftests") and span.seconds > _DOMINANT * timeline.seconds:
+            yield f"More than half of the run went into its {span.name} ({_MEANING[span.name]})."
+    fixtures = fixture_costs(timeline)
+    if fixtures and fixtures[0][1] > 1 and fixtures[0][2] > 0.1 * max(run.seconds, 1e-9):
+        name, times, spent = fixtures[0]
+        yield (
+            f"The fixture {name} was set up {times} times, {seconds(spent)} in all: hotreload_shared_fixtures may "
+            "set it up once."
+        )
+
+
+def _timeline(timeline: Timeline) -> list[str]:
+    rows = chart.rows_of(timeline)
+    counts = f"{many(len(timeline.children), 'child')} in {many(len(timeline.slots), 'slot')}"
+    title = f"{counts} over {seconds(timeline.seconds)}"
+    legend = [
+        ("setup", "setup"),
+        ("call", "call"),
+        ("teardown", "teardown"),
+        ("other", "fork, collection apart, end of a child"),
+        ("imports", "imports of test files"),
+        ("collect", "collection"),
+    ]
+    keys = "".join(f'<li><span class="key {kind}"></span>{text(word)}</li>' for kind, word in legend)
+    failed = '<li><span class="key mark">▲</span>failed, or its child did not end well</li>'
+    return section(
+        "Timeline",
+        f'<ul class="legend">{keys}{failed}</ul>',
+        f'<div id="timeline">{chart.picture(rows, timeline.seconds, title)}</div>',
+    )
+
+
+def _phases(timeline: Timeline) -> list[str]:
+    whole = max(timeline.seconds, 1e-9)
+    rows = [
+        [
+            text(span.name),
+            f'<span class="quiet">{text(_MEANING.get(span.name, ""))}</span>',
+            share(span.seconds / whole, "run"),
+            seconds(span.seconds),
+            f"{100 * span.seconds / whole:.0f} %",
+        ]
+        for span in timeline.phases
+    ]
+    parts = [
+        table(
+            [
+                Column("Phase"),
+                Column(""),
+                Column(""),
+                Column("Time", number=True),
+                Column("Part", number=True),
+            ],
+            rows,
+        )
+    ]
+    if timeline.replayed:
+        parts.append(
+            f"<p>While children ran, the controller showed their reports for {seconds(timeline.replayed)}.</p>"
+        )
+    shares = balance(timeline)
+    if shares:
+        slots = [
+            [
+                text(each.slot),
+                str(each.children),
+                share(each.part),
+                seconds(each.busy),
+                seconds(each.idle),
+                f"{100 * each.part:.0f} %",
+            ]
+            for each in shares
+        ]
+        columns = [
+            Column("Slot"),
+            Column("Children", number=True),
+            Column(""),
+            Column("Busy", number=True),
+            Column("Idle", number=True),
+            Column("Part", number=True),
+        ]
+        parts.append(table(columns, slots, caption="Balance of the slots, while children ran"))
+    return section("Where the time went", *parts)

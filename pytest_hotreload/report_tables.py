@@ -1,0 +1,206 @@
+"""The tables of the page about a run: files, tests, imports, fixtures, shards; and every word of them."""
+
+from __future__ import annotations
+
+from .markup import Column, many, seconds, section, share, table, text
+from .timeline import BAD, Saving, Timeline, file_costs, fixture_costs
+
+#: Rows that stand in the page itself. With JavaScript there are all of them.
+_MOST_FILES, _MOST_TESTS, _MOST_IMPORTS = 100, 100, 25
+
+_FILE_COLUMNS = [
+    Column("File", key="file"),
+    Column("Tests", number=True, key="tests"),
+    Column("Not passed", number=True, key="failed"),
+    Column("", key=""),
+    Column("In children", number=True, key="children"),
+    Column("In tests", number=True, key="seconds"),
+    Column("CPU", number=True, key="cpu"),
+    Column("Collection", number=True, key="collection"),
+    Column("of it imports", number=True, key="imports"),
+]
+
+
+def files(timeline: Timeline) -> list[str]:
+    costs = file_costs(timeline)
+    if not costs:
+        return []
+    longest = max(max(cost.children, cost.tests) for cost in costs) or 1.0
+    rows = [
+        [
+            text(cost.file),
+            str(cost.count),
+            _bad(cost.failed),
+            share(max(cost.children, cost.tests) / longest),
+            _known(cost.children or None),
+            seconds(cost.tests),
+            _known(cost.cpu),
+            _known(cost.collection or None),
+            _known(cost.imports),
+        ]
+        for cost in costs[:_MOST_FILES]
+    ]
+    return section(
+        "Test files",
+        *_more(len(costs), _MOST_FILES, "files", "longest"),
+        table(_FILE_COLUMNS, rows, name="files"),
+    )
+
+
+def _bad(count: int) -> str:
+    return f'<span class="bad">{count}</span>' if count else ""
+
+
+def _known(amount: float | None) -> str:
+    return "" if amount is None else seconds(amount)
+
+
+def _more(count: int, most: int, what: str, which: str) -> list[str]:
+    if count <= most:
+        return []
+    return [
+        f'<p class="without-script">The {most} {which} of {count} {what}; with JavaScript, all of them.</p>'
+    ]
+
+
+_TEST_COLUMNS = [
+    Column("Test", key="test"),
+    Column("Outcome", key="outcome"),
+    Column("Setup", number=True, key="setup"),
+    Column("Call", number=True, key="call"),
+    Column("Teardown", number=True, key="teardown"),
+    Column("Together", number=True, key="seconds"),
+]
+
+
+def tests(timeline: Timeline) -> list[str]:
+    if not timeline.tests:
+        return []
+    ordered = sorted(timeline.tests, key=lambda test: (test.outcome not in BAD, -test.seconds))
+    rows = [
+        [
+            text(test.nodeid),
+            _outcome(test.outcome),
+            *(
+                seconds(sum(p.seconds for p in test.phases if p.when == when))
+                for when in ("setup", "call", "teardown")
+            ),
+            seconds(test.seconds),
+        ]
+        for test in ordered[:_MOST_TESTS]
+    ]
+    return section(
+        "Tests",
+        *_more(len(ordered), _MOST_TESTS, "tests", "failed or slowest"),
+        table(_TEST_COLUMNS, rows, name="tests"),
+    )
+
+
+def _outcome(outcome: str) -> str:
+    shown = text(outcome or "no result")
+    return f'<span class="bad">{shown}</span>' if outcome in BAD else shown
+
+
+def imports(timeline: Timeline) -> list[str]:
+    parts: list[str] = []
+    if timeline.saving is not None:
+        parts += _saving(timeline.saving)
+    if timeline.imports:
+        most = max(each.own for each in timeline.imports) or 1.0
+        rows = [
+            [
+                text(each.name),
+                share(each.own / most, "imports"),
+                seconds(each.own),
+                seconds(each.total),
+                str(each.modules),
+            ]
+            for each in timeline.imports[:_MOST_IMPORTS]
+        ]
+        columns = [
+            Column("Package"),
+            Column(""),
+            Column("CPU by itself", number=True),
+            Column("With what it imports", number=True),
+            Column("Modules", number=True),
+        ]
+        parts.append(
+            table(columns, rows, caption="Installed packages, by what importing their own modules took")
+        )
+        left = len(timeline.imports) - _MOST_IMPORTS
+        if left > 0:
+            parts.append(f"<p>And {many(left, 'package')} that took less.</p>")
+    return section("Imports", *parts) if parts else []
+
+
+def _saving(saving: Saving) -> list[str]:
+    rows = [
+        [
+            "measured",
+            "start of the interpreter, pytest and its plugins",
+            seconds(saving.start_cpu),
+        ],
+        [
+            "measured",
+            f"imports of {saving.modules} installed and standard modules while the controller collected, paid once",
+            seconds(saving.imports),
+        ],
+        [
+            "estimated",
+            f"the same for {many(saving.children, 'child')}: each starts, and imports what its file's sources import",
+            seconds(saving.estimated),
+        ],
+        [
+            "estimated",
+            "saved: the difference, in all children together",
+            f"<b>{seconds(saving.saved)}</b>",
+        ],
+    ]
+    shown = [[f'<span class="tag {kind}">{kind}</span>', what, amount] for kind, what, amount in rows]
+    note = (
+        "Rather too low than too high: a module counts with what it loaded here, and some of what it needs had been "
+        "loaded by another file before. What plugins import is part of the start."
+    )
+    columns = [Column(""), Column(""), Column("CPU", number=True)]
+    return [table(columns, shown, caption="What warm imports saved"), f'<p class="quiet">{note}</p>']
+
+
+def fixtures(timeline: Timeline) -> list[str]:
+    costs = fixture_costs(timeline)
+    if not costs:
+        return []
+    most = costs[0][2] or 1.0
+    rows = [
+        [text(name), share(spent / most, "setup"), str(times), seconds(spent)] for name, times, spent in costs
+    ]
+    columns = [Column("Fixture"), Column(""), Column("Setups", number=True), Column("Time", number=True)]
+    return section(
+        "Session and package fixtures", table(columns, rows, caption="As they were set up in children")
+    )
+
+
+def shard(timeline: Timeline) -> list[str]:
+    """``shard``: {"shard": m, "of": n, "fingerprint": …, "loads": [predicted seconds of each shard]}."""
+    shard = timeline.shard
+    if not shard:
+        return []
+    loads = [float(load) for load in shard.get("loads", ())]
+    most = max(loads, default=0.0) or 1.0
+    mean = sum(loads) / len(loads) if loads else 0.0
+    rows = [
+        [
+            f"{number}{' (this one)' if number == shard.get('shard') else ''}",
+            share(load / most, "run"),
+            seconds(load),
+            f"{100 * (load / mean - 1):+.1f} %" if mean else "",
+        ]
+        for number, load in enumerate(loads, 1)
+    ]
+    columns = [
+        Column("Shard"),
+        Column(""),
+        Column("Planned", number=True),
+        Column("Against the mean", number=True),
+    ]
+    said = f"Shard {shard.get('shard')} of {shard.get('of')}, plan {shard.get('fingerprint')}."
+    return section("Shards", f"<p>{text(said)}</p>", *([table(columns, rows)] if rows else []))

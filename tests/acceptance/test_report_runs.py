@@ -1,0 +1,463 @@
+"""``--hotreload-report`` and ``--hotreload-trace``: every test of a run is in both, and nothing else changes."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .processes import Process, until
+from .sample import FILES, OUTCOMES
+
+BOTH = ("--hotreload-report=run.html", "--hotreload-trace=run.json")
+WORST = ("passed", "skipped", "xfailed", "xpassed", "rerun", "error", "failed")
+
+
+class Told:
+    """What a run's page and trace say. ``tests``: node id -> outcome, by the page and by the trace."""
+
+    def __init__(self, root: Path) -> None:
+        source = (root / "run.html").read_text(encoding="utf-8")
+        found = re.search(r'<script type="application/json" id="data">(.*?)</script>', source, re.DOTALL)
+        assert found
+        self.source = source
+        self.data: dict[str, Any] = json.loads(found.group(1))
+        self.events: list[dict[str, Any]] = json.loads((root / "run.json").read_text())["traceEvents"]
+
+    @property
+    def tests(self) -> dict[str, str]:
+        data = self.data
+        return {
+            data["files"][file] + name if name.startswith("::") else name: data["outcomes"][outcome]
+            for file, name, outcome, *_ in data["tests"]
+        }
+
+    @property
+    def traced(self) -> dict[str, str]:
+        return {e["name"]: e["args"]["outcome"] for e in self.events if e.get("cat") in ("test", "not run")}
+
+    @property
+    def phases(self) -> list[str]:
+        return [name for name, *_ in self.data["phases"]]
+
+    def ran(self, nodeid: str) -> list[dict[str, Any]]:
+        """Each time that the test ran: its child's index, begin, and seconds of the phases."""
+        rows = [row for row in self.data["tests"] if self.data["files"][row[0]] + row[1] == nodeid]
+        (row,) = rows
+        names = ("child", "begin", "setup", "call", "teardown")
+        return [dict(zip(names, row[at : at + 5], strict=True)) for at in range(3, len(row), 5)]
+
+    def child(self, number: int) -> dict[str, Any]:
+        names = ("slot", "file", "begin", "seconds", "cpu", "how", "ending")
+        found = dict(zip(names, self.data["children"][number], strict=True))
+        unit = self.data["unit"]
+        return {
+            **found,
+            "file": self.data["files"][found["file"]],
+            "seconds": found["seconds"] * unit,
+            "cpu": found["cpu"] * unit,
+        }
+
+    @property
+    def children(self) -> list[dict[str, Any]]:
+        return [self.child(number) for number in range(len(self.data["children"]))]
+
+    def check(self) -> None:
+        """Phases follow each other from the begin to the end, children of a slot too."""
+        last = 0
+        for _, begin, length in self.data["phases"]:
+            assert begin == last
+            last = begin + length
+        assert last == self.data["length"]
+        for slot in range(len(self.data["slots"])):
+            own = [
+                (begin, begin + length)
+                for place, _, begin, length, *_ in self.data["children"]
+                if place == slot
+            ]
+            assert all(one[1] <= following[0] for one, following in pairwise(own))
+
+
+def told(result) -> Told:
+    """Also: one line for each file that was written, and no other file."""
+    said = [line for line in result.notices if line.startswith(("hotreload: report", "hotreload: trace"))]
+    assert said == ["hotreload: report: <root>/run.html", "hotreload: trace: <root>/run.json"]
+    assert [path.name for path in result.root.iterdir() if path.name.startswith((".run", "run"))] != []
+    assert not list(result.root.glob(".run.*"))
+    found = Told(result.root)
+    found.check()
+    return found
+
+
+def worst(reports: list[tuple[str, str]]) -> str:
+    """A test's outcome, of those of its phases as the recorder names them."""
+    named = ["error" if outcome == "failed" and when != "call" else outcome for when, outcome in reports]
+    return max(named, key=WORST.index)
+
+
+def test_every_test_is_in_both_and_output_is_plain_pytests(project, slots):
+    project.write(FILES)
+    _, ours = project.same("-rA", slots=slots, extra=BOTH)
+    expected = {nodeid: worst(reports) for nodeid, reports in OUTCOMES.items()}
+    found = told(ours)
+    assert found.tests == expected
+    assert found.traced == expected
+    assert found.phases == [
+        "start",
+        "conftests",
+        "collection",
+        "preparation",
+        "run",
+        "last reports",
+        "end",
+    ]
+    assert found.data["slots"] == (["master"] if slots == 1 else ["gw0", "gw1"])
+    assert sorted(child["file"] for child in found.children) == [
+        "sub/test_deeper.py",
+        "sub/test_wide.py",
+        "test_marks.py",
+        "test_plain.py",
+    ]
+    assert {(child["how"], child["ending"]) for child in found.children} == {("fork", "")}
+    assert all(0 < child["cpu"] <= child["seconds"] + 0.5 for child in found.children)
+    assert len(found.data["collection"]) >= 5
+
+
+TIMES = {
+    "test_times.py": """
+        import time
+        import pytest
+
+        @pytest.fixture(scope="session")
+        def server():
+            time.sleep(0.2)
+            yield
+            time.sleep(0.05)
+
+        def test_first(server): time.sleep(0.1)
+        def test_second(server): pass
+    """,
+    "test_other.py": "def test_other(): pass\n",
+}
+
+
+def test_times_are_those_of_the_tests(project):
+    project.write(TIMES)
+    found = told(project.run(*BOTH, slots=2))
+    (first,) = found.ran("test_times.py::test_first")
+    (second,) = found.ran("test_times.py::test_second")
+    unit = found.data["unit"]
+    assert first["setup"] * unit >= 0.2
+    assert first["call"] * unit >= 0.1
+    assert second["teardown"] * unit >= 0.05
+    assert second["begin"] >= first["begin"] + first["setup"] + first["call"] + first["teardown"]
+    child = found.child(first["child"])
+    assert (child["file"], second["child"]) == ("test_times.py", first["child"])
+    assert child["seconds"] >= 0.35
+    (fixture,) = [event for event in found.events if event.get("cat") == "fixture"]
+    assert fixture["name"] == "server"
+    assert fixture["dur"] >= 200_000
+    assert "<td>server</td>" in found.source
+
+
+@pytest.mark.parametrize(
+    ("args", "how", "children"),
+    [
+        (["--hotreload-isolate=test"], {"fork"}, 3),
+        (["--hotreload-isolate=worker"], {"fork"}, 2),
+        (["--hotreload-isolate=strict"], {"apart"}, 2),
+        (["--hotreload-start=spawn"], {"spawn"}, 2),
+        (["--no-cache"], {"fork"}, 2),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_every_way_to_run_is_told(project, args, how, children):
+    project.write(TIMES)
+    found = told(project.run(*BOTH, *args, slots=2))
+    assert (
+        found.tests
+        == found.traced
+        == {
+            "test_times.py::test_first": "passed",
+            "test_times.py::test_second": "passed",
+            "test_other.py::test_other": "passed",
+        }
+    )
+    assert {child["how"] for child in found.children} == how
+    assert len(found.children) == children
+    assert {child["ending"] for child in found.children} == {""}
+
+
+def test_deaths_time_outs_and_second_tries(project):
+    project.write(
+        {
+            "test_dies.py": """
+                import os, signal, time
+                from pathlib import Path
+
+                def test_before(): pass
+                def test_dies(): os._exit(3)
+                def test_after(): pass
+                def test_hangs(): time.sleep(60)
+                def test_last(): pass
+                def test_once():
+                    mark = Path(__file__).with_name("mark")
+                    if not mark.exists():
+                        mark.write_text("")
+                        os.kill(os.getpid(), signal.SIGSEGV)
+            """
+        }
+    )
+    found = told(project.run(*BOTH, "--hotreload-timeout=1", slots=2))
+    expected = dict.fromkeys(
+        [f"test_dies.py::test_{name}" for name in ("before", "after", "last", "once")], "passed"
+    )
+    expected |= {"test_dies.py::test_dies": "failed", "test_dies.py::test_hangs": "failed"}
+    assert found.tests == found.traced == expected
+    assert [(child["how"], child["ending"]) for child in found.children] == [
+        ("fork", "ended with exit status 3"),
+        ("fork", "was ended: the test took longer than --hotreload-timeout=1 s"),
+        ("fork", "was killed by SIGSEGV (signal 11)"),
+        ("apart", ""),
+    ]
+    assert [ran["child"] for ran in found.ran("test_dies.py::test_once")] == [3]
+    assert "3 children did not end well: test_dies.py ended with exit status 3, and 2 more." in found.source
+
+
+def test_reruns_are_all_told(project):
+    pytest.importorskip("pytest_rerunfailures")
+    project.plugins = ["pytest_rerunfailures"]
+    project.write(
+        {
+            "test_flaky.py": """
+                tries = []
+                def test_flaky():
+                    tries.append(1)
+                    assert len(tries) == 3
+                def test_steady(): pass
+            """
+        }
+    )
+    found = told(project.run(*BOTH, "--reruns=2", slots=1))
+    assert found.tests == {"test_flaky.py::test_flaky": "rerun", "test_flaky.py::test_steady": "passed"}
+    assert len(found.ran("test_flaky.py::test_flaky")) == 3
+
+
+def test_a_run_that_is_cut_short_is_told_as_far_as_it_came(project):
+    project.write(
+        {
+            "test_a.py": "def test_passes(): pass\ndef test_fails(): assert 0\ndef test_never(): pass\n",
+            "test_b.py": "def test_later(): pass\n",
+        }
+    )
+    _, ours = project.same("-x", slots=1, extra=BOTH)
+    found = told(ours)
+    assert found.tests == {
+        "test_a.py::test_passes": "passed",
+        "test_a.py::test_fails": "failed",
+        "test_a.py::test_never": "no result",
+        "test_b.py::test_later": "no result",
+    }
+    assert found.traced == {"test_a.py::test_passes": "passed", "test_a.py::test_fails": "failed"}
+
+
+def test_a_keyboard_interrupt_in_a_test_still_leaves_a_report(project):
+    project.write({"test_a.py": "def test_a(): pass\ndef test_stops(): raise KeyboardInterrupt\n"})
+    _, ours = project.same(slots=1, extra=BOTH)
+    assert ours.status == 2
+    assert told(ours).tests == {"test_a.py::test_a": "passed", "test_a.py::test_stops": "no result"}
+
+
+def test_ctrl_c_still_leaves_a_report(project):
+    project.write(
+        {
+            "test_a.py": """
+                import time
+                def test_first(): pass
+                def test_sleeps():
+                    open("asleep", "w").close()
+                    time.sleep(120)
+                def test_never(): pass
+            """,
+            "test_b.py": "def test_other(): pass\n",
+        }
+    )
+    with Process(project, *BOTH, slots=2) as process:
+        until((process.root / "asleep").exists, "the test that sleeps")
+        time.sleep(0.3)
+        process.send(signal.SIGINT)
+        ours = process.result()
+    assert ours.status == 2
+    found = told(ours)
+    assert found.tests["test_a.py::test_first"] == "passed"
+    assert found.tests["test_a.py::test_sleeps"] == found.tests["test_a.py::test_never"] == "no result"
+    assert {event["args"]["name"] for event in found.events if event["name"] == "thread_name"} >= {
+        "gw0",
+        "gw1",
+    }
+
+
+def test_a_file_that_can_not_be_collected(project):
+    project.write({"test_a.py": "def test_a(): pass\n", "test_bad.py": "import nowhere_at_all\n"})
+    _, ours = project.same(slots=1, extra=BOTH)
+    found = told(ours)
+    assert found.tests == {"test_a.py::test_a": "no result"}
+    assert found.phases[-1] == "preparation"
+    assert "1 file not collected, 1 without a result" in found.source
+
+
+def test_a_tests_clock_can_not_spoil_the_picture(project):
+    project.write(
+        {
+            "test_clock.py": """
+                import _pytest.timing, pytest
+
+                @pytest.fixture
+                def frozen():
+                    plain = _pytest.timing.time
+                    _pytest.timing.time = lambda: 1.0
+                    yield
+                    _pytest.timing.time = plain
+
+                def test_before(): pass
+                def test_frozen(frozen): pass
+                def test_after(): pass
+            """
+        }
+    )
+    found = told(project.run(*BOTH, slots=1))
+    before, frozen, after = (
+        found.ran(f"test_clock.py::test_{name}")[0] for name in ("before", "frozen", "after")
+    )
+    assert before["begin"] < frozen["begin"] < after["begin"]
+
+
+def test_hostile_names_are_data(project):
+    project.write(
+        {
+            "test_names.py": """
+                import pytest
+
+                @pytest.mark.parametrize("name", ["</script><script>", "<img onerror=x>", "\\"'&", "<!--"])
+                def test_name(name): pass
+            """
+        }
+    )
+    found = told(project.run(*BOTH, slots=1))
+    assert "test_names.py::test_name[</script><script>]" in found.tests
+    assert found.source.count("</script>") == 2
+    assert "<img" not in found.source
+
+
+def test_plain_pytest_in_the_controller_is_told(project):
+    pytest.importorskip("pytest_benchmark")
+    project.plugins = ["pytest_benchmark.plugin"]
+    project.write({"test_fast.py": "def test_fast(benchmark): benchmark(int)\ndef test_other(): pass\n"})
+    found = told(project.run(*BOTH, slots=2))
+    assert found.tests == {"test_fast.py::test_fast": "passed", "test_fast.py::test_other": "passed"}
+    assert found.data["slots"] == ["plain pytest"]
+    assert [child["how"] for child in found.children] == ["plain"]
+
+
+# ----------------------------------------------------------------------------------- the files
+
+
+def test_each_option_turns_hotreload_on(project):
+    project.write({"test_a.py": "def test_a(): pass\n"})
+    plain = project.run(BOTH[0], slots=None)
+    assert any("1 file in 1 child" in line for line in plain.notices)
+    assert (plain.root / "run.html").exists()
+    assert not (plain.root / "run.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (
+            "--hotreload-report=no/such/run.html",
+            "--hotreload-report: there is no folder <root>/no/such; hint: make it first",
+        ),
+        (
+            "--hotreload-trace=.",
+            "--hotreload-trace is '.', which is no file; hint: for example --hotreload-trace=run.json",
+        ),
+        (
+            "--hotreload-report=",
+            "--hotreload-report is '', which is no file; hint: for example --hotreload-report=run.html",
+        ),
+    ],
+)
+def test_a_path_that_can_not_be_is_a_usage_error(project, option, message):
+    project.write({"test_a.py": "def test_a(): pass\n"})
+    ours = project.run(option, slots=1)
+    assert ours.status == 4
+    assert [line for line in ours.errors if line] == [f"ERROR: hotreload: {message}"]
+    assert ours.outcomes == {}
+
+
+def test_a_path_that_turns_out_not_to_be_writable_is_a_line(project):
+    project.write(
+        {
+            "test_a.py": "import os\nfrom pathlib import Path\n\ndef test_a(): Path('out/run.html').parent.rmdir()\n"
+        }
+    )
+    project.each(lambda root: (root / "out").mkdir())
+    ours = project.run("--hotreload-report=out/run.html", slots=1)
+    assert ours.status == 0
+    assert (
+        "hotreload: the report can't be written to <root>/out/run.html: No such file or directory"
+        in ours.notices
+    )
+
+
+def test_what_is_no_file_is_written_to_and_a_link_is_followed(project):
+    project.write({"test_a.py": "def test_a(): pass\n"})
+    link = project.root("forks") / "run.html"
+    link.symlink_to("real.html")
+    ours = project.run("--hotreload-report=run.html", "--hotreload-trace=/dev/null", slots=1)
+    assert ours.status == 0
+    assert Path("/dev/null").is_char_device()
+    assert link.is_symlink()
+    assert "test_a.py::test_a" in (link.parent / "real.html").read_text(encoding="utf-8")
+
+
+def test_quiet_says_nothing_and_writes(project):
+    project.write({"test_a.py": "def test_a(): pass\n"})
+    _, ours = project.same("-q", slots=1, extra=BOTH)
+    assert ours.notices == []
+    assert Told(ours.root).tests == {"test_a.py::test_a": "passed"}
+
+
+def test_the_last_report_is_replaced_as_a_whole(project):
+    project.write({"test_a.py": "def test_a(): pass\n", "run.html": "old"})
+    told(project.run(*BOTH, slots=1))
+
+
+def test_failing_imports_show_what_they_show_in_plain_pytest(project):
+    """The measuring of imports leaves no frame in a traceback, not even below a module that pytest rewrites."""
+    project.write(
+        {
+            "conftest.py": "",
+            "test_helper.py": "raise RuntimeError('no')\n",
+            "test_uses.py": "import test_helper\n",
+        }
+    )
+    project.same("--tb=long", slots=1, extra=BOTH)
+    project.same("--tb=native", "-vv", slots=1, extra=BOTH)
+
+
+def test_a_watch_leaves_both_out_with_one_line(project):
+    project.write({"test_a.py": "def test_a(): pass\n"})
+    ours = project.run(*BOTH, "--watch", slots=1)
+    said = [line for line in ours.notices if "left out" in line]
+    assert said == [
+        "hotreload: a watch has no end to write of: --hotreload-report and --hotreload-trace are left out"
+    ]
+    assert "1 passed" in ours.output
+    assert not list(ours.root.glob("*run.*"))
