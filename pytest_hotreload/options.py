@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -51,6 +52,7 @@ class Options:
     watch: bool = False
     watch_first: str = "affected"
     clear: bool = True
+    json: Path | None = None
 
 
 def add_options(parser: pytest.Parser, taken: Collection[str]) -> None:
@@ -131,6 +133,7 @@ def add_options(parser: pytest.Parser, taken: Collection[str]) -> None:
         help="neither read nor write records (PYTEST_HOTRELOAD_NO_CACHE=1 does the same)",
     )
     _add_watch(group, taken)
+    _add_ci(group)
     parser.addini("hotreload", "make --hotreload the default", type="bool", default=False)
     parser.addini(
         "hotreload_shared_fixtures",
@@ -195,6 +198,15 @@ def _add_watch(group: Any, taken: Collection[str]) -> None:
     )
 
 
+def _add_ci(group: Any) -> None:
+    group.addoption(
+        "--hotreload-json",
+        metavar="FILE",
+        default=None,
+        help="write what became of each test to FILE, for programs and for pytest-hotreload merge",
+    )
+
+
 def _add(group: Any, name: str, long: str, taken: Collection[str], **how: Any) -> None:
     """``name``, or where another plugin owns it, ``--hotreload-<long>`` alone."""
     group.addoption(*([] if name in taken else [name]), _LONG_PREFIX + long, **how)
@@ -213,7 +225,12 @@ def wanted(config: pytest.Config, namespace: Any) -> bool:
         )
     if getattr(namespace, "hotreload_watch", False) and asked is False:
         raise usage_error("--watch and --no-hotreload contradict each other", hint="leave one of the two out")
-    if affected or getattr(namespace, "hotreload_watch", False):
+    if getattr(namespace, "hotreload_json", None) is not None and asked is False:
+        raise usage_error(
+            "--hotreload-json and --no-hotreload contradict each other", hint="leave one of the two out"
+        )
+    implied = ("hotreload_watch", "hotreload_json")
+    if affected or any(getattr(namespace, name, None) for name in implied):
         return True
     return bool(config.getini("hotreload")) if asked is None else bool(asked)
 
@@ -238,7 +255,17 @@ def read(config: pytest.Config, namespace: Any) -> Options:
         watch=_watch(namespace),
         watch_first=namespace.hotreload_watch_first,
         clear=not namespace.hotreload_no_clear,
+        json=_output("--hotreload-json", namespace.hotreload_json),
     )
+
+
+def _output(option: str, name: str | None) -> Path | None:
+    if name is None:
+        return None
+    path = Path(name).expanduser().absolute()
+    if not name or path.is_dir():
+        raise usage_error(f"{option} is {name!r}, no file", hint=f"for example {option}=results.json")
+    return path
 
 
 def _watch(namespace: Any) -> bool:

@@ -13,16 +13,30 @@ import time
 from collections.abc import Generator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import compat, nodes, options, others, reset, standing, terminal, totals
+from . import (
+    ci_messages,
+    compat,
+    github,
+    nodes,
+    options,
+    others,
+    reset,
+    resultfile,
+    standing,
+    terminal,
+    totals,
+)
 from .bookkeeping import Bookkeeper
 from .declarations import Declarations
 from .early_readers import WorkerIdWatch
-from .errors import ChildInternalError
+from .errors import ChildInternalError, usage_error
 from .inplace import InPlace
+from .outcomes import Outcomes
 from .protocol import ENVIRONMENT
 from .records import Records
 from .selection import Selection
@@ -61,6 +75,7 @@ class Active:
         self._lost_cache = False
         self.rerun: Rerun | None = None
         self.in_place: InPlace | None = None
+        self.outcomes: Outcomes | None = None
         self.gc_thresholds = reset.ease_gc()
 
     def reborn(self) -> None:
@@ -158,6 +173,8 @@ def _activate(config: pytest.Config, namespace: Any) -> Apart | None:
         from .watch import watch
 
         watch(config, chosen)
+    if chosen.json is not None and not _only_asks(namespace):
+        _prepare_results(chosen.json)
     active = Active(config, chosen)
     if standing.is_standing():
         pass  # the template is the watch's, and stands above
@@ -183,6 +200,16 @@ def _activate(config: pytest.Config, namespace: Any) -> Apart | None:
     config.pluginmanager.register(active.threads, "hotreload-threads")
     nodes.join_convention(config, several=chosen.slots > 1)
     return None
+
+
+def _prepare_results(path: Path) -> None:
+    """Of a run that does not come to its end there must be none, least of all that of an earlier one."""
+    try:
+        resultfile.prepare(path)
+    except OSError as error:
+        raise usage_error(
+            ci_messages.results_not_written(path, error), hint="name a file in a folder that can be written"
+        ) from None
 
 
 def _only_asks(namespace: Any) -> bool:
@@ -232,6 +259,7 @@ def pytest_configure(config: pytest.Config) -> None:
         from .child import Reporter
 
         _keep_records(config, config.stash[_KEY])
+        _gather(config, config.stash[_KEY])
         config.pluginmanager.register(Run(config.stash[_KEY]), "hotreload-run")
         config.pluginmanager.register(Reporter(config), "hotreload-reporter")
 
@@ -242,6 +270,13 @@ def _keep_records(config: pytest.Config, active: Active) -> None:
         config.pluginmanager.register(Bookkeeper(active.records, declarations), "hotreload-bookkeeper")
     if active.options.affected:
         config.pluginmanager.register(Selection(active.records, active.options), "hotreload-selection")
+
+
+def _gather(config: pytest.Config, active: Active) -> None:
+    """For those who want to know what became of each test."""
+    if active.options.json is not None or (active.rerun is None and github.wanted(os.environ)):
+        active.outcomes = Outcomes(config, active.records)
+        config.pluginmanager.register(active.outcomes, "hotreload-outcomes")
 
 
 class Run:
@@ -264,6 +299,8 @@ class Run:
         reason = others.needs_plain(config, session.items, self.active.options.slots)
         if reason:
             self.active.drop_records()
+            if self.active.outcomes is not None:
+                self.active.outcomes.left_to_plain = reason
             terminal.notice(config, terminal.left_to_plain(reason))
             return None
         if InPlace.fits(self.active, session):
@@ -334,6 +371,21 @@ class Run:
                 records.save()
         except OSError as error:
             active.lost_cache(error)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self, config: pytest.Config) -> None:
+        """After pytest's last line, when the exit status is what it will be."""
+        active = self.active
+        if active.outcomes is None or active.outcomes.session is None or os.getpid() != _owner:
+            return
+        if active.options.json is not None:
+            try:
+                resultfile.write(active.options.json, active.outcomes.document())
+            except OSError as error:
+                text = ci_messages.results_not_written(active.options.json, error)
+                print(terminal.PREFIX + text, file=sys.stderr)
+        if active.rerun is None and github.wanted(os.environ):
+            github.tell(config, active.outcomes)
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
