@@ -101,7 +101,11 @@ def probable_test_files(config: pytest.Config) -> list[str]:
         if place.is_file():
             found.append(str(place))
         for folder, folders, files in os.walk(place):
-            folders[:] = sorted(name for name in folders if not _is_skipped(name, skipped))
+            folders[:] = sorted(
+                name
+                for name in folders
+                if not (_is_skipped(name, skipped) or _is_environment(Path(folder, name)))
+            )
             names = (name for name in sorted(files) if any(Path(name).match(each) for each in patterns))
             found += [str(Path(folder, name)) for name in names]
     return list(dict.fromkeys(found))
@@ -109,6 +113,10 @@ def probable_test_files(config: pytest.Config) -> list[str]:
 
 def _is_skipped(name: str, patterns: set[str]) -> bool:
     return name == "__pycache__" or any(Path(name).match(pattern) for pattern in patterns)
+
+
+def _is_environment(folder: Path) -> bool:
+    return (folder / "pyvenv.cfg").is_file()
 
 
 def site_folders() -> list[str]:

@@ -24,6 +24,7 @@ from .early_readers import hide_worker
 from .forkpoint import serve
 from .nodes import join_convention
 from .observation import Observer
+from .owned import Owned
 from .protocol import ENVIRONMENT, Channel, Ended, Gone, Missing, Start
 from .slots import FILES, SlotFiles
 
@@ -136,6 +137,8 @@ class Apart:
         self.reporter = child.Reporter(config)
         config.pluginmanager.register(self.reporter, "hotreload-reporter")
         compat.relay_terminal(config, lambda _text, _markup: None)
+        if self.order.shard is not None:
+            config.pluginmanager.register(Owned(config, self.order.shard), "hotreload-owned")
         # pytest's own plugin has just pointed it to stderr; a death is explained in the slot's file.
         faulthandler.enable(file=self.place.files.fds["fault"])
         reset.temporary(config, self.place, self.reporter)

@@ -134,6 +134,15 @@ def not_collected(file: str, shard: str) -> str:
     return f"{shard} did not collect {file}, which is its own"
 
 
+def nobodys(file: str, shard: str) -> str:
+    return f"{shard} found {file}, which no plan names and no shard collected"
+
+
+def left_out(shard: str, files: Sequence[str]) -> str:
+    few = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
+    return f"{shard} collected nothing in {few}: left out by a conftest or plugin, or gone"
+
+
 def not_its_own(file: str, shard: str) -> str:
     return f"{shard} ran {file}, which is another's"
 

@@ -139,12 +139,18 @@ def _of_files(results: Sequence[Result]) -> Iterator[str]:
 
 
 def _of_collection(results: Sequence[Result]) -> Iterator[str]:
-    """Each shard met what is its own."""
+    """Each shard met what is its own, or says that it left it out; and somebody what no plan names."""
+    everywhere: set[str] = set()
     for result in results:
+        met = {each["file"] for each in result.said["files"]} | set(result.plan.get("left_out", ()))
+        everywhere |= met
         if result.finished:
-            met = {each["file"] for each in result.said["files"]}
             for file in sorted(set(result.plan.get("own", ())) - met):
                 yield ci_messages.not_collected(file, result.shard)
+    if all(result.finished for result in results):
+        for result in results:
+            for file in sorted(set(result.plan.get("found", ())) - everywhere):
+                yield ci_messages.nobodys(file, result.shard)
 
 
 def _of_owners(results: Sequence[Result]) -> Iterator[str]:
@@ -181,10 +187,12 @@ def _of_numbers(results: Sequence[Result]) -> Iterator[str]:
 # ------------------------------------------------------------------------------------- the whole
 
 
-def unfinished(results: Sequence[Result]) -> list[str]:
-    """What is to be said of shards that did not finish, and of those that failed by something else than a test."""
+def remarks(results: Sequence[Result]) -> list[str]:
+    """What is to be said of shards that did not finish, or failed by something else than a test, or left files out."""
     found = []
     for result in results:
+        if result.finished and result.plan.get("left_out"):
+            found.append(ci_messages.left_out(result.shard, result.plan["left_out"]))
         bad = any(test["outcome"] in ("failed", "error") for test in result.tests) or result.said["errors"]
         if not result.finished:
             why = result.said["stopped"]

@@ -41,7 +41,8 @@ def _take_over(results: Sequence[Result], stores: Sequence[Path], folder: Path) 
     home_of = homes(stores, [result.path for result in results])
     kept: set[str] = set()
     for store in stores:
-        files = Store(str(store), root).files()
+        # One outside of the root has another name in another checkout.
+        files = [file for file in Store(str(store), root).files() if not file.startswith("/")]
         mine = [file for file in files if file not in ran_in or ran_in[file] == home_of[store]]
         mine = [file for file in mine if file not in doubtful]
         whole.adopt(str(store), mine)

@@ -211,7 +211,7 @@ def _tell(results: Sequence[Result], wrote: Sequence[str]) -> None:
                 result.shard, ran, len(result.tests), predicted, float(result.said["seconds"])
             )
             print(terminal.PREFIX + line)
-    for line in [*merge_checks.unfinished(results), *wrote]:
+    for line in [*merge_checks.remarks(results), *wrote]:
         print(terminal.PREFIX + line)
     counts = resultfile.counted(document)
     print(terminal.PREFIX + ci_messages.whole(len(results), counts, document["seconds"]))

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
+from . import shard_options
+from .ci_variables import Number
 from .errors import usage_error
 
 ISOLATIONS: Final = ("file", "test", "worker", "strict")
@@ -53,6 +56,10 @@ class Options:
     watch_first: str = "affected"
     clear: bool = True
     json: Path | None = None
+    shard: Number | None = None
+    shard_plan: str | None = None
+    shard_from: str | None = None
+    timings: tuple[str, ...] = ()
 
 
 def add_options(parser: pytest.Parser, taken: Collection[str]) -> None:
@@ -134,6 +141,7 @@ def add_options(parser: pytest.Parser, taken: Collection[str]) -> None:
     )
     _add_watch(group, taken)
     _add_ci(group)
+    shard_options.declare(partial(_add, group, taken=taken))
     parser.addini("hotreload", "make --hotreload the default", type="bool", default=False)
     parser.addini(
         "hotreload_shared_fixtures",
@@ -225,12 +233,12 @@ def wanted(config: pytest.Config, namespace: Any) -> bool:
         )
     if getattr(namespace, "hotreload_watch", False) and asked is False:
         raise usage_error("--watch and --no-hotreload contradict each other", hint="leave one of the two out")
-    if getattr(namespace, "hotreload_json", None) is not None and asked is False:
-        raise usage_error(
-            "--hotreload-json and --no-hotreload contradict each other", hint="leave one of the two out"
-        )
-    implied = ("hotreload_watch", "hotreload_json")
-    if affected or any(getattr(namespace, name, None) for name in implied):
+    ci = shard_options.asked(namespace)
+    if not ci and getattr(namespace, "hotreload_json", None) is not None:
+        ci = "--hotreload-json"
+    if ci and asked is False:
+        raise usage_error(f"{ci} and --no-hotreload contradict each other", hint="leave one of the two out")
+    if affected or ci or getattr(namespace, "hotreload_watch", False):
         return True
     return bool(config.getini("hotreload")) if asked is None else bool(asked)
 
@@ -256,6 +264,10 @@ def read(config: pytest.Config, namespace: Any) -> Options:
         watch_first=namespace.hotreload_watch_first,
         clear=not namespace.hotreload_no_clear,
         json=_output("--hotreload-json", namespace.hotreload_json),
+        shard=shard_options.number(namespace),
+        shard_plan=namespace.hotreload_shard_plan,
+        shard_from=namespace.hotreload_shard_from,
+        timings=tuple(namespace.hotreload_timings or ()),
     )
 
 

@@ -9,7 +9,7 @@ import platform
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -18,7 +18,9 @@ from typing import Any, Final
 import pytest
 
 from . import __version__, resultfile
+from .owned import Names
 from .records import OUTCOMES, Records, outcome_of
+from .sharding import shard_of
 
 BAD: Final = ("error", "failed")
 #: Of a failure's text this much of the end is kept: some 50 lines. GitHub shows no more than 1 MiB of a summary.
@@ -68,10 +70,11 @@ class Outcomes:
         self.errors: list[Broken] = []
         self._tests: defaultdict[str, list[Test]] = defaultdict(list)
         self._expected: Counter[str] = Counter()
-        self._paths: dict[str, Path] = {}
+        self._file_of: dict[str, str] = {}
         self._deselected: dict[int, pytest.Item] = {}
         self._collected: dict[int, pytest.Item] = {}
-        self._files: dict[str, None] = {}
+        self._names = Names(str(config.rootpath))
+        self._files: dict[str, str] = {}
 
     # -- the hooks -----------------------------------------------------------------------------
 
@@ -80,7 +83,8 @@ class Outcomes:
 
     def pytest_collectstart(self, collector: pytest.Collector) -> None:
         if isinstance(collector, pytest.File):
-            self._files[self.named(collector.path)] = None
+            name = self._names.of(str(collector.path))
+            self._files.setdefault(name, str(collector.path))
 
     @pytest.hookimpl(trylast=True)
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -93,7 +97,8 @@ class Outcomes:
         before = list(items)
         result = yield
         stays = {item.nodeid for item in items}  # by its id: another object may take an item's place
-        self._deselected.update((id(item), item) for item in before if item.nodeid not in stays)
+        gone = (item for item in before if item.nodeid not in stays and self._is_own(self._named(item)))
+        self._deselected.update((id(item), item) for item in gone)
         return result
 
     def pytest_deselected(self, items: list[pytest.Item]) -> None:
@@ -103,7 +108,7 @@ class Outcomes:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self._collected = {id(item): item for item in session.items}
         self._expected = Counter(item.nodeid for item in session.items)
-        self._paths = {item.nodeid: item.path for item in session.items}
+        self._file_of = {item.nodeid: self._named(item) for item in session.items}
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -142,10 +147,18 @@ class Outcomes:
         """One id may be that of several items, which follow each other."""
         known = self._tests[nodeid]
         if not known or (again and known[-1].finished and len(known) < self._expected[nodeid]):
-            path = self._paths.get(nodeid)
-            file = self.named(path) if path is not None else nodeid.partition("::")[0]
-            known.append(Test(nodeid, file))
+            known.append(Test(nodeid, self._file_of.get(nodeid, nodeid.partition("::")[0])))
         return known[-1]
+
+    def _named(self, item: pytest.Item) -> str:
+        """The file that an item belongs to, as plans deal it: the outermost that it was collected from."""
+        files = [node for node in item.listchain() if isinstance(node, pytest.File)]
+        return self._names.of(str((files[0] if files else item).path))
+
+    def _is_own(self, file: str) -> bool:
+        """Some files of other shards are looked into (``--lf``)."""
+        shard = shard_of(self.config)
+        return shard is None or shard.own(file)
 
     def pytest_internalerror(self, excrepr: Any) -> None:
         self.errors.append(Broken("", _end(str(excrepr))))
@@ -174,16 +187,9 @@ class Outcomes:
     def exit_status(self) -> int:
         return int(getattr(self.session, "exitstatus", pytest.ExitCode.INTERNAL_ERROR))
 
-    def named(self, path: Path) -> str:
-        """Relative to the root with "/"; absolute where it lies outside."""
-        try:
-            return path.relative_to(self.config.rootpath).as_posix()
-        except ValueError:
-            return path.as_posix()
-
     def document(self) -> dict[str, Any]:
         """The content of the results file."""
-        tests = list(self.tests)
+        tests, files = list(self.tests), self.files()
         return {
             "schema": resultfile.SCHEMA,
             "version": __version__,
@@ -192,14 +198,14 @@ class Outcomes:
             "exitstatus": self.exit_status,
             "python": platform.python_version(),
             "platform": f"{sys.platform}-{platform.machine()}",
-            "plan": plan_of(self.config),
+            "plan": plan_of(self.config, [each["file"] for each in files]),
             "collected": len(self._collected.keys() | self._deselected.keys()),
             "deselected": [item.nodeid for item in self._deselected.values()],
             "stopped": self._stopped(tests),
             "left_to_plain": self.left_to_plain or None,
             "tests": [_told(test) for test in tests],
             "errors": [{"nodeid": each.nodeid, "text": each.text} for each in self.errors],
-            "files": self.files(),
+            "files": files,
         }
 
     def _stopped(self, tests: list[Test]) -> str | None:
@@ -225,9 +231,10 @@ class Outcomes:
                 "file": file,
                 "tests": counts[file],
                 "seconds": round(seconds[file], 4),
-                **self._measured(str(self.config.rootpath / file)),
+                **self._measured(self._files.get(file, "")),
             }
             for file in sorted({*self._files, *counts})
+            if self._is_own(file)
         ]
 
     def _measured(self, path: str) -> dict[str, float]:
@@ -237,9 +244,28 @@ class Outcomes:
         return {name: round(each.get(path, 0.0), 4) for name, each in costs.items()}
 
 
-def plan_of(_config: pytest.Config) -> dict[str, Any] | None:
-    """Which part of the whole this run is, if it is one."""
-    return None
+def plan_of(config: pytest.Config, met: Collection[str]) -> dict[str, Any] | None:
+    """Which part of the whole this run is, if it is one. ``met``: the files that were collected.
+
+    Planned is what looks like a test file: a conftest or a plugin may leave it out. Found are files that no plan names,
+    and that are another shard's by the hash of their path.
+    """
+    shard = shard_of(config)
+    if shard is None:
+        return None
+    owned: Any = config.pluginmanager.get_plugin("hotreload-owned")
+    plan = shard.plan
+    own = shard.files
+    return {
+        "fingerprint": plan.fingerprint,
+        "shard": shard.number,
+        "of": shard.of,
+        "predicted": plan.predicted[shard.number - 1] if plan.predicted else None,
+        "files": sorted(plan.owners),
+        "own": own,
+        "left_out": sorted(set(own) - set(met)),
+        "found": sorted(getattr(owned, "found", ())),
+    }
 
 
 def _told(test: Test) -> dict[str, Any]:

@@ -40,6 +40,7 @@ from .outcomes import Outcomes
 from .protocol import ENVIRONMENT
 from .records import Records
 from .selection import Selection
+from .sharding import Sharding
 from .threads import ThreadWatch
 
 if TYPE_CHECKING:
@@ -270,6 +271,9 @@ def _keep_records(config: pytest.Config, active: Active) -> None:
         config.pluginmanager.register(Bookkeeper(active.records, declarations), "hotreload-bookkeeper")
     if active.options.affected:
         config.pluginmanager.register(Selection(active.records, active.options), "hotreload-selection")
+    if active.options.shard is not None:
+        sharding = Sharding(config, active.options, active.records)
+        config.pluginmanager.register(sharding, "hotreload-sharding")
 
 
 def _gather(config: pytest.Config, active: Active) -> None:

@@ -16,8 +16,10 @@ import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from .shards import Shard
+
 #: Bumped with each change of a message; a spawned child compares it before anything else.
-VERSION = 2
+VERSION = 3
 
 #: Names the inherited descriptors of a spawned child; removed before any user code runs.
 ENVIRONMENT = "PYTEST_HOTRELOAD_APART"
@@ -278,6 +280,7 @@ class Assignment(NamedTuple):
     ``args``: the positional arguments of its own collection, or None for the controller's.
     ``wanted``: (index in the controller's items, node id) of what it is to run or to serve.
     ``serve``: collect, then become the fork point of its slot, instead of running.
+    ``shard``: with the controller's arguments, what the controller itself collected of them.
     """
 
     args: tuple[str, ...] | None
@@ -290,6 +293,7 @@ class Assignment(NamedTuple):
     log_file: bool
     observe: bool = False
     serve: bool = False
+    shard: Shard | None = None
 
 
 class Progress:

@@ -130,7 +130,7 @@ class Records:
 
     def conflicts(self) -> dict[str, frozenset[str]]:
         """Test file -> what it may not share with another that runs at the same time."""
-        store, root = self._opened(), self.config.rootpath
+        store, root = self.opened(), self.config.rootpath
         known = {
             str(folder / file): (ports, writes)
             for file, ports, writes in (store.conflicts() if store is not None else ())
@@ -145,7 +145,7 @@ class Records:
                 found[path] = keys
         return found
 
-    def _opened(self) -> Store | None:
+    def opened(self) -> Store | None:
         """The store, loaded; None where there can't be one. That it can't be written is told at the end."""
         if not self._loaded:
             self._loaded = True
@@ -164,7 +164,7 @@ class Records:
         if self.verdicts:
             return
         files = sorted(set(paths))
-        store = self._opened()
+        store = self.opened()
         if store is None:
             self.verdicts = {file: Verdict(file, "unknown") for file in files}
             return
@@ -184,7 +184,7 @@ class Records:
 
     def touched(self, changes: Sequence[str], names: Sequence[str]) -> list[Verdict]:
         """Test files whose records name one of these paths, whatever its content, or list the folder of a name."""
-        store, root = self._opened(), str(self.config.rootpath)
+        store, root = self.opened(), str(self.config.rootpath)
         found = store.affected(changes, names=names) if store is not None else []
         return [Verdict(str(Path(root, file)), kind, detail) for file, kind, detail in found]
 
@@ -257,7 +257,7 @@ class Records:
         """
         sure = not (self.partial_by_name or getattr(self.config.option, "lf", False))
         whole = {p: ran for p, ran in self.files.items() if sure and ran.whole and p not in self.partial}
-        store = self._opened()
+        store = self.opened()
         if store is None:
             raise self._refused or OSError("no folder")
         store.remove([path for path, ran in self.files.items() if path not in whole and _refutes(ran)])

@@ -19,6 +19,7 @@ from .forkpoint import ForkPoint
 from .observation import Observer
 from .protocol import Assignment, Start, Warm, pair
 from .schedule import Group
+from .sharding import shard_of
 from .slots import Slot
 from .spawn import Spawner
 from .template import Template
@@ -219,7 +220,8 @@ class Sources:
         parent = self._apart_point()
         ours, theirs = pair()
         wanted = tuple((index, item.nodeid) for index, item in enumerate(self.loop.items))
-        order = self._assignment(slot, None, wanted, slot.worker_id)._replace(serve=True)
+        order = self._assignment(slot, None, wanted, slot.worker_id)
+        order = order._replace(serve=True, shard=shard_of(self.loop.config))
         descriptors = [*slot.descriptors(), theirs.fileno()]
         start = Start(-1 - slot.index, slot.index, (), True, order, len(descriptors))
         parent.start_with(start, descriptors)

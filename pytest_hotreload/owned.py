@@ -1,0 +1,126 @@
+"""What of a collection a shard owns: leaves everything else out before it is imported.
+
+By file, as the tree of collectors has it: an item belongs to the outermost file that it was collected from, whoever
+made it of that. So a doctest, an item of a conftest's own kind and a Python test are dealt alike, and a file is either
+collected as plain pytest would, or not at all.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from . import compat
+from .analysis import site_folders
+from .shards import Shard
+from .timings import named
+
+#: Files of installed distributions are named as if they lay here: where they do differs from machine to machine.
+_INSTALLED = "site-packages"
+
+
+class Names:
+    """Of files, as plans have them: relative to the root, with "/"."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._inside = root.rstrip(os.sep) + os.sep
+        self._installed = sorted((folder + os.sep for folder in site_folders()), key=lambda each: -len(each))
+
+    def of(self, path: str) -> str:
+        if path.startswith(self._inside):
+            return named(path[len(self._inside) :])
+        for folder in self._installed:
+            if path.startswith(folder):
+                return named(f"{_INSTALLED}/{path[len(folder) :]}")
+        return named(os.path.relpath(path, self._root))
+
+
+class Owned:
+    """A plugin of whoever collects for a shard. ``found``: files of other shards that no plan names."""
+
+    def __init__(self, config: pytest.Config, shard: Shard) -> None:
+        self.config, self.shard = config, shard
+        self.names = Names(str(config.rootpath))
+        self.found: set[str] = set()
+        self._looked_into = self._failed_before()
+
+    def _failed_before(self) -> frozenset[str]:
+        """With ``--lf``: the files that failed, whoever owns them.
+
+        If no test that failed is found any more, ``--lf`` runs everything. To know that, each shard has to look
+        into all of these files.
+        """
+        cache = getattr(self.config, "cache", None)
+        if cache is None or not getattr(self.config.option, "lf", False):
+            return frozenset()
+        failed: Any = cache.get("cache/lastfailed", {})
+        return frozenset(named(str(nodeid).partition("::")[0]) for nodeid in failed)
+
+    def _leaves_out(self, path: str) -> bool:
+        name = self.names.of(path)
+        return not self.shard.own(name) and name not in self._looked_into
+
+    def _is_own(self, item: pytest.Item) -> bool:
+        return self.shard.own(self.names.of(str(_file_of(item).path)))
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection(self, session: pytest.Session) -> Generator[None, object, object]:
+        """A file that is named on the command line is asked of nobody: it must not be named."""
+        config = session.config
+        named_here = config.args
+        config.args = [each for each in named_here if not self._is_foreign(each)]
+        try:
+            return (yield)
+        finally:
+            config.args = named_here
+
+    def _is_foreign(self, argument: str) -> bool:
+        file = compat.file_of_argument(self.config, argument)
+        if file is None or not self._leaves_out(file):
+            return False
+        self.found.add(self.names.of(file))
+        return True
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
+        """Of a planned file it is known that it is one: nothing need be asked of it."""
+        path = str(collection_path)
+        return True if self.names.of(path) in self.shard.plan.owners and self._leaves_out(path) else None
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collect_file(self, file_path: Path) -> Generator[None, list[Any], list[Any]]:
+        """Of any other file, whether it is one. A collector that is not asked imports nothing."""
+        collectors = yield
+        if collectors and self._leaves_out(str(file_path)):
+            self.found.add(self.names.of(str(file_path)))
+            return []
+        return collectors
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None, object, object]:
+        """Items of no file, which belong to a folder's collector; and what was only looked into."""
+        if not self._looked_into:
+            items[:] = self._own(items)
+        result = yield
+        items[:] = self._own(items)
+        return result
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_deselected(self, items: Any) -> None:
+        """Before anybody counts them: what was only looked into is deselected where it is owned."""
+        if self._looked_into and isinstance(items, list):
+            items[:] = self._own(items)
+
+    def _own(self, items: Iterable[pytest.Item]) -> list[pytest.Item]:
+        return [item for item in items if self._is_own(item)]
+
+
+def _file_of(item: pytest.Item) -> Any:
+    """The outermost file of its collectors; the item itself where it has none."""
+    files = [node for node in item.listchain() if isinstance(node, pytest.File)]
+    return files[0] if files else item

@@ -1,0 +1,210 @@
+"""``--shard m/n``: this machine's part of the suite.
+
+Each shard finds the test files without importing one, reads the timings, and computes the plan for all shards; or
+all read one plan. Then it collects what it owns, as plain pytest would.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import json
+import os
+import time
+from collections.abc import Generator, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from . import shard_messages, shards, terminal, timings
+from ._native import Records as Store
+from .analysis import probable_test_files
+from .options import Options
+from .owned import Names, Owned
+from .records import Records
+from .shards import Plan, Shard
+from .timings import Timings
+
+_KEY = pytest.StashKey[Shard]()
+
+
+def shard_of(config: pytest.Config) -> Shard | None:
+    """Which shard this session is; None before it has begun, and where it is none."""
+    return config.stash.get(_KEY, None)
+
+
+class Sharding:
+    """A plugin of the controller."""
+
+    def __init__(self, config: pytest.Config, chosen: Options, records: Records | None) -> None:
+        assert chosen.shard is not None
+        self.config, self.options, self.records, self.asked = config, chosen, records, chosen.shard
+        self.names = Names(str(config.rootpath))
+        self.notes: list[str] = []
+        self.seconds = 0.0
+        self.ran: set[str] = set()
+        self.empty = False
+
+    # -- before the collection ---------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """The cache stands, and nothing is collected. Raises :class:`pytest.UsageError`."""
+        if self.asked.touch:
+            with contextlib.suppress(OSError):
+                Path(self.asked.touch).touch()
+        plan = self._read_plan() if self.options.shard_from is not None else self._make_plan()
+        self.shard = self.config.stash[_KEY] = Shard(plan, self.asked.number)
+        self.owned = Owned(self.config, self.shard)
+        self.config.pluginmanager.register(self.owned, "hotreload-owned")
+
+    def _read_plan(self) -> Plan:
+        file = str(self.options.shard_from)
+        try:
+            plan = shards.from_json(self._place(file).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise shard_messages.plan_unreadable(file, _why(error)) from None
+        if plan.of != self.asked.of:
+            raise shard_messages.other_count(file, plan.of, self.asked.of)
+        return plan
+
+    def _make_plan(self) -> Plan:
+        known = self._given() if self.options.timings else self._recorded()
+        listed = [self.names.of(path) for path in self._not_ignored(probable_test_files(self.config))]
+        return shards.make([*listed, *self._unlisted(known, set(listed))], known, self.asked.of)
+
+    def _place(self, file: str) -> Path:
+        return self.config.invocation_params.dir / file
+
+    # -- files -----------------------------------------------------------------------------------------
+
+    def _unlisted(self, known: Timings, listed: set[str]) -> Iterator[str]:
+        """Files that ran before, although no pattern names them: doctests, a plugin's own, behind a link."""
+        arguments = (str(each).split("::")[0] for each in self.config.args)
+        places = [os.path.abspath(self._place(each)) for each in arguments]  # noqa: PTH100 - links are kept
+        for name in sorted(known.files.keys() - listed):
+            path = os.path.normpath(self.config.rootpath / name)
+            below = any(path == place or path.startswith(place.rstrip(os.sep) + os.sep) for place in places)
+            if below and Path(path).is_file() and list(self._not_ignored([path])):
+                yield name
+
+    def _not_ignored(self, paths: Iterable[str]) -> Iterator[str]:
+        """Without what the command line leaves out. Conftests may leave out more, which costs balance only."""
+        option = self.config.option
+        folders = [os.path.abspath(each) for each in getattr(option, "ignore", None) or ()]  # noqa: PTH100
+        globs = [os.path.abspath(each) for each in getattr(option, "ignore_glob", None) or ()]  # noqa: PTH100
+        for path in paths:
+            above = {path, *map(str, Path(path).parents)} if folders or globs else ()
+            if not any(
+                each in folders or any(fnmatch.fnmatch(each, glob) for glob in globs) for each in above
+            ):
+                yield path
+
+    # -- timings ---------------------------------------------------------------------------------------
+
+    def _given(self) -> Timings:
+        """Of the files that were named. One that can't be used costs balance, and a line."""
+        found = []
+        for file in self.options.timings:
+            try:
+                found.append(timings.of_text(self._place(file).read_text(encoding="utf-8")))
+            except (OSError, ValueError) as error:
+                self.notes.append(shard_messages.unusable(file, _why(error)))
+        return timings.merged(found) if found else Timings()
+
+    def _recorded(self) -> Timings:
+        """Of the records. Only files that ran whole have one."""
+        store = self._store()
+        found: dict[str, Any] = {}
+        if store is None:
+            return Timings()
+        for file in store.files():
+            with contextlib.suppress(ValueError):
+                record = json.loads(store.get(file) or "")
+                # A file outside of the root stands in the records as it lies on this machine.
+                found[self.names.of(file) if os.path.isabs(file) else file] = record  # noqa: PTH117
+        return timings.of_records(found)
+
+    def _store(self) -> Store | None:
+        if self.records is not None:
+            return self.records.opened()
+        cache = getattr(self.config, "cache", None)
+        if cache is None or not self.options.records:
+            return None
+        try:
+            return Store(str(cache.mkdir("hotreload")), str(self.config.rootpath))
+        except OSError:
+            return None
+
+    # -- words -----------------------------------------------------------------------------------------
+
+    def pytest_report_header(self) -> list[str]:
+        return shard_messages.header(self.shard, self.asked.source)
+
+    def _warn(self) -> None:
+        plan = self.shard.plan
+        if plan.of > 1 and plan.owners and plan.by == "hash" and self.options.shard_from is None:
+            terminal.notice(self.config, shard_messages.no_timings(self.notes))
+        elif self.notes:
+            terminal.notice(self.config, shard_messages.some_ignored(self.notes))
+
+    # -- collecting and running ------------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self) -> bool | None:
+        self._warn()
+        if self.options.shard_plan is None:
+            return None
+        file = self.options.shard_plan
+        try:
+            _write(self._place(file), shards.as_json(self.shard.plan))
+        except OSError as error:
+            raise shard_messages.plan_unwritable(file, _why(error)) from None
+        return True
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_make_collect_report(self, collector: Any) -> Generator[None, Any, Any]:
+        began = time.perf_counter()
+        try:
+            return (yield)
+        finally:
+            if collector.getparent(pytest.File) is not None:
+                self.seconds += time.perf_counter() - began
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.seconds += getattr(report, "duration", 0.0)
+        self.ran.add(report.nodeid.partition("::")[0])
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Nothing to do is no error where others have something; of the whole selection it is pytest's."""
+        if session.exitstatus != pytest.ExitCode.NO_TESTS_COLLECTED:
+            return
+        others = self.shard.of > 1 and bool(self.shard.others or self.owned.found)
+        if others or self.options.shard_plan is not None:
+            session.exitstatus = pytest.ExitCode.OK
+            self.empty = self.options.shard_plan is None
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        if self.options.shard_plan is not None:
+            for line in shard_messages.planned(self.shard.plan, self.options.shard_plan):
+                terminalreporter.write_line(line)
+        elif self.empty:
+            terminalreporter.write_line(shard_messages.nothing_here(self.shard))
+        elif self.ran and self.config.get_verbosity() >= 0:
+            terminalreporter.write_line(shard_messages.achieved(self.shard, len(self.ran), self.seconds))
+
+
+def _write(file: Path, text: str) -> None:
+    """Whole, or not at all: another machine may be about to read it."""
+    beside = file.with_name(f"{file.name}.{os.getpid()}")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(file)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _why(error: OSError | ValueError) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -1,0 +1,205 @@
+"""How long test files take, and what they need: a snapshot from records, results, plans or a file of the user's own.
+
+Whatever form it came in, a snapshot says what a file costs wherever it runs, and, apart from that, what importing a
+distribution costs a shard once. Nothing here reads a disk.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+SCHEMA: Final = "hotreload-timings/1"
+PLAN_SCHEMA: Final = "hotreload-plan/1"
+RESULTS_SCHEMA: Final = "hotreload-results/1"
+#: An import that took less longer than others is noise: 10 ms. A busy machine moves one by that.
+_NOTICEABLE: Final = 0.01
+#: What is more than that was not measured: 30 years.
+_MOST_SECONDS: Final = 1e9
+
+
+class Cost(NamedTuple):
+    """Of one test file. ``needs``: distributions that it imports, whose own cost is not part of ``seconds``."""
+
+    seconds: float
+    needs: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Timings:
+    """``files``: by name, with "/". ``warm``: distribution -> seconds that its first import takes, where known."""
+
+    files: Mapping[str, Cost] = field(default_factory=dict)
+    warm: Mapping[str, float] = field(default_factory=dict)
+
+    def only(self, names: Iterable[str]) -> Timings:
+        """What concerns these files."""
+        files = {name: self.files[name] for name in sorted(names) if name in self.files}
+        needed = frozenset().union(*(cost.needs for cost in files.values()))
+        return Timings(files, {name: self.warm[name] for name in sorted(needed) if name in self.warm})
+
+
+def named(file: str) -> str:
+    """A file's name in timings and plans, whatever separator it came with.
+
+    A name that has a backslash on one system and a slash on another must have one owner. Two files that
+    differ in nothing else share it.
+    """
+    return file.replace("\\", "/")
+
+
+def merged(several: Sequence[Timings]) -> Timings:
+    """The mean of what is known more than once; of warming, the most: a shard that had it warm measured nothing."""
+    if len(several) == 1:
+        return several[0]
+    costs: defaultdict[str, list[Cost]] = defaultdict(list)
+    warm: dict[str, float] = {}
+    for each in several:
+        for name, cost in each.files.items():
+            costs[name].append(cost)
+        for name, seconds in each.warm.items():
+            warm[name] = max(seconds, warm.get(name, 0.0))
+    files = {
+        name: Cost(
+            math.fsum(cost.seconds for cost in found) / len(found),
+            frozenset().union(*(cost.needs for cost in found)),
+        )
+        for name, found in costs.items()
+    }
+    return Timings(files, warm)
+
+
+# ------------------------------------------------------------------------------------- records
+
+
+def of_records(records: Mapping[str, Mapping[str, Any]]) -> Timings:
+    """Name -> record, as the store has it. Fixtures are part of their tests' seconds, and imports of collection."""
+    seconds, imports, needs = {}, {}, {}
+    for name, record in records.items():
+        costs = record["costs"]
+        seconds[name] = math.fsum(test[2] for test in record["tests"]) + costs["collection"]
+        imports[name] = costs["imports"]
+        needs[name] = frozenset(record["distributions"])
+    warm, paid = _warm(imports, needs)
+    files = {
+        name: Cost(max(seconds[name] - paid.get(name, 0.0), 0.0), needs[name] & warm.keys())
+        for name in seconds
+    }
+    return Timings(files, warm)
+
+
+def _warm(
+    imports: Mapping[str, float], needs: Mapping[str, frozenset[str]]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """What each distribution's first import took, and what of that each file paid.
+
+    In a run the first file that needs a distribution pays for it, and all others find it warm. Which one that was is
+    not recorded; it is the one whose import took longest. What it took longer than usual is shared by what it paid for.
+    """
+    if not imports:
+        return {}, {}
+    usual = sorted(imports.values())[len(imports) // 2]
+    payers: dict[str, str] = {}
+    for file in sorted(imports, key=lambda file: (imports[file], file)):
+        payers.update(dict.fromkeys(needs[file], file))
+    bought: defaultdict[str, list[str]] = defaultdict(list)
+    for distribution, file in payers.items():
+        bought[file].append(distribution)
+    warm, paid = {}, {}
+    for file, distributions in bought.items():
+        share = (imports[file] - usual) / len(distributions)
+        if share >= _NOTICEABLE:
+            warm.update(dict.fromkeys(distributions, share))
+            paid[file] = imports[file] - usual
+    return dict(sorted(warm.items())), paid
+
+
+# ------------------------------------------------------------------------------------- files
+
+
+def of_text(text: str) -> Timings:
+    """A file's content: timings, a plan's snapshot, or results. Raises :class:`ValueError` that says what is wrong."""
+    data = parsed(text)
+    schema = data.get("schema")
+    if schema == SCHEMA:
+        return from_data(data)
+    if schema == PLAN_SCHEMA:
+        return from_data(mapping(data.get("timings"), "timings"))
+    if schema == RESULTS_SCHEMA:
+        return _of_results(data)
+    raise ValueError(f"its schema is {schema!r}, none of timings, plans or results")
+
+
+def parsed(text: str) -> Mapping[str, Any]:
+    """The object that a JSON text is."""
+    try:
+        return mapping(json.loads(text), "the file")
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def from_data(data: Mapping[str, Any]) -> Timings:
+    """``files``: name -> seconds, or -> {"seconds", "needs"}; ``warm``: distribution -> seconds."""
+    files = {named(name): _cost(name, each) for name, each in mapping(data.get("files"), "files").items()}
+    warm = mapping(data.get("warm", {}), "warm")
+    return Timings(files, {name: number(each, f"warm: {name}") for name, each in warm.items()})
+
+
+def as_data(timings: Timings) -> dict[str, Any]:
+    """As :func:`from_data` reads it, in an order of its own."""
+    return {
+        "files": {
+            name: {"seconds": cost.seconds, "needs": sorted(cost.needs)} if cost.needs else cost.seconds
+            for name, cost in sorted(timings.files.items())
+        },
+        "warm": dict(sorted(timings.warm.items())),
+    }
+
+
+def _cost(name: str, data: Any) -> Cost:
+    if not isinstance(data, dict):
+        return Cost(number(data, name))
+    needs = data.get("needs", [])
+    if not isinstance(needs, list) or not all(isinstance(each, str) for each in needs):
+        raise ValueError(f"{name}: its needs are no list of names")
+    return Cost(number(data.get("seconds"), name), frozenset(needs))
+
+
+def _of_results(data: Mapping[str, Any]) -> Timings:
+    """Of files that ran as a whole: what was deselected or reused took no time, and would next time."""
+    partial = {named(str(nodeid).partition("::")[0]) for nodeid in _rows(data, "deselected", str)}
+    partial |= {
+        named(str(test.get("file"))) for test in _rows(data, "tests", dict) if test.get("reused") is not None
+    }
+    files = {}
+    for row in _rows(data, "files", dict):
+        name = named(str(row.get("file")))
+        if name not in partial:
+            spent = (number(row.get(key, 0.0), f"{name}: {key}") for key in ("seconds", "collection"))
+            files[name] = Cost(sum(spent))
+    return Timings(files)
+
+
+def _rows(data: Mapping[str, Any], key: str, kind: type) -> list[Any]:
+    rows = data.get(key, [])
+    if not isinstance(rows, list) or not all(isinstance(row, kind) for row in rows):
+        raise ValueError(f"its {key} are none")
+    return rows
+
+
+def mapping(data: Any, what: str) -> Mapping[str, Any]:
+    """Checked."""
+    if not isinstance(data, dict):
+        raise ValueError(f"{what}: no object")
+    return data
+
+
+def number(data: Any, what: str) -> float:
+    """Checked: a number of seconds."""
+    if isinstance(data, bool) or not isinstance(data, int | float) or not 0 <= data < _MOST_SECONDS:
+        raise ValueError(f"{what}: {data!r} is no number of seconds")
+    return float(data)
