@@ -159,21 +159,21 @@ def _suites(path: Path) -> list[ET.Element]:
 
 def report_log(paths: Sequence[Path], to: Path, status: int) -> None:
     """All lines in one file, with one begin and one end. Raises RefusedError, OSError."""
-    begins: list[str] = []
-    lines: list[str] = []
+    begins: list[bytes] = []
+    lines: list[bytes] = []
     for path in paths:
         for line, kind in _report_lines(path):
             if kind == "SessionStart":
                 begins.append(line)
             elif kind != "SessionFinish":
                 lines.append(line)
-    end = json.dumps({"exitstatus": status, "$report_type": "SessionFinish"})
-    _write(to, "".join(f"{line}\n" for line in [*begins[:1], *lines, end]).encode("utf-8", "surrogatepass"))
+    end = json.dumps({"exitstatus": status, "$report_type": "SessionFinish"}).encode()
+    _write(to, b"".join(line + b"\n" for line in [*begins[:1], *lines, end]))
 
 
-def _report_lines(path: Path) -> Iterator[tuple[str, str]]:
-    text = path.read_text(encoding="utf-8", errors="surrogateescape")
-    for number, line in enumerate(text.splitlines(), 1):
+def _report_lines(path: Path) -> Iterator[tuple[bytes, str]]:
+    """As bytes: text has more ends of lines than one."""
+    for number, line in enumerate(path.read_bytes().removesuffix(b"\n").split(b"\n"), 1):
         try:
             said: Any = json.loads(line)
             kind = str(said["$report_type"])

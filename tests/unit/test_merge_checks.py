@@ -83,57 +83,84 @@ def test_a_sound_set_has_no_problem(made: Documents) -> None:
     assert merge_checks.status_of(results(made)) == int(bool(outcomes & {"failed", "error"}))
 
 
+def _lose_the_shard(made: Documents, at: int) -> None:
+    del made[at]
+
+
+def _have_it_twice(made: Documents, at: int) -> None:
+    made.append(copy.deepcopy(made[at]))
+
+
+def _plan_otherwise(made: Documents, at: int) -> None:
+    made[at]["plan"]["fingerprint"] = "other"
+
+
+def _plan_more(made: Documents, at: int) -> None:
+    for document in made:
+        document["plan"]["files"] = [*document["plan"]["files"], "test_z.py"]
+
+
+def _number_it_too_high(made: Documents, at: int) -> None:
+    made[at]["plan"]["shard"] = made[at]["plan"]["of"] + 1
+
+
+def _own_what_is_not_planned(made: Documents, at: int) -> None:
+    made[at]["plan"]["own"] = [*made[at]["plan"]["own"], "elsewhere.py"]
+
+
+def _find_what_nobody_runs(made: Documents, at: int) -> None:
+    made[at]["plan"]["found"] = ["unplanned.py"]
+
+
+def _lose_a_test(made: Documents, at: int) -> None:
+    made[at]["tests"].pop()
+
+
+def _have_a_test_twice(made: Documents, at: int) -> None:
+    made[at]["tests"].append(made[at]["tests"][0])
+
+
+def _deselect_what_ran(made: Documents, at: int) -> None:
+    made[at]["deselected"].append(made[at]["tests"][0]["nodeid"])
+    made[at]["collected"] += 1
+
+
+def _collect_a_file_less(made: Documents, at: int) -> None:
+    made[at]["files"].pop()
+
+
+def _disown_a_file(made: Documents, at: int) -> None:
+    made[at]["plan"]["own"].pop()
+
+
+def _be_elsewhere(made: Documents, at: int) -> None:
+    made[at]["platform"] = "darwin-arm64"
+
+
+def _have_no_plan(made: Documents, at: int) -> None:
+    made[at]["plan"] = None
+
+
+def _run_what_is_anothers(made: Documents, at: int) -> None:
+    made[at - 1]["tests"].append(made[at]["tests"][0])
+    made[at - 1]["collected"] += 1
+
+
+ALWAYS = [_have_it_twice, _plan_more, _number_it_too_high, _own_what_is_not_planned, _find_what_nobody_runs]
+WITH_TESTS = [_lose_a_test, _have_a_test_twice, _deselect_what_ran]
+WITH_FILES = [_collect_a_file_less, _disown_a_file]
+WITH_OTHERS = [_lose_the_shard, _plan_otherwise, _be_elsewhere, _have_no_plan]
+
+
 @given(sound(), st.data())
 def test_each_loss_and_each_invention_is_noticed(made: Documents, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(made) - 1))
-    document = made[at]
-    faults = ["missing", "twice", "fingerprint", "files", "number", "foreign", "found"]
-    if document["tests"]:
-        faults += ["lost test", "double test", "also deselected"]
-    if document["plan"]["own"]:
-        faults += ["uncollected", "disowned"]
-    if len(made) > 1:
-        faults += ["platform", "plan"]
-        if any(other["tests"] for other in made if other is not document):
-            faults += ["of another"]
-    fault = data.draw(st.sampled_from(faults))
-    if fault == "missing":
-        del made[at]
-        if not made:
-            return
-    elif fault == "twice":
-        made.append(copy.deepcopy(document))
-    elif fault == "fingerprint":
-        if len(made) == 1:
-            made.append(copy.deepcopy(document))
-        document["plan"]["fingerprint"] = "other"
-    elif fault == "files":
-        document["plan"]["files"] = [*document["plan"]["files"], "test_z.py"]
-    elif fault == "number":
-        document["plan"]["shard"] = document["plan"]["of"] + 1
-    elif fault == "foreign":
-        document["plan"]["own"] = [*document["plan"]["own"], "elsewhere.py"]
-    elif fault == "found":
-        document["plan"]["found"] = ["unplanned.py"]
-    elif fault == "lost test":
-        document["tests"].pop(data.draw(st.integers(0, len(document["tests"]) - 1)))
-    elif fault == "double test":
-        document["tests"].append(data.draw(st.sampled_from(document["tests"])))
-    elif fault == "also deselected":
-        document["deselected"].append(document["tests"][0]["nodeid"])
-        document["collected"] += 1
-    elif fault == "uncollected":
-        document["files"].pop()
-    elif fault == "disowned":
-        document["plan"]["own"] = document["plan"]["own"][1:]
-    elif fault == "platform":
-        document["platform"] = "darwin-arm64"
-    elif fault == "plan":
-        document["plan"] = None
-    elif fault == "of another":
-        other = next(each for each in made if each is not document and each["tests"])
-        document["tests"].append(other["tests"][0])
-        document["collected"] += 1
+    faults = [*ALWAYS]
+    faults += WITH_TESTS if made[at]["tests"] else []
+    faults += WITH_FILES if made[at]["plan"]["own"] else []
+    faults += WITH_OTHERS if len(made) > 1 else []
+    faults += [_run_what_is_anothers] if len(made) > 1 and made[at]["tests"] else []
+    data.draw(st.sampled_from(faults))(made, at)
     assert problems(made)
 
 
