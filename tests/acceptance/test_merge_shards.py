@@ -310,8 +310,10 @@ def test_nothing_to_merge(merge, tmp_path):
 def test_runs_without_a_plan_are_no_whole(left, folders, merge):
     shutil.copytree(left / "whole", folders / "whole")
     assert merge(folders)[2] == [
-        (f"hotreload: {folders}/whole/r.json: of no plan, and there are 5 results files; "
-        "hint: run each shard with --shard")
+        (
+            f"hotreload: {folders}/whole/r.json: of no plan, and there are 5 results files; "
+            "hint: run each shard with --shard"
+        )
     ]
 
 
