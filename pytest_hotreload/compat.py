@@ -97,17 +97,15 @@ def selects_everything(config: pytest.Config) -> bool:
     return getattr(source, "name", "") in ("INVOCATION_DIR", "TESTPATHS")
 
 
-def file_of_argument(config: pytest.Config, argument: str) -> str | None:
-    """The file that an argument names or selects from, as ``_pytest.main.resolve_collection_argument`` finds it; None
-    for a folder, and what does not exist."""
+def place_of_argument(config: pytest.Config, argument: str) -> str:
+    """The file or folder that an argument names or selects from (``_pytest.main.resolve_collection_argument``)."""
     name = argument.partition("[")[0].split("::")[0]
     if config.option.pyargs:
         with contextlib.suppress(Exception):  # of a parent package: pytest's own look-up shows it
             spec = importlib.util.find_spec(name)
-            if spec is not None and not spec.submodule_search_locations and spec.origin:
-                name = spec.origin
-    path = os.path.abspath(config.invocation_params.dir / name)  # noqa: PTH100 - links are kept
-    return path if os.path.isfile(path) else None  # noqa: PTH113
+            if spec is not None:
+                name = str(next(iter(spec.submodule_search_locations or ()), spec.origin))
+    return os.path.abspath(config.invocation_params.dir / name)  # noqa: PTH100 - links are kept
 
 
 def after_import(session: pytest.Session, call: Callable[[object], None]) -> None:

@@ -47,6 +47,7 @@ class Owned:
         self.config, self.shard = config, shard
         self.names = Names(str(config.rootpath))
         self.found: set[str] = set()
+        self._places: tuple[str, ...] = ()
         self._looked_into = self._failed_before()
 
     def _failed_before(self) -> frozenset[str]:
@@ -73,18 +74,24 @@ class Owned:
         """A file that is named on the command line is asked of nobody: it must not be named."""
         config = session.config
         named_here = config.args
-        config.args = [each for each in named_here if not self._is_foreign(each)]
+        places = [compat.place_of_argument(config, each) for each in named_here]
+        self._places = tuple(dict.fromkeys(places))
+        both = zip(named_here, places, strict=True)
+        config.args = [each for each, place in both if not self._is_foreign(place)]
         try:
             return (yield)
         finally:
             config.args = named_here
 
-    def _is_foreign(self, argument: str) -> bool:
-        file = compat.file_of_argument(self.config, argument)
-        if file is None or not self._leaves_out(file):
+    def _is_foreign(self, place: str) -> bool:
+        if not Path(place).is_file() or not self._leaves_out(place):
             return False
-        self.found.add(self.names.of(file))
+        self.found.add(self.names.of(place))
         return True
+
+    def _is_selected(self, path: str) -> bool:
+        """On the way to what is selected, pytest looks into folders that have more."""
+        return any(path == place or path.startswith(place.rstrip(os.sep) + os.sep) for place in self._places)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
@@ -96,8 +103,10 @@ class Owned:
     def pytest_collect_file(self, file_path: Path) -> Generator[None, list[Any], list[Any]]:
         """Of any other file, whether it is one. A collector that is not asked imports nothing."""
         collectors = yield
-        if collectors and self._leaves_out(str(file_path)):
-            self.found.add(self.names.of(str(file_path)))
+        path = str(file_path)
+        if collectors and self._leaves_out(path):
+            if self._is_selected(path):
+                self.found.add(self.names.of(path))
             return []
         return collectors
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import SimpleNamespace
 
 import pytest
 
+from pytest_hotreload import shard_options
 from pytest_hotreload.ci_variables import Number, number
 
 #: Service -> (its variables, what they say).
@@ -124,3 +126,28 @@ def test_what_is_no_shard_is_refused(text: str, why: str) -> None:
 )
 def test_auto_does_not_guess(variables: Mapping[str, str], why: str) -> None:
     assert why in refused("auto", variables)
+
+
+#: What is given -> what it contradicts.
+CONTRADICTIONS = {
+    "shard_plan": ({"hotreload_shard": None, "hotreload_shard_plan": "a"}, "--shard-plan says how to deal"),
+    "shard_from": ({"hotreload_shard": None, "hotreload_shard_from": "a"}, "--shard-from says how to deal"),
+    "timings": ({"hotreload_shard": None, "hotreload_timings": ["a"]}, "--timings says how to deal"),
+    "both": ({"hotreload_shard_plan": "a", "hotreload_shard_from": "b"}, "--shard-plan writes a plan"),
+    "watch": ({"hotreload_watch": True}, "--watch and --shard contradict each other"),
+    "stepwise": ({"stepwise": True}, "--stepwise goes on from one test through all files"),
+}
+
+
+@pytest.mark.parametrize("name", CONTRADICTIONS)
+def test_what_contradicts_is_refused(name: str) -> None:
+    given, why = CONTRADICTIONS[name]
+    none = dict.fromkeys(
+        ("hotreload_shard_plan", "hotreload_shard_from", "hotreload_timings", "hotreload_watch")
+    )
+    assert shard_options.number(SimpleNamespace(**none, hotreload_shard="1/2")) == Number(1, 2)
+    assert shard_options.number(SimpleNamespace(**none, hotreload_shard=None)) is None
+    with pytest.raises(pytest.UsageError) as caught:
+        shard_options.number(SimpleNamespace(**{**none, "hotreload_shard": "1/2", **given}))
+    assert str(caught.value).startswith(f"hotreload: {why}")
+    assert "; hint: " in str(caught.value)
