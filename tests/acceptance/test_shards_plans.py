@@ -145,6 +145,13 @@ def test_durations_are_those_of_the_records(project):
     )
     assert plan["owners"]["test_a.py"] != plan["owners"]["test_b.py"]
 
+    # A record that its disk spoilt is none, and the file counts as any that is not known.
+    (spoilt,) = (first.root / ".pytest_cache/d/hotreload/records-2").rglob("test_b.py.json")
+    spoilt.write_bytes(spoilt.read_bytes()[:-40])
+    plan = project.run("--shard=1/2", "--shard-plan=plan.json", slots=1).json("plan.json")
+    assert set(plan["timings"]["files"]) == {"test_a.py", "test_c.py", "test_d.py"}
+    assert "test_b.py" in plan["owners"]
+
 
 @pytest.mark.parametrize(
     ("variables", "source"),

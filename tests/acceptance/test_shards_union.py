@@ -116,6 +116,8 @@ ODD: Mapping[str, str] = {
     "deep/er/test_same.py": "def test_deep(): pass\n",
     "deep/er/__init__.py": "",
     "test_same.py": "def test_same(): assert 0\n",
+    "sub/test_two_names.py": "def test_slash(): pass\n",
+    "sub\\test_two_names.py": "def test_backslash(): pass\n",
     "empty/test_nothing.py": "",
 }
 
@@ -128,7 +130,7 @@ def test_files_that_no_pattern_names(project):
         (root / "linked").symlink_to(root / "deep", target_is_directory=True)
         (root / "test_link.py").symlink_to(root / "test_same.py")
     plain = project.run(slots=None)
-    assert len(plain.outcomes) == 18
+    assert len(plain.outcomes) == 20
     results = shards(project, 3)
     same(plain, results)
     assert all("dealt by the hash of their paths" in " ".join(result.notices) for result in results)
