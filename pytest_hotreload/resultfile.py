@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -72,9 +73,17 @@ def is_one(head: bytes) -> bool:
 
 
 def prepare(path: Path) -> None:
-    """Before the run: make its folder, and remove what an earlier run left. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Before the run: remove what an earlier run left, and see whether it can be written. Raises OSError.
+
+    Its folder is made after the run. One that appears at the root meanwhile could be imported, and then no record of a
+    file that could import it is trusted.
+    """
     path.unlink(missing_ok=True)
+    above = next(folder for folder in path.parents if folder.exists())
+    if not above.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(above))
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(above))
 
 
 def write(path: Path, document: Mapping[str, Any]) -> None:

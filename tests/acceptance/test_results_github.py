@@ -60,11 +60,9 @@ def test_annotations_and_summary(github, slots):
     (github.top / "summary.md").write_text("of another step\n")
     result = github.run(slots=slots)
     where = "file=project/tests/test_a.py"
+    said = "100%25 wrong%0A  ::error::not a command%0Aassert not 'a,b:c'"
     assert result.raw.splitlines()[-2:] == [
-        (
-            f"::error {where},line=8,title=tests/test_a.py%3A%3Atest_fails[a%2Cb%3Ac]::AssertionError: 100%25 wrong%0A  "
-            "::error::not a command%0Aassert not 'a,b:c'"
-        ),
+        f"::error {where},line=8,title=tests/test_a.py%3A%3Atest_fails[a%2Cb%3Ac]::AssertionError: {said}",
         f"::error {where},line=12,title=tests/test_a.py%3A%3Atest_errors::OSError: no <b>disk</b>",
     ]
     assert commands(result) == result.raw.splitlines()[-2:]

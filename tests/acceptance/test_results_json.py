@@ -10,6 +10,7 @@ import time
 import pytest
 
 from . import sample
+from .keeping import Kept
 from .schema import RESULTS, faults
 
 OUTCOMES = set(RESULTS["properties"]["tests"]["items"]["properties"]["outcome"]["enum"])
@@ -357,7 +358,10 @@ def test_it_implies_hotreload(project):
             ["--hotreload-json=x.json", "--no-hotreload"],
             "--hotreload-json and --no-hotreload contradict each other; ",
         ),
-        (["--hotreload-json=/proc/none/x.json"], "the results file /proc/none/x.json can't be written ("),
+        (
+            ["--hotreload-json=test_a.py/x.json"],
+            "the results file <root>/test_a.py/x.json can't be written (Not a ",
+        ),
     ],
 )
 def test_a_users_mistake(project, arguments, said):
@@ -366,6 +370,14 @@ def test_a_users_mistake(project, arguments, said):
     assert result.status == 4
     (line,) = [each for each in result.errors if each]
     assert line.startswith(f"ERROR: hotreload: {said}")
+
+
+def test_it_does_not_spoil_the_records(tmp_path):
+    """A folder that appears at the root while tests run could be imported."""
+    kept = Kept(tmp_path, {"test_a.py": "def test_one(): pass\n"})
+    kept.run("--hotreload-json=new/results.json")
+    assert (kept.root / "new/results.json").exists()
+    assert kept.record("test_a.py")["settled"] is True
 
 
 def test_unwritable_at_the_end(project):
