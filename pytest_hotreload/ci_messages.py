@@ -140,7 +140,7 @@ def nobodys(file: str, shard: str) -> str:
 
 def left_out(shard: str, files: Sequence[str]) -> str:
     few = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
-    return f"{shard} collected nothing in {few}: left out by a conftest or plugin, or gone"
+    return f"{shard} collected nothing in {few}: not selected, left out by a conftest, or gone"
 
 
 def not_its_own(file: str, shard: str) -> str:
@@ -191,11 +191,14 @@ def can_not_write(path: object, error: OSError) -> str:
     return f"{path} can't be written: {error.strerror or error}"
 
 
-def one_shard(shard: str, files: int, tests: int, predicted: float | None, took: float) -> str:
+def one_shard(
+    shard: str, files: int, tests: int, predicted: float | None, took: float, seconds: float
+) -> str:
+    """``took``: what was predicted, the tests and their collection. ``seconds``: from the start to the end."""
     expected = f"predicted {duration(predicted)}, " if predicted is not None else ""
-    return (
-        f"{shard}: {_files(files)}, {tests} test{'s' if tests != 1 else ''}, {expected}took {duration(took)}"
-    )
+    off = f" ({100 * (took / predicted - 1):+.0f} %)" if predicted else ""
+    counts = f"{_files(files)}, {tests} test{'s' if tests != 1 else ''}"
+    return f"{shard}: {counts}, {expected}took {duration(took)}{off}, {duration(seconds)} from start to end"
 
 
 def whole(shards: int, counts: Mapping[str, int], seconds: float) -> str:

@@ -205,13 +205,21 @@ def _tell(results: Sequence[Result], wrote: Sequence[str]) -> None:
         print(ci_messages.bad_test("error", error["nodeid"] or ci_messages.INTERNAL_ERROR, error["text"]))
     for result in results:
         if result.plan:
-            ran = sum(1 for file in result.said["files"] if file["tests"])
-            predicted = result.plan.get("predicted")
-            line = ci_messages.one_shard(
-                result.shard, ran, len(result.tests), predicted, float(result.said["seconds"])
-            )
-            print(terminal.PREFIX + line)
+            print(terminal.PREFIX + _shard_line(result))
     for line in [*merge_checks.remarks(results), *wrote]:
         print(terminal.PREFIX + line)
     counts = resultfile.counted(document)
     print(terminal.PREFIX + ci_messages.whole(len(results), counts, document["seconds"]))
+
+
+def _shard_line(result: Result) -> str:
+    files = result.said["files"]
+    took = sum(file["seconds"] + file.get("collection", 0.0) for file in files)
+    return ci_messages.one_shard(
+        result.shard,
+        sum(1 for file in files if file["tests"]),
+        len(result.tests),
+        result.plan["predicted"],
+        took,
+        result.said["seconds"],
+    )

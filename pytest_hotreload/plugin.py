@@ -278,9 +278,15 @@ def _keep_records(config: pytest.Config, active: Active) -> None:
 
 def _gather(config: pytest.Config, active: Active) -> None:
     """For those who want to know what became of each test."""
-    if active.options.json is not None or (active.rerun is None and github.wanted(os.environ)):
+    if active.options.json is not None or _tells_github(active):
         active.outcomes = Outcomes(config, active.records)
         config.pluginmanager.register(active.outcomes, "hotreload-outcomes")
+
+
+def _tells_github(active: Active) -> bool:
+    """Of a run, not of a list or a plan, and not of each rerun."""
+    asks = active.config.option.collectonly or active.options.shard_plan is not None
+    return active.rerun is None and not asks and github.wanted(os.environ)
 
 
 class Run:
@@ -388,7 +394,7 @@ class Run:
             except OSError as error:
                 text = ci_messages.results_not_written(active.options.json, error)
                 print(terminal.PREFIX + text, file=sys.stderr)
-        if active.rerun is None and github.wanted(os.environ):
+        if _tells_github(active):
             github.tell(config, active.outcomes)
 
     @pytest.hookimpl(trylast=True)

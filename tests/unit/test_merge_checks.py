@@ -232,7 +232,7 @@ def test_what_a_shard_left_out_it_says() -> None:
     left[1]["plan"]["left_out"] = ["test_b.py"]
     assert problems(left) == []
     assert merge_checks.remarks(results(left)) == [
-        "shard 2/3 collected nothing in test_b.py: left out by a conftest or plugin, or gone"
+        "shard 2/3 collected nothing in test_b.py: not selected, left out by a conftest, or gone"
     ]
 
 
