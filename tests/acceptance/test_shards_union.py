@@ -116,8 +116,8 @@ ODD: Mapping[str, str] = {
     "deep/er/test_same.py": "def test_deep(): pass\n",
     "deep/er/__init__.py": "",
     "test_same.py": "def test_same(): assert 0\n",
-    "sub/test_two_names.py": "def test_slash(): pass\n",
-    "sub\\test_two_names.py": "def test_backslash(): pass\n",
+    "test_x/test_y.py": "def test_slash(): pass\n",
+    "test_x\\test_y.py": "def test_backslash(): pass\n",
     "empty/test_nothing.py": "",
 }
 
