@@ -12,6 +12,7 @@ import pytest
 from . import sample
 from .keeping import Kept
 from .schema import RESULTS, faults
+from .watching import HUNG
 
 OUTCOMES = set(RESULTS["properties"]["tests"]["items"]["properties"]["outcome"]["enum"])
 
@@ -248,13 +249,17 @@ INTERRUPTED = {
 }
 
 
+def wait_for(path):
+    until = time.monotonic() + HUNG
+    while not path.exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    assert path.exists()
+
+
 def test_interrupted(project, slots):
     project.write(INTERRUPTED)
     process = project.start("--hotreload-json=out.json", slots=slots, side="forks")
-    begun = project.root("forks") / "begun"
-    until = time.monotonic() + 30
-    while not begun.exists() and time.monotonic() < until:
-        time.sleep(0.02)
+    wait_for(project.root("forks") / "begun")
     os.kill(process.pid, signal.SIGINT)
     found = document(project.finish(process, "forks"))
     assert outcomes(found) == {"test_a.py::test_done": "passed"}
@@ -267,10 +272,7 @@ def test_killed_it_leaves_nothing(project):
     project.write(INTERRUPTED)
     (project.root("forks") / "out.json").write_text("{}")
     process = project.start("--hotreload-json=out.json", slots=2, side="forks")
-    begun = project.root("forks") / "begun"
-    until = time.monotonic() + 30
-    while not begun.exists() and time.monotonic() < until:
-        time.sleep(0.02)
+    wait_for(project.root("forks") / "begun")
     process.kill()
     process.communicate()
     assert [each.name for each in project.root("forks").glob("out.json*")] == []
