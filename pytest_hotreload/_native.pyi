@@ -299,6 +299,13 @@ class Records:
         the others are; then `OSError` is raised for the first, by file.
         """
 
+    def adopt(self, folder: str, files: Sequence[str]) -> int:
+        """Take the records of these test files from the store in another folder, as they are, with their epochs.
+
+        What that store has no usable record of stays as it is here. Returns how many records have other bytes now.
+        Raises `OSError` where one can't be written.
+        """
+
     def conflicts(self) -> list[tuple[str, list[str], list[str]]]:
         """The records that have ports or writes, as (file, ports, writes), sorted by file. From memory."""
 

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from . import __version__
@@ -40,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_explain(commands)
     _add_graph(commands)
     _add_cache(commands)
+    _add_merge(commands)
     _add_attaching(commands)
     return parser
 
@@ -84,6 +86,29 @@ def _add_cache(commands: Any) -> None:
     cache.add_argument("-c", "--config-file", metavar="FILE", help="as for pytest")
     cache.add_argument("-o", "--override-ini", metavar="NAME=VALUE", action="append", help="as for pytest")
     cache.set_defaults(run=_cache, parser=cache)
+
+
+def _add_merge(commands: Any) -> None:
+    merge = commands.add_parser(
+        "merge",
+        help="make one whole of what shards left, or say why it is none",
+        description="Finds in the folders, by content, what shards left: results files, and beside them JUnit files, "
+        "report logs, coverage data and records. Checks that no test was lost or ran twice. Writes what is asked for. "
+        "Exit status: 2 for what can't be merged, else that of the whole.",
+        allow_abbrev=False,
+    )
+    merge.add_argument(
+        "folders", metavar="DIR", nargs="+", type=Path, help="a shard's folder, or one with several"
+    )
+    for option, metavar, text in (
+        ("--junitxml", "FILE", "write one JUnit file"),
+        ("--json", "FILE", "write one results file"),
+        ("--report-log", "FILE", "write one report log"),
+        ("--coverage", "FILE", "write one coverage data file, as coverage combine --keep"),
+        ("--records", "DIR", "add the records and durations to this cache folder, .pytest_cache"),
+    ):
+        merge.add_argument(option, metavar=metavar, type=Path, help=text)
+    merge.set_defaults(run=_merge, parser=merge)
 
 
 def _add_attaching(commands: Any) -> None:
@@ -156,6 +181,15 @@ def _cache(chosen: argparse.Namespace, arguments: list[str]) -> int:
     passed += ["-c", chosen.config_file] if chosen.config_file is not None else []
     passed += [word for given in chosen.override_ini or () for word in ("-o", given)]
     return keep_house(chosen.what, passed)
+
+
+def _merge(chosen: argparse.Namespace, arguments: list[str]) -> int:
+    from .merging import Wanted, merge
+
+    if arguments:
+        chosen.parser.error(f"unrecognized arguments: {' '.join(arguments)}")
+    wanted = Wanted(chosen.json, chosen.junitxml, chosen.report_log, chosen.coverage, chosen.records)
+    return merge(chosen.folders, wanted)
 
 
 def _path(chosen: argparse.Namespace, arguments: list[str]) -> str:

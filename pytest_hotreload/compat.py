@@ -294,6 +294,18 @@ def ensure_newline(config: pytest.Config) -> None:
         reporter.ensure_newline()
 
 
+def write_lines(config: pytest.Config, lines: Iterable[str]) -> None:
+    """Lines of their own, as they are; where there is no reporter (``-p no:terminal``) to standard output."""
+    writer = terminal_writer(config)
+    if writer is None:
+        print(*lines, sep="\n", flush=True)
+        return
+    ensure_newline(config)
+    for line in lines:
+        writer.line(line)
+    writer.flush()
+
+
 def close_log_file(config: pytest.Config) -> None:
     """A child that configures itself must not open (and empty) the controller's ``--log-file``."""
     if hasattr(config.option, "log_file"):

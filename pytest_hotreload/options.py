@@ -57,6 +57,7 @@ class Options:
     watch: bool = False
     watch_first: str = "affected"
     clear: bool = True
+    json: Path | None = None
     shard: Number | None = None
     shard_plan: str | None = None
     shard_from: str | None = None
@@ -148,6 +149,7 @@ def add_options(parser: pytest.Parser, taken: Collection[str]) -> None:
         help="neither read nor write records (PYTEST_HOTRELOAD_NO_CACHE=1 does the same)",
     )
     _add_watch(group, taken)
+    _add_ci(group)
     shard_options.declare(partial(_add, group, taken=taken))
     _add_reports(group)
     parser.addini("hotreload", "make --hotreload the default", type="bool", default=False)
@@ -229,6 +231,15 @@ def _add_reports(group: Any) -> None:
     )
 
 
+def _add_ci(group: Any) -> None:
+    group.addoption(
+        "--hotreload-json",
+        metavar="FILE",
+        default=None,
+        help="write what became of each test to FILE, for programs and for pytest-hotreload merge",
+    )
+
+
 def _add(group: Any, name: str, long: str, taken: Collection[str], **how: Any) -> None:
     """``name``, or where another plugin owns it, ``--hotreload-<long>`` alone."""
     group.addoption(*([] if name in taken else [name]), _LONG_PREFIX + long, **how)
@@ -247,12 +258,12 @@ def wanted(config: pytest.Config, namespace: Any) -> bool:
         )
     if getattr(namespace, "hotreload_watch", False) and asked is False:
         raise usage_error("--watch and --no-hotreload contradict each other", hint="leave one of the two out")
-    sharded = shard_options.asked(namespace)
-    if sharded and asked is False:
-        raise usage_error(
-            f"{sharded} and --no-hotreload contradict each other", hint="leave one of the two out"
-        )
-    if affected or sharded or getattr(namespace, "hotreload_watch", False):
+    ci = shard_options.asked(namespace)
+    if not ci and getattr(namespace, "hotreload_json", None) is not None:
+        ci = "--hotreload-json"
+    if ci and asked is False:
+        raise usage_error(f"{ci} and --no-hotreload contradict each other", hint="leave one of the two out")
+    if affected or ci or getattr(namespace, "hotreload_watch", False):
         return True
     written = [option for option, name in _REPORTS.items() if getattr(namespace, name, None) is not None]
     if written and asked is False:
@@ -284,6 +295,7 @@ def read(config: pytest.Config, namespace: Any) -> Options:
         watch=_watch(namespace),
         watch_first=namespace.hotreload_watch_first,
         clear=not namespace.hotreload_no_clear,
+        json=_output("--hotreload-json", namespace.hotreload_json),
         shard=shard_options.number(namespace),
         shard_plan=namespace.hotreload_shard_plan,
         shard_from=namespace.hotreload_shard_from,
@@ -291,6 +303,15 @@ def read(config: pytest.Config, namespace: Any) -> Options:
         report=_target(config, "--hotreload-report", namespace.hotreload_report),
         trace=_target(config, "--hotreload-trace", namespace.hotreload_trace),
     )
+
+
+def _output(option: str, name: str | None) -> Path | None:
+    if name is None:
+        return None
+    path = Path(name).expanduser().absolute()
+    if not name or path.is_dir():
+        raise usage_error(f"{option} is {name!r}, no file", hint=f"for example {option}=results.json")
+    return path
 
 
 def _watch(namespace: Any) -> bool:

@@ -13,16 +13,30 @@ import time
 from collections.abc import Generator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import compat, nodes, options, others, reset, standing, terminal, totals
+from . import (
+    ci_messages,
+    compat,
+    github,
+    nodes,
+    options,
+    others,
+    reset,
+    resultfile,
+    standing,
+    terminal,
+    totals,
+)
 from .bookkeeping import Bookkeeper
 from .declarations import Declarations
 from .early_readers import WorkerIdWatch
-from .errors import ChildInternalError
+from .errors import ChildInternalError, usage_error
 from .inplace import InPlace
+from .outcomes import Outcomes
 from .protocol import ENVIRONMENT
 from .records import Records
 from .selection import Selection
@@ -64,6 +78,7 @@ class Active:
         self.rerun: Rerun | None = None
         self.in_place: InPlace | None = None
         self.gathering: Gathering | None = None
+        self.outcomes: Outcomes | None = None
         self.gc_thresholds = reset.ease_gc()
 
     def reborn(self) -> None:
@@ -163,21 +178,13 @@ def _activate(config: pytest.Config, namespace: Any) -> Apart | None:
         from .watch import watch
 
         watch(config, chosen)
+    if chosen.json is not None and not _only_asks(namespace):
+        _prepare_results(chosen.json)
     active = Active(config, chosen)
-    if standing.is_standing():
-        pass  # the template is the watch's, and stands above
-    elif chosen.start == "fork" and not chosen.direct:
-        from . import template
-
-        try:
-            active.template, become = template.park(active.lifeline)
-        except OSError as error:
-            active.totals.fell_back.append(terminal.no_fork(error))
-        else:
-            if become is not None:
-                from .apart import Apart
-
-                return Apart(become.start, become.descriptors, active.lifeline[0])
+    if chosen.start == "fork" and not chosen.direct and not standing.is_standing():
+        apart = _park_template(active)
+        if apart is not None:
+            return apart
     if active.worker_ids is not None:
         active.worker_ids.begin()  # below the observer's watch, which asks who its caller is
     # Without a cache there is no place for them; files that share a child can't be told apart.
@@ -192,6 +199,32 @@ def _activate(config: pytest.Config, namespace: Any) -> Apart | None:
     config.pluginmanager.register(active.threads, "hotreload-threads")
     nodes.join_convention(config, several=chosen.slots > 1)
     return None
+
+
+def _park_template(active: Active) -> Apart | None:
+    """In its forks: their role. A rerun of a watch has the watch's, which stands above."""
+    from . import template
+
+    try:
+        active.template, become = template.park(active.lifeline)
+    except OSError as error:
+        active.totals.fell_back.append(terminal.no_fork(error))
+        return None
+    if become is None:
+        return None
+    from .apart import Apart
+
+    return Apart(become.start, become.descriptors, active.lifeline[0])
+
+
+def _prepare_results(path: Path) -> None:
+    """Of a run that does not come to its end there must be none, least of all that of an earlier one."""
+    try:
+        resultfile.prepare(path)
+    except OSError as error:
+        raise usage_error(
+            ci_messages.results_not_written(path, error), hint="name a file in a folder that can be written"
+        ) from None
 
 
 def _only_asks(namespace: Any) -> bool:
@@ -241,6 +274,7 @@ def pytest_configure(config: pytest.Config) -> None:
         from .child import Reporter
 
         _keep_records(config, config.stash[_KEY])
+        _gather(config, config.stash[_KEY])
         config.pluginmanager.register(Run(config.stash[_KEY]), "hotreload-run")
         if config.stash[_KEY].gathering is not None:
             config.pluginmanager.register(config.stash[_KEY].gathering, "hotreload-gathering")
@@ -256,6 +290,19 @@ def _keep_records(config: pytest.Config, active: Active) -> None:
     if active.options.shard is not None:
         sharding = Sharding(config, active.options, active.records)
         config.pluginmanager.register(sharding, "hotreload-sharding")
+
+
+def _gather(config: pytest.Config, active: Active) -> None:
+    """For those who want to know what became of each test."""
+    if active.options.json is not None or _tells_github(active):
+        active.outcomes = Outcomes(config, active.records)
+        config.pluginmanager.register(active.outcomes, "hotreload-outcomes")
+
+
+def _tells_github(active: Active) -> bool:
+    """Of a run, not of a list or a plan, and not of each rerun."""
+    asks = active.config.option.collectonly or active.options.shard_plan is not None
+    return active.rerun is None and not asks and github.wanted(os.environ)
 
 
 class Run:
@@ -278,6 +325,8 @@ class Run:
         reason = others.needs_plain(config, session.items, self.active.options.slots)
         if reason:
             self.active.drop_records()
+            if self.active.outcomes is not None:
+                self.active.outcomes.left_to_plain = reason
             terminal.notice(config, terminal.left_to_plain(reason))
             return None
         if InPlace.fits(self.active, session):
@@ -348,6 +397,21 @@ class Run:
                 records.save()
         except OSError as error:
             active.lost_cache(error)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self, config: pytest.Config) -> None:
+        """After pytest's last line, when the exit status is what it will be."""
+        active = self.active
+        if active.outcomes is None or active.outcomes.session is None or os.getpid() != _owner:
+            return
+        if active.options.json is not None:
+            try:
+                resultfile.write(active.options.json, active.outcomes.document())
+            except OSError as error:
+                text = ci_messages.results_not_written(active.options.json, error)
+                print(terminal.PREFIX + text, file=sys.stderr)
+        if _tells_github(active):
+            github.tell(config, active.outcomes)
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:

@@ -33,7 +33,7 @@ YOUNG_NS: int = bytecode.YOUNG_NS
 #: A state that no file has: what was read in it makes a record unsettled.
 _NEVER = (0, 0, 0, 0)
 #: A file whose tests ended otherwise is run again, whatever changed.
-_CLEAN: Final = frozenset({"passed", "skipped", "xfailed"})
+CLEAN: Final = frozenset({"passed", "skipped", "xfailed"})
 
 
 class Verdict(NamedTuple):
@@ -66,7 +66,7 @@ class Ran:
 
     @property
     def clean(self) -> bool:
-        return set(self.outcomes.values()) <= _CLEAN
+        return set(self.outcomes.values()) <= CLEAN
 
 
 class Records:

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::bucket::Bucket;
 use crate::record::{self, Fingerprint};
 use crate::store::Store;
 use crate::text::{Json, Text};
@@ -34,14 +35,31 @@ impl Store {
     /// What differs from the inputs of an epoch; None if it is not known.
     #[must_use]
     pub fn epoch_changes(&self, epoch: &str, inputs: &Inputs) -> Option<Vec<Change>> {
-        let is_hex = !epoch.is_empty() && epoch.bytes().all(|byte| byte.is_ascii_hexdigit());
-        self.bucket.look().ok().filter(|exists| *exists && is_hex)?;
+        self.bucket.look().ok().filter(|exists| *exists && is_hex(epoch.as_bytes()))?;
         let (bytes, _) = self.bucket.read(&epoch_place(epoch)).ok()?;
         let then: Inputs = serde_json::from_slice(record::opened("epoch", &bytes).ok()?).ok()?;
         let names: BTreeSet<&Text> = then.keys().chain(inputs.keys()).collect();
         let changes = names.into_iter().map(|name| (name.clone(), then.get(name).cloned(), inputs.get(name).cloned()));
         Some(changes.filter(|(_, then, now)| then != now).collect())
     }
+}
+
+/// Remembers what an epoch of another store stands for; where that fails its differences can't be told, no more.
+pub(crate) fn adopt(own: &Bucket, other: &Bucket, epoch: &Text) {
+    let Some(epoch) = std::str::from_utf8(&epoch.0).ok().filter(|epoch| is_hex(epoch.as_bytes())) else { return };
+    let place = epoch_place(epoch);
+    if own.path_of(&place).is_file() {
+        return;
+    }
+    if let Ok((bytes, _)) = other.read(&place) {
+        if record::opened("epoch", &bytes).is_ok() {
+            let _best_effort = own.write(&place, &bytes);
+        }
+    }
+}
+
+fn is_hex(epoch: &[u8]) -> bool {
+    !epoch.is_empty() && epoch.iter().all(u8::is_ascii_hexdigit)
 }
 
 fn epoch_place(epoch: &str) -> Vec<u8> {

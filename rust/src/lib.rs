@@ -7,6 +7,7 @@
 //! `arguments.rs`, `frames.rs`) and what stands before imports and the environment (`doors.rs`).
 
 pub mod access;
+mod adopt;
 pub mod affected;
 mod arguments;
 mod audit;

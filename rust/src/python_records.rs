@@ -113,6 +113,12 @@ impl Records {
         Ok(self.with(py, |store| store.put_all(&drafts, started_ns, &environment))?)
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "extracted from Python")]
+    fn adopt(&self, py: Python<'_>, folder: PathBuf, files: &Bound<'_, PyAny>) -> PyResult<usize> {
+        let files = bytes(files)?;
+        Ok(self.with(py, |store| store.adopt(&folder, &files))?)
+    }
+
     fn conflicts(&self, py: Python<'_>) -> Vec<(OsString, Vec<OsString>, Vec<OsString>)> {
         let all = |texts: Vec<Text>| texts.into_iter().map(shown).collect();
         let found = self.with(py, Store::conflicts);

@@ -178,7 +178,7 @@ class Project:
             name: value
             for name, value in os.environ.items()
             if not name.startswith(
-                ("PYTEST_", "PY_COLORS", "NO_COLOR", "FORCE_COLOR", "CI", "BUILD_", "COV_")
+                ("PYTEST_", "PY_COLORS", "NO_COLOR", "FORCE_COLOR", "CI", "BUILD_", "COV_", "GITHUB_")
             )
         }
         return {

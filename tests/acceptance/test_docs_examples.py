@@ -86,7 +86,11 @@ def run(command: str, folder: Path) -> str:
         "pytest-hotreload": [sys.executable, "-c", _DOCTOR],
         "sleep": ["sleep"],
     }[program]
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PYTEST_", "COV_", "GITHUB_"))
+    }
     ours = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "-p hotreload"}
     done = subprocess.run(
         [*words, *arguments],

@@ -226,7 +226,17 @@ def write(root: Path, files: Mapping[str, str | bytes | None]) -> None:
 
 def environment(changes: Mapping[str, str | None]) -> dict[str, str]:
     """What a watch of these tests sees: no plugin is loaded by itself, bytecode is written."""
-    dropped = ("PYTEST_", "PY_COLORS", "NO_COLOR", "FORCE_COLOR", "CI", "BUILD_", "COV_", "PYTHONDONT")
+    dropped = (
+        "PYTEST_",
+        "PY_COLORS",
+        "NO_COLOR",
+        "FORCE_COLOR",
+        "CI",
+        "BUILD_",
+        "COV_",
+        "GITHUB_",
+        "PYTHONDONT",
+    )
     kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
     given = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONHASHSEED": "0", "COLUMNS": "80", "TERM": "xterm"}
     return {name: value for name, value in {**kept, **given, **changes}.items() if value is not None}

@@ -1,0 +1,138 @@
+"""What GitHub Actions shows of a run: annotations at the lines that failed, and the summary of the step.
+
+Said once, by the controller, after pytest's last line: a line that begins with ``::`` is a command to the runner.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from . import ci_messages, compat, resultfile
+
+if TYPE_CHECKING:
+    from .outcomes import Outcomes, Test
+
+#: GitHub shows 10 errors of a step, and drops the others without a word.
+MOST_ANNOTATIONS: Final = 10
+#: GitHub refuses a summary above 1 MiB. A failure has 4,000 characters at most, of four bytes each: 20 of them are
+#: below a third of that.
+MOST_FAILURES: Final = 20
+_SLOWEST = 5
+#: That plugin annotates by itself.
+_OTHER = "pytest-github-actions-annotate-failures"
+
+
+def wanted(environment: Mapping[str, str]) -> bool:
+    """Whether this is a step of GitHub's, and no pytest that a test of one started."""
+    return environment.get("GITHUB_ACTIONS") == "true" and "PYTEST_CURRENT_TEST" not in environment
+
+
+def tell(config: pytest.Config, outcomes: Outcomes) -> None:
+    """Annotate what failed, and add to the summary."""
+    lines = [] if _OTHER in compat.plugin_names(config) else list(annotated(config, outcomes, os.environ))
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if summary:
+        try:
+            with Path(summary).open("a", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(markdown(outcomes))
+        except OSError as error:
+            lines.append(ci_messages.no_step_summary(error))
+    if lines:
+        compat.write_lines(config, lines)
+
+
+# ------------------------------------------------------------------------------------- annotations
+
+
+def annotated(config: pytest.Config, outcomes: Outcomes, environment: Mapping[str, str]) -> Iterator[str]:
+    """The commands, one a line: failures, then errors, then how many there are besides."""
+    top = Path(environment.get("GITHUB_WORKSPACE") or config.rootpath)
+    tests = sorted(outcomes.bad, key=lambda test: test.outcome != "failed")
+    found = [command("error", _below(top, test.path), test.line, test.nodeid, test.message) for test in tests]
+    for broken in outcomes.errors:
+        path = str(config.rootpath / broken.nodeid.partition("::")[0]) if broken.nodeid else ""
+        title = broken.nodeid or ci_messages.INTERNAL_ERROR
+        found.append(command("error", _below(top, path), 1, title, _last_line(broken.text)))
+    yield from found[:MOST_ANNOTATIONS]
+    if len(found) > MOST_ANNOTATIONS:
+        yield command("notice", "", 0, "", ci_messages.more_failures(len(found) - MOST_ANNOTATIONS))
+
+
+def command(kind: str, file: str, line: int, title: str, message: str) -> str:
+    """A workflow command. Whatever the test said, it is one line, and no other command."""
+    given = {"file": file, "line": str(line) if file and line else "", "title": title}
+    properties = ",".join(f"{name}={escaped_property(value)}" for name, value in given.items() if value)
+    return f"::{kind}{' ' if properties else ''}{properties}::{escaped(message)}"
+
+
+def escaped(text: str) -> str:
+    """As the runner decodes it."""
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def escaped_property(text: str) -> str:
+    return escaped(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def _below(top: Path, path: str) -> str:
+    """As the repository names it: GitHub knows no other."""
+    try:
+        return Path(path).relative_to(top).as_posix() if path else ""
+    except ValueError:
+        return path
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else ""
+
+
+# ------------------------------------------------------------------------------------- summary
+
+
+def markdown(outcomes: Outcomes) -> str:
+    """What is added to the summary of the step."""
+    document = outcomes.document()
+    parts = [
+        f"### {ci_messages.totals(resultfile.counted(document))} in {ci_messages.duration(document['seconds'])}",
+        *ci_messages.step_lines(document),
+        *_failures(outcomes.bad, document["errors"]),
+        *_slowest(document["files"]),
+    ]
+    return "\n\n".join(parts) + "\n\n"
+
+
+def _failures(tests: Sequence[Test], errors: Sequence[Mapping[str, str]]) -> Iterator[str]:
+    texts = [(test.nodeid, test.text) for test in tests]
+    texts += [(error["nodeid"] or ci_messages.INTERNAL_ERROR, error["text"]) for error in errors]
+    for name, text in texts[:MOST_FAILURES]:
+        fence = "`" * (1 + max([2, *map(len, re.findall("`+", text))]))
+        summary = f"<details><summary><code>{html.escape(_one_line(name))}</code></summary>"
+        yield f"{summary}\n\n{fence}text\n{text}\n{fence}\n\n</details>"
+    if len(texts) > MOST_FAILURES:
+        yield ci_messages.more_failures(len(texts) - MOST_FAILURES)
+
+
+def _slowest(files: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    slowest = sorted(files, key=lambda file: -float(file["seconds"]))[:_SLOWEST]
+    rows = [
+        f"| <code>{_cell(file['file'])}</code> | {file['tests']} | {file['seconds']:.2f} |"
+        for file in slowest
+    ]
+    if rows:
+        yield "\n".join([*ci_messages.SLOWEST_HEAD, *rows])
+
+
+def _cell(text: str) -> str:
+    return html.escape(_one_line(text)).replace("|", "&#124;")
+
+
+def _one_line(text: str) -> str:
+    return text.replace("\r", "\\r").replace("\n", "\\n")

@@ -1,0 +1,216 @@
+"""Do the results of some shards make up one whole? Pure: a law for each way to lose a result, or to invent one.
+
+What is not sound is named, in a line each; then nothing is merged. What a shard says of itself, that it was
+interrupted, is no contradiction: it is told, and the exit status of the whole says so, too.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+from . import ci_messages
+
+#: Of problems of one kind so many are named.
+_FEW: Final = 10
+#: Exit statuses from the least to the worst; one that is not here (a plugin's own) is worse than those of tests.
+_SEVERITY: Final = {0: 0, 5: 1, 1: 2, 2: 3, 4: 5, 3: 6}
+_OF_PLUGINS: Final = 4
+_OK, _FAILED, _INTERRUPTED, _NOTHING = 0, 1, 2, 5
+
+
+@dataclass(frozen=True)
+class Result:
+    """A results file: where it lies, and what it says."""
+
+    path: Path
+    said: Mapping[str, Any]
+
+    @property
+    def plan(self) -> Mapping[str, Any]:
+        plan: Mapping[str, Any] = self.said["plan"] or {}
+        return plan
+
+    @property
+    def shard(self) -> str:
+        """In words."""
+        return f"shard {self.plan['shard']}/{self.plan['of']}" if self.plan else str(self.path)
+
+    @property
+    def tests(self) -> Sequence[Mapping[str, Any]]:
+        tests: Sequence[Mapping[str, Any]] = self.said["tests"]
+        return tests
+
+    @property
+    def status(self) -> int:
+        return int(self.said["exitstatus"])
+
+    @property
+    def selected(self) -> int:
+        return int(self.said["collected"]) - len(self.said["deselected"])
+
+    @property
+    def finished(self) -> bool:
+        return self.said["stopped"] is None
+
+
+def problems(results: Sequence[Result]) -> list[str]:
+    """Why these are not one whole; [] if they are. At least one is needed."""
+    alone = len(results) == 1 and not results[0].plan
+    found = [] if alone else _of_plans(results)
+    if not found:  # else what follows would only say it again
+        laws = [_of_files, _of_collection, _of_owners, _of_ids, _of_numbers]
+        for law in laws:
+            wrong = list(law(results))
+            found += wrong[:_FEW]
+            if len(wrong) > _FEW:
+                found.append(ci_messages.more_problems(len(wrong) - _FEW))
+    return found
+
+
+def _of_plans(results: Sequence[Result]) -> list[str]:
+    without = [result.path for result in results if not result.plan]
+    if without:
+        return [ci_messages.no_plan(without, len(results))]
+    return _different(results) or _worlds(results) or [*islice(_of_shards(results), _FEW)]
+
+
+def _different(results: Sequence[Result]) -> list[str]:
+    """Equal fingerprints with other files would be a damaged one."""
+    plans: defaultdict[tuple[Any, ...], list[Path]] = defaultdict(list)
+    for result in results:
+        plan = result.plan
+        plans[(plan["fingerprint"], plan["of"], tuple(sorted(plan["files"])))].append(result.path)
+    if len(plans) == 1:
+        return []
+    return [ci_messages.different_plans(_by_name(plans))]
+
+
+def _by_name(plans: Mapping[tuple[Any, ...], Sequence[Path]]) -> dict[str, Sequence[Path]]:
+    return {
+        f"{fingerprint} of {of} shards, {len(files)} files": paths
+        for (fingerprint, of, files), paths in plans.items()
+    }
+
+
+def _worlds(results: Sequence[Result]) -> list[str]:
+    """A result on one platform is none on another. The third part of Python's version may differ between machines."""
+    worlds: defaultdict[str, list[str]] = defaultdict(list)
+    for result in results:
+        python = ".".join(result.said["python"].split(".")[:2])
+        worlds[f"Python {python} on {result.said['platform']}"].append(str(result.plan["shard"]))
+    return [ci_messages.different_worlds(worlds)] if len(worlds) > 1 else []
+
+
+def _of_shards(results: Sequence[Result]) -> Iterator[str]:
+    of = results[0].plan["of"]
+    there: defaultdict[int, list[Path]] = defaultdict(list)
+    for result in results:
+        there[result.plan["shard"]].append(result.path)
+    for number, paths in sorted(there.items()):
+        if not 1 <= number <= of:
+            yield ci_messages.no_such_shard(paths[0], number, of)
+        elif len(paths) > 1:
+            yield ci_messages.shard_twice(number, of, paths)
+    for number in range(1, of + 1):
+        if number not in there:
+            yield ci_messages.missing_shard(number, of)
+
+
+# ------------------------------------------------------------------------------------- laws
+
+
+def _of_files(results: Sequence[Result]) -> Iterator[str]:
+    """Each planned file is one shard's own."""
+    planned = {file for result in results for file in result.plan.get("files", ())}
+    owners: defaultdict[str, list[int]] = defaultdict(list)
+    for result in results:
+        for file in result.plan.get("own", ()):
+            owners[file].append(result.plan["shard"])
+            if file not in planned:
+                yield ci_messages.not_planned(file, result.shard)
+    for file in sorted(planned):
+        if len(owners[file]) != 1:
+            yield ci_messages.owned_by(file, owners[file])
+
+
+def _of_collection(results: Sequence[Result]) -> Iterator[str]:
+    """Each shard met what is its own, or says that it left it out; and somebody what no plan names."""
+    everywhere: set[str] = set()
+    for result in results:
+        met = {each["file"] for each in result.said["files"]} | set(result.plan.get("left_out", ()))
+        everywhere |= met
+        if result.finished:
+            for file in sorted(set(result.plan.get("own", ())) - met):
+                yield ci_messages.not_collected(file, result.shard)
+    if all(result.finished for result in results):
+        for result in results:
+            for file in sorted(set(result.plan.get("found", ())) - everywhere):
+                yield ci_messages.nobodys(file, result.shard)
+
+
+def _of_owners(results: Sequence[Result]) -> Iterator[str]:
+    """And ran nothing that is another's."""
+    for result in results:
+        others = set(result.plan.get("files", ())) - set(result.plan.get("own", ()))
+        for file in sorted(others & {test["file"] for test in result.tests}):
+            yield ci_messages.not_its_own(file, result.shard)
+
+
+def _of_ids(results: Sequence[Result]) -> Iterator[str]:
+    """No test has a result in two shards, nor both a result and none."""
+    seen: defaultdict[str, list[str]] = defaultdict(list)
+    for result in results:
+        ids = {test["nodeid"] for test in result.tests}
+        for nodeid in sorted(ids & set(result.said["deselected"])):
+            yield ci_messages.ran_and_deselected(nodeid, result.shard)
+        for nodeid in ids:
+            seen[nodeid].append(result.shard)
+    for nodeid, shards in sorted(seen.items()):
+        if len(shards) > 1:
+            yield ci_messages.id_twice(nodeid, shards)
+
+
+def _of_numbers(results: Sequence[Result]) -> Iterator[str]:
+    """executed + reused + deselected = collected. With less, a shard has to say why."""
+    for result in results:
+        have, deselected = len(result.tests), len(result.said["deselected"])
+        short = have < result.selected and not result.finished
+        if have != result.selected and not short:
+            yield ci_messages.does_not_add_up(result.shard, have, deselected, result.said["collected"])
+
+
+# ------------------------------------------------------------------------------------- the whole
+
+
+def remarks(results: Sequence[Result]) -> list[str]:
+    """What is to be said of shards that did not finish, or failed by something else than a test, or left files out."""
+    found = []
+    for result in results:
+        if result.finished and result.plan.get("left_out"):
+            found.append(ci_messages.left_out(result.shard, result.plan["left_out"]))
+        bad = any(test["outcome"] in ("failed", "error") for test in result.tests) or result.said["errors"]
+        if not result.finished:
+            why = result.said["stopped"]
+            found.append(ci_messages.did_not_finish(result.shard, why, len(result.tests), result.selected))
+        elif result.status not in (_OK, _NOTHING) and not bad:
+            found.append(ci_messages.failed_otherwise(result.shard, result.status))
+    return found
+
+
+def status_of(results: Sequence[Result]) -> int:
+    """The exit status of the whole: the worst of all.
+
+    5 only where nothing was found anywhere; a test without a result is never green.
+    """
+    statuses = {result.status for result in results}
+    worst = max(statuses, key=lambda status: (_SEVERITY.get(status, _OF_PLUGINS), status))
+    if worst == _NOTHING and any(result.tests for result in results):
+        worst = _OK
+    if worst in (_OK, _NOTHING) and any(len(result.tests) < result.selected for result in results):
+        return _INTERRUPTED
+    return worst

@@ -1,0 +1,219 @@
+"""What shards leave beside their results: found by content, and merged into one file of each kind.
+
+No reader here trusts a file: an artifact may have been cut off on its way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from . import ci_messages, resultfile
+
+#: Enough to know each kind by. An XML file may begin with a comment.
+_HEAD_BYTES = 4096
+_SQLITE = b"SQLite format 3\0"
+#: As the store tags its folder.
+_STORE_TAG = "# The records of pytest-hotreload."
+
+
+class RefusedError(Exception):
+    """It can't be merged; the text says why."""
+
+
+@dataclass
+class Found:
+    """Paths of each kind, sorted. ``stores``: folders that hold a folder of records."""
+
+    results: list[Path] = field(default_factory=list)
+    junit: list[Path] = field(default_factory=list)
+    report_logs: list[Path] = field(default_factory=list)
+    coverage: list[Path] = field(default_factory=list)
+    stores: list[Path] = field(default_factory=list)
+
+
+def find(folders: Iterable[Path], leave_out: Iterable[Path]) -> Found:
+    """All that lies below these folders, once. ``leave_out``: what is to be written, with all that is below."""
+    found, seen, not_these = Found(), set(), {path.resolve() for path in leave_out}
+    for folder in folders:
+        for path in _walk(folder, not_these):
+            real = path.resolve()
+            if real not in seen:
+                seen.add(real)
+                _sort_in(path, found)
+    return found
+
+
+def _walk(folder: Path, not_these: set[Path]) -> Iterator[Path]:
+    """Files, and folders of records, which are not entered."""
+    for top, folders, names in os.walk(folder):
+        here = Path(top)
+        stores = [name for name in folders if _is_store(here / name)]
+        entered = (
+            name for name in folders if name not in stores and (here / name).resolve() not in not_these
+        )
+        folders[:] = sorted(entered)
+        for name in sorted([*stores, *names]):
+            if (here / name).resolve() not in not_these:
+                yield here / name
+
+
+def _is_store(folder: Path) -> bool:
+    if not folder.name.startswith("records-"):
+        return False
+    try:
+        return _STORE_TAG in (folder / "CACHEDIR.TAG").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _sort_in(path: Path, found: Found) -> None:
+    if path.is_dir():
+        found.stores.append(path.parent)
+        return
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES) if path.is_file() else b""
+    except OSError:
+        return
+    kinds: list[tuple[list[Path], Callable[[bytes, Path], bool]]] = [
+        (found.results, lambda head, _: resultfile.is_one(head)),
+        (found.junit, lambda head, _: _is_junit(head)),
+        (found.report_logs, lambda head, _: _is_report_log(head)),
+        (found.coverage, _is_coverage),
+    ]
+    for paths, is_one in kinds:
+        if is_one(head, path):
+            paths.append(path)
+            return
+
+
+def _is_junit(head: bytes) -> bool:
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    while text.startswith((b"<?", b"<!")):
+        text = text.partition(b"-->" if text.startswith(b"<!--") else b">")[2].lstrip()
+    return text.startswith((b"<testsuites", b"<testsuite"))
+
+
+def _is_report_log(head: bytes) -> bool:
+    return head.startswith(b"{") and b'"$report_type"' in head.partition(b"\n")[0]
+
+
+def _is_coverage(head: bytes, path: Path) -> bool:
+    if not head.startswith(_SQLITE):
+        return False
+    with (
+        contextlib.suppress(sqlite3.Error),
+        contextlib.closing(
+            sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
+        ) as data,
+    ):
+        return (
+            data.execute("select 1 from sqlite_master where name = 'coverage_schema'").fetchone() is not None
+        )
+    return False
+
+
+def homes(paths: Iterable[Path], results: Iterable[Path]) -> dict[Path, Path | None]:
+    """The folder of results that each path lies beside or below, the nearest; None where there is none."""
+    folders = {path.resolve().parent for path in results}
+    return {
+        path: next((folder for folder in path.resolve().parents if folder in folders), None) for path in paths
+    }
+
+
+# ------------------------------------------------------------------------------------- merging
+
+
+def junit(paths: Sequence[Path], to: Path) -> None:
+    """One ``testsuites`` with the suites of all, and their totals. Raises RefusedError, OSError."""
+    whole = ET.Element("testsuites", name="pytest tests")
+    for path in paths:
+        whole.extend(_suites(path))
+    for name in ("tests", "failures", "errors", "skipped"):
+        whole.set(name, str(sum(int(suite.get(name, "0")) for suite in whole)))
+    whole.set("time", f"{sum(float(suite.get('time', '0')) for suite in whole):.3f}")
+    text = ET.tostring(whole, encoding="utf-8", xml_declaration=True)
+    _write(to, text + b"\n")
+
+
+def _suites(path: Path) -> list[ET.Element]:
+    try:
+        root = ET.parse(path).getroot()
+        suites = [root] if root.tag == "testsuite" else root.findall("testsuite")
+        for suite in suites:  # what their sums are made of
+            for name in ("tests", "failures", "errors", "skipped"):
+                int(suite.get(name, "0"))
+            float(suite.get("time", "0"))
+    except (ET.ParseError, ValueError) as error:
+        raise RefusedError(ci_messages.unusable(path, f"no JUnit XML that can be merged ({error})")) from None
+    return suites
+
+
+def report_log(paths: Sequence[Path], to: Path, status: int) -> None:
+    """All lines in one file, with one begin and one end. Raises RefusedError, OSError."""
+    begins: list[bytes] = []
+    lines: list[bytes] = []
+    for path in paths:
+        for line, kind in _report_lines(path):
+            if kind == "SessionStart":
+                begins.append(line)
+            elif kind != "SessionFinish":
+                lines.append(line)
+    end = json.dumps({"exitstatus": status, "$report_type": "SessionFinish"}).encode()
+    _write(to, b"".join(line + b"\n" for line in [*begins[:1], *lines, end]))
+
+
+def _report_lines(path: Path) -> Iterator[tuple[bytes, str]]:
+    """As bytes: text has more ends of lines than one."""
+    for number, line in enumerate(path.read_bytes().removesuffix(b"\n").split(b"\n"), 1):
+        try:
+            said: Any = json.loads(line)
+            kind = str(said["$report_type"])
+        except (ValueError, TypeError, KeyError):
+            raise RefusedError(
+                ci_messages.unusable(path, f"line {number} is no event of a report log")
+            ) from None
+        yield line, kind
+
+
+def coverage(paths: Sequence[Path], to: Path) -> None:
+    """As ``coverage combine --keep``, with the configuration that is found here. Raises RefusedError, OSError."""
+    try:
+        import coverage as tool
+    except ImportError:
+        raise RefusedError(ci_messages.no_coverage()) from None
+    to.parent.mkdir(parents=True, exist_ok=True)
+    beside = to.with_name(f"{to.name}.{os.getpid()}.tmp")
+    try:
+        for path in paths:  # combining only warns of one that it can't read
+            data = tool.CoverageData(basename=str(path))
+            data.read()
+            data.close()
+        whole = tool.Coverage(data_file=str(beside))
+        whole.combine([str(path) for path in paths], strict=True, keep=True)
+        whole.save()
+        whole.get_data().close()
+        beside.replace(to)
+    except tool.CoverageException as error:
+        raise RefusedError(ci_messages.coverage_refused(error)) from None
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        beside.write_bytes(content)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -1,0 +1,97 @@
+"""The records and durations of several shards, in one cache.
+
+A record says nothing of when it was written, so who ran the file decides. Where a test failed, the shard that ran it
+may have removed the record of its file, while the cache that another shard was given still has an older one: that may
+not come back.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import couplings
+from ._native import Records as Store
+from .merge_checks import Result
+from .merge_files import homes
+from .records import CLEAN
+from .totals import DURATIONS_KEY
+
+
+def merge(results: Sequence[Result], stores: Sequence[Path], cache: Path) -> int:
+    """Into pytest's cache folder ``cache``; how many records it has then. Raises OSError."""
+    folder = cache / "d" / "hotreload"
+    folder.mkdir(parents=True, exist_ok=True)
+    _take_over(results, stores, folder)
+    for store in stores:
+        known = couplings.load(store)
+        if known:
+            couplings.save(folder, (), known)
+    _save_durations(results, stores, cache)
+    return Store(str(folder), str(Path.cwd())).load()
+
+
+def _take_over(results: Sequence[Result], stores: Sequence[Path], folder: Path) -> None:
+    root = str(Path.cwd())
+    whole = Store(str(folder), root)
+    ran_in, doubtful = _who_ran(results)
+    home_of = homes(stores, [result.path for result in results])
+    kept: set[str] = set()
+    for store in stores:
+        # One outside of the root has another name in another checkout.
+        files = [file for file in Store(str(store), root).files() if not file.startswith("/")]
+        mine = [file for file in files if file not in ran_in or ran_in[file] == home_of[store]]
+        mine = [file for file in mine if file not in doubtful]
+        whole.adopt(str(store), mine)
+        kept.update(mine)
+    # What a shard ran and kept no record of has none here either.
+    whole.remove([file for file in whole.files() if file in ran_in and file not in kept])
+    whole.save()
+
+
+def _who_ran(results: Sequence[Result]) -> tuple[dict[str, Path], set[str]]:
+    """For each file that ran the folder of the results that say so; those that failed where several shards share one.
+
+    Of these nobody can tell whose record it is that lies there.
+    """
+    folders = Counter(result.path.resolve().parent for result in results)
+    ran_in: dict[str, Path] = {}
+    doubtful: set[str] = set()
+    for result in results:
+        folder = result.path.resolve().parent
+        for test in result.tests:
+            if not test["reused"]:
+                ran_in[test["file"]] = folder
+                if test["outcome"] not in CLEAN and folders[folder] > 1:
+                    doubtful.add(test["file"])
+    return ran_in, doubtful
+
+
+def _save_durations(results: Sequence[Result], stores: Sequence[Path], cache: Path) -> None:
+    """What was measured last counts: of the files that ran, by the shard that ran them."""
+    known: dict[str, float] = {}
+    for store in [cache / "d" / "hotreload", *stores]:
+        known.update(_durations(store.parent.parent))
+    measured: defaultdict[str, float] = defaultdict(float)
+    for result in results:
+        for test in result.tests:
+            if not test["reused"]:
+                measured[test["file"]] += test["seconds"]
+    known.update({file: round(seconds, 4) for file, seconds in measured.items()})
+    path = cache / "v" / DURATIONS_KEY
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    beside.write_text(json.dumps(dict(sorted(known.items())), indent=2), encoding="ascii")
+    beside.replace(path)
+
+
+def _durations(cache: Path) -> dict[str, float]:
+    """As the plugin leaves them in pytest's cache; nothing where there are none, or something else."""
+    try:
+        known = json.loads((cache / "v" / DURATIONS_KEY).read_text(encoding="utf-8"))
+        return {str(file): float(seconds) for file, seconds in known.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}

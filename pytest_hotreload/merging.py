@@ -1,0 +1,225 @@
+"""``pytest-hotreload merge``: what shards left, as one whole; or why they are none."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from . import ci_messages, merge_checks, merge_files, resultfile, terminal
+from .merge_checks import Result
+from .merge_files import Found, RefusedError
+
+#: What was given can't be merged: as argparse ends for a user's mistake.
+REFUSED: Final = 2
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be written, and where."""
+
+    json: Path | None = None
+    junit: Path | None = None
+    report_log: Path | None = None
+    coverage: Path | None = None
+    records: Path | None = None
+
+    @property
+    def paths(self) -> list[Path]:
+        paths = (self.json, self.junit, self.report_log, self.coverage, self.records)
+        return [path for path in paths if path is not None]
+
+
+def merge(folders: Sequence[Path], wanted: Wanted) -> int:
+    """Check, write, and say what the whole is; its exit status. What can't be merged is said in a line each."""
+    found = merge_files.find(folders, wanted.paths)
+    results, wrong = _read(folders, found)
+    if not wrong:
+        wrong = merge_checks.problems(results)
+    results.sort(key=lambda result: result.plan.get("shard", 0))
+    if not wrong:
+        wrong = _lacking(results, found, wanted)
+    if not wrong:
+        try:
+            wrote = _write(results, found, wanted)
+        except RefusedError as error:
+            wrong = [str(error)]
+        except OSError as error:
+            wrong = [ci_messages.can_not_write(error.filename, error)]
+    if wrong:
+        print(*(terminal.PREFIX + each for each in wrong), sep="\n", file=sys.stderr)
+        return REFUSED
+    _tell(results, wrote)
+    return merge_checks.status_of(results)
+
+
+def _read(folders: Sequence[Path], found: Found) -> tuple[list[Result], list[str]]:
+    wrong = [ci_messages.no_folder(folder) for folder in folders if not folder.is_dir()]
+    results = []
+    for path in found.results:
+        try:
+            results.append(Result(path, resultfile.read(path)))
+        except resultfile.UnusableError as error:
+            wrong.append(ci_messages.unusable(path, str(error)))
+    if not found.results and not wrong:
+        wrong.append(ci_messages.no_results(folders))
+    return results, wrong
+
+
+def _lacking(results: Sequence[Result], found: Found, wanted: Wanted) -> list[str]:
+    """Shards that left no file of a kind that is asked for: without it the whole would lose their tests.
+
+    Coverage and records of a shard that ran nothing are none.
+    """
+    wrong = []
+    if wanted.junit is not None:
+        wrong += _counts(results, found.junit, "junit file")
+    if wanted.report_log is not None:
+        wrong += _counts(results, found.report_logs, "report log")
+    if wanted.coverage is not None:
+        wrong += _without(
+            [result for result in results if result.tests], results, found.coverage, "coverage data"
+        )
+    return wrong
+
+
+def _counts(results: Sequence[Result], paths: Sequence[Path], what: str) -> list[str]:
+    """One each, where they lie with the results that they belong to."""
+    wrong = _without(results, results, paths, what)
+    if not wrong and len(paths) != len(results):
+        wrong.append(ci_messages.too_many(len(paths), what, len(results), paths))
+    return wrong
+
+
+def _without(
+    those: Sequence[Result], results: Sequence[Result], paths: Sequence[Path], what: str
+) -> list[str]:
+    homes = set(merge_files.homes(paths, [result.path for result in results]).values())
+    lacking = [result.shard for result in those if result.path.resolve().parent not in homes]
+    return [ci_messages.lacks(lacking, what)] if lacking else []
+
+
+# ------------------------------------------------------------------------------------- writing
+
+
+def _write(results: Sequence[Result], found: Found, wanted: Wanted) -> list[str]:
+    """What was written, a line each. Raises RefusedError, OSError."""
+    order = _in_order(results, found)
+    status = merge_checks.status_of(results)
+    steps: list[tuple[Path | None, str, list[Path], Callable[[Path], object]]] = [
+        (
+            wanted.junit,
+            "--junitxml",
+            order(found.junit),
+            lambda to: merge_files.junit(order(found.junit), to),
+        ),
+        (
+            wanted.report_log,
+            "--report-log",
+            order(found.report_logs),
+            lambda to: merge_files.report_log(order(found.report_logs), to, status),
+        ),
+        (
+            wanted.coverage,
+            "--coverage",
+            order(found.coverage),
+            lambda to: merge_files.coverage(found.coverage, to),
+        ),
+        (wanted.records, "--records", order(found.stores), lambda to: _merge_records(results, found, to)),
+        (wanted.json, "--json", [], lambda to: resultfile.write(to, whole(results))),
+    ]
+    said = []
+    for to, option, paths, write in steps:
+        if to is not None:
+            write(to)
+            said.append(ci_messages.wrote(to))
+        elif paths:
+            said.append(ci_messages.left_alone(len(paths), paths[0], option))
+    return said
+
+
+def _merge_records(results: Sequence[Result], found: Found, to: Path) -> None:
+    from . import merge_records
+
+    merge_records.merge(results, found.stores, to)
+
+
+def _in_order(results: Sequence[Result], found: Found) -> Callable[[Sequence[Path]], list[Path]]:
+    """Paths by the number of the shard whose results they lie with."""
+    number = {result.path.resolve().parent: at for at, result in reversed([*enumerate(results)])}
+    every = [*found.junit, *found.report_logs, *found.coverage, *found.stores]
+    home_of = merge_files.homes(every, [result.path for result in results])
+
+    def place(path: Path) -> tuple[int, str]:
+        home = home_of[path]
+        return (len(results) if home is None else number[home], str(path))
+
+    return lambda paths: sorted(paths, key=place)
+
+
+def whole(results: Sequence[Result]) -> dict[str, Any]:
+    """The results of all in one document, which is of no plan."""
+    said = [result.said for result in results]
+    began = min(datetime.fromisoformat(each["started"]) for each in said)
+    ended = max(datetime.fromisoformat(each["started"]) + timedelta(seconds=each["seconds"]) for each in said)
+    stopped = [f"{result.shard}: {result.said['stopped']}" for result in results if not result.finished]
+    plain = [each["left_to_plain"] for each in said if each["left_to_plain"]]
+    return {
+        **said[0],
+        "started": began.isoformat(timespec="milliseconds"),
+        "seconds": round((ended - began).total_seconds(), 3),
+        "exitstatus": merge_checks.status_of(results),
+        "plan": None,
+        "collected": sum(each["collected"] for each in said),
+        "deselected": [nodeid for each in said for nodeid in each["deselected"]],
+        "stopped": "; ".join(stopped) or None,
+        "left_to_plain": plain[0] if plain else None,
+        "tests": [test for each in said for test in each["tests"]],
+        "errors": [error for each in said for error in each["errors"]],
+        "files": sorted(
+            (file for each in said for file in each["files"]), key=lambda file: str(file["file"])
+        ),
+        "merged": [
+            {
+                "shard": result.plan.get("shard", 1),
+                "exitstatus": result.status,
+                "seconds": result.said["seconds"],
+            }
+            for result in results
+        ],
+    }
+
+
+# ------------------------------------------------------------------------------------- words
+
+
+def _tell(results: Sequence[Result], wrote: Sequence[str]) -> None:
+    document = whole(results)
+    for test in document["tests"]:
+        if test["outcome"] in ("failed", "error"):
+            print(ci_messages.bad_test(test["outcome"], test["nodeid"], test.get("text", "")))
+    for error in document["errors"]:
+        print(ci_messages.bad_test("error", error["nodeid"] or ci_messages.INTERNAL_ERROR, error["text"]))
+    for result in results:
+        if result.plan:
+            print(terminal.PREFIX + _shard_line(result))
+    for line in [*merge_checks.remarks(results), *wrote]:
+        print(terminal.PREFIX + line)
+    counts = resultfile.counted(document)
+    print(terminal.PREFIX + ci_messages.whole(len(results), counts, document["seconds"]))
+
+
+def _shard_line(result: Result) -> str:
+    files = result.said["files"]
+    took = sum(file["seconds"] + file.get("collection", 0.0) for file in files)
+    return ci_messages.one_shard(
+        result.shard,
+        sum(1 for file in files if file["tests"]),
+        len(result.tests),
+        result.plan["predicted"],
+        took,
+        result.said["seconds"],
+    )

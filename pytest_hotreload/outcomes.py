@@ -1,0 +1,304 @@
+"""What became of each test of this run, gathered from pytest's hooks: for the results file, and for GitHub.
+
+It asks pytest alone, so it holds for children, for a file that runs in place and for plain pytest in the same way.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Collection, Generator, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from . import __version__, resultfile
+from .owned import Names
+from .records import OUTCOMES, Records, outcome_of
+from .sharding import shard_of
+
+BAD: Final = ("error", "failed")
+#: Of a failure's text this much of the end is kept: some 50 lines. GitHub shows no more than 1 MiB of a summary.
+_MOST_TEXT = 4000
+
+
+@dataclass
+class Test:
+    """One test. ``text``: of what failed, its end; ``path`` and ``line``: where."""
+
+    nodeid: str
+    file: str
+    outcome: str = "passed"
+    seconds: float = 0.0
+    reused: dict[str, str] | None = None
+    text: str = ""
+    message: str = ""
+    path: str = ""
+    line: int = 0
+    finished: bool = False
+    begins_again: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """Interrupted in its call, a test has passed its setup, and has no outcome."""
+        return self.finished or self.outcome in BAD
+
+
+@dataclass
+class Broken:
+    """What could not be collected, or with no node id pytest's own error."""
+
+    nodeid: str
+    text: str
+
+
+class Outcomes:
+    """A plugin of the controller. ``left_to_plain``: why plain pytest runs all of it, or ""."""
+
+    def __init__(self, config: pytest.Config, records: Records | None) -> None:
+        self.config, self.records = config, records
+        self.started = datetime.now(timezone.utc)
+        self._began = time.monotonic()
+        self.left_to_plain = ""
+        self.stopped = ""
+        self.session: pytest.Session | None = None
+        self.errors: list[Broken] = []
+        self._tests: defaultdict[str, list[Test]] = defaultdict(list)
+        self._expected: Counter[str] = Counter()
+        self._file_of: dict[str, str] = {}
+        self._deselected: dict[int, pytest.Item] = {}
+        self._collected: dict[int, pytest.Item] = {}
+        self._names = Names(str(config.rootpath))
+        self._files: dict[str, str] = {}
+
+    # -- the hooks -----------------------------------------------------------------------------
+
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        self.session = session
+
+    def pytest_collectstart(self, collector: pytest.Collector) -> None:
+        if isinstance(collector, pytest.File):
+            name = self._names.of(str(collector.path))
+            self._files.setdefault(name, str(collector.path))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.errors.append(Broken(report.nodeid, _end(report.longreprtext)))
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None, object, object]:
+        """What a plugin takes out without telling is deselected as well."""
+        before = list(items)
+        result = yield
+        stays = {item.nodeid for item in items}  # by its id: another object may take an item's place
+        gone = (item for item in before if item.nodeid not in stays and self._is_own(self._named(item)))
+        self._deselected.update((id(item), item) for item in gone)
+        return result
+
+    def pytest_deselected(self, items: list[pytest.Item]) -> None:
+        self._deselected.update((id(item), item) for item in items)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self._collected = {id(item): item for item in session.items}
+        self._expected = Counter(item.nodeid for item in session.items)
+        self._file_of = {item.nodeid: self._named(item) for item in session.items}
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        test = self._test(report.nodeid)
+        outcome = outcome_of(report)
+        subtest = hasattr(report, "context")
+        if subtest and outcome not in BAD:
+            return  # the test's own report follows
+        if not subtest:
+            test.seconds += float(getattr(report, "duration", 0.0))
+            self._follow(test, outcome, report)
+        test.outcome = max(test.outcome, outcome, key=OUTCOMES.index)
+        if outcome in BAD:
+            test.text = test.text or _end(report.longreprtext)
+            test.message = test.message or _message(report)
+            if not test.path:
+                test.path, test.line = _place(report, self.config.rootpath)
+
+    def _follow(self, test: Test, outcome: str, report: pytest.TestReport) -> None:
+        reused = getattr(report, "reused", None)
+        if reused:
+            test.reused = {"at": str(reused.get("at", "")), "revision": str(reused.get("revision", ""))}
+            test.finished = True
+        if outcome == "rerun":
+            test.begins_again = True
+        elif report.when == "call" or outcome != "passed":
+            test.begins_again = False
+        if report.when == "teardown" and not test.begins_again:
+            test.finished = True
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        self._test(nodeid, again=False).finished = True
+
+    def _test(self, nodeid: str, *, again: bool = True) -> Test:
+        """One id may be that of several items, which follow each other."""
+        known = self._tests[nodeid]
+        if not known or (again and known[-1].finished and len(known) < self._expected[nodeid]):
+            known.append(Test(nodeid, self._file_of.get(nodeid, nodeid.partition("::")[0])))
+        return known[-1]
+
+    def _named(self, item: pytest.Item) -> str:
+        """The file that an item belongs to, as plans deal it: the outermost that it was collected from."""
+        files = [node for node in item.listchain() if isinstance(node, pytest.File)]
+        return self._names.of(str((files[0] if files else item).path))
+
+    def _is_own(self, file: str) -> bool:
+        """Some files of other shards are looked into (``--lf``)."""
+        shard = shard_of(self.config)
+        return shard is None or shard.own(file)
+
+    def pytest_internalerror(self, excrepr: Any) -> None:
+        self.errors.append(Broken("", _end(str(excrepr))))
+        self.stopped = "an internal error"
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        self.stopped = str(excinfo.value) or excinfo.typename
+
+    # -- what is asked afterwards -----------------------------------------------------------------
+
+    @property
+    def tests(self) -> Iterator[Test]:
+        """Those with an outcome, in order."""
+        return (test for tests in self._tests.values() for test in tests if test.complete)
+
+    @property
+    def bad(self) -> list[Test]:
+        return [test for test in self.tests if test.outcome in BAD]
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._began
+
+    @property
+    def exit_status(self) -> int:
+        return int(getattr(self.session, "exitstatus", pytest.ExitCode.INTERNAL_ERROR))
+
+    def document(self) -> dict[str, Any]:
+        """The content of the results file."""
+        tests, files = list(self.tests), self.files()
+        return {
+            "schema": resultfile.SCHEMA,
+            "version": __version__,
+            "started": self.started.isoformat(timespec="milliseconds"),
+            "seconds": round(self.seconds, 3),
+            "exitstatus": self.exit_status,
+            "python": platform.python_version(),
+            "platform": f"{sys.platform}-{platform.machine()}",
+            "plan": plan_of(self.config, [each["file"] for each in files]),
+            "collected": len(self._collected.keys() | self._deselected.keys()),
+            "deselected": [item.nodeid for item in self._deselected.values()],
+            "stopped": self._stopped(tests),
+            "left_to_plain": self.left_to_plain or None,
+            "tests": [_told(test) for test in tests],
+            "errors": [{"nodeid": each.nodeid, "text": each.text} for each in self.errors],
+            "files": files,
+        }
+
+    def _stopped(self, tests: list[Test]) -> str | None:
+        """Why not all that was selected has an outcome, if so."""
+        session: Any = self.session
+        why = self.stopped or str(
+            getattr(session, "shouldfail", "") or getattr(session, "shouldstop", "") or ""
+        )
+        short = len(tests) < len(self._collected.keys() - self._deselected.keys())
+        if self.exit_status == pytest.ExitCode.USAGE_ERROR and not why:
+            why = "a usage error"
+        return (why or None) if short or self.exit_status not in (0, 1, 5) else None
+
+    def files(self) -> list[dict[str, Any]]:
+        """Each file that was collected, with what it cost; what only records measure is left out without them."""
+        seconds: defaultdict[str, float] = defaultdict(float)
+        counts: Counter[str] = Counter()
+        for test in self.tests:
+            counts[test.file] += 1
+            seconds[test.file] += test.seconds
+        return [
+            {
+                "file": file,
+                "tests": counts[file],
+                "seconds": round(seconds[file], 4),
+                **self._measured(self._files.get(file, "")),
+            }
+            for file in sorted({*self._files, *counts})
+            if self._is_own(file)
+        ]
+
+    def _measured(self, path: str) -> dict[str, float]:
+        if self.records is None:
+            return {}
+        costs = {"imports": self.records.imports, "collection": self.records.collection}
+        return {name: round(each.get(path, 0.0), 4) for name, each in costs.items()}
+
+
+def plan_of(config: pytest.Config, met: Collection[str]) -> dict[str, Any] | None:
+    """Which part of the whole this run is, if it is one. ``met``: the files that were collected.
+
+    Planned is what looks like a test file: a conftest or a plugin may leave it out. Found are files that no plan names,
+    and that are another shard's by the hash of their path.
+    """
+    shard = shard_of(config)
+    if shard is None:
+        return None
+    owned: Any = config.pluginmanager.get_plugin("hotreload-owned")
+    plan = shard.plan
+    own = shard.files
+    return {
+        "fingerprint": plan.fingerprint,
+        "shard": shard.number,
+        "of": shard.of,
+        "predicted": plan.predicted[shard.number - 1] if plan.predicted else None,
+        "files": sorted(plan.owners),
+        "own": own,
+        "left_out": sorted(set(own) - set(met)),
+        "found": sorted(getattr(owned, "found", ())),
+    }
+
+
+def _told(test: Test) -> dict[str, Any]:
+    told = {
+        "nodeid": test.nodeid,
+        "file": test.file,
+        "outcome": test.outcome,
+        "seconds": round(test.seconds, 4),
+        "reused": test.reused,
+    }
+    return {**told, "text": test.text} if test.outcome in BAD else told
+
+
+def _end(text: str) -> str:
+    """From the begin of a line."""
+    if len(text) <= _MOST_TEXT:
+        return text
+    return text[-_MOST_TEXT:].partition("\n")[2] or text[-_MOST_TEXT:]
+
+
+def _message(report: pytest.TestReport) -> str:
+    """What the exception says, else the last line."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    said = str(getattr(crash, "message", "") or "")
+    lines = [line for line in report.longreprtext.splitlines() if line.strip()]
+    return said or (lines[-1] if lines else "")
+
+
+def _place(report: pytest.TestReport, root: Path) -> tuple[str, int]:
+    """Where it failed, if that is within the project; else where the test begins."""
+    file, line, _ = report.location
+    crash = getattr(report.longrepr, "reprcrash", None)
+    crashed_at = str(getattr(crash, "path", "") or "")
+    if Path(crashed_at).is_relative_to(root) and "site-packages" not in Path(crashed_at).parts:
+        return crashed_at, int(getattr(crash, "lineno", 1))
+    return str(root / file), (line or 0) + 1

@@ -1,0 +1,135 @@
+"""Records and durations of several shards in one cache: who ran a file decides what is known of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_hotreload import _native, couplings, merge_records
+from pytest_hotreload.merge_checks import Result
+
+from .records import ENVIRONMENT, Project, draft, started
+
+A, B, C, D = (f"tests/test_{name}.py" for name in "abcd")
+
+
+class Machine:
+    """A shard's folder: its cache, and its results."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+        self.project = Project(folder)
+        for name in (A, B, C, D):
+            self.project.write(name)
+        self.store = folder / ".pytest_cache/d/hotreload"
+        self.ran: dict[str, str] = {}
+
+    def knows(self, file: str, flag: str, outcome: str = "passed") -> None:
+        """Its cache has a record of the file."""
+        drafts = {file: json.dumps(draft(flags=[flag], outcome=outcome))}
+        self.project.records.put_all(drafts, started_ns=started(), environment=ENVIRONMENT)
+
+    @property
+    def result(self) -> Result:
+        tests = [
+            {"nodeid": f"{file}::test", "file": file, "outcome": outcome, "seconds": 1.5, "reused": None}
+            for file, outcome in self.ran.items()
+        ]
+        return Result(self.folder / "results.json", {"tests": tests})
+
+
+@pytest.fixture
+def machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Machine]:
+    (tmp_path / "merging").mkdir()
+    monkeypatch.chdir(tmp_path / "merging")
+    return [Machine(tmp_path / str(number)) for number in (1, 2)]
+
+
+def merged(machines: list[Machine]) -> dict[str, Any]:
+    """File -> flag of its record."""
+    results = [machine.result for machine in machines]
+    stores = [machine.store for machine in machines if machine.store.exists()]
+    merge_records.merge(results, stores, Path("cache"))
+    store = _native.Records("cache/d/hotreload", ".")
+    return {file: json.loads(store.get(file) or "{}")["flags"][0] for file in store.files()}
+
+
+def test_of_each_file_what_knows_who_ran_it(machines: list[Machine]) -> None:
+    one, two = machines
+    one.ran, two.ran = {A: "passed"}, {B: "skipped"}
+    for machine, flag in ((one, "one"), (two, "two")):
+        for file in (A, B):
+            machine.knows(file, flag)
+    one.knows(C, "old")  # nobody ran it: whoever knows it
+    assert merged(machines) == {A: "one", B: "two", C: "old"}
+    assert merged(machines[::-1]) == {A: "one", B: "two", C: "old"}
+
+
+def test_what_failed_does_not_come_back(machines: list[Machine]) -> None:
+    """Its record was removed where it failed, and the other's older one says that it passed."""
+    one, two = machines
+    one.ran = {A: "failed"}
+    two.knows(A, "old")
+    two.knows(B, "old")
+    store = _native.Records("cache/d/hotreload", ".")
+    store.adopt(str(two.store), [A])  # and so does the cache that is merged into
+    assert store.files() == [A]
+    assert merged(machines) == {B: "old"}
+
+
+def test_a_record_of_a_failure_is_one(machines: list[Machine]) -> None:
+    one, two = machines
+    one.ran = {A: "failed"}
+    one.knows(A, "new", outcome="failed")
+    two.knows(A, "old")
+    assert merged(machines) == {A: "new"}
+
+
+def test_where_shards_share_a_folder(machines: list[Machine]) -> None:
+    """Whose record of a failed file that is, nobody knows."""
+    one, two = machines
+    one.ran, two.ran = {A: "failed", C: "passed"}, {B: "passed"}
+    for file in (A, B, C):
+        one.knows(file, "some")
+    two.folder = one.folder
+    assert merged([one, two]) == {B: "some", C: "some"}
+
+
+def test_a_shard_without_records(machines: list[Machine]) -> None:
+    one, two = machines
+    one.ran, two.ran = {A: "passed"}, {B: "passed"}
+    for file in (A, B):
+        two.knows(file, "two")
+    assert merged(machines) == {B: "two"}
+
+
+def test_reused_results_are_no_runs(machines: list[Machine]) -> None:
+    one, _ = machines
+    one.knows(A, "kept")
+    result = one.result.said["tests"]
+    result.append(
+        {"nodeid": "x", "file": A, "outcome": "skipped", "seconds": 0, "reused": {"at": "", "revision": ""}}
+    )
+    merge_records.merge([Result(one.folder / "r.json", {"tests": result})], [one.store], Path("cache"))
+    assert _native.Records("cache/d/hotreload", ".").files() == [A]
+    assert json.loads(Path("cache/v/hotreload/durations").read_text()) == {}
+
+
+def test_durations_and_couplings(machines: list[Machine]) -> None:
+    one, two = machines
+    one.ran, two.ran = {A: "passed"}, {B: "passed"}
+    for machine, known in ((one, {A: 9.0, C: 3.0}), (two, {A: 8.0, D: 4.0})):
+        machine.knows(D, "d")
+        path = machine.folder / ".pytest_cache/v/hotreload/durations"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(known))
+        couplings.save(machine.store, (), {C: ["some.module"]})
+    (two.folder / ".pytest_cache/v/hotreload/learned").write_text("no JSON")
+    merged(machines)
+    durations = json.loads(Path("cache/v/hotreload/durations").read_text())
+    assert durations == {A: 1.5, B: 1.5, C: 3.0, D: 4.0}
+    assert couplings.load(Path("cache/d/hotreload")) == {C: ["some.module"]}
