@@ -6,10 +6,12 @@ is pytest's own.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import signal
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,7 +23,7 @@ from .crashes import Crashes
 from .deadlines import Deadlines
 from .errors import ChildInternalError, IncompleteRunError
 from .nodes import Nodes
-from .protocol import Answer, Asked, Collided, Ended, ItemFinished, Missing, Printed
+from .protocol import Answer, Asked, Collided, Ended, ItemFinished, ItemStarted, Missing, Printed
 from .replay import Replay
 from .schedule import Group, Schedule, make_groups
 from .slots import Slot
@@ -51,7 +53,11 @@ class RunLoop:
         self.records, self.declarations = active.records, active.declarations
         options, totals = active.options, active.totals
         self.alone = options.slots == 1
-        self.groups = make_groups(self.items, options.isolate)
+        self.reuse = active.reuse
+        reused = self.reuse.taken if self.reuse is not None else {}
+        self.groups = [
+            group for group in make_groups(self.items, options.isolate) if group.path not in reused
+        ]
         self.totals.files = len({group.path for group in self.groups})
         self.schedule = Schedule(self.groups, totals.durations, options.slots)
         count = min(options.slots, max(len(self.groups), 1))
@@ -82,6 +88,7 @@ class RunLoop:
     def run(self) -> None:
         """Run everything. Raises what plain pytest's loop raises."""
         self._before_first_fork()
+        self._reuse()
         self.suspension.begin()
         try:
             self._fill_slots()
@@ -103,14 +110,30 @@ class RunLoop:
 
     def _turn(self) -> None:
         self._fill_slots()
-        for running, frames in self.children.events(_TICK):
+        for running, frames in self.children.events(_TICK if self.children.living else 0):
             self.listen(running, frames)
         self.deadlines.look()
         self._show()
         if not self.children.living and not self.schedule and not self.replay.done:
             self._check_complete()
 
+    def _reuse(self) -> None:
+        """What is reused is reported in its place, and not known to anything that learns from this run."""
+        if self.reuse is None:
+            return
+        seen = Counter[str]()
+        for index, item in enumerate(self.items):
+            path = str(item.path)
+            if path in self.reuse.taken:
+                report = self.reuse.report(item, seen[path])
+                seen[path] += 1
+                for message in (ItemStarted(), report, ItemFinished()):
+                    self.replay.feed(index, message)
+                self.replay.complete(index)
+
     def _reported(self, index: int, report: pytest.TestReport) -> None:
+        if hasattr(report, "reused"):
+            return
         self.totals.report(index, report)
         if self.records is not None:
             self.records.report(self.items[index], index, report)
@@ -126,15 +149,26 @@ class RunLoop:
         others.find_participants(self.config)
         others.flush_coverage()
         self.reporter.prepare(self.session)
-        self.shared = fixtures.set_up(self.session, self.options.shared_fixtures)
+        running = {group.path for group in self.groups}
+        with self.records.sharing() if self.records is not None else contextlib.nullcontext():
+            self.shared = fixtures.set_up(
+                self.session,
+                self.options.shared_fixtures,
+                [item for item in self.items if str(item.path) in running],
+            )
         if self.records is not None:
             self.records.selected(self.items)
-            self.records.stop_collecting()
         self._keep_apart()
         for text in self.shared.notices:
             terminal.notice(self.config, text)
         self.sources.prepare()
-        unsafe = self.sources.unsafe()
+        if self.groups:
+            self._find_apart()
+
+    def _find_apart(self) -> None:
+        """Which groups can't be forked from this process."""
+        running = {group.path for group in self.groups}
+        unsafe = {path: what for path, what in self.sources.unsafe().items() if path in running}
         for path, what in unsafe.items():
             terminal.notice(self.config, terminal.threads_left(self._shown(path), what))
         if self.sources.own_slots:
@@ -149,7 +183,8 @@ class RunLoop:
         if self.alone:
             return
         if self.records is not None:
-            keys = self.records.conflicts()
+            known = self.records.conflicts()
+            keys = {group.path: known[group.path] for group in self.groups if group.path in known}
         else:  # what is declared holds without any record
             declared = self.declarations.serial(self.items) if self.declarations is not None else {}
             keys = {path: conflicts.keys_of((), (), names) for path, names in declared.items() if names}
@@ -263,6 +298,8 @@ class RunLoop:
         if running.left:
             shown = self._shown(running.group.path)
             self.totals.notices.append(terminal.leftovers(shown, running.left))
+            if self.records is not None:
+                self.records.left_processes(running.group.path)
         ended = running.ended if running.status == 0 and not running.stopped else None
         if ended is not None:
             self._ended_well(running, ended)

@@ -12,6 +12,7 @@ import pytest
 from .errors import usage_error
 
 ISOLATIONS: Final = ("file", "test", "worker", "strict")
+REUSES: Final = ("off", "on", "verify")
 STARTS: Final = ("fork", "spawn")
 FIRST: Final = ("affected", "all", "none")
 #: More slots than this are a typing error, not a machine: the largest common hosts have 448 threads.
@@ -20,8 +21,8 @@ MOST_SLOTS: Final = 1024
 _LONG_PREFIX: Final = "--hotreload-"
 #: What ``pytest --markers`` says of ours.
 MARKER: Final = (
-    "hotreload(depends=[glob, ...], serial=name): what this test depends on and no hook sees, "
-    "and what only one test file may use at a time"
+    "hotreload(depends=[glob, ...], serial=name, reuse=False): what this test depends on and no hook sees, "
+    "what only one test file may use at a time, and that its file runs whatever its record says"
 )
 #: Turns the records off for all runs below.
 _NO_CACHE: Final = "PYTEST_HOTRELOAD_NO_CACHE"
@@ -48,6 +49,8 @@ class Options:
     records: bool = True
     affected: bool = False
     affected_since: str | None = None
+    reuse: str = "off"
+    force: bool = False
     watch: bool = False
     watch_first: str = "affected"
     clear: bool = True
@@ -130,6 +133,7 @@ def add_options(parser: pytest.Parser, taken: Collection[str]) -> None:
         default=False,
         help="neither read nor write records (PYTEST_HOTRELOAD_NO_CACHE=1 does the same)",
     )
+    _add_reuse(group, taken)
     _add_watch(group, taken)
     parser.addini("hotreload", "make --hotreload the default", type="bool", default=False)
     parser.addini(
@@ -145,10 +149,40 @@ def add_options(parser: pytest.Parser, taken: Collection[str]) -> None:
         default=[],
     )
     parser.addini(
+        "hotreload_no_reuse",
+        "test files that run whatever their records say, as 'WHY -> TEST FILES'",
+        type="linelist",
+        default=[],
+    )
+    parser.addini(
         "hotreload_serial",
         "test files of which only one runs at a time, as 'NAME -> TEST FILES'",
         type="linelist",
         default=[],
+    )
+
+
+def _add_reuse(group: Any, taken: Collection[str]) -> None:
+    _add(
+        group,
+        "--reuse",
+        "reuse",
+        taken,
+        dest="hotreload_reuse",
+        choices=REUSES,
+        default="off",
+        help="on: a test file whose inputs did not change since it passed does not run, and is reported as reused; "
+        "verify: everything runs, and a reuse that would have been wrong fails; off (default)",
+    )
+    _add(
+        group,
+        "--force",
+        "force",
+        taken,
+        dest="hotreload_force",
+        action="store_true",
+        default=False,
+        help="run everything although --reuse is on",
     )
 
 
@@ -213,7 +247,10 @@ def wanted(config: pytest.Config, namespace: Any) -> bool:
         )
     if getattr(namespace, "hotreload_watch", False) and asked is False:
         raise usage_error("--watch and --no-hotreload contradict each other", hint="leave one of the two out")
-    if affected or getattr(namespace, "hotreload_watch", False):
+    reuse = getattr(namespace, "hotreload_reuse", "off") != "off"
+    if reuse and asked is False:
+        raise usage_error("--reuse and --no-hotreload contradict each other", hint="leave one of the two out")
+    if affected or reuse or getattr(namespace, "hotreload_watch", False):
         return True
     return bool(config.getini("hotreload")) if asked is None else bool(asked)
 
@@ -235,6 +272,8 @@ def read(config: pytest.Config, namespace: Any) -> Options:
         records=not (namespace.hotreload_no_cache or os.environ.get(_NO_CACHE, "") not in ("", "0")),
         affected=namespace.hotreload_affected or namespace.hotreload_affected_since is not None,
         affected_since=namespace.hotreload_affected_since,
+        reuse=namespace.hotreload_reuse,
+        force=namespace.hotreload_force,
         watch=_watch(namespace),
         watch_first=namespace.hotreload_watch_first,
         clear=not namespace.hotreload_no_clear,
