@@ -11,7 +11,6 @@ import functools
 import os
 import signal
 import time
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,7 +22,7 @@ from .crashes import Crashes
 from .deadlines import Deadlines
 from .errors import ChildInternalError, IncompleteRunError
 from .nodes import Nodes
-from .protocol import Answer, Asked, Collided, Ended, ItemFinished, ItemStarted, Missing, Printed
+from .protocol import Answer, Asked, Collided, Ended, ItemFinished, Missing, Printed
 from .replay import Replay
 from .schedule import Group, Schedule, make_groups
 from .slots import Slot
@@ -88,7 +87,8 @@ class RunLoop:
     def run(self) -> None:
         """Run everything. Raises what plain pytest's loop raises."""
         self._before_first_fork()
-        self._reuse()
+        if self.reuse is not None:
+            self.reuse.tell(self.items, self.replay)
         self.suspension.begin()
         try:
             self._fill_slots()
@@ -116,20 +116,6 @@ class RunLoop:
         self._show()
         if not self.children.living and not self.schedule and not self.replay.done:
             self._check_complete()
-
-    def _reuse(self) -> None:
-        """What is reused is reported in its place, and not known to anything that learns from this run."""
-        if self.reuse is None:
-            return
-        seen = Counter[str]()
-        for index, item in enumerate(self.items):
-            path = str(item.path)
-            if path in self.reuse.taken:
-                report = self.reuse.report(item, seen[path])
-                seen[path] += 1
-                for message in (ItemStarted(), report, ItemFinished()):
-                    self.replay.feed(index, message)
-                self.replay.complete(index)
 
     def _reported(self, index: int, report: pytest.TestReport) -> None:
         if hasattr(report, "reused"):

@@ -12,11 +12,10 @@ import os
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from importlib.machinery import PathFinder
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -26,16 +25,13 @@ from .analysis import open_project, scan, site_folders
 from .conflicts import keys_of
 from .dependencies import Dependencies, Searched, as_draft, first_party_roots
 from .observation import Observed, Observer
+from .ran import Ran
 
-#: Worst last; what a test's phases say together is the worst of them.
-OUTCOMES: Final = ("passed", "skipped", "xfailed", "xpassed", "rerun", "error", "failed")
 #: What was read is trusted only if it was older than that when the run began: the resolution of coarse file
 #: systems, and what an editor may still have in its hands.
 YOUNG_NS: int = bytecode.YOUNG_NS
 #: A state that no file has: what was read in it makes a record unsettled.
 _NEVER = (0, 0, 0, 0)
-#: A file whose tests ended otherwise is run again, whatever changed.
-CLEAN: Final = frozenset({"passed", "skipped", "xfailed"})
 
 
 class Verdict(NamedTuple):
@@ -51,34 +47,6 @@ class Verdict(NamedTuple):
     @property
     def fresh(self) -> bool:
         return self.kind == "fresh"
-
-
-@dataclass
-class Ran:
-    """What became of one test file in this run."""
-
-    nodeids: dict[int, str] = field(default_factory=dict)
-    outcomes: dict[int, str] = field(default_factory=dict)
-    seconds: dict[int, float] = field(default_factory=dict)
-    observed: list[Observed] = field(default_factory=list)
-    fixtures: float = 0.0
-    spoiled: bool = False
-    left: bool = False
-    phases: defaultdict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
-
-    @property
-    def whole(self) -> bool:
-        """Every test ran to its end, and every child told what it saw."""
-        return not self.spoiled and bool(self.observed) and all(map(self.ended, self.nodeids))
-
-    def ended(self, index: int) -> bool:
-        """Not interrupted, and not merely set up (``--setup-only`` reports that as passed)."""
-        return self.phases[index] >= {"called", "teardown"}
-
-    @property
-    def clean(self) -> bool:
-        """As far as it ran; what was interrupted is not."""
-        return set(self.outcomes.values()) <= CLEAN and all(map(self.ended, self.outcomes))
 
 
 class Records:
@@ -251,14 +219,7 @@ class Records:
 
     def report(self, item: pytest.Item, index: int, report: pytest.TestReport) -> None:
         """A report was shown."""
-        ran = self.files[str(item.path)]
-        outcome = outcome_of(report)
-        ran.phases[index].add(report.when)
-        if report.when == "call" or outcome != "passed":
-            ran.phases[index].add("called")
-        known = ran.outcomes.get(index, "passed")
-        ran.outcomes[index] = max(known, outcome, key=OUTCOMES.index)
-        ran.seconds[index] = ran.seconds.get(index, 0.0) + getattr(report, "duration", 0.0)
+        self.files[str(item.path)].report(index, report)
 
     def child_ended(self, path: str, observed: Observed | None, fixtures: float) -> None:
         """A child of this file ended well."""
@@ -352,8 +313,7 @@ class Records:
 
         They import the module in question; where that is not first-party, or not known, any of them may do.
         """
-        root = str(self.config.rootpath)
-        coupled = {str(Path(root, file)): names for file, names in self._couplings().items()}
+        coupled = self.coupled()
         found: dict[str, set[str]] = {}
         for path in coupled.keys() & set(whole):
             dependencies.read_all(self.company)
@@ -362,8 +322,10 @@ class Records:
             found[path] = set().union(*leans) - {path}
         return found
 
-    def _couplings(self) -> couplings.Couplings:
-        return couplings.load(self._folder())
+    def coupled(self) -> couplings.Couplings:
+        """By absolute paths."""
+        root = str(self.config.rootpath)
+        return {str(Path(root, file)): names for file, names in couplings.load(self._folder()).items()}
 
     def _facts(self, path: str, ran: Ran) -> dict[str, Any]:
         return {
@@ -425,12 +387,3 @@ def _on_path(name: str) -> str | None:
     except (KeyError, ImportError, ValueError):  # a part of a namespace whose parent is not loaded
         return None
     return spec.origin if spec is not None and spec.has_location else None
-
-
-def outcome_of(report: pytest.TestReport) -> str:
-    """One of :data:`OUTCOMES`."""
-    if report.outcome == "failed":
-        return "failed" if report.when == "call" else "error"
-    if hasattr(report, "wasxfail"):
-        return "xfailed" if report.outcome == "skipped" else "xpassed"
-    return report.outcome if report.outcome in OUTCOMES else "failed"

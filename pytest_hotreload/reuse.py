@@ -19,7 +19,10 @@ from . import others, reuse_messages, selection, terminal
 from .declarations import Declarations
 from .last_run import Last, name_of
 from .options import Options
-from .records import CLEAN, Records, Verdict
+from .protocol import ItemFinished, ItemStarted
+from .ran import CLEAN
+from .records import Records, Verdict
+from .replay import Replay
 
 #: Tests of one file that are named where its reuse would have been wrong.
 _FEW = 3
@@ -71,6 +74,7 @@ class _Doubts:
     def __init__(self, config: pytest.Config, records: Records, declarations: Declarations) -> None:
         self.records, self.declarations = records, declarations
         self.setting = records.setting()
+        self.coupled = records.coupled()
         cache: Any = config.cache
         failed = cache.get("cache/lastfailed", {})
         #: By runs that kept no records, too.
@@ -108,6 +112,8 @@ class _Doubts:
             return _doubt(path, "subprocess")
         if "left a process" in flags:
             return _doubt(path, "left")
+        if path in self.coupled:
+            return _doubt(path, "coupled")
         return _doubt(path, "writes", writes[0]) if writes else None
 
     def _asked(self, path: str, items: Sequence[pytest.Item], tests: Tests) -> Verdict | None:
@@ -153,7 +159,18 @@ class Reuse:
             self.taken = self.judged.held
             self._last = self.records.last_runs() if self.taken else {}
 
-    def report(self, item: pytest.Item, nth: int) -> pytest.TestReport:
+    def tell(self, items: Sequence[pytest.Item], replay: Replay) -> None:
+        """What is reused, as a child would have told it."""
+        seen = Counter[str]()
+        for index, item in enumerate(items):
+            path = str(item.path)
+            if path in self.taken:
+                for message in (ItemStarted(), self._report(item, seen[path]), ItemFinished()):
+                    replay.feed(index, message)
+                replay.complete(index)
+                seen[path] += 1
+
+    def _report(self, item: pytest.Item, nth: int) -> pytest.TestReport:
         """The only one of an item that does not run. ``nth``: of its file."""
         path = str(item.path)
         last = self._last.get(path)
@@ -230,7 +247,7 @@ class Reuse:
 
 def _why_off(config: pytest.Config, chosen: Options, records: Records | None) -> str:
     """In one line, or ""."""
-    if chosen.force:
+    if chosen.force and chosen.reuse == "on":
         return reuse_messages.FORCED
     if records is None:
         return (

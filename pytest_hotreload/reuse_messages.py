@@ -23,6 +23,7 @@ _REASONS = {
     "network": ("it used the network", "used the network"),
     "subprocess": ("it started a process, and declares no depends", "started a process"),
     "left": ("it left a process behind", "left a process behind"),
+    "coupled": ("it leans on other test files, as doctor found", "coupled"),
     "writes": ("it writes {}, which others may need", "wrote files"),
     "setting": ("it ran in another setting ({})", "ran in another setting"),
     "tests": ("other tests than those of its record are selected, or in another order", "of other tests"),

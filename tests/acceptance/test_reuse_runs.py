@@ -167,6 +167,19 @@ def test_with_coverage_everything_runs(kept):
     assert set(shown(result).values()) == {"passed"}
 
 
+def test_a_coupled_file_runs(kept):
+    """Whether the files that it leans on are selected, too, is no input of it."""
+    coupled = '{"test_code.py": ["lib"]}'
+    (kept.root / ".pytest_cache/d/hotreload/coupled-1.json").write_text(coupled)
+    result = reuse(kept, "-v")
+    assert why(result) == {"test_code.py": "it leans on other test files, as doctor found"}
+
+
+def test_a_watch_ignores_it(still):
+    result = still.run("--reuse=on", "--watch", "--watch-force")
+    assert "hotreload: --reuse is ignored in a watch, which runs what an edit affects" in result.notices
+
+
 def test_what_is_forced_is_recorded(kept):
     kept.write({"data.txt": "2"})
     assert ran(reuse(kept, "--force")) == {nodeid.partition("::")[0] for nodeid in ALL}
@@ -285,11 +298,11 @@ def test_set_up_alone_is_no_pass(tmp_path):
 
 def test_what_was_interrupted_runs(tmp_path):
     """By the test itself, as by Ctrl-C; the pass before that does not count either."""
-    kept = Kept(tmp_path, {"test_a.py": "import os\ndef test_a(): pass\n", "flag.txt": ""})
+    kept = Kept(tmp_path, {"test_a.py": "def test_a(): pass\n"})
     kept.run()
     kept.write({"test_a.py": "def test_a(): raise KeyboardInterrupt\n"})
     assert reuse(kept).status == 2
-    kept.write({"test_a.py": "import os\ndef test_a(): pass\n"})
+    kept.write({"test_a.py": "def test_a(): pass\n"})
     assert shown(reuse(kept)) == {"test_a.py::test_a": "passed"}
 
 
