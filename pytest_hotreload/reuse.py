@@ -54,12 +54,12 @@ def judge(
     fresh = sorted(path for path in files if records.verdicts[path].fresh)
     results = records.store.results(fresh) if records.store is not None else []
     known = dict(zip(fresh, results, strict=False))
-    doubts = _Doubts(config, records, declarations)
+    doubts = _Doubts(config, records, declarations) if fresh else None  # else there may be no store
     judged = Judged()
     for path in sorted(files):
         result = known.get(path)
         verdict = records.verdicts[path]
-        if verdict.fresh:
+        if doubts is not None and verdict.fresh:
             verdict = doubts.about(path, files[path], result) or verdict
         if result is not None and verdict.fresh:
             judged.held[path] = result[2]

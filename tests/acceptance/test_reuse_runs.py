@@ -132,6 +132,14 @@ def test_what_is_corrupt_runs(kept):
     assert shown(result) == {**ALL, "test_data.py::test_it": "passed"}
 
 
+def test_without_a_store_everything_runs(tmp_path):
+    """A file stands where its folder would be."""
+    kept = Kept(tmp_path, {"test_a.py": "def test_a(): pass\n", ".pytest_cache/d/hotreload": "a file\n"})
+    result = reuse(kept)
+    assert (result.status, shown(result)) == (0, {"test_a.py::test_a": "passed"})
+    assert "records: 0/1 hit (1 miss: 1 new)" in said(result)
+
+
 def test_a_failure_without_records_counts(kept):
     """Plain pytest's own memory of it is enough."""
     kept.write({"data.txt": "9"})

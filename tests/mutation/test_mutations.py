@@ -16,7 +16,8 @@ ROOT = Path(__file__).parents[2]
 EDITS = int(os.environ.get("HOTRELOAD_EDITS", "2000"))
 REUSE_EDITS = int(os.environ.get("HOTRELOAD_REUSE_EDITS", "80"))
 SEED = int(os.environ.get("HOTRELOAD_SEED", "1"))
-#: The part of all possible reuse that must be taken, or the harness would prove nothing: 0.56 and 0.87 were (40 and 60 edits).
+#: The part of all possible reuse that must be taken, or the harness would prove nothing: 0.56 and 0.87 were, in 40
+#: and 60 edits.
 LEAST_TAKEN = 0.4
 #: At the same time: as many as the smallest machine that this is run on has processors.
 PROCESSES = 2
