@@ -236,7 +236,7 @@ class Records:
     """
 
     def __new__(cls, folder: str, rootdir: str) -> Records:
-        """Name the store; the disk is not touched. All that is written lies in the folder `records-2` of `folder`."""
+        """Name the store; the disk is not touched. All that is written lies in the folder `records-3` of `folder`."""
 
     def load(self) -> int:
         """Read the index, and the records that changed since it was written. Returns how many records there are.
@@ -261,6 +261,14 @@ class Records:
         the file ran; left out if none did), "tests", "costs", "closure", "dynamic", "company", "roots", "reads",
         "listings", "layout", "environment", "declared", "distributions", "modules", "flags", "ports", "writes",
         "serial". What is fingerprinted is a list of [name, fingerprint], with null for what did not exist.
+        """
+
+    def results(
+        self, files: Sequence[str]
+    ) -> list[tuple[list[str], list[str], list[tuple[str, str]]] | None]:
+        """Of each test file's record, as it is on the disk: "flags", "writes", "tests" as (node id, outcome), in order.
+
+        None where `get` would say None.
         """
 
     def put_all(self, drafts: Mapping[str, str], *, started_ns: int, environment: Mapping[str, str]) -> int:

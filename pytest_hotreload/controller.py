@@ -6,6 +6,7 @@ is pytest's own.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import signal
@@ -52,7 +53,11 @@ class RunLoop:
         self.gathering = active.gathering
         options, totals = active.options, active.totals
         self.alone = options.slots == 1
-        self.groups = make_groups(self.items, options.isolate)
+        self.reuse = active.reuse
+        reused = self.reuse.taken if self.reuse is not None else {}
+        self.groups = [
+            group for group in make_groups(self.items, options.isolate) if group.path not in reused
+        ]
         self.totals.files = len({group.path for group in self.groups})
         self.schedule = Schedule(self.groups, totals.durations, options.slots)
         count = min(options.slots, max(len(self.groups), 1))
@@ -83,6 +88,8 @@ class RunLoop:
     def run(self) -> None:
         """Run everything. Raises what plain pytest's loop raises."""
         self._before_first_fork()
+        if self.reuse is not None:
+            self.reuse.tell(self.items, self.replay)
         self.suspension.begin()
         try:
             self._fill_slots()
@@ -104,7 +111,7 @@ class RunLoop:
 
     def _turn(self) -> None:
         self._fill_slots()
-        for running, frames in self.children.events(_TICK):
+        for running, frames in self.children.events(_TICK if self.children.living else 0):
             self.listen(running, frames)
         self.deadlines.look()
         self._show()
@@ -112,6 +119,8 @@ class RunLoop:
             self._check_complete()
 
     def _reported(self, index: int, report: pytest.TestReport) -> None:
+        if hasattr(report, "reused"):
+            return
         self.totals.report(index, report)
         if self.records is not None:
             self.records.report(self.items[index], index, report)
@@ -132,15 +141,26 @@ class RunLoop:
         others.find_participants(self.config)
         others.flush_coverage()
         self.reporter.prepare(self.session)
-        self.shared = fixtures.set_up(self.session, self.options.shared_fixtures)
+        running = {group.path for group in self.groups}
+        with self.records.sharing() if self.records is not None else contextlib.nullcontext():
+            self.shared = fixtures.set_up(
+                self.session,
+                self.options.shared_fixtures,
+                [item for item in self.items if str(item.path) in running],
+            )
         if self.records is not None:
             self.records.selected(self.items)
-            self.records.stop_collecting()
         self._keep_apart()
         for text in self.shared.notices:
             terminal.notice(self.config, text)
         self.sources.prepare()
-        unsafe = self.sources.unsafe()
+        if self.groups:
+            self._find_apart()
+
+    def _find_apart(self) -> None:
+        """Which groups can't be forked from this process."""
+        running = {group.path for group in self.groups}
+        unsafe = {path: what for path, what in self.sources.unsafe().items() if path in running}
         for path, what in unsafe.items():
             terminal.notice(self.config, terminal.threads_left(self._shown(path), what))
         if self.sources.own_slots:
@@ -155,7 +175,8 @@ class RunLoop:
         if self.alone:
             return
         if self.records is not None:
-            keys = self.records.conflicts()
+            known = self.records.conflicts()
+            keys = {group.path: known[group.path] for group in self.groups if group.path in known}
         else:  # what is declared holds without any record
             declared = self.declarations.serial(self.items) if self.declarations is not None else {}
             keys = {path: conflicts.keys_of((), (), names) for path, names in declared.items() if names}
@@ -273,8 +294,7 @@ class RunLoop:
         if running is self._lease:
             self._end_lease()
         if running.left:
-            shown = self._shown(running.group.path)
-            self.totals.notices.append(terminal.leftovers(shown, running.left))
+            self._left_processes(running)
         ended = running.ended if running.status == 0 and not running.stopped else None
         if self.gathering is not None:
             self.gathering.ended(running, ended)
@@ -291,6 +311,12 @@ class RunLoop:
                 self.replay.complete(index)
         else:
             self.crashes.died(running)
+
+    def _left_processes(self, running: Running) -> None:
+        path = running.group.path
+        self.totals.notices.append(terminal.leftovers(self._shown(path), running.left))
+        if self.records is not None:
+            self.records.left_processes(path)
 
     def _ended_well(self, running: Running, ended: Ended) -> None:
         """Also where it stopped half-way: what its first tests touched and covered counts."""

@@ -1,4 +1,4 @@
-"""What the ini declares and no hook can see: ``hotreload_depends`` and ``hotreload_serial``."""
+"""What the ini declares and no hook can see: ``hotreload_depends``, ``hotreload_serial``, ``hotreload_no_reuse``."""
 
 from __future__ import annotations
 
@@ -21,16 +21,24 @@ class Rule:
 
 
 class Declarations:
-    """``depends``: inputs that the audit hook can't see. ``serial``: names of which one file runs at a time."""
+    """``depends``: inputs that the audit hook can't see. ``serial``: names of which one file runs at a time.
+
+    ``no_reuse``: why a file runs whatever its record says: it reads the clock, say.
+    """
 
     def __init__(self, config: pytest.Config) -> None:
         self._root = str(config.rootpath)
         self._depends = _rules("hotreload_depends", config.getini("hotreload_depends"))
         self._serial = _rules("hotreload_serial", config.getini("hotreload_serial"))
+        self._no_reuse = _rules("hotreload_no_reuse", config.getini("hotreload_no_reuse"))
 
     def depends(self, path: str) -> set[str]:
         """Globs below the root whose matches this test file depends on."""
         return self._matching(self._depends, path)
+
+    def no_reuse(self, path: str) -> set[str]:
+        """Why this test file is never reused."""
+        return self._matching(self._no_reuse, path)
 
     def serial(self, items: Iterable[pytest.Item]) -> dict[str, set[str]]:
         """Test file -> names that it shares with others, by the ini and by its marks."""

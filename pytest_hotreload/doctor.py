@@ -134,6 +134,7 @@ def _run(arguments: Sequence[str], **request: Any) -> Recorded:
                 "-p",
                 "no:cacheprovider",
                 *arguments,
+                "--hotreload-reuse=off",
                 "--maxfail=0",
             ],
             env={**os.environ, "PYTEST_HOTRELOAD_RECORD": str(told)},

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from . import epoch, selection, terminal, totals
+from . import epoch, reuse, reuse_messages, selection, terminal, totals
 from .analysis import open_project, scan, site_folders, third_party
 from .graph import short
 from .inprocess import ask
@@ -42,6 +42,7 @@ class _Explainer:
         self.lines: list[str] = []
         self.notes: list[str] = []
         self._files: list[str] = []
+        self._items: list[pytest.Item] = []
         self._loaded: frozenset[str] = frozenset()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -53,6 +54,7 @@ class _Explainer:
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Before anything is deselected: what is not affected is asked about, too."""
+        self._items = list(items)
         self._files = list(dict.fromkeys(str(item.path) for item in items))
 
     @pytest.hookimpl(trylast=True)
@@ -61,8 +63,20 @@ class _Explainer:
             return
         records = self._judged(session.config)
         survey = _Survey(session.config, self._files, records, self._loaded)
+        doubts = self._doubts(session, records)
         for file in self._files:
-            self.lines += _Explanation(survey, records, file).lines()
+            self.lines += _Explanation(survey, records, file, doubts.get(file)).lines()
+
+    def _doubts(self, session: pytest.Session, records: Records | None) -> dict[str, str]:
+        """Of each file whose record holds, what forbids its reuse, or ""."""
+        if records is None:
+            return {}
+        bookkeeper: Any = session.config.pluginmanager.get_plugin("hotreload-bookkeeper")
+        there = {item.path for item in session.items}
+        items = [*session.items, *(item for item in self._items if item.path not in there)]
+        judged = reuse.judge(session.config, records, bookkeeper.declarations, items)
+        fresh = (verdict for verdict in judged.others if records.verdicts[verdict.file].fresh)
+        return {**dict.fromkeys(judged.held, ""), **{verdict.file: verdict.detail for verdict in fresh}}
 
     def _judged(self, config: pytest.Config) -> Records | None:
         """None where this run keeps none."""
@@ -133,15 +147,25 @@ class _Survey:
 class _Explanation:
     """Of one test file."""
 
-    def __init__(self, survey: _Survey, records: Records | None, file: str) -> None:
-        self.survey, self.records, self.file = survey, records, file
+    def __init__(self, survey: _Survey, records: Records | None, file: str, doubt: str | None) -> None:
+        self.survey, self.records, self.file, self.doubt = survey, records, file, doubt
         text = survey.store.get(file) if survey.store is not None else None
         self.record: dict[str, Any] | None = json.loads(text) if text else None
 
     def lines(self) -> Iterator[str]:
         yield short(self.survey.root, self.file)
-        for line in (self._why(), *self._first_party(), *self._others(), *self._third_party()):
+        why = (self._why(), *self._reuse())
+        for line in (*why, *self._first_party(), *self._others(), *self._third_party()):
             yield "  " + line
+
+    def _reuse(self) -> Iterator[str]:
+        """What is affected is not reused either, for the same reason."""
+        if self.doubt is not None:
+            yield (
+                reuse_messages.would_not_be_reused(self.doubt)
+                if self.doubt
+                else reuse_messages.would_be_reused()
+            )
 
     def _why(self) -> str:
         if self.records is None or self.survey.store is None:

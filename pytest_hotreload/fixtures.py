@@ -8,7 +8,7 @@ is looked for after each setup; such a fixture is torn down again and left to th
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -58,11 +58,11 @@ class Shared:
         return errors
 
 
-def set_up(session: pytest.Session, named: Iterable[str]) -> Shared:
-    """Set the named and the marked fixtures up, in the order of their first use."""
+def set_up(session: pytest.Session, named: Iterable[str], items: Sequence[pytest.Item]) -> Shared:
+    """Set the named and the marked fixtures up, in the order of their first use by these items, which will run."""
     result, named = Shared(), list(named)
-    for name in dict.fromkeys([*named, *_marked(session)]):
-        item = _first_use(session, name, marked=name not in named)
+    for name in dict.fromkeys([*named, *_marked(session)]) if items else ():
+        item = _first_use(items, name, marked=name not in named)
         if item is not None:
             _share(session, item, name, result)
         elif name in named:
@@ -78,18 +78,18 @@ def _is_marked(definition: Any) -> bool:
     return definition.scope in _SCOPES and getattr(definition.func, _MARK, False) is True
 
 
-def _first_use(session: pytest.Session, name: str, *, marked: bool) -> pytest.Item | None:
+def _first_use(items: Sequence[pytest.Item], name: str, *, marked: bool) -> pytest.Item | None:
     """The first test that asks for it; for one that is named, else the first that could.
 
     pytest-django's fixtures are asked for while tests run, which nothing tells before.
     """
-    for item in session.items:
+    for item in items:
         definition = compat.fixture_of(item, name)
         if definition is not None and definition.scope in _SCOPES:
             if marked and not _is_marked(definition):
                 continue  # another fixture of that name
             return item
-    for item in [] if marked else session.items:
+    for item in [] if marked else items:
         definition = compat.visible_fixture(item, name)
         if definition is not None and definition.scope in _SCOPES:
             return item

@@ -21,7 +21,7 @@ import pytest
 
 from . import analysis, compat, terminal
 from .import_times import ImportTimes, by_package, saving
-from .records import OUTCOMES, outcome_of
+from .ran import OUTCOMES, outcome_of
 from .report import page
 from .spawn import Spawner
 from .timeline import REUSED, Child, Collected, Phase, Saving, Span, Test, Timeline, lay_out

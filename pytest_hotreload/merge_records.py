@@ -17,7 +17,7 @@ from . import couplings
 from ._native import Records as Store
 from .merge_checks import Result
 from .merge_files import homes
-from .records import CLEAN
+from .ran import CLEAN
 from .totals import DURATIONS_KEY
 
 

@@ -10,6 +10,7 @@ import contextlib
 import gc
 import importlib.metadata
 import os
+import resource
 import sys
 import sysconfig
 import tempfile
@@ -39,6 +40,10 @@ _STATE_FOLDERS = (".hypothesis", ".pytest_cache", ".mypy_cache", ".ruff_cache", 
 
 #: What they read and list is no input of a test's.
 _TOOLS = ("coverage", "pytest_cov")
+
+#: A process that no event tells of: multiprocessing's, but for forks, and those that native code starts. Of one
+#: that was waited for the system kept account.
+_UNSEEN = "unseen"
 
 State = tuple[int, int, int, int] | None
 
@@ -94,6 +99,7 @@ class Observer:
         self._pid: int | None = None
         self._before: tuple[Module, ...] = ()
         self._learned = Observed()
+        self._children: object = None
         self._taken: list[tuple[str, str, str, State]] = []
         self._folders: dict[str, bool] = {}
 
@@ -116,6 +122,7 @@ class Observer:
                 note_binds(page)
         self.active = True
         self._before, self._taken = (), []
+        self._children = resource.getrusage(resource.RUSAGE_CHILDREN)
 
     def _open(self, *, collecting: bool) -> None:
         observe(
@@ -143,7 +150,9 @@ class Observer:
     def end(self) -> Observed:
         """Stop, and say what was seen. The functions before imports and the environment stay, idle."""
         rows = self._taken + observed()
-        self._taken = []
+        if self._children not in (None, resource.getrusage(resource.RUSAGE_CHILDREN)):
+            rows.append(("", "subprocess", _UNSEEN, None))
+        self._taken, self._children = [], None
         stop_observing()
         self.active = False
         collects = gc.isenabled()

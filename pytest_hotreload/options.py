@@ -16,6 +16,7 @@ from .ci_variables import Number
 from .errors import usage_error
 
 ISOLATIONS: Final = ("file", "test", "worker", "strict")
+REUSES: Final = ("off", "on", "verify")
 STARTS: Final = ("fork", "spawn")
 FIRST: Final = ("affected", "all", "none")
 #: More slots than this are a typing error, not a machine: the largest common hosts have 448 threads.
@@ -24,8 +25,8 @@ MOST_SLOTS: Final = 1024
 _LONG_PREFIX: Final = "--hotreload-"
 #: What ``pytest --markers`` says of ours.
 MARKER: Final = (
-    "hotreload(depends=[glob, ...], serial=name): what this test depends on and no hook sees, "
-    "and what only one test file may use at a time"
+    "hotreload(depends=[glob, ...], serial=name, reuse=False): what this test depends on and no hook sees, "
+    "what only one test file may use at a time, and that its file runs whatever its record says"
 )
 #: Turns the records off for all runs below.
 _NO_CACHE: Final = "PYTEST_HOTRELOAD_NO_CACHE"
@@ -54,6 +55,8 @@ class Options:
     records: bool = True
     affected: bool = False
     affected_since: str | None = None
+    reuse: str = "off"
+    force: bool = False
     watch: bool = False
     watch_first: str = "affected"
     clear: bool = True
@@ -148,6 +151,7 @@ def add_options(parser: pytest.Parser, taken: Collection[str]) -> None:
         default=False,
         help="neither read nor write records (PYTEST_HOTRELOAD_NO_CACHE=1 does the same)",
     )
+    _add_reuse(group, taken)
     _add_watch(group, taken)
     _add_ci(group)
     shard_options.declare(partial(_add, group, taken=taken))
@@ -166,10 +170,40 @@ def add_options(parser: pytest.Parser, taken: Collection[str]) -> None:
         default=[],
     )
     parser.addini(
+        "hotreload_no_reuse",
+        "test files that run whatever their records say, as 'WHY -> TEST FILES'",
+        type="linelist",
+        default=[],
+    )
+    parser.addini(
         "hotreload_serial",
         "test files of which only one runs at a time, as 'NAME -> TEST FILES'",
         type="linelist",
         default=[],
+    )
+
+
+def _add_reuse(group: Any, taken: Collection[str]) -> None:
+    _add(
+        group,
+        "--reuse",
+        "reuse",
+        taken,
+        dest="hotreload_reuse",
+        choices=REUSES,
+        default="off",
+        help="on: a test file whose inputs did not change since it passed does not run, and is reported as reused; "
+        "verify: everything runs, and a reuse that would have been wrong fails; off (default)",
+    )
+    _add(
+        group,
+        "--force",
+        "force",
+        taken,
+        dest="hotreload_force",
+        action="store_true",
+        default=False,
+        help="run everything although --reuse is on",
     )
 
 
@@ -248,31 +282,28 @@ def _add(group: Any, name: str, long: str, taken: Collection[str], **how: Any) -
 def wanted(config: pytest.Config, namespace: Any) -> bool:
     """Whether this session is to run under hotreload, by command line first, then ini."""
     asked = getattr(namespace, _ON, None)
-    affected = (
-        getattr(namespace, "hotreload_affected", False)
-        or getattr(namespace, "hotreload_affected_since", None) is not None
-    )
-    if affected and asked is False:
+    implying = _implying(namespace)
+    if implying and asked is False:
         raise usage_error(
-            "--affected and --no-hotreload contradict each other", hint="leave one of the two out"
+            f"{implying} and --no-hotreload contradict each other", hint="leave one of the two out"
         )
-    if getattr(namespace, "hotreload_watch", False) and asked is False:
-        raise usage_error("--watch and --no-hotreload contradict each other", hint="leave one of the two out")
-    ci = shard_options.asked(namespace)
-    if not ci and getattr(namespace, "hotreload_json", None) is not None:
-        ci = "--hotreload-json"
-    if ci and asked is False:
-        raise usage_error(f"{ci} and --no-hotreload contradict each other", hint="leave one of the two out")
-    if affected or ci or getattr(namespace, "hotreload_watch", False):
-        return True
-    written = [option for option, name in _REPORTS.items() if getattr(namespace, name, None) is not None]
-    if written and asked is False:
-        raise usage_error(
-            f"{written[0]} and --no-hotreload contradict each other", hint="leave one of the two out"
-        )
-    if written:
+    if implying:
         return True
     return bool(config.getini("hotreload")) if asked is None else bool(asked)
+
+
+def _implying(namespace: Any) -> str:
+    """An option that makes no sense without hotreload, or ""."""
+    given = {
+        "--affected": getattr(namespace, "hotreload_affected", False)
+        or getattr(namespace, "hotreload_affected_since", None) is not None,
+        "--watch": getattr(namespace, "hotreload_watch", False),
+        "--reuse": getattr(namespace, "hotreload_reuse", "off") != "off",
+        shard_options.asked(namespace): True,
+        "--hotreload-json": getattr(namespace, "hotreload_json", None) is not None,
+        **{option: getattr(namespace, name, None) is not None for option, name in _REPORTS.items()},
+    }
+    return next((option for option, is_given in given.items() if option and is_given), "")
 
 
 def read(config: pytest.Config, namespace: Any) -> Options:
@@ -292,6 +323,8 @@ def read(config: pytest.Config, namespace: Any) -> Options:
         records=not (namespace.hotreload_no_cache or os.environ.get(_NO_CACHE, "") not in ("", "0")),
         affected=namespace.hotreload_affected or namespace.hotreload_affected_since is not None,
         affected_since=namespace.hotreload_affected_since,
+        reuse=namespace.hotreload_reuse,
+        force=namespace.hotreload_force,
         watch=_watch(namespace),
         watch_first=namespace.hotreload_watch_first,
         clear=not namespace.hotreload_no_clear,

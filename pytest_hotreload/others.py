@@ -105,6 +105,11 @@ def _coverage() -> Any:
     return None if module is None else module.Coverage.current()
 
 
+def measures_coverage() -> bool:
+    """Whether coverage is measured in this process."""
+    return _coverage() is not None
+
+
 def flush_coverage() -> None:
     """In the controller before the first fork: children then start from nothing of its."""
     current = _coverage()

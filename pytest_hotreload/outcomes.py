@@ -19,7 +19,8 @@ import pytest
 
 from . import __version__, resultfile
 from .owned import Names
-from .records import OUTCOMES, Records, outcome_of
+from .ran import OUTCOMES, outcome_of
+from .records import Records
 from .sharding import shard_of
 
 BAD: Final = ("error", "failed")

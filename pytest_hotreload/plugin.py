@@ -39,6 +39,7 @@ from .inplace import InPlace
 from .outcomes import Outcomes
 from .protocol import ENVIRONMENT
 from .records import Records
+from .reuse import Reuse
 from .selection import Selection
 from .sharding import Sharding
 from .threads import ThreadWatch
@@ -74,6 +75,7 @@ class Active:
         self.loop: RunLoop | None = None
         self.records: Records | None = None
         self.declarations: Declarations | None = None
+        self.reuse: Reuse | None = None
         self._lost_cache = False
         self.rerun: Rerun | None = None
         self.in_place: InPlace | None = None
@@ -285,6 +287,9 @@ def _keep_records(config: pytest.Config, active: Active) -> None:
     active.declarations = declarations = Declarations(config)
     if active.records is not None:
         config.pluginmanager.register(Bookkeeper(active.records, declarations), "hotreload-bookkeeper")
+    if active.options.reuse != "off" and not active.options.watch:
+        active.reuse = Reuse(config, active.options, active.records, declarations)
+        config.pluginmanager.register(active.reuse, "hotreload-reuse")
     if active.options.affected:
         config.pluginmanager.register(Selection(active.records, active.options), "hotreload-selection")
     if active.options.shard is not None:
@@ -350,6 +355,8 @@ class Run:
         active.stop_watching()
         active.totals.start_cpu = time.process_time()
         totals.load(self.config, active.totals)
+        if active.reuse is not None:
+            active.reuse.decide(session.items)
         reporter: Any = self.config.pluginmanager.get_plugin("hotreload-reporter")
         active.loop = RunLoop(session, active, reporter)
         child = None
@@ -383,6 +390,8 @@ class Run:
             active.in_place.end()
         elif active.loop is None and not nothing_affected:
             return
+        if active.reuse is not None:
+            active.reuse.verify(session)
         if active.rerun is None:
             self._save(session, active.records)
         else:  # when nobody waits for it
@@ -431,10 +440,9 @@ class Run:
                 warmed.modules, warmed.seconds, active.quarantine, self.config.get_verbosity()
             ):
                 terminalreporter.write_line(line)
-        if active.records is not None:
-            for text in active.records.notes():
-                terminalreporter.write_line(terminal.PREFIX + terminal.ignored(text), yellow=True)
-            terminalreporter.write_line(terminal.PREFIX + active.records.summary())
+        self._say_of_records(terminalreporter)
+        if not active.totals.files:
+            return
         terminalreporter.write_line(
             terminal.closing(
                 active.totals.files,
@@ -444,3 +452,13 @@ class Run:
                 active.totals.fell_back,
             )
         )
+
+    def _say_of_records(self, terminalreporter: Any) -> None:
+        records, reuse = self.active.records, self.active.reuse
+        if records is None:
+            return
+        for text in records.notes():
+            terminalreporter.write_line(terminal.PREFIX + terminal.ignored(text), yellow=True)
+        lines = reuse.summary() if reuse is not None else []
+        for line in lines or [terminal.PREFIX + records.summary()]:
+            terminalreporter.write_line(line)

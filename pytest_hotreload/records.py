@@ -5,39 +5,40 @@ Nothing here fails a run: what can't be read is cold, what can't be written is s
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
+import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.machinery import PathFinder
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
-from . import bytecode, couplings, epoch, terminal
+from . import bytecode, couplings, epoch, last_run, terminal
 from ._native import Records as Store
 from .analysis import open_project, scan, site_folders
 from .conflicts import keys_of
 from .dependencies import Dependencies, Searched, as_draft, first_party_roots
 from .observation import Observed, Observer
+from .ran import Ran
 
-#: Worst last; what a test's phases say together is the worst of them.
-OUTCOMES: Final = ("passed", "skipped", "xfailed", "xpassed", "rerun", "error", "failed")
 #: What was read is trusted only if it was older than that when the run began: the resolution of coarse file
 #: systems, and what an editor may still have in its hands.
 YOUNG_NS: int = bytecode.YOUNG_NS
 #: A state that no file has: what was read in it makes a record unsettled.
 _NEVER = (0, 0, 0, 0)
-#: A file whose tests ended otherwise is run again, whatever changed.
-CLEAN: Final = frozenset({"passed", "skipped", "xfailed"})
 
 
 class Verdict(NamedTuple):
-    """Whether a test file's record holds now. ``kind``: as ``_native.Records.check`` says; "fresh" if so."""
+    """Whether a test file's record holds now. ``kind``: as ``_native.Records.check`` says; "fresh" if so.
+
+    Of a file that may not be reused there are other kinds, with their reason in words as ``detail``.
+    """
 
     file: str
     kind: str
@@ -46,27 +47,6 @@ class Verdict(NamedTuple):
     @property
     def fresh(self) -> bool:
         return self.kind == "fresh"
-
-
-@dataclass
-class Ran:
-    """What became of one test file in this run."""
-
-    nodeids: dict[int, str] = field(default_factory=dict)
-    outcomes: dict[int, str] = field(default_factory=dict)
-    seconds: dict[int, float] = field(default_factory=dict)
-    observed: list[Observed] = field(default_factory=list)
-    fixtures: float = 0.0
-    spoiled: bool = False
-
-    @property
-    def whole(self) -> bool:
-        """Every test has an outcome, and every child told what it saw."""
-        return not self.spoiled and bool(self.observed) and self.outcomes.keys() == self.nodeids.keys()
-
-    @property
-    def clean(self) -> bool:
-        return set(self.outcomes.values()) <= CLEAN
 
 
 class Records:
@@ -112,6 +92,17 @@ class Records:
         if self.observer.active:
             self.collected = self.observer.end()
 
+    @contextlib.contextmanager
+    def sharing(self) -> Iterator[None]:
+        """While fixtures are set up for all tests: whatever they do, whoever does it, is done for these."""
+        self.stop_collecting()
+        self.observer.running()
+        try:
+            yield
+        finally:
+            more = self.observer.end()
+            self.collected = Observed(self.collected.rows + more.rows, self.collected.modules + more.modules)
+
     def close(self) -> None:
         """Stop observing for good."""
         self.observer.close()
@@ -149,9 +140,8 @@ class Records:
         """The store, loaded; None where there can't be one. That it can't be written is told at the end."""
         if not self._loaded:
             self._loaded = True
-            cache: Any = self.config.cache
             try:
-                self.store = Store(str(cache.mkdir("hotreload")), str(self.config.rootpath))
+                self.store = Store(str(self._folder()), str(self.config.rootpath))
             except OSError as error:
                 self._refused = error
             else:
@@ -229,11 +219,7 @@ class Records:
 
     def report(self, item: pytest.Item, index: int, report: pytest.TestReport) -> None:
         """A report was shown."""
-        ran = self.files[str(item.path)]
-        outcome = outcome_of(report)
-        known = ran.outcomes.get(index, "passed")
-        ran.outcomes[index] = max(known, outcome, key=OUTCOMES.index)
-        ran.seconds[index] = ran.seconds.get(index, 0.0) + getattr(report, "duration", 0.0)
+        self.files[str(item.path)].report(index, report)
 
     def child_ended(self, path: str, observed: Observed | None, fixtures: float) -> None:
         """A child of this file ended well."""
@@ -247,6 +233,10 @@ class Records:
     def spoiled(self, path: str) -> None:
         """A child of this file died: what it saw is lost."""
         self.files[path].spoiled = True
+
+    def left_processes(self, path: str) -> None:
+        """A child of this file left processes behind."""
+        self.files[path].left = True
 
     # -- after the tests -----------------------------------------------------------------------------
 
@@ -264,6 +254,7 @@ class Records:
         if whole:
             self._set_epoch(store)
             self._write(store, whole)
+            self._note_when(store, whole)
         if not self.filtered:
             store.prune()
         store.save()
@@ -289,19 +280,40 @@ class Records:
             found = all_found[path]
             found.reads.update(dict.fromkeys(doubtful.intersection(found.closure), _NEVER))
             draft = {**self._facts(path, ran), **as_draft(found, searched)}
+            draft["flags"] = [*found.flags, *self.setting(), *(["left a process"] if ran.left else [])]
             at_import, later = dependencies.project.third_party(path)
             draft["modules"] = modules = distributions.of([*at_import, *later])
             draft["distributions"] = distributions.versions(modules.values())
             drafts[path] = json.dumps(draft)
         store.put_all(drafts, started_ns=self.started_ns - YOUNG_NS, environment=self.environment)
 
+    def _note_when(self, store: Store, whole: Iterable[str]) -> None:
+        now = last_run.Last(self.started_ns // 10**9, last_run.revision(self.config.rootpath))
+        ran = {last_run.name_of(path, self.config.rootpath): now for path in whole}
+        last_run.save(self._folder(), ran, keep=store.files())
+
+    def last_runs(self) -> dict[str, last_run.Last]:
+        """Test file (absolute) -> when it ran last, as far as that is known."""
+        root = self.config.rootpath
+        return {str(root / name): last for name, last in last_run.load(self._folder()).items()}
+
+    def _folder(self) -> Path:
+        cache: Any = self.config.cache
+        folder: Path = cache.mkdir("hotreload")
+        return folder
+
+    def setting(self) -> list[str]:
+        """What is no matter of an epoch, and may alter an outcome: what shares a process, and the current folder."""
+        isolate = self.config.getoption("hotreload_isolate")
+        folder = os.path.relpath(self.config.invocation_params.dir, self.config.rootpath)
+        return [f"isolate={isolate}"] * (isolate != "file") + [f"folder={folder}"] * (folder != ".")
+
     def _companies(self, dependencies: Dependencies, whole: Iterable[str]) -> dict[str, set[str]]:
         """Test file that doctor found to be coupled -> the files of this collection that it may lean on.
 
         They import the module in question; where that is not first-party, or not known, any of them may do.
         """
-        root = str(self.config.rootpath)
-        coupled = {str(Path(root, file)): names for file, names in self._couplings().items()}
+        coupled = self.coupled()
         found: dict[str, set[str]] = {}
         for path in coupled.keys() & set(whole):
             dependencies.read_all(self.company)
@@ -310,9 +322,10 @@ class Records:
             found[path] = set().union(*leans) - {path}
         return found
 
-    def _couplings(self) -> couplings.Couplings:
-        cache: Any = self.config.cache
-        return couplings.load(cache.mkdir("hotreload"))
+    def coupled(self) -> couplings.Couplings:
+        """By absolute paths."""
+        root = str(self.config.rootpath)
+        return {str(Path(root, file)): names for file, names in couplings.load(self._folder()).items()}
 
     def _facts(self, path: str, ran: Ran) -> dict[str, Any]:
         return {
@@ -374,12 +387,3 @@ def _on_path(name: str) -> str | None:
     except (KeyError, ImportError, ValueError):  # a part of a namespace whose parent is not loaded
         return None
     return spec.origin if spec is not None and spec.has_location else None
-
-
-def outcome_of(report: pytest.TestReport) -> str:
-    """One of :data:`OUTCOMES`."""
-    if report.outcome == "failed":
-        return "failed" if report.when == "call" else "error"
-    if hasattr(report, "wasxfail"):
-        return "xfailed" if report.outcome == "skipped" else "xpassed"
-    return report.outcome if report.outcome in OUTCOMES else "failed"

@@ -24,7 +24,8 @@ from ._native import make_own, own_pages
 from .affects import Affects
 from .observation import Observer, Row
 from .protocol import Channel
-from .records import OUTCOMES, Records, outcome_of
+from .ran import OUTCOMES, outcome_of
+from .records import Records
 from .watch_messages import (
     Alone,
     Began,

@@ -176,7 +176,7 @@ def over_time(seconds: float) -> str:
 # ------------------------------------------------------------------------------------- records
 
 #: Verdicts in the order of interest, each with the word under which it is counted.
-_COUNTED = {
+COUNTED = {
     "epoch": "of another epoch",
     "content": "changed",
     "gone": "changed",
@@ -196,7 +196,7 @@ def records(
 ) -> str:
     """How many records held before the run, and why the others did not."""
     counts: dict[str, int] = {}
-    for kind, word in _COUNTED.items():
+    for kind, word in COUNTED.items():
         if kinds.get(kind):
             counts[word] = counts.get(word, 0) + kinds[kind]
     others = ", ".join(f"{count} {word}" for word, count in counts.items())

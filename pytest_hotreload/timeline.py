@@ -50,7 +50,7 @@ class Phase(NamedTuple):
 
 @dataclass
 class Test:
-    """``outcome``: one of ``records.OUTCOMES``, "reused", or "" where there is none."""
+    """``outcome``: one of ``ran.OUTCOMES``, "reused", or "" where there is none."""
 
     __test__ = False
 

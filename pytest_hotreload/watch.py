@@ -18,7 +18,7 @@ from dataclasses import replace
 
 import pytest
 
-from . import analysis, screen
+from . import analysis, reuse_messages, screen
 from ._native import Changes, Watcher
 from .attach import Attachments
 from .commands import Commands
@@ -129,6 +129,8 @@ class Watch:
             self.attachments.open()
         except (OSError, OccupiedError) as error:
             self.screen.notice(screen.not_attachable(error))
+        if self.options.reuse != "off":
+            self.screen.notice(reuse_messages.IN_WATCH)
         self._guessed = analysis.probable_test_files(self.config)
         self._warm = analysis.analyse(self.config, self._guessed, minimum=1).modules
         first = self.options.watch_first

@@ -164,6 +164,7 @@ enum Event {
     Connect,
     Bind,
     Name,
+    NameOf,
 }
 
 impl Event {
@@ -192,6 +193,7 @@ impl Event {
             b"pty.spawn" => Self::Process("pty.spawn"),
             b"socket.connect" | b"socket.sendto" | b"socket.sendmsg" => Self::Connect,
             b"socket.bind" => Self::Bind,
+            b"socket.getnameinfo" => Self::NameOf,
             b"socket.getaddrinfo" | b"socket.gethostbyname" | b"socket.gethostbyaddr" => Self::Name,
             _ => return None,
         })
@@ -243,6 +245,11 @@ fn handle(event: Event, arguments: &Arguments<'_>) {
             // The system chooses among free ports: nothing that others could depend on.
             if is_fixed {
                 note(py, Kind::Bind, &address);
+            }
+        }
+        Event::NameOf => {
+            if let Some((address, _)) = arguments.get(0).and_then(|address| address_of(&address)) {
+                note(py, Kind::Connect, &joined(OsStr::new("name of:"), &address));
             }
         }
         Event::Name => {
@@ -342,6 +349,7 @@ fn note(py: Python<'_>, kind: Kind, name: &OsStr) {
     let Some((wanted, settings, default)) = wanted.flatten() else { return };
     let owner = match kind {
         Kind::Environ => frames::reader(py, &settings, &default),
+        Kind::Subprocess | Kind::Connect => frames::starter(py, &settings, kind, &default),
         _ => frames::owner(py, &settings, kind, &default),
     };
     if let Some(owner) = owner {

@@ -105,6 +105,29 @@ pub fn owner(py: Python<'_>, settings: &Settings, kind: Kind, default: &OsStr) -
     Some(module_body(settings, frame, default))
 }
 
+/// As `owner`, for processes and the network. What installed code does for itself counts by its version: while it is
+/// imported, and, as long as nothing runs that is the project's, for its hooks.
+pub fn starter(py: Python<'_>, settings: &Settings, kind: Kind, default: &OsStr) -> Option<OsString> {
+    let mut next = Frame::innermost(py);
+    let mut is_for_itself = settings.collecting && next.is_some();
+    while let Some(frame) = next {
+        if own_file(settings, &frame.file()).is_some() {
+            is_for_itself = false;
+            break;
+        }
+        let importer = if frame.name() == "<module>" { frame.back() } else { None };
+        if importer.is_some_and(|importer| is_frozen(&importer.file(), "importlib")) {
+            is_for_itself = true;
+            break;
+        }
+        next = frame.back();
+    }
+    if is_for_itself {
+        return None;
+    }
+    owner(py, settings, kind, default)
+}
+
 /// As `owner`, for the environment: it is read through methods of the standard library.
 pub fn reader(py: Python<'_>, settings: &Settings, default: &OsStr) -> Option<OsString> {
     let Some(innermost) = Frame::innermost(py) else { return Some(default.to_owned()) };

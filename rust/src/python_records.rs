@@ -11,7 +11,7 @@ use pyo3::types::{PyDict, PyMapping};
 use crate::epochs::Inputs;
 use crate::glob;
 use crate::python::{items, lock, paths};
-use crate::store::Store;
+use crate::store::{Results, Store};
 use crate::text::Text;
 
 /// Bytes go back as `str`, as `os.fsdecode` shows them.
@@ -56,6 +56,7 @@ pub fn glob_matches(pattern: PathBuf, path: PathBuf) -> bool {
 }
 
 type Row = (OsString, &'static str, OsString);
+type ShownResults = (Vec<OsString>, Vec<OsString>, Vec<(OsString, OsString)>);
 
 #[pyclass(frozen, module = "pytest_hotreload._native")]
 pub struct Records(Mutex<Store>);
@@ -93,6 +94,17 @@ impl Records {
     fn get(&self, py: Python<'_>, file: PathBuf) -> Option<String> {
         let file = one(file);
         self.with(py, |store| store.get(&file))
+    }
+
+    fn results(&self, py: Python<'_>, files: &Bound<'_, PyAny>) -> PyResult<Vec<Option<ShownResults>>> {
+        let files = bytes(files)?;
+        let found = self.with(py, |store| store.results(&files));
+        let all = |texts: Vec<Text>| texts.into_iter().map(shown).collect();
+        let row = |(flags, writes, tests): Results| {
+            let pairs = tests.into_iter().map(|(node_id, outcome)| (shown(node_id), shown(outcome)));
+            (all(flags), all(writes), pairs.collect())
+        };
+        Ok(found.into_iter().map(|one| one.map(row)).collect())
     }
 
     #[pyo3(signature = (drafts, *, started_ns, environment))]

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer};
 use crate::text::{Json, Text};
 
 /// To be raised, with the number in the bucket's name, whenever the shape changes.
-pub const SCHEMA: u64 = 2;
+pub const SCHEMA: u64 = 3;
 
 /// 128 bits of BLAKE3.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -23,6 +23,9 @@ use crate::users::Users;
 
 const INDEX: &[u8] = b"index";
 
+/// Flags, writes, and tests as node id and outcome.
+pub type Results = (Vec<Text>, Vec<Text>, Vec<(Text, Text)>);
+
 pub struct Store {
     pub(crate) bucket: Bucket,
     pub(crate) root: Root,
@@ -161,6 +164,20 @@ impl Store {
         let bytes = record.encode();
         let payload = record::opened("record", &bytes).ok()?;
         Some(String::from_utf8_lossy(payload).into_owned())
+    }
+
+    /// Of each record, from the disk; None where there is none.
+    #[must_use]
+    pub fn results(&self, files: &[Vec<u8>]) -> Vec<Option<Results>> {
+        if !self.bucket.look().unwrap_or(false) {
+            return files.iter().map(|_none| None).collect();
+        }
+        let places: Vec<String> = files.iter().map(|file| place(&self.root.shorten(file).0)).collect();
+        spread(&places, |place| {
+            let (record, _) = read_record(&self.bucket, place.as_bytes()).ok()??;
+            let tests = record.tests.into_iter().map(|(node_id, outcome, _seconds)| (node_id, outcome));
+            Some((record.flags, record.writes, tests.collect()))
+        })
     }
 
     /// Remembers since when folders and patterns have looked as they do.

@@ -62,7 +62,9 @@ ALL_OF_PYGMENTS = f"{PYGMENTS} (pygments.styles.monokai, pygments.styles.vim, py
 ONE_OF_PYGMENTS = f"{PYGMENTS} (pygments.styles.monokai)"
 PYTEST = f"pytest {version('pytest')}"
 HOLDS = "  would not run: its record holds (1 test passed)"
-OF_C = ["tests/test_c.py", HOLDS, "  first-party: 2 files"]
+REUSED = "  --reuse: would be reused"
+OF_C = ["tests/test_c.py", HOLDS, REUSED, "  first-party: 2 files"]
+WRITES = "  --reuse: would run: it writes out.txt, which others may need"
 #: Of test_a.py, whatever the records are.
 ALWAYS = (
     "pytest warm (pytest loads it), "
@@ -137,6 +139,7 @@ def test_a_record_that_holds(whole):
     assert explained(whole, "tests/test_a.py") == [
         "tests/test_a.py",
         "  would not run: its record holds (2 tests: 1 passed, 1 skipped)",
+        WRITES,
         "  first-party: 5 files",
         *OF_A,
     ]
@@ -146,6 +149,7 @@ def test_verbose_names_the_chains_of_imports(whole):
     assert explained(whole, "tests/test_a.py", "-v") == [
         "tests/test_a.py",
         "  would not run: its record holds (2 tests: 1 passed, 1 skipped)",
+        WRITES,
         "  first-party: 5 files",
         "    conftest.py",
         "    src/pay/api.py ← tests/test_a.py",
@@ -171,6 +175,7 @@ def test_several_files_a_node_id_and_another_folder(whole):
     of_b = [
         "tests/test_b.py",
         HOLDS,
+        REUSED,
         "  first-party: 2 files",
         f"  third-party: {ONE_OF_PYGMENTS}",
         "  template: pygments.styles.monokai warm (2 test files reach it)",
@@ -178,7 +183,7 @@ def test_several_files_a_node_id_and_another_folder(whole):
     assert explained(whole, "tests/test_b.py", "tests/test_c.py::test_c") == [*of_b, *OF_C]
     said = say(whole, "pytest-hotreload", "explain", "test_c.py", cwd="tests")
     assert said.lines[0] == OF_C[0]
-    assert said.lines[2] == OF_C[2]
+    assert said.lines[-1] == OF_C[-1]
 
 
 def test_nothing_is_written_and_nothing_stays(whole):
@@ -285,7 +290,7 @@ def test_installed_where_every_warning_is_an_error(made):
     }
     assert say(project, "pytest", "--hotreload", **environ).status == 0
     # After that stands what other installed plugins read.
-    assert explained(project, "tests/test_c.py", **environ)[:3] == OF_C
+    assert explained(project, "tests/test_c.py", **environ)[:4] == OF_C
 
 
 def test_a_record_that_can_not_be_read(made):
@@ -297,7 +302,7 @@ def test_a_record_that_can_not_be_read(made):
     assert said.lines[:2] == ["tests/test_b.py", "  would run: no record yet"]
     assert said.errors == [
         (
-            "hotreload: record ignored: <root>/.pytest_cache/d/hotreload/records-2/tree/tests.d/test_b.py.json: "
+            "hotreload: record ignored: <root>/.pytest_cache/d/hotreload/records-3/tree/tests.d/test_b.py.json: "
             "corrupt: no header"
         )
     ]

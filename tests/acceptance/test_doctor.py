@@ -122,7 +122,10 @@ def test_what_no_single_first_party_module_explains(tmp_path):
 
 
 def test_finds_nothing(project):
-    project.write({**COUPLED, "test_a.py": "def test_a(): pass\ndef test_fails(): assert 0\n"})
+    files = {**COUPLED, "test_a.py": "def test_a(): pass\ndef test_fails(): assert 0\n"}
+    project.write(
+        {**files, "pytest.ini": "[pytest]\naddopts = --reuse=on\n"}
+    )  # of which doctor wants nothing
     status, lines = doctor(project)
     assert lines[2:] == ["hotreload: 4 tests: none leans on another file"]
     assert status == 0

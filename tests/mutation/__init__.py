@@ -1,1 +1,1 @@
-"""The mutation harness: random projects and edits; does ``--affected`` leave out a test that changed?"""
+"""The mutation harness: random projects and edits; is what changed left out, or reused?"""

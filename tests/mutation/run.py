@@ -1,5 +1,7 @@
 """Runs the harness, and prints what came of it as one JSON line.
 
+Under ``--mode=reuse`` what is not selected is to be reported, as reused, with the very node ids of plain pytest.
+
 Every run of pytest is a fork of this process, which has imported all that such a run loads, and nothing of the
 project: a start of its own for each would be three quarters of the time.
 """
@@ -39,6 +41,11 @@ _HARMLESS = ("touch",)
 #: The part of all file states that may be selected: 0.55 to 0.65 were, with 0.25 to 0.45 changed (600 edits).
 MOST_SELECTED = 0.75
 
+#: The outcome of a test that did not run.
+REUSED = "reused"
+#: How the runs that are held against plain pytest are started.
+MODES = {"affected": ["--affected"], "reuse": ["--reuse=on", "-vv"]}
+
 Outcomes = dict[str, dict[str, str]]
 
 
@@ -54,6 +61,9 @@ class Recorder:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         tests = self.outcomes.setdefault(report.nodeid.partition("::")[0], {})
+        if hasattr(report, "reused"):
+            tests[report.nodeid] = REUSED
+            return
         if report.when == "call" or report.failed:
             values = [str(value) for _, value in report.user_properties]
             outcome = report.outcome if report.when == "call" else "error"
@@ -123,14 +133,19 @@ def _is_clean(outcomes: dict[str, str]) -> bool:
 
 
 class Harness:
-    """``missed``: what a correct selection could not have left out."""
+    """``missed``: what a correct selection could not have left out.
 
-    def __init__(self, seed: int, work: Path) -> None:
-        self.random, self.work = Random(seed), work
+    ``idle``: selected although nothing changed. ``possible``: files that changed in no way and passed, of which
+    ``taken`` were left out.
+    """
+
+    def __init__(self, seed: int, work: Path, mode: str) -> None:
+        self.random, self.work, self.mode = Random(seed), work, mode
         self.kinds: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
         self.missed: list[dict[str, Any]] = []
-        self.selected = self.changed = self.total = self.idle = 0
+        self.selected = self.changed = self.total = self.idle = self.possible = self.taken = 0
+        self.reused: Outcomes = {}
 
     def run(self, edits: int) -> None:
         """Do so many edits, on as many projects as that takes."""
@@ -148,9 +163,11 @@ class Harness:
 
     def _affected(self, editor: Editor) -> Outcomes:
         time.sleep(_MARGIN_NS * 1.5e-9)
-        arguments = ["--hotreload", "--hotreload-slots=1", "--affected"]
+        arguments = ["--hotreload", "--hotreload-slots=1", *MODES[self.mode]]
         log = self.work / "affected.log"
-        outcomes = run(editor.root, arguments, editor.mode, log)
+        told = run(editor.root, arguments, editor.mode, log)
+        self.reused = {file: tests for file, tests in told.items() if REUSED in tests.values()}
+        outcomes = {file: tests for file, tests in told.items() if file not in self.reused}
         why = [
             line.partition(": ")[2] for line in log.read_text().splitlines() if line.startswith("  tests/")
         ]
@@ -166,8 +183,11 @@ class Harness:
             if not (editor.root / file).exists():
                 del last[file]
         for file, outcomes in plain.items():
-            shown = affected.get(file, last.get(file))
+            shown = affected.get(file, self._held(file, last))
             self.total += 1
+            is_possible = outcomes == last.get(file) and _is_clean(outcomes)
+            self.possible += is_possible
+            self.taken += is_possible and file not in affected
             self.selected += file in affected
             self.changed += outcomes != last.get(file)
             if shown != outcomes:
@@ -180,6 +200,8 @@ class Harness:
                         "shown": shown,
                     }
                 )
+        for file in (affected.keys() | self.reused.keys()) - plain.keys():
+            self.missed.append({"kind": kind, "file": file, "plain": None, "shown": "something"})
         if kind in _HARMLESS:
             self.idle += len(
                 affected.keys()
@@ -189,11 +211,22 @@ class Harness:
         last.update({file: outcomes for file, outcomes in affected.items() if "" not in outcomes})
         return not self.missed
 
+    def _held(self, file: str, last: Outcomes) -> dict[str, str] | None:
+        """What is known of a file that did not run."""
+        if self.mode == "affected":
+            return last.get(file)
+        known = last.get(file, {})
+        return {
+            nodeid: known.get(nodeid, "") if how == REUSED else how
+            for nodeid, how in self.reused.get(file, {}).items()
+        }
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--edits", type=int, default=100)
+    parser.add_argument("--mode", choices=MODES, default="affected")
     parser.add_argument("--keep", metavar="FOLDER", help="where to leave the project")
     chosen = parser.parse_args()
     # The edits follow each other in milliseconds; what takes 2 s in earnest takes 20 ms here. Bytecode is
@@ -203,7 +236,7 @@ def main() -> None:
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     work = Path(chosen.keep or tempfile.mkdtemp(prefix="mutation-"))
     work.mkdir(exist_ok=True)
-    harness = Harness(chosen.seed, work)
+    harness = Harness(chosen.seed, work, chosen.mode)
     try:
         harness.run(chosen.edits)
     finally:
@@ -220,6 +253,8 @@ def main() -> None:
                 "selected": harness.selected,
                 "changed": harness.changed,
                 "selected though nothing changed": harness.idle,
+                "possible": harness.possible,
+                "taken": harness.taken,
                 "missed": harness.missed,
             }
         )

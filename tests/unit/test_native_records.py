@@ -53,6 +53,17 @@ def test_a_record_has_the_one_form(project: Project) -> None:
     assert project.check() == verdict("fresh")
 
 
+def test_results_are_read_from_the_disk(project: Project) -> None:
+    tests = [["z\udcff", "passed", 1.0], ["a", "skipped", 2.0]]
+    project.put(tests=tests, flags=["network"], writes=["out.txt"])
+    result = (["network"], ["out.txt"], [("z\udcff", "passed"), ("a", "skipped")])
+    assert project.records.results([TEST, "tests/none.py"]) == [result, None]
+    project.place().write_bytes(project.place().read_bytes()[:-9])
+    assert project.records.results([TEST]) == [None]
+    project.records.clear()
+    assert project.records.results([TEST]) == [None]
+
+
 def test_what_is_no_draft(project: Project) -> None:
     short = draft()
     del short["reads"]
@@ -246,7 +257,7 @@ def test_a_layout_is_confirmed_until_it_changes_again(project: Project) -> None:
     project.write("src/three.py")
     assert project.check() == verdict("layout", "src")
     # Only the index knows of it.
-    (project.root / STORE / "records-2/index").unlink()
+    (project.root / STORE / "records-3/index").unlink()
     (project.root / "src/three.py").unlink()
     assert project.again().check([TEST], epoch=EPOCH, environment={}) == [verdict("layout", "src")]
 

@@ -29,7 +29,7 @@ def project(tmp_path: Path) -> Project:
 
 def sealed(payload: str, **header: Any) -> str:
     """A record file; the checksum by a record that was written, since Python has no BLAKE3."""
-    return json.dumps({"hotreload": "record", "schema": 2, "blake3": "0" * 64, **header}) + f"\n{payload}\n"
+    return json.dumps({"hotreload": "record", "schema": 3, "blake3": "0" * 64, **header}) + f"\n{payload}\n"
 
 
 PLACES = {
@@ -144,8 +144,8 @@ DAMAGE: dict[str, tuple[str, str]] = {
     "no header": ("x\ny\n", "corrupt: no header"),
     "another's": ('{"a": 1}\n{}\n', "foreign: not a record"),
     "an epoch": (sealed("{}", hotreload="epoch"), "foreign: not a record"),
-    "older": (sealed("{}", schema=1), "older: schema 1 where 2 is read"),
-    "newer": (sealed("{}", schema=3), "newer: schema 3 where 2 is read"),
+    "older": (sealed("{}", schema=1), "older: schema 1 where 3 is read"),
+    "newer": (sealed("{}", schema=4), "newer: schema 4 where 3 is read"),
     "checksum": (sealed("{}"), "corrupt: the checksum differs"),
     "cut off": (sealed("{}")[:-1], "corrupt: cut off"),
 }
@@ -278,11 +278,11 @@ def test_without_its_root_nothing_is_pruned(project: Project, tmp_path: Path) ->
 def test_clear_removes_buckets_and_nothing_else(project: Project) -> None:
     project.put()
     store = project.root / STORE
-    for name in ("records-0", "records-3", "records-x", "other"):
+    for name in ("records-0", "records-4", "records-x", "other"):
         (store / name).mkdir()
     (store / "records-0/file").write_text("")
     project.records.clear()
-    assert sorted(path.name for path in store.iterdir()) == ["other", "records-3", "records-x"]
+    assert sorted(path.name for path in store.iterdir()) == ["other", "records-4", "records-x"]
     assert project.records.files() == []
     assert project.put() is True
 

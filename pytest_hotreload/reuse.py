@@ -1,0 +1,260 @@
+"""``--reuse``: a test file whose inputs did not change need not run; its last pass stands.
+
+Decided when the run begins, behind all that selects and orders tests. What is reused stays among the items, and
+is reported in its place, as what it is. Where in doubt it runs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+
+from . import others, reuse_messages, selection, terminal
+from .declarations import Declarations
+from .last_run import Last, name_of
+from .options import Options
+from .protocol import ItemFinished, ItemStarted
+from .ran import CLEAN
+from .records import Records, Verdict
+from .replay import Replay
+
+#: Tests of one file that are named where its reuse would have been wrong.
+_FEW = 3
+
+Tests = list[tuple[str, str]]
+#: As ``_native.Records.results`` gives it: flags, what the tests write, the tests.
+Result = tuple[list[str], list[str], Tests]
+
+
+@dataclass
+class Judged:
+    """Of a run's test files. ``held``: file -> its tests as (node id, recorded outcome).
+
+    ``others``: why the rest runs.
+    """
+
+    held: dict[str, Tests] = field(default_factory=dict)
+    others: list[Verdict] = field(default_factory=list)
+
+
+def judge(
+    config: pytest.Config, records: Records, declarations: Declarations, items: Iterable[pytest.Item]
+) -> Judged:
+    """Whose last pass stands, if these items are what is asked for."""
+    files: defaultdict[str, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        files[str(item.path)].append(item)
+    records.judge(files)
+    fresh = sorted(path for path in files if records.verdicts[path].fresh)
+    results = records.store.results(fresh) if records.store is not None else []
+    known = dict(zip(fresh, results, strict=False))
+    doubts = _Doubts(config, records, declarations) if fresh else None  # else there may be no store
+    judged = Judged()
+    for path in sorted(files):
+        result = known.get(path)
+        verdict = records.verdicts[path]
+        if doubts is not None and verdict.fresh:
+            verdict = doubts.about(path, files[path], result) or verdict
+        if result is not None and verdict.fresh:
+            judged.held[path] = result[2]
+        else:
+            judged.others.append(verdict)
+    return judged
+
+
+class _Doubts:
+    """Why a file with a fresh record runs all the same."""
+
+    def __init__(self, config: pytest.Config, records: Records, declarations: Declarations) -> None:
+        self.records, self.declarations = records, declarations
+        self.setting = records.setting()
+        self.coupled = records.coupled()
+        cache: Any = config.cache
+        failed = cache.get("cache/lastfailed", {})
+        #: By runs that kept no records, too.
+        self.failed = set(failed) if isinstance(failed, dict) else set()
+
+    def about(self, path: str, items: Sequence[pytest.Item], result: Result | None) -> Verdict | None:
+        if result is None:  # it went meanwhile, or can't be read any more
+            return Verdict(path, "unknown")
+        flags, writes, tests = result
+        return (
+            self._forbidden(path, items)
+            or self._did(path, flags, writes)
+            or self._other_setting(path, flags)
+            or self._asked(path, items, tests)
+        )
+
+    def _forbidden(self, path: str, items: Sequence[pytest.Item]) -> Verdict | None:
+        marks = (mark for item in items for mark in item.iter_markers("hotreload"))
+        if any(mark.kwargs.get("reuse", True) is not True for mark in marks):
+            return _doubt(path, "marker")
+        forbidden = self.declarations.no_reuse(path)
+        return _doubt(path, "declared", ", ".join(sorted(forbidden))) if forbidden else None
+
+    def _other_setting(self, path: str, flags: Sequence[str]) -> Verdict | None:
+        setting = sorted(flag for flag in flags if "=" in flag)
+        if setting == sorted(self.setting):
+            return None
+        return _doubt(path, "setting", ", ".join(setting) or "the usual one")
+
+    def _did(self, path: str, flags: Sequence[str], writes: Sequence[str]) -> Verdict | None:
+        """What has inputs that no record names, or effects that its rest would miss."""
+        if "network" in flags:
+            return _doubt(path, "network")
+        if "subprocess" in flags and not self.records.declared[path]:
+            return _doubt(path, "subprocess")
+        if "left a process" in flags:
+            return _doubt(path, "left")
+        if path in self.coupled:
+            return _doubt(path, "coupled")
+        return _doubt(path, "writes", writes[0]) if writes else None
+
+    def _asked(self, path: str, items: Sequence[pytest.Item], tests: Tests) -> Verdict | None:
+        """Tests of a file share a process, so each may lean on those before it."""
+        nodeids = [item.nodeid for item in items]
+        if nodeids != [nodeid for nodeid, _ in tests]:
+            return _doubt(path, "tests")
+        if not {outcome for _, outcome in tests} <= CLEAN:
+            return _doubt(path, "outcome")
+        return _doubt(path, "cache") if self.failed.intersection(nodeids) else None
+
+
+def _doubt(path: str, kind: str, detail: str = "") -> Verdict:
+    return Verdict(path, f"reuse {kind}", reuse_messages.reason(kind, detail))
+
+
+class Reuse:
+    """A plugin of the controller. ``taken``: the files that are reused. ``wrong``: what would have been, wrongly."""
+
+    def __init__(
+        self,
+        config: pytest.Config,
+        chosen: Options,
+        records: Records | None,
+        declarations: Declarations,
+    ) -> None:
+        self.config, self.records, self.declarations = config, records, declarations
+        self.verifying = chosen.reuse == "verify"
+        self.off = _why_off(config, chosen, records)
+        self.judged: Judged | None = None
+        self.taken: dict[str, Tests] = {}
+        self.wrong: list[str] = []
+        self._verified = self._shown = 0
+        self._last: Mapping[str, Last] = {}
+        self._now = time.time()
+
+    def decide(self, items: Sequence[pytest.Item]) -> None:
+        """Once, before the first child."""
+        if self.records is None or self.off:
+            return
+        self.judged = judge(self.config, self.records, self.declarations, items)
+        if not self.verifying:
+            self.taken = self.judged.held
+            self._last = self.records.last_runs() if self.taken else {}
+
+    def tell(self, items: Sequence[pytest.Item], replay: Replay) -> None:
+        """What is reused, as a child would have told it."""
+        seen = Counter[str]()
+        for index, item in enumerate(items):
+            path = str(item.path)
+            if path in self.taken:
+                for message in (ItemStarted(), self._report(item, seen[path]), ItemFinished()):
+                    replay.feed(index, message)
+                replay.complete(index)
+                seen[path] += 1
+
+    def _report(self, item: pytest.Item, nth: int) -> pytest.TestReport:
+        """The only one of an item that does not run. ``nth``: of its file."""
+        path = str(item.path)
+        last = self._last.get(path)
+        report = pytest.TestReport(
+            nodeid=item.nodeid,
+            location=item.location,
+            keywords=dict.fromkeys(item.keywords, 1),
+            outcome="skipped",
+            longrepr=(path, (item.location[1] or 0) + 1, reuse_messages.reused(last, self._now)),
+            when="setup",
+        )
+        at = datetime.fromtimestamp(last.at, timezone.utc).isoformat() if last is not None else None
+        extra: Any = report
+        extra.reused = {"at": at, "revision": last.revision or None if last is not None else None}
+        extra.recorded = self.taken[path][nth][1]
+        return report
+
+    # -- hooks -------------------------------------------------------------------------------------
+
+    def pytest_report_collectionfinish(self) -> list[str]:
+        return [terminal.PREFIX + self.off] if self.off else []
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(self, report: Any) -> tuple[str, str, str] | None:
+        return ("reused", "r", "REUSED") if hasattr(report, "reused") else None
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._shown += hasattr(report, "reused")
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        for text in self.wrong:
+            terminalreporter.write_line(terminal.PREFIX + text, red=True)
+
+    # -- the end -----------------------------------------------------------------------------------
+
+    def verify(self, session: pytest.Session) -> None:
+        """Compare what ran with what would have been reused; before the records are written."""
+        if not self.verifying or self.judged is None or self.records is None:
+            return
+        by_file: defaultdict[str, dict[str, str]] = defaultdict(dict)
+        for path, ran in self.records.files.items():
+            by_file[path] = {ran.nodeids[index]: outcome for index, outcome in ran.outcomes.items()}
+        for path, tests in self.judged.held.items():
+            now = by_file[path]
+            differing = [
+                (nodeid, then, now[nodeid]) for nodeid, then in tests if now.get(nodeid, then) != then
+            ]
+            self._verified += bool(differing) or now.keys() == {nodeid for nodeid, _ in tests}
+            if differing:
+                shown = name_of(path, self.config.rootpath)
+                self.wrong.append(reuse_messages.wrong_reuse(shown, differing, _FEW))
+                self.records.spoiled(path)
+        if self.wrong and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def summary(self) -> list[str]:
+        """The lines of a run in which files were judged."""
+        judged, records = self.judged, self.records
+        if judged is None or records is None:
+            return []
+        lines = []
+        if self._shown:
+            lasts = {self._last[path] for path in self.taken if path in self._last}
+            lines.append(reuse_messages.count(self._shown, lasts, self._now))
+        if self.verifying:
+            lines.append(reuse_messages.verified(self._verified, len(self.wrong)))
+        kinds = Counter(verdict.kind for verdict in judged.others)
+        lines.append(reuse_messages.hits(len(judged.held) + len(judged.others), kinds, records.changes))
+        lines = [terminal.PREFIX + line for line in lines]
+        if self.config.get_verbosity() > 0:
+            lines += ["  " + reason for reason in selection.explain(self.config, judged.others)]
+        return lines
+
+
+def _why_off(config: pytest.Config, chosen: Options, records: Records | None) -> str:
+    """In one line, or ""."""
+    if chosen.force and chosen.reuse == "on":
+        return reuse_messages.FORCED
+    if records is None:
+        return (
+            reuse_messages.IN_WORKER
+            if chosen.isolate == "worker" and chosen.records
+            else reuse_messages.NO_RECORDS
+        )
+    if chosen.reuse == "on" and others.measures_coverage():
+        return reuse_messages.COVERAGE
+    return reuse_messages.TRACED if getattr(config.option, "trace", False) else ""
