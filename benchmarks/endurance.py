@@ -31,11 +31,11 @@ TEST_FILE, MODULE = "tests/test_0000.py", "layers/layer_9_0.py"
 
 #: Slopes are told per so many reruns.
 PER = 100
+#: What is drawn. Times are in the CSV: they follow what else the machine does.
 PANELS = {
     "memory (PSS), MiB": ("watcher MiB", "template MiB", "fork points MiB", "reruns MiB", "all MiB"),
     "open descriptors": ("watcher descriptors", "all descriptors"),
     "processes": ("processes", "zombies"),
-    "from save to status line, ms": ("test file ms", "module ms"),
 }
 
 Row = dict[str, float]
