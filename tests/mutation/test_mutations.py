@@ -1,5 +1,5 @@
 """No test whose outcome an edit changes is left out, or reused: random edits, more by ``HOTRELOAD_EDITS`` (2,000) and
-``HOTRELOAD_REUSE_EDITS`` (60)."""
+``HOTRELOAD_REUSE_EDITS`` (20)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.mutation import run
 
 ROOT = Path(__file__).parents[2]
 EDITS = int(os.environ.get("HOTRELOAD_EDITS", "2000"))
-REUSE_EDITS = int(os.environ.get("HOTRELOAD_REUSE_EDITS", "60"))
+REUSE_EDITS = int(os.environ.get("HOTRELOAD_REUSE_EDITS", "20"))
 SEED = int(os.environ.get("HOTRELOAD_SEED", "1"))
 #: The part of all possible reuse that must be taken, or the harness would prove nothing: 0.56 and 0.87 were, in 40
 #: and 60 edits.
