@@ -166,13 +166,18 @@ def test_the_number_of_shards_is_one(service):
         assert set(re.findall(r"--shard \d/(\d+)|parallel(?:ism)?: (\d+)", other)) == {("4", ""), ("", "4")}
 
 
-def test_options_are_known():
+def test_options_are_known(tmp_path):
     """All that the examples give to pytest, and to merging."""
 
     def helped(*words):
         environ = {**os.environ, "PYTEST_ADDOPTS": "-p hotreload", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
         done = subprocess.run(
-            [sys.executable, "-m", *words, "--help"], capture_output=True, text=True, env=environ, check=True
+            [sys.executable, "-m", *words, "--help"],
+            cwd=tmp_path,  # the checkout has no extension module
+            capture_output=True,
+            text=True,
+            env=environ,
+            check=True,
         )
         return set(re.findall(r"--[a-z][a-z-]+", done.stdout))
 
