@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 import termios
-import time
 
 import pytest
 
@@ -60,14 +60,24 @@ def transcript(terminal: Terminal) -> list[str]:
     ]
 
 
+def interrupt(terminal: Terminal) -> None:
+    """As often as a user would press it: before readline waits for keys, it keeps the signal until the next one."""
+    for last in (False, False, True):
+        terminal.send("\x03")
+        with contextlib.nullcontext() if last else contextlib.suppress(AssertionError):
+            terminal.expect("KeyboardInterrupt", 10)
+            return
+
+
 def talk(project, *args: str, slots: int | None, typed: list[str]) -> tuple[int, list[str]]:
     """Type each answer at a prompt of its own."""
     with Terminal(project, *args, slots=slots) as terminal:
         for answer in typed:
             terminal.expect("(Pdb) ", 30)
             if answer == "\x03":
-                time.sleep(0.5)  # before it waits for keys, readline would keep the signal until the next one
-            terminal.send(answer)
+                interrupt(terminal)
+            else:
+                terminal.send(answer)
         status = terminal.end(30)
         return status, transcript(terminal)
 
