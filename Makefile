@@ -8,10 +8,12 @@
 
 PYTHON ?= $(shell sh scripts/find-python)
 PYTEST_VERSION ?= 9.2.0
-# What the matrix runs between its oldest and its newest combination: does the extension load, is each file in a child?
-INNER_TESTS ?= tests/unit/test_native_stub.py tests/acceptance/test_reports_isolation.py
+# What the matrix runs between its oldest and its newest combination: does the extension load, is every kind of test
+# reported as plain pytest does, is each file in a child? With two workers, two files of equal length.
+INNER_TESTS ?= tests/unit/test_native_stub.py tests/acceptance/test_output_kinds.py \
+	tests/acceptance/test_reports_isolation.py
 # What it runs on these two: a folder, or anything else that pytest takes.
-MATRIX_TESTS ?= $(INNER_TESTS) tests/acceptance/test_output_kinds.py tests/acceptance/test_process_deaths.py \
+MATRIX_TESTS ?= $(INNER_TESTS) tests/acceptance/test_process_deaths.py \
 	tests/acceptance/test_plugin_xdist.py tests/acceptance/test_apart_template.py
 # Given on the command line it runs on all of them.
 INNER := $(if $(filter file,$(origin MATRIX_TESTS)),$(INNER_TESTS),$(MATRIX_TESTS))

@@ -336,19 +336,7 @@ def test_idle_takes_no_time(desk):
         time.sleep(5)
         assert wakeups(desk) - woken <= 4  # a look at what is installed each two seconds, and no more
         spent.append(cpu_seconds(desk) - seconds)
-    # 0.2 to 0.5 % of a core: what is promised is measured by benchmarks/endurance.py (0.03 %). Other work runs beside,
-    # and a machine that takes idle pages away makes each of these looks fetch them again (3 ms, seen after hours).
-    assert min(spent) < max(0.010, 5 * slowness())
-
-
-def slowness() -> float:
-    """CPU seconds of a computation that takes 4 ms where the processor is ours alone."""
-    found = []
-    for _ in range(3):
-        began = time.process_time()
-        sum(number * number for number in range(60_000))
-        found.append(time.process_time() - began)
-    return min(found)
+    assert min(spent) < 0.010  # 0.2 % of a core, twice what is promised: other work runs beside
 
 
 def settle(desk) -> None:
