@@ -362,19 +362,27 @@ class Records:
         """
 
     def affected(
-        self, changes: Sequence[str], *, names: Sequence[str] | None = None
+        self,
+        changes: Sequence[str],
+        *,
+        names: Sequence[str] | None = None,
+        added: Sequence[str] | None = None,
     ) -> list[tuple[str, str, str]]:
         """The test files that depend on one of these paths, as (file, verdict, detail) of `check`, sorted by file.
 
         The content of the paths is not read: all are taken for changed. A folder stands for all that is below it.
-        `names`: paths that came or went, as far as a listing of their folders is concerned.
+        `names`: paths that came or went, as far as a listing of their folders is concerned. `added`: paths that came,
+        perhaps between a run and its record: how the layout looks now says nothing, so "layout" is the verdict.
         """
 
-    def confirm(self, files: Sequence[str]) -> None:
-        """Note that these records hold under the layout as it is now, too. Those without one are left out.
+    def look_at_layouts(self, files: Sequence[str]) -> None:
+        """Look at the layouts of these records, before their names are resolved for `confirm`."""
 
-        For a caller who found that all names still resolve to the same files. Kept in the index, not in the record,
-        until the layout changes again or the record is written anew.
+    def confirm(self, files: Sequence[str]) -> None:
+        """Note that these records hold under the layouts last looked at, too. Those without one are left out.
+
+        For a caller who then found that all names still resolve to the same files. Kept in the index, not in the
+        record, until the layout changes again or the record is written anew.
         """
 
 def glob_matches(pattern: str, path: str) -> bool:

@@ -55,7 +55,11 @@ class Affects:
         """By the records alone."""
         if self._store is None or not changes.paths:
             return {}
-        rows = self._store.affected(list(changes.paths), names=list(changes.created + changes.deleted))
+        rows = self._store.affected(
+            list(changes.paths),
+            names=list(changes.created + changes.deleted),
+            added=list(changes.created),
+        )
         moved = [self._path(file) for file, kind, _ in rows if kind == "layout"]
         still = (
             self.records.still_lead_there(self._store, moved) if moved and self.records is not None else ()

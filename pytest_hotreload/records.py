@@ -191,6 +191,7 @@ class Records:
             dynamic[file] = {name: path and str(Path(root, path)) for name, path in names}
             company = {str(Path(root, path)) for path in record.get("company", ())}
             starts[file] = {file, *company, *filter(None, dynamic[file].values())}
+        store.look_at_layouts(list(files))  # first: what comes while names are resolved must show as a change
         scan(project, sorted(set().union(*starts.values())))
         still, on_path = set(), functools.cache(_on_path)
         for file in files:

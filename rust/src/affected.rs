@@ -15,15 +15,20 @@ use crate::text::Text;
 use crate::users::Users;
 
 /// Changed paths: themselves, and the folders that they may have been added to or removed from. `listings`: folders of
-/// which a name came or went.
+/// which a name came or went. `added`: paths that came while a record may have been in the making.
 struct Changed {
     paths: HashSet<Vec<u8>>,
     folders: HashSet<Vec<u8>>,
     listings: HashSet<Vec<u8>>,
+    added: Vec<Text>,
 }
 
 impl Changed {
-    fn new(paths: impl Iterator<Item = Text>, names: impl Iterator<Item = Text>) -> Self {
+    fn new(
+        paths: impl Iterator<Item = Text>,
+        names: impl Iterator<Item = Text>,
+        added: impl Iterator<Item = Text>,
+    ) -> Self {
         let paths: HashSet<Vec<u8>> = paths.map(|path| path.0).collect();
         let mut folders = HashSet::new();
         for path in &paths {
@@ -33,7 +38,7 @@ impl Changed {
             folders.insert(first.to_vec());
         }
         let listings = names.map(|name| parent(&name.0).to_vec()).collect();
-        Self { paths, folders, listings }
+        Self { paths, folders, listings, added: added.collect() }
     }
 
     /// Whether it, or a folder above it, is among the paths.
@@ -51,11 +56,19 @@ impl Changed {
     }
 }
 
-/// Whether a name in the folder could lead to it, or to the package that it is part of.
+/// Whether a name in the folder could lead to this module, or to the package that it is part of.
 fn is_near(path: &[u8], folder: &[u8]) -> bool {
+    module_of(path).is_some_and(|(_, suffix)| suffix.is_some()) && may_lead_into(path, folder)
+}
+
+/// The same of what may be a folder, too.
+fn may_lead_into(path: &[u8], folder: &[u8]) -> bool {
+    module_of(path).is_some() && (parent(path) == folder || parent(parent(path)) == folder)
+}
+
+fn module_of(path: &[u8]) -> Option<(&str, Option<&str>)> {
     let name = path.rsplit(|byte| *byte == b'/').next().and_then(|name| std::str::from_utf8(name).ok());
-    let is_module = name.and_then(importable::module_name).is_some_and(|(_, suffix)| suffix.is_some());
-    is_module && (parent(path) == folder || parent(parent(path)) == folder)
+    name.and_then(importable::module_name)
 }
 
 fn parent(path: &[u8]) -> &[u8] {
@@ -68,10 +81,15 @@ fn parent(path: &[u8]) -> &[u8] {
 
 impl Store {
     /// The test files, each with the verdict and what it is about, sorted.
-    pub fn affected(&mut self, changes: &[Vec<u8>], names: &[Vec<u8>]) -> Vec<(Text, Verdict, Text)> {
+    pub fn affected(
+        &mut self,
+        changes: &[Vec<u8>],
+        names: &[Vec<u8>],
+        added: &[Vec<u8>],
+    ) -> Vec<(Text, Verdict, Text)> {
         self.need_load();
         let short = |path: &Vec<u8>| self.root.shorten(path);
-        let changed = Changed::new(changes.iter().map(short), names.iter().map(short));
+        let changed = Changed::new(changes.iter().map(short), names.iter().map(short), added.iter().map(short));
         let users = self.users.take().unwrap_or_else(|| Users::of(&self.table));
         let found = self.affected_by(&changed, &users);
         self.users = Some(users);
@@ -95,10 +113,12 @@ impl Store {
             verdicts.extend(verdict.map(|verdict| (*id, verdict)));
         }
         let concerned: QuickSet<TextId> = verdicts.keys().flat_map(|id| users.tests(*id)).copied().collect();
+        // What looks as it was confirmed may have been confirmed before, or after, that name came.
+        let look = |one: &Dependency| if self.came_near(one, changed) { Found::Unreadable } else { present.found(one) };
         let mut found = Vec::new();
         for file in concerned {
             let Some(entry) = self.table.entries.get(&file) else { continue };
-            let judged = select::judge(&self.table, entry, |one| present.found(one), |id| verdicts.get(&id).copied());
+            let judged = select::judge(&self.table, entry, look, |id| verdicts.get(&id).copied());
             if judged.0 != Verdict::Fresh {
                 found.push((self.about(Some(file)), judged.0, self.about(judged.1)));
             }
@@ -125,6 +145,12 @@ impl Store {
         fs::symlink_metadata(self.root.path().join(OsStr::from_bytes(path))).is_ok()
     }
 
+    /// Whether a module may have been added to this layout.
+    fn came_near(&self, one: &Dependency, changed: &Changed) -> bool {
+        let name = self.table.text(one.name);
+        one.subject == Subject::Layout && changed.added.iter().any(|path| may_lead_into(&path.0, name))
+    }
+
     /// What follows from the paths alone.
     fn told(&self, one: &Dependency, changed: &Changed) -> Option<Verdict> {
         let name = self.table.text(one.name);
@@ -145,6 +171,7 @@ impl Store {
             Subject::Layout if changed.paths.iter().any(|path| is_near(path, name) && !self.exists(path)) => {
                 Some(Verdict::Layout)
             }
+            Subject::Layout if self.came_near(one, changed) => Some(Verdict::Layout),
             Subject::Declared if changed.paths.iter().any(|path| glob::is_match(name, path)) => Some(Verdict::Declared),
             _other => None,
         }
@@ -153,14 +180,16 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
+    use std::iter::empty;
+
     use super::*;
 
     #[test]
     fn folders_hold_what_is_below() {
-        let changed = Changed::new([Text::from("a/b"), Text::from("/x")].into_iter(), std::iter::empty());
+        let changed = Changed::new([Text::from("a/b"), Text::from("/x")].into_iter(), empty(), empty());
         for (path, expected) in [("a/b", true), ("a/b/c/d", true), ("a/bc", false), ("a", false), ("/x/y", true)] {
             assert_eq!(changed.holds(path.as_bytes()), expected, "{path}");
         }
-        assert!(Changed::new([Text::from(".")].into_iter(), std::iter::empty()).holds(b"any/where"));
+        assert!(Changed::new([Text::from(".")].into_iter(), empty(), empty()).holds(b"any/where"));
     }
 }

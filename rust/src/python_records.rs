@@ -205,16 +205,25 @@ impl Records {
         Ok(files.into_iter().zip(verdicts).map(row).collect())
     }
 
-    #[pyo3(signature = (changes, *, names = None))]
+    #[pyo3(signature = (changes, *, names = None, added = None))]
     fn affected(
         &self,
         py: Python<'_>,
         changes: &Bound<'_, PyAny>,
         names: Option<&Bound<'_, PyAny>>,
+        added: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Vec<Row>> {
-        let (changes, names) = (bytes(changes)?, names.map(bytes).transpose()?.unwrap_or_default());
-        let found = self.with(py, |store| store.affected(&changes, &names));
+        let optional =
+            |paths: Option<&Bound<'_, PyAny>>| Ok::<_, PyErr>(paths.map(bytes).transpose()?.unwrap_or_default());
+        let (changes, names, added) = (bytes(changes)?, optional(names)?, optional(added)?);
+        let found = self.with(py, |store| store.affected(&changes, &names, &added));
         Ok(found.into_iter().map(|(file, verdict, about)| (shown(file), verdict.name(), shown(about))).collect())
+    }
+
+    fn look_at_layouts(&self, py: Python<'_>, files: &Bound<'_, PyAny>) -> PyResult<()> {
+        let files = bytes(files)?;
+        self.with(py, |store| store.look_at_layouts(&files));
+        Ok(())
     }
 
     fn confirm(&self, py: Python<'_>, files: &Bound<'_, PyAny>) -> PyResult<()> {

@@ -37,6 +37,8 @@ pub struct Store {
     pub(crate) observed: HashMap<(Subject, TextId), (Fingerprint, i64)>,
     /// Of the records as they are; None until somebody asks.
     pub(crate) users: Option<Users>,
+    /// Layouts as they were looked at, until they are confirmed.
+    looked: HashMap<TextId, Vec<Dependency>>,
 }
 
 impl Store {
@@ -52,6 +54,7 @@ impl Store {
             folders: Folders::default(),
             observed: HashMap::new(),
             users: None,
+            looked: HashMap::new(),
         }
     }
 
@@ -64,6 +67,7 @@ impl Store {
     pub fn load(&mut self) -> usize {
         self.notes.clear();
         self.users = None;
+        self.looked.clear();
         match self.bucket.look() {
             Ok(true) => {
                 self.refresh();
@@ -329,23 +333,28 @@ impl Store {
         present
     }
 
-    /// Notes that these records hold under the present layout, too.
-    pub fn confirm(&mut self, files: &[Vec<u8>]) {
+    /// Looks at the layouts of these records, for `confirm`.
+    pub fn look_at_layouts(&mut self, files: &[Vec<u8>]) {
         self.need_load();
         let ids: Vec<TextId> = files.iter().filter_map(|file| self.table.id(&self.root.shorten(file).0)).collect();
         let layouts: Vec<(TextId, Vec<Dependency>)> =
             ids.into_iter().filter_map(|id| Some((id, self.layouts(self.table.entries.get(&id)?)))).collect();
         let subjects = layouts.iter().flat_map(|(_, layouts)| layouts).map(|one| (one.subject, one.name)).collect();
         let present = self.look(subjects, &Variables::new());
-        for (id, layouts) in layouts {
-            let mut confirmed = Vec::new();
-            for layout in layouts {
-                let now = Dependency { fingerprint: present.found(&layout).fingerprint(), ..layout };
-                confirmed.extend(DependencyId::try_from(self.table.dependencies.insert_full(now).0));
-            }
-            if let Some(entry) = self.table.entries.get_mut(&id) {
-                entry.confirmed = confirmed.into_boxed_slice();
-            }
+        let now = |one: Dependency| Dependency { fingerprint: present.found(&one).fingerprint(), ..one };
+        self.looked = layouts.into_iter().map(|(id, layouts)| (id, layouts.into_iter().map(now).collect())).collect();
+    }
+
+    /// Notes that these records hold under the layouts that were looked at, too.
+    pub fn confirm(&mut self, files: &[Vec<u8>]) {
+        self.need_load();
+        for file in files {
+            let Some(id) = self.table.id(&self.root.shorten(file).0) else { continue };
+            let (Some(layouts), Some(entry)) = (self.looked.remove(&id), self.table.entries.get_mut(&id)) else {
+                continue;
+            };
+            let ids = layouts.into_iter().map(|one| DependencyId::try_from(self.table.dependencies.insert_full(one).0));
+            entry.confirmed = ids.flatten().collect();
         }
     }
 

@@ -208,7 +208,7 @@ proptest! {
         let depends = closure.contains(&at) || reads.contains(&at) || is_declared || is_listed || is_module_gone;
         for store in [&mut store, &mut self::store(&folder)] {
             prop_assert_eq!(verdict(store) != Verdict::Fresh, depends);
-            let changed = store.affected(&[FILES[at].as_bytes().to_vec()], &[]);
+            let changed = store.affected(&[FILES[at].as_bytes().to_vec()], &[], &[]);
             prop_assert_eq!(!changed.is_empty(), depends);
         }
     }

@@ -243,6 +243,7 @@ def test_a_layout_is_confirmed_until_it_changes_again(project: Project) -> None:
     first = project.write("src/one.py")
     second = project.write("tests/two.py")
     assert project.check() == verdict("layout", "src")
+    project.records.look_at_layouts([TEST, "tests/test_unknown.py"])
     project.records.confirm([TEST, "tests/test_unknown.py"])
     project.records.save()
     assert project.check() == verdict("fresh")
@@ -420,6 +421,37 @@ def test_affected_by_paths_alone(project: Project) -> None:
     project.write("src/sub/__init__.py")
     layout = [verdict("layout", "src"), ("tests/test_b.py", "layout", "src")]
     assert records.affected(["src/sub/__init__.py"]) == layout
+
+
+def test_what_came_while_a_record_was_made(project: Project) -> None:
+    """The record shows the folder with it, and yet the run may have been before."""
+    project.write("src/late.py")
+    project.put()
+    records, late = project.records, ["src/late.py"]
+    assert records.affected(late) == []
+    layout = [verdict("layout", "src")]
+    assert records.affected(late, added=late) == layout
+    records.look_at_layouts([TEST])
+    records.confirm([TEST])
+    assert records.affected(late, added=late) == layout, "confirmed before it came, perhaps"
+    assert records.affected(late) == []
+    for elsewhere in ("other/late.py", "src/late.txt", "src/a/b/late.py"):
+        assert records.affected([elsewhere], added=[elsewhere]) == []
+
+
+def test_what_came_after_the_look_is_not_confirmed(project: Project) -> None:
+    project.put()
+    first = project.write("src/one.py")
+    project.records.look_at_layouts([TEST])
+    second = project.write("src/two.py")
+    project.records.confirm([TEST])
+    project.records.save()
+    assert project.check() == verdict("layout", "src")
+    second.unlink()
+    assert project.check() == verdict("fresh")
+    project.records.confirm([TEST])  # nothing was looked at since
+    first.unlink()
+    assert project.check() == verdict("fresh")
 
 
 def test_one_object_sees_what_another_wrote(project: Project) -> None:
