@@ -1,4 +1,4 @@
-"""The records and durations of several shards, in one cache.
+"""The records and durations of several shards, and what else is remembered of a run, in one cache.
 
 A record says nothing of when it was written, so who ran the file decides. Where a test failed, the shard that ran it
 may have removed the record of its file, while the cache that another shard was given still has an older one: that may
@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import couplings
+from . import couplings, merge_memory
 from ._native import Records as Store
 from .merge_checks import Result
 from .merge_files import homes
@@ -31,7 +31,9 @@ def merge(results: Sequence[Result], stores: Sequence[Path], cache: Path) -> int
         if known:
             couplings.save(folder, (), known)
     _save_durations(results, stores, cache)
-    return Store(str(folder), str(Path.cwd())).load()
+    whole = Store(str(folder), str(Path.cwd()))
+    merge_memory.merge(results, [store.parent.parent for store in stores], cache, whole.files())
+    return len(whole.files())
 
 
 def _take_over(results: Sequence[Result], stores: Sequence[Path], folder: Path) -> None:

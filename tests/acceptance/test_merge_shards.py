@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_hotreload import _native, cli
+from pytest_hotreload import _native, cli, last_run
 
 from .compare import Project
 from .schema import faults
@@ -156,9 +156,17 @@ def test_a_whole_as_one_run_leaves_it(left, folders, merge, tmp_path):
     assert (
         records(out / "cache") == records(whole / "cache") == {"test_a.py": "failed", "test_c.py": "passed"}
     )
+    assert remembered(out / "cache") == remembered(whole / "cache")
     # All is still there, and may be merged again; so may the whole.
     assert merge(folders)[0] == 1
     assert merge(out)[:2][1][-1].startswith("hotreload: 1 shard: 1 failed, 2 passed, 1 skipped, 1 deselected")
+
+
+def remembered(cache):
+    """For ``--lf``, for ``--nf``, and which files have a time of their last run."""
+    failed, known = (json.loads((cache / "v/cache" / name).read_text()) for name in ("lastfailed", "nodeids"))
+    assert list(failed) == ["test_a.py::test_two"]
+    return failed, known, sorted(last_run.load(cache / "d/hotreload"))
 
 
 def records(cache):

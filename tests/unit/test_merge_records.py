@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_hotreload import _native, couplings, merge_records
+from pytest_hotreload import _native, couplings, last_run, merge_records
 from pytest_hotreload.merge_checks import Result
 
 from .records import ENVIRONMENT, Project, draft, started
@@ -27,6 +27,7 @@ class Machine:
             self.project.write(name)
         self.store = folder / ".pytest_cache/d/hotreload"
         self.ran: dict[str, str] = {}
+        self.errors: list[dict[str, str]] = []
 
     def knows(self, file: str, flag: str, outcome: str = "passed") -> None:
         """Its cache has a record of the file."""
@@ -39,7 +40,14 @@ class Machine:
             {"nodeid": f"{file}::test", "file": file, "outcome": outcome, "seconds": 1.5, "reused": None}
             for file, outcome in self.ran.items()
         ]
-        return Result(self.folder / "results.json", {"tests": tests})
+        files = [{"file": file, "tests": 1, "seconds": 1.5} for file in self.ran]
+        return Result(self.folder / "results.json", {"tests": tests, "files": files, "errors": self.errors})
+
+    def remembers(self, key: str, *nodeids: str) -> None:
+        """pytest's own memory in its cache."""
+        path = self.folder / ".pytest_cache/v/cache" / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(dict.fromkeys(nodeids, True) if key == "lastfailed" else list(nodeids)))
 
 
 @pytest.fixture
@@ -114,7 +122,8 @@ def test_reused_results_are_no_runs(machines: list[Machine]) -> None:
     result.append(
         {"nodeid": "x", "file": A, "outcome": "skipped", "seconds": 0, "reused": {"at": "", "revision": ""}}
     )
-    merge_records.merge([Result(one.folder / "r.json", {"tests": result})], [one.store], Path("cache"))
+    said = {"tests": result, "files": [], "errors": []}
+    merge_records.merge([Result(one.folder / "r.json", said)], [one.store], Path("cache"))
     assert _native.Records("cache/d/hotreload", ".").files() == [A]
     assert json.loads(Path("cache/v/hotreload/durations").read_text()) == {}
 
@@ -133,3 +142,50 @@ def test_durations_and_couplings(machines: list[Machine]) -> None:
     durations = json.loads(Path("cache/v/hotreload/durations").read_text())
     assert durations == {A: 1.5, B: 1.5, C: 3.0, D: 4.0}
     assert couplings.load(Path("cache/d/hotreload")) == {C: ["some.module"]}
+
+
+def memory(key: str) -> list[str]:
+    return list(json.loads(Path("cache/v/cache", key).read_text()))
+
+
+def test_failures_that_pytest_remembers(machines: list[Machine]) -> None:
+    """Of what ran, the outcome counts; of the rest, what anybody knew."""
+    one, two = machines
+    one.ran, two.ran = {A: "failed", B: "xfailed"}, {C: "error"}
+    two.errors = [{"nodeid": D, "text": "SyntaxError"}, {"nodeid": "", "text": "INTERNALERROR"}]
+    for machine in machines:
+        machine.knows(A, "some")  # so that there is a cache to be found
+        # B passed where it ran, and could be collected again; the last was not selected.
+        machine.remembers("lastfailed", f"{B}::test", B, "tests/test_other.py::test_deselected")
+    merged(machines)
+    assert memory("lastfailed") == [f"{A}::test", f"{C}::test", D, "tests/test_other.py::test_deselected"]
+    # Next time it passes, also where only the cache that is merged into knows.
+    one.ran, two.ran, two.errors = {A: "passed"}, {C: "passed", D: "skipped"}, []
+    for machine in machines:
+        machine.remembers("lastfailed")
+    merged(machines)
+    assert memory("lastfailed") == ["tests/test_other.py::test_deselected"]
+
+
+def test_tests_that_pytest_knows(machines: list[Machine]) -> None:
+    one, two = machines
+    for machine, name in ((one, "b"), (two, "a")):
+        machine.knows(A, "some")
+        machine.remembers("nodeids", f"{name}::test", "both::test")
+    merged(machines)
+    assert memory("nodeids") == ["a::test", "b::test", "both::test"]
+    (one.folder / ".pytest_cache/v/cache/nodeids").write_text("[")
+    (two.folder / ".pytest_cache/v/cache/nodeids").write_text("7")
+    merged(machines)
+    assert memory("nodeids") == ["a::test", "b::test", "both::test"]
+
+
+def test_of_each_file_its_last_run(machines: list[Machine]) -> None:
+    one, two = machines
+    one.knows(A, "one")
+    two.knows(B, "two")
+    early, late = last_run.Last(100, "1111111"), last_run.Last(200, "2222222")
+    last_run.save(one.store, {A: late, B: early, D: late}, ())
+    last_run.save(two.store, {A: early, B: late}, ())
+    merged(machines)
+    assert last_run.load(Path("cache/d/hotreload")) == {A: late, B: late}, "of those that have records"

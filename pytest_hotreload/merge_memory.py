@@ -1,0 +1,61 @@
+"""What is remembered beside records, of several shards, in one cache: failures and tests that pytest knows, and when
+files ran.
+
+pytest keeps ``cache/lastfailed`` for ``--lf`` and ``--ff``, ``cache/nodeids`` for ``--nf`` (pytest 8.4 to 9.2). Each
+shard keeps its own, and knows of the files of others what the cache said that it was given.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from . import last_run
+from .merge_checks import Result
+
+_FAILED: Final = "cache/lastfailed"
+_KNOWN: Final = "cache/nodeids"
+_BAD: Final = ("failed", "error")
+
+
+def merge(results: Sequence[Result], caches: Sequence[Path], whole: Path, recorded: Sequence[str]) -> None:
+    """Into the cache ``whole``. ``recorded``: the files that have records there. Raises OSError."""
+    caches = [whole, *caches]
+    remembered = {nodeid for cache in caches for nodeid in _read(cache, _FAILED)}
+    failed = {nodeid for nodeid in remembered if nodeid not in _settled(results)} | set(_failures(results))
+    _write(whole, _FAILED, dict.fromkeys(sorted(failed), True))
+    _write(whole, _KNOWN, sorted({nodeid for cache in caches for nodeid in _read(cache, _KNOWN)}))
+    ran = last_run.merged(*(last_run.load(cache / "d" / "hotreload") for cache in caches))
+    last_run.save(whole / "d" / "hotreload", {file: ran[file] for file in recorded if file in ran}, recorded)
+
+
+def _settled(results: Sequence[Result]) -> set[str]:
+    """What ran or was collected: an earlier failure of it says no more."""
+    tests = {test["nodeid"] for result in results for test in result.tests}
+    return tests | {file["file"] for result in results for file in result.said["files"] if file["tests"]}
+
+
+def _failures(results: Sequence[Result]) -> Iterator[str]:
+    for result in results:
+        yield from (test["nodeid"] for test in result.tests if test["outcome"] in _BAD)
+        yield from (error["nodeid"] for error in result.said["errors"] if error["nodeid"])
+
+
+def _read(cache: Path, key: str) -> list[str]:
+    """Nothing where there is nothing, or something else: pytest itself begins anew then."""
+    try:
+        found: Any = json.loads((cache / "v" / key).read_text(encoding="utf-8"))
+        return [str(nodeid) for nodeid in found]
+    except (OSError, ValueError, TypeError):
+        return []
+
+
+def _write(cache: Path, key: str, value: object) -> None:
+    path = cache / "v" / key
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    beside.write_text(json.dumps(value, indent=2), encoding="ascii")
+    beside.replace(path)
