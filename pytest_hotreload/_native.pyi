@@ -226,6 +226,25 @@ class Watcher:
         """End the watching and its thread. May be called twice; dropping the watcher does the same."""
 
 @final
+class FolderEvents:
+    """That an entry of one of these folders came, went or was written; not which, and nothing of what is below them.
+
+    Has no thread and reads nothing. Dropping it closes its descriptor.
+    """
+
+    def __new__(cls, folders: Iterable[str]) -> FolderEvents:
+        """A folder that does not exist tells nothing, nor does it when it comes.
+
+        Raises `OSError` where the system does not tell, or has no descriptors left.
+        """
+
+    def fileno(self) -> int:
+        """Closed on exec, readable when something happened."""
+
+    def drain(self) -> bool:
+        """Whether something happened since the last call. Never blocks."""
+
+@final
 class Records:
     """The store of records: for each test file one, which says what the file depends on and how that was.
 

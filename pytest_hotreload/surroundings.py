@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from importlib.util import cache_from_source
 from pathlib import Path
 
+from ._native import FolderEvents
 from .analysis import site_folders
 from .watch_messages import Changed
 
@@ -61,19 +62,44 @@ class Outputs:
         return path in self._written
 
 
+#: Seconds between two looks at what is installed, while it may be changing: an installer that does nothing for as long
+#: is taken to have done. A guess.
+_SETTLING = 2.0
+#: The same while nothing was told: a network's file system may tell nobody. One look took up to 3 ms with cold caches.
+_UNTOLD = 60.0
+
+
 class Surroundings:
-    """The interpreter and what is installed for it, as it was when the template was started."""
+    """The interpreter and what is installed for it, as it was when the template was started.
+
+    ``events``: what tells that it may have changed; None where nothing does, and it has to be looked at.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        try:
+            self.events: FolderEvents | None = FolderEvents(_folders())
+        except OSError:
+            self.events = None
         self.seen = _snapshot()
         self._folders = self._latest = _stamps()
+        self._stirred = False
+
+    @property
+    def patience(self) -> float:
+        """Seconds until the next :meth:`settled_change` is due."""
+        return _SETTLING if self._stirred or self.events is None else _UNTOLD
+
+    def stirred(self) -> None:
+        """The events are readable."""
+        self._stirred = (self.events is not None and self.events.drain()) or self._stirred
 
     def settled_change(self) -> str:
         """As :meth:`changed`, but "" while it goes on changing from one call to the next."""
         now = _stamps()
-        settled, self._latest = now == self._latest, now
-        if not settled or now == self._folders:
+        settled, told, self._latest = now == self._latest, self._stirred, now
+        self._stirred = not settled
+        if not settled or (now == self._folders and not told):
             return ""
         self._folders = now
         return self.changed()
@@ -98,11 +124,8 @@ class Surroundings:
 
 
 def _stamps() -> dict[str, tuple[int, int, int]]:
-    """What changes whenever something is installed, and at other times, too.
-
-    An idle watch does nothing else, each time with cold caches: less than 1 ms, where asking ``site`` and pathlib
-    took 3.
-    """
+    """What changes whenever something is installed, and at other times, too. With cold caches less than 1 ms, where
+    asking ``site`` and pathlib took 3."""
     found = {}
     for name in _stamped():
         try:
@@ -117,6 +140,11 @@ def _stamps() -> dict[str, tuple[int, int, int]]:
 def _stamped() -> tuple[str, ...]:
     """An interpreter's own, which stay as long as it runs."""
     return (sys.executable, str(Path(sys.prefix, "pyvenv.cfg")), *site_folders())
+
+
+def _folders() -> list[str]:
+    """What is looked at, or the folder that it lies in."""
+    return sorted({name if Path(name).is_dir() else str(Path(name).parent) for name in _stamped()})
 
 
 def _snapshot() -> dict[str, object]:

@@ -35,9 +35,6 @@ from .watch_messages import Changed, Go, Loaded, Ready, Waiting
 
 #: Seconds within which a second Ctrl-C means: now.
 _SECOND = 2.0
-#: Seconds between two looks at what is installed. With them an idle watcher takes 0.9 to 2.8 ms in 5 s (perf stat),
-#: 0.06 % of a core at most; a process that only wakes up as often took 1.1 to 2.3.
-_LOOK_SECONDS = 2.0
 #: Seconds that records get to be written at the end: five times what 5,000 take (docs/design/records.md).
 _SAVING = 5.0
 #: As a shell has it: 128 + SIGINT.
@@ -97,6 +94,8 @@ class Watch:
         self.selector.register(self._wake, selectors.EVENT_READ, self.hear_signals)
         self.watcher = Watcher([self.root])
         self.selector.register(self.watcher.fileno(), selectors.EVENT_READ, self._look)
+        if self.surroundings.events is not None:
+            self.selector.register(self.surroundings.events, selectors.EVENT_READ, self.surroundings.stirred)
         self._mind_reader()
         self.family.start_template()  # before the terminal's modes change: it puts them back if we are killed
         self.keyboard = Keyboard()
@@ -140,7 +139,7 @@ class Watch:
     def _turn(self) -> None:
         self._advance()
         self._mind_keys()
-        most = self.reruns.patience(_LOOK_SECONDS if self.over is None else _SAVING)
+        most = self.reruns.patience(self.surroundings.patience if self.over is None else _SAVING)
         waits = (most, self.reruns.mind_deadline(), self.attachments.wait())
         ready = self.selector.select(min(each for each in waits if each is not None))
         if not ready and self.reruns.idle:
@@ -176,7 +175,7 @@ class Watch:
                 family.stand_by_all(self.results.known)
 
     def _look_around(self) -> None:
-        """Nothing tells us of what is installed; twice the same means that the installer has done."""
+        """Twice the same means that the installer has done."""
         reason = self.surroundings.settled_change()
         if reason:
             self.renew(reason)

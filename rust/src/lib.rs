@@ -22,6 +22,7 @@ pub mod epochs;
 pub mod error;
 pub mod files;
 pub mod fingerprint;
+pub mod folder_events;
 mod frames;
 pub mod glob;
 pub mod graph;

@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::imports::{Context, Import, Parsed};
 use crate::layout::ImportMode;
 use crate::python_records::{glob_matches, Records};
-use crate::python_watcher::{Changes, Watcher};
+use crate::python_watcher::{Changes, FolderEvents, Watcher};
 use crate::{heap, modes, pages, process, project, python_audit};
 
 impl From<Error> for PyErr {
@@ -257,6 +257,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     std::panic::set_hook(Box::new(|_panic| {}));
     module.add_class::<Project>()?;
     module.add_class::<Changes>()?;
+    module.add_class::<FolderEvents>()?;
     module.add_class::<Watcher>()?;
     module.add_class::<Records>()?;
     module.add_function(wrap_pyfunction!(glob_matches, module)?)?;

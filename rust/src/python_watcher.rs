@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
+use crate::folder_events;
 use crate::python::{os_error, paths, shown};
 use crate::watcher;
 
@@ -102,5 +103,24 @@ impl Watcher {
 
     fn close(&self, py: Python<'_>) {
         py.detach(|| self.0.close());
+    }
+}
+
+#[pyclass(frozen, module = "pytest_hotreload._native")]
+pub struct FolderEvents(folder_events::FolderEvents);
+
+#[pymethods]
+impl FolderEvents {
+    #[new]
+    fn new(folders: &Bound<'_, PyAny>) -> PyResult<Self> {
+        folder_events::FolderEvents::new(&named(folders)?).map(Self).map_err(|error| os_error(&error, None))
+    }
+
+    fn fileno(&self) -> i32 {
+        self.0.descriptor()
+    }
+
+    fn drain(&self) -> bool {
+        self.0.drain()
     }
 }

@@ -334,7 +334,7 @@ def test_idle_takes_no_time(desk):
     for _ in range(3):  # what others do to the caches counts for us, too: the least says most
         seconds, woken = cpu_seconds(desk), wakeups(desk)
         time.sleep(5)
-        assert wakeups(desk) - woken <= 4  # a look at what is installed each two seconds, and no more
+        assert wakeups(desk) - woken <= 2  # a look at what is installed each minute, and no more
         spent.append(cpu_seconds(desk) - seconds)
     assert min(spent) < 0.010  # 0.2 % of a core, twice what is promised: other work runs beside
 

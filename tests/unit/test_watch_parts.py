@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import py_compile
+import select
 import struct
 import sys
 from pathlib import Path
@@ -171,6 +172,44 @@ def test_what_is_installed_counts_when_the_installer_is_done(tmp_path, monkeypat
     assert found.settled_change() == ""  # it may go on
     assert found.settled_change() == f"{site} changed"
     assert found.settled_change() == ""
+
+
+def test_events_tell_when_to_look(tmp_path, monkeypatch):
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.setattr("pytest_hotreload.surroundings.site_folders", lambda: [str(site)])
+    monkeypatch.setattr(
+        "pytest_hotreload.surroundings._stamped", lambda: (str(site), str(tmp_path / "gone" / "x"))
+    )
+    path = site / "some.pth"
+    path.write_text("# one\n")
+    found = Surroundings(tmp_path)
+    events = found.events
+    assert events is not None
+    assert not select.select([events], [], [], 0)[0]
+    assert found.patience == 60
+    (site / "below").mkdir()
+    (site / "below" / "more").mkdir()  # the first is told, not this one
+    assert select.select([events], [], [], 0)[0] == [events]
+    found.stirred()
+    assert not select.select([events], [], [], 0)[0]
+    assert found.patience == 2
+    assert (found.settled_change(), found.patience) == ("", 2)
+    assert (found.settled_change(), found.patience) == ("", 60), "no distribution came"
+    path.write_text("# two, in place: the folder's own time stays\n")
+    found.stirred()
+    assert (found.settled_change(), found.patience) == (f"{path} changed", 60)
+
+
+def test_without_events_it_looks_more_often(tmp_path, monkeypatch):
+    def refused(_: object) -> None:
+        raise OSError
+
+    monkeypatch.setattr("pytest_hotreload.surroundings.FolderEvents", refused)
+    found = Surroundings(tmp_path)
+    assert (found.events, found.patience) == (None, 2)
+    found.stirred()
+    assert found.patience == 2
 
 
 def test_outputs_of_coverage_are_no_edits():
