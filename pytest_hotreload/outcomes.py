@@ -131,7 +131,7 @@ class Outcomes:
     def _follow(self, test: Test, outcome: str, report: pytest.TestReport) -> None:
         reused = getattr(report, "reused", None)
         if reused:
-            test.reused = {"at": str(reused.get("at", "")), "revision": str(reused.get("revision", ""))}
+            test.reused = {key: str(reused.get(key) or "") for key in ("at", "revision")}
             test.finished = True
         if outcome == "rerun":
             test.begins_again = True

@@ -22,6 +22,7 @@ def trace(timeline: Timeline) -> str:
                 *_names(timeline),
                 *_controller(timeline),
                 *_children(timeline),
+                *_not_run(timeline),
                 *_counters(timeline),
             ],
             "displayTimeUnit": "ms",

@@ -9,8 +9,12 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from pytest_hotreload import timings
+
 from .keeping import Kept, said
+from .reporting import BOTH, Told
 from .reusing import counts, shown, why
+from .schema import faults
 
 MARK = "import pytest\n{}def test_it(): pass\n"
 NETWORK = "it used the network"
@@ -137,7 +141,8 @@ def kept(tmp_path_factory):
 @pytest.fixture(scope="module")
 def again(kept):
     """The second run; every file that may be reused is."""
-    return kept.run("--reuse=on", "-v", "--junitxml=junit.xml", "--report-log=log.json", slots=2)
+    results = ["--junitxml=junit.xml", "--report-log=log.json", "--hotreload-json=r.json"]
+    return kept.run("--reuse=on", "-v", *results, *BOTH, slots=2)
 
 
 def test_each_kind(again):
@@ -201,3 +206,22 @@ def test_the_report_log_says_reused(kept, again):
     assert recorded["skips"] == "skipped"
     assert recorded["xfails"] == "xfailed"
     assert recorded["values[2]"] == "passed"
+
+
+def test_the_results_say_reused(kept, again):
+    found = json.loads((kept.root / "r.json").read_text())
+    assert faults(found) == []
+    reused = {test["nodeid"]: test for test in found["tests"] if test["reused"]}
+    assert list(reused) == REUSED
+    assert {test["outcome"] for test in reused.values()} == {"skipped"}
+    assert {test["reused"]["revision"] for test in reused.values()} == {""}, "there is no git"
+    known = timings.of_text(json.dumps(found)).files
+    assert "test_xpasses.py" in known
+    assert not known.keys() & {nodeid.partition("::")[0] for nodeid in REUSED}, "they took no time, this once"
+
+
+def test_the_report_says_reused(kept, again):
+    found = Told(kept.root)
+    found.check()
+    assert [nodeid for nodeid, outcome in found.tests.items() if outcome == "reused"] == REUSED
+    assert [nodeid for nodeid, outcome in found.traced.items() if outcome == "reused"] == REUSED
