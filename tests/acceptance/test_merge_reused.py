@@ -1,0 +1,51 @@
+"""Shards that leave out what did not change: each says so, and the whole is complete."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+
+from pytest_hotreload import cli
+
+from .keeping import Kept
+from .reusing import shown
+from .schema import faults
+
+FILES = {f"test_{name}.py": f"def test_{name}(): assert 1\n" for name in "abcd"}
+
+
+def test_a_whole_of_reused_and_run(tmp_path, monkeypatch, capsys):
+    kept = Kept(tmp_path, FILES)
+    kept.run()
+    kept.write({"test_b.py": "def test_b(): assert 0\n", "test_c.py": "def test_c(): assert 2\n"})
+    kept.run("--shard=1/2", "--shard-plan=plan.json")
+    cache, restored = kept.root / ".pytest_cache", tmp_path / "restored"
+    shutil.copytree(cache, restored)
+    outcomes = {}
+    for number in (1, 2):
+        out = kept.root / "out" / str(number)
+        results = [f"--hotreload-json={out}/r.json", f"--junitxml={out}/j.xml"]
+        result = kept.run(f"--shard={number}/2", "--shard-from=plan.json", "--reuse=on", *results)
+        outcomes.update(shown(result))
+        cache.rename(out / "cache")
+        shutil.copytree(restored, cache)
+    reused = {f"test_{name}.py::test_{name}": "reused" for name in "ad"}
+    assert outcomes == {**reused, "test_b.py::test_b": "failed", "test_c.py::test_c": "passed"}
+
+    monkeypatch.chdir(kept.root)
+    whole = ["--json", "whole.json", "--junitxml", "whole.xml", "--records", "whole-cache"]
+    assert cli.main(["merge", "out", *whole]) == 1
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert re.fullmatch(r"hotreload: 2 shards: 1 failed, 1 passed, 2 reused in .*", last)
+    found = json.loads((kept.root / "whole.json").read_text())
+    assert faults(found) == []
+    assert {test["nodeid"] for test in found["tests"] if test["reused"]} == reused.keys()
+    assert 'skipped="2"' in (kept.root / "whole.xml").read_text()
+
+    # With what was merged nothing but the failure runs again.
+    shutil.rmtree(cache)
+    (kept.root / "whole-cache").rename(cache)
+    again = shown(kept.run("--reuse=on"))
+    assert again == {**reused, "test_b.py::test_b": "failed", "test_c.py::test_c": "reused"}
+    assert json.loads((cache / "v/cache/lastfailed").read_text()) == {"test_b.py::test_b": True}
