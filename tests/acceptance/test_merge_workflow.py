@@ -9,61 +9,16 @@ import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
-from pathlib import Path
 
 import pytest
 
+from .repository import FILES, IDS, git, prepare
 from .workflow import EXAMPLES, Service, load
-
-TESTS = {f"tests/test_{name}.py": f"import lib\ndef test_{name}(): assert lib.VALUE\n" for name in "abcd"}
-FILES = {
-    **TESTS,
-    "tests/test_e.py": "def test_e(): assert 1\ndef test_other(): pass\n",
-    "lib.py": "VALUE = 1\n",
-    "pytest.ini": "[pytest]\ntestpaths = tests\npythonpath = .\n",
-    ".gitignore": ".pytest_cache\ntest-results\n__pycache__\n",
-}
-IDS = {f"tests/test_{name}.py::test_{name}" for name in "abcde"} | {"tests/test_e.py::test_other"}
-
-
-def git(folder, *words):
-    identity = ["-c", "user.name=x", "-c", "user.email=x@example.org", "-c", "commit.gpgsign=false"]
-    subprocess.run(["git", *identity, *words], cwd=folder, check=True, capture_output=True)
 
 
 @pytest.fixture
 def service(tmp_path):
-    """A repository, and a machine that runs its jobs; the plugin's programs are those of this interpreter."""
-    if shutil.which("git") is None or shutil.which("bash") is None:
-        pytest.skip("there is no git, or no bash")
-    repository = tmp_path / "repository"
-    for name, text in FILES.items():
-        (repository / name).parent.mkdir(parents=True, exist_ok=True)
-        (repository / name).write_text(text)
-    git(tmp_path, "init", "-q", "-b", "main", str(repository))
-    git(repository, "add", ".")
-    git(repository, "commit", "-q", "-m", "all of it")
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    for name, module in (("pytest", "pytest"), ("pytest-hotreload", "pytest_hotreload_client")):
-        (programs / name).write_text(f'#!/bin/sh\nexec {sys.executable} -m {module} "$@"\n')
-        (programs / name).chmod(0o755)
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("PYTEST_", "COV_", "GITHUB_", "CI"))
-    }
-    recorder = str(Path(__file__).with_name("recorder"))
-    environ = {
-        **kept,
-        "PATH": f"{programs}:{kept['PATH']}",
-        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-        "PYTEST_ADDOPTS": "-p hotreload -p hotreload_young --hotreload-slots=1",
-        "PYTHONPATH": os.pathsep.join([recorder, *filter(None, [kept.get("PYTHONPATH")])]),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "COLUMNS": "80",
-    }
-    return Service(repository, tmp_path, environ)
+    return Service(*prepare(tmp_path))
 
 
 def whole(service, job):

@@ -1,6 +1,6 @@
-"""Runs the jobs of ``examples/ci/github-actions.yml`` here: its commands in order, each job in a clean clone.
+"""Runs the jobs of ``examples/ci`` here: their commands in order, each job in a clean clone.
 
-As much of YAML and of the service as that file uses; what it does not know fails. Installing is left out: what is
+As much of YAML and of the services as those files use; what it does not know fails. Installing is left out: what is
 installed here is what is tested.
 """
 
@@ -22,7 +22,7 @@ _EXPRESSION = re.compile(r"\$\{\{ ([\w.]+) \}\}")
 
 
 def load(text: str) -> Any:
-    """Block mappings and lists, literal blocks, plain and quoted scalars, lists in brackets."""
+    """Block mappings and lists, literal and folded blocks, plain and quoted scalars, lists in brackets, anchors."""
     lines = [line.rstrip() for line in text.splitlines()]
     kept = [(at, line) for at, line in enumerate(lines) if line.strip() and not line.strip().startswith("#")]
     return _Reader(lines, kept).block(0)
@@ -31,6 +31,7 @@ def load(text: str) -> Any:
 class _Reader:
     def __init__(self, lines: list[str], kept: list[tuple[int, str]]) -> None:
         self.lines, self.kept, self.at = lines, kept, 0
+        self.anchors: dict[str, Any] = {}
 
     def block(self, indent: int) -> Any:
         found: Any = None
@@ -42,8 +43,7 @@ class _Reader:
             assert deep == indent, line
             if line.lstrip().startswith("- "):
                 found = [] if found is None else found
-                self.kept[self.at] = (number, line.replace("- ", "  ", 1))
-                found.append(self.block(indent + 2))
+                found.append(self._item(number, line, indent))
             else:
                 found = {} if found is None else found
                 key, _, value = line.strip().partition(":")
@@ -51,9 +51,24 @@ class _Reader:
                 found[key] = self._value(value.strip(), number, indent)
         return found
 
+    def _item(self, number: int, line: str, indent: int) -> Any:
+        text = line.strip().removeprefix("- ")
+        if re.match(r"[\w-]+:( |$)", text):
+            self.kept[self.at] = (number, line.replace("- ", "  ", 1))
+            return self.block(indent + 2)
+        self.at += 1
+        return self._value(text, number, indent)
+
     def _value(self, value: str, number: int, indent: int) -> Any:
+        if value.startswith("&"):
+            self.anchors[value[1:]] = found = self._value("", number, indent)
+            return found
+        if value.startswith("*"):
+            return self.anchors[value[1:]]
         if value == "|":
             return "\n".join(self._literal(number, indent))
+        if value == ">-":
+            return " ".join(self._literal(number, indent))
         if value.startswith("["):
             return [_scalar(each.strip()) for each in value.strip("[]").split(",")]
         if value:
@@ -80,6 +95,26 @@ def _scalar(text: str) -> Any:
 
 
 # ------------------------------------------------------------------------------------- jobs
+
+
+def clone(repository: Path, folder: Path) -> None:
+    subprocess.run(["git", "clone", "-q", str(repository), str(folder)], check=True)
+
+
+def shell(command: str, folder: Path, environ: Mapping[str, str]) -> tuple[int, str]:
+    """Exit status and output of a step; installing does nothing."""
+    if command == "pip install -r requirements.txt pytest-hotreload":
+        return 0, ""
+    done = subprocess.run(
+        ["bash", "-e", "-c", command],
+        cwd=folder,
+        env=dict(environ),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
 
 
 @dataclass
@@ -156,24 +191,12 @@ class Service:
         actions[action](job, given)
 
     def _run(self, name: str, command: str, job: Job) -> None:
-        if name == "Install":
-            assert command == "pip install -r requirements.txt pytest-hotreload"
-            return
-        done = subprocess.run(
-            ["bash", "-e", "-c", command],
-            cwd=job.folder,
-            env=dict(self.environ),
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        job.output[name] = done.stdout + done.stderr
-        if done.returncode:
+        status, job.output[name] = shell(command, job.folder, self.environ)
+        if status:
             job.failed.append(name)
 
     def _checkout(self, job: Job, _: Mapping[str, Any]) -> None:
-        subprocess.run(["git", "clone", "-q", str(self.repository), str(job.folder)], check=True)
+        clone(self.repository, job.folder)
 
     # -- caches ------------------------------------------------------------------------------------
 
