@@ -25,7 +25,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     with_terminals.close()
 
 
-@pytest.fixture(params=[1, 2], ids=["1-slot", "2-slots"])
+@pytest.fixture(params=[1, 2], ids=["slots-1", "slots-2"])
 def slots(request: pytest.FixtureRequest) -> int:
     """How many children run at once: alone, as plain pytest's world is, and with a sibling."""
     return int(request.param)

@@ -6,11 +6,13 @@
         assert ours.outcomes == {"test_a.py::test_a": [("setup", "passed"), ...]}
 
 Both sides run the real command line in processes of their own, at the same time, in two copies of
-the project, so that neither sees what the other leaves behind.
+the project, so that neither sees what the other leaves behind. What plain pytest made of the very same
+files, arguments and variables a moment ago (with another number of slots) is not asked again.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -18,7 +20,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import unified_diff
 from json import loads
 from pathlib import Path
@@ -116,6 +118,54 @@ def _as_lines(things: Iterable[object]) -> list[str]:
 
 def _difference(what: str, plain: list[str], ours: list[str]) -> list[str]:
     return list(unified_diff(plain, ours, f"{what} of plain pytest", f"{what} of ours", lineterm="", n=2))
+
+
+#: A file, or a link: its bytes, or where it leads, and its mode.
+Tree = dict[str, tuple[bytes | str, int]]
+
+
+def _tree(top: Path) -> Tree:
+    """What lies there, but for bytecode and temporary folders."""
+    found: Tree = {}
+    for folder, folders, files in os.walk(top):
+        links = [name for name in folders if Path(folder, name).is_symlink()]
+        folders[:] = [name for name in folders if name not in ("__pycache__", *links)]
+        if folder == str(top):
+            folders[:] = [name for name in folders if name != "tmp"]
+        for name in [*files, *links]:
+            path = Path(folder, name)
+            content = (
+                str(path.readlink()) if path.is_symlink() else path.read_bytes() if path.is_file() else ""
+            )
+            found[str(path.relative_to(top))] = content, path.lstat().st_mode
+    return found
+
+
+@dataclass(frozen=True)
+class Known:
+    """What plain pytest made of a project, and what lay there then."""
+
+    result: Result
+    tree: Tree
+
+    def again(self, top: Path, root: Path) -> Result:
+        """The same in another copy."""
+        before = _tree(top)
+        for name in before.keys() - self.tree.keys():
+            (top / name).unlink()
+        for name, (content, mode) in self.tree.items():
+            if before.get(name) != (content, mode):
+                path = top / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                assert isinstance(content, bytes), f"{name}: plain pytest made a link"
+                path.write_bytes(content)
+                path.chmod(mode)
+        return replace(self.result, raw=self.result.raw.replace(str(self.result.root), str(root)), root=root)
+
+
+#: Runs of plain pytest: those of the last few tests, in this process.
+_KNOWN: dict[str, Known] = {}
+_MOST_KNOWN = 50
 
 
 @dataclass
@@ -233,9 +283,26 @@ class Project:
         self, *args: str, slots: int = 2, extra: Sequence[str] = (), **how: Any
     ) -> tuple[Result, Result]:
         """(plain, ours), run at the same time; ``extra`` options for ours alone."""
-        plain = self.start(*args, slots=None, side="plain", **how)
+        key = self._key(args, how)
+        known = _KNOWN.get(key) if how.keys() <= {"cwd"} else None
+        plain = None if known is not None else self.start(*args, slots=None, side="plain", **how)
         ours = self.start(*args, *extra, slots=slots, side="forks", **how)
-        return self.finish(plain, "plain"), self.finish(ours, "forks")
+        if plain is None:
+            return known.again(self.top / "plain", self.root("plain")), self.finish(ours, "forks")
+        found = self.finish(plain, "plain")
+        if len(_KNOWN) == _MOST_KNOWN:
+            _KNOWN.pop(next(iter(_KNOWN)))
+        _KNOWN[key] = Known(found, _tree(self.top / "plain"))
+        return found, self.finish(ours, "forks")
+
+    def _key(self, args: Sequence[str], how: Mapping[str, Any]) -> str:
+        """All that plain pytest goes by. Of the root the length, too: by it lines are wrapped."""
+        root = self.root("plain")
+        variables = sorted(
+            (name, value.replace(str(self.top), "")) for name, value in self._environ("plain").items()
+        )
+        command, tree = self.command(args, None), sorted(_tree(self.top / "plain").items())
+        return hashlib.sha256(repr((len(str(root)), command, variables, how, tree)).encode()).hexdigest()
 
     def same(
         self, *args: str, slots: int = 2, extra: Sequence[str] = (), **how: Any
