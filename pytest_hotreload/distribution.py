@@ -18,6 +18,7 @@ from .controller import RunLoop
 from .host_protocol import (
     Absent,
     ChildEnded,
+    ChildStarted,
     Closed,
     GivenBack,
     Idle,
@@ -57,6 +58,7 @@ class DistributingLoop(RunLoop):
             Late: self._late,
             Absent: self._absent,
             GivenBack: self._given_back,
+            ChildStarted: self._child_started,
             ChildEnded: self._child_ended,
             Noticed: self._noticed,
             Idle: self._idle,
@@ -154,9 +156,10 @@ class DistributingLoop(RunLoop):
                     self.schedule.again(group.rest(rest, exclusive=True))
         self._completed(host)
 
-    def _child_ended(self, host: Host, message: ChildEnded) -> None:
-        host.children += 1
+    def _child_started(self, _: Host, __: ChildStarted) -> None:
         self.totals.children += 1
+
+    def _child_ended(self, host: Host, message: ChildEnded) -> None:
         ended: Ended | None = message.ended
         if ended is None:
             return

@@ -22,8 +22,10 @@ from .controller import RunLoop
 from .host_protocol import (
     ENVIRONMENT,
     Absent,
+    Batch,
     Begin,
     ChildEnded,
+    ChildStarted,
     Finish,
     GivenBack,
     Idle,
@@ -62,6 +64,7 @@ class Host:
         _, begin = self.channel.receive()
         self.begin: Begin = begin
         self.errors: list[str] = []
+        self._out: list[Any] = []
         self.xmlpath: str | None = None
 
     @classmethod
@@ -74,8 +77,14 @@ class Host:
         return cls(*found)
 
     def send(self, message: Any) -> None:
-        """To the user's controller. Where the way there is closed, our lifeline is."""
-        self.channel.send(-1, message)
+        """To the user's controller, with the next :meth:`flush`."""
+        self._out.append(message)
+
+    def flush(self) -> None:
+        """What a child said at once arrives at once: the user's controller may stop behind any of it."""
+        if self._out:
+            self.channel.send(-1, Batch(tuple(self._out)))
+            self._out.clear()
 
     def options(self, chosen: Options) -> Options:
         """What is left of the user's."""
@@ -256,10 +265,12 @@ class HostLoop(RunLoop):
             if os.getpid() == self._pid:  # a child unwinds through here
                 self._after_last_child()
                 self._tell_notices()
+                self.host.flush()
 
     def _turn(self) -> None:
         self._fill_slots()
         self._ask_for_files()
+        self.host.flush()
         for running, frames in self.children.events(_TICK if self.children.living else _LONG):
             self.listen(running, frames)
         self.deadlines.look()
@@ -267,6 +278,7 @@ class HostLoop(RunLoop):
         if self.interrupts and not self.children.living and not self._idle:
             self._idle = True
             self.host.send(Idle())
+        self.host.flush()
 
     def _ask_for_files(self) -> None:
         """One for each free slot. A host that collected nothing can say so of what it is given."""
@@ -322,6 +334,7 @@ class HostLoop(RunLoop):
     # -- what children say ------------------------------------------------------------------------
 
     def _start(self, group: Group, slot: Slot) -> None:
+        self.host.send(ChildStarted())
         super()._start(group, slot)
         if slot.running is not None and self.host.begin.crowded:
             slot.running.accompanied = True  # by another host's, for all we know

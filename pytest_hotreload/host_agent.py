@@ -29,7 +29,9 @@ class Agent:
     def __init__(self, channel: Any) -> None:
         self.channel = channel
         self.order: dict[str, Any] = channel.receive()
-        self.output = tempfile.TemporaryFile()  # noqa: SIM115 - it has no name, and ends with us
+        # They have no names, and end with us.
+        self.output = tempfile.TemporaryFile()  # noqa: SIM115
+        self.errors = self.output if self.order["one_stream"] else tempfile.TemporaryFile()  # noqa: SIM115
         self.socket, theirs = socket.socketpair()
         lifeline, self.held = os.pipe()
         self.ended, self._end = os.pipe()
@@ -54,7 +56,7 @@ class Agent:
             pass_fds=(lifeline, theirs.fileno()),
             stdin=subprocess.DEVNULL,
             stdout=self.output,
-            stderr=self.output,
+            stderr=self.errors,
             start_new_session=True,
         )
 
@@ -91,15 +93,19 @@ class Agent:
             if self.socket in ready:  # closed, and still running
                 select.select([self.ended], [], [])
                 break
-        size = os.fstat(self.output.fileno()).st_size
-        tail = os.pread(self.output.fileno(), _TAIL, max(0, size - _TAIL))
-        self.channel.send((self.process.returncode, tail.decode("utf-8", "replace")))
+        texts = [_tail(file.fileno()) for file in dict.fromkeys((self.output, self.errors))]
+        self.channel.send((self.process.returncode, "".join(texts)))
 
     def _read(self) -> bytes:
         try:
             return self.socket.recv(_CHUNK)
         except OSError:
             return b""
+
+
+def _tail(descriptor: int) -> str:
+    size = os.fstat(descriptor).st_size
+    return os.pread(descriptor, _TAIL, max(0, size - _TAIL)).decode("utf-8", "replace")
 
 
 if __name__ == "__channelexec__":

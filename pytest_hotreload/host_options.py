@@ -139,8 +139,17 @@ def order(
         "folder_first": here in ("", str(folder)),
         "code": _BOOT.format(argv=[sys.argv[0], *_moved(arguments, str(folder))]),
         "variable": ENVIRONMENT,
+        "one_stream": _one_stream(),
         "environment": {name: environment[name] for name in _VARIABLES if name in environment},
     }
+
+
+def _one_stream() -> bool:
+    """Whether what is printed past the capture keeps one order, as on a terminal."""
+    try:
+        return os.path.sameopenfile(1, 2)
+    except OSError:
+        return True
 
 
 def _moved(arguments: Sequence[str], folder: str) -> list[str]:

@@ -103,6 +103,16 @@ class Wants(NamedTuple):
     files: int
 
 
+class Batch(NamedTuple):
+    """What belongs together: any of the messages below."""
+
+    messages: tuple[Any, ...]
+
+
+class ChildStarted(NamedTuple):
+    """A child was asked for."""
+
+
 class Told(NamedTuple):
     """All that is to be shown of an item, which is complete with it."""
 

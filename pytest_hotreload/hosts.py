@@ -60,7 +60,6 @@ class Host:
     collected: bool = False
     idle: bool = False
     gone: bool = False
-    children: int = 0
     inbox: Inbox = field(default_factory=Inbox)
     said: bytes = b""
 
@@ -201,8 +200,9 @@ class Hosts:
             if isinstance(message, Closed):
                 yield host, message
             else:
-                for _, each in host.inbox.feed(message.data):
-                    yield host, each
+                for _, batch in host.inbox.feed(message.data):
+                    for each in batch.messages:
+                        yield host, each
         for host in self.alive if closed else []:
             yield host, Closed("the broker ended", None, "")
 
