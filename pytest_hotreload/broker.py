@@ -38,9 +38,9 @@ class Gate:
         try:
             self.group = execnet.Group()
             gateway = self.group.makegateway(execnet.XSpec(self.order.spec))
-            self.channel = gateway.remote_exec(host_agent)
-            self.channel.send(self.order.order)
-            self.channel.setcallback(self._up, endmarker=None)
+            channel = self.channel = gateway.remote_exec(host_agent)
+            channel.send(self.order.order)
+            channel.setcallback(self._up, endmarker=None)
         except BaseException as error:
             self._close(_said(error))
 
@@ -51,8 +51,8 @@ class Gate:
         elif isinstance(item, tuple):
             self._close("", *item)
         else:
-            error = self.channel._getremoteerror() if self.channel is not None else None
-            self._close(_said(error) if error is not None else self._death())
+            error = self.channel._getremoteerror()
+            self._close(self._death() if error is None or isinstance(error, EOFError) else _said(error))
 
     def _death(self) -> str:
         """Of the gateway's own process, as far as it is one of ours."""

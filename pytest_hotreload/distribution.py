@@ -133,7 +133,10 @@ class DistributingLoop(RunLoop):
         self._completed(host)
 
     def _late(self, _: Host, message: Late) -> None:
-        self.replay.feed(message.item, message.message)
+        if message.item < 0:
+            self.replay.show(len(self.items) - 1, message.message)
+        else:
+            self.replay.feed(message.item, message.message)
 
     def _absent(self, host: Host, message: Absent) -> None:
         if not self.replay.is_complete(message.item):

@@ -146,10 +146,10 @@ class Relay:
     So a second try on this host, and the loss of it, leave nothing half told.
     """
 
-    head, done, interrupted, memo = 0, False, False, None
+    done, interrupted, memo = False, False, None
 
-    def __init__(self, host: Host) -> None:
-        self.host = host
+    def __init__(self, host: Host, items: int) -> None:
+        self.host, self.head = host, items
         #: Place in the items here -> place in the user's controller's.
         self.theirs: dict[int, int] = {}
         self._queues: dict[int, list[Any]] = {}
@@ -182,10 +182,9 @@ class Relay:
     def advance(self) -> None:
         """Shown elsewhere."""
 
-    def show(self, index: int, report: pytest.TestReport) -> None:
-        """A report beside all others: where nothing of this host was told, there is no item to show it of."""
-        if self.theirs:
-            self.host.send(Late(self.theirs.get(index, max(self.theirs.values())), report))
+    def show(self, index: int, report: pytest.TestReport) -> None:  # noqa: ARG002 - the last item here
+        """A report that counts for no item's course; there it is the last item's."""
+        self.host.send(Late(-1, report))
 
 
 class HostNodes(Nodes):
@@ -237,7 +236,7 @@ class HostLoop(RunLoop):
         super().__init__(session, active, reporter)
         self.host = host
         self.nodes = HostNodes(self.config, self.slots, host.begin)
-        self.replay = Relay(host)
+        self.replay = Relay(host, len(self.items))
         self.schedule: HostSchedule = HostSchedule(self._give_back)
         self.children.add_listener(host.channel, self._hear)
         self._places = self._find_places()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 
 import pytest
@@ -46,13 +47,20 @@ def other_version(name: str, what: str, here: str, there: str) -> pytest.UsageEr
 
 def ended(status: int | None, tail: str) -> str:
     """How a host's pytest ended that should have gone on."""
+    if status is not None and status < 0:
+        return f"its pytest was killed by {_signal(-status)}"
     lines = [line.strip() for line in tail.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith(("ERROR", "E  ", "INTERNALERROR")) or "Error" in line]
     said = (errors or lines or [""])[-1][:_LONGEST]
     how = "was lost" if status is None else f"ended with exit status {status}"
-    if status is not None and status < 0:
-        how = f"was killed by signal {-status}"
     return f"its pytest {how}" + (f": {said}" if said else "")
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def lost(name: str, why: str, files: int) -> str:

@@ -121,7 +121,7 @@ class Told(NamedTuple):
 
 
 class Late(NamedTuple):
-    """Something of an item that was complete already."""
+    """Something of an item that was complete already; -1: a report of the end, shown with the last one."""
 
     item: int
     message: Any
