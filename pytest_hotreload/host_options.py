@@ -66,6 +66,8 @@ def read(namespace: Any, folder: Path) -> tuple[Spec, ...]:
     texts = [text for each in asked for text in _repeated(each)]
     if len(texts) > _MOST:
         raise usage_error(f"--tx asks for {len(texts)} hosts, more than {_MOST}", hint=_EXAMPLE)
+    if not texts:
+        raise usage_error("--tx asks for no host", hint=_EXAMPLE)
     specs = [_spec(text, folder) for text in texts]
     names = [spec.name for spec in specs]
     counted: dict[str, int] = {}

@@ -41,7 +41,7 @@ def with_ssh(project: Any, home: Path) -> None:
     folder = project.top / "bin"
     folder.mkdir()
     home.mkdir(parents=True, exist_ok=True)
-    path = os.pathsep.join(each for each in sys.path if each)
+    path = os.pathsep.join([str(Path(__file__).with_name("recorder")), *filter(None, sys.path)])
     script = folder / "ssh"
     script.write_text(
         "#!/bin/sh\n"

@@ -93,7 +93,6 @@ def test_a_file_that_ends_its_host(project):
         "test_ends.py": """
             import os, signal
 
-            def test_before(): pass
             def test_ends():
                 gateway = int(open(os.environ["HOST"] + ".pid").read().split()[1])
                 os.kill(gateway, signal.SIGKILL)
@@ -103,7 +102,6 @@ def test_a_file_that_ends_its_host(project):
     })  # fmt: skip
     ours = project.run(*named("one", "two", "three", "four"), slots=1)
     assert ours.outcomes == {
-        "test_ends.py::test_before": PASSED,
         "test_ends.py::test_ends": [("setup", "failed")],
         "test_other.py::test_other": PASSED,
     }

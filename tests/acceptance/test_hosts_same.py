@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import time
 
 import pytest
 
@@ -70,6 +71,8 @@ def test_one_interrupt(project):
     for slots, extra in ((None, []), (1, ["--tx=popen//env:RECORDER_OUT=/dev/null"])):
         with Process(project, "-v", *extra, slots=slots) as process:
             until((process.root / "asleep").exists, "the test that sleeps")
+            until(lambda: "test_first PASSED" in process.text, "the first result")
+            time.sleep(0.3)  # an interrupt in the middle of a report would cut that off
             process.send(signal.SIGINT, group=True)
             results.append(process.result())
             until(lambda: not process.alive(), "nothing alive", 3)
