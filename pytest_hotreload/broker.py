@@ -25,6 +25,10 @@ from .protocol import Channel
 _PATIENCE = 2.0
 
 
+#: How far back in it the last line is looked for.
+_TAIL = 1000
+
+
 class Gate:
     """One gateway, from its opening to its end; a thread of its own opens it."""
 
@@ -68,7 +72,8 @@ class Gate:
     def _close(self, why: str, status: int | None = None, tail: str = "") -> None:
         if not self._closed:
             self._closed = True
-            self.control.send(self.number, Closed(why, status, tail))
+            said = _last_words() if why else ""
+            self.control.send(self.number, Closed(f"{why} ({said})" if said else why, status, tail))
 
     def down(self, data: bytes) -> None:
         if self.channel is not None and not self._closed:
@@ -99,6 +104,13 @@ def _said(error: Any) -> str:
     if isinstance(error, EOFError | AssertionError) or not str(error).strip():
         return "its gateway closed while it was opened"
     return str(error).strip().splitlines()[-1].removeprefix("FileNotFoundError: ")
+
+
+def _last_words() -> str:
+    """What was printed last: by ssh, most likely. Our standard error is a file that all gateways share."""
+    size = os.fstat(2).st_size
+    text = os.pread(2, _TAIL, max(0, size - _TAIL)).decode("utf-8", "replace")
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
 
 
 def serve(channel: Channel) -> None:

@@ -357,6 +357,17 @@ class RunLoop:
             self.records.spoiled(group.path)
         self.config.hook.pytest_deselected(items=[self.items[index] for index in left_out])
 
+    def running_now(self, now: float) -> list[str]:
+        """For the status line: what runs, and for how many seconds."""
+        found = []
+        for running in self.children.living:
+            index, _, since = running.slot.files.progress.read()
+            name = self._shown(running.group.path)
+            if 0 <= index < len(self.items):
+                name += "::" + self.items[index].name
+            found.append(f"{name} ({now - (since or running.began):.0f} s)")
+        return found
+
     def what_runs(self) -> list[tuple[str, int, float, str]]:
         """Each child's test, process id, seconds, and the last line that it printed."""
         found = []

@@ -7,6 +7,7 @@ comes from them as in any run.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -111,9 +112,19 @@ class DistributingLoop(RunLoop):
         self._fill_slots()
         list(self.children.events(_TICK))  # calls _hear
         self._show()
+        if self.hosts.running:
+            self.status.show(time.monotonic())
         if not self.hosts.alive and not self.replay.done:
             waiting = sum(not self.replay.is_complete(index) for index in range(len(self.items)))
             raise self.session.Interrupted(host_messages.none_left(waiting))
+
+    def running_now(self, now: float) -> list[str]:  # noqa: ARG002 - hosts don't tell since when
+        """By host."""
+        return [
+            host_messages.runs(host.name, list(dict.fromkeys(self._shown(group.path) for group in host.out)))
+            for host in self.hosts.alive
+            if host.out
+        ]
 
     def _hear(self) -> None:
         for host, message in self.hosts.read():

@@ -101,6 +101,13 @@ def no_records() -> str:
     return "what runs on hosts leaves no records: other machines' inputs can't be compared with this one's"
 
 
-def running(named: Sequence[tuple[str, Sequence[str]]]) -> str:
-    """For the status line: which files are where."""
-    return " · ".join(f"{name}: {', '.join(files)}" for name, files in named if files)
+def runs(name: str, files: Sequence[str]) -> str:
+    """For the status line."""
+    return f"{name}: {', '.join(files)}"
+
+
+def coverage_here_only() -> pytest.UsageError:
+    return usage_error(
+        "`coverage run` measures this process, and with hosts (--tx) no test runs in it",
+        hint="use pytest-cov's --cov",
+    )

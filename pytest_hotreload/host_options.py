@@ -69,6 +69,7 @@ def read(namespace: Any, folder: Path) -> tuple[Spec, ...]:
     if not texts:
         raise usage_error("--tx asks for no host", hint=_EXAMPLE)
     specs = [_spec(text, folder) for text in texts]
+    _check_coverage(namespace, specs, str(folder))
     names = [spec.name for spec in specs]
     counted: dict[str, int] = {}
     for number, spec in enumerate(specs):
@@ -91,6 +92,18 @@ def _refuse(namespace: Any) -> None:
         raise usage_error(
             "--hotreload-isolate=worker can't be had with hosts (--tx)", hint="leave one of the two out"
         )
+
+
+def _check_coverage(namespace: Any, specs: Sequence[Spec], folder: str) -> None:
+    """What is measured on hosts comes with their reports, and counts by path."""
+    if not getattr(namespace, "cov_source", None) or getattr(namespace, "no_cov", False):
+        return
+    for spec in specs:
+        if spec.folder != folder:
+            raise usage_error(
+                f"--cov measures by path, and the host {spec.name} has the files in another folder ({spec.folder})",
+                hint=f"have them in {folder} there, too, or measure in a run without --tx",
+            )
 
 
 def _repeated(text: str) -> list[str]:

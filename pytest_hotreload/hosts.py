@@ -10,6 +10,7 @@ import contextlib
 import select
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -101,6 +102,7 @@ class Hosts:
         ours, theirs = pair()
         found = [str(Path(str(each)).parents[1]) for each in (__file__, execnet.__file__)]
         passed = [lifeline, theirs.fileno()]
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - it has no name, and ends with the broker
         self._broker = subprocess.Popen(
             [sys.executable, "-I", "-c", _BOOT.format(path=found), *map(str, passed)],
             cwd=self.config.invocation_params.dir,
@@ -108,6 +110,7 @@ class Hosts:
             pass_fds=passed,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
+            stderr=self._errors,
             start_new_session=True,  # Ctrl-C is passed on by us
         )
         theirs.close()
@@ -245,6 +248,7 @@ class Hosts:
     def close(self) -> None:
         """End the broker, and with it whatever is left. More than once does no harm."""
         self.channel.close()
+        self._errors.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._broker.wait(_END_SECONDS)
         if self._broker.returncode is None:

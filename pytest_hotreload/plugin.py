@@ -237,6 +237,8 @@ def _open_hosts(active: Active, namespace: Any) -> None:
     lists = namespace.collectonly or getattr(namespace, "setupplan", False) or _only_asks(namespace)
     if lists or not active.options.hosts:
         return
+    if others.measures_coverage():  # what pytest-cov has not begun yet
+        raise host_messages.coverage_here_only()
     from .hosts import Hosts
 
     chosen = active.options

@@ -79,6 +79,14 @@ def test_each_and_worker_are_refused():
         read("popen", hotreload_isolate="worker")
 
 
+def test_coverage_counts_by_path():
+    assert len(read("popen", "ssh=far", cov_source=["shop"])) == 2
+    with pytest.raises(
+        pytest.UsageError, match=r"the host popen//chdir=clone .*other folder \(/here/clone\); hint: "
+    ):
+        read("popen", "popen//chdir=clone", cov_source=["shop"])
+
+
 def test_the_order_moves_paths_below_the_folder():
     (spec,) = read("popen//chdir=clone")
     arguments = [
