@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import signal
 import socket
 import sys
@@ -30,23 +31,31 @@ _TAIL = 1000
 
 
 class Gate:
-    """One gateway, from its opening to its end; a thread of its own opens it."""
+    """One gateway, from its opening to its end; a thread of its own opens it and writes to it."""
 
     def __init__(self, number: int, order: Open, control: Control) -> None:
         self.number, self.order, self.control = number, order, control
         self.group: Any = None
         self.channel: Any = None
+        self._down: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._closed = False
 
-    def open(self) -> None:
+    def run(self) -> None:
         try:
-            self.group = execnet.Group()
-            gateway = self.group.makegateway(execnet.XSpec(self.order.spec))
-            channel = self.channel = gateway.remote_exec(host_agent)
-            channel.send(self.order.order)
-            channel.setcallback(self._up, endmarker=None)
+            self._open()
         except BaseException as error:
             self._close(_said(error))
+            return
+        with contextlib.suppress(OSError):  # its end is told by the callback
+            while not self._closed:
+                self.channel.send(self._down.get())
+
+    def _open(self) -> None:
+        self.group = execnet.Group()
+        gateway = self.group.makegateway(execnet.XSpec(self.order.spec))
+        self.channel = gateway.remote_exec(host_agent)
+        self.channel.send(self.order.order)
+        self.channel.setcallback(self._up, endmarker=None)
 
     def _up(self, item: Any) -> None:
         """What the agent sends: bytes, and at last how its pytest ended. None: the gateway is gone."""
@@ -76,9 +85,8 @@ class Gate:
             self.control.send(self.number, Closed(f"{why} ({said})" if said else why, status, tail))
 
     def down(self, data: bytes) -> None:
-        if self.channel is not None and not self._closed:
-            with contextlib.suppress(OSError):  # its end is told by the callback
-                self.channel.send(data)
+        """Never blocks: the controller must get rid of what it says while a host has as much to say."""
+        self._down.put(data)
 
     def shut(self) -> None:
         if self.group is not None:
@@ -101,7 +109,7 @@ def _said(error: Any) -> str:
     """The last line of what execnet says, without the names of its own errors."""
     if type(error).__name__ == "HostNotFound":
         return f"ssh can't connect to {error}"
-    if isinstance(error, EOFError | AssertionError) or not str(error).strip():
+    if isinstance(error, EOFError | AssertionError | BrokenPipeError) or not str(error).strip():
         return "its gateway closed while it was opened"
     return str(error).strip().splitlines()[-1].removeprefix("FileNotFoundError: ")
 
@@ -123,7 +131,7 @@ def serve(channel: Channel) -> None:
             break
         if isinstance(message, Open):
             gate = gates[number] = Gate(number, message, control)
-            threading.Thread(target=gate.open, daemon=True).start()
+            threading.Thread(target=gate.run, daemon=True).start()
         elif isinstance(message, Data):
             gates[number].down(message.data)
         elif isinstance(message, Shut):

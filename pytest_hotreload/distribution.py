@@ -6,7 +6,6 @@ comes from them as in any run.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -105,8 +104,7 @@ class DistributingLoop(RunLoop):
         host.wants -= 1
         host.out.append(group)
         wanted = tuple(self._wanted[index] for index in group.indices)
-        path = os.path.relpath(group.path, self.config.invocation_params.dir)
-        self.hosts.send(host, RunFile(path, wanted, self.session.testsfailed, group.exclusive))
+        self.hosts.send(host, RunFile(wanted, self.session.testsfailed, group.exclusive))
 
     def _turn(self) -> None:
         self._fill_slots()

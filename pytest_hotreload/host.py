@@ -63,7 +63,8 @@ class Host:
         self.channel = Channel(socket.socket(fileno=end))
         _, begin = self.channel.receive()
         self.begin: Begin = begin
-        self.errors: list[str] = []
+        #: (node id, what went wrong) of collectors.
+        self.errors: list[tuple[str, str]] = []
         self._out: list[Any] = []
         self.xmlpath: str | None = None
 
@@ -137,7 +138,12 @@ class Host:
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
-            self.errors.append(str(report.longrepr))
+            self.errors.append((report.nodeid, str(report.longrepr)))
+
+    def why_missing(self, nodeid: str) -> str:
+        """Why this item was not collected."""
+        above = (text for collector, text in self.errors if nodeid.startswith(collector))
+        return "\n\n".join(above) or host_messages.not_found()
 
 
 class Relay:
@@ -314,8 +320,7 @@ class HostLoop(RunLoop):
         for wanted in message.wanted:
             index = self._places.get((wanted.nodeid, wanted.which))
             if index is None:
-                reason = "\n\n".join(self.host.errors) or host_messages.not_found()
-                self.host.send(Absent(wanted.item, reason))
+                self.host.send(Absent(wanted.item, self.host.why_missing(wanted.nodeid)))
             else:
                 self.replay.theirs[index] = wanted.item
                 self.replay.again(index)

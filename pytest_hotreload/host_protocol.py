@@ -80,7 +80,6 @@ class Wanted(NamedTuple):
 class RunFile(NamedTuple):
     """Run these. ``failed``: tests that failed so far. ``exclusive``: nothing else runs anywhere."""
 
-    path: str
     wanted: tuple[Wanted, ...]
     failed: int
     exclusive: bool

@@ -184,6 +184,42 @@ def test_deaths_ports_and_late_errors(project):
     assert "a host has no terminal; hint: run the file without --tx" in ours.output
 
 
+def test_much_is_said_both_ways(project):
+    """More than all buffers on the way hold, in both directions at once."""
+    project.write({
+        f"test_{n}.py": """
+            import os, pytest
+
+            @pytest.mark.parametrize("n", range(150), ids=lambda n: str(n) + "x" * 3000)
+            def test_many(n): os.write(1, b"y" * 20000)
+        """
+        for n in range(4)
+    })  # fmt: skip
+    ours = project.run(*TWO.split(), "-q", slots=1)
+    assert ours.lines[-1] == "600 passed in TIME"
+    assert ours.order == [f"test_{n}.py::test_many[{i}{'x' * 3000}]" for n in range(4) for i in range(150)]
+
+
+def test_records_know_nothing_of_hosts_but_failures(project):
+    project.plugins.append("hotreload_young")
+    project.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    project.write({
+        "test_a.py": "def test_a(request): assert request.config.workerinput['workercount'] != 3\n",
+        "test_b.py": "def test_b(): pass\n",
+        "test_c.py": "def test_c(): pass\n",
+    })  # fmt: skip
+    project.run("test_a.py", "test_b.py", slots=2)
+    ours = project.run(TWO.replace("2*", ""), slots=3)
+    assert ours.outcomes == {
+        "test_a.py::test_a": FAILED,
+        "test_b.py::test_b": PASSED,
+        "test_c.py::test_c": PASSED,
+    }
+    assert set(ours.json(".pytest_cache/v/hotreload/durations")) == {"test_a.py", "test_b.py", "test_c.py"}
+    ours = project.run("--affected", slots=2)
+    assert ours.order == ["test_a.py::test_a", "test_c.py::test_c"]
+
+
 def _free_port() -> int:
     import socket
 
