@@ -92,13 +92,18 @@ class DistributingLoop(RunLoop):
         self._keep_apart()
 
     def _fill_slots(self) -> None:
-        """One file after the other to the host with the largest share of free slots."""
+        """One file after the other to the host with the largest share of free slots.
+
+        While there is more to do than all slots take, each slot has a file ahead, so that it need not wait for
+        the way to us and back. Not at the end: a file that waits for one slot while another is free costs more.
+        """
         while self.schedule and not self.interrupts:
-            waiting = [host for host in self.hosts.alive if host.wants]
+            ahead = 2 if len(self.schedule) > self.hosts.total else 1
+            waiting = [host for host in self.hosts.alive if host.wants and len(host.out) < ahead * host.slots]
             group = self.schedule.next(self.hosts.running) if waiting else None
             if group is None:
                 return
-            self._give(group, max(waiting, key=lambda host: host.wants / host.slots))
+            self._give(group, min(waiting, key=lambda host: len(host.out) / host.slots))
 
     def _give(self, group: Group, host: Host) -> None:
         host.wants -= 1

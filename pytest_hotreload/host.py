@@ -219,9 +219,6 @@ class HostSchedule(Schedule):
         super().__init__((), {}, 1)
         self._give_back = give_back
 
-    def __len__(self) -> int:
-        return len(self._queue)
-
     def append(self, group: Group) -> None:
         """Run this behind what waits."""
         self._queue.append(group)
@@ -286,8 +283,9 @@ class HostLoop(RunLoop):
         self.host.flush()
 
     def _ask_for_files(self) -> None:
-        """One for each free slot. A host that collected nothing can say so of what it is given."""
-        free = sum(slot.running is None for slot in self.slots) - len(self.schedule) - self._asked
+        """One for each free slot, and one ahead of it. A host that collected nothing says so of what it is given."""
+        free = sum(slot.running is None for slot in self.slots) + len(self.slots)
+        free -= len(self.schedule) + self._asked
         if free > 0 and not self.interrupts:
             self._asked += free
             self.host.send(Wants(free))

@@ -67,7 +67,7 @@ def lost(name: str, why: str, files: int) -> str:
     """``files``: those that were there and have not ended."""
     if not files:
         return f"the host {name} is lost ({why})"
-    which = "the file that ran there runs" if files == 1 else f"the {files} files that ran there run"
+    which = "its file runs" if files == 1 else f"its {files} files run"
     return f"the host {name} is lost ({why}): {which} elsewhere"
 
 

@@ -97,7 +97,7 @@ class Finish(NamedTuple):
 
 
 class Wants(NamedTuple):
-    """So many more slots are free. The first says also that the collection is over."""
+    """So many more files can be given. The first says also that the collection is over."""
 
     files: int
 

@@ -65,9 +65,7 @@ def test_a_lost_hosts_files_run_elsewhere(project, which, why):
         f"{n} PASSED" for n in names
     ]
     (line,) = [each for each in ours.notices if "is lost" in each]
-    assert re.fullmatch(
-        rf"hotreload: the host popen #1 is lost \({why}\): the file that ran there runs elsewhere", line
-    )
+    assert re.fullmatch(rf"hotreload: the host popen #1 is lost \({why}\): its file runs elsewhere", line)
     ends = [line for n in range(4) for line in ours.read(f"log-{n}").splitlines() if "last" in line]
     assert ends == ["last two"] * 4
     assert ours.status == 0
