@@ -152,4 +152,6 @@ def main() -> None:
     try:
         serve(Channel(socket.socket(fileno=control)))
     finally:
-        os._exit(0)  # execnet's own threads may wait for a machine that does not answer
+        # We lead a group: an ssh that still waits for an answer, a gateway that did not end, and us, whose threads
+        # may wait for them.
+        os.killpg(0, signal.SIGKILL)
