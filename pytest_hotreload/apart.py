@@ -44,6 +44,16 @@ _NEUTRAL: dict[str, Any] = {
 }
 
 
+def neutralise(config: pytest.Config) -> None:
+    """In a process that collects for itself, before pytest is configured: what is the controller's alone."""
+    for name, value in _NEUTRAL.items():
+        if hasattr(config.option, name):
+            setattr(config.option, name, value)
+    others.stop_xdist(config)
+    others.tame_coverage(config)
+    compat.close_log_file(config)
+
+
 class Apart:
     """The plugin of such a child, from before the first conftest to its exit."""
 
@@ -113,15 +123,10 @@ class Apart:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_cmdline_main(self, config: pytest.Config) -> Generator[None, object, object]:
         self.xmlpath = getattr(config.option, "xmlpath", None)
-        for name, value in _NEUTRAL.items():
-            if hasattr(config.option, name):
-                setattr(config.option, name, value)
+        neutralise(config)
         if self.order.args is not None:
             config.args = list(self.order.args)
         self.reporter: child.Reporter | None = None
-        others.stop_xdist(config)
-        others.tame_coverage(config)
-        compat.close_log_file(config)
         try:
             return (yield)
         except BaseException as error:

@@ -306,9 +306,14 @@ def write_lines(config: pytest.Config, lines: Iterable[str]) -> None:
     writer.flush()
 
 
+#: Whether the controller writes a log file, in a process that configures itself.
+_LOGGED_ELSEWHERE = pytest.StashKey[bool]()
+
+
 def close_log_file(config: pytest.Config) -> None:
-    """A child that configures itself must not open (and empty) the controller's ``--log-file``."""
+    """A process that configures itself must not open (and empty) the controller's ``--log-file``."""
     if hasattr(config.option, "log_file"):
+        config.stash[_LOGGED_ELSEWHERE] = bool(config.option.log_file or config.getini("log_file"))
         config.option.log_file = os.devnull
 
 
@@ -316,6 +321,8 @@ def has_log_file(config: pytest.Config) -> bool:
     """Whether ``--log-file`` is in force."""
     plugin = config.pluginmanager.get_plugin("logging-plugin")
     handler = getattr(plugin, "log_file_handler", None)
+    if handler is not None and config.stash.get(_LOGGED_ELSEWHERE, False):
+        return True
     return handler is not None and getattr(handler, "baseFilename", os.devnull) != os.devnull
 
 

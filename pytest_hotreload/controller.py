@@ -52,17 +52,15 @@ class RunLoop:
         self.records, self.declarations = active.records, active.declarations
         self.gathering = active.gathering
         options, totals = active.options, active.totals
-        self.alone = options.slots == 1
+        self.alone = active.slots == 1
         self.reuse = active.reuse
         reused = self.reuse.taken if self.reuse is not None else {}
         self.groups = [
             group for group in make_groups(self.items, options.isolate) if group.path not in reused
         ]
         self.totals.files = len({group.path for group in self.groups})
-        self.schedule = Schedule(self.groups, totals.durations, options.slots)
-        count = min(options.slots, max(len(self.groups), 1))
-        one_stream = compat.stderr_is_real() and os.path.sameopenfile(1, 2)
-        self.slots = [Slot(i, alone=self.alone, one_stream=one_stream) for i in range(count)]
+        self.schedule = Schedule(self.groups, totals.durations, active.slots)
+        self.slots = self._make_slots()
         self.children = Children()
         self.nodes = Nodes(self.config, self.slots)
         self.replay = Replay(session, self._reported)
@@ -82,6 +80,11 @@ class RunLoop:
         self._pid = os.getpid()
         self._lease: Running | None = None
         self._plain_sigint: Any = None
+
+    def _make_slots(self) -> list[Slot]:
+        count = min(self.options.slots, max(len(self.groups), 1))
+        one_stream = compat.stderr_is_real() and os.path.sameopenfile(1, 2)
+        return [Slot(i, alone=self.alone, one_stream=one_stream) for i in range(count)]
 
     # -- the loop ------------------------------------------------------------------------------
 
@@ -353,6 +356,17 @@ class RunLoop:
         if self.records is not None:
             self.records.spoiled(group.path)
         self.config.hook.pytest_deselected(items=[self.items[index] for index in left_out])
+
+    def running_now(self, now: float) -> list[str]:
+        """For the status line: what runs, and for how many seconds."""
+        found = []
+        for running in self.children.living:
+            index, _, since = running.slot.files.progress.read()
+            name = self._shown(running.group.path)
+            if 0 <= index < len(self.items):
+                name += "::" + self.items[index].name
+            found.append(f"{name} ({now - (since or running.began):.0f} s)")
+        return found
 
     def what_runs(self) -> list[tuple[str, int, float, str]]:
         """Each child's test, process id, seconds, and the last line that it printed."""

@@ -114,9 +114,9 @@ class Crashes:
 
     def shared_teardown_failed(self, error: BaseException) -> None:
         """The teardown of a fixture that was set up once: an error of the last test, as in plain pytest."""
-        item = self.loop.items[min(self.loop.replay.head, len(self.loop.items) - 1)]
-        report = _new_report(item, "teardown", compat.internal_error_text(self.loop.config, error), [], 0.0)
-        item.ihook.pytest_runtest_logreport(report=report)
+        index = min(self.loop.replay.head, len(self.loop.items) - 1)
+        text = compat.internal_error_text(self.loop.config, error)
+        self.loop.replay.show(index, _new_report(self.loop.items[index], "teardown", text, [], 0.0))
 
     def _is_innocent(self, running: Running, phase: str) -> bool:
         """Whether the child only went with its fork point, and nothing of the test is shown yet.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from types import FrameType
 from typing import Any
 
@@ -17,10 +18,14 @@ _VARIABLES = ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT")
 
 
 class WorkerIdWatch:
-    """Between :meth:`begin` and :meth:`end`, ``found`` collects first-party readers, as file names."""
+    """Between :meth:`begin` and :meth:`end`, ``found`` collects first-party readers, as file names.
 
-    def __init__(self, config: pytest.Config) -> None:
+    ``workerinput``: what others see meanwhile (a host's plugins shall know that it is a worker), or None.
+    """
+
+    def __init__(self, config: pytest.Config, workerinput: Mapping[str, Any] | None = None) -> None:
         self.found: list[str] = []
+        self._workerinput = workerinput
         self._root = str(config.rootpath)
 
     def begin(self) -> None:
@@ -34,7 +39,7 @@ class WorkerIdWatch:
             return self._encode(key)
 
         environ.encodekey = encodekey
-        pytest.Config.workerinput = _Watched(self._note)  # type: ignore[attr-defined]
+        pytest.Config.workerinput = _Watched(self._note, self._workerinput)  # type: ignore[attr-defined]
 
     def end(self) -> None:
         """Leave everything as it was."""
@@ -43,10 +48,11 @@ class WorkerIdWatch:
         if "workerinput" in vars(pytest.Config):
             del pytest.Config.workerinput  # type: ignore[attr-defined]
 
-    def _note(self, frame: FrameType | None) -> None:
+    def _note(self, frame: FrameType | None) -> bool:
         reader = first_party_caller(frame, self._root)
         if reader:
             self.found.append(reader)
+        return bool(reader)
 
 
 def first_party_caller(frame: FrameType | None, root: str) -> str:
@@ -82,10 +88,11 @@ class _Hidden:
 class _Watched:
     """A non-data descriptor: an attribute set on the instance wins, a missing one is noted."""
 
-    def __init__(self, note: Any) -> None:
-        self._note = note
+    def __init__(self, note: Any, seen: Mapping[str, Any] | None) -> None:
+        self._note, self._seen = note, seen
 
     def __get__(self, instance: Any, owner: Any) -> Any:
-        if instance is not None:
-            self._note(sys._getframe(1))
+        first_party = instance is not None and self._note(sys._getframe(1))
+        if instance is not None and not first_party and self._seen is not None:
+            return self._seen
         raise AttributeError("workerinput")

@@ -12,12 +12,11 @@ import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
 from . import workers
-from .slots import Slot
 
 #: Plugins that are not told of nodes: pytest-cov's distributed engine is not in use, see ``others.py``;
 #: pytest-metadata wants what a worker that configures itself hands over, and has it all here.
@@ -76,12 +75,19 @@ class Scheduling:
         self.pending.append(item)
 
 
+class Place(Protocol):
+    """What a node stands for: a slot, here or on a host."""
+
+    worker_id: str
+    node: Any
+
+
 class Nodes:
     """Calls the controller hooks at the times xdist would. Does nothing without slots of a kind."""
 
-    def __init__(self, config: pytest.Config, slots: Sequence[Slot]) -> None:
+    def __init__(self, config: pytest.Config, slots: Sequence[Place]) -> None:
         self.config = config
-        self.slots = list(slots) if len(slots) > 1 else []
+        self.slots: list[Place] = list(slots) if len(slots) > 1 else []
         self.run_id = uuid.uuid4().hex
 
     def configure(self) -> None:
@@ -96,7 +102,7 @@ class Nodes:
         if self.slots:
             self._call("pytest_xdist_node_collection_finished", node=self.slots[0].node, ids=ids)
 
-    def child_ended(self, slot: Slot, output: Mapping[str, Any]) -> None:
+    def child_ended(self, slot: Place, output: Mapping[str, Any]) -> None:
         """A child handed results over: each is told by itself, as a worker's would be."""
         if slot.node is not None and output:
             slot.node.workeroutput = dict(output)
@@ -118,10 +124,10 @@ class Nodes:
                 self._call("pytest_testnodedown", node=slot.node, error=None)
             slot.node = None
 
-    def workerinput(self, slot: Slot) -> dict[str, Any] | None:
+    def workerinput(self, slot: Place) -> dict[str, Any] | None:
         return None if slot.node is None else slot.node.workerinput
 
-    def environ(self, slot: Slot) -> dict[str, str]:
+    def environ(self, slot: Place) -> dict[str, str]:
         """What xdist sets in a worker's environment."""
         if slot.node is None:
             return {}

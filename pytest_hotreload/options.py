@@ -11,9 +11,10 @@ from typing import Any, Final
 
 import pytest
 
-from . import shard_options
+from . import host_options, shard_options
 from .ci_variables import Number
 from .errors import usage_error
+from .host_options import Spec
 
 ISOLATIONS: Final = ("file", "test", "worker", "strict")
 REUSES: Final = ("off", "on", "verify")
@@ -67,6 +68,7 @@ class Options:
     timings: tuple[str, ...] = ()
     report: Path | None = None
     trace: Path | None = None
+    hosts: tuple[Spec, ...] = ()
 
     @property
     def reports(self) -> list[str]:
@@ -306,10 +308,11 @@ def _implying(namespace: Any) -> str:
     return next((option for option, is_given in given.items() if option and is_given), "")
 
 
-def read(config: pytest.Config, namespace: Any) -> Options:
-    """Check everything. Raises :class:`pytest.UsageError` with one line."""
+def read(config: pytest.Config, namespace: Any, *, host: bool = False) -> Options:
+    """Check everything; a ``host`` has no hosts. Raises :class:`pytest.UsageError` with one line."""
     slots, asked = _slots(namespace)
-    direct = _direct(namespace)
+    hosts = () if host else host_options.read(namespace, config.invocation_params.dir)
+    direct = _direct(namespace) and not hosts
     if direct:
         slots = 1
     return Options(
@@ -335,6 +338,7 @@ def read(config: pytest.Config, namespace: Any) -> Options:
         timings=tuple(namespace.hotreload_timings or ()),
         report=_target(config, "--hotreload-report", namespace.hotreload_report),
         trace=_target(config, "--hotreload-trace", namespace.hotreload_trace),
+        hosts=hosts,
     )
 
 

@@ -22,6 +22,7 @@ from . import (
     ci_messages,
     compat,
     github,
+    host_messages,
     nodes,
     options,
     others,
@@ -35,6 +36,7 @@ from .bookkeeping import Bookkeeper
 from .declarations import Declarations
 from .early_readers import WorkerIdWatch
 from .errors import ChildInternalError, usage_error
+from .host_protocol import ENVIRONMENT as HOST
 from .inplace import InPlace
 from .outcomes import Outcomes
 from .protocol import ENVIRONMENT
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
     from .apart import Apart
     from .controller import RunLoop
     from .gathering import Gathering
+    from .host import Host
+    from .hosts import Hosts
     from .rerun import Rerun
     from .template import Template
 
@@ -63,15 +67,20 @@ class Active:
     the worker id while they were imported or configured, in words, or "".
     """
 
-    def __init__(self, config: pytest.Config, chosen: options.Options) -> None:
-        self.config, self.options = config, chosen
+    def __init__(self, config: pytest.Config, chosen: options.Options, host: Host | None = None) -> None:
+        self.config, self.options, self.host = config, chosen, host
         self.lifeline = os.pipe()
         self.sys_path = list(sys.path)
         self.totals = totals.Totals()
         self.quarantine: dict[str, str] = {}
         self.template: Template | None = None
         self.threads = ThreadWatch()
-        self.worker_ids = WorkerIdWatch(config) if chosen.slots > 1 else None
+        self.worker_ids: WorkerIdWatch | None = None
+        if host is not None:
+            self.worker_ids = WorkerIdWatch(config, host.workerinput)
+        elif chosen.slots > 1 and not chosen.hosts:
+            self.worker_ids = WorkerIdWatch(config)
+        self.hosts: Hosts | None = None
         self.loop: RunLoop | None = None
         self.records: Records | None = None
         self.declarations: Declarations | None = None
@@ -90,6 +99,11 @@ class Active:
         self.lifeline = os.pipe()
         if self.records is not None:
             self.records.rebase()
+
+    @property
+    def slots(self) -> int:
+        """How many children run at once, here or on all hosts."""
+        return self.options.slots if self.hosts is None else self.hosts.total
 
     @property
     def early_readers(self) -> str:
@@ -120,6 +134,8 @@ class Active:
         if self.gathering is not None:
             self.gathering.import_times.end()
         self.drop_records()
+        if self.hosts is not None:
+            self.hosts.close()
         if self.template is not None and self.loop is None:
             self.template.close()
         for descriptor in self.lifeline:
@@ -148,10 +164,10 @@ def pytest_load_initial_conftests(
         raise starting
     apart = _spawned()
     if apart is None:
-        namespace = early_config.known_args_namespace
-        if not options.wanted(early_config, namespace):
+        namespace, host = early_config.known_args_namespace, _host()
+        if host is None and not options.wanted(early_config, namespace):
             return (yield)
-        apart = _activate(early_config, namespace)
+        apart = _activate(early_config, namespace, host)
     _owner = os.getpid()
     if apart is None:
         return (yield)
@@ -172,18 +188,29 @@ def _spawned() -> Apart | None:
     return Apart.spawned()
 
 
-def _activate(config: pytest.Config, namespace: Any) -> Apart | None:
+def _host() -> Host | None:
+    """In a pytest that another machine's controller had started: its role."""
+    if HOST not in os.environ:
+        return None
+    from .host import Host
+
+    return Host.started()
+
+
+def _activate(config: pytest.Config, namespace: Any, host: Host | None) -> Apart | None:
     """In the controller: set everything up, and park the template. In its children: their role."""
     others.refuse(namespace)
-    chosen = options.read(config, namespace)
+    chosen = options.read(config, namespace, host=host is not None)
+    chosen = chosen if host is None else host.options(chosen)
     if chosen.watch and not standing.is_standing() and not _only_asks(namespace):
         from .watch import watch
 
         watch(config, chosen)
     if chosen.json is not None and not _only_asks(namespace):
         _prepare_results(chosen.json)
-    active = Active(config, chosen)
-    if chosen.start == "fork" and not chosen.direct and not standing.is_standing():
+    active = Active(config, chosen, host)
+    _open_hosts(active, namespace)
+    if chosen.start == "fork" and not (chosen.direct or chosen.hosts or standing.is_standing()):
         apart = _park_template(active)
         if apart is not None:
             return apart
@@ -199,8 +226,24 @@ def _activate(config: pytest.Config, namespace: Any) -> Apart | None:
     config.stash[_KEY] = active
     config.add_cleanup(lambda: _forget(active))
     config.pluginmanager.register(active.threads, "hotreload-threads")
-    nodes.join_convention(config, several=chosen.slots > 1)
+    if host is not None:
+        host.join(config)
+    nodes.join_convention(config, several=chosen.slots > 1 or host is not None or bool(chosen.hosts))
     return None
+
+
+def _open_hosts(active: Active, namespace: Any) -> None:
+    """They start while this process loads conftests; for a run, not for a list."""
+    lists = namespace.collectonly or getattr(namespace, "setupplan", False) or _only_asks(namespace)
+    if lists or not active.options.hosts:
+        return
+    if others.measures_coverage():  # what pytest-cov has not begun yet
+        raise host_messages.coverage_here_only()
+    from .hosts import Hosts
+
+    chosen = active.options
+    slots = None if chosen.asked_slots == "auto" else chosen.slots
+    active.hosts = Hosts(active.config, chosen.hosts, slots, active.lifeline[0], os.environ)
 
 
 def _park_template(active: Active) -> Apart | None:
@@ -317,17 +360,28 @@ class Run:
         self.active = active
         self.config = active.config
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """Plugins have said by now how nodes are configured. Raises :class:`pytest.UsageError`."""
+        if self.active.hosts is not None:
+            self.active.hosts.connect()
+
     def pytest_report_header(self) -> list[str]:
-        return terminal.header(self.active.options, self.config.get_verbosity())
+        hosts = self.active.hosts
+        where = "" if hosts is None else host_messages.hosts([(host.name, host.slots) for host in hosts.all])
+        return terminal.header(self.active.options, self.config.get_verbosity(), where)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
         config = self.config
+        if self.active.host is not None:
+            self._run(session)
+            return True
         if session.testsfailed and not config.option.continue_on_collection_errors:
             return None  # pytest says what plain pytest says
         if config.option.collectonly or not session.items or getattr(config.option, "setupplan", 0):
             return None
-        reason = others.needs_plain(config, session.items, self.active.options.slots)
+        reason = others.needs_plain(config, session.items, self.active.slots)
         if reason:
             self.active.drop_records()
             if self.active.outcomes is not None:
@@ -349,7 +403,6 @@ class Run:
 
     def _run(self, session: pytest.Session) -> None:
         from .birth import Born
-        from .controller import RunLoop
 
         active = self.active
         active.stop_watching()
@@ -358,7 +411,7 @@ class Run:
         if active.reuse is not None:
             active.reuse.decide(session.items)
         reporter: Any = self.config.pluginmanager.get_plugin("hotreload-reporter")
-        active.loop = RunLoop(session, active, reporter)
+        active.loop = self._loop(session, reporter)
         child = None
         try:
             active.loop.run()
@@ -366,6 +419,21 @@ class Run:
             child = born
         if child is not None:
             child.live()
+
+    def _loop(self, session: pytest.Session, reporter: Any) -> RunLoop:
+        active = self.active
+        if active.hosts is not None:
+            from .distribution import DistributingLoop
+
+            return DistributingLoop(session, active, reporter, active.hosts)
+        if active.host is not None:
+            from .host import HostLoop
+
+            active.host.worker_for_good(self.config)
+            return HostLoop(session, active, reporter, active.host)
+        from .controller import RunLoop
+
+        return RunLoop(session, active, reporter)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_internalerror(self, excrepr: Any, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
@@ -431,7 +499,7 @@ class Run:
             terminalreporter.write_line(terminal.PREFIX + text, yellow=True)
         if active.rerun is not None:
             return  # the watcher's own line follows
-        costs, saved = active.totals.costly_fixtures(active.options.slots)
+        costs, saved = active.totals.costly_fixtures(active.slots)
         if costs:
             terminalreporter.write_line(terminal.costly_fixtures(costs, saved))
         warmed = active.totals.warmed
@@ -442,6 +510,11 @@ class Run:
                 terminalreporter.write_line(line)
         self._say_of_records(terminalreporter)
         if not active.totals.files:
+            return
+        if active.hosts is not None:
+            terminalreporter.write_line(
+                host_messages.closing(active.totals.files, active.totals.children, len(active.hosts.all))
+            )
             return
         terminalreporter.write_line(
             terminal.closing(

@@ -81,6 +81,10 @@ class Replay:
         """Drop what is queued: the item will run again."""
         self._queues[index] = None
 
+    def show(self, index: int, report: pytest.TestReport) -> None:
+        """A report that counts for no item's course."""
+        self.items[index].ihook.pytest_runtest_logreport(report=report)
+
     def drained(self, index: int) -> bool:
         """Whether the item is the head and all that it has is shown."""
         return index == self.head and not self._queues[index]

@@ -67,8 +67,8 @@ class Schedule:
         self._queue = deque(ordered)
         self._alone = ""
 
-    def __bool__(self) -> bool:
-        return bool(self._queue)
+    def __len__(self) -> int:
+        return len(self._queue)
 
     def next(self, running: Sequence[Group] = ()) -> Group | None:
         """The group to start now, beside those that run; None where there is none, or none gets along."""

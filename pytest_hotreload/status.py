@@ -7,7 +7,6 @@ to where pytest left it, so that its own idea of the column stays true.
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -67,14 +66,7 @@ class Status:
         self._drawn, self._last = True, now
 
     def _text(self, now: float) -> str:
-        parts = []
-        for running in self.loop.children.living:
-            index, _, since = running.slot.files.progress.read()
-            name = os.path.relpath(running.group.path, self.loop.config.rootpath)
-            if 0 <= index < len(self.loop.items):
-                name += "::" + self.loop.items[index].name
-            parts.append(f"{name} ({now - (since or running.began):.0f} s)")
-        return "running: " + " · ".join(parts)
+        return "running: " + " · ".join(self.loop.running_now(now))
 
     def _erase(self) -> None:
         if self._drawn:

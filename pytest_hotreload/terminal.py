@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import signal
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pytest
 
@@ -19,11 +19,11 @@ NO_RECORDS = "there are no records (no cache)"
 # ------------------------------------------------------------------------------------- header
 
 
-def header(options: Options, verbose: int) -> list[str]:
-    """The header: interpreter, slots, and how children start; nothing with ``-q``."""
+def header(options: Options, verbose: int, where: str = "") -> list[str]:
+    """The header: interpreter, slots (or ``where`` they are), and how children start; nothing with ``-q``."""
     if verbose < 0:
         return []
-    slots = f"{options.slots} slot{'s' if options.slots != 1 else ''} ({options.asked_slots})"
+    slots = where or f"{options.slots} slot{'s' if options.slots != 1 else ''} ({options.asked_slots})"
     how = "a fresh interpreter" if options.start == "spawn" else "a fork"
     what = {
         "file": f"each file in {how}",
@@ -46,8 +46,16 @@ def warmed(modules: int, seconds: float, quarantine: Mapping[str, str], verbose:
 # ------------------------------------------------------------------------------------- lines
 
 
+#: Where a process has no terminal of its own (a host): who is told instead.
+TOLD = pytest.StashKey[Callable[[str], None]]()
+
+
 def notice(config: pytest.Config, text: str) -> None:
     """One line of its own, at a place where pytest's line of dots is not torn."""
+    told = config.stash.get(TOLD, None)
+    if told is not None:
+        told(text)
+        return
     reporter = compat.terminal_reporter(config)
     if reporter is None:
         return

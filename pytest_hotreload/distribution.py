@@ -1,0 +1,234 @@
+"""The run loop where hosts run the tests: gives files out, takes in what hosts say, replays it.
+
+This process runs no child. A host's reports are mapped to the items collected here, so that everything a user sees
+comes from them as in any run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from . import host_messages, others, terminal
+from .child import Reporter
+from .controller import RunLoop
+from .host_protocol import (
+    Absent,
+    ChildEnded,
+    ChildStarted,
+    Closed,
+    GivenBack,
+    Idle,
+    Late,
+    Noticed,
+    RunFile,
+    Told,
+    Wanted,
+    Wants,
+)
+from .protocol import Ended
+from .schedule import Group
+from .slots import Slot
+
+if TYPE_CHECKING:
+    from .hosts import Host, Hosts
+    from .plugin import Active
+
+#: Seconds between two looks at what is shown while hosts say nothing.
+_TICK = 0.5
+#: So many hosts may be lost with a file before its tests fail: a file that ends its machine must not end them all.
+_MOST_LOSSES = 3
+
+
+class DistributingLoop(RunLoop):
+    """``hosts``: connected; they begin to collect while we do."""
+
+    def __init__(self, session: pytest.Session, active: Active, reporter: Reporter, hosts: Hosts) -> None:
+        self.hosts = hosts
+        super().__init__(session, active, reporter)
+        self.nodes = hosts.nodes
+        self.children.add_listener(hosts.channel, self._hear)
+        self._wanted = self._number(self.items)
+        self._handlers: dict[type, Callable[[Host, Any], None]] = {
+            Wants: self._wants,
+            Told: self._told,
+            Late: self._late,
+            Absent: self._absent,
+            GivenBack: self._given_back,
+            ChildStarted: self._child_started,
+            ChildEnded: self._child_ended,
+            Noticed: self._noticed,
+            Idle: self._idle,
+            Closed: self._closed,
+        }
+
+    def _make_slots(self) -> list[Slot]:
+        return []
+
+    @staticmethod
+    def _number(items: Iterable[pytest.Item]) -> list[Wanted]:
+        """Several items may have one node id (``--keep-duplicates``); hosts collect them in the same order."""
+        seen: dict[str, int] = {}
+        wanted = []
+        for index, item in enumerate(items):
+            which = seen.get(item.nodeid, 0)
+            seen[item.nodeid] = which + 1
+            wanted.append(Wanted(index, item.nodeid, which))
+        return wanted
+
+    # -- the loop --------------------------------------------------------------------------------
+
+    def _before_first_fork(self) -> None:
+        self.nodes.collected([item.nodeid for item in self.items])
+        others.find_participants(self.config)
+        if self.records is not None:
+            self.records.selected(self.items)
+            # A failure still refutes a record; a pass elsewhere makes none.
+            self.records.partial.update(group.path for group in self.groups)
+            self.totals.notices.append(host_messages.no_records())
+        self._keep_apart()
+
+    def _fill_slots(self) -> None:
+        """One file after the other to the host with the largest share of free slots.
+
+        While there is more to do than all slots take, each slot has a file ahead, so that it need not wait for
+        the way to us and back. Not at the end: a file that waits for one slot while another is free costs more.
+        """
+        while self.schedule and not self.interrupts:
+            ahead = 2 if len(self.schedule) > self.hosts.total else 1
+            waiting = [host for host in self.hosts.alive if host.wants and len(host.out) < ahead * host.slots]
+            group = self.schedule.next(self.hosts.running) if waiting else None
+            if group is None:
+                return
+            self._give(group, min(waiting, key=lambda host: len(host.out) / host.slots))
+
+    def _give(self, group: Group, host: Host) -> None:
+        host.wants -= 1
+        host.out.append(group)
+        wanted = tuple(self._wanted[index] for index in group.indices)
+        self.hosts.send(host, RunFile(wanted, self.session.testsfailed, group.exclusive))
+
+    def _turn(self) -> None:
+        self._fill_slots()
+        list(self.children.events(_TICK))  # calls _hear
+        self._show()
+        if self.hosts.running:
+            self.status.show(time.monotonic())
+        if not self.hosts.alive and not self.replay.done:
+            waiting = sum(not self.replay.is_complete(index) for index in range(len(self.items)))
+            raise self.session.Interrupted(host_messages.none_left(waiting))
+
+    def running_now(self, now: float) -> list[str]:  # noqa: ARG002 - hosts don't tell since when
+        """By host."""
+        return [
+            host_messages.runs(host.name, list(dict.fromkeys(self._shown(group.path) for group in host.out)))
+            for host in self.hosts.alive
+            if host.out
+        ]
+
+    def _hear(self) -> None:
+        for host, message in self.hosts.read():
+            self._handlers[type(message)](host, message)
+
+    # -- what hosts say --------------------------------------------------------------------------
+
+    def _wants(self, host: Host, message: Wants) -> None:
+        host.collected = True
+        host.wants += message.files
+
+    def _told(self, host: Host, message: Told) -> None:
+        if not self.replay.is_complete(message.item):
+            for each in message.messages:
+                self.replay.feed(message.item, each)
+            self.replay.complete(message.item)
+        self._completed(host)
+
+    def _late(self, _: Host, message: Late) -> None:
+        if message.item < 0:
+            self.replay.show(len(self.items) - 1, message.message)
+        else:
+            self.replay.feed(message.item, message.message)
+
+    def _absent(self, host: Host, message: Absent) -> None:
+        if not self.replay.is_complete(message.item):
+            self.crashes.missing(message.item, host_messages.from_host(host.name, message.reason))
+        self._completed(host)
+
+    def _completed(self, host: Host) -> None:
+        host.out = [group for group in host.out if self._unfinished(group)]
+
+    def _unfinished(self, group: Group) -> list[int]:
+        return [index for index in group.indices if not self.replay.is_complete(index)]
+
+    def _given_back(self, host: Host, message: GivenBack) -> None:
+        back = set(message.indices)
+        for group in host.out:
+            if back.intersection(group.indices):
+                rest = [index for index in group.indices if index in back]
+                group.indices = [index for index in group.indices if index not in back]
+                if not self.interrupts:
+                    self.schedule.again(group.rest(rest, exclusive=True))
+        self._completed(host)
+
+    def _child_started(self, _: Host, __: ChildStarted) -> None:
+        self.totals.children += 1
+
+    def _child_ended(self, host: Host, message: ChildEnded) -> None:
+        ended: Ended | None = message.ended
+        if ended is None:
+            return
+        self.totals.ended(ended)
+        self.nodes.child_ended(host.workers[message.slot], ended.workeroutput)
+        if ended.coverage is not None:
+            others.add_coverage(ended.coverage)
+
+    def _noticed(self, host: Host, message: Noticed) -> None:
+        text = host_messages.from_host(host.name, message.text)
+        if message.summary:
+            self.totals.notices.append(text)
+        else:
+            terminal.notice(self.config, text)
+
+    @staticmethod
+    def _idle(host: Host, _: Idle) -> None:
+        host.idle = True
+
+    def _closed(self, host: Host, message: Closed) -> None:
+        """It is lost. What it had goes to the front of the queue, in the order in which it was given out."""
+        host.gone, lost, host.out = True, host.out, []
+        why = message.why or host_messages.ended(message.status, message.tail)
+        terminal.notice(self.config, host_messages.lost(host.name, why, len(lost)))
+        for group in [] if self.interrupts else reversed(lost):
+            rest = self._unfinished(group)
+            if group.tries + 1 < _MOST_LOSSES:
+                self.schedule.again(group.rest(rest, tries=group.tries + 1))
+                continue
+            for index in rest:
+                self.crashes.missing(index, host_messages.lost_too_often(_MOST_LOSSES))
+
+    # -- the end ---------------------------------------------------------------------------------
+
+    def _interrupt(self) -> None:
+        """The first asks all hosts to stop, and waits until they have. A second is not waited for."""
+        self.interrupts += 1
+        self.schedule.clear()
+        self.hosts.interrupt()
+        try:
+            while any(not host.idle for host in self.hosts.alive):
+                list(self.children.events(_TICK))
+                self._show()
+        except KeyboardInterrupt:
+            self.interrupts += 1
+            raise
+        raise KeyboardInterrupt
+
+    def _after_last_child(self) -> None:
+        if self.interrupts < 2:
+            for host, message in self.hosts.finish():
+                if not isinstance(message, Closed):
+                    self._handlers[type(message)](host, message)
+        self.hosts.close()
+        super()._after_last_child()

@@ -1,0 +1,365 @@
+"""A host: a whole controller of its own, whose files come from the user's controller and whose reports go there.
+
+It collects, has slots, children, second tries and time limits as any other. What is the user's controller's alone
+(terminal, report files, cache, selection, stopping) is neutral in it, as in any child that collects for itself.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Generator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from . import apart, compat, host_messages, others, terminal
+from ._native import guard
+from .children import Running
+from .controller import RunLoop
+from .host_protocol import (
+    ENVIRONMENT,
+    Absent,
+    Batch,
+    Begin,
+    ChildEnded,
+    ChildStarted,
+    Finish,
+    GivenBack,
+    Idle,
+    Interrupt,
+    Late,
+    Noticed,
+    RunFile,
+    Told,
+    Wants,
+)
+from .host_start import inherited
+from .nodes import Node, Nodes, Place
+from .options import Options
+from .protocol import Asked, Channel, Ended
+from .schedule import Group, Schedule
+from .slots import Slot
+
+if TYPE_CHECKING:
+    from .child import Reporter
+    from .plugin import Active
+
+#: Seconds between two looks at living children, as in any run loop.
+_TICK = 0.1
+#: Where nothing lives, only the user's controller can have news.
+_LONG = 60.0
+
+
+class Host:
+    """The role of a host's pytest, from before the first conftest."""
+
+    def __init__(self, lifeline: int, end: int) -> None:
+        for descriptor in (lifeline, end):
+            os.set_inheritable(descriptor, False)
+        guard(lifeline, not os.environ.get("PYTEST_HOTRELOAD_NO_DEATH_SIGNAL"))
+        self.channel = Channel(socket.socket(fileno=end))
+        _, begin = self.channel.receive()
+        self.begin: Begin = begin
+        #: (node id, what went wrong) of collectors.
+        self.errors: list[tuple[str, str]] = []
+        self._out: list[Any] = []
+        self.xmlpath: str | None = None
+
+    @classmethod
+    def started(cls) -> Host | None:
+        """The role, where an agent started this process; else None."""
+        found = inherited()
+        if found is None:
+            return None
+        del os.environ[ENVIRONMENT]
+        return cls(*found)
+
+    def send(self, message: Any) -> None:
+        """To the user's controller, with the next :meth:`flush`."""
+        self._out.append(message)
+
+    def flush(self) -> None:
+        """What a child said at once arrives at once: the user's controller may stop behind any of it."""
+        if self._out:
+            self.channel.send(-1, Batch(tuple(self._out)))
+            self._out.clear()
+
+    def options(self, chosen: Options) -> Options:
+        """What is left of the user's."""
+        return replace(
+            chosen,
+            slots=len(self.begin.workers),
+            hosts=(),
+            direct=False,
+            records=False,
+            affected=False,
+            affected_since=None,
+            reuse="off",
+            watch=False,
+            json=None,
+            shard=None,
+            shard_plan=None,
+            shard_from=None,
+        )
+
+    @property
+    def workerinput(self) -> dict[str, Any]:
+        """What plugins see that ask whether this is a worker: the first slot's."""
+        return dict(self.begin.workers[0].workerinput)
+
+    def join(self, config: pytest.Config) -> None:
+        """Before the first conftest."""
+        config.workeroutput = {}  # type: ignore[attr-defined]
+        others.keep_coverage_files(config)
+        config.pluginmanager.register(self, "hotreload-host")
+
+    def worker_for_good(self, config: pytest.Config) -> None:
+        """The end of the watch for early readers: until the end of the session, for everybody."""
+        config.workerinput = self.workerinput  # type: ignore[attr-defined]
+
+    # -- hooks -----------------------------------------------------------------------------------
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_cmdline_main(self, config: pytest.Config) -> Generator[None, object, object]:
+        self.xmlpath = config.option.xmlpath
+        apart.neutralise(config)
+        if config.option.basetemp:
+            config.option.basetemp = f"{config.option.basetemp}-host{self.begin.number}"
+        return (yield)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        if self.xmlpath:
+            compat.stand_in_for_junit(config, self.xmlpath)
+        config.stash[terminal.TOLD] = lambda text: self.send(Noticed(text, summary=False))
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.errors.append((report.nodeid, str(report.longrepr)))
+
+    def why_missing(self, nodeid: str) -> str:
+        """Why this item was not collected."""
+        above = (text for collector, text in self.errors if nodeid.startswith(collector))
+        return "\n\n".join(above) or host_messages.not_found()
+
+
+class Relay:
+    """Stands where :class:`replay.Replay` stands: an item's messages go away when it is complete.
+
+    So a second try on this host, and the loss of it, leave nothing half told.
+    """
+
+    done, interrupted, memo = False, False, None
+
+    def __init__(self, host: Host, items: int) -> None:
+        self.host, self.head = host, items
+        #: Place in the items here -> place in the user's controller's.
+        self.theirs: dict[int, int] = {}
+        self._queues: dict[int, list[Any]] = {}
+        self._complete: set[int] = set()
+
+    def feed(self, index: int, message: Any) -> None:
+        """Keep a message of the item; late ones go at once."""
+        if index in self._complete:
+            self.host.send(Late(self.theirs[index], message))
+        else:
+            self._queues.setdefault(index, []).append(message)
+
+    def complete(self, index: int) -> None:
+        """Nothing more will come for this item."""
+        if index not in self._complete:
+            self._complete.add(index)
+            self.host.send(Told(self.theirs[index], tuple(self._queues.pop(index, ()))))
+
+    def is_complete(self, index: int) -> bool:
+        return index in self._complete
+
+    def forget(self, index: int) -> None:
+        """Drop what is kept: the item will run again."""
+        self._queues.pop(index, None)
+
+    def again(self, index: int) -> None:
+        """It was given to this host anew."""
+        self._complete.discard(index)
+
+    def advance(self) -> None:
+        """Shown elsewhere."""
+
+    def show(self, index: int, report: pytest.TestReport) -> None:  # noqa: ARG002 - the last item here
+        """A report that counts for no item's course; there it is the last item's."""
+        self.host.send(Late(-1, report))
+
+
+class HostNodes(Nodes):
+    """Nodes that were configured in the user's controller, whose hooks tell of them there."""
+
+    def __init__(self, config: pytest.Config, slots: list[Slot], begin: Begin) -> None:
+        super().__init__(config, [])
+        self._environ = {}
+        for slot, worker in zip(slots, begin.workers, strict=False):
+            slot.worker_id = worker.worker_id
+            slot.node = Node(config, worker.worker_id, 0, "")
+            slot.node.workerinput = dict(worker.workerinput)
+            self._environ[worker.worker_id] = dict(worker.environ)
+
+    def environ(self, slot: Place) -> dict[str, str]:
+        return self._environ[slot.worker_id]
+
+    def down(self) -> None:
+        """The user's controller says so."""
+
+
+class HostSchedule(Schedule):
+    """What must run while nothing else does anywhere goes back to the user's controller."""
+
+    def __init__(self, give_back: Any) -> None:
+        super().__init__((), {}, 1)
+        self._give_back = give_back
+
+    def append(self, group: Group) -> None:
+        """Run this behind what waits."""
+        self._queue.append(group)
+
+    def again(self, group: Group) -> None:
+        if group.exclusive:
+            self._give_back(group)
+        else:
+            super().again(group)
+
+
+class HostLoop(RunLoop):
+    """The run loop of a host."""
+
+    replay: Any  # a Relay
+
+    def __init__(self, session: pytest.Session, active: Active, reporter: Reporter, host: Host) -> None:
+        super().__init__(session, active, reporter)
+        self.host = host
+        self.nodes = HostNodes(self.config, self.slots, host.begin)
+        self.replay = Relay(host, len(self.items))
+        self.schedule: HostSchedule = HostSchedule(self._give_back)
+        self.children.add_listener(host.channel, self._hear)
+        self._places = self._find_places()
+        self._asked, self._idle = 0, False
+        self._finished = False
+
+    def _find_places(self) -> dict[tuple[str, int], int]:
+        """(node id, the how manieth of it) -> place in the items."""
+        counts: dict[str, int] = {}
+        places = {}
+        for index, item in enumerate(self.items):
+            which = counts.get(item.nodeid, 0)
+            counts[item.nodeid] = which + 1
+            places[item.nodeid, which] = index
+        return places
+
+    def run(self) -> None:
+        """Run what is given until there is no more."""
+        self._before_first_fork()
+        self._alone = {group.path: group.alone for group in self.groups}
+        try:
+            while not self._finished:
+                self._turn()
+        finally:
+            if os.getpid() == self._pid:  # a child unwinds through here
+                self._after_last_child()
+                self._tell_notices()
+                self.host.flush()
+
+    def _turn(self) -> None:
+        self._fill_slots()
+        self._ask_for_files()
+        self.host.flush()
+        for running, frames in self.children.events(_TICK if self.children.living else _LONG):
+            self.listen(running, frames)
+        self.deadlines.look()
+        self._tell_notices()
+        if self.interrupts and not self.children.living and not self._idle:
+            self._idle = True
+            self.host.send(Idle())
+        self.host.flush()
+
+    def _ask_for_files(self) -> None:
+        """One for each free slot, and one ahead of it. A host that collected nothing says so of what it is given."""
+        free = sum(slot.running is None for slot in self.slots) + len(self.slots)
+        free -= len(self.schedule) + self._asked
+        if free > 0 and not self.interrupts:
+            self._asked += free
+            self.host.send(Wants(free))
+
+    def _tell_notices(self) -> None:
+        for text in self.totals.notices:
+            self.host.send(Noticed(text, summary=True))
+        self.totals.notices.clear()
+
+    def _keep_apart(self) -> None:
+        """The user's controller does, over all hosts."""
+
+    # -- what the user's controller says ----------------------------------------------------------
+
+    def _hear(self) -> None:
+        frames, closed = self.host.channel.drain()
+        for _, message in frames:
+            if isinstance(message, RunFile):
+                self._take_file(message)
+            elif isinstance(message, Interrupt):
+                self._interrupt()
+            elif isinstance(message, Finish):
+                self._finished = True
+        self._finished = self._finished or closed
+
+    def _take_file(self, message: RunFile) -> None:
+        self._asked -= 1
+        self.session.testsfailed = message.failed
+        indices = []
+        for wanted in message.wanted:
+            index = self._places.get((wanted.nodeid, wanted.which))
+            if index is None:
+                self.host.send(Absent(wanted.item, self.host.why_missing(wanted.nodeid)))
+            else:
+                self.replay.theirs[index] = wanted.item
+                self.replay.again(index)
+                indices.append(index)
+        if indices and not self.interrupts:
+            path = str(self.items[indices[0]].path)
+            alone = self._alone.get(path, "")
+            self.schedule.append(Group(path, indices, alone=alone, exclusive=message.exclusive))
+
+    def _interrupt(self) -> None:
+        self.interrupts += 1
+        self.schedule.clear()
+        self.children.signal_all(signal.SIGINT)
+
+    # -- what children say ------------------------------------------------------------------------
+
+    def _start(self, group: Group, slot: Slot) -> None:
+        self.host.send(ChildStarted())
+        super()._start(group, slot)
+        if slot.running is not None and self.host.begin.crowded:
+            slot.running.accompanied = True  # by another host's, for all we know
+
+    def _answer(self, running: Running, asked: Asked) -> None:
+        if asked.what == "terminal":
+            self.children.kill(running, host_messages.no_terminal())
+        else:
+            super()._answer(running, asked)
+
+    def _show(self) -> None:
+        """Shown elsewhere."""
+
+    def _ended_well(self, running: Running, ended: Ended) -> None:
+        if not running.group.alone:
+            self.sources.learn(ended.modules)
+
+    def _finish(self, running: Running) -> None:
+        ended = running.ended if running.status == 0 else None
+        if ended is not None:
+            ended = ended._replace(observed=None)
+        self.host.send(ChildEnded(running.slot.index, ended))
+        super()._finish(running)
+
+    def _give_back(self, group: Group) -> None:
+        self.host.send(GivenBack(tuple(self.replay.theirs[index] for index in group.indices)))

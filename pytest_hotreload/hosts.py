@@ -1,0 +1,258 @@
+"""The user's controller's view of its hosts: who is there, with which slots, and what it runs.
+
+The gateways are held by a broker (``broker.py``), a fresh interpreter with one channel to us: this process has no
+thread for them, and every host ends with the broker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from . import __version__, host_messages, host_options
+from .host_options import Spec
+from .host_protocol import (
+    LONGEST_GREETING,
+    VERSION,
+    Begin,
+    Closed,
+    Data,
+    Finish,
+    Greeting,
+    Interrupt,
+    Open,
+    Shut,
+    Worker,
+)
+from .nodes import Nodes
+from .protocol import Channel, Inbox, pack, pair
+from .schedule import Group
+
+#: Where the broker finds this package and execnet; it is isolated from the user's folder and variables.
+_BOOT = "import sys; sys.path += {path!r}; from pytest_hotreload.broker import main; main()"
+#: How long hosts may take for the end of their session. Plain pytest waits for ever.
+_END_SECONDS = 60.0
+
+
+@dataclass(eq=False)
+class Host:
+    """``wants``: files that it asked for and has not got. ``out``: what it was given and has not completed.
+
+    ``collected``: it has asked for files. ``gone``: it has ended, or is taken for lost.
+    """
+
+    number: int
+    spec: Spec
+    slots: int = 0
+    workers: list[Place] = field(default_factory=list)
+    greeting: Greeting | None = None
+    wants: int = 0
+    out: list[Group] = field(default_factory=list)
+    collected: bool = False
+    idle: bool = False
+    gone: bool = False
+    inbox: Inbox = field(default_factory=Inbox)
+    said: bytes = b""
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+
+@dataclass(eq=False)
+class Place:
+    """A host's slot, as far as :class:`Nodes` looks at one."""
+
+    worker_id: str
+    node: Any = None
+
+
+class Hosts:
+    """All of them. ``slots``: how many each has, or None for its own processors."""
+
+    def __init__(
+        self,
+        config: pytest.Config,
+        specs: Sequence[Spec],
+        slots: int | None,
+        lifeline: int,
+        environment: Mapping[str, str],
+    ) -> None:
+        """Start the broker, and let it open the gateways."""
+        self.config, self.asked = config, slots
+        self.all = [Host(number, spec) for number, spec in enumerate(specs)]
+        self.nodes = Nodes(config, [])
+        self.channel = self._start_broker(lifeline, environment)
+        for host in self.all:
+            self.channel.send(host.number, Open(host.spec.xspec(), self._order(host.spec, environment)))
+
+    def _start_broker(self, lifeline: int, environment: Mapping[str, str]) -> Channel:
+        import execnet
+
+        ours, theirs = pair()
+        found = [str(Path(str(each)).parents[1]) for each in (__file__, execnet.__file__)]
+        passed = [lifeline, theirs.fileno()]
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - it has no name, and ends with the broker
+        self._broker = subprocess.Popen(
+            [sys.executable, "-I", "-c", _BOOT.format(path=found), *map(str, passed)],
+            cwd=self.config.invocation_params.dir,
+            env=dict(environment),
+            pass_fds=passed,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=self._errors,
+            start_new_session=True,  # Ctrl-C is passed on by us
+        )
+        theirs.close()
+        return ours
+
+    def _order(self, spec: Spec, environment: Mapping[str, str]) -> dict[str, Any]:
+        invocation = self.config.invocation_params
+        flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+        return host_options.order(spec, invocation.dir, list(map(str, invocation.args)), flags, environment)
+
+    # -- the greeting ----------------------------------------------------------------------------
+
+    @property
+    def alive(self) -> list[Host]:
+        return [host for host in self.all if not host.gone]
+
+    @property
+    def total(self) -> int:
+        """Slots of all hosts."""
+        return sum(host.slots for host in self.all)
+
+    def connect(self) -> None:
+        """Wait for all greetings, then let the hosts begin. Raises :class:`pytest.UsageError`."""
+        while not all(host.greeting for host in self.all):
+            for number, message in self._frames():
+                self._greeted(self.all[number], message)
+        self._number_slots()
+        machines = [host.greeting.machine for host in self.all if host.greeting is not None]
+        for host in self.all:
+            assert host.greeting is not None
+            crowded = machines.count(host.greeting.machine) > 1
+            workers = tuple(
+                Worker(each.worker_id, each.node.workerinput, self.nodes.environ(each))
+                for each in host.workers
+            )
+            self.send(host, Begin(host.number, workers, crowded))
+
+    def _frames(self) -> list[tuple[int, Any]]:
+        try:
+            return [self.channel.receive(), *self.channel.drain()[0]]
+        except (EOFError, OSError):
+            return [(host.number, Closed("the broker ended", None, "")) for host in self.alive]
+
+    def _greeted(self, host: Host, message: Any) -> None:
+        if isinstance(message, Closed):
+            why = message.why or host_messages.ended(message.status, message.tail)
+            raise host_messages.not_there(host.name, why)
+        host.said += message.data
+        line, newline, rest = host.said.partition(b"\n")
+        if not newline and len(host.said) < LONGEST_GREETING:
+            return
+        try:
+            host.greeting = Greeting.read(line)
+        except ValueError:
+            raise host_messages.not_there(host.name, f"it says {line[:80]!r}") from None
+        host.said = rest
+        self._check(host, host.greeting)
+        host.slots = self.asked or host.greeting.processors
+
+    def _check(self, host: Host, there: Greeting) -> None:
+        ours, theirs = (__version__, VERSION), (there.version, there.protocol)
+        if ours != theirs:
+            texts = [f"{version} (protocol {protocol})" for version, protocol in (ours, theirs)]
+            raise host_messages.other_version(host.name, "pytest-hotreload", *texts)
+        if there.pytest != pytest.__version__:
+            raise host_messages.other_version(host.name, "pytest", pytest.__version__, there.pytest)
+
+    def _number_slots(self) -> None:
+        count = 0
+        for host in self.all:
+            host.workers = [Place(f"gw{count + each}") for each in range(host.slots)]
+            count += host.slots
+        self.nodes.slots = [worker for host in self.all for worker in host.workers]
+        self.nodes.configure()
+
+    # -- the run -----------------------------------------------------------------------------------
+
+    def send(self, host: Host, message: Any) -> None:
+        """To its pytest."""
+        with contextlib.suppress(OSError):  # the broker's end is read next
+            self.channel.send(host.number, Data(pack(-1, message)))
+
+    def read(self) -> Iterator[tuple[Host, Any]]:
+        """All that can be read without waiting: (host, message or :class:`Closed`)."""
+        frames, closed = self.channel.drain()
+        for number, message in frames:
+            host = self.all[number]
+            if host.gone:
+                continue
+            if isinstance(message, Closed):
+                yield host, message
+            else:
+                for _, batch in host.inbox.feed(message.data):
+                    for each in batch.messages:
+                        yield host, each
+        for host in self.alive if closed else []:
+            yield host, Closed("the broker ended", None, "")
+
+    def interrupt(self) -> None:
+        """Ctrl-C."""
+        for host in self.alive:
+            if host.collected:
+                self.send(host, Interrupt())
+            else:
+                host.idle = True
+
+    @property
+    def running(self) -> list[Group]:
+        """What was given out and is not complete."""
+        return [group for host in self.all for group in host.out]
+
+    # -- the end -----------------------------------------------------------------------------------
+
+    def shut(self, host: Host) -> None:
+        """Nothing is expected from it any more."""
+        host.gone = True
+        with contextlib.suppress(OSError):
+            self.channel.send(host.number, Shut())
+
+    def finish(self) -> Iterator[tuple[Host, Any]]:
+        """Let the hosts end their sessions, each in its time; what they still say. Who still collects is ended."""
+        for host in self.alive:
+            if host.collected:
+                self.send(host, Finish())
+            else:
+                self.shut(host)
+        deadline = time.monotonic() + _END_SECONDS
+        while self.alive and (left := deadline - time.monotonic()) > 0:
+            if select.select([self.channel], [], [], left)[0]:
+                for host, message in self.read():
+                    if isinstance(message, Closed):
+                        host.gone = True
+                    yield host, message
+
+    def close(self) -> None:
+        """End the broker, and with it whatever is left. More than once does no harm."""
+        self.channel.close()
+        self._errors.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._broker.wait(_END_SECONDS)
+        if self._broker.returncode is None:
+            self._broker.kill()
+            self._broker.wait()
+        for host in self.all:
+            host.gone = True
