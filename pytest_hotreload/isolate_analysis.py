@@ -27,12 +27,12 @@ _SKIPPED = {"__pycache__", "node_modules"}
 class Warmth:
     """What a template is made of. ``modules``: in the order of the source. ``path``: `sys.path` for them.
 
-    ``own``: with what the paths of the package's files begin, of which nothing may be imported.
+    ``own``: the package, of which nothing may be imported.
     """
 
     modules: tuple[str, ...] = ()
     path: tuple[str, ...] = ()
-    own: tuple[str, ...] = ()
+    own: str = ""
 
     def is_same(self, other: Warmth) -> bool:
         """Whether a template of this is as good as one of the other: the order alone is no reason for a new one."""
@@ -58,8 +58,7 @@ class Package:
         Raises :class:`IsolationError` where there is no such package.
         """
         importlib.invalidate_caches()
-        places = _places(self.name)
-        files = list(_sources(places))
+        files = list(_sources(_places(self.name)))
         wanted: list[str] = []
         lines: list[str] = []
         try:
@@ -67,10 +66,9 @@ class Package:
         except (OSError, ValueError, KeyError) as error:
             lines.append(isolate_messages.unanalysed(error))
         wanted += [name for name in self._include if name not in wanted]
-        own = tuple(place + os.sep if Path(place).is_dir() else place for place in places)
         path = [entry for entry in _search_path() if _is_installed_folder(entry)]
         path += [entry for entry in _homes(self._include) if entry not in path]
-        return Warmth(tuple(wanted), tuple(path), own), lines
+        return Warmth(tuple(wanted), tuple(path), self.name), lines
 
     def _read(self, files: Sequence[str]) -> tuple[list[str], list[str]]:
         project = self._opened()
@@ -135,31 +133,42 @@ def _search_path() -> list[str]:
 
 def _places(name: str) -> list[str]:
     """The folders of a package, several of a namespace package; the file of a module. Imports nothing."""
-    spec, path = None, None
-    for number, _ in enumerate(parts := name.split("."), start=1):
-        spec = _spec(".".join(parts[:number]), path)
-        if spec is None:
-            break
-        path = list(spec.submodule_search_locations or ())
-    if spec is not None and path:
-        return [str(Path(place).absolute()) for place in path]
-    if spec is not None and spec.has_location and str(spec.origin).endswith(".py"):
-        return [str(Path(str(spec.origin)).absolute())]
-    raise IsolationError(
-        f"there is no package {name!r} with Python sources",
-        hint="install it, or put the folder that holds it on sys.path",
-    )
+    top, *rest = name.split(".")
+    spec = _spec(top)
+    places: list[str] = []
+    if spec is not None and spec.submodule_search_locations:
+        places = list(spec.submodule_search_locations)
+    elif spec is not None and spec.has_location and str(spec.origin).endswith(".py"):
+        places = [str(spec.origin)]
+    for part in rest:
+        places = _inside(places, part)
+    if not places:
+        raise IsolationError(
+            f"there is no package {name!r} with Python sources",
+            hint="install it, or put the folder that holds it on sys.path",
+        )
+    return [str(Path(place).absolute()) for place in places]
 
 
-def _spec(name: str, path: Sequence[str] | None) -> ModuleSpec | None:
+def _spec(top: str) -> ModuleSpec | None:
     """As an import would find it: by the path, then by the finders of editable installs."""
-    found = PathFinder.find_spec(name, path)
-    if found is not None or path is not None:
-        return found
-    for finder in sys.meta_path:
-        if finder is not PathFinder and (found := finder.find_spec(name, None)) is not None:
-            return found
-    return None
+    found = PathFinder.find_spec(top)
+    for finder in sys.meta_path if found is None else ():
+        if finder is not PathFinder and (found := finder.find_spec(top, None)) is not None:
+            break
+    return found
+
+
+def _inside(folders: Iterable[str], name: str) -> list[str]:
+    """A package or module in a package's folders. Finders would want the package itself to be imported."""
+    portions = []
+    for folder in folders:
+        package, module = Path(folder, name), Path(folder, f"{name}.py")
+        if (package / "__init__.py").is_file() or module.is_file():
+            return [str(package if package.is_dir() else module)]
+        if package.is_dir():
+            portions.append(str(package))
+    return portions
 
 
 def _sources(places: Iterable[str]) -> Iterator[str]:

@@ -50,9 +50,9 @@ def quarantined(module: str, why: str) -> str:
     return f"{module} is not warm: {why}"
 
 
-def first_party(module: str, path: str) -> str:
+def first_party(module: str) -> str:
     """Why: it would bring the user's own code into the template."""
-    return f"it imports first-party code, {module} ({path})"
+    return f"it imports first-party code, {module}"
 
 
 def unanalysed(error: object) -> str:

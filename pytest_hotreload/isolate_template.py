@@ -151,7 +151,7 @@ def _spawn(
 # ------------------------------------------------------------------------------- the process
 
 
-def main(control: int, lifeline: int, ours: str, own: tuple[str, ...]) -> None:
+def main(control: int, lifeline: int, ours: str, own: str) -> None:
     """Serve until the host closes the channel, or dies. Goes on in children, each of which runs one function."""
     for descriptor in (control, lifeline):
         os.set_inheritable(descriptor, False)
@@ -168,29 +168,39 @@ def main(control: int, lifeline: int, ours: str, own: tuple[str, ...]) -> None:
         descriptors = become.descriptors
     else:
         os._exit(0)
+    sys.meta_path.remove(holder.keeper)
     isolate_child.live(descriptors, lifeline, holder.inherited)
 
 
 class _Holder(Parked):
     """What is warm. ``inherited``: how it was before the first child."""
 
-    def __init__(self, control: Channel, lifeline: int, own: tuple[str, ...]) -> None:
+    def __init__(self, control: Channel, lifeline: int, own: str) -> None:
         super().__init__(control, lifeline)
-        self._own = own
-        self._seen = len(sys.modules)
+        self.keeper = _Keeper(own)
+        sys.meta_path.insert(0, self.keeper)
         self.inherited = forks.inventory()
 
     def objection(self) -> str:
-        """A third-party module may look for the package itself: by an entry point, a path of its own, a hook."""
-        new = list(sys.modules.items())[self._seen :]
-        self._seen = len(sys.modules)
-        for name, module in new:
-            file = getattr(module, "__dict__", {}).get("__file__")
-            if isinstance(file, str) and file.startswith(self._own):
-                return isolate_messages.first_party(name, file)
-        return ""
+        return isolate_messages.first_party(self.keeper.asked[0]) if self.keeper.asked else ""
 
     def settle(self) -> None:
         self.inherited = forks.inventory()
         gc.collect()
         super().settle()
+
+
+class _Keeper:
+    """Keeps the package out: a third-party module may look for it, by an entry point or a path of its own.
+
+    That module is then kept out as well, since it may remember what it did not find.
+    """
+
+    def __init__(self, own: str) -> None:
+        self._own = own
+        self.asked: list[str] = []
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:  # noqa: ARG002
+        if name == self._own or name.startswith(self._own + "."):
+            self.asked.append(name)
+            raise ModuleNotFoundError(f"{name} is not imported in the template", name=name)

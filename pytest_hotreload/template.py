@@ -152,7 +152,8 @@ class Parked:
             for name in modules:
                 before = time.perf_counter()
                 os.write(write, name.encode() + b"\n")
-                why = import_module(name) or self.objection()
+                failed = import_module(name)
+                why = self.objection() or failed
                 if why:
                     os.write(write, _VERDICT + pickle.dumps((name, why)))
                     os._exit(0)
