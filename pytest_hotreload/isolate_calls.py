@@ -85,14 +85,14 @@ class Outcome:
         :class:`CarryError`.
         """
         if self._kind == _RETURNED:
-            return self._load("result", lambda: pickle.loads(self._data))
+            return self._load(f"the result of {self._name}", lambda: pickle.loads(self._data))
         told = pickle.loads(self._data)
         if self._kind == _EXITED:
             raise self._exit(*told)
         if self._kind == _STUCK:
             raise _cant_return(self._name, *told)
         payload, shown, text = told
-        error = self._load(f"exception, {shown}", lambda: pickle.loads(payload), text)
+        error = self._load(f"the exception of {self._name}, {shown},", lambda: pickle.loads(payload), text)
         error.__cause__ = RemoteTraceback(text)
         raise error
 
@@ -101,7 +101,7 @@ class Outcome:
             return load()
         except Exception as error:
             raise CarryError(
-                f"the {what} of {self._name} can't be read here: {type(error).__name__}: {error}",
+                f"{what} can't be read here: {type(error).__name__}: {error}",
                 hint="return and raise what can be pickled, of modules that can be imported on both sides",
                 remote_traceback=text,
             ) from error
