@@ -138,6 +138,7 @@ class IsolatedEnvironment:
             warmth, lines = self._package.look()
             before = self._current
             if before is not None and not before.how and warmth.is_same(before.warmth):
+                self._tell(lines, before)
                 return False
             self._start(warmth, lines)
             if before is not None:
@@ -169,12 +170,17 @@ class IsolatedEnvironment:
         if self._closed:
             handle.end()
             self._check()
-        lines += [messages.quarantined(name, why) for name, why in warmed.quarantine.items()]
-        for line in lines:
-            if line not in self.notices:
-                messages.tell(line)
-        self.notices = tuple(lines)
+        handle.quarantine = dict(warmed.quarantine)
+        self._tell(lines, handle)
         return handle
+
+    def _tell(self, lines: list[str], handle: Handle) -> None:
+        """Once, what was not told before."""
+        now = (*lines, *(messages.quarantined(name, why) for name, why in handle.quarantine.items()))
+        before, self.notices = self.notices, now
+        for line in now:
+            if line not in before:
+                messages.tell(line)
 
     def _check(self) -> None:
         self._reader.check()

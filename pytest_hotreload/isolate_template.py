@@ -40,13 +40,17 @@ main({control}, {lifeline}, {ours!r}, {own!r})
 
 
 class Handle:
-    """A running template, in the host. ``tokens``: its living children. ``how``: it ended, unasked."""
+    """A running template, in the host.
+
+    ``tokens``: its living children. ``quarantine``: what it could not hold, and why. ``how``: it ended, unasked.
+    """
 
     def __init__(self, popen: subprocess.Popen[bytes], channel: Channel, lifeline: int, words: int) -> None:
         self.popen, self.channel, self._lifeline, self._words = popen, channel, lifeline, words
         self.tokens: set[int] = set()
         self.retired = False
         self.warmth = Warmth()
+        self.quarantine: Mapping[str, str] = {}
         #: One request after the other, whole.
         self._sending = threading.Lock()
         self.how = ""

@@ -159,7 +159,7 @@ class Workshop:
         full = {**outer, "PYTHONPATH": os.pathsep.join(map(str, entries)), **self.environ, **environ}
         self.top.mkdir(exist_ok=True)
         if by == "stdin":
-            return Running([sys.executable, "-"], self.top, full, text)
+            return Running([sys.executable, "-c", "import sys; exec(sys.stdin.read())"], self.top, full, text)
         file = self.top / "programs" / f"program_{uuid.uuid4().hex[:8]}.py"
         file.parent.mkdir(exist_ok=True)
         file.write_text(text, encoding="utf-8")
