@@ -139,7 +139,7 @@ class Parked:
                 os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
             os.waitpid(pid, 0)
             last = begun.decode().splitlines()[-1:]
-            name, why = pickle.loads(told) if told else (last[0], "its import ended the process")
+            name, why = pickle.loads(told) if told else (last[0], "ended the process")
             quarantine[name] = why
 
     def _warm_here(self, modules: list[str], quarantine: dict[str, str], write: int) -> Warmed:

@@ -146,7 +146,7 @@ def test_what_can_not_be_held_costs_itself_only_and_is_told(workshop):
     ]
     why = dict(line.split(" is not warm: ") for line in ran.report["notices"])
     assert why["raises"] == "its import failed: RuntimeError: not today"
-    assert why["kills"] == "its import ended the process"
+    assert why["kills"] == "ended the process"
     assert why["brings"] == "it imports first-party code, shop"
     assert not (workshop.top / "shop-was-run").exists()
     assert "CONFIGURED_MODE" in why["configured"]
