@@ -89,7 +89,7 @@ $(VENV)/python.stamp:
 # The tools alone, without the wheel: linting must not wait for Rust's optimiser.
 $(VENV)/tools.stamp: $(VENV)/python.stamp tests/constraints.txt scripts/extras.py pyproject.toml
 	$(BIN)/python scripts/extras.py test plugins lint dev > $(VENV)/tools.txt
-	$(BIN)/pip install --quiet -c tests/constraints.txt pytest==$(PYTEST_VERSION) -r $(VENV)/tools.txt
+	$(BIN)/pip install --quiet -c tests/constraints.txt pytest==$(PYTEST_VERSION) cloudpickle -r $(VENV)/tools.txt
 	touch $@
 
 build/wheel.stamp: $(WHEEL_SOURCES) | $(VENV)/python.stamp

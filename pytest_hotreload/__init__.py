@@ -3,8 +3,62 @@
 PYTEST_DONT_REWRITE: the command asks pytest in a process that has loaded this package, of which pytest would warn.
 """
 
-from .fixtures import shared
+from __future__ import annotations
 
-__all__ = ["__version__", "shared"]
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .fixtures import shared
+    from .isolate import IsolatedEnvironment, IsolatedProcess, isolate_imports
+    from .isolate_errors import (
+        CarryError,
+        EnvironmentClosed,
+        IsolatedDeath,
+        IsolatedExit,
+        IsolatedStopped,
+        IsolatedTimeout,
+        IsolationError,
+    )
+
+__all__ = [
+    "CarryError",
+    "EnvironmentClosed",
+    "IsolatedDeath",
+    "IsolatedEnvironment",
+    "IsolatedExit",
+    "IsolatedProcess",
+    "IsolatedStopped",
+    "IsolatedTimeout",
+    "IsolationError",
+    "__version__",
+    "isolate_imports",
+    "shared",
+]
 
 __version__ = "0.1.0"
+
+#: Name -> module. Imported when asked for: `shared` needs pytest, and `isolate_imports` must not.
+_PLACES = {
+    "shared": "fixtures",
+    **dict.fromkeys(("isolate_imports", "IsolatedEnvironment", "IsolatedProcess"), "isolate"),
+    **dict.fromkeys(
+        (
+            "CarryError",
+            "EnvironmentClosed",
+            "IsolatedDeath",
+            "IsolatedExit",
+            "IsolatedStopped",
+            "IsolatedTimeout",
+            "IsolationError",
+        ),
+        "isolate_errors",
+    ),
+}
+
+
+def __getattr__(name: str) -> object:
+    place = _PLACES.get(name)
+    if place is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{place}"), name)

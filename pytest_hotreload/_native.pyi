@@ -33,9 +33,10 @@ class Project:
         `sys_path`: the run's `sys.path`, pytest's `pythonpath` in front. `stdlib`: `sys.stdlib_module_names`.
         `site_dirs`: folders whose contents are third-party. `editable`: top-level module -> folder or file, of
         editable installs that work by a finder; first-party if inside `rootdir`. `import_mode`: "prepend",
-        "append" or "importlib", else `ValueError`. `namespace_packages`: pytest's
-        `consider_namespace_packages`. `cache_file`: the parse cache; one that is missing is no error, one that
-        is corrupt or older is ignored and named by `diagnostics`.
+        "append" or "importlib"; or "package", for files that are imported without pytest: no conftest is read, no
+        folder added, and what stands under a condition counts as run at import; else `ValueError`.
+        `namespace_packages`: pytest's `consider_namespace_packages`. `cache_file`: the parse cache; one that is
+        missing is no error, one that is corrupt or older is ignored and named by `diagnostics`.
 
         First-party is what lies inside `rootdir`, outside every site folder and virtual environment.
         """
@@ -119,6 +120,12 @@ class Project:
 
     def diagnostics(self) -> list[tuple[str, int | None, str]]:
         """What went wrong with single files, as (path, line from 1, text): never an exception."""
+
+    def missing(self) -> list[tuple[str, int, str]]:
+        """Imports of the last scan's files that lead nowhere, as (path, line from 1, dotted name as it is spelled).
+
+        Not those in a `try` that catches it, in functions and under conditions.
+        """
 
     def save(self) -> None:
         """Write the parse cache: what this run used of it, and what it added.

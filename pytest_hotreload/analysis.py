@@ -11,11 +11,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.machinery import PathFinder
 from pathlib import Path
-
-import pytest
+from typing import TYPE_CHECKING
 
 from . import fallback_parser
 from ._native import Project
+
+if TYPE_CHECKING:
+    import pytest
 
 #: The parse cache, below pytest's cache folder; the version is part of the name.
 _CACHE = "hotreload-imports-v1.json"

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from . import child, compat, others, reset
+from . import child, compat, forks, others, reset
 from .birth import Birth, Born, SlotEnd, seed_of
 from .early_readers import hide_worker
 from .forkpoint import serve
@@ -106,7 +106,7 @@ class Apart:
         config.workeroutput = {}  # type: ignore[attr-defined]
         join_convention(config, several=self.place.workerinput is not None)
         others.keep_coverage_files(config)
-        reset.randomness(seed_of(self.order.randomness, self.order.name))
+        forks.randomness(seed_of(self.order.randomness, self.order.name))
         files = self.place.files.fds
         os.dup2(files["printed_out"], 1)
         os.dup2(files["printed_err"], 2)
@@ -185,7 +185,7 @@ class Apart:
 
     def _run(self, session: pytest.Session, items: dict[int, pytest.Item]) -> None:
         reporter = self._awake(session)
-        self.inherited = reset.inventory()
+        self.inherited = forks.inventory()
         session.testsfailed = self.start.failed
         ordered = [(index, items[index]) for index in self.start.indices if index in items]
         child.Runner(session, reporter, self.place).run_guarded(iter([(ordered, None)]))
@@ -209,8 +209,8 @@ class Apart:
         self.reporter.prepare(session)
         others.find_participants(session.config)
         others.flush_coverage()
-        inherited = reset.inventory()
-        reset.flush_before_fork(inherited)
+        inherited = forks.inventory()
+        forks.flush_before_fork(inherited)
         reset.freeze()
         end = SlotEnd(
             self.place.channel.socket,
@@ -269,9 +269,9 @@ class Apart:
         """Say goodbye and go; a normal interpreter exit after a fork crashes with some packages."""
         status = 1
         try:
-            inherited = getattr(self, "inherited", None) or reset.inventory()
+            inherited = getattr(self, "inherited", None) or forks.inventory()
             if self.served:
-                reset.leave(inherited)
+                forks.leave(inherited)
                 os._exit(0)
             reporter = getattr(self, "reporter", None)
             if not self.collected:
@@ -289,7 +289,7 @@ class Apart:
             self.place.channel.flush()
             status = 0
         except BaseException:  # the exit status tells
-            reset.last_words()
+            forks.last_words()
         finally:
             sys.stdout.flush()
             os._exit(status)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from . import child, reset
+from . import child, forks
 from .forkpoint import Unwind
 from .observation import Observer
 from .protocol import Asked, Channel, Missing, Start
@@ -72,7 +72,7 @@ class Birth:
     lifeline: int
     real: tuple[int, int]
     randomness: bytes
-    inherited: reset.Inherited
+    inherited: forks.Inherited
     direct: bool
     several_files: bool
     observer: Observer | None

@@ -12,6 +12,7 @@ import os
 import re
 import struct
 from collections.abc import Iterable
+from importlib.machinery import SourceFileLoader
 from importlib.util import cache_from_source
 from pathlib import Path
 
@@ -34,6 +35,18 @@ def discard_doubtful(sources: Iterable[str], *, keep: bool = False) -> set[str]:
         if source.endswith(".py") and _discard(source, folders, keep):
             doubtful.add(source)
     return doubtful
+
+
+def recompile_doubtful() -> None:
+    """From now on this process reads no bytecode that may be stale, whoever wrote it, but compiles the source again."""
+    plain = SourceFileLoader.get_data
+
+    def get_data(self: SourceFileLoader, path: str) -> bytes:
+        if path.endswith(".pyc") and _is_doubtful(str(self.path), path):
+            raise OSError(f"{path} may be stale")  # as if there were none
+        return plain(self, path)
+
+    SourceFileLoader.get_data = get_data  # type: ignore[method-assign,assignment]
 
 
 def _discard(source: str, folders: dict[str, dict[str, list[str]]], keep: bool) -> bool:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import compat, reset
+from . import compat, forks, reset
 from .conflicts import address_in_use
 from .observation import Observer
 from .others import coverage_bytes, participants, restart_coverage
@@ -319,7 +319,7 @@ def live(
     reporter: Reporter,
     place: Place,
     feed: Any,
-    inherited: reset.Inherited,
+    inherited: forks.Inherited,
 ) -> None:
     """All of a forked child's life; never returns."""
     status = 1
@@ -327,7 +327,7 @@ def live(
         inherited.modules = len(sys.modules)
         reset.survive(place)
         reset.silence(session.config, place)
-        reset.randomness(place.seed)
+        forks.randomness(place.seed)
         reset.temporary(session.config, place, reporter)
         reset.worker(session.config, place)
         reset.debugger(place, reporter)
@@ -342,13 +342,13 @@ def live(
         reporter.channel.flush()
         status = 0
     except BaseException:
-        reset.last_words()
+        forks.last_words()
     finally:
         os._exit(status)
 
 
 def farewell(
-    session: pytest.Session, reporter: Reporter, inherited: reset.Inherited, observer: Observer | None
+    session: pytest.Session, reporter: Reporter, inherited: forks.Inherited, observer: Observer | None
 ) -> Ended:
     """What pytest does after the last test, as far as it is this process's part."""
     config = session.config
@@ -369,16 +369,16 @@ def farewell(
 
 
 def last_message(
-    inherited: reset.Inherited,
+    inherited: forks.Inherited,
     output: Mapping[str, Any],
     fixtures: Mapping[tuple[str, str], Sequence[tuple[float, float]]],
     observer: Observer | None,
 ) -> Ended:
     """Do what an interpreter does at its exit, and say how it went."""
     observed = observer.end() if observer is not None and observer.active else None
-    modules = reset.new_modules(inherited)
+    modules = forks.new_modules(inherited)
     measured = coverage_bytes()
-    reset.leave(inherited)
+    forks.leave(inherited)
     return Ended(
         workeroutput=output,
         fixtures=tuple(FixtureCost(name, scope, tuple(setups)) for (name, scope), setups in fixtures.items()),

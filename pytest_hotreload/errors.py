@@ -5,7 +5,10 @@ A user's mistake is a :class:`pytest.UsageError` of one line, built by :func:`us
 
 from __future__ import annotations
 
-import pytest
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
 
 
 class HotreloadError(Exception):
@@ -37,4 +40,6 @@ class ChildInternalError(Exception):
 
 def usage_error(message: str, *, hint: str) -> pytest.UsageError:
     """A user's mistake, as the one line that pytest prints for it (exit status 4)."""
+    import pytest
+
     return pytest.UsageError(f"hotreload: {message}; hint: {hint}")

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import pytest
 
 from . import compat, terminal
-from .threads import native_threads
+from .forks import native_threads
 
 _MARK = "_pytest_hotreload_shared"
 _SCOPES = ("session", "package")

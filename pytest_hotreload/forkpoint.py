@@ -21,7 +21,7 @@ from typing import Any
 
 from . import leftovers, suspension
 from ._native import collapse_heap, guard, set_child_subreaper
-from .protocol import Channel, Gone, Refused, Start, Started, pair
+from .protocol import Channel, Gone, Kill, Refused, Start, Started, pair
 
 #: Milliseconds between two looks at children where there is no pidfd (macOS).
 _NO_PIDFD_MS = 20
@@ -163,6 +163,8 @@ class _Server:
         for _, message in frames:
             if isinstance(message, Start):
                 self._fork(message)
+            elif isinstance(message, Kill):
+                self._kill(message.token)
             elif self.answer is not None:
                 before = os.getpid()
                 said = self.answer(message)
@@ -171,6 +173,13 @@ class _Server:
                 if said is not None:
                     self._tell(said)
         return not closed
+
+    def _kill(self, token: int) -> None:
+        """By whoever reaps it: no other process can bear its number before that."""
+        for pid, (its, _) in self.children.items():
+            if its == token:
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
 
     def _tell(self, message: Any) -> None:
         """Whoever listened may have closed the channel meanwhile; the next look at it ends this process."""
@@ -195,7 +204,7 @@ class _Server:
     def _descriptors(self, start: Start) -> list[int]:
         """The open files that came with this request."""
         received = self.control.descriptors
-        if start.assignment is None or received is None:
+        if not start.descriptors or received is None:
             return []
         taken = received[: start.descriptors]
         del received[: start.descriptors]

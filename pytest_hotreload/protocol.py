@@ -258,6 +258,12 @@ class Refused(NamedTuple):
     errno: int
 
 
+class Kill(NamedTuple):
+    """To a fork point: end this child now. One that has ended is nobody."""
+
+    token: int
+
+
 class Warm(NamedTuple):
     """To the template: import these modules, in this order."""
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from . import compat, epoch, reset, standing, totals
+from . import compat, epoch, forks, standing, totals
 from ._native import make_own, own_pages
 from .affects import Affects
 from .observation import Observer, Row
@@ -75,7 +75,7 @@ class Rerun:
         self.config, self.records, self.channel = config, records, channel
         self.first_party = first_party
         self.affects = Affects(config, records, first_party.known)
-        self.inherited = reset.inventory()
+        self.inherited = forks.inventory()
         self._outcomes: dict[str, str] = {}
         self._files: dict[str, str] = {}
         self._texts: dict[str, str] = {}
@@ -310,7 +310,7 @@ class Rerun:
         return Loaded(
             tuple(observer.loaded()),
             tuple(sorted((owner, str(file)) for owner, file in edges)),
-            (*reset.new_modules(self.inherited), *totals.learned(self.config)),
+            (*forks.new_modules(self.inherited), *totals.learned(self.config)),
             self._outside(),
             None if self.records is None else (*self._touched("write", "update"), *self._reports()),
             self._vanished(),

@@ -12,10 +12,11 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import compat, learning, reset, terminal
+from . import compat, forks, learning, reset, terminal
 from .analysis import Analysis, analyse, third_party
 from .birth import Birth, SlotEnd, random_state
 from .forkpoint import ForkPoint
+from .forks import native_threads
 from .observation import Observer
 from .protocol import Assignment, Start, Warm, pair
 from .schedule import Group
@@ -23,7 +24,6 @@ from .sharding import shard_of
 from .slots import Slot
 from .spawn import Spawner
 from .template import Template
-from .threads import native_threads
 
 if TYPE_CHECKING:
     from .controller import RunLoop
@@ -69,9 +69,9 @@ class Sources:
         """Before the first child: freeze this process and fork its fork point, where one is needed."""
         loop = self.loop
         self.had_threads = native_threads() > 1
-        self.inherited = reset.inventory()
+        self.inherited = forks.inventory()
         compat.flush_terminal(loop.config)
-        reset.flush_before_fork(self.inherited)
+        forks.flush_before_fork(self.inherited)
         reset.freeze()
         if self.template is not None:
             loop.children.add_point(self.template)

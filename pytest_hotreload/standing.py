@@ -27,14 +27,14 @@ from typing import Any
 
 import pytest
 
-from . import attached, compat, reset
+from . import attached, compat, forks
 from ._native import guard, observe_for, put_back_modes, remember_modes, set_child_subreaper
 from .forkpoint import serve
+from .forks import native_threads
 from .keyboard import Modes
 from .observation import Observer
 from .protocol import Channel, pair
 from .template import Become, Parked, import_module
-from .threads import native_threads
 from .watch_messages import Attach, Consulted, Extend, Inputs, Learned, Ready
 
 #: Names the inherited descriptors of a template: its channel and its lifeline.
@@ -199,7 +199,7 @@ class _Place:
 class _Ended:
     """What a rerun has to do when pytest's own end is reached. ``finish``: gets the exit status."""
 
-    inherited: reset.Inherited
+    inherited: forks.Inherited
     finish: Callable[[int], None] = field(default=lambda _: None)
 
 
@@ -233,7 +233,7 @@ def _serve(
         os.close(lifeline)
         return chosen, own[0]
     except BaseException:
-        reset.last_words()
+        forks.last_words()
         put_back_modes()
         os._exit(70)  # EX_SOFTWARE; the watcher sees the channel close
     put_back_modes()  # a watcher's death may show first as the end of the channel
@@ -256,8 +256,8 @@ def _attach(order: Attach, become: Become, lifeline: int, beginning: attached.Be
     *files, last = become.descriptors
     attached.begin(order, files, lifeline, beginning)
     channel = Channel(socket.socket(fileno=last))
-    inherited = reset.inventory()
-    _end = _Ended(inherited, lambda _: channel.send(-1, Learned(reset.new_modules(inherited))))
+    inherited = forks.inventory()
+    _end = _Ended(inherited, lambda _: channel.send(-1, Learned(forks.new_modules(inherited))))
 
 
 def _become(start: Any, descriptors: list[int]) -> None:
@@ -323,7 +323,7 @@ class FirstParty:
     @contextlib.contextmanager
     def _as_collected(self) -> Iterator[None]:
         """As in a collection: warnings by the user's filters, kept for the reruns; output unseen."""
-        with reset.output_to_nowhere(), warnings.catch_warnings(record=True) as caught:
+        with forks.output_to_nowhere(), warnings.catch_warnings(record=True) as caught:
             compat.apply_warning_filters(self.config)
             yield
         self.warned += caught or []
@@ -376,7 +376,7 @@ def park(config: pytest.Config, observer: Observer | None) -> tuple[Channel, Fir
     while True:
         _ready(_here.channel, Ready(first_party.inputs(), first_party.refused))
         gc.collect()
-        reset.flush_before_fork(reset.inventory())
+        forks.flush_before_fork(forks.inventory())
         gc.freeze()
         place = _enter(_serve(_here.channel, _here.lifeline, _ignoring_interrupts(_become)))
         if isinstance(place.order, Extend):
@@ -396,7 +396,7 @@ def _awake(seeded: object) -> None:
     guard(_here.lifeline, not os.environ.get("PYTEST_HOTRELOAD_NO_DEATH_SIGNAL"))
     if random.getstate() == seeded:
         random.seed()
-    _end = _Ended(reset.inventory())
+    _end = _Ended(forks.inventory())
 
 
 # ----------------------------------------------------------------------------------- the end
@@ -411,17 +411,17 @@ def at_end(finish: Callable[[int], None]) -> None:
 def leave(end: BaseException | None) -> None:
     """What the interpreter would do with what ended pytest; never returns.
 
-    A normal exit of a forked process crashed with some packages: see ``reset.leave``.
+    A normal exit of a forked process crashed with some packages: see ``forks.leave``.
     """
     status = _status_of(end)
     try:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         if _end is not None:
-            reset.leave(_end.inherited)
+            forks.leave(_end.inherited)
             _end.finish(status)
     except BaseException:
-        reset.last_words()
+        forks.last_words()
     finally:
         os._exit(status)
 

@@ -24,10 +24,11 @@ from typing import Any
 
 from ._native import guard, set_child_subreaper
 from .forkpoint import ForkPoint, Unwind, fork_quietly, serve
+from .forks import native_threads, output_to_nowhere
 from .protocol import Channel, Probe, Probed, Start, Warm, Warmed, pair
-from .reset import output_to_nowhere
-from .threads import native_threads
 
+#: Between the names of the modules that a warm-up began with and what came of it. In no name.
+_VERDICT = b"\0"
 #: Why a module is kept out when it starts a Python thread at import: no thread survives a fork.
 _STARTS_THREAD = "starts a thread while it is imported"
 
@@ -94,6 +95,14 @@ class Parked:
         self.control, self.lifeline, self.leave = control, lifeline, leave
         gc.freeze()
 
+    def objection(self) -> str:
+        """What else speaks against keeping what was just imported; "" if nothing does."""
+        return ""
+
+    def settle(self) -> None:
+        """Everything is imported."""
+        gc.freeze()
+
     def become(self, start: Start, descriptors: list[int]) -> None:
         raise Become(start, [os.dup(descriptor) for descriptor in descriptors])
 
@@ -121,6 +130,7 @@ class Parked:
             os.close(write)
             with os.fdopen(read, "rb") as verdict:
                 told = verdict.read()
+            begun, _, told = told.partition(_VERDICT)
             if told == b"warm":
                 ended, status = os.wait()
                 while ended != pid:  # a fork of before the warm-up
@@ -128,7 +138,8 @@ class Parked:
                 self.leave()
                 os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
             os.waitpid(pid, 0)
-            name, why = pickle.loads(told) if told else (wanted[-1], "ended the process")
+            last = begun.decode().splitlines()[-1:]
+            name, why = pickle.loads(told) if told else (last[0], "ended the process")
             quarantine[name] = why
 
     def _warm_here(self, modules: list[str], quarantine: dict[str, str], write: int) -> Warmed:
@@ -140,14 +151,16 @@ class Parked:
         with quiet():
             for name in modules:
                 before = time.perf_counter()
-                why = import_module(name)
+                os.write(write, name.encode() + b"\n")
+                failed = import_module(name)
+                why = self.objection() or failed
                 if why:
-                    os.write(write, pickle.dumps((name, why)))
+                    os.write(write, _VERDICT + pickle.dumps((name, why)))
                     os._exit(0)
                 costs[name] = round(time.perf_counter() - before, 4)
-        os.write(write, b"warm")
+        os.write(write, _VERDICT + b"warm")
         os.close(write)
-        gc.freeze()
+        self.settle()
         return Warmed(len(sys.modules), time.perf_counter() - began, costs, quarantine)
 
 

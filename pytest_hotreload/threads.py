@@ -7,7 +7,6 @@ executors: 16 scenarios broke).
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections.abc import Callable, Generator
@@ -15,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from .forks import native_threads
 from .options import processors
 
 #: Native threads that the import of a package starts, as a function of the processors: read off
@@ -29,14 +29,6 @@ _IMPORT_POOLS: dict[str, Callable[[int], int]] = {
     "cv2": lambda n: n - 1,
     "tables": lambda n: n,
 }
-
-
-def native_threads() -> int:
-    """Threads of this process as the system counts them; Python's own where it does not tell."""
-    try:
-        return len(os.listdir("/proc/self/task"))
-    except OSError:
-        return threading.active_count()
 
 
 class ThreadWatch:

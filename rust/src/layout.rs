@@ -11,6 +11,8 @@ pub enum ImportMode {
     Prepend,
     Append,
     Importlib,
+    /// Not pytest's: a package by itself, without conftests.
+    Package,
 }
 
 impl ImportMode {
@@ -19,7 +21,8 @@ impl ImportMode {
             "prepend" => Ok(Self::Prepend),
             "append" => Ok(Self::Append),
             "importlib" => Ok(Self::Importlib),
-            other => Err(Error::Value { value: other.to_owned(), expected: "prepend, append, importlib" }),
+            "package" => Ok(Self::Package),
+            other => Err(Error::Value { value: other.to_owned(), expected: "prepend, append, importlib, package" }),
         }
     }
 }
@@ -27,9 +30,10 @@ impl ImportMode {
 /// The files that come before a test file, and itself: conftests from the root down, each after the
 /// `__init__` of its packages.
 #[must_use]
-pub fn entries(rootdir: &Path, test_file: &Path) -> Vec<PathBuf> {
+pub fn entries(mode: ImportMode, rootdir: &Path, test_file: &Path) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = Vec::new();
-    for file in conftests(rootdir, test_file).into_iter().chain([test_file.to_owned()]) {
+    let before = if mode == ImportMode::Package { Vec::new() } else { conftests(rootdir, test_file) };
+    for file in before.into_iter().chain([test_file.to_owned()]) {
         for one in packages_of(&file).into_iter().chain([file]) {
             if !found.contains(&one) {
                 found.push(one);
@@ -75,6 +79,6 @@ pub fn view(mode: ImportMode, roots: Vec<PathBuf>) -> View {
     match mode {
         ImportMode::Prepend => View { before: roots, after: Vec::new() },
         ImportMode::Append => View { before: Vec::new(), after: roots },
-        ImportMode::Importlib => View::default(),
+        ImportMode::Importlib | ImportMode::Package => View::default(),
     }
 }

@@ -62,6 +62,8 @@ struct Structure {
     views: IndexMap<View, HashSet<NodeId>>,
     /// Test file -> the nodes that are imported for it: conftests, packages, itself.
     tests: IndexMap<PathBuf, Vec<NodeId>>,
+    /// Imports outside of any `try` that lead nowhere.
+    missing: IndexSet<(PathBuf, u32, String)>,
 }
 
 /// A test file, what is imported for it, and the view under which.
@@ -138,13 +140,13 @@ impl Project {
         let mut placed = Vec::with_capacity(test_files.len());
         for test_file in test_files {
             let file = absolute_path(&self.rootdir, test_file);
-            let entries = layout::entries(&self.rootdir, &file);
+            let entries = layout::entries(self.import_mode, &self.rootdir, &file);
             let roots = self.roots(&entries);
             last.extend(roots.iter().cloned());
             let view = self.view(layout::view(self.import_mode, roots));
             placed.push(Placed { file, entries, view });
         }
-        if self.import_mode != ImportMode::Importlib {
+        if !matches!(self.import_mode, ImportMode::Importlib | ImportMode::Package) {
             self.resolver.set_last(last.into_iter().collect());
         }
         placed
@@ -283,10 +285,14 @@ impl Project {
             previous = import.context;
             let resolution = self.resolver.resolve(import, path, view);
             failed |= import.context == Context::Try && resolution.missing;
+            if resolution.missing && matches!(import.context, Context::Module | Context::Class) {
+                self.found.missing.insert((path.to_owned(), import.line, spelled(import)));
+            }
             let runs = match import.context {
                 Context::Module | Context::Class | Context::Try | Context::Plugin => true,
                 Context::Handler => failed,
-                Context::Conditional | Context::Function | Context::TypeChecking => false,
+                Context::Conditional => self.import_mode == ImportMode::Package,
+                Context::Function | Context::TypeChecking => false,
             };
             if runs { &mut loads.load } else { &mut loads.later }.extend(resolution.targets);
         }
@@ -367,6 +373,12 @@ impl Project {
         Ok(kept.map(|id| self.found.graph.foreign_name(*id).0.to_owned()).collect())
     }
 
+    /// Imports of the files that lead nowhere, by file in the order of reading, each with its line and as it is spelled.
+    /// Not those in a `try` that catches it, in functions and under conditions.
+    pub fn missing(&self) -> Vec<(PathBuf, u32, String)> {
+        self.found.missing.iter().cloned().collect()
+    }
+
     pub fn effects(&self, path: &Path) -> Result<Vec<Effect>> {
         let path = absolute_path(&self.rootdir, path);
         let seen = self.files.get(&path).ok_or(Error::NotScanned(path))?;
@@ -381,7 +393,8 @@ impl Project {
             reached.foreign.iter().map(|id| self.found.graph.foreign_name(*id)).collect();
         let paths: IndexSet<&PathBuf> = reached.nodes.iter().map(|node| &self.found.places[*node].1).collect();
         let files = paths.iter().filter_map(|path| {
-            let shown = path.strip_prefix(&self.rootdir).unwrap_or(path);
+            let is_anywhere = self.rootdir.parent().is_none();
+            let shown = if is_anywhere { path } else { path.strip_prefix(&self.rootdir).unwrap_or(path) };
             self.files.get(path).map(|seen| (shown, seen.parsed.as_ref()))
         });
         Ok(quarantine::of(&modules, files))
@@ -411,5 +424,14 @@ impl Project {
     fn entries(&self, test_file: &Path) -> Result<&[NodeId]> {
         let path = absolute_path(&self.rootdir, test_file);
         self.found.tests.get(&path).map(Vec::as_slice).ok_or(Error::NotScanned(path))
+    }
+}
+
+/// As the source names it: `a.b`, `..a`, `. import b`.
+fn spelled(import: &Import) -> String {
+    let dots = ".".repeat(usize::try_from(import.level).unwrap_or_default());
+    match &import.name {
+        Some(name) if import.module.is_empty() => format!("{dots} import {name}"),
+        _of_module => format!("{dots}{}", import.module),
     }
 }

@@ -188,6 +188,11 @@ impl Project {
         found.into_iter().map(|(path, line, text)| (path.into_os_string(), line, text)).collect()
     }
 
+    fn missing(&self) -> Vec<(OsString, u32, String)> {
+        let found = lock(&self.0).missing();
+        found.into_iter().map(|(path, line, name)| (path.into_os_string(), line, name)).collect()
+    }
+
     fn save(&self, py: Python<'_>) -> PyResult<()> {
         Ok(py.detach(|| lock(&self.0).save())?)
     }

@@ -1,0 +1,1 @@
+"""The application that serve.py restarts: edit any file in here while it runs."""

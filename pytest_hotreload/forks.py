@@ -1,0 +1,257 @@
+"""What a fork shares with the process that it came from, and must put right: at its birth and when it leaves.
+
+Nothing here knows pytest: the children of `isolate_imports` need it as those of a run do.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import gc
+import io
+import os
+import random
+import signal
+import sys
+import sysconfig
+import threading
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ._native import flush_c_stdio
+
+#: As they are before :func:`reset.freeze` puts others in their place.
+PLAIN_GC = (gc.get_objects, gc.get_referrers)
+
+#: Seconds that a child waits for its non-daemon threads and executors when it leaves. Plain pytest
+#: waits for ever; results are complete by then, and a slot must not be lost to a stuck thread.
+JOIN_SECONDS = 5.0
+
+
+@dataclass
+class Inherited:
+    """What the controller had before the first fork, so that a child can tell its own from it."""
+
+    modules: int
+    finalizers: int
+    log_handlers: int
+    writers: list[Any]
+    tracker: int | None
+
+
+def inventory() -> Inherited:
+    """Taken in the controller, once, before the first fork."""
+    return Inherited(
+        modules=len(sys.modules),
+        finalizers=len(getattr(weakref.finalize, "_registry", ())),
+        log_handlers=len(getattr(_logging(), "_handlerList", ())),
+        writers=_writers(),
+        tracker=_resource_tracker(),
+    )
+
+
+def flush_before_fork(inherited: Inherited) -> None:
+    """Nothing may be in a buffer when we fork: both processes would write it."""
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+        _flush(stream)
+    for writer in inherited.writers:
+        _flush(writer)
+
+
+def randomness(seed: int) -> None:
+    """Different in every child, and repeatable where plain pytest's would be.
+
+    ``seed`` is derived from the controller's own generator state and the file: where a conftest
+    seeded it, children are repeatable; where nothing did, they are random.
+    """
+    random.seed(seed)
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed(seed & 0xFFFFFFFF)
+    faker = sys.modules.get("faker.generator")
+    if faker is not None:
+        with contextlib.suppress(AttributeError):
+            faker.mod_random.seed(seed)
+    factory = sys.modules.get("factory.random")
+    if factory is not None:
+        with contextlib.suppress(AttributeError):
+            factory.reseed_random(seed)
+
+
+@contextlib.contextmanager
+def output_to_nowhere() -> Iterator[None]:
+    """What is printed meanwhile, by whatever means, is not seen."""
+    saved = os.dup(1), os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        for number, descriptor in zip((1, 2), saved, strict=True):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+        os.close(nowhere)
+
+
+def native_threads() -> int:
+    """Threads of this process as the system counts them; Python's own where it does not tell."""
+    try:
+        return len(os.listdir("/proc/self/task"))
+    except OSError:
+        return threading.active_count()
+
+
+# ---------------------------------------------------------------------------------- leaving
+
+
+def forget_inherited() -> None:
+    """Exit handlers, finalizers and processes of the controller are the controller's to run and end."""
+    atexit._clear()
+    registry = getattr(weakref.finalize, "_registry", {})
+    for finalizer in list(registry):
+        finalizer.atexit = False
+    if registry or getattr(weakref.finalize, "_registered_with_atexit", False):
+        atexit.register(weakref.finalize._exitfunc)  # type: ignore[attr-defined]
+    processes = sys.modules.get("multiprocessing.process")
+    if processes is not None:
+        processes._children = set()  # type: ignore[attr-defined]
+
+
+def leave(inherited: Inherited) -> None:
+    """What the interpreter would have done at its exit, for what this child began itself.
+
+    ``os._exit`` must follow: a normal exit crashed with pyarrow, duckdb and grpc.
+    """
+    with _bounded(JOIN_SECONDS):
+        if threading.active_count() > 1:
+            threading._shutdown()  # type: ignore[attr-defined]
+    with _bounded(JOIN_SECONDS):
+        _stop_process_pools(inherited)
+    with contextlib.suppress(BaseException):
+        atexit._run_exitfuncs()
+    logging = _logging()
+    handlers = getattr(logging, "_handlerList", [])
+    if len(handlers) > inherited.log_handlers:
+        logging.shutdown(handlers[inherited.log_handlers :])
+    _flush_files(inherited)
+    flush_c_stdio()
+
+
+#: User sites and Debian's folders are none of sysconfig's two.
+_INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+
+
+def new_modules(inherited: Inherited) -> tuple[str, ...]:
+    """Modules imported since the fork that are installed, or the standard library's, in order."""
+    if len(sys.modules) <= inherited.modules:
+        return ()
+    folders = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
+    found = []
+    for name in list(sys.modules)[inherited.modules :]:
+        spec = getattr(sys.modules.get(name), "__spec__", None)
+        if spec is None or getattr(spec, "name", None) != name:
+            continue  # an alias or a stand-in: it can't be imported by this name
+        top = name.partition(".")[0]
+        origin = str(spec.origin or "")
+        installed = origin.startswith(folders) or any(part in origin for part in _INSTALLED)
+        if top in sys.stdlib_module_names or installed:
+            found.append(name)
+    return tuple(found)
+
+
+def flush_standard() -> None:
+    """What was printed leaves the interpreter's buffers, and those of C."""
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+        _flush(stream)
+    with contextlib.suppress(OSError):
+        flush_c_stdio()
+
+
+def last_words() -> None:
+    """An error in our own code, not pytest's: into faulthandler's file, where a death is explained."""
+    import traceback
+
+    with contextlib.suppress(BaseException):
+        traceback.print_exc(file=sys.__stderr__)
+        _flush(sys.__stderr__)
+
+
+def _stop_process_pools(inherited: Inherited) -> None:
+    """multiprocessing's and loky's children would outlive us as orphans; so would the resource tracker."""
+    for name in ("joblib.externals.loky.reusable_executor", "loky.reusable_executor"):
+        loky = sys.modules.get(name)
+        if loky is not None and getattr(loky, "_executor", None) is not None:
+            with contextlib.suppress(Exception):
+                loky._executor.shutdown(wait=False, kill_workers=True)
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        with contextlib.suppress(Exception):
+            util._exit_function()
+    if _resource_tracker() != inherited.tracker:
+        with contextlib.suppress(Exception):
+            sys.modules["multiprocessing.resource_tracker"]._resource_tracker._stop()
+
+
+def _resource_tracker() -> int | None:
+    """The process that multiprocessing starts to clean up after others, or None."""
+    module = sys.modules.get("multiprocessing.resource_tracker")
+    tracker = getattr(module, "_resource_tracker", None)
+    return getattr(tracker, "_pid", None)
+
+
+def _flush_files(inherited: Inherited) -> None:
+    """Open files are flushed by the interpreter's end, which a child skips.
+
+    Those opened since the fork are looked for among the objects made since then (20,000: 5 ms).
+    """
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+        _flush(stream)
+    for writer in inherited.writers:
+        _flush(writer)
+    for writer in _writers():
+        _flush(writer)
+
+
+def _writers() -> list[Any]:
+    """Open files that may hold data back; those that hold others first."""
+    found = [thing for thing in PLAIN_GC[0]() if isinstance(thing, _BUFFERS)]
+    return sorted(found, key=lambda thing: not isinstance(thing, io.TextIOWrapper))
+
+
+_BUFFERS = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
+
+
+def _flush(stream: Any) -> None:
+    try:
+        if stream is not None and not stream.closed:
+            stream.flush()
+    except Exception:  # a broken stream of a test is no reason to fail it
+        pass
+
+
+def _logging() -> Any:
+    return sys.modules.get("logging")
+
+
+class _TookTooLong(BaseException):
+    """Ends a wait; BaseException, so that no ``except Exception`` on the way keeps it."""
+
+
+@contextlib.contextmanager
+def _bounded(seconds: float) -> Iterator[None]:
+    """Leave the block after ``seconds``, whatever it waits for, by a signal in the main thread."""
+
+    def strike(*_: object) -> None:
+        raise _TookTooLong
+
+    previous = signal.signal(signal.SIGALRM, strike)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        with contextlib.suppress(_TookTooLong, Exception):
+            yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)

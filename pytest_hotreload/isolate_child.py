@@ -1,0 +1,111 @@
+"""The life of a process that runs one function: take the host's place over, run, say what came of it, leave."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import signal
+import sys
+import time
+from typing import Any
+
+from . import bytecode, forks
+from ._native import guard, set_child_subreaper
+from .isolate_calls import Desk, Surroundings
+
+#: The order in which a call's descriptors travel.
+FILES = ("call", "stdout", "stderr")
+
+
+def live(descriptors: list[int], lifeline: int, inherited: forks.Inherited) -> None:
+    """Does not return."""
+    desk = Desk(descriptors[0])
+    try:
+        _survive(lifeline)
+        _speak_into(descriptors[1:])
+        _work(desk, os.getpid())
+    except KeyboardInterrupt:  # as an interpreter that nobody catches it in
+        _interrupted(inherited)
+    except BaseException:  # ours: the host sees that there is no outcome
+        forks.last_words()
+        os._exit(70)
+    _leave(inherited)
+
+
+def _survive(lifeline: int) -> None:
+    """A group of its own, and an end with the template: nothing that the function starts escapes."""
+    forks.forget_inherited()
+    os.setpgid(0, 0)
+    set_child_subreaper(True)
+    guard(lifeline, not os.environ.get("PYTEST_HOTRELOAD_NO_DEATH_SIGNAL"))
+
+
+def _speak_into(files: list[int]) -> None:
+    """Lines go out as they are written, whoever forks finds nothing in a buffer, and a crash shows its stack."""
+    for number, descriptor in zip((1, 2), files, strict=True):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
+    os.register_at_fork(before=forks.flush_standard)
+    faulthandler.enable()
+
+
+def _work(desk: Desk, pid: int) -> None:
+    """Run, and put the outcome down. A fork that comes back from the function is none of ours: it ends here."""
+    try:
+        _take_over(desk.surroundings())
+        func, args, kwargs = desk.call()
+        result = func(*args, **kwargs)
+    except BaseException as error:
+        if os.getpid() != pid and not isinstance(error, SystemExit):
+            forks.last_words()
+        _end_if_forked(pid)
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        desk.put_error(error)
+    else:
+        _end_if_forked(pid)
+        desk.put_result(result)
+
+
+def _end_if_forked(pid: int) -> None:
+    if os.getpid() != pid:
+        forks.flush_standard()
+        os._exit(0)
+
+
+def _take_over(given: Surroundings) -> None:
+    for name, value in given.environ.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    if "TZ" in given.environ:
+        time.tzset()
+    if given.cwd is not None:
+        os.chdir(given.cwd)
+    sys.path[:], sys.argv[:] = given.path, given.argv
+    forks.randomness(int.from_bytes(os.urandom(8), "big"))
+    bytecode.recompile_doubtful()
+
+
+def _interrupted(inherited: forks.Inherited) -> None:
+    """Ctrl-C, sent by whoever: the traceback is shown and the signal says why, as an interpreter does it."""
+    forks.last_words()
+    _flush_all(inherited)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGINT)
+    os._exit(70)
+
+
+def _flush_all(inherited: forks.Inherited) -> None:
+    with contextlib.suppress(BaseException):
+        forks.leave(inherited)
+
+
+def _leave(inherited: forks.Inherited) -> Any:
+    """Not by the interpreter's own end: that hung and crashed in forks (grpc, pyarrow, duckdb)."""
+    _flush_all(inherited)
+    os._exit(0)

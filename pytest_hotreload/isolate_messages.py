@@ -1,0 +1,118 @@
+"""Every word of `isolate_imports`: the lines that tell what is done otherwise, and why, and the texts of its errors."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from typing import Final
+
+#: Where the lines go. Without a handler, logging itself prints warnings to standard error.
+LOGGER: Final = logging.getLogger("pytest_hotreload.isolate")
+
+LOOK_AT_OUTPUT: Final = "its output is in the `stdout` and `stderr` of this error"
+
+MORE_TIME: Final = "give it a longer timeout, or look in `stdout` and `stderr` of this error where it stood"
+FEWER: Final = "let fewer processes run at once, or raise the limit (ulimit -u)"
+LESS: Final = "return less, or write it to a file and return its path"
+RUN_AGAIN: Final = "run it again: the next call starts a new template"
+NO_RESULT: Final = "a stopped process has no result"
+
+
+def tell(line: str) -> None:
+    """One line for the user. Never raises."""
+    LOGGER.warning("isolate_imports: %s", line)
+
+
+def signal_name(number: int) -> str:
+    """`SIGSEGV (signal 11)`."""
+    try:
+        return f"{signal.Signals(number).name} (signal {number})"
+    except ValueError:
+        return f"signal {number}"
+
+
+# ------------------------------------------------------------------------------- what is not warm
+
+
+def unread(path: str, line: int | None, text: str) -> str:
+    """A file whose imports can't be read."""
+    place = f"{path}:{line}" if line else path
+    return f"{place}: its imports are not warm: {text}" if path else text
+
+
+def missing(path: str, line: int, name: str) -> str:
+    """An import that leads nowhere."""
+    return f"{path}:{line}: `{name}` is not there, so it is not warm"
+
+
+def quarantined(module: str, why: str) -> str:
+    """A module that stays out of the template."""
+    return f"{module} is not warm: {why}"
+
+
+def first_party(module: str) -> str:
+    """Why: it would bring the user's own code into the template."""
+    return f"it imports first-party code, {module}"
+
+
+def unanalysed(error: object) -> str:
+    return f"nothing is warm: {error}"
+
+
+# ------------------------------------------------------------------------------- the template
+
+
+def template_gone(how: str) -> str:
+    return f"the template was {how}: a new one starts"
+
+
+def not_started(words: str) -> str:
+    return f"the template did not start: {words or 'it said nothing'}"
+
+
+def ended(returncode: int) -> str:
+    """Of a template. What waits in it passes a signal on as an exit status."""
+    if returncode > 255 - signal.NSIG:
+        returncode -= 256
+    return f"killed by {signal_name(-returncode)}" if returncode < 0 else f"ended, with status {returncode}"
+
+
+# ------------------------------------------------------------------------------- how a process ended
+
+
+def ended_by(name: str, pid: int | None, how: str) -> str:
+    return f"{name} (pid {pid}) {how}" if pid else f"{name} {how}"
+
+
+def how(returncode: int) -> str:
+    """Of a process that ended without a result."""
+    if returncode < 0:
+        return f"was killed by {signal_name(-returncode)}"
+    return f"left by os._exit, with status {returncode}"
+
+
+def with_template() -> str:
+    return "was killed with its template"
+
+
+def refused(name: str, error: str) -> str:
+    return f"the system refused to fork a process for {name}: {error}"
+
+
+def timed_out(seconds: float) -> str:
+    return f"took longer than its timeout of {seconds:g} s and was ended"
+
+
+def unreadable(name: str, error: BaseException) -> str:
+    return f"the result of {name} can't be read: {type(error).__name__}: {error}"
+
+
+def left_behind(name: str, processes: tuple[str, ...]) -> str:
+    more = f" and {len(processes) - 3} more" if len(processes) > 3 else ""
+    return f"{name} left processes behind, which were ended: {', '.join(processes[:3])}{more}"
+
+
+def callback_failed(error: BaseException) -> str:
+    return (
+        f"an output callback raised {type(error).__name__}: {error}; it is not called again for this process"
+    )

@@ -1,0 +1,210 @@
+"""The template of an isolated environment: a fresh interpreter that holds third-party modules and forks on request.
+
+It is started, not forked, since the host may have threads, an event loop, a notebook's kernel. From then on it is
+a template as that of a run: warmed in forks of itself, a fork point for its children.
+
+:func:`main` is the process; :class:`Handle` is the host's.
+
+Invariant: nothing of the package is imported here, and nothing is unpickled that the user wrote.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from . import forks, isolate_child, isolate_messages
+from .forkpoint import serve
+from .isolate_analysis import Warmth
+from .isolate_errors import IsolationError
+from .protocol import Channel, Kill, Start, Warm, Warmed, pair
+from .template import Become, Parked
+
+#: Bytes that a template can say before it dies: what a pipe holds.
+_SAID = 1 << 16
+
+#: The interpreter's own modules and ours are all that may be found before it is warm: not what lies in its folder.
+_BOOT = """\
+import sys
+sys.path[:] = {path!r}
+from pytest_hotreload.isolate_template import main
+main({control}, {lifeline}, {ours!r}, {own!r})
+"""
+
+
+class Handle:
+    """A running template, in the host.
+
+    ``tokens``: its living children. ``quarantine``: what it could not hold, and why. ``how``: it ended, unasked.
+    """
+
+    def __init__(self, popen: subprocess.Popen[bytes], channel: Channel, lifeline: int, words: int) -> None:
+        self.popen, self.channel, self._lifeline, self._words = popen, channel, lifeline, words
+        self.tokens: set[int] = set()
+        self.retired = False
+        self.warmth = Warmth()
+        self.quarantine: Mapping[str, str] = {}
+        #: One request after the other, whole.
+        self._sending = threading.Lock()
+        self.how = ""
+
+    @classmethod
+    def start(cls, warmth: Warmth, environ: Mapping[str, str], cwd: str | None) -> tuple[Handle, Warmed]:
+        """Start one, and wait until it is warm. Raises :class:`IsolationError`, OSError."""
+        ours, theirs = pair()
+        lifeline, words = os.pipe(), os.pipe()
+        os.set_blocking(words[1], False)  # nobody reads it before the end
+        try:
+            popen = _spawn(warmth, environ, cwd, (theirs.fileno(), lifeline[0]), words[1])
+        except BaseException:
+            for descriptor in (lifeline[1], words[0]):
+                os.close(descriptor)
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+            os.close(lifeline[0])
+            os.close(words[1])
+        handle = cls(popen, ours, lifeline[1], words[0])
+        try:
+            handle.warmth = warmth
+            return handle, handle._warm(warmth.modules)
+        except BaseException:
+            handle.end()
+            raise
+
+    def _warm(self, modules: Sequence[str]) -> Warmed:
+        try:
+            self.channel.send(-1, Warm(tuple(modules)))
+            _, warmed = self.channel.receive()
+        except (EOFError, ConnectionError, BrokenPipeError):
+            self.popen.wait()
+            words = os.read(self._words, _SAID).decode("utf-8", "replace").strip().splitlines()
+            raise IsolationError(
+                isolate_messages.not_started(words[-1] if words else ""),
+                hint="look whether this interpreter starts at all with this environment and folder",
+            ) from None
+        assert isinstance(warmed, Warmed)
+        return warmed
+
+    def fork(self, token: int, descriptors: Sequence[int]) -> None:
+        """Ask for a child. Raises OSError where the template is gone."""
+        start = Start(token, 0, (), descriptors=len(descriptors))
+        with self._sending:
+            self.channel.send_with(start, descriptors)
+
+    def kill(self, token: int) -> None:
+        """End a child."""
+        with contextlib.suppress(OSError), self._sending:
+            self.channel.send(-1, Kill(token))
+
+    def end(self) -> int:
+        """End it with all its children, and wait; its exit status, negative for a signal."""
+        with contextlib.suppress(OSError):
+            self.channel.socket.shutdown(socket.SHUT_WR)
+        os.close(self._lifeline)
+        status = self.popen.wait()
+        self.channel.close()
+        os.close(self._words)
+        return status
+
+    def disown(self) -> None:
+        """In a fork of the host: the template is the host's alone, which may die before this process does."""
+        self.popen.returncode = 0
+        self.channel.close()
+        for descriptor in (self._lifeline, self._words):
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+
+
+def _spawn(
+    warmth: Warmth,
+    environ: Mapping[str, str],
+    cwd: str | None,
+    passed: tuple[int, int],
+    words: int,
+) -> subprocess.Popen[bytes]:
+    """In a session of its own, so that no key of the host's terminal reaches it.
+
+    ``words`` is a pipe, since its children's standard streams are pipes as well, behind the same objects.
+    """
+    ours = str(Path(__file__).parents[1])
+    flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+    code = _BOOT.format(
+        path=[*warmth.path, ours], control=passed[0], lifeline=passed[1], ours=ours, own=warmth.own
+    )
+    return subprocess.Popen(
+        [sys.executable, *flags, "-c", code],
+        cwd=cwd,
+        env=environ,
+        pass_fds=passed,
+        stdin=subprocess.DEVNULL,
+        stdout=words,
+        stderr=words,
+        start_new_session=True,
+    )
+
+
+# ------------------------------------------------------------------------------- the process
+
+
+def main(control: int, lifeline: int, ours: str, own: str) -> None:
+    """Serve until the host closes the channel, or dies. Goes on in children, each of which runs one function."""
+    for descriptor in (control, lifeline):
+        os.set_inheritable(descriptor, False)
+    channel = Channel(socket.socket(fileno=control))
+    channel.descriptors = []
+    with contextlib.suppress(ImportError):  # what was pickled by value needs it in each child
+        import cloudpickle  # noqa: F401
+    sys.path.remove(ours)
+    sys.modules["__main__"].__dict__.pop("main", None)
+    holder = _Holder(channel, lifeline, own)
+    try:
+        serve(channel, holder.become, lifeline, holder.answer)
+    except Become as become:
+        descriptors = become.descriptors
+    else:
+        os._exit(0)
+    sys.meta_path.remove(holder.keeper)
+    isolate_child.live(descriptors, lifeline, holder.inherited)
+
+
+class _Holder(Parked):
+    """What is warm. ``inherited``: how it was before the first child."""
+
+    def __init__(self, control: Channel, lifeline: int, own: str) -> None:
+        super().__init__(control, lifeline)
+        self.keeper = _Keeper(own)
+        sys.meta_path.insert(0, self.keeper)
+        self.inherited = forks.inventory()
+
+    def objection(self) -> str:
+        return isolate_messages.first_party(self.keeper.asked[0]) if self.keeper.asked else ""
+
+    def settle(self) -> None:
+        self.inherited = forks.inventory()
+        gc.collect()
+        super().settle()
+
+
+class _Keeper:
+    """Keeps the package out: a third-party module may look for it, by an entry point or a path of its own.
+
+    That module is then kept out as well, since it may remember what it did not find.
+    """
+
+    def __init__(self, own: str) -> None:
+        self._own = own
+        self.asked: list[str] = []
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:  # noqa: ARG002
+        if name == self._own or name.startswith(self._own + "."):
+            self.asked.append(name)
+            raise ModuleNotFoundError(f"{name} is not imported in the template", name=name)
