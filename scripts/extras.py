@@ -1,4 +1,4 @@
-"""Print the requirements of the named extras of pyproject.toml, one a line, without building the project.
+"""Print the requirements of pyproject.toml and those of the named extras, one a line, without building the project.
 
 Python 3.10 has no ``tomllib`` and the tools must install before anything else is there, so pip's own copy of
 tomli serves where the standard library has none.
@@ -22,8 +22,10 @@ def load_toml(path: Path) -> dict[str, Any]:
 
 
 def requirements(extras: list[str]) -> list[str]:
-    known: dict[str, list[str]] = load_toml(PYPROJECT)["project"]["optional-dependencies"]
-    return [requirement for extra in extras for requirement in known[extra]]
+    """The project's own first: the wheel is installed without asking for them again."""
+    project = load_toml(PYPROJECT)["project"]
+    known: dict[str, list[str]] = project["optional-dependencies"]
+    return [*project["dependencies"], *(requirement for extra in extras for requirement in known[extra])]
 
 
 if __name__ == "__main__":
