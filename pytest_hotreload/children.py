@@ -39,7 +39,7 @@ class Running:
     ``accompanied``: another child lived beside it. ``stopped``: its inputs changed; what it says does not count.
     ``accompanied``: another child lived beside it. ``wants``: the port that it tried to bind in what it
     does now, since when it does that, and when to look who holds it (seconds of the monotonic clock).
-    ``spent``: its CPU seconds once it has ended, -1 where they are not known.
+    ``signalled``: what was sent to all. ``spent``: its CPU seconds once it has ended, -1 where they are not known.
     """
 
     token: int
@@ -61,6 +61,7 @@ class Running:
     over: tuple[int, str, float] | None = None
     warned: float = 0.0
     cpu: tuple[float, float] = (-1.0, 0.0)
+    signalled: int = 0
     spent: float = -1.0
 
     @property
@@ -160,6 +161,8 @@ class Children:
                 running.pid = message.pid
                 if running.because:
                     self.kill(running, running.because)
+                elif running.signalled:
+                    self._signal(running, running.signalled)
             elif isinstance(message, Gone):
                 running.status, running.left, running.spent = message.status, message.leftovers, message.cpu
                 gone.append(running)
@@ -193,11 +196,16 @@ class Children:
         return next((r for r in self.living if r.token == token), None)
 
     def signal_all(self, number: int) -> None:
-        """Send a signal to each child (not to its group)."""
+        """Send a signal to each child (not to its group); to one whose pid is not known, as soon as it is."""
         for running in self.living:
+            running.signalled = number
             if running.pid:
-                with contextlib.suppress(OSError):
-                    os.kill(running.pid, number)
+                self._signal(running, number)
+
+    @staticmethod
+    def _signal(running: Running, number: int) -> None:
+        with contextlib.suppress(OSError):
+            os.kill(running.pid, number)
 
     def kill(self, running: Running, because: str) -> None:
         """End one child, whatever it does; ``because`` explains the death later."""

@@ -394,6 +394,13 @@ def _slots(namespace: Any) -> tuple[int, str]:
     return processors(), "auto"
 
 
+def slots_by_number(namespace: Any) -> int | None:
+    """The number that was asked for; None where each machine shall have its own."""
+    named = [namespace.hotreload_slots, getattr(namespace, "numprocesses", None)]
+    said = next((str(each) for each in named if each is not None), "auto")
+    return None if said in ("auto", "logical") else _slots(namespace)[0]
+
+
 def _count(text: str, option: str) -> int:
     if text in ("auto", "logical"):
         return processors()

@@ -241,9 +241,8 @@ def _open_hosts(active: Active, namespace: Any) -> None:
         raise host_messages.coverage_here_only()
     from .hosts import Hosts
 
-    chosen = active.options
-    slots = None if chosen.asked_slots == "auto" else chosen.slots
-    active.hosts = Hosts(active.config, chosen.hosts, slots, active.lifeline[0], os.environ)
+    slots = options.slots_by_number(namespace)
+    active.hosts = Hosts(active.config, active.options.hosts, slots, active.lifeline[0], os.environ)
 
 
 def _park_template(active: Active) -> Apart | None:

@@ -184,6 +184,34 @@ def test_deaths_ports_and_late_errors(project):
     assert "a host has no terminal; hint: run the file without --tx" in ours.output
 
 
+def test_plugins_that_ask_whether_this_is_a_worker(project):
+    """pytest-randomly takes its seed from the controller then; pytest-cov's own engine stays out."""
+    for name in ("pytest_cov", "pytest_randomly"):
+        pytest.importorskip(name, reason=f"{name} is not installed")
+    project.plugins = ["xdist", "pytest_cov", "randomly"]
+    project.write({
+        "shop.py": "def price(x):\n    if x:\n        return 1\n    return 2\n",
+        **{
+            f"test_{n}.py": f"import random, shop\ndef test_a(): assert shop.price({n % 2}), random.random()\n"
+            for n in range(3)
+        },
+    })  # fmt: skip
+    _, ours = project.same(
+        "-v",
+        "--cov=shop",
+        "--cov-branch",
+        "--cov-report=term-missing",
+        "--randomly-seed=7",
+        slots=1,
+        extra=[TWO],
+    )
+    assert any(line.split()[:4] == ["shop.py", "4", "0", "2"] for line in ours.lines)
+    ours = project.run(TWO, slots=1)
+    assert ours.status == 0
+    assert len(ours.order) == 3
+    assert not [line for line in ours.notices if "is lost" in line]
+
+
 def test_messages_larger_than_all_buffers(project):
     """On the way there (node ids) and back (output); each goes in many pieces."""
     project.write({

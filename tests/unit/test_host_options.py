@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pytest_hotreload import host_options
+from pytest_hotreload import host_options, options
 from pytest_hotreload.host_protocol import Greeting
 
 HERE = Path("/here")
@@ -77,6 +77,14 @@ def test_each_and_worker_are_refused():
         read("popen", dist="each")
     with pytest.raises(pytest.UsageError, match=r"--hotreload-isolate=worker .*; hint: "):
         read("popen", hotreload_isolate="worker")
+
+
+def test_slots_are_each_machines_own_unless_a_number_was_named():
+    def slots(asked: object, workers: object) -> int | None:
+        return options.slots_by_number(SimpleNamespace(hotreload_slots=asked, numprocesses=workers))
+
+    assert [slots(None, None), slots("auto", 3), slots(None, "logical"), slots(None, "auto")] == [None] * 4
+    assert [slots("3", None), slots("3", "auto"), slots(None, 2), slots(None, 0)] == [3, 3, 2, 1]
 
 
 def test_coverage_counts_by_path():

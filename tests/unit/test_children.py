@@ -1,0 +1,31 @@
+"""What the controller knows of its children."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+from pytest_hotreload.children import Children
+from pytest_hotreload.forkpoint import ForkPoint
+from pytest_hotreload.protocol import Started, pair
+from pytest_hotreload.schedule import Group
+from pytest_hotreload.slots import Slot
+
+
+def test_a_signal_reaches_a_child_whose_pid_is_told_later():
+    """Ctrl-C may come between the fork and the fork point's word of it."""
+    ours, theirs = pair()
+    children, slot = Children(), Slot(0, alone=False)
+    point = ForkPoint(-1, ours)
+    children.add_point(point)
+    children.start(Group("test_a.py", [0]), slot, point, own_group=True, failed=0)
+    _, start = theirs.receive()
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
+        children.signal_all(signal.SIGTERM)
+        theirs.send(-1, Started(start.token, process.pid))
+        list(children.events(10))
+        assert process.wait(10) == -signal.SIGTERM
+    assert children.living[0].pid == process.pid
+    for end in (ours, theirs, slot):
+        end.close()
