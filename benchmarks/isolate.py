@@ -18,6 +18,7 @@ import os
 import pickle
 import re
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -35,7 +36,7 @@ from benchmarks.measure import MeasurementError
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks-isolate.md"
 PACKAGE, WORK = "warm_package", "import numpy\nimport pandas\n\ndef answer(number):\n    return number + 1\n"
 #: What is called in one turn: firehot's take so long that few will do.
-CALLS = {"fork": 40, "isolate_imports": 40, "firehot": 4, "firehot-1": 40}
+CALLS = {"fork": 40, "isolate_imports": 40, "firehot": 4, "firehot-1": 4}
 WARM_UP = 5
 #: Saves of the example.
 SAVES = 20
@@ -157,16 +158,25 @@ class Contender:
             stderr=subprocess.PIPE,
             pass_fds=[write],
             text=True,
+            start_new_session=True,
         )
         os.close(write)
         self._answers = os.fdopen(read)
         (self.start,) = self._hear()
+        self._pause(True)
 
     def call(self, number: int) -> list[float]:
+        """Nobody else runs meanwhile: some are busy while nothing is asked of them."""
         assert self._process.stdin is not None
+        self._pause(False)
         self._process.stdin.write(f"{number}\n")
         self._process.stdin.flush()
-        return self._hear()
+        heard = self._hear()
+        self._pause(True)
+        return heard
+
+    def _pause(self, pause: bool) -> None:
+        os.killpg(self._process.pid, signal.SIGSTOP if pause else signal.SIGCONT)
 
     def _hear(self) -> list[float]:
         line = self._answers.readline()
@@ -176,6 +186,7 @@ class Contender:
         return found
 
     def close(self) -> None:
+        self._pause(False)
         self._process.communicate()
         self._answers.close()
 
@@ -265,8 +276,8 @@ def _example(saves: list[float]) -> str:
 
 ## The web server of examples/hot_server
 
-From a save to the first answer with it, over {len(ordered)} saves: {middle:.0f} ms, at worst {worst:.0f} ms; up to 20 ms
-of it pass until the loop looks.
+From a save to the first answer with it, over {len(ordered)} saves: {middle:.0f} ms, at worst {worst:.0f} ms; up to
+20 ms of it pass until the loop looks.
 """
 
 

@@ -125,11 +125,12 @@ def leave(inherited: Inherited) -> None:
 
     ``os._exit`` must follow: a normal exit crashed with pyarrow, duckdb and grpc.
     """
-    with _bounded(JOIN_SECONDS):
-        if threading.active_count() > 1:
+    if threading.active_count() > 1:
+        with _bounded(JOIN_SECONDS):
             threading._shutdown()  # type: ignore[attr-defined]
-    with _bounded(JOIN_SECONDS):
-        _stop_process_pools(inherited)
+    if any(name in sys.modules for name in _WITH_PROCESSES):
+        with _bounded(JOIN_SECONDS):
+            _stop_process_pools(inherited)
     with contextlib.suppress(BaseException):
         atexit._run_exitfuncs()
     logging = _logging()
@@ -177,6 +178,15 @@ def last_words() -> None:
     with contextlib.suppress(BaseException):
         traceback.print_exc(file=sys.__stderr__)
         _flush(sys.__stderr__)
+
+
+#: Modules that may have started processes of their own.
+_WITH_PROCESSES = (
+    "joblib.externals.loky.reusable_executor",
+    "loky.reusable_executor",
+    "multiprocessing.util",
+    "multiprocessing.resource_tracker",
+)
 
 
 def _stop_process_pools(inherited: Inherited) -> None:

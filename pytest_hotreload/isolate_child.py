@@ -33,23 +33,31 @@ def live(descriptors: list[int], lifeline: int, inherited: forks.Inherited) -> N
     _leave(inherited)
 
 
+def prepare() -> None:
+    """In the template, once, what all children need: it is inherited.
+
+    Lines go out as they are written, whoever forks finds nothing in a buffer, a crash shows its stack, exit handlers
+    of what was imported are not run, and bytecode is not believed too soon.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
+    os.register_at_fork(before=forks.flush_standard)
+    faulthandler.enable()
+    forks.forget_inherited()
+    bytecode.recompile_doubtful()
+
+
 def _survive(lifeline: int) -> None:
     """A group of its own, and an end with the template: nothing that the function starts escapes."""
-    forks.forget_inherited()
     os.setpgid(0, 0)
     set_child_subreaper(True)
     guard(lifeline, not os.environ.get("PYTEST_HOTRELOAD_NO_DEATH_SIGNAL"))
 
 
 def _speak_into(files: list[int]) -> None:
-    """Lines go out as they are written, whoever forks finds nothing in a buffer, and a crash shows its stack."""
     for number, descriptor in zip((1, 2), files, strict=True):
         os.dup2(descriptor, number)
         os.close(descriptor)
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
-    os.register_at_fork(before=forks.flush_standard)
-    faulthandler.enable()
 
 
 def _work(desk: Desk, pid: int) -> None:
@@ -88,7 +96,6 @@ def _take_over(given: Surroundings) -> None:
         os.chdir(given.cwd)
     sys.path[:], sys.argv[:] = given.path, given.argv
     forks.randomness(int.from_bytes(os.urandom(8), "big"))
-    bytecode.recompile_doubtful()
 
 
 def _interrupted(inherited: forks.Inherited) -> None:

@@ -189,6 +189,7 @@ class _Holder(Parked):
         return isolate_messages.first_party(self.keeper.asked[0]) if self.keeper.asked else ""
 
     def settle(self) -> None:
+        isolate_child.prepare()
         self.inherited = forks.inventory()
         gc.collect()
         super().settle()

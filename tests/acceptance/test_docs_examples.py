@@ -83,6 +83,7 @@ def run(command: str, folder: Path) -> str:
     program, *arguments = shlex.split(command)
     words = {
         "pytest": [sys.executable, "-m", "pytest"],
+        "python": [sys.executable],
         "pytest-hotreload": [sys.executable, "-c", _DOCTOR],
         "sleep": ["sleep"],
     }[program]

@@ -355,6 +355,70 @@ def test_namespace_packages_are_considered_on_request(tree: Tree, root: Path) ->
     assert considered.closure("ns/pkg/test_it.py") == ["ns/pkg/test_it.py", "ns/pkg/far.py"]
 
 
+def test_a_package_by_itself(tree: Tree, root: Path) -> None:
+    """No conftest and none of pytest's folders; what stands under a condition counts, what can't run does not."""
+    files = {
+        "conftest.py": "import csv",
+        "shop/__init__.py": "import json",
+        "shop/work.py": """
+            import near
+            from typing import TYPE_CHECKING
+            if near:
+                import wave
+            match near:
+                case _:
+                    import colorsys
+            if TYPE_CHECKING:
+                import decimal
+            def function():
+                import fractions
+        """,
+        "shop/near.py": "",
+    }
+    tree(files)
+    path = [str(root), *sys.path[1:]]
+    tested = Scanned(root, ["shop/work.py"], sys_path=path)
+    assert tested.third_party("shop/work.py")[0] == ["csv", "json", "typing"]
+    package = Scanned(root, ["shop/work.py"], sys_path=path, import_mode="package")
+    assert package.third_party("shop/work.py") == (["json", "typing", "wave", "colorsys"], ["fractions"])
+
+
+def test_imports_that_lead_nowhere_are_told_where_they_would_fail(tree: Tree, root: Path) -> None:
+    tree(
+        {
+            "pkg/__init__.py": "",
+            "pkg/work.py": """
+                import absent.sub
+                from . import work, gone
+                from .lost import thing
+                from ..above.it import thing
+                try:
+                    import no_matter
+                except ImportError:
+                    pass
+                class Inner:
+                    import also_absent
+                def function():
+                    import later
+                if Inner:
+                    import perhaps
+            """,
+        }
+    )
+    path = [str(root), *sys.path[1:]]
+    scanned = Scanned(root, ["pkg/work.py"], sys_path=path, import_mode="package")
+    file = str(root / "pkg" / "work.py")
+    assert scanned.native.missing() == [
+        (file, 2, "absent.sub"),
+        (file, 4, ".lost"),
+        (file, 5, "..above.it"),
+        (file, 11, "also_absent"),
+    ]
+    tree({"pkg/work.py": "import json"})
+    assert scanned.native.scan([file]) == []
+    assert scanned.native.missing() == []
+
+
 def test_a_handler_counts_if_its_try_fails(tree: Tree, root: Path) -> None:
     tree(
         {
@@ -503,7 +567,7 @@ def test_wrong_arguments(tree: Tree, root: Path) -> None:
         scanned.native.shared([unknown])
     with pytest.raises(KeyError, match="was not scanned"):
         scanned.native.supply(unknown, [])
-    with pytest.raises(ValueError, match="prepend, append, importlib"):
+    with pytest.raises(ValueError, match="prepend, append, importlib, package"):
         Scanned(root, [], import_mode="other")
     with pytest.raises(ValueError, match="is not one of module, class"):
         scanned.native.supply(str(root / "test_it.py"), [(0, "a", None, "other", 1)])
