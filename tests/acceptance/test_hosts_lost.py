@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 
-from .hosting import WHO, named, pids, with_ssh
+from .hosting import SILENT, WHO, named, pids, with_ssh
 from .processes import Process, until
 
 pytest.importorskip("xdist", reason="--tx is pytest-xdist's")
@@ -134,7 +135,9 @@ def test_a_file_that_ends_its_host(project):
 )
 def test_a_killed_controller_leaves_nothing_on_any_host(project, environ):
     write(project, 2)
-    with Process(project, *named("one", "two"), slots=1, **environ) as process:
+    with_ssh(project, project.top / "home")
+    far = f"--tx=ssh=far//python={sys.executable}//env:HOST=two//{SILENT}"
+    with Process(project, *named("one"), far, slots=1, **environ) as process:
         until(lambda: sorted(begun(process)) == ["one", "two"], "one file on each host")
         assert len(process.alive()) >= 12  # controller, broker; gateway, pytest, template, fork point, child
         process.send(signal.SIGKILL)
