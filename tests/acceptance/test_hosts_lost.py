@@ -88,7 +88,9 @@ def test_all_hosts_lost(project, what):
         until(lambda: not process.alive(), f"the end of {process.alive()}", 5)
     assert ours.status == 2
     assert sum("is lost" in line for line in ours.notices) == 2
-    assert "Interrupted: hotreload: no host is left, 7 tests have no result; hint: run again" in ours.output
+    # Each host's first test may have been told, or not yet.
+    text = r"Interrupted: hotreload: no host is left, [789] tests have no result; hint: run again"
+    assert re.search(text, ours.output)
 
 
 def parent_of(pid: int) -> int:
