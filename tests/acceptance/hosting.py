@@ -36,7 +36,8 @@ def pids(root: Path, name: str) -> tuple[int, int]:
 def with_ssh(project: Any, home: Path) -> None:
     """A stand-in for ssh before all others on PATH: runs the command here, in another home with a bare environment.
 
-    A host named ``nowhere`` can't be connected to, one named ``hangs`` does not answer.
+    A host named ``nowhere`` can't be connected to, one named ``hangs`` does not answer, one
+    whose name begins with ``apart`` has a network and a machine's name of its own.
     """
     folder = project.top / "bin"
     folder.mkdir()
@@ -49,7 +50,10 @@ def with_ssh(project: Any, home: Path) -> None:
         'if [ "$2" = nowhere ]; then echo "no route to host" >&2; exit 255; fi\n'
         f'cd "{home}" || exit 1\n'
         'if [ "$2" = hangs ]; then touch waits; exec sleep 300; fi\n'
-        f'exec env -i PATH="/usr/bin:/bin" HOME="{home}" PYTHONPATH="{path}" '
+        'case "$2" in apart*)\n'
+        '    set -- "$1" "$2" "echo $2 > /proc/sys/kernel/hostname; $3"; ns="unshare -rnu";;\n'
+        "esac\n"
+        f'exec $ns env -i PATH="/usr/bin:/bin" HOME="{home}" PYTHONPATH="{path}" '
         'HOTRELOAD_ACCEPTANCE_TOKEN="$HOTRELOAD_ACCEPTANCE_TOKEN" FAR="$2" sh -c "$3"\n'
     )
     script.chmod(0o755)

@@ -10,7 +10,7 @@ import pytest
 
 from . import sample
 from .hosting import TWO
-from .processes import Process, until
+from .processes import Process, Terminal, until
 
 pytest.importorskip("xdist", reason="--tx is pytest-xdist's")
 
@@ -210,6 +210,18 @@ def test_plugins_that_ask_whether_this_is_a_worker(project):
     assert ours.status == 0
     assert len(ours.order) == 3
     assert not [line for line in ours.notices if "is lost" in line]
+
+
+def test_a_terminal_shows_what_is_where(project):
+    project.write({
+        "test_a.py": "import os, time\ndef test_a():\n    while not os.path.exists('go'): time.sleep(0.02)\n"
+    })  # fmt: skip
+    with Terminal(project, TWO.replace("2*", ""), slots=1) as terminal:
+        terminal.expect("1 host: popen (1 slot)")
+        terminal.expect("running: popen: test_a.py")
+        (terminal.root / "go").touch()
+        terminal.expect("1 passed")
+        assert terminal.end() == 0
 
 
 def test_messages_larger_than_all_buffers(project):

@@ -91,6 +91,37 @@ def test_other_checkouts_and_interpreters(project, interpreter):
     )
 
 
+def can_be_apart() -> bool:
+    """Whether this user may have a network of his own."""
+    try:
+        return subprocess.run(["unshare", "-rnu", "true"], capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not can_be_apart(), reason="this user can't have network namespaces")
+def test_machines_with_networks_of_their_own(project):
+    """Both hold one port at one time, and neither is thought to be in the other's way."""
+    project.write({
+        f"test_{n}.py": """
+            import glob, os, platform, socket, time
+
+            def test_binds():
+                with socket.socket() as server:
+                    server.bind(("", 21021))
+                    server.listen()
+                    open(f"bound-{platform.node()}", "w").close()
+                    while len(glob.glob("bound-*")) < 2: time.sleep(0.01)
+        """
+        for n in range(2)
+    })  # fmt: skip
+    with_ssh(project, project.top / "home")
+    ours = project.run(*[f"--tx=ssh=apart{n}//python={sys.executable}//{SILENT}" for n in range(2)], slots=1)
+    assert ours.outcomes == {"test_0.py::test_binds": PASSED, "test_1.py::test_binds": PASSED}
+    assert sorted(path.name for path in ours.root.glob("bound-*")) == ["bound-apart0", "bound-apart1"]
+    assert not [line for line in ours.notices if "address in use" in line]
+
+
 def test_a_checkout_that_differs(project):
     """What a host does not find fails, with its reason; what it does not have in its own company is not lost."""
     project.write({
