@@ -226,7 +226,7 @@ class IsolatedEnvironment:
         """
         try:
             process.wait()
-        except EnvironmentClosed:
+        except IsolationError:  # it can't be waited for here
             raise
         except BaseException:
             self.stop_isolated(process)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -29,6 +30,8 @@ from .template import Become, Parked
 
 #: Bytes that a template can say before it dies: what a pipe holds.
 _SAID = 1 << 16
+#: How long a template may take to end its children, which it kills.
+_PATIENCE_SECONDS = 5.0
 
 #: The interpreter's own modules and ours are all that may be found before it is warm: not what lies in its folder.
 _BOOT = """\
@@ -110,7 +113,11 @@ class Handle:
         with contextlib.suppress(OSError):
             self.channel.socket.shutdown(socket.SHUT_WR)
         os.close(self._lifeline)
-        status = self.popen.wait()
+        try:
+            status = self.popen.wait(_PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:  # somebody stopped it; it leads its group
+            os.killpg(self.popen.pid, signal.SIGKILL)
+            status = self.popen.wait()
         self.channel.close()
         os.close(self._words)
         return status

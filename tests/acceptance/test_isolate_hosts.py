@@ -254,6 +254,33 @@ def test_a_killed_template_is_replaced_with_a_line(workshop):
     ]
 
 
+def test_a_stopped_template_does_not_hold_the_end_up(workshop):
+    ran = workshop.run("""
+        from shop import work
+        with isolate_imports("shop") as environment:
+            os.kill(environment.exec(work.parent).result(), signal.SIGSTOP)
+            process = environment.exec(work.add, 1)
+        report(kind=told(process.result)[0])
+    """)
+    assert ran.report == {"kind": "IsolatedStopped"}
+
+
+def test_an_output_callback_can_call_but_not_wait(workshop):
+    ran = workshop.run("""
+        found = []
+        def hear(process, stream, text):
+            found.append(told(environment.communicate_isolated, process))
+            found.append(environment.exec(abs, -3))
+        with isolate_imports("shop", output=hear) as environment:
+            environment.exec(print, "a").result()
+            report(refused=found[0], result=found[1].result())
+    """)
+    assert ran.report == {
+        "refused": ["IsolationError", "an output callback can't wait for a process of its environment"],
+        "result": 3,
+    }
+
+
 def test_a_template_that_can_not_start_says_why(workshop):
     workshop.write(
         {
