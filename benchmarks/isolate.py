@@ -57,7 +57,8 @@ call can be. Start is from the import of the library to the first result. Median
 ninetieth percentile beside them; seconds say something about this machine only. [How it works](design/isolation.md).
 
 firehot {firehot} takes the first `python` on PATH, which was put there. As it comes it holds nothing whose import
-leaves a native thread: neither NumPy nor pandas, since OpenBLAS has a pool. With that pool switched off it does.
+leaves a native thread: neither NumPy nor pandas, since OpenBLAS has a pool. With that pool switched off it does; its
+calls then begin fast and get slower the more there were, which is the width of that row.
 
 Machine: {machine}.
 

@@ -90,6 +90,9 @@ PROGRAM = """
         found["late"] = told(run, time.sleep, 60, timeout=0.2)
         found["again"] = [one.wait(0), told(one.result)[0]]
         found["lock"] = told(run, work.add, threading.Lock())
+        cloudpickle, sys.modules["cloudpickle"] = sys.modules["cloudpickle"], None
+        found["without"] = told(run, work.add)
+        sys.modules["cloudpickle"] = cloudpickle
     found["closed"] = told(environment.exec, work.add)
     found["arguments"] = [told(isolate_imports, "no package"), told(isolate_imports, "shop", include="heavy"),
                           told(isolate_imports, "shop", output="loud"), told(isolate_imports("absent").__enter__)]
@@ -156,6 +159,8 @@ def test_mistakes_name_the_value(ran):
         "CarryError",
         "add and its arguments can't go to another process: TypeError: cannot pickle '_thread.lock' object",
     ]
+    assert found["without"][0] == "IsolationError"
+    assert found["without"][1].startswith("isolate_imports needs cloudpickle, which can't be imported here: ")
     assert found["closed"] == ["EnvironmentClosed", "the environment of shop is closed"]
     assert found["arguments"] == [
         ["IsolationError", "'no package' is no name of a package"],

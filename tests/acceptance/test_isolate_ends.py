@@ -112,6 +112,12 @@ PROGRAM = """
         os.kill(process.pid, signal.SIGTERM)
         found["terminated"] = told(process.result)[1].split(") ")[1]
 
+        import resource
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        ended, process = ends(work.talks_for_ever, timeout=2)
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        found["talk"] = [ended[0], process.dropped > 0, len(process.stdout), grown < 100_000]
+
         found["odd"] = ends(work.raises_odd)[0]
         try: run(work.raises_odd)
         except Exception as error: found["odd traceback"] = "in raises_odd" in error.remote_traceback
@@ -121,12 +127,6 @@ PROGRAM = """
         result, process = ends(work.large, 100_000_000)
         found["large"] = [result[0], len(result[1]), result[1][-1:] == b"x"]
         found["argument"] = run(len, b"x" * 100_000_000)
-
-        import resource
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        ended, process = ends(work.talks_for_ever, timeout=2)
-        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-        found["talk"] = [ended[0], process.dropped > 0, len(process.stdout), grown < 100_000]
 
         found["fork"] = ends(work.forks_and_returns)[0]
         found["fork raises"] = ends(work.forks_and_raises)[0]

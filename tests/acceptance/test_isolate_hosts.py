@@ -213,19 +213,25 @@ def test_forks_of_the_host(workshop):
 
 def test_ctrl_c_while_waiting_ends_the_process(workshop):
     """Trap: SIGINT did nothing."""
-    with workshop.start("""
+    ran = workshop.run("""
         from shop import work
+        def press():
+            "When the main thread waits, and not before."
+            def standing():
+                frame, files = sys._current_frames()[threading.main_thread().ident], []
+                while frame is not None:
+                    files.append(frame.f_code.co_filename)
+                    frame = frame.f_back
+                return files
+            while not (standing()[0] == threading.__file__ and standing()[-2].endswith("isolate.py")): time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGINT)
         with isolate_imports("shop") as environment:
             process = environment.exec(work.blocks)
-            report(pid=process.pid)
+            process.pid
+            threading.Thread(target=press).start()
             try: environment.communicate_isolated(process)
             except KeyboardInterrupt: report(done=process.done, kind=told(process.result)[0])
-    """) as running:
-        running.line()
-        # To the whole group, as a terminal does it.
-        os.kill(running.popen.pid, signal.SIGINT)
-        ran = running.end()
-        assert running.alive() == []
+    """)
     assert ran.report == {"done": True, "kind": "IsolatedStopped"}
 
 
