@@ -38,17 +38,29 @@ WHEEL_SOURCES := Cargo.toml Cargo.lock pyproject.toml LICENSE $(wildcard README.
 # The wheel's name is known when it is built, not when this file is read.
 WHEEL = $$(echo build/wheel/*.whl)
 
-.PHONY: build demo test lint lint-python lint-rust test-rust test-python test-sdist matrix bench clean
+.PHONY: build demo test checks lint lint-python lint-rust rust test-rust test-python test-sdist matrix bench clean
 
 build: build/wheel.stamp
 
-test: lint-python lint-rust test-rust test-sdist test-python matrix
+test: checks test-sdist test-python matrix
 	@echo 'make test: all passed'
 
 lint: lint-python lint-rust
 
-# Not parallel under -j: the steps share two cores with the tests' own processes, and output is read from top to bottom.
+# Compiling the crate keeps one core busy, installing and type-checking another.
+checks: $(VENV)/python.stamp
+	$(MAKE) --jobs=2 SIDE_BY_SIDE=yes lint-python rust
+
+# One after the other: cargo's folder is one.
+rust:
+	$(MAKE) lint-rust
+	$(MAKE) test-rust
+
+# Else not parallel under -j: the steps share two cores with the tests' own processes, and output is read from top to
+# bottom.
+ifndef SIDE_BY_SIDE
 .NOTPARALLEL:
+endif
 
 lint-python: $(VENV)/tools.stamp
 	$(BIN)/ruff format --check .
@@ -60,7 +72,7 @@ lint-rust:
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 
-test-rust: $(VENV)/tools.stamp
+test-rust: $(VENV)/python.stamp
 	PYO3_PYTHON=$(abspath $(BIN)/python) cargo test --locked
 
 test-python: $(VENV)/installed.stamp
@@ -89,7 +101,7 @@ $(VENV)/python.stamp:
 # The tools alone, without the wheel: linting must not wait for Rust's optimiser.
 $(VENV)/tools.stamp: $(VENV)/python.stamp tests/constraints.txt scripts/extras.py pyproject.toml
 	$(BIN)/python scripts/extras.py test plugins lint dev > $(VENV)/tools.txt
-	$(BIN)/pip install --quiet -c tests/constraints.txt pytest==$(PYTEST_VERSION) cloudpickle -r $(VENV)/tools.txt
+	$(BIN)/pip install --quiet -c tests/constraints.txt pytest==$(PYTEST_VERSION) -r $(VENV)/tools.txt
 	touch $@
 
 build/wheel.stamp: $(WHEEL_SOURCES) | $(VENV)/python.stamp
