@@ -119,7 +119,9 @@ class Place:
                 if stream is not None:
                     with contextlib.suppress(OSError):
                         stream.close()
-        shutil.rmtree(self.runtime)
+        while self.runtime.exists():  # a janitor, which has no environment of ours, may be at it as well
+            with contextlib.suppress(FileNotFoundError):
+                shutil.rmtree(self.runtime)
 
     def __enter__(self) -> Place:  # noqa: PYI034 - Self is not in 3.10
         return self

@@ -24,7 +24,7 @@ def test_a_whole_of_reused_and_run(tmp_path, monkeypatch, capsys):
     shutil.copytree(cache, restored)
     outcomes = {}
     for number in (1, 2):
-        out = kept.root / "out" / str(number)
+        out = tmp_path / "out" / str(number)  # below the root it would be news to imports
         results = [f"--hotreload-json={out}/r.json", f"--junitxml={out}/j.xml"]
         result = kept.run(f"--shard={number}/2", "--shard-from=plan.json", "--reuse=on", *results)
         outcomes.update(shown(result))
@@ -35,7 +35,7 @@ def test_a_whole_of_reused_and_run(tmp_path, monkeypatch, capsys):
 
     monkeypatch.chdir(kept.root)
     whole = ["--json", "whole.json", "--junitxml", "whole.xml", "--records", "whole-cache"]
-    assert cli.main(["merge", "out", *whole]) == 1
+    assert cli.main(["merge", str(tmp_path / "out"), *whole]) == 1
     last = capsys.readouterr().out.splitlines()[-1]
     assert re.fullmatch(r"hotreload: 2 shards: 1 failed, 1 passed, 2 reused in .*", last)
     found = json.loads((kept.root / "whole.json").read_text())
