@@ -14,6 +14,7 @@ import math
 import statistics
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,13 +93,13 @@ def shown(values: list[float]) -> str:
     return f"{statistics.median(values):.2f} ({max(values):.2f})"
 
 
-def rows(python: str, count: int, mean: float) -> str:
+def rows(python: str, count: int, mean: float, shards: Sequence[int]) -> str:
     lines = []
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         write_suite(root, count, mean)
         run(python, root)
-        for of in SHARDS:
+        for of in shards:
             columns = zip(*(once(python, root, of) for _ in range(REPEATS)), strict=True)
             lines.append(
                 f"| {count} | {of} | " + " | ".join(shown(list(column)) for column in columns) + " |\n"
@@ -111,11 +112,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help=f"write {PAGE.name}")
     parser.add_argument("--python", default=sys.executable, help="of an environment with pytest-hotreload")
+    parser.add_argument(
+        "--files", type=int, choices=SUITES, nargs="*", default=list(SUITES), help="of which suites"
+    )
+    parser.add_argument("--shards", type=int, nargs="*", default=SHARDS, help="how many, each in turn")
     chosen = parser.parse_args()
     measure.adopt_orphans()
-    found = "".join(rows(chosen.python, count, mean) for count, mean in SUITES.items())
+    measured = {count: SUITES[count] for count in chosen.files}
+    found = "".join(rows(chosen.python, count, mean, chosen.shards) for count, mean in measured.items())
     sizes = " and ".join(
-        f"{count} files of {mean * 1000:.0f} ms in the mean" for count, mean in SUITES.items()
+        f"{count} files of {mean * 1000:.0f} ms in the mean" for count, mean in measured.items()
     )
     head = HEAD.format(machine=report.machine(chosen.python), suites=sizes, repeats=REPEATS)
     if chosen.write:
