@@ -25,9 +25,14 @@ def test_a_whole_of_reused_and_run(tmp_path, monkeypatch, capsys):
     outcomes = {}
     for number in (1, 2):
         out = tmp_path / "out" / str(number)  # below the root it would be news to imports
-        results = [f"--hotreload-json={out}/r.json", f"--junitxml={out}/j.xml"]
+        results = [
+            f"--hotreload-json={out}/r.json",
+            f"--junitxml={out}/j.xml",
+            f"--hotreload-report={out}/r.html",
+        ]
         result = kept.run(f"--shard={number}/2", "--shard-from=plan.json", "--reuse=on", *results)
         outcomes.update(shown(result))
+        assert f"Shard {number} of 2, plan " in (out / "r.html").read_text()
         cache.rename(out / "cache")
         shutil.copytree(restored, cache)
     reused = {f"test_{name}.py::test_{name}": "reused" for name in "ad"}
