@@ -25,6 +25,7 @@ def test_a_whole_of_reused_and_run(tmp_path, monkeypatch, capsys):
     outcomes = {}
     for number in (1, 2):
         out = tmp_path / "out" / str(number)  # below the root it would be news to imports
+        out.mkdir(parents=True)
         results = [
             f"--hotreload-json={out}/r.json",
             f"--junitxml={out}/j.xml",
