@@ -11,6 +11,9 @@ from typing import Any
 SILENT = "env:RECORDER_OUT=/dev/null"
 TWO = f"--tx=2*popen//{SILENT}"
 
+PASSED = [("setup", "passed"), ("call", "passed"), ("teardown", "passed")]
+FAILED = [("setup", "passed"), ("call", "failed"), ("teardown", "passed")]
+
 #: Each host says who it is: its pytest and its gateway, in files beside the tests.
 WHO = """
     import os

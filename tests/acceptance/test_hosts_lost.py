@@ -10,13 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from .hosting import SILENT, WHO, named, pids, with_ssh
+from .hosting import PASSED, SILENT, WHO, named, pids, with_ssh
 from .processes import Process, until
 
 pytest.importorskip("xdist", reason="--tx is pytest-xdist's")
 pytestmark = pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="reads /proc")
 
-PASSED = [("setup", "passed"), ("call", "passed"), ("teardown", "passed")]
 #: The first to come waits; who comes again passes. Each says on which host it runs.
 WAITING = """
     import os, time

@@ -9,13 +9,10 @@ import time
 import pytest
 
 from . import sample
-from .hosting import TWO
+from .hosting import FAILED, PASSED, TWO
 from .processes import Process, Terminal, until
 
 pytest.importorskip("xdist", reason="--tx is pytest-xdist's")
-
-PASSED = [("setup", "passed"), ("call", "passed"), ("teardown", "passed")]
-FAILED = [("setup", "passed"), ("call", "failed"), ("teardown", "passed")]
 
 
 @pytest.fixture(autouse=True)

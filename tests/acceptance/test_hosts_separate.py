@@ -9,12 +9,9 @@ import sys
 
 import pytest
 
-from .hosting import SILENT, with_ssh
+from .hosting import FAILED, PASSED, SILENT, with_ssh
 
 pytest.importorskip("xdist", reason="--tx is pytest-xdist's")
-
-PASSED = [("setup", "passed"), ("call", "passed"), ("teardown", "passed")]
-FAILED = [("setup", "passed"), ("call", "failed"), ("teardown", "passed")]
 
 
 @pytest.fixture(autouse=True)
