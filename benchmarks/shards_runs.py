@@ -117,6 +117,8 @@ def main() -> None:
     )
     parser.add_argument("--shards", type=int, nargs="*", default=SHARDS, help="how many, each in turn")
     chosen = parser.parse_args()
+    if chosen.write and (chosen.files, tuple(chosen.shards)) != (list(SUITES), SHARDS):
+        parser.error("--write: the page has all suites and shards; hint: leave --files and --shards out")
     measure.adopt_orphans()
     measured = {count: SUITES[count] for count in chosen.files}
     found = "".join(rows(chosen.python, count, mean, chosen.shards) for count, mean in measured.items())

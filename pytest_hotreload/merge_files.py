@@ -141,7 +141,7 @@ def junit(paths: Sequence[Path], to: Path) -> None:
         whole.set(name, str(sum(int(suite.get(name, "0")) for suite in whole)))
     whole.set("time", f"{sum(float(suite.get('time', '0')) for suite in whole):.3f}")
     text = ET.tostring(whole, encoding="utf-8", xml_declaration=True)
-    _write(to, text + b"\n")
+    write(to, text + b"\n")
 
 
 def _suites(path: Path) -> list[ET.Element]:
@@ -168,7 +168,7 @@ def report_log(paths: Sequence[Path], to: Path, status: int) -> None:
             elif kind != "SessionFinish":
                 lines.append(line)
     end = json.dumps({"exitstatus": status, "$report_type": "SessionFinish"}).encode()
-    _write(to, b"".join(line + b"\n" for line in [*begins[:1], *lines, end]))
+    write(to, b"".join(line + b"\n" for line in [*begins[:1], *lines, end]))
 
 
 def _report_lines(path: Path) -> Iterator[tuple[bytes, str]]:
@@ -208,7 +208,7 @@ def coverage(paths: Sequence[Path], to: Path) -> None:
         beside.unlink(missing_ok=True)
 
 
-def _write(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes) -> None:
     """Whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")

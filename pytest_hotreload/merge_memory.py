@@ -8,12 +8,11 @@ shard keeps its own, and knows of the files of others what the cache said that i
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from . import last_run
+from . import last_run, merge_files
 from .merge_checks import Result
 
 _FAILED: Final = "cache/lastfailed"
@@ -26,8 +25,8 @@ def merge(results: Sequence[Result], caches: Sequence[Path], whole: Path, record
     caches = [whole, *caches]
     remembered = {nodeid for cache in caches for nodeid in _read(cache, _FAILED)}
     failed = {nodeid for nodeid in remembered if nodeid not in _settled(results)} | set(_failures(results))
-    _write(whole, _FAILED, dict.fromkeys(sorted(failed), True))
-    _write(whole, _KNOWN, sorted({nodeid for cache in caches for nodeid in _read(cache, _KNOWN)}))
+    write(whole, _FAILED, dict.fromkeys(sorted(failed), True))
+    write(whole, _KNOWN, sorted({nodeid for cache in caches for nodeid in _read(cache, _KNOWN)}))
     ran = last_run.merged(*(last_run.load(cache / "d" / "hotreload") for cache in caches))
     last_run.save(whole / "d" / "hotreload", {file: ran[file] for file in recorded if file in ran}, recorded)
 
@@ -53,9 +52,6 @@ def _read(cache: Path, key: str) -> list[str]:
         return []
 
 
-def _write(cache: Path, key: str, value: object) -> None:
-    path = cache / "v" / key
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    beside.write_text(json.dumps(value, indent=2), encoding="ascii")
-    beside.replace(path)
+def write(cache: Path, key: str, value: object) -> None:
+    """As pytest writes it."""
+    merge_files.write(cache / "v" / key, json.dumps(value, indent=2).encode())

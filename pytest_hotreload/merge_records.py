@@ -8,7 +8,6 @@ not come back.
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -83,11 +82,7 @@ def _save_durations(results: Sequence[Result], stores: Sequence[Path], cache: Pa
             if not test["reused"]:
                 measured[test["file"]] += test["seconds"]
     known.update({file: round(seconds, 4) for file, seconds in measured.items()})
-    path = cache / "v" / DURATIONS_KEY
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    beside.write_text(json.dumps(dict(sorted(known.items())), indent=2), encoding="ascii")
-    beside.replace(path)
+    merge_memory.write(cache, DURATIONS_KEY, dict(sorted(known.items())))
 
 
 def _durations(cache: Path) -> dict[str, float]:
