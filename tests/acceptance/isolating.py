@@ -5,10 +5,8 @@ Third-party is what lies in a folder called `site-packages`: a test's own module
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import textwrap
@@ -17,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .processes import _TOKEN, PATIENCE_SECONDS, with_token
+from .processes import _TOKEN, PATIENCE_SECONDS, Marked
 
 #: In front of each program. What it reports is the last line that it prints.
 _HEAD = """\
@@ -74,7 +72,7 @@ class Ran:
         return [line for line in self.err.splitlines() if line.startswith("isolate_imports: ")]
 
 
-class Running:
+class Running(Marked):
     """A program that runs, and all that it starts."""
 
     def __init__(
@@ -107,21 +105,6 @@ class Running:
             self.close()
             raise AssertionError(f"it did not end; alive: {left}\n{self.popen.communicate()}") from None
         return Ran(self.popen.returncode, out, err)
-
-    def alive(self) -> list[int]:
-        return with_token(self.token)
-
-    def close(self) -> None:
-        for pid in self.alive():
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
-        self.popen.wait()
-
-    def __enter__(self) -> Running:  # noqa: PYI034 - Self is not in 3.10
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class Workshop:

@@ -17,7 +17,10 @@ import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 #: No test waits longer than this for anything: a loaded machine with two cores took 9 s at worst.
 PATIENCE_SECONDS = 60.0
@@ -25,7 +28,31 @@ _TOKEN = "HOTRELOAD_ACCEPTANCE_TOKEN"
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]")
 
 
-class Process:
+class Marked:
+    """A process that is known, with all that it starts, by ``token`` in its environment."""
+
+    token: str
+    popen: subprocess.Popen[str]
+
+    def alive(self) -> list[int]:
+        """Those that are alive, whoever their parent is."""
+        return with_token(self.token)
+
+    def close(self) -> None:
+        """End whatever is left."""
+        for pid in self.alive():
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        self.popen.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Process(Marked):
     """A running pytest of a :class:`compare.Project`, in a session of its own.
 
     Its output goes to a file, so that a process which outlives it can't hold us up.
@@ -68,24 +95,10 @@ class Process:
     def errors(self) -> str:
         return Path(self._err.name).read_text(errors="replace")
 
-    def alive(self) -> list[int]:
-        """Processes of this run that are alive, whoever their parent is."""
-        return with_token(self.token)
-
     def close(self) -> None:
-        """End whatever is left."""
-        for pid in self.alive():
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
-        self.popen.wait()
+        super().close()
         self._out.close()
         self._err.close()
-
-    def __enter__(self) -> Process:  # noqa: PYI034 - Self is not in 3.10
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class _Finished:
