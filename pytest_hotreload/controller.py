@@ -20,7 +20,8 @@ from .child import Reporter
 from .children import Children, Running
 from .crashes import Crashes
 from .deadlines import Deadlines
-from .errors import ChildInternalError, IncompleteRunError
+from .errors import IncompleteRunError
+from .interrupts import Interrupts
 from .nodes import Nodes
 from .protocol import Answer, Asked, Collided, Ended, ItemFinished, Missing, Printed
 from .replay import Replay
@@ -77,6 +78,7 @@ class RunLoop:
         if self.rerun is not None:
             self.children.add_listener(self.rerun, functools.partial(self.rerun.listen, self))
         self.interrupts = 0
+        self.ctrl_c = Interrupts(once=self.rerun is not None)
         self._pid = os.getpid()
         self._lease: Running | None = None
         self._plain_sigint: Any = None
@@ -94,12 +96,14 @@ class RunLoop:
         if self.reuse is not None:
             self.reuse.tell(self.items, self.replay)
         self.suspension.begin()
+        self.ctrl_c.begin()
         try:
             self._fill_slots()
             if self.records is not None and self.rerun is None:  # while the first children run
                 self.records.judge(group.path for group in self.groups)
             while not self.replay.done:
                 try:
+                    self.ctrl_c.look()
                     self._turn()
                 except self.session.Interrupted:
                     raise  # a KeyboardInterrupt by class: shouldstop, not Ctrl-C
@@ -111,6 +115,7 @@ class RunLoop:
         finally:
             if os.getpid() == self._pid:  # a child unwinds through here
                 self._after_last_child()
+        self.ctrl_c.look()
 
     def _turn(self) -> None:
         self._fill_slots()
@@ -196,6 +201,7 @@ class RunLoop:
         if self.gathering is not None:
             self.gathering.over()
         self.suspension.end()
+        self.ctrl_c.end()
         self.schedule.clear()
         self._end_lease()
         self.status.close()
@@ -418,11 +424,8 @@ class RunLoop:
         if self.rerun is not None:
             self.rerun.pytest_keyboard_interrupt()
         self.children.signal_all(signal.SIGINT)
-        try:
-            while self.children.living:
-                for running, frames in self.children.events(_TICK):
-                    self.listen(running, frames)
-                self._show()
-        except ChildInternalError:
-            raise
+        while self.children.living:
+            for running, frames in self.children.events(_TICK):
+                self.listen(running, frames)
+            self._show()
         raise KeyboardInterrupt

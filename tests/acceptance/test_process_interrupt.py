@@ -73,6 +73,33 @@ def test_one_interrupt_is_plain_pytests(project, slots, group):
     assert set(ours.read("server.txt").split()) == {"down"}
 
 
+@pytest.mark.parametrize(
+    "place", ["children.Children.start", "records.Records.judge", "protocol.Channel.drain"]
+)
+def test_an_interrupt_while_the_controller_is_busy(project, slots, place):
+    """On a busy machine a test may be under way before the controller looks at anything; it is torn down all the
+    same."""
+    module, owner, name = place.split(".")
+    project.write(SLEEPING)
+    project.write({
+        "busy.py": f"""
+            import time
+            from pytest_hotreload.{module} import {owner}
+            original = {owner}.{name}
+            def busy(*args, **options):
+                result = original(*args, **options)
+                time.sleep(1)
+                return result
+            {owner}.{name} = busy
+        """
+    })  # fmt: skip
+    plain, ours = stop_both(project, "-v", "-p", "busy", slots=slots, group=True)
+    assert ours.lines == plain.lines
+    assert ours.outcomes == plain.outcomes
+    assert ours.status == plain.status == 2
+    assert ours.read("door.txt") == plain.read("door.txt") == "shut\n"
+
+
 def test_a_test_that_catches_the_interrupt(project):
     """The exception was the test's to catch, so plain pytest goes on. Ours has been told to stop: what runs ends
     as it would have, and nothing more starts."""
