@@ -21,10 +21,13 @@ from typing import Any
 
 from . import leftovers, suspension
 from ._native import collapse_heap, guard, set_child_subreaper
+from .ahead import Ahead
 from .protocol import Channel, Gone, Kill, Refused, Start, Started, pair
 
 #: Milliseconds between two looks at children where there is no pidfd (macOS).
 _NO_PIDFD_MS = 20
+#: The token of a child that nobody asked for yet.
+_NOBODY = 0
 
 
 class Unwind(BaseException):
@@ -126,13 +129,14 @@ def serve(
     live: Callable[[Start, list[int]], Any],
     lifeline: int,
     answer: Callable[[Any], Any] | None = None,
+    ahead: Ahead | None = None,
 ) -> None:
-    """The fork point's life: until the controller closes the channel, or dies."""
+    """The fork point's life: until the controller closes the channel, or dies. ``ahead``: one child is kept ready."""
     suspension.forget()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     set_child_subreaper(True)
     guard(lifeline, not os.environ.get("PYTEST_HOTRELOAD_NO_DEATH_SIGNAL"))
-    _Server(control, live, answer).run()
+    _Server(control, live, answer, ahead).run()
 
 
 class _Server:
@@ -143,8 +147,9 @@ class _Server:
         control: Channel,
         live: Callable[[Start, list[int]], Any],
         answer: Callable[[Any], Any] | None,
+        ahead: Ahead | None,
     ) -> None:
-        self.control, self.live, self.answer = control, live, answer
+        self.control, self.live, self.answer, self.ahead = control, live, answer, ahead
         self.children: dict[int, tuple[int, int]] = {}  # pid -> (token, pidfd)
         self.poll = select.poll()
         self.poll.register(control.fileno(), select.POLLIN)
@@ -156,6 +161,8 @@ class _Server:
             self._reap(ready)
             if self.control.fileno() in ready and not self._obey():
                 break
+            if self.ahead is not None and self.ahead.is_due():
+                self._fork_ahead(self.ahead)
         self._end_all()
 
     def _obey(self) -> bool:
@@ -172,6 +179,8 @@ class _Server:
                     self._forget_children()  # they are the process's that waits behind this one
                 if said is not None:
                     self._tell(said)
+            if self.ahead is not None:
+                self.ahead.want()
         return not closed
 
     def _kill(self, token: int) -> None:
@@ -211,14 +220,23 @@ class _Server:
         return taken
 
     def _fork_with(self, start: Start, descriptors: list[int]) -> None:
-        try:
-            pid = fork_quietly()
-        except OSError as error:
-            self._tell(Refused(start.token, error.errno or 0))
-            return
-        if pid == 0:
-            self._become(start, descriptors)
-        if start.own_group:
+        pid = self.ahead.give(start, descriptors) if self.ahead is not None else 0
+        if pid:
+            self.children[pid] = (start.token, self.children[pid][1])
+        else:
+            try:
+                pid = fork_quietly()
+            except OSError as error:
+                self._tell(Refused(start.token, error.errno or 0))
+                return
+            if pid == 0:
+                self._become(start, descriptors)
+            self._adopt(pid, start.token, own_group=start.own_group)
+        self._tell(Started(start.token, pid))
+
+    def _adopt(self, pid: int, token: int, *, own_group: bool) -> None:
+        """Mind a new child."""
+        if own_group:
             with contextlib.suppress(OSError):
                 os.setpgid(pid, pid)  # both sides: whoever comes first
         pidfd = -1
@@ -226,16 +244,51 @@ class _Server:
             with contextlib.suppress(OSError):
                 pidfd = os.pidfd_open(pid)
                 self.poll.register(pidfd, select.POLLIN)
-        self.children[pid] = (start.token, pidfd)
-        self._tell(Started(start.token, pid))
+        self.children[pid] = (token, pidfd)
+
+    def _fork_ahead(self, ahead: Ahead) -> None:
+        """Where that can't be, the next child is forked when it is asked for."""
+        try:
+            ahead.prepare()
+            pid = fork_quietly()
+        except OSError:
+            ahead.forked(0)
+            return
+        if pid == 0:
+            self._become_ahead(ahead)
+        ahead.forked(pid)
+        self._adopt(pid, _NOBODY, own_group=True)
+
+    def _become_ahead(self, ahead: Ahead) -> None:
+        """In a child that nobody asked for yet. Comes back only by :class:`Unwind`."""
+        try:
+            self._leave()
+            start, descriptors = ahead.wait()
+        except BaseException:
+            os._exit(70)
+        try:
+            self._live(start, descriptors)
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
 
     def _become(self, start: Start, descriptors: list[int]) -> None:
         """In the child. Comes back only by :class:`Unwind`."""
+        self._leave()
+        self._live(start, descriptors)
+
+    def _leave(self) -> None:
+        """Nothing of the fork point's is a child's."""
         signal.signal(signal.SIGINT, signal.default_int_handler)
         self.control.close()
-        for _, pidfd in self.children.values():
-            if pidfd >= 0:
-                os.close(pidfd)
+        for descriptor in [*(self.control.descriptors or ()), *(fd for _, fd in self.children.values())]:
+            if descriptor >= 0:
+                os.close(descriptor)
+        if self.ahead is not None:
+            self.ahead.leave()
+            self.ahead.begin()
+
+    def _live(self, start: Start, descriptors: list[int]) -> None:
         try:
             self.live(start, descriptors)
         except Unwind:
@@ -254,6 +307,10 @@ class _Server:
                 if pidfd >= 0:
                     self.poll.unregister(pidfd)
                     os.close(pidfd)
+                if token == _NOBODY:
+                    if self.ahead is not None and self.ahead.pid == pid:
+                        self.ahead.lost()
+                    continue
                 left = leftovers.end(pid, set(self.children))
                 self._tell(Gone(token, status, tuple(left), used.ru_utime + used.ru_stime))
 

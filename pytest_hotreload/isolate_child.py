@@ -18,11 +18,10 @@ from .isolate_calls import Desk, Surroundings
 FILES = ("call", "stdout", "stderr")
 
 
-def live(descriptors: list[int], lifeline: int, inherited: forks.Inherited) -> None:
+def live(descriptors: list[int], inherited: forks.Inherited) -> None:
     """Does not return."""
     desk = Desk(descriptors[0])
     try:
-        _survive(lifeline)
         _speak_into(descriptors[1:])
         _work(desk, os.getpid())
     except KeyboardInterrupt:  # as an interpreter that nobody catches it in
@@ -47,7 +46,7 @@ def prepare() -> None:
     bytecode.recompile_doubtful()
 
 
-def _survive(lifeline: int) -> None:
+def begin(lifeline: int) -> None:
     """A group of its own, and an end with the template: nothing that the function starts escapes."""
     os.setpgid(0, 0)
     set_child_subreaper(True)

@@ -11,6 +11,7 @@ Invariant: nothing of the package is imported here, and nothing is unpickled tha
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import os
 import signal
@@ -22,6 +23,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from . import forks, isolate_child, isolate_messages
+from .ahead import Ahead
 from .forkpoint import serve
 from .isolate_analysis import Warmth
 from .isolate_errors import IsolationError
@@ -174,13 +176,14 @@ def main(control: int, lifeline: int, ours: str, own: str) -> None:
     sys.modules["__main__"].__dict__.pop("main", None)
     holder = _Holder(channel, lifeline, own)
     try:
-        serve(channel, holder.become, lifeline, holder.answer)
+        begin = functools.partial(isolate_child.begin, lifeline)
+        serve(channel, holder.become, lifeline, holder.answer, Ahead(begin))
     except Become as become:
         descriptors = become.descriptors
     else:
         os._exit(0)
     sys.meta_path.remove(holder.keeper)
-    isolate_child.live(descriptors, lifeline, holder.inherited)
+    isolate_child.live(descriptors, holder.inherited)
 
 
 class _Holder(Parked):

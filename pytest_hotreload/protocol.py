@@ -476,7 +476,8 @@ class Channel:
         """Send one frame and, with its first byte, open files."""
         data = pack(-1, message)
         sent = socket.send_fds(self.socket, [data], list(descriptors))
-        self.socket.sendall(data[sent:])
+        if sent < len(data):  # to send nothing would fail where the other end took it all, and has left
+            self.socket.sendall(data[sent:])
 
     def close(self) -> None:
         self.socket.close()

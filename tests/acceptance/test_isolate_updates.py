@@ -133,3 +133,32 @@ def test_registries_of_other_packages_are_clean_in_each_call(workshop):
             report(first=first, edited=environment.exec(work.names).result(), replaced=environment.update_environment())
     """)
     assert ran.report == {"first": [["Hero"]] * 3, "edited": ["Hero", "Team"], "replaced": False}
+
+
+def test_calls_go_on_while_another_thread_updates(workshop):
+    """Each runs in the old template or in the new one, and has its result."""
+    workshop.write({"src/shop/__init__.py": "", "src/shop/work.py": "def answer(number): return number\n"})
+    workshop.write(noted(*(f"other{number}" for number in range(6))))
+    ran = workshop.run("""
+        from shop import work
+        with isolate_imports("shop") as environment:
+            answers, going = [], True
+            def call():
+                while going:
+                    answers.append(environment.exec(work.answer, 7).result())
+            threads = [threading.Thread(target=call) for _ in range(3)]
+            for thread in threads: thread.start()
+            updated = []
+            for number in range(6):
+                with open(work.__file__, "a") as file: file.write(f"import other{number}\\n")
+                updated.append(environment.update_environment())
+            going = False
+            for thread in threads: thread.join()
+            deadline = time.monotonic() + 10
+            def templates(): return open(f"/proc/self/task/{os.getpid()}/children").read().split()
+            while len(templates()) > 1 and time.monotonic() < deadline: time.sleep(0.01)
+            report(updated=updated, answers=sorted(set(answers)), left=len(templates()),
+                   warm=len(warm(environment, *(f"other{number}" for number in range(6)))))
+    """)
+    assert ran.report == {"updated": [True] * 6, "answers": [7], "left": 1, "warm": 6}
+    assert ran.err == ""
