@@ -203,7 +203,7 @@ class IsolatedEnvironment:
         """Run ``func(*args, **kwargs)`` in a process of its own; does not wait for it.
 
         Functions of modules are imported there, as they stand on the disk then; those of ``__main__``, nested ones
-        and closures travel by value. ``name``: what errors call it. ``timeout``: seconds from its birth.
+        and closures travel by value. ``name``: what errors call it. ``timeout``: seconds from when its process has it.
 
         Raises :class:`CarryError` for what can't be pickled, :class:`EnvironmentClosed`, OSError.
         """

@@ -35,12 +35,17 @@ _SAID = 1 << 16
 #: How long a template may take to end its children, which it kills.
 _PATIENCE_SECONDS = 5.0
 
-#: The interpreter's own modules and ours are all that may be found before it is warm: not what lies in its folder.
+#: Only what is installed may be found before it is warm, not what lies in the folder; of us, only the host's own copy:
+#: another one may be installed.
 _BOOT = """\
 import sys
 sys.path[:] = {path!r}
+from importlib.util import module_from_spec, spec_from_file_location
+spec = spec_from_file_location("pytest_hotreload", {ours!r})
+sys.modules[spec.name] = module_from_spec(spec)
+spec.loader.exec_module(sys.modules[spec.name])
 from pytest_hotreload.isolate_template import main
-main({control}, {lifeline}, {ours!r}, {own!r})
+main({control}, {lifeline}, {own!r})
 """
 
 
@@ -144,11 +149,9 @@ def _spawn(
 
     ``words`` is a pipe, since its children's standard streams are pipes as well, behind the same objects.
     """
-    ours = str(Path(__file__).parents[1])
+    ours = str(Path(__file__).with_name("__init__.py"))
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-    code = _BOOT.format(
-        path=[*warmth.path, ours], control=passed[0], lifeline=passed[1], ours=ours, own=warmth.own
-    )
+    code = _BOOT.format(path=[*warmth.path], ours=ours, control=passed[0], lifeline=passed[1], own=warmth.own)
     return subprocess.Popen(
         [sys.executable, *flags, "-c", code],
         cwd=cwd,
@@ -164,7 +167,7 @@ def _spawn(
 # ------------------------------------------------------------------------------- the process
 
 
-def main(control: int, lifeline: int, ours: str, own: str) -> None:
+def main(control: int, lifeline: int, own: str) -> None:
     """Serve until the host closes the channel, or dies. Goes on in children, each of which runs one function."""
     for descriptor in (control, lifeline):
         os.set_inheritable(descriptor, False)
@@ -172,8 +175,8 @@ def main(control: int, lifeline: int, ours: str, own: str) -> None:
     channel.descriptors = []
     with contextlib.suppress(ImportError):  # what was pickled by value needs it in each child
         import cloudpickle  # noqa: F401
-    sys.path.remove(ours)
-    sys.modules["__main__"].__dict__.pop("main", None)
+    for name in ("main", "spec", "spec_from_file_location", "module_from_spec"):
+        sys.modules["__main__"].__dict__.pop(name, None)
     holder = _Holder(channel, lifeline, own)
     try:
         begin = functools.partial(isolate_child.begin, lifeline)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import pytest_hotreload
+
 from .isolating import Workshop, noted
 
 
@@ -278,5 +280,24 @@ def test_a_file_in_the_folder_does_not_shadow_what_the_template_needs(workshop):
     )
     ran = workshop.run(
         "with isolate_imports('shop') as environment: report(warm=warm(environment, 'third'))\n"
+    )
+    assert ran.report == {"warm": ["third"]}
+
+
+def test_the_template_is_of_the_same_copy_as_the_host(workshop):
+    """One that is worked on is first on the host's path, and is no part of the template's; another is installed."""
+    ours = Path(pytest_hotreload.__file__).parent
+    workshop.write(
+        {
+            **noted("third"),
+            "src/shop/__init__.py": "import third",
+            "site-packages/pytest_hotreload/__init__.py": "raise SystemExit('another copy')",
+        }
+    )
+    (workshop.top / "checkout").mkdir()
+    (workshop.top / "checkout" / "pytest_hotreload").symlink_to(ours)
+    ran = workshop.run(
+        "with isolate_imports('shop') as environment: report(warm=warm(environment, 'third'))\n",
+        path=[workshop.top / "checkout", workshop.source, workshop.site],
     )
     assert ran.report == {"warm": ["third"]}
