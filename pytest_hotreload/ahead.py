@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 
-from .protocol import Channel, Start, pair
+from .channel import Channel, pair
+from .protocol import Start
 
 
 class Ahead:

@@ -20,12 +20,13 @@ import pytest
 
 from . import child, compat, forks, others, reset
 from .birth import Birth, Born, SlotEnd, seed_of
+from .channel import Channel
 from .early_readers import hide_worker
 from .forkpoint import serve
 from .nodes import join_convention
 from .observation import Observer
 from .owned import Owned
-from .protocol import ENVIRONMENT, Channel, Ended, Gone, Missing, Start
+from .protocol import ENVIRONMENT, Ended, Gone, Missing, Start
 from .slots import FILES, SlotFiles
 
 #: Options that belong to the controller alone: what writes, selects again, stops or asks.

@@ -21,9 +21,10 @@ from typing import Any
 from pytest_hotreload_client import meeting
 
 from . import screen
+from .channel import Channel, pair
 from .family import Family, Process
 from .learning import Learner
-from .protocol import Channel, Gone, Refused, Start, Started, pair
+from .protocol import Gone, Refused, Start, Started
 from .rendezvous import Rendezvous
 from .watch_messages import Attach, Learned
 

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from . import child, forks
+from .channel import Channel
 from .forkpoint import Unwind
 from .observation import Observer
-from .protocol import Asked, Channel, Missing, Start
+from .protocol import Asked, Missing, Start
 from .slots import SlotFiles
 
 

@@ -19,8 +19,8 @@ import execnet
 
 from . import host_agent
 from ._native import guard
+from .channel import Channel
 from .host_protocol import Closed, Data, Open, Shut
-from .protocol import Channel
 
 #: Seconds that gateways get to end by themselves when all is over; execnet kills its processes then.
 _PATIENCE = 2.0

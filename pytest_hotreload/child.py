@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from . import compat, forks, reset
+from .channel import Channel
 from .conflicts import address_in_use
 from .observation import Observer
 from .others import coverage_bytes, participants, restart_coverage
 from .protocol import (
     Amended,
-    Channel,
     Collided,
     Ended,
     Exited,

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .channel import Channel, pair
 from .keyboard import found
 from .pages import Written
-from .protocol import Channel, Gone, Refused, Start, Started, Warm, Warmed, pair
+from .protocol import Gone, Refused, Start, Started, Warm, Warmed
 from .standing import start_template
 from .watch_messages import (
     Changed,

@@ -22,7 +22,8 @@ from typing import Any
 from . import leftovers, suspension
 from ._native import collapse_heap, guard, set_child_subreaper
 from .ahead import Ahead
-from .protocol import Channel, Gone, Kill, Refused, Start, Started, pair
+from .channel import Channel, pair
+from .protocol import Gone, Kill, Refused, Start, Started
 
 #: Milliseconds between two looks at children where there is no pidfd (macOS).
 _NO_PIDFD_MS = 20

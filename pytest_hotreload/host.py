@@ -17,6 +17,7 @@ import pytest
 
 from . import apart, compat, host_messages, others, terminal
 from ._native import guard
+from .channel import Channel
 from .children import Running
 from .controller import RunLoop
 from .host_protocol import (
@@ -39,7 +40,7 @@ from .host_protocol import (
 from .host_start import inherited
 from .nodes import Node, Nodes, Place
 from .options import Options
-from .protocol import Asked, Channel, Ended
+from .protocol import Asked, Ended
 from .schedule import Group, Schedule
 from .slots import Slot
 

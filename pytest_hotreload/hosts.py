@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from . import __version__, host_messages, host_options
+from .channel import Channel, Inbox, pack, pair
 from .host_options import Spec
 from .host_protocol import (
     LONGEST_GREETING,
@@ -35,7 +36,6 @@ from .host_protocol import (
     Worker,
 )
 from .nodes import Nodes
-from .protocol import Channel, Inbox, pack, pair
 from .schedule import Group
 
 #: Where the broker finds this package and execnet; it is isolated from the user's folder and variables.

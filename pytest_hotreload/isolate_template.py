@@ -24,10 +24,11 @@ from pathlib import Path
 
 from . import forks, isolate_child, isolate_messages
 from .ahead import Ahead
+from .channel import Channel, pair
 from .forkpoint import serve
 from .isolate_analysis import Warmth
 from .isolate_errors import IsolationError
-from .protocol import Channel, Kill, Start, Warm, Warmed, pair
+from .protocol import Kill, Start, Warm, Warmed
 from .template import Become, Parked
 
 #: Bytes that a template can say before it dies: what a pipe holds.

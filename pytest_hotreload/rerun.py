@@ -22,8 +22,8 @@ import pytest
 from . import compat, epoch, forks, standing, totals
 from ._native import make_own, own_pages
 from .affects import Affects
+from .channel import Channel
 from .observation import Observer, Row
-from .protocol import Channel
 from .ran import OUTCOMES, outcome_of
 from .records import Records
 from .watch_messages import (

@@ -11,7 +11,8 @@ import os
 import tempfile
 from typing import Any, Final
 
-from .protocol import Progress, pair
+from .channel import pair
+from .protocol import Progress
 
 #: The order in which the descriptors of a slot travel to a process that is no fork of ours.
 FILES: Final = ("out", "err", "printed_out", "printed_err", "fault")

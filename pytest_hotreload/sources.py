@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 from . import compat, forks, learning, reset, terminal
 from .analysis import Analysis, analyse, third_party
 from .birth import Birth, SlotEnd, random_state
+from .channel import pair
 from .forkpoint import ForkPoint
 from .forks import native_threads
 from .observation import Observer
-from .protocol import Assignment, Start, Warm, pair
+from .protocol import Assignment, Start, Warm
 from .schedule import Group
 from .sharding import shard_of
 from .slots import Slot

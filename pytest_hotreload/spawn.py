@@ -17,8 +17,9 @@ import pytest
 
 from . import leftovers
 from ._native import children_of, set_child_subreaper
+from .channel import pair
 from .forkpoint import ForkPoint
-from .protocol import ENVIRONMENT, Gone, Refused, Start, Started, pair
+from .protocol import ENVIRONMENT, Gone, Refused, Start, Started
 
 #: As `python -m pytest` would: suites look at `__main__.__file__`. sys.path is the controller's own.
 _BOOT = (

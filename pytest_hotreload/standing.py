@@ -29,11 +29,11 @@ import pytest
 
 from . import attached, compat, forks
 from ._native import guard, observe_for, put_back_modes, remember_modes, set_child_subreaper
+from .channel import Channel, pair
 from .forkpoint import serve
 from .forks import native_threads
 from .keyboard import Modes
 from .observation import Observer
-from .protocol import Channel, pair
 from .template import Become, Parked, import_module
 from .watch_messages import Attach, Consulted, Extend, Inputs, Learned, Ready
 

@@ -23,9 +23,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ._native import guard, set_child_subreaper
+from .channel import Channel, pair
 from .forkpoint import ForkPoint, Unwind, fork_quietly, serve
 from .forks import native_threads, output_to_nowhere
-from .protocol import Channel, Probe, Probed, Start, Warm, Warmed, pair
+from .protocol import Probe, Probed, Start, Warm, Warmed
 
 #: Between the names of the modules that a warm-up began with and what came of it. In no name.
 _VERDICT = b"\0"

@@ -6,9 +6,10 @@ import signal
 import subprocess
 import sys
 
+from pytest_hotreload.channel import pair
 from pytest_hotreload.children import Children
 from pytest_hotreload.forkpoint import ForkPoint
-from pytest_hotreload.protocol import Started, pair
+from pytest_hotreload.protocol import Started
 from pytest_hotreload.schedule import Group
 from pytest_hotreload.slots import Slot
 

@@ -14,7 +14,8 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="waits for a pro
 SCRIPT = """
     import os, signal, time
     from pytest_hotreload.forkpoint import serve
-    from pytest_hotreload.protocol import Start, pair
+    from pytest_hotreload.channel import pair
+    from pytest_hotreload.protocol import Start
 
     ours, theirs = pair()
     lifeline = os.pipe()

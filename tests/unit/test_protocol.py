@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_hotreload import protocol
+from pytest_hotreload.channel import Inbox, pack, pair
 from pytest_hotreload.errors import ProtocolError
-from pytest_hotreload.protocol import Inbox, Logged, Printed, Progress, Reported, pack, pair
+from pytest_hotreload.protocol import Logged, Printed, Progress, Reported
 
 MESSAGES = st.one_of(
     st.builds(Reported, st.binary(max_size=300), st.integers(0, 9)),

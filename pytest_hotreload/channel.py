@@ -1,0 +1,165 @@
+"""How messages cross a process border: their framing, and the channel.
+
+The two ends are forks of one process, or an interpreter that the controller started itself, and
+talk over an unnamed socket pair that nobody else can open: that is why pickle is safe here.
+A frame is a 4-byte big-endian length and a pickled ``(index, message)``; ``index`` is the item's
+place in the controller's ``session.items``.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from .protocol import Asked, Message
+
+_LENGTH = struct.Struct("!I")
+#: What one ``recv`` takes at most. 256 KiB empties a default socket buffer (208 KiB) at once.
+_CHUNK = 256 * 1024
+#: Largest frame, a guard against reading garbage as a length: 1 GiB.
+_LARGEST = 1 << 30
+#: Descriptors in one message. The kernel's limit is 253; a slot has eight.
+_MOST_DESCRIPTORS = 32
+
+Frame = tuple[int, Message]
+
+
+def pack(index: int, message: Any) -> bytes:
+    """One frame. Raises what pickle raises for a message that can't be carried."""
+    body = pickle.dumps((index, message), 5)
+    return _LENGTH.pack(len(body)) + body
+
+
+class Inbox:
+    """Cuts a stream of bytes into messages; keeps what is not complete yet."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[tuple[int, Any]]:
+        """Add what was read; yield each complete ``(index, message)``."""
+        self._data += data
+        while len(self._data) >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._data)
+            if length > _LARGEST:
+                raise _garbage(length)
+            end = _LENGTH.size + length
+            if len(self._data) < end:
+                return
+            body = bytes(self._data[_LENGTH.size : end])
+            del self._data[:end]
+            yield pickle.loads(body)
+
+
+class Channel:
+    """One end of a socket pair; blocking sends, frames buffered until :meth:`flush`."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self.socket = end
+        self.pid = os.getpid()
+        self._out: list[bytes] = []
+        self._inbox = Inbox()
+        self._read: list[tuple[int, Any]] = []
+        #: Set where the other end is shown each message before we go on (one child at a time).
+        self.acknowledged = False
+        #: Descriptors that came with frames, in order; only where they are expected.
+        self.descriptors: list[int] | None = None
+        self.before_send: Callable[[], None] = lambda: None
+
+    def fileno(self) -> int:
+        return self.socket.fileno()
+
+    def put(self, index: int, message: Message) -> None:
+        """Queue a frame. A fork of this process (a test that forked) stays silent."""
+        if os.getpid() != self.pid:
+            return
+        self._out.append(pack(index, message))
+        if self.acknowledged:
+            self.ask(index, Asked("shown"))
+
+    def flush(self) -> None:
+        """Send what is queued. Raises OSError where the other end is gone."""
+        if not self._out or os.getpid() != self.pid:
+            return
+        data = b"".join(self._out)
+        self._out.clear()
+        self.socket.sendall(data)
+
+    def ask(self, index: int, question: Asked) -> Any:
+        """Send a question and wait for its answer. Raises EOFError where the other end is gone."""
+        self.before_send()
+        self._out.append(pack(index, question))
+        self.flush()
+        _, answer = self.receive()
+        return answer.value
+
+    def receive(self) -> tuple[int, Any]:
+        """The next frame; waits. Raises EOFError where the other end is gone."""
+        while not self._read:
+            data = self._receive(0)
+            if not data:
+                raise EOFError("the other end of the channel is closed")
+            self._read.extend(self._inbox.feed(data))
+        return self._read.pop(0)
+
+    def _receive(self, flags: int) -> bytes:
+        if self.descriptors is None:
+            return self.socket.recv(_CHUNK, flags)
+        data, descriptors, _, _ = socket.recv_fds(self.socket, _CHUNK, _MOST_DESCRIPTORS, flags)
+        self.descriptors += descriptors
+        return data
+
+    def drain(self) -> tuple[list[tuple[int, Any]], bool]:
+        """All that can be read without waiting, and whether the other end is closed."""
+        frames = list(self._read)
+        self._read.clear()
+        while True:
+            try:
+                data = self._receive(socket.MSG_DONTWAIT)
+            except (BlockingIOError, InterruptedError):
+                return frames, False
+            except OSError:
+                return frames, True
+            if not data:
+                return frames, True
+            frames.extend(self._inbox.feed(data))
+            if len(data) < _CHUNK:
+                return frames, False
+
+    def renew(self) -> None:
+        """Forget a frame that was cut off by the death of the other end."""
+        self._inbox = Inbox()
+        self._read.clear()
+
+    def send(self, index: int, message: Any) -> None:
+        """Send one frame now."""
+        self.socket.sendall(pack(index, message))
+
+    def send_with(self, message: Any, descriptors: Sequence[int]) -> None:
+        """Send one frame and, with its first byte, open files."""
+        data = pack(-1, message)
+        sent = socket.send_fds(self.socket, [data], list(descriptors))
+        if sent < len(data):  # to send nothing would fail where the other end took it all, and has left
+            self.socket.sendall(data[sent:])
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+def pair() -> tuple[Channel, Channel]:
+    """A connected pair of channels; neither end survives an exec."""
+    ours, theirs = socket.socketpair()
+    return Channel(ours), Channel(theirs)
+
+
+def _garbage(length: int) -> Exception:
+    from .errors import ProtocolError
+
+    return ProtocolError(
+        f"a message of {length} bytes, more than {_LARGEST}",
+        hint="report this as a bug, with the plugins that are installed",
+    )
