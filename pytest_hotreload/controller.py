@@ -32,7 +32,7 @@ from .status import Status
 from .suspension import Suspension
 
 if TYPE_CHECKING:
-    from .plugin import Active
+    from .active import Active
 
 #: Seconds between two looks at deadlines; none of them is shorter than this.
 _TICK = 0.1

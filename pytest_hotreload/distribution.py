@@ -34,8 +34,8 @@ from .schedule import Group
 from .slots import Slot
 
 if TYPE_CHECKING:
+    from .active import Active
     from .hosts import Host, Hosts
-    from .plugin import Active
 
 #: Seconds between two looks at what is shown while hosts say nothing.
 _TICK = 0.5

@@ -28,8 +28,8 @@ from .timeline import REUSED, Child, Collected, Phase, Saving, Span, Test, Timel
 from .trace import trace
 
 if TYPE_CHECKING:
+    from .active import Active
     from .children import Running
-    from .plugin import Active
     from .protocol import Ended
     from .replay import Replay
 

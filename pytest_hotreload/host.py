@@ -45,8 +45,8 @@ from .schedule import Group, Schedule
 from .slots import Slot
 
 if TYPE_CHECKING:
+    from .active import Active
     from .child import Reporter
-    from .plugin import Active
 
 #: Seconds between two looks at living children, as in any run loop.
 _TICK = 0.1

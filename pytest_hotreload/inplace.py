@@ -13,7 +13,7 @@ import pytest
 from . import compat
 
 if TYPE_CHECKING:
-    from .plugin import Active
+    from .active import Active
 
 
 class InPlace:
