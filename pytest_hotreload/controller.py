@@ -22,6 +22,7 @@ from .crashes import Crashes
 from .deadlines import Deadlines
 from .errors import IncompleteRunError
 from .interrupts import Interrupts
+from .lease import Lease
 from .nodes import Nodes
 from .protocol import Answer, Asked, Collided, Ended, ItemFinished, Missing, Printed
 from .replay import Replay
@@ -80,8 +81,7 @@ class RunLoop:
         self.interrupts = 0
         self.ctrl_c = Interrupts(once=self.rerun is not None)
         self._pid = os.getpid()
-        self._lease: Running | None = None
-        self._plain_sigint: Any = None
+        self.lease = Lease(self.config, self.rerun)
 
     def _make_slots(self) -> list[Slot]:
         count = min(self.options.slots, max(len(self.groups), 1))
@@ -136,12 +136,15 @@ class RunLoop:
             self.gathering.report(index, report)
 
     def _show(self) -> None:
-        if self._lease is None:
+        if self.lease.holder is None:
             if self.gathering is None:
                 self.replay.advance()
             else:
                 self.gathering.advance(self.replay)
-            self._grant_lease()
+            for running in self.children.living:
+                if running.waiting == "terminal" and self.replay.head in running.assigned:
+                    self.lease.grant(running)
+                    return
 
     def _before_first_fork(self) -> None:
         self.nodes.configure()
@@ -203,7 +206,7 @@ class RunLoop:
         self.suspension.end()
         self.ctrl_c.end()
         self.schedule.clear()
-        self._end_lease()
+        self.lease.end()
         self.status.close()
         self.children.close()
         reset.thaw(inherited=self.rerun is not None)
@@ -261,8 +264,7 @@ class RunLoop:
         if isinstance(message, Collided):
             self.crashes.collided(running, index, message.address)
             return
-        if running is self._lease:
-            self._end_lease()
+        self.lease.end_of(running)
         if isinstance(message, Ended):
             running.ended = message
         elif isinstance(message, Missing):
@@ -290,18 +292,16 @@ class RunLoop:
                     self.gathering.given(running, following.indices)
             running.slot.channel.send(-1, Answer(following.indices if following else None))
         elif asked.what == "terminal":
-            if running is self._lease:
-                self._end_lease()
+            self.lease.end_of(running)
             running.waiting = "terminal"
         elif asked.what == "release":
-            self._end_lease()
+            self.lease.end()
             running.slot.channel.send(-1, Answer(None))
 
     # -- the end of a child --------------------------------------------------------------------
 
     def _finish(self, running: Running) -> None:
-        if running is self._lease:
-            self._end_lease()
+        self.lease.end_of(running)
         if running.left:
             self._left_processes(running)
         ended = running.ended if running.status == 0 and not running.stopped else None
@@ -347,7 +347,7 @@ class RunLoop:
         for group in stopped:
             self._leave_out(group)
         for running in self.children.living:
-            if running.group.path in paths and running is not self._lease and not running.waiting:
+            if running.group.path in paths and running is not self.lease.holder and not running.waiting:
                 running.stopped = True
                 stopped.append(running.group)
                 self.children.kill(running, "its inputs changed")
@@ -386,32 +386,6 @@ class RunLoop:
             last = running.slot.files.last_line()
             found.append((name, running.pid, now - (since or running.began), last))
         return found
-
-    # -- the terminal, lent to a debugger --------------------------------------------------------
-
-    @property
-    def leased(self) -> bool:
-        """Whether the terminal is a child's now."""
-        return self._lease is not None
-
-    def _grant_lease(self) -> None:
-        for running in self.children.living:
-            if running.waiting == "terminal" and self.replay.head in running.assigned:
-                running.waiting = ""
-                self._lease = running
-                if self.rerun is not None:
-                    self.rerun.borrow()
-                compat.flush_terminal(self.config)
-                self._plain_sigint = signal.signal(signal.SIGINT, signal.SIG_IGN)
-                running.slot.channel.send(-1, Answer(os.getpgrp()))
-                return
-
-    def _end_lease(self) -> None:
-        if self._lease is not None:
-            self._lease = None
-            if self.rerun is not None:
-                self.rerun.give_back()
-            signal.signal(signal.SIGINT, self._plain_sigint)
 
     # -- Ctrl-C ----------------------------------------------------------------------------------
 

@@ -46,10 +46,10 @@ class Deadlines:
             return
         self._last = now
         for running in list(self.loop.children.living):
-            at_a_prompt = running.waiting or self.loop.options.direct or self.loop.leased
+            at_a_prompt = running.waiting or self.loop.options.direct or self.loop.lease.holder
             if running.pid and not at_a_prompt:
                 self._one(running, now)
-        if self.loop.children.living and not self.loop.leased:
+        if self.loop.children.living and self.loop.lease.holder is None:
             self.loop.status.show(now)
 
     def _go_on(self) -> None:

@@ -23,6 +23,7 @@ from . import compat, epoch, forks, standing, totals
 from ._native import make_own, own_pages
 from .affects import Affects
 from .channel import Channel
+from .first_party import FirstParty
 from .observation import Observer, Row
 from .ran import OUTCOMES, outcome_of
 from .records import Records
@@ -70,7 +71,7 @@ class Rerun:
         options: Options,
         records: Records | None,
         channel: Channel,
-        first_party: standing.FirstParty,
+        first_party: FirstParty,
     ) -> None:
         self.config, self.records, self.channel = config, records, channel
         self.first_party = first_party

@@ -1,0 +1,48 @@
+"""The terminal, lent to the debugger of one child. Meanwhile nothing is shown, and Ctrl-C is the debugger's."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from . import compat
+from .protocol import Answer
+
+if TYPE_CHECKING:
+    from .children import Running
+    from .rerun import Rerun
+
+
+class Lease:
+    """``holder``: the child that has the terminal."""
+
+    def __init__(self, config: pytest.Config, rerun: Rerun | None) -> None:
+        self._config, self._rerun = config, rerun
+        self.holder: Running | None = None
+        self._handler: Any = None
+
+    def grant(self, running: Running) -> None:
+        """To a child that asked for it, and waits."""
+        running.waiting = ""
+        self.holder = running
+        if self._rerun is not None:
+            self._rerun.borrow()
+        compat.flush_terminal(self._config)
+        self._handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        running.slot.channel.send(-1, Answer(os.getpgrp()))
+
+    def end_of(self, running: Running) -> None:
+        """This child goes on, or is gone: if it has the terminal, that comes back."""
+        if running is self.holder:
+            self.end()
+
+    def end(self) -> None:
+        """Whoever has it."""
+        if self.holder is not None:
+            self.holder = None
+            if self._rerun is not None:
+                self._rerun.give_back()
+            signal.signal(signal.SIGINT, self._handler)
