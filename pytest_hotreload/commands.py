@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from . import screen
-from .reruns import Wish
 from .watch_messages import Go
+from .wishes import Wish
 
 if TYPE_CHECKING:
     from .watch import Watch

@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from . import screen
@@ -35,70 +35,19 @@ from .watch_messages import (
     Waiting,
     WhatRuns,
 )
+from .wishes import Edit, Rerun, Wish
 
 if TYPE_CHECKING:
     from .watch import Watch
 
 #: So many files are tried without their company first; the collection of all takes less than more of them.
 _FEW_FILES = 8
-#: Of captured output, as much as a last line may take. A guess.
-_LINE_BYTES = 4096
 #: pytest's exit statuses of a session that found nothing wrong, or says so of tests: passed, failed, none collected.
 _ORDERLY = (0, 1, 5)
 #: Seconds for the teardown of a test that was told to stop. A guess, not measured.
 _GRACE = 5.0
 #: Seconds in which a rerun says that it was interrupted, unless a test keeps it from that. A guess.
 _HEARD_SECONDS = 0.5
-
-
-@dataclass
-class Wish:
-    """What is to run. ``why``: who asks: "" (an edit), "first", "all", "again", "red", "debug", "confirm", "none"."""
-
-    go: Go = field(default_factory=Go)
-    why: str = ""
-
-
-@dataclass
-class Edit:
-    """What was changed, and when: monotonic seconds of the first event and of the comparison.
-
-    ``meanwhile``: those that came while tests ran: tests and their tools may have written them.
-    """
-
-    changes: Changed = field(default_factory=Changed)
-    burst: str = ""
-    event: float = 0.0
-    compared: float = 0.0
-    meanwhile: frozenset[str] = frozenset()
-
-
-@dataclass
-class Rerun:
-    """One under way. ``phase``: "waiting" (for its process), "selecting", "running".
-
-    ``asked``, ``ready``: monotonic seconds; ``select``: seconds. ``files``: what it runs, as far as it
-    is known. ``how``: where it was forked, and why there, in words. ``cancelled``: by the user. ``alone``: it hears
-    nothing, and runs ``test`` itself, since then. ``stopped``: since it was edited. ``unconfirmed``: failed without
-    its company. ``confirming``: runs for that.
-    """
-
-    process: Process
-    wish: Wish
-    edit: Edit
-    phase: str = "waiting"
-    asked: float = field(default_factory=time.monotonic)
-    ready: float = 0.0
-    select: float = 0.0
-    files: tuple[str, ...] = ()
-    how: str = ""
-    unconfirmed: bool = False
-    confirming: bool = False
-    cancelled: bool = False
-    test: tuple[str, float] | None = None
-    alone: bool = False
-    stopped: bool = False
-    tell_at: float = 0.0
 
 
 class Reruns:

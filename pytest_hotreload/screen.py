@@ -15,7 +15,7 @@ from .terminal import PREFIX, status_text
 from .watch_messages import Changed
 
 if TYPE_CHECKING:
-    from .reruns import Edit
+    from .wishes import Edit
 
 #: Names that are listed; of more, their number.
 _FEW = 10

@@ -28,10 +28,11 @@ from .options import Options
 from .plan import Graph, merged, plan, ranks, without
 from .protocol import Gone, Refused, Started, Warmed
 from .rendezvous import OccupiedError
-from .reruns import Edit, Reruns, Wish
+from .reruns import Reruns
 from .results import Results
 from .surroundings import Outputs, Surroundings, discard_bytecode, is_output, syntax_error, time_and_size
 from .watch_messages import Changed, Go, Loaded, Ready, Waiting
+from .wishes import Edit, Wish
 
 #: Seconds within which a second Ctrl-C means: now.
 _SECOND = 2.0

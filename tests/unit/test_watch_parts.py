@@ -14,10 +14,10 @@ import pytest
 from pytest_hotreload import screen
 from pytest_hotreload.family import meets
 from pytest_hotreload.pages import Written
-from pytest_hotreload.reruns import Edit
 from pytest_hotreload.results import Results
 from pytest_hotreload.surroundings import Surroundings, discard_bytecode, is_output, syntax_error
 from pytest_hotreload.watch_messages import Changed, CollectionFailed, Inputs, Told
+from pytest_hotreload.wishes import Edit
 
 # ------------------------------------------------------------------------------------- results
 

@@ -1,0 +1,59 @@
+"""What a watch is asked to run, by whom, and what of it is under way."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from .family import Process
+from .watch_messages import Changed, Go
+
+
+@dataclass
+class Wish:
+    """What is to run. ``why``: who asks: "" (an edit), "first", "all", "again", "red", "debug", "confirm", "none"."""
+
+    go: Go = field(default_factory=Go)
+    why: str = ""
+
+
+@dataclass
+class Edit:
+    """What was changed, and when: monotonic seconds of the first event and of the comparison.
+
+    ``meanwhile``: those that came while tests ran: tests and their tools may have written them.
+    """
+
+    changes: Changed = field(default_factory=Changed)
+    burst: str = ""
+    event: float = 0.0
+    compared: float = 0.0
+    meanwhile: frozenset[str] = frozenset()
+
+
+@dataclass
+class Rerun:
+    """One under way. ``phase``: "waiting" (for its process), "selecting", "running".
+
+    ``asked``, ``ready``: monotonic seconds; ``select``: seconds. ``files``: what it runs, as far as it
+    is known. ``how``: where it was forked, and why there, in words. ``cancelled``: by the user. ``alone``: it hears
+    nothing, and runs ``test`` itself, since then. ``stopped``: since it was edited. ``unconfirmed``: failed without
+    its company. ``confirming``: runs for that.
+    """
+
+    process: Process
+    wish: Wish
+    edit: Edit
+    phase: str = "waiting"
+    asked: float = field(default_factory=time.monotonic)
+    ready: float = 0.0
+    select: float = 0.0
+    files: tuple[str, ...] = ()
+    how: str = ""
+    unconfirmed: bool = False
+    confirming: bool = False
+    cancelled: bool = False
+    test: tuple[str, float] | None = None
+    alone: bool = False
+    stopped: bool = False
+    tell_at: float = 0.0
