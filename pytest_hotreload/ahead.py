@@ -6,7 +6,6 @@ fork the next while this one works. It has touched nothing that a child touches,
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 
 from .channel import Channel, pair
@@ -28,7 +27,7 @@ class Ahead:
 
     def want(self) -> None:
         """One is worth it: there was a request. One that died unasked is not replaced before the next."""
-        self._wanted = hasattr(os, "pidfd_open")  # without, its fork point would look for its end for ever
+        self._wanted = True
 
     def is_due(self) -> bool:
         """Whether another should be forked now."""

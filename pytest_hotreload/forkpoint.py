@@ -157,7 +157,8 @@ class _Server:
 
     def run(self) -> None:
         while True:
-            wait = None if all(fd >= 0 for _, fd in self.children.values()) else _NO_PIDFD_MS
+            told = all(fd >= 0 or token == _NOBODY for token, fd in self.children.values())
+            wait = None if told else _NO_PIDFD_MS
             ready = {descriptor for descriptor, _ in self.poll.poll(wait)}
             self._reap(ready)
             if self.control.fileno() in ready and not self._obey():
