@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from . import compat, epoch, forks, standing, totals
+from . import compat, epoch, forks, standing, terminal, totals
 from ._native import make_own, own_pages
 from .affects import Affects
 from .channel import Channel
@@ -260,9 +260,16 @@ class Rerun:
                 affected = self.affects.affected(message)
                 stopped = loop.stop_files(set(affected))
                 if stopped:
-                    self._tell(Stopped(tuple(stopped)))
+                    self._stopped(stopped)
             elif isinstance(message, WhatRuns):
                 self._tell(Running(tuple(loop.what_runs())))
+
+    def _stopped(self, files: list[str]) -> None:
+        """Said here, where a line that is not complete is known; by the watcher where nothing of this run is seen."""
+        told = self._held is None and compat.terminal_reporter(self.config) is not None
+        if told:
+            terminal.notice(self.config, terminal.changed_meanwhile(len(files)))
+        self._tell(Stopped(tuple(files), told))
 
     def borrow(self) -> None:
         """Wait until the watcher reads no keys."""

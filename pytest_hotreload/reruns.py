@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from . import screen
+from . import screen, terminal
 from .family import Process
 from .surroundings import discard_bytecode
 from .watch_messages import (
@@ -258,6 +258,7 @@ class Reruns:
             return
         self.current = None
         self._take_back()
+        self._say_stopped(current)
         if current.cancelled or current.stopped or current.wish.go.apart or len(current.files) != 1:
             self.results.owe(current.files)
             if not current.cancelled and not current.stopped:
@@ -286,7 +287,8 @@ class Reruns:
     def _stopped(self, current: Rerun, message: Stopped) -> None:
         self.results.owe(message.files)
         current.files = tuple(file for file in current.files if file not in message.files)
-        self.screen.notice(screen.again(len(message.files)))
+        if not message.told:
+            self.screen.notice(terminal.changed_meanwhile(len(message.files)))
 
     def _unconfirmed(self, current: Rerun, _: Unconfirmed) -> None:
         current.unconfirmed = True
@@ -297,6 +299,7 @@ class Reruns:
         self.current, self.ending = None, current.process
         self._latest = current.files
         self._take_back()
+        self._say_stopped(current)
         if current.unconfirmed and not current.cancelled:
             self._confirm(current)
             return
@@ -382,9 +385,13 @@ class Reruns:
             return
         current.stopped = True
         self.results.owe(current.files)
-        self.screen.notice(screen.again(len(current.files)))
         self.deadline = time.monotonic() + _GRACE
         self._signal(current, signal.SIGINT)
+
+    def _say_stopped(self, current: Rerun) -> None:
+        """When it has said all: before, its line may be one that is not complete."""
+        if current.stopped:
+            self.screen.notice(terminal.changed_meanwhile(len(current.files)))
 
     def mind_deadline(self) -> float | None:
         """Kill what was told to stop and does not; in how many seconds to ask again."""

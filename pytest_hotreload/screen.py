@@ -181,10 +181,6 @@ def _ended(status: int | None) -> str:
     return status_text(status) if status is not None else "is gone"
 
 
-def again(files: int) -> str:
-    return f"{_files(files)} changed meanwhile and run{'s' if files == 1 else ''} again"
-
-
 def status(
     ran: Mapping[str, int], times: Times, red: bool, elsewhere: Sequence[str], owed: int, notes: Sequence[str]
 ) -> tuple[str, str]:

@@ -104,6 +104,11 @@ def shared_unknown(name: str) -> str:
     )
 
 
+def changed_meanwhile(files: int) -> str:
+    one = files == 1
+    return f"{files} test file{'' if one else 's'} changed meanwhile and run{'s' if one else ''} again"
+
+
 def hung(seconds: float) -> str:
     return (
         f"used no processor time for {seconds:.0f} s after a fork from a process with threads, and was ended"

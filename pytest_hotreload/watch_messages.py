@@ -253,9 +253,10 @@ class Unconfirmed(NamedTuple):
 
 
 class Stopped(NamedTuple):
-    """Files that changed while they ran, or before their turn: they run again."""
+    """Files that changed while they ran, or before their turn: they run again. ``told``: the user knows."""
 
     files: tuple[str, ...]
+    told: bool
 
 
 class Alone(NamedTuple):

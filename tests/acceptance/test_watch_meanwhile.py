@@ -94,6 +94,8 @@ def test_an_edit_stops_what_it_concerns_and_the_others_finish(tmp_path: Path) ->
             outcomes.update(each.ran)
         assert outcomes["test_a_slow.py::test_slow"] == "passed"
         assert outcomes["test_b.py::test_b"] == "passed"
+        notices = [notice for each in shown for notice in each.notices]
+        assert notices == ["1 test file changed meanwhile and runs again"]
         assert watching.end() == 0
 
 
