@@ -345,7 +345,10 @@ def settle(desk) -> None:
 
     def quiet() -> bool:
         nonlocal before, since
-        now = cpu_seconds(desk), len(desk.term.processes())
+        try:
+            now = cpu_seconds(desk), len(desk.term.processes())
+        except (FileNotFoundError, ProcessLookupError):  # one that ended just now
+            now = -1.0, 0
         if now[1] != before[1] or now[0] - before[0] > 0.002:
             before, since = now, time.monotonic()
         return time.monotonic() - since > 0.5
