@@ -25,8 +25,6 @@ _LARGEST = 1 << 30
 #: Descriptors in one message. The kernel's limit is 253; a slot has eight.
 _MOST_DESCRIPTORS = 32
 
-Frame = tuple[int, Message]
-
 
 def pack(index: int, message: Any) -> bytes:
     """One frame. Raises what pickle raises for a message that can't be carried."""

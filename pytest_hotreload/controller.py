@@ -110,6 +110,7 @@ class RunLoop:
                 except KeyboardInterrupt:
                     if self.replay.interrupted:
                         raise  # by a test, not by Ctrl-C: nothing after it is shown
+                    self.ctrl_c.end()  # the next one strikes, also where a plugin raised this one
                     self._interrupt()
             self._check_complete()
         finally:
@@ -392,9 +393,8 @@ class RunLoop:
     def _interrupt(self) -> None:
         """The first stops: children tear down what they set up. The second ends them now."""
         self.interrupts += 1
-        if self.interrupts > 1:
-            raise KeyboardInterrupt
         self.schedule.clear()
+        self.replay.stopping = True
         if self.rerun is not None:
             self.rerun.pytest_keyboard_interrupt()
         self.children.signal_all(signal.SIGINT)

@@ -215,6 +215,7 @@ class DistributingLoop(RunLoop):
         """The first asks all hosts to stop, and waits until they have. A second is not waited for."""
         self.interrupts += 1
         self.schedule.clear()
+        self.replay.stopping = True
         self.hosts.interrupt()
         try:
             while any(not host.idle for host in self.hosts.alive):

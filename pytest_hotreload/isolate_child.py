@@ -14,12 +14,9 @@ from . import bytecode, forks
 from ._native import guard, set_child_subreaper
 from .isolate_calls import Desk, Surroundings
 
-#: The order in which a call's descriptors travel.
-FILES = ("call", "stdout", "stderr")
-
 
 def live(descriptors: list[int], inherited: forks.Inherited) -> None:
-    """Does not return."""
+    """``descriptors``: of the call, standard output, standard error. Does not return."""
     desk = Desk(descriptors[0])
     try:
         _speak_into(descriptors[1:])

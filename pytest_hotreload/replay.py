@@ -22,7 +22,10 @@ from .serialise import unpack_report, unpack_warning
 
 
 class Replay:
-    """The queues and the head. ``on_report`` is told each shown report."""
+    """The queues and the head. ``on_report`` is told each shown report.
+
+    ``stopping``: children were told to tear down, and are waited for. ``interrupted``: nothing more is shown.
+    """
 
     def __init__(self, session: pytest.Session, on_report: Callable[[int, pytest.TestReport], None]) -> None:
         self.session = session
@@ -34,7 +37,7 @@ class Replay:
         self._last_report: Any = None
         self._on_report = on_report
         self.memo: Any = None
-        self.interrupted = False
+        self.stopping = self.interrupted = False
         self._handlers: dict[type, Callable[[int, Any], None]] = {
             protocol.ItemStarted: self._started,
             protocol.ItemFinished: self._finished,
@@ -62,6 +65,8 @@ class Replay:
 
     def feed(self, index: int, message: Any) -> None:
         """Queue a message of the item; late ones (its process died after it) are shown at once."""
+        if self.interrupted:
+            return
         if index < self.head:
             self._handlers[type(message)](index, message)
             return
@@ -93,10 +98,10 @@ class Replay:
         """Show all that can be shown. Raises what plain pytest's loop would raise."""
         while self.head < len(self.items):
             queue = self._queues[self.head]
-            while queue:
+            while queue and not self.interrupted:
                 message = queue.popleft()
                 self._handlers[type(message)](self.head, message)
-            if not self._complete[self.head]:
+            if self.interrupted or not self._complete[self.head]:
                 return
             self._queues[self.head] = None
             self.head += 1
@@ -187,9 +192,13 @@ class Replay:
         raise pytest.exit.Exception(message.reason, message.returncode)
 
     def _interrupted(self, index: int, message: protocol.Interrupted) -> None:
+        """By a test of its own accord, or told to: then others may still tear down, and end in their time."""
+        if self.stopping and index < self.head:
+            return  # its tests had ended
         self._remember(message.memo)
         self.interrupted = True
-        raise KeyboardInterrupt
+        if not self.stopping:
+            raise KeyboardInterrupt
 
     def _internal_error(self, index: int, message: protocol.InternalError) -> None:
         raise ChildInternalError(message.text)

@@ -182,6 +182,64 @@ def test_children_that_ignore_the_interrupt(project):
         until(lambda: not process.alive(), "nothing alive", 3)
 
 
+@pytest.mark.parametrize("slow", ["a", "b", "c"])
+def test_each_child_tears_down_in_its_own_time(project, slow):
+    """The one whose turn it is to be shown is not the only one: others are not ended when it has told its end."""
+    project.write({
+        "conftest.py": f"""
+            import os, pytest, time
+
+            @pytest.fixture
+            def guarded(request):
+                open(f"asleep-{{request.node.name}}", "w").close()
+                yield
+                if request.node.name == "test_{slow}": time.sleep(1)
+                with open("torn.txt", "a") as file: print(request.node.name, file=file)
+        """,
+        **{f"test_{name}.py": f"import time\ndef test_{name}(guarded): time.sleep(120)\n" for name in "abc"},
+    })  # fmt: skip
+    with Process(project, slots=3) as process:
+        until(lambda: len(list(process.root.glob("asleep-*"))) == 3, "the tests that sleep")
+        time.sleep(0.3)
+        process.send(signal.SIGINT, group=True)
+        result = process.result()
+    assert result.status == 2
+    assert sorted(result.read("torn.txt").split()) == ["test_a", "test_b", "test_c"]
+    assert INTERRUPTED in result.lines
+    assert "<root>/test_a.py:2: KeyboardInterrupt" in result.lines
+
+
+def test_ctrl_c_after_a_plugin_interrupted_the_run(project):
+    """The children were asked to stop by then, and do not: the user's first Ctrl-C is the second that is told."""
+    project.write({
+        "conftest.py": """
+            def pytest_runtest_logreport(report):
+                if report.when == "call" and report.nodeid == "test_a.py::test_first": raise KeyboardInterrupt
+        """,
+        "test_a.py": """
+            import os, time
+
+            def test_first():
+                while not os.path.exists("asleep"): time.sleep(0.01)
+        """,
+        "test_b.py": """
+            import signal, time
+
+            def test_deaf():
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+                open("asleep", "w").close()
+                time.sleep(120)
+        """,
+    })  # fmt: skip
+    with Process(project, slots=2) as process:
+        until((process.root / "asleep").exists, "the test that sleeps")
+        time.sleep(1)
+        assert process.popen.poll() is None
+        process.send(signal.SIGINT)
+        assert process.end(10) == 2
+        until(lambda: not process.alive(), "nothing alive", 3)
+
+
 @pytest.mark.parametrize("slots", [None, 1, 2])
 def test_ctrl_c_on_a_terminal(project, slots):
     project.write(SLEEPING)
