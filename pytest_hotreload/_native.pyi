@@ -7,7 +7,7 @@ that forks may use everything here except `Watcher`. Paths go in as `str` or `os
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import final
+from typing import Any, NoReturn, final
 
 @final
 class Project:
@@ -450,6 +450,43 @@ def children_of(pid: int) -> list[int]:
 
 def flush_c_stdio() -> None:
     """Write out the buffers of C's own streams: a fork would copy them, and they would be written twice."""
+
+def monotonic() -> float:
+    """Seconds of the clock of `time.monotonic()` on Linux; all processes of a machine share it."""
+
+def time() -> float:
+    """Seconds since 1970, whatever the time is that a test sees."""
+
+def time_ns() -> int:
+    """Nanoseconds since 1970, likewise."""
+
+def pid() -> int:
+    """This process's id."""
+
+def exit_now(status: int) -> NoReturn:
+    """As `os._exit`."""
+
+def send_all(socket: int, data: bytes) -> None:
+    """Send all of it, also on a socket that does not block. Handlers of signals run after it. Raises `OSError`."""
+
+def freeze() -> bool:
+    """As `gc.freeze`. False, and nothing is frozen, where that could be noticed.
+
+    `gc.get_objects`, `get_referrers`, `collect`, `freeze` and `get_freeze_count` stay the functions that they are, and
+    thaw when the first of them is called.
+    """
+
+def thaw() -> None:
+    """Undo `freeze`, if nobody did."""
+
+def keep_frozen() -> None:
+    """From now on these functions thaw no more; what is frozen stays so."""
+
+def objects_of_types(types: tuple[type, ...]) -> list[Any]:
+    """What the garbage collector knows of these types and those below them, but for what is frozen.
+
+    By type alone: no object is asked for anything.
+    """
 
 def collapse_heap(minimum_bytes: int = 2097152) -> int:
     """Move private memory of this process into huge pages, so that forks get cheaper.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -12,6 +10,7 @@ import pytest
 from . import options, reset, terminal, totals
 from .early_readers import WorkerIdWatch
 from .threads import ThreadWatch
+from .world import contextlib, os
 
 if TYPE_CHECKING:
     from .controller import RunLoop

@@ -10,6 +10,9 @@ from collections.abc import Callable, Sequence
 
 from .channel import Channel, pair
 from .protocol import Start
+from .world import BUILTINS
+
+__builtins__ = BUILTINS
 
 
 class Ahead:

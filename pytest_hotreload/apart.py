@@ -7,16 +7,9 @@ Nothing of its own terminal, junit or cache is seen; its reports travel as any c
 
 from __future__ import annotations
 
-import faulthandler
-import os
-import select
-import signal
-import socket
 import sys
 from collections.abc import Generator
 from typing import Any
-
-import pytest
 
 from . import child, compat, forks, others, reset
 from .birth import Birth, Born, SlotEnd, seed_of
@@ -28,6 +21,9 @@ from .observation import Observer
 from .owned import Owned
 from .protocol import ENVIRONMENT, Ended, Gone, Missing, Start
 from .slots import FILES, SlotFiles
+from .world import BUILTINS, faulthandler, os, pytest, select, signal, sockets
+
+__builtins__ = BUILTINS
 
 #: Options that belong to the controller alone: what writes, selects again, stops or asks.
 _NEUTRAL: dict[str, Any] = {
@@ -62,7 +58,7 @@ class Apart:
         assert start.assignment is not None
         self.start, self.order, self.lifeline = start, start.assignment, lifeline
         files = SlotFiles.received(descriptors[: len(FILES) + 1])
-        channel = Channel(socket.socket(fileno=descriptors[len(FILES) + 1]))
+        channel = Channel(sockets.socket(fileno=descriptors[len(FILES) + 1]))
         self.control = descriptors[len(FILES) + 2] if self.order.serve else -1
         self.real = (os.dup(1), os.dup(2))
         self.errors: list[str] = []
@@ -88,7 +84,7 @@ class Apart:
         lifeline, *descriptors = (int(number) for number in named.split(","))
         for descriptor in (lifeline, *descriptors):
             os.set_inheritable(descriptor, False)
-        channel = Channel(socket.socket(fileno=os.dup(descriptors[len(FILES) + 1])))
+        channel = Channel(sockets.socket(fileno=os.dup(descriptors[len(FILES) + 1])))
         _, start = channel.receive()
         channel.close()
         return cls(start, descriptors, lifeline)
@@ -234,7 +230,7 @@ class Apart:
             observer=Observer(session.config) if self.order.observe else None,
             missing=missing,
         )
-        self.channel_of_slot = control = Channel(socket.socket(fileno=self.control))  # open until the exit
+        self.channel_of_slot = control = Channel(sockets.socket(fileno=self.control))  # open until the exit
         child_of_slot = None
         try:
             serve(control, birth.live, self.lifeline)
@@ -250,7 +246,7 @@ class Apart:
 
     def _serve_nothing(self, reason: str) -> None:
         """This slot did not come up: the tests that are given to it are missing, for this reason."""
-        control = Channel(socket.socket(fileno=self.control))
+        control = Channel(sockets.socket(fileno=self.control))
         closed = False
         while not closed:
             select.select([control], [], [])

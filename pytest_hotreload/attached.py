@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import importlib
 import io
-import os
-import random
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +16,7 @@ from . import compat
 from ._native import guard, set_child_subreaper
 from .analysis import site_folders
 from .watch_messages import Attach
+from .world import os, random, time
 
 #: What Python opens them for.
 _STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))

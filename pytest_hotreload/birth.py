@@ -5,13 +5,9 @@ Used by the controller's fork point and by slots that are processes of their own
 
 from __future__ import annotations
 
-import hashlib
-import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-
-import pytest
 
 from . import child, forks
 from .channel import Channel
@@ -19,6 +15,9 @@ from .forkpoint import Unwind
 from .observation import Observer
 from .protocol import Asked, Missing, Start
 from .slots import SlotFiles
+from .world import BUILTINS, hashlib, pytest, random
+
+__builtins__ = BUILTINS
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Generator, Sequence
 from typing import Any
@@ -13,6 +12,7 @@ from . import compat
 from ._native import observe_for
 from .declarations import Declarations
 from .records import Records
+from .world import time
 
 
 class Bookkeeper:

@@ -10,7 +10,6 @@ import contextlib
 import os
 import queue
 import signal
-import socket
 import sys
 import threading
 from typing import Any
@@ -21,6 +20,7 @@ from . import host_agent
 from ._native import guard
 from .channel import Channel
 from .host_protocol import Closed, Data, Open, Shut
+from .world import sockets
 
 #: Seconds that gateways get to end by themselves when all is over; execnet kills its processes then.
 _PATIENCE = 2.0
@@ -150,7 +150,7 @@ def main() -> None:
         os.set_inheritable(descriptor, False)
     guard(lifeline, not os.environ.get("PYTEST_HOTRELOAD_NO_DEATH_SIGNAL"))
     try:
-        serve(Channel(socket.socket(fileno=control)))
+        serve(Channel(sockets.socket(fileno=control)))
     finally:
         # We lead a group: an ssh that still waits for an answer, a gateway that did not end, and us, whose threads
         # may wait for them.

@@ -7,14 +7,13 @@ records do not count, and the bytecode is removed: the next run compiles what st
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-import struct
 from collections.abc import Iterable
 from importlib.machinery import SourceFileLoader
 from importlib.util import cache_from_source
 from pathlib import Path
+
+from .world import contextlib, os, struct
 
 #: A source is safely older than its bytecode from so many nanoseconds on: the resolution of the header's
 #: time (1 s), and of file systems with whole or even seconds (FAT: 2 s).

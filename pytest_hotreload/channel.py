@@ -3,19 +3,20 @@
 The two ends are forks of one process, or an interpreter that the controller started itself, and
 talk over an unnamed socket pair that nobody else can open: that is why pickle is safe here.
 A frame is a 4-byte big-endian length and a pickled ``(index, message)``; ``index`` is the item's
-place in the controller's ``session.items``.
+place in the controller's ``session.items``. The sockets are ``_socket``'s own, which have nothing that a test can
+replace, and what is sent is sent by native code.
 """
 
 from __future__ import annotations
 
-import os
-import pickle
-import socket
-import struct
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from ._native import send_all
 from .protocol import Asked, Message
+from .world import BUILTINS, os, pickle, sockets, struct
+
+__builtins__ = BUILTINS
 
 _LENGTH = struct.Struct("!I")
 #: What one ``recv`` takes at most. 256 KiB empties a default socket buffer (208 KiB) at once.
@@ -24,6 +25,9 @@ _CHUNK = 256 * 1024
 _LARGEST = 1 << 30
 #: Descriptors in one message. The kernel's limit is 253; a slot has eight.
 _MOST_DESCRIPTORS = 32
+_INT = struct.calcsize("i")
+_DESCRIPTORS = (sockets.SOL_SOCKET, sockets.SCM_RIGHTS)
+_DESCRIPTOR_ROOM = sockets.CMSG_LEN(_MOST_DESCRIPTORS * _INT)
 
 
 def pack(index: int, message: Any) -> bytes:
@@ -56,7 +60,7 @@ class Inbox:
 class Channel:
     """One end of a socket pair; blocking sends, frames buffered until :meth:`flush`."""
 
-    def __init__(self, end: socket.socket) -> None:
+    def __init__(self, end: sockets.socket) -> None:
         self.socket = end
         self.pid = os.getpid()
         self._out: list[bytes] = []
@@ -85,7 +89,7 @@ class Channel:
             return
         data = b"".join(self._out)
         self._out.clear()
-        self.socket.sendall(data)
+        send_all(self.socket.fileno(), data)
 
     def ask(self, index: int, question: Asked) -> Any:
         """Send a question and wait for its answer. Raises EOFError where the other end is gone."""
@@ -107,8 +111,10 @@ class Channel:
     def _receive(self, flags: int) -> bytes:
         if self.descriptors is None:
             return self.socket.recv(_CHUNK, flags)
-        data, descriptors, _, _ = socket.recv_fds(self.socket, _CHUNK, _MOST_DESCRIPTORS, flags)
-        self.descriptors += descriptors
+        data, ancillary, _, _ = self.socket.recvmsg(_CHUNK, _DESCRIPTOR_ROOM, flags)
+        for level, kind, content in ancillary:
+            if (level, kind) == _DESCRIPTORS:
+                self.descriptors += struct.unpack(f"{len(content) // _INT}i", content)
         return data
 
     def drain(self) -> tuple[list[tuple[int, Any]], bool]:
@@ -117,7 +123,7 @@ class Channel:
         self._read.clear()
         while True:
             try:
-                data = self._receive(socket.MSG_DONTWAIT)
+                data = self._receive(sockets.MSG_DONTWAIT)
             except (BlockingIOError, InterruptedError):
                 return frames, False
             except OSError:
@@ -135,14 +141,16 @@ class Channel:
 
     def send(self, index: int, message: Any) -> None:
         """Send one frame now."""
-        self.socket.sendall(pack(index, message))
+        send_all(self.socket.fileno(), pack(index, message))
 
     def send_with(self, message: Any, descriptors: Sequence[int]) -> None:
         """Send one frame and, with its first byte, open files."""
         data = pack(-1, message)
-        sent = socket.send_fds(self.socket, [data], list(descriptors))
+        sent = self.socket.sendmsg(
+            [data], [(*_DESCRIPTORS, struct.pack(f"{len(descriptors)}i", *descriptors))]
+        )
         if sent < len(data):  # to send nothing would fail where the other end took it all, and has left
-            self.socket.sendall(data[sent:])
+            send_all(self.socket.fileno(), data[sent:])
 
     def close(self) -> None:
         self.socket.close()
@@ -150,7 +158,7 @@ class Channel:
 
 def pair() -> tuple[Channel, Channel]:
     """A connected pair of channels; neither end survives an exec."""
-    ours, theirs = socket.socketpair()
+    ours, theirs = sockets.socketpair()
     return Channel(ours), Channel(theirs)
 
 

@@ -7,18 +7,9 @@ each which trap it closes. The order matters: what can kill us first, then what 
 
 from __future__ import annotations
 
-import contextlib
-import os
-import pickle
-import signal
-import sys
-import threading
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-
-import pytest
 
 from . import compat, forks, reset
 from .channel import Channel
@@ -48,6 +39,9 @@ from .protocol import (
     Wrote,
 )
 from .serialise import pack_report, pack_warning
+from .world import BUILTINS, MODULES, contextlib, low_threads, os, pickle, pytest, signal, time
+
+__builtins__ = BUILTINS
 
 if TYPE_CHECKING:
     import warnings
@@ -118,6 +112,7 @@ class Reporter:
 
     def wake(self, place: Place, *, log_file: bool = False) -> None:
         """In the child: from now on every event goes to the channel."""
+        self.thread = low_threads.get_ident()
         self.channel, self.files, self.progress = place.channel, place.files, place.files.progress
         self.channel.acknowledged = place.direct
         self.channel.before_send = self.collect_printed
@@ -148,7 +143,7 @@ class Reporter:
     def _write(self, text: str, markup: Mapping[str, bool]) -> None:
         """Another thread may not use the channel, and may be about to end the process
         (pytest-timeout's thread method): what it writes goes where it survives."""
-        if threading.current_thread() is threading.main_thread():
+        if low_threads.get_ident() == self.thread:
             self.put(Wrote(text, markup))
         else:
             os.write(self.files.fds["printed_out"], text.encode("utf-8", "replace"))
@@ -324,7 +319,7 @@ def live(
     """All of a forked child's life; never returns."""
     status = 1
     try:
-        inherited.modules = len(sys.modules)
+        inherited.modules = len(MODULES)
         reset.survive(place)
         reset.silence(session.config, place)
         forks.randomness(place.seed)

@@ -6,26 +6,17 @@ and the child over. The end of file says nothing: a grandchild may hold the chan
 
 from __future__ import annotations
 
-import contextlib
-import os
-import selectors
-import signal
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from .forkpoint import ForkPoint
+from .poller import HasFileno, Poller
 from .protocol import Assignment, Ended, Gone, Refused, Start, Started
 from .schedule import Group
 from .slots import Slot
 from .spawn import Spawner
-
-
-class HasFileno(Protocol):
-    """What a selector takes."""
-
-    def fileno(self) -> int: ...
+from .world import contextlib, os, signal, time
 
 
 @dataclass(eq=False)
@@ -77,25 +68,25 @@ class Children:
         self.living: list[Running] = []
         self.points: list[ForkPoint] = []
         self._tokens = 0
-        self._selector = selectors.DefaultSelector()
+        self._poller = Poller()
 
     def add_point(self, point: ForkPoint) -> ForkPoint:
         """Listen to a fork point."""
         self.points.append(point)
-        self._selector.register(point.channel, selectors.EVENT_READ, point)
+        self._poller.register(point.channel, point)
         return point
 
     def add_slot(self, slot: Slot) -> None:
         """Listen to a slot."""
-        self._selector.register(slot.channel, selectors.EVENT_READ, slot)
+        self._poller.register(slot.channel, slot)
 
     def add_listener(self, source: HasFileno, listen: Callable[[], None]) -> None:
         """Call ``listen`` whenever there is something to read."""
-        self._selector.register(source, selectors.EVENT_READ, listen)
+        self._poller.register(source, listen)
 
     def drop_point(self, point: ForkPoint) -> None:
         """A fork point that can't be used any more."""
-        self._selector.unregister(point.channel)
+        self._poller.unregister(point.channel)
         self.points.remove(point)
         point.kill()
 
@@ -136,7 +127,7 @@ class Children:
 
     def events(self, timeout: float) -> Iterator[tuple[Running, list[tuple[int, Any]]]]:
         """(child, its new messages) for ``timeout`` seconds at most; ``status`` is set at its end."""
-        ready = [key.data for key, _ in self._selector.select(timeout)]
+        ready = self._poller.wait(timeout)
         gone: list[Running] = []
         for point in ready:
             if isinstance(point, ForkPoint):
@@ -222,4 +213,4 @@ class Children:
             point.close()
         self.points.clear()
         self.living.clear()
-        self._selector.close()
+        self._poller.close()

@@ -5,15 +5,10 @@ Checked on pytest 8.4.2, 9.0 and 9.2.0 with pluggy 1.5 to 1.7. Each function nam
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import importlib
 import importlib.util
 import logging
-import os
 import sys
-import tempfile
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import MethodType, SimpleNamespace
@@ -23,8 +18,11 @@ import _pytest
 import _pytest.config
 import _pytest.pathlib
 import pluggy
-import pytest
 from _pytest.assertion.rewrite import AssertionRewritingHook
+
+from .world import BUILTINS, contextlib, functools, os, pytest, tempfile, warnings
+
+__builtins__ = BUILTINS
 
 _subtests_key: Any = None
 with contextlib.suppress(ImportError):  # pytest 8.4: pytest-subtests is a plugin, and needs nothing of this
@@ -105,7 +103,7 @@ def place_of_argument(config: pytest.Config, argument: str) -> str:
             spec = importlib.util.find_spec(name)
             if spec is not None:
                 name = str(next(iter(spec.submodule_search_locations or ()), spec.origin))
-    return os.path.abspath(config.invocation_params.dir / name)  # noqa: PTH100 - links are kept
+    return os.path.abspath(config.invocation_params.dir / name)
 
 
 def after_import(session: pytest.Session, call: Callable[[object], None]) -> None:

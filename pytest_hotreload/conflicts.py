@@ -9,6 +9,10 @@ import errno
 from collections import Counter
 from collections.abc import Iterable
 
+from .world import BUILTINS
+
+__builtins__ = BUILTINS
+
 
 def keys_of(ports: Iterable[str], writes: Iterable[str], declared: Iterable[str]) -> frozenset[str]:
     """Of one test file, by its record's ports and writes, and by what its marks and the ini declare.

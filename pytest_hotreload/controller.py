@@ -6,11 +6,7 @@ is pytest's own.
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import os
-import signal
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -31,6 +27,7 @@ from .slots import Slot
 from .sources import Sources
 from .status import Status
 from .suspension import Suspension
+from .world import contextlib, os, signal, time
 
 if TYPE_CHECKING:
     from .active import Active

@@ -5,16 +5,13 @@ Plain pytest dies with the test, without a summary, or is silently green after `
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from . import compat, terminal
 from .protocol import ItemFinished, ItemStarted
+from .world import contextlib, os, signal, time
 
 if TYPE_CHECKING:
     from .children import Running

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import time
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from . import leftovers, ports, terminal
 from .reset import STACKS_SIGNAL
+from .world import os, suppress, time
 
 if TYPE_CHECKING:
     from .children import Running

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ import pytest
 
 from ._native import glob_matches
 from .errors import usage_error
+from .world import os
 
 
 @dataclass(frozen=True)

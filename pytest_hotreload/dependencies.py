@@ -7,7 +7,6 @@ whoever was the first to import them. Seen in the children: what its tests did.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,6 +17,7 @@ from typing import Any
 from ._native import Project
 from .analysis import scan
 from .observation import Module, Observed, Observer, Row
+from .world import os
 
 #: Kinds that make a file depend on a path's content, or its absence.
 _INPUTS = ("read", "update")

@@ -6,7 +6,6 @@ comes from them as in any run.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +31,7 @@ from .host_protocol import (
 from .protocol import Ended
 from .schedule import Group
 from .slots import Slot
+from .world import time
 
 if TYPE_CHECKING:
     from .active import Active

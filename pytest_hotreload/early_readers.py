@@ -6,13 +6,14 @@ would share that decision. Seen here, it gets slots that are processes with an i
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping
 from types import FrameType
 from typing import Any
 
 import pytest
+
+from .world import os
 
 _VARIABLES = ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import sys
 import warnings
@@ -17,6 +16,7 @@ from .forks import native_threads
 from .observation import Observer
 from .template import import_module
 from .watch_messages import Extend, Inputs
+from .world import contextlib
 
 
 class FirstParty:

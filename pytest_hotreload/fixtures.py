@@ -7,7 +7,6 @@ is looked for after each setup; such a fixture is torn down again and left to th
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 
 from . import compat, terminal
 from .forks import native_threads
+from .world import threading
 
 _MARK = "_pytest_hotreload_shared"
 _SCOPES = ("session", "package")

@@ -10,12 +10,6 @@ same world. The template is a fork point too.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import select
-import signal
-import socket
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,6 +18,9 @@ from ._native import collapse_heap, guard, set_child_subreaper
 from .ahead import Ahead
 from .channel import Channel, pair
 from .protocol import Gone, Kill, Refused, Start, Started
+from .world import BUILTINS, contextlib, os, select, signal, sockets, warnings
+
+__builtins__ = BUILTINS
 
 #: Milliseconds between two looks at children where there is no pidfd (macOS).
 _NO_PIDFD_MS = 20
@@ -93,7 +90,7 @@ class ForkPoint:
     def close(self) -> None:
         """End it, with all its children; wait until it is gone."""
         with contextlib.suppress(OSError):
-            self.channel.socket.shutdown(socket.SHUT_WR)
+            self.channel.socket.shutdown(sockets.SHUT_WR)
         self._wait()
         self.channel.close()
 

@@ -5,25 +5,30 @@ Nothing here knows pytest: the children of `isolate_imports` need it as those of
 
 from __future__ import annotations
 
-import atexit
-import contextlib
-import gc
-import io
-import os
-import random
-import signal
 import sys
-import sysconfig
-import threading
-import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
 from typing import Any
 
-from ._native import flush_c_stdio
+from ._native import flush_c_stdio, objects_of_types
+from .world import (
+    BUILTINS,
+    MODULES,
+    atexit,
+    contextlib,
+    io,
+    loaded,
+    os,
+    random,
+    signal,
+    sysconfig,
+    threading,
+    traceback,
+    weakref,
+)
 
-#: As they are before :func:`reset.freeze` puts others in their place.
-PLAIN_GC = (gc.get_objects, gc.get_referrers)
+__builtins__ = BUILTINS
 
 #: Seconds that a child waits for its non-daemon threads and executors when it leaves. Plain pytest
 #: waits for ever; results are complete by then, and a slot must not be lost to a stuck thread.
@@ -39,22 +44,25 @@ class Inherited:
     log_handlers: int
     writers: list[Any]
     tracker: int | None
+    installed: tuple[str, ...] = ()
 
 
 def inventory() -> Inherited:
     """Taken in the controller, once, before the first fork."""
+    loaded.hold()
     return Inherited(
-        modules=len(sys.modules),
+        modules=len(MODULES),
         finalizers=len(getattr(weakref.finalize, "_registry", ())),
         log_handlers=len(getattr(_logging(), "_handlerList", ())),
         writers=_writers(),
         tracker=_resource_tracker(),
+        installed=(sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), *_INSTALLED),
     )
 
 
 def flush_before_fork(inherited: Inherited) -> None:
     """Nothing may be in a buffer when we fork: both processes would write it."""
-    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+    for stream in _standard_streams():
         _flush(stream)
     for writer in inherited.writers:
         _flush(writer)
@@ -67,14 +75,14 @@ def randomness(seed: int) -> None:
     seeded it, children are repeatable; where nothing did, they are random.
     """
     random.seed(seed)
-    numpy_random = sys.modules.get("numpy.random")
+    numpy_random = MODULES.get("numpy.random")
     if numpy_random is not None:
         numpy_random.seed(seed & 0xFFFFFFFF)
-    faker = sys.modules.get("faker.generator")
+    faker = MODULES.get("faker.generator")
     if faker is not None:
         with contextlib.suppress(AttributeError):
             faker.mod_random.seed(seed)
-    factory = sys.modules.get("factory.random")
+    factory = MODULES.get("factory.random")
     if factory is not None:
         with contextlib.suppress(AttributeError):
             factory.reseed_random(seed)
@@ -115,7 +123,7 @@ def forget_inherited() -> None:
         finalizer.atexit = False
     if registry or getattr(weakref.finalize, "_registered_with_atexit", False):
         atexit.register(weakref.finalize._exitfunc)  # type: ignore[attr-defined]
-    processes = sys.modules.get("multiprocessing.process")
+    processes = MODULES.get("multiprocessing.process")
     if processes is not None:
         processes._children = set()  # type: ignore[attr-defined]
 
@@ -125,47 +133,80 @@ def leave(inherited: Inherited) -> None:
 
     ``os._exit`` must follow: a normal exit crashed with pyarrow, duckdb and grpc.
     """
-    if threading.active_count() > 1:
-        with _bounded(JOIN_SECONDS):
-            threading._shutdown()  # type: ignore[attr-defined]
-    if any(name in sys.modules for name in _WITH_PROCESSES):
+    with contextlib.suppress(Exception):
+        _end_threads()
+    if any(name in MODULES for name in _WITH_PROCESSES):
         with _bounded(JOIN_SECONDS):
             _stop_process_pools(inherited)
     with contextlib.suppress(BaseException):
         atexit._run_exitfuncs()
+    with contextlib.suppress(Exception):
+        _end_logging(inherited)
+    with contextlib.suppress(Exception):
+        _flush_files(inherited)
+    with contextlib.suppress(OSError):
+        flush_c_stdio()
+
+
+def _end_threads() -> None:
+    """The interpreter calls what it finds in the module, a test's own or gevent's."""
+    module = MODULES.get("threading")
+    if module is not None and threading.active_count() > 1:
+        with _bounded(JOIN_SECONDS):
+            module._shutdown()
+
+
+def _end_logging(inherited: Inherited) -> None:
     logging = _logging()
     handlers = getattr(logging, "_handlerList", [])
     if len(handlers) > inherited.log_handlers:
         logging.shutdown(handlers[inherited.log_handlers :])
-    _flush_files(inherited)
-    flush_c_stdio()
 
 
+_STDLIB = sys.stdlib_module_names
 #: User sites and Debian's folders are none of sysconfig's two.
 _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 
 
 def new_modules(inherited: Inherited) -> tuple[str, ...]:
     """Modules imported since the fork that are installed, or the standard library's, in order."""
-    if len(sys.modules) <= inherited.modules:
+    if len(MODULES) <= inherited.modules:
         return ()
-    folders = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
-    found = []
-    for name in list(sys.modules)[inherited.modules :]:
-        spec = getattr(sys.modules.get(name), "__spec__", None)
-        if spec is None or getattr(spec, "name", None) != name:
-            continue  # an alias or a stand-in: it can't be imported by this name
-        top = name.partition(".")[0]
-        origin = str(spec.origin or "")
-        installed = origin.startswith(folders) or any(part in origin for part in _INSTALLED)
-        if top in sys.stdlib_module_names or installed:
-            found.append(name)
-    return tuple(found)
+    names = [name for name in list(MODULES)[inherited.modules :] if type(name) is str]
+    return tuple(name for name in names if _is_installed(name, inherited.installed))
+
+
+def _is_installed(name: str, folders: tuple[str, ...]) -> bool:
+    """By its own spec. An alias or a stand-in, of a test perhaps, can't be imported by this name."""
+    try:
+        spec = namespace(MODULES.get(name)).get("__spec__")
+        if type(spec) is not ModuleSpec or spec.name != name:
+            return False
+        origin = spec.origin
+        return name.partition(".")[0] in _STDLIB or (
+            type(origin) is str and any(folder in origin for folder in folders)
+        )
+    except Exception:
+        return False
+
+
+def namespace(thing: Any) -> dict[str, Any]:
+    """What a module holds; {} for what is none. A lazy module is not woken, and a stand-in is not asked."""
+    try:
+        found = object.__getattribute__(thing, "__dict__")
+    except Exception:
+        return {}
+    return found if type(found) is dict else {}
+
+
+def _standard_streams() -> list[Any]:
+    """A test may have taken them away, which the interpreter bears."""
+    return [getattr(sys, name, None) for name in ("stdout", "stderr", "__stdout__", "__stderr__")]
 
 
 def flush_standard() -> None:
     """What was printed leaves the interpreter's buffers, and those of C."""
-    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+    for stream in _standard_streams():
         _flush(stream)
     with contextlib.suppress(OSError):
         flush_c_stdio()
@@ -173,8 +214,6 @@ def flush_standard() -> None:
 
 def last_words() -> None:
     """An error in our own code, not pytest's: into faulthandler's file, where a death is explained."""
-    import traceback
-
     with contextlib.suppress(BaseException):
         traceback.print_exc(file=sys.__stderr__)
         _flush(sys.__stderr__)
@@ -192,22 +231,22 @@ _WITH_PROCESSES = (
 def _stop_process_pools(inherited: Inherited) -> None:
     """multiprocessing's and loky's children would outlive us as orphans; so would the resource tracker."""
     for name in ("joblib.externals.loky.reusable_executor", "loky.reusable_executor"):
-        loky = sys.modules.get(name)
+        loky = MODULES.get(name)
         if loky is not None and getattr(loky, "_executor", None) is not None:
             with contextlib.suppress(Exception):
                 loky._executor.shutdown(wait=False, kill_workers=True)
-    util = sys.modules.get("multiprocessing.util")
+    util = MODULES.get("multiprocessing.util")
     if util is not None:
         with contextlib.suppress(Exception):
             util._exit_function()
     if _resource_tracker() != inherited.tracker:
         with contextlib.suppress(Exception):
-            sys.modules["multiprocessing.resource_tracker"]._resource_tracker._stop()
+            MODULES["multiprocessing.resource_tracker"]._resource_tracker._stop()
 
 
 def _resource_tracker() -> int | None:
     """The process that multiprocessing starts to clean up after others, or None."""
-    module = sys.modules.get("multiprocessing.resource_tracker")
+    module = MODULES.get("multiprocessing.resource_tracker")
     tracker = getattr(module, "_resource_tracker", None)
     return getattr(tracker, "_pid", None)
 
@@ -217,7 +256,7 @@ def _flush_files(inherited: Inherited) -> None:
 
     Those opened since the fork are looked for among the objects made since then (20,000: 5 ms).
     """
-    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+    for stream in _standard_streams():
         _flush(stream)
     for writer in inherited.writers:
         _flush(writer)
@@ -227,8 +266,8 @@ def _flush_files(inherited: Inherited) -> None:
 
 def _writers() -> list[Any]:
     """Open files that may hold data back; those that hold others first."""
-    found = [thing for thing in PLAIN_GC[0]() if isinstance(thing, _BUFFERS)]
-    return sorted(found, key=lambda thing: not isinstance(thing, io.TextIOWrapper))
+    found = objects_of_types(_BUFFERS)
+    return sorted(found, key=lambda thing: not issubclass(type(thing), io.TextIOWrapper))
 
 
 _BUFFERS = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
@@ -238,12 +277,12 @@ def _flush(stream: Any) -> None:
     try:
         if stream is not None and not stream.closed:
             stream.flush()
-    except Exception:  # a broken stream of a test is no reason to fail it
+    except (Exception, SystemExit):  # a broken stream of a test is no reason to fail it
         pass
 
 
 def _logging() -> Any:
-    return sys.modules.get("logging")
+    return MODULES.get("logging")
 
 
 class _TookTooLong(BaseException):

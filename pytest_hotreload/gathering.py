@@ -8,11 +8,8 @@ CPU seconds. Besides, the controller's own phases are timed, and its imports whi
 
 from __future__ import annotations
 
-import contextlib
-import os
 import platform
 import sys
-import time
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +23,7 @@ from .report import page
 from .spawn import Spawner
 from .timeline import REUSED, Child, Collected, Phase, Saving, Span, Test, Timeline, lay_out
 from .trace import trace
+from .world import contextlib, os, time
 
 if TYPE_CHECKING:
     from .active import Active

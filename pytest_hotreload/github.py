@@ -6,7 +6,6 @@ Said once, by the controller, after pytest's last line: a line that begins with 
 from __future__ import annotations
 
 import html
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from . import ci_messages, compat, resultfile
+from .world import os
 
 if TYPE_CHECKING:
     from .outcomes import Outcomes, Test

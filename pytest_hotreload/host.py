@@ -6,9 +6,6 @@ It collects, has slots, children, second tries and time limits as any other. Wha
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
 from collections.abc import Generator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -43,6 +40,7 @@ from .options import Options
 from .protocol import Asked, Ended
 from .schedule import Group, Schedule
 from .slots import Slot
+from .world import os, signal, sockets
 
 if TYPE_CHECKING:
     from .active import Active
@@ -61,7 +59,7 @@ class Host:
         for descriptor in (lifeline, end):
             os.set_inheritable(descriptor, False)
         guard(lifeline, not os.environ.get("PYTEST_HOTRELOAD_NO_DEATH_SIGNAL"))
-        self.channel = Channel(socket.socket(fileno=end))
+        self.channel = Channel(sockets.socket(fileno=end))
         _, begin = self.channel.receive()
         self.begin: Begin = begin
         #: (node id, what went wrong) of collectors.

@@ -6,12 +6,8 @@ thread for them, and every host ends with the broker.
 
 from __future__ import annotations
 
-import contextlib
-import select
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +33,7 @@ from .host_protocol import (
 )
 from .nodes import Nodes
 from .schedule import Group
+from .world import contextlib, select, subprocess, time
 
 #: Where the broker finds this package and execnet; it is isolated from the user's folder and variables.
 _BOOT = "import sys; sys.path += {path!r}; from pytest_hotreload.broker import main; main()"

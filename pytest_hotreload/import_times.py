@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import functools
 import importlib
-import threading
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from .timeline import Imported, Saving
+from .world import threading, time
 
 #: importlib's own module, and what it calls the object. Read in CPython 3.10 to 3.13.
 _OWNER: Any = importlib._bootstrap

@@ -6,10 +6,9 @@ not yet taken in, a child that was started and not yet noted. Such a child would
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
 from types import FrameType
+
+from .world import os, signal, threading
 
 
 class Interrupts:

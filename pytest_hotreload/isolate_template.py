@@ -30,6 +30,7 @@ from .isolate_analysis import Warmth
 from .isolate_errors import IsolationError
 from .protocol import Kill, Start, Warm, Warmed
 from .template import Become, Parked
+from .world import sockets
 
 #: Bytes that a template can say before it dies: what a pipe holds.
 _SAID = 1 << 16
@@ -172,7 +173,7 @@ def main(control: int, lifeline: int, own: str) -> None:
     """Serve until the host closes the channel, or dies. Goes on in children, each of which runs one function."""
     for descriptor in (control, lifeline):
         os.set_inheritable(descriptor, False)
-    channel = Channel(socket.socket(fileno=control))
+    channel = Channel(sockets.socket(fileno=control))
     channel.descriptors = []
     with contextlib.suppress(ImportError):  # what was pickled by value needs it in each child
         import cloudpickle  # noqa: F401

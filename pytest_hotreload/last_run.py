@@ -7,11 +7,12 @@ another run wrote at the same moment; it is merged by the later time.
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
+
+from .world import os
 
 _NAME = "ran-1.json"
 #: As git shortens most of them.

@@ -8,14 +8,15 @@ Never first-party code; and a module that fails, or starts a thread, is tried in
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from collections.abc import Iterable
 from typing import Any
 
 from .observation import Observer
 from .protocol import Warm
 from .template import import_module, in_fork, quiet
+from .world import BUILTINS, MODULES, contextlib
+
+__builtins__ = BUILTINS
 
 #: Children that must tell of a module before it is imported for the others.
 _ENOUGH = 2
@@ -48,7 +49,7 @@ def answer(message: Any, observer: Observer | None) -> None:
 
 
 def _import_all(message: Warm) -> None:
-    wanted = [name for name in message.modules if name not in sys.modules]
+    wanted = [name for name in message.modules if name not in MODULES]
     for _ in range(_MOST_FAILURES):
         failing = in_fork(lambda names=tuple(wanted): _first_failure(names), "")
         if failing is None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from . import compat
 from .protocol import Answer
+from .world import os, signal
 
 if TYPE_CHECKING:
     from .children import Running

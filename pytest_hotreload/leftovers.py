@@ -6,11 +6,10 @@ nothing that a test started escapes, daemons included.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-
 from ._native import children_of
+from .world import BUILTINS, contextlib, os, signal
+
+__builtins__ = BUILTINS
 
 
 def end(group: int, ours: set[int]) -> list[str]:

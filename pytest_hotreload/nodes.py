@@ -6,7 +6,6 @@ a plugin of its name stands in with the same hooks and fixtures, since many plug
 
 from __future__ import annotations
 
-import os
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from typing import Any, Protocol
 import pytest
 
 from . import workers
+from .world import os
 
 #: Plugins that are not told of nodes: pytest-cov's distributed engine is not in use, see ``others.py``;
 #: pytest-metadata wants what a worker that configures itself hands over, and has it all here.

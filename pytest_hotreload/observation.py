@@ -6,20 +6,12 @@ its tests run; never in the template. Stated in docs/records.md: what the hook c
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import importlib.metadata
-import os
-import resource
 import sys
-import sysconfig
-import tempfile
 from collections.abc import Iterable, Iterator
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import pytest
 
 from . import compat
 from ._native import (
@@ -32,6 +24,10 @@ from ._native import (
     watch_imports,
 )
 from .analysis import site_folders
+from .forks import namespace
+from .world import BUILTINS, MODULES, contextlib, gc, os, pytest, resource, sysconfig, tempfile
+
+__builtins__ = BUILTINS
 
 #: Tools that keep state of their own in the project, which is no input of a test's: hypothesis replays
 #: failures only, and a file that failed runs anyway.
@@ -144,7 +140,7 @@ class Observer:
 
     def loaded(self) -> list[tuple[str, str]]:
         """The first-party modules that stand now, as (dotted name, file), in the order of their import."""
-        found = ((name, self.file_of(name)) for name in list(sys.modules))
+        found = ((name, self.file_of(name)) for name in list(MODULES) if type(name) is str)
         return [(name, file) for name, file in found if file]
 
     def end(self) -> Observed:
@@ -208,23 +204,23 @@ class Observer:
         if file:
             return Module(owner, name, file)
         parent, _, last = name.rpartition(".")
-        if name in sys.modules or last in _attributes(parent):
+        if name in MODULES or last in _attributes(parent):
             return None
         top = name.partition(".")[0]
-        if parent and top in sys.modules and not self._is_ours(top):
+        if parent and top in MODULES and not self._is_ours(top):
             return None
         return Module(owner, name, None)
 
     def _is_ours(self, top: str) -> bool:
         """Whether the package is first-party; one without a file by where its parts lie."""
-        places = getattr(sys.modules[top], "__path__", None)
-        found = [str(place) for place in places] if places is not None else []
+        places = _attributes(top).get("__path__")
+        found = _texts(places)
         return bool(self.file_of(top)) or any(self.is_first_party(place) for place in found)
 
     def file_of(self, name: str) -> str:
         """The file of a loaded first-party module, or "". Looks into its namespace only: it may be lazy."""
         file = _attributes(name).get("__file__")
-        if not isinstance(file, str) or name == "__main__" or not file.startswith(os.sep):
+        if type(file) is not str or name == "__main__" or not file.startswith(os.sep):
             return ""
         folder = file.rpartition(os.sep)[0]
         if folder not in self._folders:
@@ -243,9 +239,15 @@ def _tool_folders() -> list[str]:
 
 
 def _attributes(name: str) -> dict[str, Any]:
-    module = sys.modules.get(name)
-    found = getattr(module, "__dict__", None) if module is not None else None
-    return found if isinstance(found, dict) else {}
+    return namespace(MODULES.get(name))
+
+
+def _texts(places: Any) -> list[str]:
+    """The folders of a package; of a namespace package they are no list. None of what a test made of it."""
+    try:
+        return [place for place in places if type(place) is str] if places is not None else []
+    except Exception:
+        return []
 
 
 def _below(path: str, folders: Iterable[str]) -> bool:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from . import compat
 from .errors import usage_error
+from .world import BUILTINS, MODULES, pytest
+
+__builtins__ = BUILTINS
 
 
 def refuse(namespace: Any) -> None:
@@ -82,7 +82,7 @@ def _names_workeroutput(plugin: object) -> bool:
 
 
 def _source_names(plugin: object, word: bytes) -> bool:
-    module = sys.modules.get(getattr(plugin, "__module__", "") or getattr(plugin, "__name__", ""))
+    module = MODULES.get(getattr(plugin, "__module__", "") or getattr(plugin, "__name__", ""))
     name = getattr(module or plugin, "__name__", "")
     if name.startswith(("_pytest.", "pytest_hotreload", "xdist", "pytest_cov")):
         return False  # pytest's own know nothing of it; coverage travels by itself, see below
@@ -101,7 +101,7 @@ def _source_names(plugin: object, word: bytes) -> bool:
 
 
 def _coverage() -> Any:
-    module = sys.modules.get("coverage")
+    module = MODULES.get("coverage")
     return None if module is None else module.Coverage.current()
 
 
@@ -125,7 +125,7 @@ def restart_coverage() -> None:
     current = _coverage()
     if current is None:
         return
-    own = sys.modules["coverage"].CoverageData(no_disk=True)
+    own = MODULES["coverage"].CoverageData(no_disk=True)
     current._data = own
     current._collector.covdata = own
 
@@ -169,7 +169,7 @@ def add_coverage(data: bytes) -> None:
     current = _coverage()
     if current is None:
         return
-    child = sys.modules["coverage"].CoverageData(no_disk=True)
+    child = MODULES["coverage"].CoverageData(no_disk=True)
     child.loads(data)
     current.get_data().update(child)
     child.close(force=True)

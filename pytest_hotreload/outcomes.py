@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import platform
 import sys
-import time
 from collections import Counter, defaultdict
 from collections.abc import Collection, Generator, Iterator
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from .owned import Names
 from .ran import OUTCOMES, outcome_of
 from .records import Records
 from .sharding import shard_of
+from .world import time
 
 BAD: Final = ("error", "failed")
 #: Of a failure's text this much of the end is kept: some 50 lines. GitHub shows no more than 1 MiB of a summary.

@@ -6,7 +6,6 @@ inert plugin.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
@@ -38,6 +37,7 @@ from .reuse import Reuse
 from .run import Run, tells_github
 from .selection import Selection
 from .sharding import Sharding
+from .world import os
 
 if TYPE_CHECKING:
     from .apart import Apart

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import mmap
-import os
-import struct
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from .shards import Shard
+from .world import BUILTINS, mmap, os, struct
+
+__builtins__ = BUILTINS
 
 #: Bumped with each change of a message; a spawned child compares it before anything else.
 VERSION = 3

@@ -5,11 +5,8 @@ Nothing here fails a run: what can't be read is cold, what can't be written is s
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
-import os
-import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.machinery import PathFinder
@@ -26,6 +23,7 @@ from .conflicts import keys_of
 from .dependencies import Dependencies, Searched, as_draft, first_party_roots
 from .observation import Observed, Observer
 from .ran import Ran
+from .world import contextlib, os, time
 
 #: What was read is trusted only if it was older than that when the run began: the resolution of coarse file
 #: systems, and what an editor may still have in its hands.

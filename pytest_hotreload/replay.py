@@ -7,8 +7,6 @@ of output sees what it would have seen in plain pytest, whatever the order of co
 
 from __future__ import annotations
 
-import os
-import pickle
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -19,6 +17,7 @@ import pytest
 from . import compat, protocol
 from .errors import ChildInternalError
 from .serialise import unpack_report, unpack_warning
+from .world import os, pickle
 
 
 class Replay:

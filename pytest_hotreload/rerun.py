@@ -6,13 +6,8 @@ is a run like any other, but for what it leaves out.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import select
-import signal
 import sys
-import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -51,6 +46,7 @@ from .watch_messages import (
     Waiting,
     WhatRuns,
 )
+from .world import contextlib, os, select, signal, time
 
 if TYPE_CHECKING:
     from .controller import RunLoop
@@ -372,7 +368,7 @@ def _leading_to(config: pytest.Config, files: set[str]) -> list[str]:
         return list(config.args)
     kept = []
     for argument in config.args:
-        place = Path(os.path.abspath(config.invocation_params.dir / argument.split("::")[0]))  # noqa: PTH100 - keeps links
+        place = Path(os.path.abspath(config.invocation_params.dir / argument.split("::")[0]))
         if any(Path(file) == place or place in Path(file).parents for file in files):
             kept.append(argument)
     return kept

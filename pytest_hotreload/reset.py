@@ -6,23 +6,17 @@ touch as little memory as they can: every page written is copied.
 
 from __future__ import annotations
 
-import contextlib
-import faulthandler
-import gc
-import os
-import signal
 import sys
-import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
-from . import compat
+from . import _native, compat
 from ._native import guard, set_child_subreaper
-from .forks import PLAIN_GC, forget_inherited
+from .forks import forget_inherited
 from .protocol import Asked
+from .world import BUILTINS, MODULES, contextlib, faulthandler, gc, os, pytest, signal, threading, time
+
+__builtins__ = BUILTINS
 
 if TYPE_CHECKING:
     from .child import Place, Reporter
@@ -54,20 +48,9 @@ def freeze() -> None:
     """In the controller, before the first fork: a collection in a child must not touch (and so
     copy) what it inherited: 0.1 ms instead of 190 and 1.3 MB instead of 72, measured at 250 MB.
 
-    ``gc.get_objects`` and ``gc.get_referrers`` do not see frozen objects, so a test that calls them
-    thaws first.
+    Functions of ``gc`` that would show it thaw first (``rust/src/freezer.rs``).
     """
-    gc.freeze()
-
-    def get_objects(*args: Any, **kwargs: Any) -> list[Any]:
-        gc.unfreeze()
-        return PLAIN_GC[0](*args, **kwargs)
-
-    def get_referrers(*objects: Any) -> list[Any]:
-        gc.unfreeze()
-        return PLAIN_GC[1](*objects)
-
-    gc.get_objects, gc.get_referrers = get_objects, get_referrers
+    _native.freeze()
 
 
 def thaw(*, inherited: bool) -> None:
@@ -75,9 +58,10 @@ def thaw(*, inherited: bool) -> None:
 
     pytest collects twice at its end, for exceptions that nobody saw: 80 ms each in the fork of a heavy suite.
     """
-    gc.get_objects, gc.get_referrers = PLAIN_GC
-    if not inherited:
-        gc.unfreeze()
+    if inherited:
+        _native.keep_frozen()
+    else:
+        _native.thaw()
 
 
 def survive(place: Place) -> None:
@@ -181,4 +165,7 @@ def speak(config: pytest.Config) -> None:
         if saved is not None:
             os.dup2(saved, number)
     sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
-    sys.unraisablehook, threading.excepthook = sys.__unraisablehook__, threading.__excepthook__
+    sys.unraisablehook = sys.__unraisablehook__
+    module: Any = MODULES.get("threading")
+    if module is not None:
+        module.excepthook = threading.__excepthook__

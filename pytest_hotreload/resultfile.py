@@ -8,13 +8,14 @@ from __future__ import annotations
 import errno
 import json
 import math
-import os
 import re
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
+
+from .world import os
 
 #: The number is raised when something is removed, or means something else; additions leave it.
 SCHEMA: Final = "hotreload-results/1"

@@ -6,7 +6,6 @@ is reported in its place, as what it is. Where in doubt it runs.
 
 from __future__ import annotations
 
-import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from .protocol import ItemFinished, ItemStarted
 from .ran import CLEAN
 from .records import Records, Verdict
 from .replay import Replay
+from .world import time
 
 #: Tests of one file that are named where its reuse would have been wrong.
 _FEW = 3

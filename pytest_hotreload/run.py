@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +11,7 @@ import pytest
 from . import ci_messages, compat, github, host_messages, others, resultfile, terminal, totals
 from .errors import ChildInternalError
 from .inplace import InPlace
+from .world import os, time
 
 if TYPE_CHECKING:
     from .active import Active

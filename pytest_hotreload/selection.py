@@ -5,8 +5,6 @@ A file runs unless its record says, of the very contents that stand on disk now,
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from .analysis import open_project, scan
 from .errors import usage_error
 from .options import Options
 from .records import Records, Verdict
+from .world import os, subprocess
 
 #: Reasons that are shown without ``-v``.
 _FEW = 10

@@ -7,17 +7,16 @@ be pickled falls back step by step, and never costs the result.
 
 from __future__ import annotations
 
-import io
-import pickle
-import warnings
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 from _pytest._code.code import TerminalRepr
 from _pytest._io import TerminalWriter
 
 from . import compat
+from .world import BUILTINS, io, pickle, pytest, warnings
+
+__builtins__ = BUILTINS
 
 
 class _Pickler(pickle.Pickler):

@@ -6,11 +6,8 @@ all read one plan. Then it collects what it owns, as plain pytest would.
 
 from __future__ import annotations
 
-import contextlib
 import fnmatch
 import json
-import os
-import time
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +22,7 @@ from .owned import Names, Owned
 from .records import Records
 from .shards import Plan, Shard
 from .timings import Timings
+from .world import contextlib, os, time
 
 _KEY = pytest.StashKey[Shard]()
 
@@ -82,7 +80,7 @@ class Sharding:
     def _unlisted(self, known: Timings, listed: set[str]) -> Iterator[str]:
         """Files that ran before, although no pattern names them: doctests, a plugin's own, behind a link."""
         arguments = (str(each).split("::")[0] for each in self.config.args)
-        places = [os.path.abspath(self._place(each)) for each in arguments]  # noqa: PTH100 - links are kept
+        places = [os.path.abspath(self._place(each)) for each in arguments]
         for name in sorted(known.files.keys() - listed):
             path = os.path.normpath(self.config.rootpath / name)
             below = any(path == place or path.startswith(place.rstrip(os.sep) + os.sep) for place in places)
@@ -92,8 +90,8 @@ class Sharding:
     def _not_ignored(self, paths: Iterable[str]) -> Iterator[str]:
         """Without what the command line leaves out. Conftests may leave out more, which costs balance only."""
         option = self.config.option
-        folders = [os.path.abspath(each) for each in getattr(option, "ignore", None) or ()]  # noqa: PTH100
-        globs = [os.path.abspath(each) for each in getattr(option, "ignore_glob", None) or ()]  # noqa: PTH100
+        folders = [os.path.abspath(each) for each in getattr(option, "ignore", None) or ()]
+        globs = [os.path.abspath(each) for each in getattr(option, "ignore_glob", None) or ()]
         for path in paths:
             above = {path, *map(str, Path(path).parents)} if folders or globs else ()
             if not any(
@@ -123,7 +121,7 @@ class Sharding:
             with contextlib.suppress(ValueError):
                 record = json.loads(store.get(file) or "")
                 # A file outside of the root stands in the records as it lies on this machine.
-                found[self.names.of(file) if os.path.isabs(file) else file] = record  # noqa: PTH117
+                found[self.names.of(file) if os.path.isabs(file) else file] = record
         return timings.of_records(found)
 
     def _store(self) -> Store | None:

@@ -6,13 +6,13 @@ or dumped before it died can still be read. They have no name and die with the l
 
 from __future__ import annotations
 
-import fcntl
-import os
-import tempfile
 from typing import Any, Final
 
 from .channel import pair
 from .protocol import Progress
+from .world import BUILTINS, fcntl, os, tempfile
+
+__builtins__ = BUILTINS
 
 #: The order in which the descriptors of a slot travel to a process that is no fork of ours.
 FILES: Final = ("out", "err", "printed_out", "printed_err", "fault")

@@ -6,9 +6,7 @@ slots that are processes of their own, and fresh interpreters (``spawn``, and wh
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +23,7 @@ from .sharding import shard_of
 from .slots import Slot
 from .spawn import Spawner
 from .template import Template
+from .world import contextlib, os
 
 if TYPE_CHECKING:
     from .active import Active

@@ -6,11 +6,7 @@ The same pytest command is started again for each file, in this directory, with 
 
 from __future__ import annotations
 
-import contextlib
-import os
-import subprocess
 import sys
-import threading
 from collections.abc import Sequence
 
 import pytest
@@ -20,6 +16,7 @@ from ._native import children_of, set_child_subreaper
 from .channel import pair
 from .forkpoint import ForkPoint
 from .protocol import ENVIRONMENT, Gone, Refused, Start, Started
+from .world import contextlib, os, subprocess, threading
 
 #: As `python -m pytest` would: suites look at `__main__.__file__`. sys.path is the controller's own.
 _BOOT = (

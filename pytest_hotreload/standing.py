@@ -8,15 +8,7 @@ modules. A rerun is a fork of any of them that goes on where the fork point park
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import gc
-import os
-import random
-import select
-import signal
-import socket
-import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +19,7 @@ from typing import Any
 import pytest
 
 from . import attached, compat, forks
-from ._native import guard, put_back_modes, remember_modes, set_child_subreaper
+from ._native import freeze, guard, keep_frozen, put_back_modes, remember_modes, set_child_subreaper
 from .channel import Channel, pair
 from .first_party import FirstParty
 from .forkpoint import serve
@@ -35,6 +27,7 @@ from .keyboard import Modes
 from .observation import Observer
 from .template import Become, Parked
 from .watch_messages import Attach, Consulted, Extend, Inputs, Learned, Ready
+from .world import contextlib, gc, os, random, select, signal, sockets, subprocess
 
 #: Names the inherited descriptors of a template: its channel and its lifeline.
 _ENVIRONMENT = "PYTEST_HOTRELOAD_STANDING"
@@ -180,7 +173,7 @@ def template_start() -> TemplateStart | None:
     for descriptor in descriptors:
         os.set_inheritable(descriptor, False)
     _outlive(descriptors[1], told)
-    control = Channel(socket.socket(fileno=descriptors[0]))
+    control = Channel(sockets.socket(fileno=descriptors[0]))
     control.descriptors = []
     return TemplateStart(control, descriptors[1])
 
@@ -242,7 +235,7 @@ def _serve(
 def _enter(born: tuple[Become, int]) -> _Place:
     global _here
     become, lifeline = born
-    channel = Channel(socket.socket(fileno=become.descriptors[0]))
+    channel = Channel(sockets.socket(fileno=become.descriptors[0]))
     channel.descriptors = []
     _here = _Place(channel, lifeline, become.start.assignment)
     return _here
@@ -254,7 +247,7 @@ def _attach(order: Attach, become: Become, lifeline: int, beginning: attached.Be
     signal.signal(signal.SIGINT, signal.default_int_handler)
     *files, last = become.descriptors
     attached.begin(order, files, lifeline, beginning)
-    channel = Channel(socket.socket(fileno=last))
+    channel = Channel(sockets.socket(fileno=last))
     inherited = forks.inventory()
     _end = _Ended(inherited, lambda _: channel.send(-1, Learned(forks.new_modules(inherited))))
 
@@ -283,9 +276,10 @@ def park(config: pytest.Config, observer: Observer | None) -> tuple[Channel, Fir
     seeded = random.getstate()
     while True:
         _ready(_here.channel, Ready(first_party.inputs(), first_party.refused))
+        keep_frozen()
         gc.collect()
         forks.flush_before_fork(forks.inventory())
-        gc.freeze()
+        freeze()
         place = _enter(_serve(_here.channel, _here.lifeline, _ignoring_interrupts(_become)))
         if isinstance(place.order, Extend):
             first_party.extend(place.order)

@@ -7,10 +7,10 @@ to where pytest left it, so that its own idea of the column stays true.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 from . import compat
+from .world import time
 
 if TYPE_CHECKING:
     from .controller import RunLoop

@@ -6,15 +6,13 @@ runs the loop passes it on before it stops itself, and wakes them when it goes o
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-import threading
-import time
 from collections.abc import Callable
 from types import FrameType
 
 from ._native import children_of
+from .world import BUILTINS, contextlib, os, signal, threading, time
+
+__builtins__ = BUILTINS
 
 
 class Suspension:

@@ -10,23 +10,18 @@ Invariant: no first-party module is ever imported here, and no thread runs.
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import importlib
-import os
-import pickle
 import sys
-import threading
-import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from ._native import guard, set_child_subreaper
+from ._native import freeze, guard, set_child_subreaper
 from .channel import Channel, pair
 from .forkpoint import ForkPoint, Unwind, fork_quietly, serve
 from .forks import native_threads, output_to_nowhere
 from .protocol import Probe, Probed, Start, Warm, Warmed
+from .world import contextlib, os, pickle, threading, time
 
 #: Between the names of the modules that a warm-up began with and what came of it. In no name.
 _VERDICT = b"\0"
@@ -94,7 +89,7 @@ class Parked:
 
     def __init__(self, control: Channel, lifeline: int, leave: Callable[[], None] = lambda: None) -> None:
         self.control, self.lifeline, self.leave = control, lifeline, leave
-        gc.freeze()
+        freeze()
 
     def objection(self) -> str:
         """What else speaks against keeping what was just imported; "" if nothing does."""
@@ -102,7 +97,7 @@ class Parked:
 
     def settle(self) -> None:
         """Everything is imported."""
-        gc.freeze()
+        freeze()
 
     def become(self, start: Start, descriptors: list[int]) -> None:
         raise Become(start, [os.dup(descriptor) for descriptor in descriptors])

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pytest
 
 from . import compat
 from .options import Options
+from .world import os, signal
 
 PREFIX = "hotreload: "
 NO_RECORDS = "there are no records (no cache)"

@@ -8,7 +8,6 @@ executors: 16 scenarios broke).
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 
 from .forks import native_threads
 from .options import processors
+from .world import threading
 
 #: Native threads that the import of a package starts, as a function of the processors: read off
 #: /proc/self/task after each import (numpy 2.3, scipy 1.16, pandas 2.3, pyarrow 21; 2 processors).

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 
 from .protocol import Ended, Warmed
+from .world import time
 
 #: Where the durations are kept in pytest's cache: {path relative to the root: seconds}.
 DURATIONS_KEY = "hotreload/durations"

@@ -17,7 +17,7 @@ use crate::imports::{Context, Import, Parsed};
 use crate::layout::ImportMode;
 use crate::python_records::{glob_matches, Records};
 use crate::python_watcher::{Changes, FolderEvents, Watcher};
-use crate::{heap, modes, pages, process, project, python_audit};
+use crate::{heap, modes, pages, process, project, python_audit, python_world};
 
 impl From<Error> for PyErr {
     fn from(error: Error) -> Self {
@@ -275,5 +275,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(collapse_heap, module)?)?;
     module.add_function(wrap_pyfunction!(own_pages, module)?)?;
     module.add_function(wrap_pyfunction!(make_own, module)?)?;
+    python_world::register(module)?;
     python_audit::register(module)
 }

@@ -1,0 +1,204 @@
+"""The standard library and pytest as they were when this plugin was loaded, for our own use.
+
+Tests replace functions (``time.monotonic``, ``os.getpid``), builtins, modules (``sys.modules``) and whole worlds
+(pyfakefs, freezegun, time-machine, gevent), by fixtures, in a conftest, or for good. What we do must not depend on
+that, nor show in it. So our modules write ``from .world import os`` instead of ``import os``:
+
+* such a name is no module but a copy of its names. Patches of the module do not reach it, and tools that look
+  through the globals of all loaded modules (pyfakefs for modules, freezegun for functions) find nothing;
+* the clock, the process id, sending and leaving are native, since time-machine swaps the functions behind the
+  Python objects;
+* ``__builtins__`` are a copy too: functions take theirs from their module's globals when they are made;
+* pickling finds our classes and pytest's where a test took them out of ``sys.modules``.
+
+A copy protects from patches of the names in a module, not of what a function that is written in Python looks up
+itself. docs/design/worlds.md states what may be called once tests run; tests/unit/test_worlds.py holds it.
+"""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+import sys
+from types import ModuleType, TracebackType
+from typing import TYPE_CHECKING, Any
+
+from . import _native
+
+#: For the globals of each module of ours, as ``__builtins__``.
+BUILTINS: Any = dict(vars(builtins))
+__builtins__ = BUILTINS
+
+#: The dictionary of loaded modules. Imports go on using it where a test binds another to ``sys.modules``.
+MODULES = sys.modules
+
+#: Packages whose classes pickled messages refer to.
+_REFERRED = (
+    "pytest_hotreload",
+    "_pytest",
+    "pytest",
+    "pluggy",
+    "copyreg",
+    "builtins",
+    "collections",
+    "pathlib",
+)
+
+
+class Held:
+    """A copy of a module's names."""
+
+    def __init__(self, name: str, **ours: Any) -> None:
+        self.__dict__.update(vars(importlib.import_module(name)))
+        self.__dict__.update(_saved_by_gevent(name))
+        self.__dict__.update(ours)
+
+
+def _saved_by_gevent(name: str) -> dict[str, Any]:
+    """What gevent put aside, where it patched before this plugin was loaded (``python -m gevent.monkey``)."""
+    monkey = sys.modules.get("gevent.monkey")
+    return dict(getattr(monkey, "saved", {}).get(name, {}))
+
+
+class suppress:  # noqa: N801 - stands for contextlib's
+    """``contextlib.suppress`` without its look-ups."""
+
+    def __init__(self, *exceptions: type[BaseException]) -> None:
+        self._exceptions = exceptions
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> bool:
+        return kind is not None and issubclass(kind, self._exceptions)
+
+
+class Loaded:
+    """Within it, what frames refer to can be found in ``sys.modules``, whatever tests did to that."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, ModuleType] = {}
+        self._before: list[dict[str, Any]] = []
+
+    def hold(self) -> None:
+        """Before tests run: these are the modules."""
+        self._held = {
+            name: module for name, module in MODULES.copy().items() if name.partition(".")[0] in _REFERRED
+        }
+
+    def __enter__(self) -> None:
+        self._before.append({})
+        if self._held and any(MODULES.get(name) is not self._held.get(name) for name in _SENTINELS):
+            self._before[-1] = MODULES.copy()
+            MODULES.update(self._held)
+
+    def __exit__(self, *_: object) -> None:
+        before = self._before.pop()
+        if before:
+            MODULES.clear()
+            MODULES.update(before)
+
+
+#: Looked at for each frame, for all of :data:`_REFERRED`: tests that empty ``sys.modules`` take them all.
+_SENTINELS = ("_pytest.reports", "pytest_hotreload.protocol")
+
+loaded = Loaded()
+
+_plain_pickle = Held("pickle")
+
+
+def _dumps(thing: Any, protocol: int | None = None) -> bytes:
+    with loaded:
+        data: bytes = _plain_pickle.dumps(thing, protocol)  # type: ignore[attr-defined]
+        return data
+
+
+def _loads(data: bytes) -> Any:
+    with loaded:
+        return _plain_pickle.loads(data)  # type: ignore[attr-defined]
+
+
+def _set_signal(number: int, handler: Any) -> Any:
+    """``signal.signal`` without the enumerations that Python's own wraps around it."""
+    return _signal.signal(number, int(handler) if type(handler) is _Handlers else handler)
+
+
+def live(name: str) -> Any:
+    """A module that a test may have patched, where just that is wanted: what the interpreter would find."""
+    return MODULES.get(name)
+
+
+if TYPE_CHECKING:
+    import _socket
+    import _thread
+    import atexit as atexit
+    import contextlib as contextlib
+    import faulthandler as faulthandler
+    import fcntl as fcntl
+    import functools as functools
+    import gc as gc
+    import hashlib as hashlib
+    import io as io
+    import mmap as mmap
+    import os as os
+    import pickle as pickle
+    import random as random
+    import resource as resource
+    import select as select
+    import signal as signal
+    import socket as socket
+    import struct as struct
+    import subprocess as subprocess
+    import sysconfig as sysconfig
+    import tempfile as tempfile
+    import threading as threading
+    import time as time
+    import traceback as traceback
+    import warnings as warnings
+    import weakref as weakref
+
+    import pytest as pytest
+
+    sockets = _socket
+    low_threads = _thread
+    _Handlers = signal.Handlers
+    _signal: Any
+else:
+    _signal = Held("_signal")
+    low_threads = Held("_thread")
+    sockets = Held("_socket")
+    atexit = Held("atexit")
+    contextlib = Held("contextlib", suppress=suppress)
+    faulthandler = Held("faulthandler")
+    fcntl = Held("fcntl")
+    functools = Held("functools")
+    gc = Held("gc")
+    hashlib = Held("hashlib")
+    io = Held("io")
+    mmap = Held("mmap")
+    os = Held("os", getpid=_native.pid, _exit=_native.exit_now, path=Held("os.path"))
+    pickle = Held("pickle", dumps=_dumps, loads=_loads)
+    random = Held("random")
+    resource = Held("resource")
+    select = Held("select")
+    signal = Held("signal", signal=_set_signal)
+    socket = Held("socket")
+    struct = Held("struct")
+    subprocess = Held("subprocess")
+    sysconfig = Held("sysconfig")
+    tempfile = Held("tempfile")
+    threading = Held("threading")
+    time = Held(
+        "time",
+        monotonic=_native.monotonic,
+        perf_counter=_native.monotonic,
+        time=_native.time,
+        time_ns=_native.time_ns,
+    )
+    traceback = Held("traceback")
+    warnings = Held("warnings")
+    weakref = Held("weakref")
+    pytest = Held("pytest")
+    _Handlers = signal.Handlers
