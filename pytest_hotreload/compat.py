@@ -32,6 +32,10 @@ with contextlib.suppress(ImportError):  # pytest 8.4: pytest-subtests is a plugi
     _subtests_key = importlib.import_module("_pytest.subtests").failed_subtests_key
 
 
+#: pytest's own names, before a conftest adds others (``pytest.results = []``).
+NAMES_OF_PYTEST = frozenset(vars(pytest))
+
+
 # ------------------------------------------------------------------------------------- hooks
 
 

@@ -54,8 +54,6 @@ _KNOWN = {
     "pytest_cov",
     "coverage",
 }
-#: pytest's own attributes; users add others (``pytest.results = []``).
-_OF_PYTEST = frozenset(foreign.module_dict(pytest))
 _MOST_FUNCTIONS = 2000
 _MOST_ELEMENTS = 50
 _CONTAINERS = (list, tuple, set, frozenset, dict)
@@ -219,7 +217,7 @@ class Reader:
                         self._visit(found, sys.modules[module])
 
     def _ask(self, found: Reached, namespace: dict[str, Any], name: str, asked: set[str]) -> None:
-        if namespace is foreign.module_dict(pytest) and name in _OF_PYTEST:
+        if namespace is foreign.module_dict(pytest) and name in compat.NAMES_OF_PYTEST:
             return
         asked.add(name)
         if name in namespace:

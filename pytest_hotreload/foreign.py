@@ -12,7 +12,7 @@ from typing import Any
 
 _mro: Any = type.__dict__["__mro__"].__get__
 _class_dict: Any = type.__dict__["__dict__"].__get__
-_module_dict: Any = ModuleType.__dict__["__dict__"].__get__
+_module_dict: Any = vars(ModuleType)["__dict__"].__get__
 
 
 def mro(kind: type) -> tuple[type, ...]:

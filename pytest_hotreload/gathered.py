@@ -42,6 +42,16 @@ _HELD = "_hotreload_held"
 #: Names by which code reads attributes that it does not name.
 _ALL_ATTRIBUTES = {"__dict__", "vars", "asdict", "pickle", "deepcopy", "dumps", "dump"}
 
+#: Paths of what hangs on these two begin so.
+_CONFIG, _SESSION = "config", "session"
+#: Their classes say that they are builtins.
+_OUTCOMES: dict[str, Any] = {
+    "skip": pytest.skip.Exception,
+    "fail": pytest.fail.Exception,
+    "exit": pytest.exit.Exception,
+    "xfail": pytest.xfail.Exception,
+}
+
 _Pickler, _dumps, _loads, _BytesIO, _stat = pickle.Pickler, pickle.dumps, pickle.loads, io.BytesIO, os.stat
 
 
@@ -69,6 +79,7 @@ class GatheredState:
         self.problems: list[tuple[str, str, str]] = []
         self._sent: dict[tuple[str, bytes], bytes] = {}
         self._sent_paths: set[str] = set()
+        self._taken: dict[str, set[str]] = {}
         self._item_names: set[str] = set()
         self._items: dict[str, pytest.Item] = {}
         found = [
@@ -119,18 +130,17 @@ class GatheredState:
 
     def _add_pytests(self, owner: Owner, found: Reached, live: bool) -> None:
         """What plugins hang on the config and the session."""
-        for thing, path in ((self.config, "config"), (self.session, "session")):
-            names = found.names - compat.own_attributes(thing)
+        for thing, path in ((self.config, _CONFIG), (self.session, _SESSION)):
+            taken = self._taken.setdefault(path, set())
+            names = found.names - compat.own_attributes(thing) - taken
+            taken |= names
             self._walk(Names(f"{path}<{owner.label}>", owner.label, thing, live, names=names), again=True)
-            if "stash" in found.names:
-                stored = compat.stash_content(thing)
-                for key, name in found.stash_keys():
-                    self.objects[f"key {name}"], self.paths[id(key)] = key, f"key {name}"
-                    if stored is not None:
-                        self._walk_stash(stored, key, f"{path}.stash[{name}]", owner.label, live)
-
-    def _walk_stash(self, stored: dict[Any, Any], key: Any, path: str, label: str, live: bool) -> None:
-        self._walk(Keyed(path, label, stored, live, only=key), again=True)
+            stored = compat.stash_content(thing) if "stash" in found.names else None
+            for key, name in found.stash_keys() if stored is not None else ():
+                self.objects[f"key {name}"], self.paths[id(key)] = key, f"key {name}"
+                if f"{path}.stash[{name}]" not in self.containers:
+                    container = Keyed(f"{path}.stash[{name}]", owner.label, stored, live, only=key)
+                    self._walk(container, again=True)
 
     def _walk(self, container: Container, *, again: bool = False) -> None:
         """Note it, and all that is in it."""
@@ -215,7 +225,7 @@ class GatheredState:
             old = before.get(key, MISSING)
             if _same(old, value) or _is_code(value):
                 continue
-            if type(value) is int and type(old) is not int and _is_process(value):
+            if old is None and type(value) is int and _is_process(value):
                 self.problems.append(
                     (container.owner, _named(container, key), "it is the number of a process")
                 )
@@ -305,9 +315,11 @@ class GatheredState:
         """The other end of :meth:`dumps`."""
         return _StateUnpickler(_BytesIO(data), self).load()
 
-    def files(self, label: str) -> list[str]:
-        """Where the code of this owner's hooks lies."""
-        return self.sources.get(label, [])
+    def files(self, container: Container) -> list[str]:
+        """Where code that updates it may lie."""
+        if container.path.startswith((_CONFIG, _SESSION)):
+            return [file for files in self.sources.values() for file in files]
+        return self.sources.get(container.owner, [])
 
     def item(self, nodeid: str) -> pytest.Item | None:
         """The controller's own."""
@@ -371,6 +383,9 @@ class _StatePickler(pickle.Pickler):
             return ("session", "") if obj is self._state.session else ("node", obj.nodeid)
         if foreign.is_a(obj, pytest.Config):
             return ("config", "")
+        for name, kind in _OUTCOMES.items():
+            if obj is kind:
+                return ("outcome", name)
         return None
 
     def reducer_override(self, obj: Any) -> Any:
@@ -395,4 +410,6 @@ class _StateUnpickler(pickle.Unpickler):
             return self._state.objects[name]
         if kind == "node":
             return self._state.item(name)
+        if kind == "outcome":
+            return _OUTCOMES[name]
         return self._state.session if kind == "session" else self._state.config

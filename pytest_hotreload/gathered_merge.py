@@ -177,7 +177,7 @@ class Merger:
             and getattr(container.thing, "default_factory", None) in (int, float)
         ):
             return gathered_rules.ADD
-        return gathered_rules.rule_of(self.state.files(container.owner), str(key))
+        return gathered_rules.rule_of(self.state.files(container), str(key))
 
 
 _PLAIN = (int, float, str, bytes, bool)

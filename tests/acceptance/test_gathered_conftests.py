@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import pytest
+from .compare import assert_same
 
 #: Two test files, so that two children (and with two slots at once) have a part of it.
 TESTS = {
@@ -61,10 +61,16 @@ WAYS = {
     "largest by comparison": (
         "MOST = 0\ndef see(n):\n    global MOST\n    if n > MOST:\n        MOST = n", "see(len(item.name))", "MOST",
     ),
-    "first": ("FIRST = None\ndef see(n):\n    global FIRST\n    if FIRST is None:\n        FIRST = n", "see(item.name)", "FIRST"),
-    "first or": ("FIRST = ''\ndef see(n):\n    global FIRST\n    if not FIRST:\n        FIRST = n", "see(item.name)", "FIRST"),
+    "first": (
+        "FIRST = None\ndef see(n):\n    global FIRST\n    if FIRST is None:\n        FIRST = n", "see(item.name)", "FIRST",
+    ),
+    "first or": (
+        "FIRST = ''\ndef see(n):\n    global FIRST\n    if not FIRST:\n        FIRST = n", "see(item.name)", "FIRST",
+    ),
     "last": ("LAST = None", "global LAST; LAST = item.nodeid", "LAST"),
-    "flag": ("BROKE = False\ndef see(x):\n    global BROKE\n    if x:\n        BROKE = True", "see(call.excinfo)", "BROKE"),
+    "flag": (
+        "BROKE = False\ndef see(x):\n    global BROKE\n    if x:\n        BROKE = True", "see(call.excinfo)", "BROKE",
+    ),
     "text": ("TEXT = ''", "global TEXT; TEXT += item.name + ' '", "TEXT"),
     "buffer": ("import io\nOUT = io.StringIO()", "print(item.nodeid, call.when, file=OUT)", "OUT.getvalue()"),
     "object": (
@@ -89,7 +95,9 @@ WAYS = {
         "ROWS = []", "ROWS.append((item.name, call))",
         "[(name, call.when, call.excinfo and call.excinfo.typename) for name, call in ROWS]",
     ),
-    "reports": ("ROWS = []", "ROWS.append(report)", "[(r.nodeid, r.when, r.outcome, str(r.longrepr)[:5]) for r in ROWS]"),
+    "reports": (
+        "ROWS = []", "ROWS.append(report)", "[(r.nodeid, r.when, r.outcome, str(r.longrepr)[:5]) for r in ROWS]",
+    ),
     "attribute of items": (
         "", "setattr(item, 'rep_' + call.when, report)",
         "[(i.name, i.rep_setup.outcome, i.rep_call.outcome if hasattr(i, 'rep_call') else '') for i in session.items]",
@@ -98,7 +106,7 @@ WAYS = {
         "def pytest_configure(config): config.rows = []", "item.config.rows.append(item.name)", "session.config.rows",
     ),
     "config, late": (
-        "", "item.config.rows = getattr(item.config, 'rows', []) + [item.name]", "session.config.rows",
+        "", "item.config.late = getattr(item.config, 'late', []) + [item.name]", "session.config.late",
     ),
     "stash": (
         "KEY = pytest.StashKey()\ndef pytest_configure(config): config.stash[KEY] = []",
@@ -107,13 +115,14 @@ WAYS = {
     "session": ("", "item.session.rows = [*getattr(item.session, 'rows', ()), item.name]", "session.rows"),
     "pytest itself": ("pytest.rows = []", "pytest.rows.append(item.name)", "pytest.rows"),
     "closure": (
-        "def make():\n    rows = []\n    def add(x): rows.append(x)\n    def get(): return rows\n"
-        "    return add, get\nADD, GET = make()",
+        "def make():\n    rows = []\n    return rows.append, lambda: rows\nADD, GET = make()",
         "ADD(item.name)", "GET()",
     ),
     "helper module": ("import helper", "helper.note(item.nodeid)", "helper.ROWS"),
     "helper module's function": ("import helper", "helper.note(item.nodeid)", "helper.written()"),
-    "helper imported late": ("", "import helper; helper.note(item.nodeid)", "__import__('helper').ROWS"),
+    "helper imported late": (
+        "import helper2", "import helper2; helper2.note(item.nodeid)", "__import__('helper2').ROWS",
+    ),
     "name of the helper": ("from helper import ROWS, note", "note(item.nodeid)", "ROWS"),
     "XML": (
         "import xml.etree.ElementTree as ET\nROOT = ET.Element('r')",
@@ -124,10 +133,10 @@ WAYS = {
 }  # fmt: skip
 
 
-def conftest(before: str, gather: str, read: str) -> str:
-    """A conftest that gathers in one of these ways."""
+def plugin(number: int, before: str, gather: str, read: str) -> str:
+    """A plugin that gathers in one of these ways."""
     return "\n".join((
-        "import json, pathlib, pytest",
+        "import pathlib, pytest",
         before,
         "@pytest.hookimpl(wrapper=True)",
         "def pytest_runtest_makereport(item, call):",
@@ -139,23 +148,47 @@ def conftest(before: str, gather: str, read: str) -> str:
         "def read(session):",
         f"    return {read}",
         "def pytest_sessionfinish(session):",
-        "    pathlib.Path('gathered.txt').write_text(str(read(session)))",
+        f"    pathlib.Path('gathered{number}.txt').write_text(str(read(session)))",
         "def pytest_terminal_summary(terminalreporter):",
-        "    terminalreporter.write_line('gathered ' + pathlib.Path('gathered.txt').read_text()[:1000])",
+        f"    terminalreporter.write_line('{number} ' + pathlib.Path('gathered{number}.txt').read_text()[:1000])",
     ))  # fmt: skip
+
+
+def write_ways(project: Any) -> None:
+    """Each way is a plugin of its own, so that one run holds them all against plain pytest."""
+    names = {way: f"way{number}" for number, way in enumerate(WAYS)}
+    project.write(TESTS)
+    project.write({f"{names[way]}.py": plugin(number, *WAYS[way]) for number, way in enumerate(WAYS)})
+    project.write({
+        "conftest.py": f"pytest_plugins = {[*names.values()]}\n",
+        "helper.py": "ROWS = []\ndef note(x): ROWS.append(x)\ndef written(): return ROWS\n",
+        "helper2.py": "ROWS = []\ndef note(x): ROWS.append(x)\n",
+    })  # fmt: skip
+
+
+def assert_gathered(plain: Any, ours: Any) -> None:
+    """Every way wrote what plain pytest wrote."""
+    texts = {way: plain.read(f"gathered{number}.txt") for number, way in enumerate(WAYS)}
+    assert {way: ours.read(f"gathered{number}.txt") for number, way in enumerate(WAYS)} == texts
+    assert [way for way, text in texts.items() if text in ("", "[]", "{}", "0", "None", "()", "set()")] == []
+    assert unlike(ours) == []
 
 
 def unlike(result: Any) -> list[str]:
     return [line for line in result.notices if re.search(r"session-end|lost", line)]
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_conftest_gathers(project, slots, way):
-    project.write(TESTS)
-    project.write({
-        "conftest.py": conftest(*WAYS[way]),
-        "helper.py": "ROWS = []\ndef note(x): ROWS.append(x)\ndef written(): return ROWS\n",
-    })  # fmt: skip
-    plain, ours = project.same(slots=slots)
-    assert ours.read("gathered.txt") == plain.read("gathered.txt") not in ("", "[]", "{}", "0", "None", "()")
-    assert unlike(ours) == []
+@pytest.mark.parametrize(
+    "how", ["--hotreload-isolate=test", "--hotreload-isolate=worker", "--hotreload-isolate=strict"]
+)
+def test_conftests_gather_however_isolated(project, how):
+    write_ways(project)
+    plain, ours = project.both(slots=2, extra=[how])
+    assert_gathered(plain, ours)
+
+
+def test_conftests_gather(project, slots):
+    write_ways(project)
+    plain, ours = project.both(slots=slots)
+    assert_gathered(plain, ours)
+    assert_same(plain, ours)
