@@ -11,7 +11,7 @@ import sys
 from collections.abc import Generator
 from typing import Any
 
-from . import child, compat, forks, others, reset
+from . import child, compat, forks, gathered, others, reset
 from .birth import Birth, Born, SlotEnd, seed_of
 from .channel import Channel
 from .early_readers import hide_worker
@@ -183,6 +183,7 @@ class Apart:
     def _run(self, session: pytest.Session, items: dict[int, pytest.Item]) -> None:
         reporter = self._awake(session)
         self.inherited = forks.inventory()
+        reporter.gathered = gathered.note(session, others.participants(session.config))
         session.testsfailed = self.start.failed
         ordered = [(index, items[index]) for index in self.start.indices if index in items]
         child.Runner(session, reporter, self.place).run_guarded(iter([(ordered, None)]))
@@ -206,6 +207,7 @@ class Apart:
         self.reporter.prepare(session)
         others.find_participants(session.config)
         others.flush_coverage()
+        self.reporter.gathered = gathered.note(session, others.participants(session.config))
         inherited = forks.inventory()
         forks.flush_before_fork(inherited)
         reset.freeze()

@@ -22,6 +22,7 @@ from .protocol import (
     Ended,
     Exited,
     FixtureCost,
+    Gathered,
     InternalError,
     Interrupted,
     ItemFinished,
@@ -46,6 +47,7 @@ __builtins__ = BUILTINS
 if TYPE_CHECKING:
     import warnings
 
+    from .gathered import GatheredState
     from .slots import SlotFiles
 
 #: Hooks that are the controller's: in the child they only reach :class:`Reporter`.
@@ -94,6 +96,7 @@ class Reporter:
         self.index = -1
         self.fixtures: dict[tuple[str, str], list[tuple[float, float]]] = {}
         self.in_setup = False
+        self.gathered: GatheredState | None = None
         self._failed = False
         self._last: Any = None
         self._last_payload = b""
@@ -132,6 +135,13 @@ class Reporter:
         """Queue ``message`` behind what was printed past the capture before it."""
         self.collect_printed()
         self.channel.put(self.index, message)
+
+    def put_gathered(self, *, live: bool = False) -> None:
+        """Queue what plugins gathered since the last time."""
+        if self.gathered is not None:
+            payload = self.gathered.changes(live=live)
+            if payload is not None:
+                self.put(Gathered(payload))
 
     def collect_printed(self) -> None:
         """Move what bypassed the capture into the stream, at this very place of it."""
@@ -208,7 +218,12 @@ class Reporter:
         self._failed = self._failed or report.failed
         item = self.item
         failed = compat.failed_subtests(self.config, item) if item is not None else 0
+        if self.gathered is not None:
+            self.put_gathered(live=True)
+            self.gathered.hold(report)
         self._last, self._last_payload = report, pack_report(self.config, report)
+        if self.gathered is not None:
+            self.gathered.release(report)
         self.put(Reported(self._last_payload, failed))
         # A setup that passed shows nothing: it rides with the next message.
         if report.when != "setup" or not report.passed:
@@ -269,7 +284,12 @@ class Runner:
             following = items[place + 1][1] if place + 1 < len(items) else after
             self.reporter.index, self.reporter.item = index, item
             self.reporter.progress.write(index, 0, time.monotonic())
+            gathered = self.reporter.gathered
+            if gathered is not None:
+                gathered.item_begins(item)
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if gathered is not None and (found := gathered.item_ended(item)) is not None:
+                self.reporter.put(Gathered(found))
             if self.session.shouldfail:
                 self.reporter.put(StopAsked(str(self.session.shouldfail), failed=True))
                 return False
@@ -284,7 +304,10 @@ class Runner:
             for items, after in feed:
                 if not self.run(items, after):
                     break
+                if after is not None:  # another file follows in this process
+                    self.reporter.put_gathered()
             compat.teardown_everything(self.session)
+            self.reporter.put_gathered()
         except pytest.exit.Exception as error:
             self._after_stop(Exited(str(error.msg), error.returncode, _memo(error)))
         except KeyboardInterrupt as error:
@@ -298,6 +321,7 @@ class Runner:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         with contextlib.suppress(BaseException):  # the reason to stop is what the user must see
             compat.teardown_everything(self.session)
+        self.reporter.put_gathered()
         self.reporter.put(message)
 
 

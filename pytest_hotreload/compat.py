@@ -18,6 +18,7 @@ import _pytest
 import _pytest.config
 import _pytest.pathlib
 import pluggy
+from _pytest import hookspec
 from _pytest.assertion.rewrite import AssertionRewritingHook
 
 from .world import BUILTINS, contextlib, functools, os, pytest, tempfile, warnings
@@ -27,6 +28,10 @@ __builtins__ = BUILTINS
 _subtests_key: Any = None
 with contextlib.suppress(ImportError):  # pytest 8.4: pytest-subtests is a plugin, and needs nothing of this
     _subtests_key = importlib.import_module("_pytest.subtests").failed_subtests_key
+
+
+#: pytest's own names, before a conftest adds others (``pytest.results = []``).
+NAMES_OF_PYTEST = frozenset(vars(pytest))
 
 
 # ------------------------------------------------------------------------------------- hooks
@@ -53,6 +58,36 @@ def call_for(config: pytest.Config, hook: str, plugins: list[object], **argument
     """Call ``hook`` for ``plugins`` alone."""
     others = [p for p in implementing_plugins(config, hook) if not any(p is q for q in plugins)]
     config.pluginmanager.subset_hook_caller(hook, others)(**arguments)
+
+
+def is_pytests_hook(name: str) -> bool:
+    """Whether pytest itself specifies this hook (``_pytest.hookspec``)."""
+    return hasattr(hookspec, name)
+
+
+def own_attributes(thing: pytest.Config | pytest.Session) -> set[str]:
+    """Attributes of the config or the session that are pytest's: what its constructors name, and what comes later."""
+    found = set(_LATER_ATTRIBUTES)
+    for kind in type(thing).__mro__:
+        code = getattr(kind.__dict__.get("__init__"), "__code__", None)
+        found.update(code.co_names if code is not None else ())
+    return found
+
+
+#: Set on ``Config`` and ``Session`` after they are made; the last two by xdist.
+# fmt: off
+_LATER_ATTRIBUTES = frozenset((
+    "args", "args_source", "cache", "inicfg", "_inicfg", "known_args_namespace", "rootdir", "_rootpath", "_inipath",
+    "_parser", "_initialpaths", "_initialpaths_with_parents", "items", "testscollected", "exitstatus", "config",
+    "_fixturemanager", "_setupstate", "_notfound", "_collection_cache", "stash", "workerinput", "workeroutput",
+))
+# fmt: on
+
+
+def stash_content(thing: Any) -> dict[Any, Any] | None:
+    """What lies in the stash (``Stash._storage``)."""
+    found: Any = getattr(getattr(thing, "stash", None), "_storage", None)
+    return found if type(found) is dict else None
 
 
 # ------------------------------------------------------------------------------------- options

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import compat, conflicts, fixtures, others, reset, terminal
+from . import compat, conflicts, fixtures, gathered, others, reset, terminal
 from .child import Reporter
 from .children import Children, Running
 from .crashes import Crashes
 from .deadlines import Deadlines
 from .errors import IncompleteRunError
+from .gathered_merge import Merger
 from .interrupts import Interrupts
 from .lease import Lease
 from .nodes import Nodes
@@ -75,6 +76,7 @@ class RunLoop:
         self.rerun = active.rerun
         if self.rerun is not None:
             self.children.add_listener(self.rerun, functools.partial(self.rerun.listen, self))
+        self.merger: Merger | None = None
         self.interrupts = 0
         self.ctrl_c = Interrupts(once=self.rerun is not None)
         self._pid = os.getpid()
@@ -162,9 +164,18 @@ class RunLoop:
         self._keep_apart()
         for text in self.shared.notices:
             terminal.notice(self.config, text)
+        self._note_gathered()
         self.sources.prepare()
         if self.groups:
             self._find_apart()
+
+    def _note_gathered(self) -> None:
+        """What plugins gather in children comes back here."""
+        several = not self.alone or self.options.slots > 1
+        state = gathered.note(self.session, others.hand_over(self.config) if several else ())
+        self.reporter.gathered = state
+        if state is not None:
+            self.replay.gathered = self.merger = Merger(state)
 
     def _find_apart(self) -> None:
         """Which groups can't be forked from this process."""
@@ -211,6 +222,10 @@ class RunLoop:
         for error in self.shared.tear_down(self.session):
             self.crashes.shared_teardown_failed(error)
         self.nodes.down()
+        if self.merger is not None:
+            self.totals.notices += terminal.not_gathered(
+                self.merger.problems, self.merger.lost, sorted(self.merger.applied)
+            )
         for slot in self.slots:
             slot.close()
         for descriptor in self.real:
@@ -309,6 +324,12 @@ class RunLoop:
             self._ended_well(running, ended)
         elif self.records is not None:
             self.records.spoiled(running.group.path)
+        if (
+            self.merger is not None
+            and (ended is None or running.collided is not None)
+            and not running.stopped
+        ):
+            self.merger.lost.append(self._shown(running.group.path))
         if running.stopped:
             self._leave_out(running.group)
         elif running.collided is not None:

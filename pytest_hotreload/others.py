@@ -74,6 +74,15 @@ def find_participants(config: pytest.Config) -> None:
         _names_workeroutput(plugin)
 
 
+def hand_over(config: pytest.Config) -> list[object]:
+    """Plugins that would hand results over by xdist's convention, were this a worker."""
+    return [
+        plugin
+        for plugin in compat.implementing_plugins(config, "pytest_sessionfinish")
+        if _names_workeroutput(plugin)
+    ]
+
+
 def _names_workeroutput(plugin: object) -> bool:
     known = _PARTICIPANTS.get(id(plugin))
     if known is None:

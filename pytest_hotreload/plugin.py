@@ -105,6 +105,8 @@ def _host() -> Host | None:
 
 def _activate(config: pytest.Config, namespace: Any, host: Host | None) -> Apart | None:
     """In the controller: set everything up, and park the template. In its children: their role."""
+    from . import gathered  # noqa: F401 - what it calls is bound before a conftest can patch it
+
     others.refuse(namespace)
     chosen = options.read(config, namespace, host=host is not None)
     chosen = chosen if host is None else host.options(chosen)

@@ -11,7 +11,7 @@ from .world import BUILTINS, mmap, os, struct
 __builtins__ = BUILTINS
 
 #: Bumped with each change of a message; a spawned child compares it before anything else.
-VERSION = 3
+VERSION = 4
 
 #: Names the inherited descriptors of a spawned child; removed before any user code runs.
 ENVIRONMENT = "PYTEST_HOTRELOAD_APART"
@@ -137,6 +137,12 @@ class Asked(NamedTuple):
     """``basetemp`` · ``terminal`` (a lease) · ``release`` (of the lease) · ``files`` (what to run next) · ``shown``"""
 
 
+class Gathered(NamedTuple):
+    """What plugins gathered in the child since the last one, for their session-end hooks (``gathered.py``)."""
+
+    payload: bytes
+
+
 class Missing(NamedTuple):
     """An item that a child which collects for itself did not find."""
 
@@ -188,6 +194,7 @@ Message = (
     | Interrupted
     | InternalError
     | Asked
+    | Gathered
     | Missing
     | Ended
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,6 +18,9 @@ from . import compat, protocol
 from .errors import ChildInternalError
 from .serialise import unpack_report, unpack_warning
 from .world import os, pickle
+
+if TYPE_CHECKING:
+    from .gathered_merge import Merger
 
 
 class Replay:
@@ -35,6 +38,7 @@ class Replay:
         self._complete = bytearray(len(self.items))
         self._last_report: Any = None
         self._on_report = on_report
+        self.gathered: Merger | None = None
         self.memo: Any = None
         self.stopping = self.interrupted = False
         self._handlers: dict[type, Callable[[int, Any], None]] = {
@@ -51,6 +55,7 @@ class Replay:
             protocol.Junit: self._junit,
             protocol.Amended: self._amended,
             protocol.PdbShown: self._pdb_shown,
+            protocol.Gathered: self._gathered,
             protocol.StopAsked: self._stop_asked,
             protocol.Exited: self._exited,
             protocol.Interrupted: self._interrupted,
@@ -122,9 +127,15 @@ class Replay:
     def _reported(self, index: int, message: protocol.Reported) -> None:
         item = self.items[index]
         report = unpack_report(self.config, message.payload, item)
+        if self.gathered is not None:
+            self.gathered.state.restore(report)
         if message.failed_subtests:
             compat.set_failed_subtests(self.config, item, message.failed_subtests)
         self._made_here(index, report)
+
+    def _gathered(self, _: int, message: protocol.Gathered) -> None:
+        if self.gathered is not None:
+            self.gathered.take(message.payload)
 
     def _made_here(self, index: int, report: Any) -> None:
         self._last_report = report

@@ -42,6 +42,28 @@ def warmed(modules: int, seconds: float, quarantine: Mapping[str, str], verbose:
     return [line, *reasons]
 
 
+# ------------------------------------------------------------------------------------- gathered
+
+
+def not_gathered(
+    problems: Mapping[str, Mapping[str, str]], lost: Sequence[str], gathering: Sequence[str]
+) -> list[str]:
+    """One line for each plugin or conftest whose session-end hooks lack something; and for files that are lost."""
+    lines = []
+    for owner, found in problems.items():
+        (what, why), more = next(iter(found.items())), len(found) - 1
+        others = f", and {more} more" if more else ""
+        lines.append(
+            f"{owner}: its session-end hooks do not see all that tests left in {what} ({why}){others}; "
+            "--no-hotreload shows it"
+        )
+    if lost and gathering:
+        lines.append(
+            f"{', '.join(gathering)}: what was gathered in {', '.join(lost)} is lost with its process"
+        )
+    return lines
+
+
 # ------------------------------------------------------------------------------------- lines
 
 

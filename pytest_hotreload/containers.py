@@ -1,0 +1,200 @@
+"""Objects that can grow: lists, sets, dicts, attributes, buffers; each with what was in it before the first fork.
+
+They are read and written by the methods of the built-in types, never by those of a subclass.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import io
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import CellType, FunctionType, MappingProxyType, ModuleType
+from typing import Any
+from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
+from xml.etree.ElementTree import Element
+
+from . import foreign
+
+#: Values that nobody can change in place.
+_ATOMS = (
+    type(None), bool, int, float, complex, str, bytes, type, type(len), FunctionType, ModuleType, MappingProxyType,
+    range, slice,
+)  # fmt: skip
+#: Modules of the standard library whose instances may hold what is gathered.
+_OPEN_MODULES = {
+    "collections",
+    "types",
+    "queue",
+    "xml",
+    "string",
+    "statistics",
+    "configparser",
+    "dataclasses",
+}
+#: Packages whose objects are machinery, not data.
+_CLOSED = {"_pytest", "pytest", "pluggy", "pytest_hotreload", "xdist", "execnet", "coverage"}
+
+_ordered_set = collections.OrderedDict.__setitem__
+#: A slot that holds nothing.
+_no_value = contextlib.suppress(AttributeError)
+
+
+@dataclass
+class Container:
+    """One object that may grow, as it was before the first fork."""
+
+    path: str
+    owner: str
+    thing: Any
+    live: bool = False
+    before: Any = None
+
+    def content(self) -> Any:
+        """A shallow copy of what is in it now."""
+        raise NotImplementedError
+
+    def note(self) -> None:
+        """What is in it now is known."""
+        self.before = self.content()
+
+
+class Sequence(Container):
+    """A list, a deque, or an XML element's children."""
+
+    def content(self) -> list[Any]:
+        return list(self.thing)
+
+    def extend(self, values: Iterable[Any]) -> None:
+        kind: Any = Element if type(self.thing) is Element else list
+        kind = collections.deque if foreign.is_a(self.thing, collections.deque) else kind
+        kind.extend(self.thing, values)
+
+    def replace(self, values: list[Any]) -> None:
+        """Other elements in the place of all that there are."""
+        if foreign.is_a(self.thing, collections.deque):
+            collections.deque.clear(self.thing)
+            self.extend(values)
+        elif type(self.thing) is Element:
+            self.thing[:] = values
+        else:
+            list.__setitem__(self.thing, slice(None), values)
+
+
+class Members(Container):
+    """A set."""
+
+    def content(self) -> set[Any]:
+        return set.copy(self.thing)
+
+
+class Text(Container):
+    """A buffer in memory."""
+
+    def content(self) -> Any:
+        return self.thing.getvalue() if not self.thing.closed else ""
+
+    def write(self, value: Any, *, grown: bool) -> None:
+        """Add to its end, or make this all of it."""
+        self.thing.seek(0, io.SEEK_END if grown else io.SEEK_SET)
+        if not grown:
+            self.thing.truncate()
+        self.thing.write(value)
+
+
+@dataclass
+class Keyed(Container):
+    """A dict, or one key of it (``only``)."""
+
+    only: Any = None
+
+    def content(self) -> dict[Any, Any]:
+        if self.only is not None:
+            return {self.only: self.thing[self.only]} if self.only in self.thing else {}
+        return {key: dict.__getitem__(self.thing, key) for key in dict.keys(self.thing)}
+
+    def put(self, key: Any, value: Any) -> None:
+        if foreign.is_a(self.thing, collections.OrderedDict):
+            _ordered_set(self.thing, key, value)
+        else:
+            dict.__setitem__(self.thing, key, value)
+
+    def drop(self, key: Any) -> None:
+        if foreign.is_a(self.thing, collections.OrderedDict):
+            collections.OrderedDict.pop(self.thing, key, None)
+        else:
+            dict.pop(self.thing, key, None)
+
+
+@dataclass
+class Names(Keyed):
+    """Some names of a module, a class, an instance, or a closure's variable."""
+
+    names: set[str] | None = None
+
+    def content(self) -> dict[str, Any]:
+        kind = type(self.thing)
+        if kind is CellType:
+            try:
+                return {"": self.thing.cell_contents}
+            except ValueError:
+                return {}
+        if foreign.is_a(self.thing, type):
+            held: Mapping[str, Any] = foreign.class_dict(self.thing)
+        elif kind is dict:  # a module's globals
+            held = self.thing
+        else:
+            return attributes(self.thing, self.names)
+        return {name: held[name] for name in self.names or () if name in held}
+
+    def put(self, key: str, value: Any) -> None:
+        kind = type(self.thing)
+        if kind is CellType:
+            self.thing.cell_contents = value
+        elif kind is dict:
+            self.thing[key] = value
+        elif foreign.is_a(self.thing, type):
+            type.__setattr__(self.thing, key, value)
+        else:
+            object.__setattr__(self.thing, key, value)
+
+    def drop(self, key: str) -> None:
+        kind = type(self.thing)
+        if kind is dict:
+            self.thing.pop(key, None)
+        elif kind is not CellType and not foreign.is_a(self.thing, type):
+            object.__delattr__(self.thing, key)
+
+
+def attributes(thing: Any, names: set[str] | None = None) -> dict[str, Any]:
+    """The instance's attributes, or those with these names, without running code of its own."""
+    held = foreign.attribute_dict(thing) or {}
+    found = {name: held[name] for name in (held if names is None else held.keys() & names)}
+    for name, member in foreign.slots(thing).items():
+        if names is None or name in names:
+            with _no_value:
+                found[name] = member.__get__(thing)
+    return found
+
+
+def container_of(thing: Any, path: str, owner: str) -> Container | None:
+    """How this object may grow; None where it can't, or where it is no data."""
+    kind = type(thing)
+    if kind in _ATOMS or foreign.is_a(
+        thing, type, WeakKeyDictionary, WeakValueDictionary, WeakSet, frozenset
+    ):
+        return None
+    if foreign.is_a(thing, list, collections.deque) or kind is Element:
+        return Sequence(path, owner, thing)
+    if foreign.is_a(thing, dict):
+        return Keyed(path, owner, thing)
+    if foreign.is_a(thing, set):
+        return Members(path, owner, thing)
+    if kind in (io.StringIO, io.BytesIO):
+        return Text(path, owner, thing)
+    top = foreign.module_of(kind).partition(".")[0]
+    if top in _CLOSED or (top in sys.stdlib_module_names and top not in _OPEN_MODULES):
+        return None
+    return Names(path, owner, thing)

@@ -1,0 +1,415 @@
+"""Carries what plugins gather in children to the controller, where their session-end hooks read it.
+
+Before the first fork the objects that those hooks read (``end_hooks.py``) are noted with their content. A child
+compares at its end, and sends what was added: elements of lists and sets, keys of dicts and attributes, counts.
+The controller adds it to its own objects, in pytest's order of files. So each child's part is added once, as plain
+pytest's one process would have added it.
+
+What changed in any other way, or can't be pickled, is named in one line at the end of the run.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+from collections.abc import Iterable, Iterator
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import pytest
+
+from . import compat, foreign
+from .containers import Container, Keyed, Members, Names, Sequence, Text, container_of
+from .end_hooks import AT_END, PER_TEST, Owner, Reached, Reader, child_hooks, owners
+from .gathered_merge import MISSING
+
+#: Objects that are noted. 20,000 take 15 ms.
+_MOST_CONTAINERS = 20_000
+#: Attributes of an item that pytest sets while it runs.
+_OF_ITEMS = {
+    "funcargs",
+    "_request",
+    "_instance",
+    "_excinfo",
+    "_testcase",
+    "_explicit_tearDown",
+    "_obj",
+    "_nodeid",
+}
+#: Attribute of a report: values that weak dictionaries of plugins hold for it.
+_HELD = "_hotreload_held"
+#: Names by which code reads attributes that it does not name.
+_ALL_ATTRIBUTES = {"__dict__", "vars", "asdict", "pickle", "deepcopy", "dumps", "dump"}
+
+#: Paths of what hangs on these two begin so.
+_CONFIG, _SESSION = "config", "session"
+#: Their classes say that they are builtins.
+_OUTCOMES: dict[str, Any] = {
+    "skip": pytest.skip.Exception,
+    "fail": pytest.fail.Exception,
+    "exit": pytest.exit.Exception,
+    "xfail": pytest.xfail.Exception,
+}
+
+_Pickler, _dumps, _loads, _BytesIO, _stat = pickle.Pickler, pickle.dumps, pickle.loads, io.BytesIO, os.stat
+
+
+def note(session: pytest.Session, skip: Iterable[object] = ()) -> GatheredState | None:
+    """What session-end hooks read, with its content now; None where no plugin has such a hook.
+
+    ``skip``: plugins that hand over what they gather by xdist's convention.
+    """
+    return GatheredState(session, {id(plugin) for plugin in skip}) or None
+
+
+class GatheredState:
+    """What the session-end hooks of one session read. The same object, inherited, in the controller and its children.
+
+    ``containers``: by path, which is the same text in every process that collected this session.
+    """
+
+    def __init__(self, session: pytest.Session, skip: set[int]) -> None:
+        self.session, self.config = session, session.config
+        self.containers: dict[str, Container] = {}
+        self.objects: dict[str, Any] = {}
+        self.paths: dict[int, str] = {}
+        self.held: dict[str, WeakKeyDictionary[Any, Any]] = {}
+        self.item_attributes = ""
+        self.problems: list[tuple[str, str, str]] = []
+        self._sent: dict[tuple[str, bytes], bytes] = {}
+        self._sent_paths: set[str] = set()
+        self._taken: dict[str, set[str]] = {}
+        self._item_names: set[str] = set()
+        self._items: dict[str, pytest.Item] = {}
+        found = [
+            owner for owner in owners(self.config) if not any(id(plugin) in skip for plugin in owner.plugins)
+        ]
+        packages = [owner.package for owner in found]
+        self.sources: dict[str, list[str]] = {}
+        for owner in found:
+            self._note(owner, packages)
+        for container in self.containers.values():
+            container.note()
+
+    def __bool__(self) -> bool:
+        return bool(self.containers or self.held or self.item_attributes)
+
+    # -- what is noted ---------------------------------------------------------------------------
+
+    def _note(self, owner: Owner, packages: list[str]) -> None:
+        reader = Reader(self.config, owner, packages)
+        in_child = reader.follow(child_hooks(owner), fixtures=True)
+        if in_child.functions:
+            live = reader.follow(PER_TEST)
+            self._add(owner, live.common(in_child), live=True)
+        at_end = reader.follow(AT_END)
+        self._add(owner, at_end, live=False)
+        self.sources[owner.label] = sorted({*at_end.files(), *in_child.files()})
+        if "items" in at_end.names:
+            self.item_attributes = self.item_attributes or owner.label
+
+    def _add(self, owner: Owner, found: Reached, *, live: bool) -> None:
+        for namespace, names in found.globals_of.values():
+            data = {name for name in names if not _is_code(namespace.get(name))}
+            self._walk(Names(str(namespace.get("__name__")), owner.label, namespace, live, names=data))
+        for kind in found.classes.values():
+            data = {n for n, v in foreign.class_dict(kind).items() if n in found.names and not _is_code(v)}
+            self._walk(
+                Names(f"{foreign.module_of(kind)}.{kind.__qualname__}", owner.label, kind, live, names=data)
+            )
+        everything = found.names & _ALL_ATTRIBUTES
+        for number, thing in enumerate(found.instances.values()):
+            path = f"{owner.label}<{foreign.module_of(type(thing))}.{type(thing).__qualname__}#{number}>"
+            self._walk(Names(path, owner.label, thing, live, names=None if everything else found.names))
+        for cell, path in found.cells.values():
+            self._walk(Names(f"{owner.label}:{path}", owner.label, cell, live))
+        for value, path in found.defaults.values():
+            self._visit(value, f"{owner.label}:{path}", owner.label, live)
+        self._add_pytests(owner, found, live)
+
+    def _add_pytests(self, owner: Owner, found: Reached, live: bool) -> None:
+        """What plugins hang on the config and the session."""
+        for thing, path in ((self.config, _CONFIG), (self.session, _SESSION)):
+            taken = self._taken.setdefault(path, set())
+            names = found.names - compat.own_attributes(thing) - taken
+            taken |= names
+            self._walk(Names(f"{path}<{owner.label}>", owner.label, thing, live, names=names), again=True)
+            stored = compat.stash_content(thing) if "stash" in found.names else None
+            for key, name in found.stash_keys() if stored is not None else ():
+                self.objects[f"key {name}"], self.paths[id(key)] = key, f"key {name}"
+                if f"{path}.stash[{name}]" not in self.containers:
+                    container = Keyed(f"{path}.stash[{name}]", owner.label, stored, live, only=key)
+                    self._walk(container, again=True)
+
+    def _walk(self, container: Container, *, again: bool = False) -> None:
+        """Note it, and all that is in it."""
+        if len(self.containers) >= _MOST_CONTAINERS:
+            return
+        known = self.paths.get(id(container.thing))
+        if known is not None and not again and type(self.containers.get(known)) is type(container):
+            self._widen(self.containers[known], container)
+            return
+        if not again:
+            self.paths[id(container.thing)] = container.path
+            self.objects[container.path] = container.thing
+        self.containers[container.path] = container
+        for step, value in _inside(container):
+            self._visit(value, container.path + step, container.owner, container.live)
+
+    def _widen(self, known: Container, container: Container) -> None:
+        """The same object again: more of its names."""
+        if isinstance(known, Names) and isinstance(container, Names) and known.names is not None:
+            new = None if container.names is None else container.names - known.names
+            known.names = None if new is None else known.names | new
+            for step, value in _inside(known):
+                if new is None or step[1:] in new:
+                    self._visit(value, known.path + step, known.owner, known.live)
+
+    def _visit(self, value: Any, path: str, label: str, live: bool) -> None:
+        if id(value) in self.paths:
+            return
+        if type(value) in (tuple, frozenset):
+            for number, each in enumerate(value):
+                self._visit(each, f"{path}[{number}]", label, live)
+        elif foreign.is_a(value, WeakKeyDictionary):
+            if live:
+                self.held[path] = value
+        else:
+            container = container_of(value, path, label)
+            if container is not None:
+                container.live = live
+                self._walk(container)
+
+    # -- in the child ------------------------------------------------------------------------------
+
+    def changes(self, *, live: bool = False) -> bytes | None:
+        """What was added since the last call, or None. Never raises for what it meets."""
+        operations = []
+        for container in list(self.containers.values()):
+            if container.live or not live:
+                try:
+                    operations += self._compare(container)
+                except Exception as error:
+                    self._problem(container, "", error)
+        problems, self.problems = self.problems, []
+        return _dumps((operations, problems), 5) if operations or problems else None
+
+    def _compare(self, container: Container) -> list[Any]:
+        now, before = container.content(), container.before
+        container.before = now
+        path = container.path
+        if isinstance(container, Sequence):
+            return self._compare_lists(container, before, now)
+        if isinstance(container, Members):
+            added = [self._pack(container, "", each) for each in now if each not in before]
+            removed = [self._pack(container, "", each) for each in before if each not in now]
+            return [("members", path, _packed(added), _packed(removed))] if added or removed else []
+        if isinstance(container, Text):
+            if now == before:
+                return []
+            grown = now[: len(before)] == before
+            return [("text", path, now[len(before) :] if grown else now, grown)]
+        return self._compare_keys(container, before, now)
+
+    def _compare_lists(self, container: Sequence, before: list[Any], now: list[Any]) -> list[Any]:
+        known = len(before)
+        if len(now) < known or any(not _same(a, b) for a, b in zip(before, now, strict=False)):
+            return [("replace", container.path, _packed([self._pack(container, "", each) for each in now]))]
+        added = [self._pack(container, "", each) for each in now[known:]]
+        return [("extend", container.path, _packed(added))] if added else []
+
+    def _compare_keys(self, container: Container, before: dict[Any, Any], now: dict[Any, Any]) -> list[Any]:
+        changed = []
+        for key, value in now.items():
+            old = before.get(key, MISSING)
+            if _same(old, value) or _is_code(value):
+                continue
+            if old is None and type(value) is int and _is_process(value):
+                self.problems.append(
+                    (container.owner, _named(container, key), "it is the number of a process")
+                )
+                continue
+            packed, name = self._pack(container, key, value), self._pack(container, key, key)
+            if packed is not None and name is not None:
+                changed.append((name, packed, (container.path, name) in self._sent))
+                self._sent[container.path, name] = packed
+                self._sent_paths.add(container.path)
+        changed += self._changed_inside(container, before, now)
+        gone = [self._pack(container, key, key) for key in before if key not in now]
+        return [("keys", container.path, changed, _packed(gone))] if changed or gone else []
+
+    def _changed_inside(self, container: Container, before: dict[Any, Any], now: dict[Any, Any]) -> list[Any]:
+        """Values that were sent, and have changed since: nobody noted them before the fork."""
+        changed = []
+        for (path, name), data in list(self._sent.items()) if container.path in self._sent_paths else ():
+            if (
+                path == container.path
+                and (key := self.loads(name)) in now
+                and _same(before.get(key), now[key])
+            ):
+                packed = self._pack(container, key, now[key])
+                if packed is not None and packed != data:
+                    changed.append((name, packed, True))
+                    self._sent[path, name] = packed
+        return changed
+
+    def _pack(self, container: Container, key: Any, value: Any) -> bytes | None:
+        try:
+            return self.dumps(value)
+        except Exception as error:
+            self._problem(container, key, error)
+            return None
+
+    def _problem(self, container: Container, key: Any, error: Exception) -> None:
+        why = f"{type(error).__name__}: {error}".splitlines()[0][:100]
+        self.problems.append((container.owner, _named(container, key), why))
+
+    def dumps(self, value: Any) -> bytes:
+        """Pickled; what both processes have is named, not copied."""
+        buffer = _BytesIO()
+        _StatePickler(buffer, self).dump(value)
+        return buffer.getvalue()
+
+    # -- items and reports ---------------------------------------------------------------------------
+
+    def item_begins(self, item: pytest.Item) -> None:
+        """In the child: from here on its new attributes are what plugins set."""
+        if self.item_attributes:
+            self._item_names = set(vars(item))
+
+    def item_ended(self, item: pytest.Item) -> bytes | None:
+        """In the child: what plugins set on the item."""
+        if not self.item_attributes:
+            return None
+        found = {}
+        for name, value in vars(item).items():
+            if name not in self._item_names and name not in _OF_ITEMS:
+                try:
+                    found[name] = self.dumps(value)
+                except Exception as error:
+                    self.problems.append((self.item_attributes, f"{name} of tests", type(error).__name__))
+        return _dumps(([("item", item.nodeid, found)], []), 5) if found else None
+
+    def hold(self, report: Any) -> None:
+        """In the child: what weak dictionaries of plugins hold for the report travels on it."""
+        for path, held in self.held.items():
+            try:
+                value = held.get(report)
+                if value is not None:
+                    report.__dict__.setdefault(_HELD, []).append((path, self.dumps(value)))
+            except Exception as error:
+                self.problems.append((path, path, type(error).__name__))
+
+    def release(self, report: Any) -> None:
+        """In the child, when the report is packed: it is as plugins know it."""
+        report.__dict__.pop(_HELD, None)
+
+    def restore(self, report: Any) -> None:
+        """In the controller: the other end of :meth:`hold`."""
+        for path, value in report.__dict__.pop(_HELD, ()):
+            if path in self.held:
+                self.held[path][report] = self.loads(value)
+
+    def loads(self, data: bytes) -> Any:
+        """The other end of :meth:`dumps`."""
+        return _StateUnpickler(_BytesIO(data), self).load()
+
+    def files(self, container: Container) -> list[str]:
+        """Where code that updates it may lie."""
+        if container.path.startswith((_CONFIG, _SESSION)):
+            return [file for files in self.sources.values() for file in files]
+        return self.sources.get(container.owner, [])
+
+    def item(self, nodeid: str) -> pytest.Item | None:
+        """The controller's own."""
+        if not self._items:
+            self._items = {item.nodeid: item for item in reversed(self.session.items)}
+        return self._items.get(nodeid)
+
+
+def _packed(values: list[bytes | None]) -> list[bytes]:
+    return [value for value in values if value is not None]
+
+
+def _is_code(value: Any) -> bool:
+    """Functions, classes and modules are no data."""
+    return foreign.function_of(value) is not None or foreign.is_a(value, type, type(os), property, type(len))
+
+
+def _is_process(number: int) -> bool:
+    """Whether a process, here or in a child, has this number: no other process may act on it."""
+    try:
+        return number > 1 and bool(_stat(f"/proc/{number}"))
+    except (OSError, ValueError, OverflowError):
+        return False
+
+
+def _same(one: Any, other: Any) -> bool:
+    if one is other:
+        return True
+    return type(one) is type(other) and type(one) in (int, str, bytes, bool, float) and one == other
+
+
+def _named(container: Container, key: Any) -> str:
+    path = container.path.replace("<", " <") if "<" not in container.path[:1] else container.path
+    return f"{path}.{key}" if type(key) is str and key and isinstance(container, Names) else path
+
+
+def _inside(container: Container) -> Iterator[tuple[str, Any]]:
+    content = container.content()
+    if isinstance(container, Sequence):
+        yield from ((f"[{number}]", value) for number, value in enumerate(content))
+    elif isinstance(container, Keyed):
+        for number, (key, value) in enumerate(content.items()):
+            if isinstance(container, Names):
+                yield f".{key}", value
+            else:
+                yield f"[{key!r}]" if type(key) in (str, int) else f"[#{number}]", value
+
+
+class _StatePickler(pickle.Pickler):
+    """Names what the controller has: noted objects, items, the session, the config."""
+
+    def __init__(self, buffer: io.BytesIO, state: GatheredState) -> None:
+        super().__init__(buffer, 5)
+        self._state = state
+
+    def persistent_id(self, obj: Any) -> Any:
+        path = self._state.paths.get(id(obj))
+        if path is not None and self._state.objects.get(path) is obj:
+            return ("noted", path)
+        if foreign.is_a(obj, pytest.Item, pytest.Collector):
+            return ("session", "") if obj is self._state.session else ("node", obj.nodeid)
+        if foreign.is_a(obj, pytest.Config):
+            return ("config", "")
+        for name, kind in _OUTCOMES.items():
+            if obj is kind:
+                return ("outcome", name)
+        return None
+
+    def reducer_override(self, obj: Any) -> Any:
+        if type(obj) is pytest.ExceptionInfo:
+            return _exception_info, (obj.type, obj.value)
+        return NotImplemented
+
+
+def _exception_info(kind: type[BaseException], value: BaseException) -> pytest.ExceptionInfo[BaseException]:
+    """What was raised, without the frames, which stay in their process."""
+    return pytest.ExceptionInfo.from_exc_info((kind, value, None))  # type: ignore[arg-type]
+
+
+class _StateUnpickler(pickle.Unpickler):
+    def __init__(self, buffer: io.BytesIO, state: GatheredState) -> None:
+        super().__init__(buffer)
+        self._state = state
+
+    def persistent_load(self, pid: Any) -> Any:
+        kind, name = pid
+        if kind == "noted":
+            return self._state.objects[name]
+        if kind == "node":
+            return self._state.item(name)
+        if kind == "outcome":
+            return _OUTCOMES[name]
+        return self._state.session if kind == "session" else self._state.config

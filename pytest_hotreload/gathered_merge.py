@@ -1,0 +1,187 @@
+"""Adds what a child gathered to the controller's own objects."""
+
+from __future__ import annotations
+
+import pickle
+from typing import TYPE_CHECKING, Any
+
+from . import foreign, gathered_rules
+from .containers import Container, Keyed, Members, Names, Sequence, Text, attributes
+
+if TYPE_CHECKING:
+    from .gathered import GatheredState
+
+
+class _Missing:
+    """There is no such key."""
+
+
+MISSING: Any = _Missing()
+
+
+class Merger:
+    """Adds children's parts, in the order of replay. ``problems``: owner -> what could not be added, and why."""
+
+    def __init__(self, state: GatheredState) -> None:
+        self.state = state
+        self.applied: set[str] = set()
+        self.lost: list[str] = []
+        self.problems: dict[str, dict[str, str]] = {}
+        self._replaced: set[str] = set()
+
+    def take(self, payload: bytes) -> None:
+        """One message of a child."""
+        operations, problems = pickle.loads(payload)
+        self.apply(operations, problems)
+
+    def apply(self, operations: list[Any], problems: list[tuple[str, str, str]]) -> None:
+        """Its parts."""
+        for owner, what, why in problems:
+            self._problem(owner, what, why)
+        for kind, name, *details in operations:
+            try:
+                if kind == "item":
+                    self._item(name, *details)
+                    continue
+                container = self.state.containers.get(name)
+                if container is None:
+                    self._problem("plugins", name, "it is not there in the controller")
+                    continue
+                self.applied.add(container.owner)
+                getattr(self, f"_{kind}")(container, *details)
+            except Exception as error:
+                owner = self.state.containers[name].owner if name in self.state.containers else name
+                self._problem(owner, name, f"{type(error).__name__}: {error}")
+
+    def _problem(self, owner: str, what: str, why: str) -> None:
+        self.problems.setdefault(owner, {}).setdefault(what, why)
+
+    # -- one operation each ------------------------------------------------------------------------
+
+    def _item(self, nodeid: str, values: dict[str, bytes]) -> None:
+        item = self.state.item(nodeid)
+        if item is not None:
+            vars(item).update({name: self.state.loads(data) for name, data in values.items()})
+
+    def _extend(self, container: Sequence, values: list[bytes]) -> None:
+        container.extend(self._load_all(container, values))
+
+    def _replace(self, container: Sequence, values: list[bytes]) -> None:
+        now = container.content()
+        untouched = len(now) == len(container.before) and all(
+            a is b for a, b in zip(now, container.before, strict=True)
+        )
+        if not untouched:
+            self._problem(container.owner, container.path, "more than one test file rearranged it")
+        container.replace(self._load_all(container, values))
+
+    def _members(self, container: Members, added: list[bytes], removed: list[bytes]) -> None:
+        set.update(container.thing, self._load_all(container, added))
+        set.difference_update(container.thing, self._load_all(container, removed))
+
+    def _text(self, container: Text, value: Any, grown: bool) -> None:
+        if not grown and container.content() != container.before:
+            self._problem(container.owner, container.path, "more than one test file rewrote it")
+        container.write(value, grown=grown)
+
+    def _keys(self, container: Keyed, changed: list[tuple[bytes, bytes, bool]], gone: list[bytes]) -> None:
+        now = container.content()
+        for name, data, again in changed:
+            key = self._load(container, name)
+            new = self._load(container, data)
+            if key is MISSING or new is MISSING:
+                continue
+            if not again:
+                base = container.before.get(key, MISSING)
+                new = self._combine(container, key, base, now.get(key, MISSING), new)
+            container.put(key, new)
+        for key in self._load_all(container, gone):
+            container.drop(key)
+
+    def _load_all(self, container: Container, values: list[bytes]) -> list[Any]:
+        return [value for data in values if (value := self._load(container, data)) is not MISSING]
+
+    def _load(self, container: Container, data: bytes) -> Any:
+        try:
+            return self.state.loads(data)
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}".splitlines()[0][:100]
+            self._problem(container.owner, container.path, why)
+            return MISSING
+
+    # -- two values for one name ---------------------------------------------------------------------
+
+    def _combine(self, container: Container, key: Any, base: Any, now: Any, new: Any) -> Any:
+        """What the name holds when one file made ``new`` of ``base``, and what ran before it left ``now``."""
+        if now is MISSING or now is base or (base is not MISSING and type(now) in _PLAIN and now == base):
+            return new
+        if type(now) is type(new):
+            if type(now) in (list, tuple) and (base is MISSING or type(base) is type(new)):
+                known = 0 if base is MISSING else len(base)
+                if base is MISSING or list(new[:known]) == list(base):
+                    return now + new[known:]
+            if foreign.is_a(now, dict):
+                return self._combine_dicts(container, base, now, new)
+            if type(now) is set:
+                return now | new
+            if type(now) in (int, float, str, bytes) or type(now) is bool:
+                return self._combine_plain(container, key, base, now, new)
+            if foreign.attribute_dict(now) is not None:
+                return self._combine_attributes(container, base, now, new)
+        elif type(now) in (int, float) and type(new) in (int, float):
+            return self._combine_plain(container, key, base, now, new)
+        self._problem(container.owner, _name(container, key), "two test files gave it different values")
+        return new
+
+    def _combine_dicts(self, container: Container, base: Any, now: Any, new: Any) -> Any:
+        inner = Keyed(container.path, container.owner, now)
+        counts = type(now).__name__ == "Counter" or getattr(now, "default_factory", None) in (int, float)
+        for key, value in dict.items(new):
+            before = base.get(key, MISSING) if type(base) is type(new) else MISSING
+            held = dict.get(now, key, MISSING)
+            if counts and held is not MISSING:
+                inner.put(key, held + value - (0 if before is MISSING else before))
+            else:
+                inner.put(key, self._combine(container, key, before, held, value))
+        return now
+
+    def _combine_attributes(self, container: Container, base: Any, now: Any, new: Any) -> Any:
+        inner = Names(container.path, container.owner, now)
+        known = attributes(base) if type(base) is type(new) else {}
+        for name, value in attributes(new).items():
+            held = attributes(now).get(name, MISSING)
+            inner.put(name, self._combine(inner, name, known.get(name, MISSING), held, value))
+        return now
+
+    def _combine_plain(self, container: Container, key: Any, base: Any, now: Any, new: Any) -> Any:
+        """A number or a text."""
+        rule = self._rule(container, key)
+        if rule == gathered_rules.UNKNOWN and now == new:
+            rule = gathered_rules.LAST if type(new) in (str, bytes, bool) else rule
+        if rule == gathered_rules.ADD and type(new) is not bool:
+            if type(new) in (str, bytes):
+                known = base if type(base) is type(new) and new.startswith(base) else new[:0]
+                return now + new[len(known) :]
+            return now + new - (base if type(base) in (int, float) else 0)
+        if rule in (gathered_rules.LARGEST, gathered_rules.SMALLEST):
+            return (max if rule == gathered_rules.LARGEST else min)(now, new)
+        if rule == gathered_rules.FIRST:
+            return now
+        if rule == gathered_rules.UNKNOWN:
+            self._problem(container.owner, _name(container, key), "two test files gave it different values")
+        return new
+
+    def _rule(self, container: Container, key: Any) -> str:
+        if type(container.thing).__name__ == "Counter" or (
+            foreign.is_a(container.thing, dict)
+            and getattr(container.thing, "default_factory", None) in (int, float)
+        ):
+            return gathered_rules.ADD
+        return gathered_rules.rule_of(self.state.files(container), str(key))
+
+
+_PLAIN = (int, float, str, bytes, bool)
+
+
+def _name(container: Container, key: Any) -> str:
+    return f"{container.path}.{key}" if isinstance(container, Names) else f"{container.path}[{key!r}]"
