@@ -27,7 +27,7 @@ from .nodes import join_convention
 from .observation import Observer
 from .owned import Owned
 from .protocol import ENVIRONMENT, Ended, Gone, Missing, Start
-from .slots import FILES, SlotFiles
+from .slots import TRAVELLING, SlotFiles
 
 #: Options that belong to the controller alone: what writes, selects again, stops or asks.
 _NEUTRAL: dict[str, Any] = {
@@ -61,9 +61,10 @@ class Apart:
     def __init__(self, start: Start, descriptors: list[int], lifeline: int) -> None:
         assert start.assignment is not None
         self.start, self.order, self.lifeline = start, start.assignment, lifeline
-        files = SlotFiles.received(descriptors[: len(FILES) + 1])
-        channel = Channel(socket.socket(fileno=descriptors[len(FILES) + 1]))
-        self.control = descriptors[len(FILES) + 2] if self.order.serve else -1
+        alone = self.order.worker_id == "master"
+        files = SlotFiles.received(descriptors[:TRAVELLING], alone=alone)
+        channel = Channel(socket.socket(fileno=descriptors[TRAVELLING]))
+        self.control = descriptors[TRAVELLING + 1] if self.order.serve else -1
         self.real = (os.dup(1), os.dup(2))
         self.errors: list[str] = []
         self.collected = self.served = False
@@ -71,6 +72,7 @@ class Apart:
             channel=channel,
             files=files,
             worker_id=self.order.worker_id,
+            slot=start.slot,
             lifeline=lifeline,
             real=self.real,
             own_group=start.own_group,
@@ -88,7 +90,7 @@ class Apart:
         lifeline, *descriptors = (int(number) for number in named.split(","))
         for descriptor in (lifeline, *descriptors):
             os.set_inheritable(descriptor, False)
-        channel = Channel(socket.socket(fileno=os.dup(descriptors[len(FILES) + 1])))
+        channel = Channel(socket.socket(fileno=os.dup(descriptors[TRAVELLING])))
         _, start = channel.receive()
         channel.close()
         return cls(start, descriptors, lifeline)
@@ -112,9 +114,11 @@ class Apart:
         os.dup2(files["printed_out"], 1)
         os.dup2(files["printed_err"], 2)
         config.pluginmanager.register(self, "hotreload-apart")
+        if not self.order.serve:
+            reset.share(self.place)
         if self.order.observe and not self.order.serve:
             self.place.observer = Observer(config)
-            self.place.observer.running(self.place.files.page)
+            self.place.observer.running()
 
     def failed(self, error: BaseException) -> None:
         """pytest did not come up: every item is missing, for this reason. Does not return."""

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from . import compat
-from ._native import guard, set_child_subreaper
+from ._native import guard, join_board, set_child_subreaper
 from .forks import PLAIN_GC, forget_inherited
 from .protocol import Asked
 
@@ -90,6 +90,13 @@ def survive(place: Place) -> None:
     if not place.direct:
         faulthandler.enable(file=place.files.fds["fault"])
     faulthandler.register(STACKS_SIGNAL, file=place.files.fds["fault"], all_threads=True)
+
+
+def share(place: Place) -> None:
+    """What this child binds and writes is compared with the children that live beside it, from now on."""
+    if place.files.board >= 0:
+        with contextlib.suppress(OSError):  # no memory: then nothing is compared
+            join_board(place.files.page, place.files.board, place.slot)
 
 
 def silence(config: pytest.Config, place: Place) -> None:
