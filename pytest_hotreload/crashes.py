@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from . import compat, terminal
-from .protocol import ItemFinished, ItemStarted
+from .protocol import Collision, ItemFinished, ItemStarted
 
 if TYPE_CHECKING:
     from .children import Running
@@ -100,8 +100,11 @@ class Crashes:
         if not loop.replay.can_run_again(index):
             return False
         self._stop(running, index)
-        beside = loop.children.files.get(found.holder, "")
-        beside = os.path.relpath(beside, loop.config.rootpath) if beside else "another file"
+        other = loop.children.files.get(found.holder, "")
+        if loop.records is not None:
+            kind = "write" if found.what == Collision.PATH else "bind"
+            loop.records.contended(filter(None, (running.group.path, other)), kind, found.subject)
+        beside = os.path.relpath(other, loop.config.rootpath) if other else "another file"
         text = terminal.contended(self._path(running), loop.items[index].name, found, beside)
         loop.totals.notices.append(text)
         return True
