@@ -535,13 +535,25 @@ def observe(
 def observe_again() -> None:
     """In a forked child: begin with nothing, under the settings of the last `observe`, and not collecting."""
 
-def note_binds(page: int) -> None:
-    """While recording, note on this shared file each attempt to bind an internet address, before it is made.
+BOARD_BYTES: int
+"""How long the file is that `join_board` wants, for all children of a run."""
 
-    Byte 16 holds eight bytes, in the machine's order: milliseconds of the monotonic clock << 16 | port, of the last
-    attempt, by this process or one that it forked; port 0 where the system chooses. The file is at least 4096 bytes
-    long; its descriptor may be closed. Raises `OSError` where it can't be mapped.
+def join_board(page: int, board: int, slot: int) -> None:
+    """This process is the child of a slot from now on: it compares what it uses with the children that live beside it.
+
+    `board`: the descriptor of a file of `BOARD_BYTES`, which all children of a run map. There each socket's address is
+    noted before it is bound, and each path that an audit event says is written. Where a child that lives has an address
+    that this one is about to bind, or, on this machine, to connect to, the call does not happen: it fails with
+    EADDRINUSE or ECONNREFUSED, and `page` says so, with the item in its first four bytes. At byte 16: a state of eight
+    bytes (2 once all is written), four for what was done (1 bind, 2 connect, 3 path), four for the item, eight for the
+    other child's process id, eight for the length of the text that follows. The first collision stays.
+
+    Both files may be closed; both are mapped for good, by forks too. Raises `OSError` where that can't be. Only on
+    Linux addresses are compared. A slot from 512 on joins nothing.
     """
+
+def look_for_contention() -> bool:
+    """A test failed: whether it used a path that a child beside this one wrote; said on the page, too."""
 
 def observe_for(owner: str) -> str:
     """Whom events belong to that no running module body owns, until the next `observe`. Returns the previous owner."""

@@ -20,7 +20,7 @@ from .nodes import join_convention
 from .observation import Observer
 from .owned import Owned
 from .protocol import ENVIRONMENT, Ended, Gone, Missing, Start
-from .slots import FILES, SlotFiles
+from .slots import TRAVELLING, SlotFiles
 from .world import BUILTINS, faulthandler, os, pytest, select, signal, sockets
 
 __builtins__ = BUILTINS
@@ -57,9 +57,10 @@ class Apart:
     def __init__(self, start: Start, descriptors: list[int], lifeline: int) -> None:
         assert start.assignment is not None
         self.start, self.order, self.lifeline = start, start.assignment, lifeline
-        files = SlotFiles.received(descriptors[: len(FILES) + 1])
-        channel = Channel(sockets.socket(fileno=descriptors[len(FILES) + 1]))
-        self.control = descriptors[len(FILES) + 2] if self.order.serve else -1
+        alone = self.order.worker_id == "master"
+        files = SlotFiles.received(descriptors[:TRAVELLING], alone=alone)
+        channel = Channel(sockets.socket(fileno=descriptors[TRAVELLING]))
+        self.control = descriptors[TRAVELLING + 1] if self.order.serve else -1
         self.real = (os.dup(1), os.dup(2))
         self.errors: list[str] = []
         self.collected = self.served = False
@@ -67,6 +68,7 @@ class Apart:
             channel=channel,
             files=files,
             worker_id=self.order.worker_id,
+            slot=start.slot,
             lifeline=lifeline,
             real=self.real,
             own_group=start.own_group,
@@ -84,7 +86,7 @@ class Apart:
         lifeline, *descriptors = (int(number) for number in named.split(","))
         for descriptor in (lifeline, *descriptors):
             os.set_inheritable(descriptor, False)
-        channel = Channel(sockets.socket(fileno=os.dup(descriptors[len(FILES) + 1])))
+        channel = Channel(sockets.socket(fileno=os.dup(descriptors[TRAVELLING])))
         _, start = channel.receive()
         channel.close()
         return cls(start, descriptors, lifeline)
@@ -108,9 +110,11 @@ class Apart:
         os.dup2(files["printed_out"], 1)
         os.dup2(files["printed_err"], 2)
         config.pluginmanager.register(self, "hotreload-apart")
+        if not self.order.serve:
+            reset.share(self.place)
         if self.order.observe and not self.order.serve:
             self.place.observer = Observer(config)
-            self.place.observer.running(self.place.files.page)
+            self.place.observer.running()
 
     def failed(self, error: BaseException) -> None:
         """pytest did not come up: every item is missing, for this reason. Does not return."""

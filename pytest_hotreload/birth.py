@@ -95,6 +95,7 @@ class Birth:
             channel=channel,
             files=slot.files,
             worker_id=slot.worker_id,
+            slot=start.slot,
             lifeline=self.lifeline,
             real=self.real,
             direct=self.direct,

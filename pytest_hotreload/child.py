@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from . import compat, forks, reset
+from ._native import look_for_contention
 from .channel import Channel
 from .conflicts import address_in_use
 from .observation import Observer
@@ -71,6 +72,7 @@ class Place:
     channel: Channel
     files: SlotFiles
     worker_id: str
+    slot: int
     lifeline: int
     real: tuple[int, int]
     direct: bool = False
@@ -215,6 +217,8 @@ class Reporter:
             return
         self._end_fixture()
         self.in_setup = False
+        if report.failed:
+            look_for_contention()  # the controller looks at the page before it takes the report
         self._failed = self._failed or report.failed
         item = self.item
         failed = compat.failed_subtests(self.config, item) if item is not None else 0
@@ -354,8 +358,9 @@ def live(
         if not place.first:
             compat.drop_pending_exceptions(session.config)
         reporter.wake(place)
+        reset.share(place)
         if place.observer is not None:
-            place.observer.running(place.files.page)
+            place.observer.running()
         Runner(session, reporter, place).run_guarded(feed)
         reporter.put(farewell(session, reporter, inherited, place.observer))
         reporter.channel.flush()

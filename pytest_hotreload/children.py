@@ -27,9 +27,8 @@ class Running:
     ``because``: why we ended it, in words. ``over``: what it ran when its time was over; nothing that
     it says later counts. ``pid`` is 0 until the fork point has told it.
     ``collided``: the item in which it found an address in use, where that will run again.
+    ``collided_at``: when that was noticed, in seconds of the monotonic clock.
     ``accompanied``: another child lived beside it. ``stopped``: its inputs changed; what it says does not count.
-    ``accompanied``: another child lived beside it. ``wants``: the port that it tried to bind in what it
-    does now, since when it does that, and when to look who holds it (seconds of the monotonic clock).
     ``signalled``: what was sent to all. ``spent``: its CPU seconds once it has ended, -1 where they are not known.
     """
 
@@ -48,7 +47,7 @@ class Running:
     collided: int | None = None
     accompanied: bool = False
     stopped: bool = False
-    wants: tuple[int, float, float] = (0, 0.0, 0.0)
+    collided_at: float = 0.0
     over: tuple[int, str, float] | None = None
     warned: float = 0.0
     cpu: tuple[float, float] = (-1.0, 0.0)
@@ -67,6 +66,8 @@ class Children:
     def __init__(self) -> None:
         self.living: list[Running] = []
         self.points: list[ForkPoint] = []
+        #: Process id -> test file, of all children so far: one that a collision names may have ended.
+        self.files: dict[int, str] = {}
         self._tokens = 0
         self._poller = Poller()
 
@@ -150,6 +151,7 @@ class Children:
                 continue
             if isinstance(message, Started):
                 running.pid = message.pid
+                self.files[message.pid] = running.group.path
                 if running.because:
                     self.kill(running, running.because)
                 elif running.signalled:

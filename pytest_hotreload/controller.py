@@ -24,7 +24,7 @@ from .nodes import Nodes
 from .protocol import Answer, Asked, Collided, Ended, ItemFinished, Missing, Printed
 from .replay import Replay
 from .schedule import Group, Schedule, make_groups
-from .slots import Slot
+from .slots import Slot, new_board
 from .sources import Sources
 from .status import Status
 from .suspension import Suspension
@@ -85,7 +85,8 @@ class RunLoop:
     def _make_slots(self) -> list[Slot]:
         count = min(self.options.slots, max(len(self.groups), 1))
         one_stream = compat.stderr_is_real() and os.path.sameopenfile(1, 2)
-        return [Slot(i, alone=self.alone, one_stream=one_stream) for i in range(count)]
+        self._board = -1 if count == 1 else new_board()
+        return [Slot(i, alone=self.alone, one_stream=one_stream, board=self._board) for i in range(count)]
 
     # -- the loop ------------------------------------------------------------------------------
 
@@ -228,8 +229,9 @@ class RunLoop:
             )
         for slot in self.slots:
             slot.close()
-        for descriptor in self.real:
-            os.close(descriptor)
+        for descriptor in (*self.real, self._board):
+            if descriptor >= 0:
+                os.close(descriptor)
 
     def _check_complete(self) -> None:
         """executed + deselected = collected; anything else is an error, never a green run."""
@@ -276,6 +278,9 @@ class RunLoop:
             return
         if isinstance(message, Collided):
             self.crashes.collided(running, index, message.address)
+            return
+        if self.crashes.contends(running):
+            running.ended = message if isinstance(message, Ended) else running.ended
             return
         self.lease.end_of(running)
         if isinstance(message, Ended):
@@ -324,12 +329,9 @@ class RunLoop:
             self._ended_well(running, ended)
         elif self.records is not None:
             self.records.spoiled(running.group.path)
-        if (
-            self.merger is not None
-            and (ended is None or running.collided is not None)
-            and not running.stopped
-        ):
-            self.merger.lost.append(self._shown(running.group.path))
+        if not running.stopped:
+            self.crashes.contends(running)
+            self._note_lost_gathering(running, ended)
         if running.stopped:
             self._leave_out(running.group)
         elif running.collided is not None:
@@ -339,6 +341,11 @@ class RunLoop:
                 self.replay.complete(index)
         else:
             self.crashes.died(running)
+
+    def _note_lost_gathering(self, running: Running, ended: Ended | None) -> None:
+        """What plugins gathered in a child that did not end well never arrived."""
+        if self.merger is not None and (ended is None or running.collided is not None):
+            self.merger.lost.append(self._shown(running.group.path))
 
     def _left_processes(self, running: Running) -> None:
         path = running.group.path

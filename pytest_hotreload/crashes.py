@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from . import compat, terminal
-from .protocol import ItemFinished, ItemStarted
+from .protocol import Collision, ItemFinished, ItemStarted
 from .world import contextlib, os, signal, time
 
 if TYPE_CHECKING:
@@ -81,18 +81,34 @@ class Crashes:
         self._stop(running, index)
         loop.totals.notices.append(terminal.collided(self._path(running), loop.items[index].name, address))
 
-    def waits(self, running: Running, index: int, port: int, holder: Running) -> None:
-        """It waits for a port that another child holds, which nobody does in plain pytest. Likewise."""
+    def contends(self, running: Running) -> bool:
+        """Whether its page says that it used what another child has, which nobody does in plain pytest. Likewise.
+
+        From the item in which it did that; where that was in its teardown, with its outcome shown, from the next one.
+        """
         loop = self.loop
-        if loop.interrupts or index not in running.assigned:
-            return
+        found = running.slot.files.progress.collision()
+        if found is None or running.collided is not None:
+            return running.collided is not None
+        if running.group.exclusive or loop.interrupts or loop.options.direct:
+            return False
+        unfinished = [index for index in running.assigned if not loop.replay.is_complete(index)]
+        index = found.index if found.index in unfinished else next(iter(unfinished), -1)
+        if not loop.replay.can_run_again(index):
+            return False
         self._stop(running, index)
-        name, beside = loop.items[index].name, self._path(holder)
-        loop.totals.notices.append(terminal.waited(self._path(running), name, port, beside))
+        other = loop.children.files.get(found.holder, "")
+        if loop.records is not None:
+            kind = "write" if found.what == Collision.PATH else "bind"
+            loop.records.contended(filter(None, (running.group.path, other)), kind, found.subject)
+        beside = os.path.relpath(other, loop.config.rootpath) if other else "another file"
+        text = terminal.contended(self._path(running), loop.items[index].name, found, beside)
+        loop.totals.notices.append(text)
+        return True
 
     def _stop(self, running: Running, index: int) -> None:
         """As by Ctrl-C: it tears down what it set up. Nothing that it says of its tests counts from here on."""
-        running.collided = index
+        running.collided, running.collided_at = index, time.monotonic()
         self.loop.replay.forget(index)
         if running.pid:
             with contextlib.suppress(ProcessLookupError):
@@ -102,7 +118,7 @@ class Crashes:
         return os.path.relpath(running.group.path, self.loop.config.rootpath)
 
     def run_rest_alone(self, running: Running) -> None:
-        """The other end of :meth:`collided` and :meth:`waits`: from that item on, with no other child alive."""
+        """The other end of :meth:`collided` and :meth:`contends`: from that item on, with no other child alive."""
         unfinished = [i for i in running.assigned if not self.loop.replay.is_complete(i)]
         for index in unfinished:
             self.loop.replay.forget(index)

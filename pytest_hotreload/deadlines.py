@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import leftovers, ports, terminal
+from . import leftovers, terminal
 from .reset import STACKS_SIGNAL
 from .world import os, suppress, time
 
@@ -17,13 +17,10 @@ SILENT_SECONDS = 60.0
 #: Seconds without any processor time after which a fork with threads counts as hung: as long as a
 #: file may be silent before it is named. A guess on the safe side: a wrong one only runs a test twice.
 HANG_SECONDS = 60.0
-#: Seconds between two looks at a child's processor time (a read of one file), or at who holds its port.
+#: Seconds between two looks at a child's processor time (a read of one file).
 _LOOK = 1.0
-#: Seconds that a child may wait for a port of another: loops that try again give up after 5 s or later, as a rule,
-#: and a holder that lets go earlier costs nobody anything.
-PORT_SECONDS = 3.0
-#: An attempt is noted in whole milliseconds, cut off: it may seem so much older than it is.
-_NOTED = 0.001
+#: Seconds that a child whose tests will run again alone gets to tear down what it set up.
+STOP_SECONDS = 5.0
 #: Seconds a child gets to write its stacks. A dump of 100 threads took 12 ms.
 STACKS_SECONDS = 1.0
 
@@ -51,14 +48,17 @@ class Deadlines:
             self.loop.status.show(now)
 
     def _go_on(self) -> None:
-        """After Ctrl-Z: children stood still, and nobody waited for a port."""
+        """After Ctrl-Z: children stood still."""
         now = time.monotonic()
         for running in self.loop.children.living:
             used, at = running.cpu
             running.cpu = used, now if at else 0.0
-            running.wants = 0, 0.0, 0.0
 
     def _one(self, running: Running, now: float) -> None:
+        if self.loop.crashes.contends(running):
+            if self._elapsed(running.collided_at, now) > STOP_SECONDS:
+                self.loop.children.kill(running, terminal.does_not_stop(STOP_SECONDS))
+            return
         index, phase, since = running.slot.files.progress.read()
         if index < 0 or not since:
             since = running.began
@@ -68,31 +68,9 @@ class Deadlines:
         elif self._hangs(running, now):
             running.hung = True
             self.loop.children.kill(running, terminal.hung(HANG_SECONDS))
-        elif phase in ("setup", "call") and (beside := self._holder(running, since, now)) is not None:
-            self.loop.crashes.waits(running, index, running.wants[0], beside)
         elif self._elapsed(max(since, running.warned), now) > SILENT_SECONDS:
             self._name(running, index, phase, self._elapsed(since, now))
             running.warned = now
-
-    def _holder(self, running: Running, since: float, now: float) -> Running | None:
-        """The living child that holds the port which this one, in what it does now, tried to bind last.
-
-        The last attempt says what it wants: one that failed and was followed by another port, or by one that
-        the system chose, was got over.
-        """
-        port, at = running.slot.files.progress.bound()
-        if not port or at + _NOTED < since or running.collided is not None or running.group.exclusive:
-            return None
-        if running.wants[:2] != (port, since):
-            running.wants = port, since, now + PORT_SECONDS
-        if now < running.wants[2]:
-            return None
-        running.wants = port, since, now + _LOOK
-        others = {
-            other.pid: other for other in self.loop.children.living if other is not running and other.pid
-        }
-        found = ports.holder(port, running.pid, others)
-        return None if found is None else others[found]
 
     def _hangs(self, running: Running, now: float) -> bool:
         """No processor time at all for long, in a fork of a process that had threads.

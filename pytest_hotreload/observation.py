@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 from . import compat
 from ._native import (
-    note_binds,
     observe,
     observe_again,
     observed,
@@ -104,18 +103,12 @@ class Observer:
         self._open(collecting=True)
         self._before = tuple(Module("", name, file) for name, file in self.loaded())
 
-    def running(self, page: int = -1) -> None:
-        """Begin in a child: with nothing. A fork of who collected has all that is needed in place.
-
-        ``page``: the descriptor of its progress page, where the ports that it tries to bind are noted.
-        """
+    def running(self) -> None:
+        """Begin in a child: with nothing. A fork of who collected has all that is needed in place."""
         if self._pid is None:
             self._open(collecting=False)
         else:
             observe_again()
-        if page >= 0:
-            with contextlib.suppress(OSError):  # then nobody sees what it waits for
-                note_binds(page)
         self.active = True
         self._before, self._taken = (), []
         self._children = resource.getrusage(resource.RUSAGE_CHILDREN)

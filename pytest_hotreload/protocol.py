@@ -304,8 +304,23 @@ class Assignment(NamedTuple):
     shard: Shard | None = None
 
 
+class Collision(NamedTuple):
+    """Something that two living children can't both use.
+
+    ``what``: one of the three below. ``index``: the item that ran. ``holder``: the process id of the other child.
+    ``subject``: the address or path.
+    """
+
+    what: int
+    index: int
+    holder: int
+    subject: str
+
+    BIND, CONNECT, PATH = 1, 2, 3
+
+
 class Progress:
-    """A page shared between the controller and one child: what it runs, since when; which port it tried to bind last.
+    """A page shared between the controller and one child: what it runs, since when; what it shares with another.
 
     Written without a system call before each phase, so that a death or a hang can be attributed
     to the very item and phase, and read by the controller at any time.
@@ -313,8 +328,10 @@ class Progress:
 
     PHASES = ("start", "setup", "call", "teardown", "finish", "end")
     _LAYOUT = struct.Struct("=iBd")
-    #: What ``_native.note_binds`` writes: milliseconds << 16 | port.
-    _BOUND, _BOUND_AT = struct.Struct("=Q"), 16
+    #: What ``_native.join_board`` lets this child write: a state (2: complete), what was done, the item, the process
+    #: id of the other child, the length of the text behind it.
+    _COLLISION, _COLLISION_AT = struct.Struct("=QIIQQ"), 16
+    _COMPLETE = 2
 
     def __init__(self, descriptor: int) -> None:
         if os.fstat(descriptor).st_size < mmap.PAGESIZE:
@@ -324,7 +341,7 @@ class Progress:
     def clear(self) -> None:
         """No item yet."""
         self._LAYOUT.pack_into(self._page, 0, -1, 0, 0.0)
-        self._BOUND.pack_into(self._page, self._BOUND_AT, 0)
+        self._COLLISION.pack_into(self._page, self._COLLISION_AT, 0, 0, 0, 0, 0)
 
     def write(self, index: int, phase: int, at: float) -> None:
         """``at``: seconds of the monotonic clock, which all processes of a machine share."""
@@ -340,10 +357,13 @@ class Progress:
         index, phase, at = self._LAYOUT.unpack_from(self._page, 0)
         return index, self.PHASES[phase], at
 
-    def bound(self) -> tuple[int, float]:
-        """(port that it tried to bind last or 0, monotonic second of the attempt)."""
-        (noted,) = self._BOUND.unpack_from(self._page, self._BOUND_AT)
-        return noted & 0xFFFF, (noted >> 16) / 1000
+    def collision(self) -> Collision | None:
+        """The first thing that this child used while another child had it."""
+        state, what, index, holder, length = self._COLLISION.unpack_from(self._page, self._COLLISION_AT)
+        if state != self._COMPLETE:
+            return None
+        start = self._COLLISION_AT + self._COLLISION.size
+        return Collision(what, index, holder, os.fsdecode(self._page[start : start + length]))
 
     def close(self) -> None:
         self._page.close()

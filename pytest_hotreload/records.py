@@ -21,7 +21,7 @@ from ._native import Records as Store
 from .analysis import open_project, scan, site_folders
 from .conflicts import keys_of
 from .dependencies import Dependencies, Searched, as_draft, first_party_roots
-from .observation import Observed, Observer
+from .observation import Observed, Observer, Row
 from .ran import Ran
 from .world import contextlib, os, time
 
@@ -228,6 +228,11 @@ class Records:
             ran.spoiled = True
         else:
             ran.observed.append(observed)
+
+    def contended(self, paths: Iterable[str], kind: str, subject: str) -> None:
+        """These used what they can't both use, as was seen while they ran: "bind" an address, or "write" a path."""
+        for path in paths:
+            self.files[path].observed.append(Observed((Row("", kind, subject, None),)))
 
     def spoiled(self, path: str) -> None:
         """A child of this file died: what it saw is lost."""

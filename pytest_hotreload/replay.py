@@ -37,6 +37,7 @@ class Replay:
         self._queues: list[deque[Any] | None] = [None] * len(self.items)
         self._complete = bytearray(len(self.items))
         self._last_report: Any = None
+        self._reported_last = -1
         self._on_report = on_report
         self.gathered: Merger | None = None
         self.memo: Any = None
@@ -90,6 +91,10 @@ class Replay:
         """Drop what is queued: the item will run again."""
         self._queues[index] = None
 
+    def can_run_again(self, index: int) -> bool:
+        """Whether no report of this item has been shown."""
+        return index >= self.head and index != self._reported_last
+
     def show(self, index: int, report: pytest.TestReport) -> None:
         """A report that counts for no item's course."""
         self.items[index].ihook.pytest_runtest_logreport(report=report)
@@ -138,6 +143,7 @@ class Replay:
             self.gathered.take(message.payload)
 
     def _made_here(self, index: int, report: Any) -> None:
+        self._reported_last = index
         self._last_report = report
         self._on_report(index, report)
         self.items[index].ihook.pytest_runtest_logreport(report=report)

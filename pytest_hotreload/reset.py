@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import _native, compat
-from ._native import guard, set_child_subreaper
+from ._native import guard, join_board, set_child_subreaper
 from .forks import forget_inherited
 from .protocol import Asked
 from .world import BUILTINS, MODULES, contextlib, faulthandler, gc, os, pytest, signal, threading, time
@@ -74,6 +74,13 @@ def survive(place: Place) -> None:
     if not place.direct:
         faulthandler.enable(file=place.files.fds["fault"])
     faulthandler.register(STACKS_SIGNAL, file=place.files.fds["fault"], all_threads=True)
+
+
+def share(place: Place) -> None:
+    """What this child binds and writes is compared with the children that live beside it, from now on."""
+    if place.files.board >= 0:
+        with contextlib.suppress(OSError):  # no memory: then nothing is compared
+            join_board(place.files.page, place.files.board, place.slot)
 
 
 def silence(config: pytest.Config, place: Place) -> None:

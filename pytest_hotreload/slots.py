@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from ._native import BOARD_BYTES
 from .channel import pair
 from .protocol import Progress
 from .world import BUILTINS, fcntl, os, tempfile
@@ -16,6 +17,8 @@ __builtins__ = BUILTINS
 
 #: The order in which the descriptors of a slot travel to a process that is no fork of ours.
 FILES: Final = ("out", "err", "printed_out", "printed_err", "fault")
+#: How many that are, with the page and the board.
+TRAVELLING: Final = len(FILES) + 2
 
 
 def anonymous_file(name: str) -> int:
@@ -26,6 +29,13 @@ def anonymous_file(name: str) -> int:
         descriptor = os.dup(file.fileno())
     os.set_inheritable(descriptor, False)
     return descriptor
+
+
+def new_board() -> int:
+    """The memory that all children of a run share: which ports they bind, and which paths they write."""
+    board = anonymous_file("hotreload-board")
+    os.ftruncate(board, BOARD_BYTES)
+    return board
 
 
 def _new_files(one_stream: bool) -> dict[str, int]:
@@ -47,8 +57,11 @@ class SlotFiles:
         page: int | None = None,
         *,
         one_stream: bool = False,
+        board: int = -1,
     ) -> None:
         self._owned = descriptors is None
+        #: What all children of the run share (``_native.join_board``), or -1 where only one lives at a time.
+        self.board = board
         self.fds = descriptors or _new_files(one_stream)
         #: Standard output and error, or output alone where both go to one place (``2>&1``, a
         #: terminal): their order is kept. O_APPEND, because these are truncated under open writers.
@@ -98,17 +111,21 @@ class SlotFiles:
         return os.pread(self.fds[name], size - start, start) if size > start else b""
 
     def descriptors(self) -> list[int]:
-        """Every descriptor, in the order of :data:`FILES`, the page last."""
+        """Every descriptor, in the order of :data:`FILES`, then the page and the board (the page again without one)."""
+        return [*self._own(), self.board if self.board >= 0 else self.page]
+
+    def _own(self) -> list[int]:
         return [self.fds[name] for name in FILES] + [self.page]
 
     @classmethod
-    def received(cls, descriptors: list[int]) -> SlotFiles:
+    def received(cls, descriptors: list[int], *, alone: bool) -> SlotFiles:
         """The other end of :meth:`descriptors`."""
-        return cls(dict(zip(FILES, descriptors[: len(FILES)], strict=True)), descriptors[len(FILES)])
+        *files, page, board = descriptors
+        return cls(dict(zip(FILES, files, strict=True)), page, board=-1 if alone else board)
 
     def close(self) -> None:
         self.progress.close()
-        for descriptor in self.descriptors():
+        for descriptor in self._own():
             os.close(descriptor)
 
 
@@ -118,10 +135,10 @@ class Slot:
     ``channel`` and ``child_end`` serve one child after the other.
     """
 
-    def __init__(self, index: int, *, alone: bool, one_stream: bool = False) -> None:
+    def __init__(self, index: int, *, alone: bool, one_stream: bool = False, board: int = -1) -> None:
         self.index = index
         self.worker_id = "master" if alone else f"gw{index}"
-        self.files = SlotFiles(one_stream=one_stream)
+        self.files = SlotFiles(one_stream=one_stream, board=board)
         self.channel, self.child_end = pair()
         self.node: Any = None
         self.running: Any = None

@@ -9,6 +9,7 @@ import pytest
 
 from . import compat
 from .options import Options
+from .protocol import Collision
 from .world import os, signal
 
 PREFIX = "hotreload: "
@@ -147,11 +148,18 @@ def collided(path: str, name: str, address: str) -> str:
     )
 
 
-def waited(path: str, name: str, port: int, holder: str) -> str:
-    return (
-        f"{path}: {name} waited for port {port}, which {holder} held; the file ran again alone from there, "
-        "which counts"
-    )
+def contended(path: str, name: str, found: Collision, holder: str) -> str:
+    """A file that used what another living child has."""
+    did = {
+        Collision.BIND: f"tried to bind {found.subject}, which {holder} held",
+        Collision.CONNECT: f"tried to connect to {found.subject}, a server of {holder}",
+        Collision.PATH: f"failed, and used {found.subject}, which {holder} wrote at the same time",
+    }[found.what]
+    return f"{path}: {name} {did}; the file ran again alone from there, which counts"
+
+
+def does_not_stop(seconds: float) -> str:
+    return f"did not tear down within {seconds:.0f} s; it runs again alone"
 
 
 def taking_turns(keys: Mapping[str, int]) -> str:

@@ -7,8 +7,10 @@ use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+use nix::libc;
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 
 use crate::frames::bytes_of;
@@ -69,7 +71,6 @@ pub fn folder_of(descriptor: i32) -> Option<PathBuf> {
 
 #[cfg(not(target_os = "linux"))]
 pub fn folder_of(descriptor: i32) -> Option<PathBuf> {
-    use nix::libc;
     let mut path = [0_u8; libc::PATH_MAX as usize];
     // SAFETY: F_GETPATH writes at most PATH_MAX bytes, with a zero among them.
     let done = unsafe { libc::fcntl(descriptor, libc::F_GETPATH, path.as_mut_ptr()) } == 0;
@@ -130,6 +131,45 @@ pub fn address_of(address: &Bound<'_, PyAny>) -> Option<(OsString, bool)> {
 pub fn port_of(address: &OsStr) -> Option<u16> {
     let text = address.to_str().filter(|text| !text.starts_with("unix:"))?;
     text.rsplit(':').next()?.parse().ok()
+}
+
+/// `fileno` of the interpreter's own type of sockets: a subclass may have another, and a test may patch modules.
+static FILENO: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+pub fn remember_sockets(py: Python<'_>) -> PyResult<()> {
+    let find = || Ok(py.import("_socket")?.getattr("socket")?.getattr("fileno")?.unbind());
+    FILENO.get_or_try_init(py, find).map(|_| ())
+}
+
+/// Of a socket that is open.
+pub fn descriptor_of(socket: &Bound<'_, PyAny>) -> Option<i32> {
+    let number = FILENO.get(socket.py())?.bind(socket.py()).call1((socket,)).ok()?;
+    number.extract().ok().filter(|number| *number >= 0)
+}
+
+/// `SOCK_STREAM` or another.
+pub fn type_of(descriptor: i32) -> Option<i32> {
+    option_of(descriptor, libc::SO_TYPE)
+}
+
+#[cfg(target_os = "linux")]
+pub fn family_of(descriptor: i32) -> Option<i32> {
+    option_of(descriptor, libc::SO_DOMAIN)
+}
+
+/// Who holds an address can't be found out there.
+#[cfg(not(target_os = "linux"))]
+pub fn family_of(_descriptor: i32) -> Option<i32> {
+    None
+}
+
+fn option_of(descriptor: i32, name: i32) -> Option<i32> {
+    let mut value = 0_i32;
+    let mut length = libc::socklen_t::try_from(std::mem::size_of::<i32>()).ok()?;
+    let place = (&raw mut value).cast();
+    // SAFETY: the system writes at most as many bytes as the number has.
+    let done = unsafe { libc::getsockopt(descriptor, libc::SOL_SOCKET, name, place, &raw mut length) } == 0;
+    done.then_some(value)
 }
 
 fn part(object: &Bound<'_, PyAny>) -> Option<OsString> {

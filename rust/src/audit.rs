@@ -11,15 +11,22 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
+use nix::libc;
+use pyo3::exceptions::PyOSError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use crate::access::{access_of, spellings, Access};
-use crate::arguments::{address_of, databases, folder_of, is_local, joined, open_folders, path_of, port_of, Arguments};
-use crate::bound;
+use crate::arguments::{
+    address_of, databases, descriptor_of, family_of, folder_of, is_local, joined, open_folders, path_of, port_of,
+    remember_sockets, type_of, Arguments,
+};
+use crate::contention;
+use crate::endpoints::{Endpoint, Protocol};
 use crate::frames;
 use crate::places::{Place, Settings};
+use crate::resolve::absolute_path;
 use crate::tracker::{now, Kind, Row, Tracker};
 
 static INSTALLED: AtomicBool = AtomicBool::new(false);
@@ -41,7 +48,7 @@ extern "C" {
     fn PySys_AddAuditHook(hook: Hook, data: *mut c_void) -> c_int;
 }
 
-pub fn start(py: Python<'_>, settings: Settings) -> PyResult<()> {
+pub fn install(py: Python<'_>) -> PyResult<()> {
     if !INSTALLED.swap(true, Ordering::SeqCst) {
         // SAFETY: every CPython since 3.8 exports this function, though the stable ABI does not list it; the hook
         // has the type that it wants, lives as long as the process, and takes no data.
@@ -51,8 +58,14 @@ pub fn start(py: Python<'_>, settings: Settings) -> PyResult<()> {
             return Err(PyErr::fetch(py));
         }
     }
+    remember_sockets(py)?;
     // SAFETY: this thread is attached.
     INTERPRETER.store(unsafe { ffi::PyInterpreterState_Get() }, Ordering::Relaxed);
+    Ok(())
+}
+
+pub fn start(py: Python<'_>, settings: Settings) -> PyResult<()> {
+    install(py)?;
     let again = Settings { collecting: false, ..settings.clone() };
     *AGAIN.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(again));
     *TRACKER.lock().unwrap_or_else(PoisonError::into_inner) = Some(Tracker::new(Arc::new(settings), now()));
@@ -130,21 +143,25 @@ pub fn quietly(_attached: Python<'_>, action: impl FnOnce()) {
 }
 
 extern "C" fn hook(event: *const c_char, arguments: *mut ffi::PyObject, _data: *mut c_void) -> c_int {
-    if !is_recording() || event.is_null() || arguments.is_null() {
+    if !(is_recording() || contention::is_joined()) || event.is_null() || arguments.is_null() {
         return 0;
     }
     // SAFETY: the interpreter passes a C string.
     let Some(event) = Event::of(unsafe { CStr::from_ptr(event) }.to_bytes()) else { return 0 };
     // SAFETY: hooks are called by a thread that is attached, which it stays until the hook returns.
     let py = unsafe { Python::assume_attached() };
+    let mut refused = None;
     quietly(py, || {
         // SAFETY: the interpreter passes a borrowed reference to a tuple that outlives the call.
         let arguments = unsafe { Bound::from_borrowed_ptr(py, arguments) };
         if let Ok(arguments) = arguments.cast_into::<PyTuple>() {
-            handle(event, &Arguments(arguments));
+            refused = handle(event, &Arguments(arguments));
         }
     });
-    0
+    let Some((number, text)) = refused else { return 0 };
+    // What the system would say; the other child is not disturbed. An event that raises does not happen.
+    PyOSError::new_err((number, text)).restore(py);
+    -1
 }
 
 #[derive(Clone, Copy)]
@@ -200,7 +217,20 @@ impl Event {
     }
 }
 
-fn handle(event: Event, arguments: &Arguments<'_>) {
+/// What the system call shall fail with instead of being made, as number and text.
+type Refusal = (i32, &'static str);
+
+fn handle(event: Event, arguments: &Arguments<'_>) -> Option<Refusal> {
+    let refusal = match event {
+        Event::Bind => refused_bind(arguments),
+        Event::Connect => refused_connection(arguments),
+        _other => None,
+    };
+    record(event, arguments);
+    refusal
+}
+
+fn record(event: Event, arguments: &Arguments<'_>) {
     let py = arguments.0.py();
     match event {
         Event::Open => opened(arguments),
@@ -239,9 +269,6 @@ fn handle(event: Event, arguments: &Arguments<'_>) {
         }
         Event::Bind => {
             let Some((address, is_fixed)) = arguments.get(1).and_then(|address| address_of(&address)) else { return };
-            if let Some(port) = port_of(&address) {
-                bound::note(port);
-            }
             // The system chooses among free ports: nothing that others could depend on.
             if is_fixed {
                 note(py, Kind::Bind, &address);
@@ -258,6 +285,51 @@ fn handle(event: Event, arguments: &Arguments<'_>) {
             }
         }
     }
+}
+
+/// A port that the system chooses is none that another has.
+fn refused_bind(arguments: &Arguments<'_>) -> Option<Refusal> {
+    let (endpoint, address, descriptor) = endpoint_of(arguments)?;
+    let is_held = contention::binds(endpoint, &address, descriptor);
+    is_held.then_some((libc::EADDRINUSE, "Address already in use"))
+}
+
+fn refused_connection(arguments: &Arguments<'_>) -> Option<Refusal> {
+    let (endpoint, address, _) = endpoint_of(arguments)?;
+    let host = host_of(&address);
+    let is_here = endpoint.protocol == Protocol::Unix || is_local(host) || host == "0.0.0.0" || host == "::";
+    let is_held = is_here && contention::connects(endpoint, &address);
+    is_held.then_some((libc::ECONNREFUSED, "Connection refused"))
+}
+
+/// The endpoint that a socket is about to get, or to talk to; its address as text, and the socket's descriptor.
+fn endpoint_of(arguments: &Arguments<'_>) -> Option<(Endpoint, OsString, i32)> {
+    if !contention::is_joined() {
+        return None;
+    }
+    let (address, is_fixed) = address_of(&arguments.get(1)?)?;
+    let descriptor = descriptor_of(&arguments.get(0)?).filter(|_| is_fixed)?;
+    let endpoint = match family_of(descriptor)? {
+        libc::AF_UNIX => {
+            let path = address.as_bytes().strip_prefix(b"unix:").map(OsStr::from_bytes)?;
+            let is_relative = !path.as_bytes().starts_with(b"/") && !path.as_bytes().starts_with(b"\0");
+            let folder = if is_relative { std::env::current_dir().ok()? } else { PathBuf::new() };
+            Endpoint::of_path(folder.join(path).as_os_str())
+        }
+        libc::AF_INET | libc::AF_INET6 => {
+            let is_stream = type_of(descriptor)? == libc::SOCK_STREAM;
+            let protocol = if is_stream { Protocol::Tcp } else { Protocol::Udp };
+            Endpoint::of_port(protocol, port_of(&address)?, host_of(&address).to_str()?)
+        }
+        _other => return None,
+    };
+    Some((endpoint, address, descriptor))
+}
+
+fn host_of(address: &OsStr) -> &OsStr {
+    let bytes = address.as_bytes();
+    let end = bytes.iter().rposition(|byte| *byte == b':').unwrap_or(bytes.len());
+    OsStr::from_bytes(bytes.get(..end).unwrap_or(bytes))
 }
 
 fn opened(arguments: &Arguments<'_>) {
@@ -312,6 +384,7 @@ fn touch_at(arguments: &Arguments<'_>, access: Access, at: usize, folder: Option
     let Some(path) = arguments.path(at) else { return };
     let base = if path.is_absolute() { Some(PathBuf::from("/")) } else { arguments.folder(folder) };
     if let Some(base) = base {
+        contention::alters_folder_of(&absolute_path(&base, &path));
         touch(arguments.0.py(), access, &base, &path);
     }
 }
@@ -327,6 +400,9 @@ fn below_cwd(py: Python<'_>, access: Access, path: Option<PathBuf>) {
 
 fn touch(py: Python<'_>, access: Access, folder: &Path, path: &Path) {
     for path in spellings(folder, path) {
+        if access != Access::List || !frames::is_of_the_path_finder(py) {
+            contention::touches(access, &path);
+        }
         let wanted = with(|tracker| {
             let wanted = tracker.wanted(access, &path)?;
             Some((wanted, Arc::clone(&tracker.settings), tracker.owner.clone()))

@@ -90,6 +90,11 @@ fn is_frozen(file: &OsStr, name: &str) -> bool {
     file.as_bytes().strip_prefix(b"<frozen ").is_some_and(|rest| rest.starts_with(name.as_bytes()))
 }
 
+/// Whether the import system itself does what happens now.
+pub fn is_of_the_path_finder(py: Python<'_>) -> bool {
+    Frame::innermost(py).is_some_and(|frame| is_frozen(&frame.file(), "importlib"))
+}
+
 /// Whom an event that happens now belongs to; `None` if it doesn't count, for who does it.
 pub fn owner(py: Python<'_>, settings: &Settings, kind: Kind, default: &OsStr) -> Option<OsString> {
     let Some(frame) = Frame::innermost(py) else { return Some(default.to_owned()) };

@@ -10,7 +10,7 @@ use crate::places::Settings;
 use crate::python::paths;
 use crate::resolve::absolute_path;
 use crate::tracker::State;
-use crate::{audit, bound, doors};
+use crate::{audit, board, contention, doors};
 
 type Shown = (OsString, &'static str, OsString, Option<(i64, i64, u64, u64)>);
 
@@ -55,8 +55,14 @@ fn observe_again() {
 }
 
 #[pyfunction]
-fn note_binds(page: i32) -> PyResult<()> {
-    Ok(bound::note_on(page)?)
+fn join_board(py: Python<'_>, page: i32, board: i32, slot: usize) -> PyResult<()> {
+    audit::install(py)?;
+    Ok(contention::join(page, board, slot)?)
+}
+
+#[pyfunction]
+fn look_for_contention() -> bool {
+    contention::look_for_paths()
 }
 
 #[pyfunction]
@@ -87,9 +93,11 @@ fn watch_environment(py: Python<'_>, enabled: bool) -> PyResult<()> {
 }
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("BOARD_BYTES", board::BYTES)?;
     module.add_function(wrap_pyfunction!(observe, module)?)?;
     module.add_function(wrap_pyfunction!(observe_again, module)?)?;
-    module.add_function(wrap_pyfunction!(note_binds, module)?)?;
+    module.add_function(wrap_pyfunction!(join_board, module)?)?;
+    module.add_function(wrap_pyfunction!(look_for_contention, module)?)?;
     module.add_function(wrap_pyfunction!(observe_for, module)?)?;
     module.add_function(wrap_pyfunction!(observed, module)?)?;
     module.add_function(wrap_pyfunction!(stop_observing, module)?)?;
