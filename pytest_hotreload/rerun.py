@@ -21,7 +21,7 @@ import pytest
 
 from . import compat, epoch, forks, standing, terminal, totals
 from ._native import make_own, own_pages
-from .affects import Affects
+from .affects import Affects, TimeAndSize, time_and_size
 from .channel import Channel
 from .first_party import FirstParty
 from .observation import Observer, Row
@@ -88,7 +88,8 @@ class Rerun:
         if records is not None:
             epoch.inputs(config, records.environment)  # what it reads once is read before somebody waits
         ini = json.dumps(compat.ini_values(config), sort_keys=True)
-        self._answer(Waiting(str(config.rootpath), options.slots, options.direct, ini))
+        outside = tuple(self.affects.outside)
+        self._answer(Waiting(str(config.rootpath), options.slots, options.direct, ini, outside))
         self.go = self._wait()
         self._begin()
 
@@ -326,17 +327,26 @@ class Rerun:
             self._path_changed,
         )
 
-    def _outside(self) -> tuple[tuple[str, tuple[int, int] | None], ...]:
-        """With what was seen of each: its time in ns and its size, or None."""
+    def _outside(self) -> tuple[tuple[str, TimeAndSize | None], ...]:
+        """What was read, listed, imported, or is in a record; of files with the time and size that they had then."""
         root = str(self.config.rootpath) + os.sep
-        seen = {
-            row.subject: (row.state[0], row.state[2])
-            if row.kind == "read" and row.state is not None
-            else None
-            for row in self._rows()
-            if row.kind in ("read", "update", "list") and not row.subject.startswith(root)
-        }
-        return tuple(sorted(seen.items()))
+        found: dict[str, TimeAndSize | None] = dict.fromkeys(self._recorded_outside())
+        for _, file in self.first_party.observer.loaded():
+            found[file] = self._as_imported(file) if not file.startswith(root) else None
+        for row in self._rows():
+            if row.kind in ("read", "update", "list"):
+                is_seen = row.kind == "read" and row.state is not None
+                found[row.subject] = (row.state[0], row.state[2]) if is_seen and row.state else None
+        return tuple(sorted((path, seen) for path, seen in found.items() if not path.startswith(root)))
+
+    def _recorded_outside(self) -> list[str]:
+        store = self.records.opened() if self.records is not None else None
+        return store.outside() if store is not None else []
+
+    def _as_imported(self, file: str) -> TimeAndSize | None:
+        """A state that the file no longer has, if it was changed since this rerun began."""
+        seen, began = time_and_size(file), self.records.started_ns if self.records is not None else 0
+        return (0, 0) if seen is None or seen[0] >= began > 0 else seen
 
     def _vanished(self) -> tuple[str, ...]:
         collected = self.records.collected.modules if self.records is not None else ()

@@ -19,7 +19,7 @@ _FILES = {
 }
 
 
-def _settle(root: Path) -> None:
+def settle(root: Path) -> None:
     """As if all was written long ago, and runs were too: what is younger than 2 s makes a record unsettled."""
     import os
     import time
@@ -35,7 +35,7 @@ def test_the_second_watch_runs_what_is_changed_red_or_unknown(tmp_path: Path) ->
     environ = {"PYTHONDONTWRITEBYTECODE": "1"}
     with Watching(tmp_path, _FILES, environ=environ, arguments=["--co"], watch=["--hotreload"]) as collecting:
         assert collecting.ended() == 0
-    _settle(tmp_path / "project")
+    settle(tmp_path / "project")
     with Watching(tmp_path, environ=environ) as watching:
         shown = watching.shown()
         assert "hotreload: 2 of 2 test files affected" in shown.lines
