@@ -50,6 +50,7 @@ from .watch_messages import (
     Unconfirmed,
     Waiting,
     WhatRuns,
+    both,
 )
 
 if TYPE_CHECKING:
@@ -84,6 +85,8 @@ class Rerun:
         self._failed = ""
         self._alone = False
         self.after_all: Callable[[], None] | None = None
+        #: All test files; None until pytest has found them, and chose among their tests.
+        self.collected: tuple[str, ...] | None = None
         self._held: compat.HeldTerminal | None = None
         if records is not None:
             epoch.inputs(config, records.environment)  # what it reads once is read before somebody waits
@@ -132,8 +135,8 @@ class Rerun:
         standing.at_end(self._finish)
         option, go = self.config.option, self.go
         option.no_header = True
-        option.keyword = _both(option.keyword, go.keyword)
-        option.markexpr = _both(option.markexpr, go.marker)
+        option.keyword = both(option.keyword, go.keyword)
+        option.markexpr = both(option.markexpr, go.marker)
         # What an edit broke elsewhere keeps nobody from running.
         option.continue_on_collection_errors |= go.files is not None
         option.usepdb = option.usepdb or go.debug
@@ -194,6 +197,9 @@ class Rerun:
         )
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Also called while a collection fails: for a path that does not exist, or an expression that is none."""
+        if self.collected is None:
+            return
         files = tuple(dict.fromkeys(str(item.path) for item in session.items))
         for item in session.items:
             self._files[item.nodeid] = str(item.path)
@@ -308,7 +314,7 @@ class Rerun:
             self._tell(self._loaded()._replace(pages=pages))
 
     def _unfinished(self) -> tuple[str, ...] | None:
-        if not hasattr(self, "collected"):
+        if self.collected is None:
             return None
         return tuple(sorted({file for nodeid, file in self._files.items() if nodeid not in self._outcomes}))
 
@@ -369,11 +375,6 @@ class Rerun:
             for ran in self.records.files.values():
                 for each in ran.observed:
                     yield from each.rows
-
-
-def _both(given: str, added: str) -> str:
-    """Two expressions of ``-k`` or ``-m``, joined."""
-    return f"({given}) and ({added})" if given and added else given or added
 
 
 def _leading_to(config: pytest.Config, files: set[str]) -> list[str]:

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from . import analysis, reuse_messages, screen
+from . import analysis, compat, reuse_messages, screen
 from ._native import Changes, Watcher
 from .affects import time_and_size
 from .attach import Attachments
@@ -45,7 +45,11 @@ _INTERRUPTED = 130
 
 
 def watch(config: pytest.Config, options: Options) -> None:
-    """Be the watcher until the user has enough; does not return."""
+    """Be the watcher until the user has enough; does not return. Raises :class:`pytest.UsageError`."""
+    namespace = config.known_args_namespace
+    for option, text in (("-k", namespace.keyword), ("-m", namespace.markexpr)):
+        if wrong := compat.expression_error(option, text):
+            raise pytest.UsageError(wrong)
     status = Watch(config, options).run()
     sys.stdout.flush()
     raise SystemExit(status)

@@ -176,6 +176,11 @@ class Go(NamedTuple):
     apart: bool = False
 
 
+def both(given: str, added: str) -> str:
+    """Two expressions of ``-k`` or ``-m``, joined."""
+    return f"({given}) and ({added})" if given and added else given or added
+
+
 class Lent(NamedTuple):
     """The terminal is the rerun's now: the watcher reads no keys."""
 
@@ -204,7 +209,8 @@ class Loaded(NamedTuple):
     ``modules``: (dotted name, file). ``edges``: (importing file, imported file).
     ``third_party``: installed modules that this process had to import itself, or children of earlier runs.
     ``outside``: files and folders outside of the root that records depend on, or that collection or tests used; of
-    files with their time in ns and size when that was, as far as it is known. ``written``: files that collection or tests wrote; None where nobody looked.
+    files with their time in ns and size when that was, as far as it is known. ``written``: files that collection or
+    tests wrote; None where nobody looked.
     ``vanished``: what was collected from and is gone: to the records it looks as if it had never been there.
     ``variables``: environment variables that changed between the fork and collection; ``search_path``: whether
     ``sys.path`` did. ``pages``: of memory, that it wrote to until its end was told; b"" if it ran several files.
