@@ -216,9 +216,10 @@ class Watcher:
     def take(self) -> list[Changes]:
         """The changes that wait, oldest first; `[]` if there are none, or the watcher is closed. Never blocks."""
 
-    def watch(self, paths: Iterable[str]) -> None:
+    def watch(self, paths: Iterable[str], *, deep: bool = True) -> None:
         """Watch further files or folders, whether they exist or not. Their changes after this call are noticed.
 
+        Without `deep` the names and files in a folder count, and not what lies in the folders below it.
         A path that appears later is created then. Waits for a comparison under way. Raises `ValueError` after `close`.
         """
 
@@ -288,6 +289,9 @@ class Records:
         "listings", "layout", "environment", "declared", "distributions", "modules", "flags", "ports", "writes",
         "serial". What is fingerprinted is a list of [name, fingerprint], with null for what did not exist.
         """
+
+    def outside(self) -> list[str]:
+        """The files and folders outside of `rootdir` that any record depends on, sorted; some may not exist."""
 
     def results(
         self, files: Sequence[str]

@@ -17,6 +17,9 @@ from .watch_messages import Changed, Select
 if TYPE_CHECKING:
     from .records import Records
 
+#: Of a file: when it was changed, in ns, and its bytes.
+TimeAndSize = tuple[int, int]
+
 
 class Affects:
     """Asked in a rerun that waits; what takes time is done before. ``known``: all test files."""
@@ -35,6 +38,8 @@ class Affects:
             self._store = Store(str(folder), self.root)
             self._store.load()
             self._store.affected(())  # makes what answers are looked up in
+        #: Files and folders outside of the root that records depend on.
+        self.outside = self._store.outside() if self._store is not None else []
         recorded = set(self._store.files()) if self._store is not None else set()
         self._known = set(known)
         self._kinds = {Path(path).suffix for path in known if not path.endswith(".py")}
@@ -103,3 +108,12 @@ class Affects:
         """As records name it."""
         inside = self.root + os.sep
         return path.removeprefix(inside)
+
+
+def time_and_size(path: str) -> TimeAndSize | None:
+    """Of a file: when it was changed, in ns, and its bytes; None if it is gone."""
+    try:
+        stat = Path(path).stat()
+    except OSError:
+        return None
+    return (stat.st_mtime_ns, stat.st_size)

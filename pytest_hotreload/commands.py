@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from . import screen
-from .watch_messages import Go
+from . import compat, screen
+from .watch_messages import Go, both
 from .wishes import Wish
 
 if TYPE_CHECKING:
@@ -69,13 +70,27 @@ class Commands:
 
     def _filter(self, name: str, prompt: str) -> None:
         given = self.watch.keyboard.ask(f"{prompt}: ", getattr(self.reruns.filters, name))
-        if given is not None:
-            change: dict[str, Any] = {name: given.strip()}
-            self.reruns.filters = self.reruns.filters._replace(**change)
-            self._all()
+        if given is None:
+            return
+        wrong = self._wrong(name, prompt, given.strip())
+        if wrong:
+            self.screen.line(screen.filter_refused(wrong), "red")
+            return
+        change: dict[str, Any] = {name: given.strip()}
+        self.reruns.try_filters(self.reruns.filters._replace(**change))
+        self._all()
+
+    def _wrong(self, name: str, prompt: str, given: str) -> str:
+        """Why this filter can't be used, in words."""
+        if name == "path":
+            known = [os.path.relpath(path, self.watch.root) for path in self.results.known]
+            return screen.no_such_path(given) if known and not any(given in path for path in known) else ""
+        namespace = self.watch.config.known_args_namespace
+        first = getattr(namespace, {"keyword": "keyword", "marker": "markexpr"}[name])
+        return compat.expression_error(prompt, given) or compat.expression_error(prompt, both(first, given))
 
     def _clear_filters(self) -> None:
-        self.reruns.filters = Go()
+        self.reruns.try_filters(Go())
         files = tuple(sorted(self.results.left_out))
         if files:  # edits that ran filtered, or not at all
             self.watch.ask(Wish(Go(files=files, company=True), "again"))

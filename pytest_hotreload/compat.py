@@ -671,6 +671,22 @@ def drop_pending_exceptions(config: pytest.Config) -> None:
             pending.clear()
 
 
+def expression_error(option: str, text: str) -> str:
+    """Why pytest would refuse this expression of ``-k`` or ``-m``, as pytest says it; "" where it would not."""
+    from _pytest.mark import _parse_expression
+
+    if not text.strip():
+        return ""
+    wrong = f"Wrong expression passed to '{option}'"
+    try:
+        _parse_expression(text.lstrip(), wrong)
+    except pytest.UsageError as error:
+        return str(error)
+    except (RecursionError, MemoryError, ValueError, SyntaxError) as error:  # nested too deeply, for one
+        return f"{wrong}: {text}: {type(error).__name__}"
+    return ""
+
+
 def pdb_class() -> Any:
     """``pytestPDB``: its ``_init_pdb`` is where every debugger of pytest begins."""
     from _pytest.debugging import pytestPDB

@@ -16,7 +16,7 @@ import pytest
 
 from . import compat, epoch, forks, standing, terminal, totals
 from ._native import make_own, own_pages
-from .affects import Affects
+from .affects import Affects, TimeAndSize, time_and_size
 from .channel import Channel
 from .first_party import FirstParty
 from .observation import Observer, Row
@@ -45,6 +45,7 @@ from .watch_messages import (
     Unconfirmed,
     Waiting,
     WhatRuns,
+    both,
 )
 from .world import contextlib, os, select, signal, time
 
@@ -80,11 +81,14 @@ class Rerun:
         self._failed = ""
         self._alone = False
         self.after_all: Callable[[], None] | None = None
+        #: All test files; None until pytest has found them, and chose among their tests.
+        self.collected: tuple[str, ...] | None = None
         self._held: compat.HeldTerminal | None = None
         if records is not None:
             epoch.inputs(config, records.environment)  # what it reads once is read before somebody waits
         ini = json.dumps(compat.ini_values(config), sort_keys=True)
-        self._answer(Waiting(str(config.rootpath), options.slots, options.direct, ini))
+        outside = tuple(self.affects.outside)
+        self._answer(Waiting(str(config.rootpath), options.slots, options.direct, ini, outside))
         self.go = self._wait()
         self._begin()
 
@@ -127,8 +131,8 @@ class Rerun:
         standing.at_end(self._finish)
         option, go = self.config.option, self.go
         option.no_header = True
-        option.keyword = _both(option.keyword, go.keyword)
-        option.markexpr = _both(option.markexpr, go.marker)
+        option.keyword = both(option.keyword, go.keyword)
+        option.markexpr = both(option.markexpr, go.marker)
         # What an edit broke elsewhere keeps nobody from running.
         option.continue_on_collection_errors |= go.files is not None
         option.usepdb = option.usepdb or go.debug
@@ -189,6 +193,9 @@ class Rerun:
         )
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Also called while a collection fails: for a path that does not exist, or an expression that is none."""
+        if self.collected is None:
+            return
         files = tuple(dict.fromkeys(str(item.path) for item in session.items))
         for item in session.items:
             self._files[item.nodeid] = str(item.path)
@@ -303,7 +310,7 @@ class Rerun:
             self._tell(self._loaded()._replace(pages=pages))
 
     def _unfinished(self) -> tuple[str, ...] | None:
-        if not hasattr(self, "collected"):
+        if self.collected is None:
             return None
         return tuple(sorted({file for nodeid, file in self._files.items() if nodeid not in self._outcomes}))
 
@@ -322,17 +329,26 @@ class Rerun:
             self._path_changed,
         )
 
-    def _outside(self) -> tuple[tuple[str, tuple[int, int] | None], ...]:
-        """With what was seen of each: its time in ns and its size, or None."""
+    def _outside(self) -> tuple[tuple[str, TimeAndSize | None], ...]:
+        """What was read, listed, imported, or is in a record; of files with the time and size that they had then."""
         root = str(self.config.rootpath) + os.sep
-        seen = {
-            row.subject: (row.state[0], row.state[2])
-            if row.kind == "read" and row.state is not None
-            else None
-            for row in self._rows()
-            if row.kind in ("read", "update", "list") and not row.subject.startswith(root)
-        }
-        return tuple(sorted(seen.items()))
+        found: dict[str, TimeAndSize | None] = dict.fromkeys(self._recorded_outside())
+        for _, file in self.first_party.observer.loaded():
+            found[file] = self._as_imported(file) if not file.startswith(root) else None
+        for row in self._rows():
+            if row.kind in ("read", "update", "list"):
+                is_seen = row.kind == "read" and row.state is not None
+                found[row.subject] = (row.state[0], row.state[2]) if is_seen and row.state else None
+        return tuple(sorted((path, seen) for path, seen in found.items() if not path.startswith(root)))
+
+    def _recorded_outside(self) -> list[str]:
+        store = self.records.opened() if self.records is not None else None
+        return store.outside() if store is not None else []
+
+    def _as_imported(self, file: str) -> TimeAndSize | None:
+        """A state that the file no longer has, if it was changed since this rerun began."""
+        seen, began = time_and_size(file), self.records.started_ns if self.records is not None else 0
+        return (0, 0) if seen is None or seen[0] >= began > 0 else seen
 
     def _vanished(self) -> tuple[str, ...]:
         collected = self.records.collected.modules if self.records is not None else ()
@@ -355,11 +371,6 @@ class Rerun:
             for ran in self.records.files.values():
                 for each in ran.observed:
                     yield from each.rows
-
-
-def _both(given: str, added: str) -> str:
-    """Two expressions of ``-k`` or ``-m``, joined."""
-    return f"({given}) and ({added})" if given and added else given or added
 
 
 def _leading_to(config: pytest.Config, files: set[str]) -> list[str]:

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 _FEW_FILES = 8
 #: pytest's exit statuses of a session that found nothing wrong, or says so of tests: passed, failed, none collected.
 _ORDERLY = (0, 1, 5)
+#: pytest's exit status for what it can't be asked for.
+_REFUSED = 4
 #: Seconds for the teardown of a test that was told to stop. A guess, not measured.
 _GRACE = 5.0
 #: Seconds in which a rerun says that it was interrupted, unless a test keeps it from that. A guess.
@@ -63,7 +65,7 @@ class Reruns:
         self.wish: Wish | None = None
         self.last: Wish | None = None
         self.reasons: dict[str, str] = {}
-        self.filters = Go()
+        self.filters = self._filters_before = Go()
         self._latest: tuple[str, ...] = ()
         self._resumed: Rerun | None = None
         self.deadline = 0.0
@@ -104,6 +106,10 @@ class Reruns:
     def lent(self) -> bool:
         """Whether the terminal is the rerun's."""
         return self._lent is not None
+
+    def try_filters(self, filters: Go) -> None:
+        """From the next rerun on, unless pytest refuses them: then those of before count again."""
+        self._filters_before, self.filters = self.filters, filters
 
     # -- beginning -----------------------------------------------------------------------------------
 
@@ -309,8 +315,21 @@ class Reruns:
             self.screen.line(screen.WATCHING)
         elif current.cancelled:
             self.screen.line(screen.CANCELLED, "yellow")
+        elif message.status == _REFUSED and message.unfinished is None:
+            self._refused(current)
         else:
+            self._filters_before = self.filters
             self._tell(current, message)
+
+    def _refused(self, current: Rerun) -> None:
+        """pytest has said why: it can't be used so. Who gave it such arguments has to start it again."""
+        if self.filters != self._filters_before:
+            self.filters = self._filters_before
+            self.screen.line(screen.filter_refused(screen.REFUSED), "red")
+        elif current.wish.why == "first" and not self.results.known:
+            self.watch.over = _REFUSED
+        else:
+            self.watch.broken(screen.REFUSED)
 
     def _tell(self, current: Rerun, message: Finished) -> None:
         edit, now = current.edit, time.monotonic()

@@ -17,6 +17,8 @@ from .watch_messages import Changed
 if TYPE_CHECKING:
     from .wishes import Edit
 
+#: Characters of what the user typed that are shown again: two lines of a terminal.
+_LONGEST = 160
 #: Names that are listed; of more, their number.
 _FEW = 10
 
@@ -31,6 +33,7 @@ ASKED_FOR = "asked for"
 CONFIRMED = "confirmed in company"
 LEAF = "leaf"
 NO_START = "pytest did not start"
+REFUSED = "pytest refused to run"
 TEMPLATE_ENDED = "the template ended"
 NOT_YET = "nothing ran yet"
 NOTHING_RED = "nothing is red"
@@ -206,6 +209,15 @@ def filters(keyword: str, marker: str, path: str) -> str:
     given = [(f"-k {keyword!r}", keyword), (f"-m {marker!r}", marker), (f"path {path!r}", path)]
     shown = [text for text, value in given if value]
     return f"only {', '.join(shown)}" if shown else ""
+
+
+def filter_refused(why: str) -> str:
+    shortened = why if len(why) <= _LONGEST else why[: _LONGEST - 1] + "…"
+    return f"{shortened.encode('utf-8', 'replace').decode()}: the filters stay as they were · {WATCHING}"
+
+
+def no_such_path(text: str) -> str:
+    return f"no test file has {text!r} in its path"
 
 
 def reasons(lines: Iterable[str]) -> list[str]:

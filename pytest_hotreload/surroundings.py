@@ -171,15 +171,6 @@ def _stamp(path: str) -> tuple[int, int, int]:
     return (stat.st_mtime_ns, stat.st_size, stat.st_ino)
 
 
-def time_and_size(path: str) -> tuple[int, int] | None:
-    """Of a file: when it was changed, in ns, and its bytes; None if it is gone."""
-    try:
-        stat = Path(path).stat()
-    except OSError:
-        return None
-    return (stat.st_mtime_ns, stat.st_size)
-
-
 def syntax_error(path: str) -> str:
     """One diagnostic with a caret, as the interpreter writes it, or "" for a file that parses (or is gone)."""
     try:

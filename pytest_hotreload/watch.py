@@ -15,11 +15,13 @@ import sys
 import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from . import analysis, reuse_messages, screen
+from . import analysis, compat, reuse_messages, screen
 from ._native import Changes, Watcher
+from .affects import time_and_size
 from .attach import Attachments
 from .commands import Commands
 from .family import Family, Process
@@ -30,7 +32,7 @@ from .protocol import Gone, Refused, Started, Warmed
 from .rendezvous import OccupiedError
 from .reruns import Reruns
 from .results import Results
-from .surroundings import Outputs, Surroundings, discard_bytecode, is_output, syntax_error, time_and_size
+from .surroundings import Outputs, Surroundings, discard_bytecode, is_output, syntax_error
 from .watch_messages import Changed, Go, Loaded, Ready, Waiting
 from .wishes import Edit, Wish
 
@@ -43,7 +45,11 @@ _INTERRUPTED = 130
 
 
 def watch(config: pytest.Config, options: Options) -> None:
-    """Be the watcher until the user has enough; does not return."""
+    """Be the watcher until the user has enough; does not return. Raises :class:`pytest.UsageError`."""
+    namespace = config.known_args_namespace
+    for option, text in (("-k", namespace.keyword), ("-m", namespace.markexpr)):
+        if wrong := compat.expression_error(option, text):
+            raise pytest.UsageError(wrong)
     status = Watch(config, options).run()
     sys.stdout.flush()
     raise SystemExit(status)
@@ -366,13 +372,21 @@ class Watch:
         orders = plan(self.graph, self.edits, set(self.results.known), family.held, set(family.refused))
         family.wish([order._replace(written=self._variables) for order in orders])
 
+    def _used_outside(self, message: Any) -> dict[str, None]:
+        """Paths that a process names as inputs, and that lie outside of the root."""
+        if isinstance(message, Ready):
+            below = self.root + os.sep
+            named = [*message.inputs.files, *message.inputs.folders]
+            return dict.fromkeys(path for path in named if not path.startswith(below))
+        return dict.fromkeys(message.outside if isinstance(message, Waiting) else ())
+
     def _follow(self, outside: Mapping[str, tuple[int, int] | None]) -> None:
         """Watch these, too. What changed since it was read and before this counts as edited now."""
         fresh = sorted(outside.keys() - self._followed)
         if not fresh:
             return
         self._followed.update(fresh)
-        self.watcher.watch(fresh)
+        self.watcher.watch(fresh, deep=False)
         changed = tuple(path for path in fresh if (seen := outside[path]) and seen != time_and_size(path))
         if changed:
             now = time.monotonic()
@@ -383,6 +397,7 @@ class Watch:
 
     def _hear(self, process: Process) -> None:
         for source, message in self.family.hear(process):
+            self._follow(self._used_outside(message))
             if source.kind == "rerun":
                 if message is None:
                     self.reruns.gone(source)

@@ -90,13 +90,16 @@ class Ready(NamedTuple):
 class Waiting(NamedTuple):
     """A rerun is ready. ``slots`` and ``direct`` as in :class:`options.Options`. ``root``: pytest's rootdir.
 
-    ``ini``: what pytest's settings are, as one text.
+    ``ini``: what pytest's settings are, as one text. ``outside``: files and folders outside of the root that records
+    depend on. The rerun judges the records after this message, so a change of any of them is seen by the rerun or, as
+    soon as they are watched, by the watcher.
     """
 
     root: str
     slots: int
     direct: bool
     ini: str = ""
+    outside: tuple[str, ...] = ()
 
 
 # --------------------------------------------------------------------- watcher -> rerun
@@ -173,6 +176,11 @@ class Go(NamedTuple):
     apart: bool = False
 
 
+def both(given: str, added: str) -> str:
+    """Two expressions of ``-k`` or ``-m``, joined."""
+    return f"({given}) and ({added})" if given and added else given or added
+
+
 class Lent(NamedTuple):
     """The terminal is the rerun's now: the watcher reads no keys."""
 
@@ -200,8 +208,9 @@ class Loaded(NamedTuple):
 
     ``modules``: (dotted name, file). ``edges``: (importing file, imported file).
     ``third_party``: installed modules that this process had to import itself, or children of earlier runs.
-    ``outside``: files and folders outside of the root that collection or tests read; of files with their time in ns
-    and size when that was. ``written``: files that collection or tests wrote; None where nobody looked.
+    ``outside``: files and folders outside of the root that records depend on, or that collection or tests used; of
+    files with their time in ns and size when that was, as far as it is known. ``written``: files that collection or
+    tests wrote; None where nobody looked.
     ``vanished``: what was collected from and is gone: to the records it looks as if it had never been there.
     ``variables``: environment variables that changed between the fork and collection; ``search_path``: whether
     ``sys.path`` did. ``pages``: of memory, that it wrote to until its end was told; b"" if it ran several files.

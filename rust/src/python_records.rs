@@ -137,6 +137,10 @@ impl Records {
         found.into_iter().map(|(file, ports, writes)| (shown(file), all(ports), all(writes))).collect()
     }
 
+    fn outside(&self, py: Python<'_>) -> Vec<OsString> {
+        self.with(py, Store::outside).into_iter().map(shown).collect()
+    }
+
     fn remove(&self, py: Python<'_>, files: &Bound<'_, PyAny>) -> PyResult<()> {
         let files = bytes(files)?;
         Ok(self.with(py, |store| store.remove(&files))?)

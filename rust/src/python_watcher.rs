@@ -85,10 +85,11 @@ impl Watcher {
         py.detach(|| self.0.take().into_iter().map(Changes::from).collect())
     }
 
-    fn watch(&self, py: Python<'_>, paths: &Bound<'_, PyAny>) -> PyResult<()> {
+    #[pyo3(signature = (paths, *, deep = true))]
+    fn watch(&self, py: Python<'_>, paths: &Bound<'_, PyAny>, deep: bool) -> PyResult<()> {
         self.0.descriptor().ok_or_else(closed)?;
         let paths = named(paths)?;
-        py.detach(|| self.0.watch(paths));
+        py.detach(|| self.0.watch(paths, deep));
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Nothing that is found there is an error. What can't be used is ignored, and noted in a line.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -271,6 +271,15 @@ impl Store {
         let is_declared = |id| patterns.iter().any(|pattern| glob::is_match(pattern, self.table.text(id)));
         let bytes = index::encode(&self.table, is_declared);
         self.bucket.write(INDEX, &bytes).map(drop).map_err(failed)
+    }
+
+    /// The files and folders outside of the root that any record depends on, whether they exist or not, sorted.
+    pub fn outside(&mut self) -> Vec<Text> {
+        self.need_load();
+        let is_path = |one: &Dependency| matches!(one.subject, Subject::File | Subject::Listing | Subject::Layout);
+        let used = self.used().into_iter().filter_map(|id| self.table.dependency(id)).filter(is_path);
+        let names: BTreeSet<&[u8]> = used.map(|one| self.table.text(one.name)).collect();
+        names.into_iter().filter(|name| name.starts_with(b"/")).map(|name| Text(name.to_vec())).collect()
     }
 
     fn used(&self) -> QuickSet<DependencyId> {

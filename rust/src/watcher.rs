@@ -119,7 +119,7 @@ impl Watcher {
         let (heard, bell) = channel()?;
         let (woken, wake) = channel()?;
         let mut state = State::new(settings.ignored, settings.poll, settings.poll_ms.max(1) * MILLISECOND);
-        settings.paths.into_iter().for_each(|path| state.add(path));
+        settings.paths.into_iter().for_each(|path| state.add(path, true));
         let outbox = Outbox { changes: Vec::new(), notices: Vec::new(), has_rung: false, bell };
         let shared = Arc::new(Shared {
             polling: AtomicBool::new(false),
@@ -153,9 +153,9 @@ impl Watcher {
         std::mem::take(&mut lock(&self.shared.outbox).notices)
     }
 
-    pub fn watch(&self, paths: Vec<PathBuf>) {
+    pub fn watch(&self, paths: Vec<PathBuf>, deep: bool) {
         let mut state = lock(&self.shared.state);
-        paths.into_iter().for_each(|path| state.add(path));
+        paths.into_iter().for_each(|path| state.add(path, deep));
         self.shared.publish(&mut state);
         drop(state);
         self.wake();

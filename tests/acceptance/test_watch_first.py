@@ -19,7 +19,7 @@ _FILES = {
 }
 
 
-def _settle(root: Path) -> None:
+def settle(root: Path) -> None:
     """As if all was written long ago, and runs were too: what is younger than 2 s makes a record unsettled."""
     import os
     import time
@@ -35,7 +35,7 @@ def test_the_second_watch_runs_what_is_changed_red_or_unknown(tmp_path: Path) ->
     environ = {"PYTHONDONTWRITEBYTECODE": "1"}
     with Watching(tmp_path, _FILES, environ=environ, arguments=["--co"], watch=["--hotreload"]) as collecting:
         assert collecting.ended() == 0
-    _settle(tmp_path / "project")
+    settle(tmp_path / "project")
     with Watching(tmp_path, environ=environ) as watching:
         shown = watching.shown()
         assert "hotreload: 2 of 2 test files affected" in shown.lines
@@ -95,6 +95,35 @@ def test_what_is_refused(tmp_path: Path) -> None:
     assert _refused(tmp_path, ["--watch", "--hotreload-start=spawn"]) == [
         "ERROR: hotreload: --watch forks, and --hotreload-start is spawn; hint: leave one of the two out"
     ]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["-k", "bad("], ["-m", "slow and"], ["-k", "not"], ["no_such_file.py"], ["test_a.py::no_such_test"]],
+    ids=" ".join,
+)
+def test_what_pytest_refuses(tmp_path: Path, arguments: list[str]) -> None:
+    """In its own words, with its own exit status."""
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "test_a.py").write_text("def test_a(): pass\n")
+    plain = [line for line in _refused(tmp_path, ["-q", *arguments]) if "no tests ran" not in line]
+    watched = _refused(tmp_path, ["-q", "--hotreload", "--watch", *arguments])
+    assert watched[-len(plain) :] == plain
+
+
+def test_settings_that_pytest_refuses(tmp_path: Path) -> None:
+    """Of an edit: the watch waits for the next one."""
+    with Watching(tmp_path, _FILES) as watching:
+        assert watching.shown().status == "PASS 2 passed"
+        shown = watching.after({"pytest.ini": "[pytest]\naddopts = -k 'bad('\n"})
+        errors = [line for line in shown.lines if "ERROR" in line]
+        assert len(errors) == 1
+        assert errors[0].startswith("ERROR: Wrong expression passed to '-k': bad(: at column 5: expected ")
+        assert shown.status == (
+            "BLOCKED pytest refused to run: what stands above has to be mended; the next change tries again"
+        )
+        assert watching.after({"pytest.ini": "[pytest]\n"}).status == "PASS 2 passed"
+        assert watching.end() == 0
 
 
 def test_a_watch_although_ci_is_set(tmp_path: Path) -> None:

@@ -208,6 +208,51 @@ def test_filter_that_leaves_nothing(three):
     assert counts(three.press("a")) == ["1 failed, 4 passed"]
 
 
+@pytest.mark.parametrize(
+    ("key", "prompt", "typed", "told"),
+    [
+        ("t", "-k: ", "bad(", "Wrong expression passed to '-k': bad(: at column 5: "),
+        ("t", "-k: ", "a) or (b", "Wrong expression passed to '-k': a) or (b: at column 2: "),
+        ("t", "-k: ", "größer und", "Wrong expression passed to '-k': größer und: at column 8: "),
+        ("t", "-k: ", "(" * 2000, "Wrong expression passed to '-k': " + "(" * 50),
+        ("m", "-m: ", "slow and", "Wrong expression passed to '-m': slow and: at column 9: "),
+        ("m", "-m: ", "slow(1)", "Wrong expression passed to '-m': slow(1): at column "),
+        ("p", "path: ", "no/such", "no test file has 'no/such' in its path"),
+        ("p", "path: ", "test_a.py::nope", "no test file has 'test_a.py::nope' in its path"),
+    ],
+)
+def test_filter_that_is_none(three, key, prompt, typed, told):
+    """One line says what is wrong with it; what was chosen before goes on."""
+    three.press("p", "path: ")
+    three.press("test_a\r")
+    three.press(key, prompt)
+    shown = three.press("\x15" + typed + "\r", "the filters stay as they were")
+    lines = [line for line in shown.replace("\n", "").split("\x1b[K") if told[:20] in line]
+    assert told in "".join(lines), shown
+    assert "Error" not in shown
+    assert status_lines(three.press("a")) == [
+        "FAIL 2 passed in TIME · only path 'test_a' · still red: test_b.py::test_red · watching, h for help"
+    ]
+
+
+def test_filter_that_only_the_session_refuses(desk):
+    """A plugin, or pytest's own check of marker names, has the last word."""
+    refuses = """
+        import pytest
+
+        def pytest_collection_modifyitems(config):
+            if "unwanted" in config.option.keyword:
+                raise pytest.UsageError("nobody wants that")
+    """
+    desk.write({"conftest.py": refuses, "test_a.py": "def test_a(): pass\n"})
+    desk.watch("--hotreload-slots=2")
+    desk.press("t", "-k: ")
+    shown = desk.press("unwanted\r", "the filters stay as they were")
+    assert "ERROR: nobody wants that" in shown
+    assert "INTERNALERROR" not in shown
+    assert counts(desk.press("a")) == ["1 passed"]
+
+
 def test_filter_hides_no_edit(three):
     """What a filter left out after an edit runs as soon as the filter is gone."""
     three.press("p", "path: ")

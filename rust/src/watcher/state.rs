@@ -23,6 +23,17 @@ const SOME: usize = 256;
 /// A poller that looks less often than once a second says so: it is felt.
 const SLOW: Nanoseconds = 1_000_000_000;
 
+/// How far below a folder is listed and watched.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    /// Everything.
+    All,
+    /// Everything, but for folders that a poller knows already.
+    Unknown,
+    /// The names in the folder itself.
+    Names,
+}
+
 enum Source {
     Events(Events),
     Polling(Polling),
@@ -32,6 +43,8 @@ pub struct State {
     rules: Rules,
     /// What the caller asked for.
     anchors: BTreeSet<PathBuf>,
+    /// Those of which, where they are folders, only the names in them count.
+    shallow: BTreeSet<PathBuf>,
     links: BTreeSet<PathBuf>,
     contents: Contents,
     /// Files whose content was not read yet since the watching began.
@@ -81,6 +94,7 @@ impl State {
         Self {
             rules: Rules::new(ignored),
             anchors: BTreeSet::new(),
+            shallow: BTreeSet::new(),
             links: BTreeSet::new(),
             contents: Contents::default(),
             unread: Vec::new(),
@@ -121,23 +135,27 @@ impl State {
         !self.unread.is_empty()
     }
 
-    /// Watches a path from now on, whether it is there or not.
-    pub fn add(&mut self, path: PathBuf) {
+    /// Watches a path from now on, whether it is there or not. `deep`: a folder with all that is below it, not only the
+    /// names in it.
+    pub fn add(&mut self, path: PathBuf, deep: bool) {
         if let (Source::Events(_), Some(kind)) = (&self.source, remote(&path)) {
             self.poll(notices::remote(&path, kind));
         }
         if let Some(repository) = Repository::of(&path) {
             self.join(repository);
         }
-        self.anchors.insert(path.clone());
+        if self.anchors.insert(path.clone()) && !deep {
+            self.shallow.insert(path.clone());
+        }
         self.begin(&path);
     }
 
     /// From here on every change is noticed; the content is read later, by `read_some`.
     fn begin(&mut self, path: &Path) {
         self.expect(path);
+        let depth = self.depth(path, Depth::All);
         let files = match fs::metadata(path) {
-            Ok(data) if data.is_dir() => self.list(path, true).files,
+            Ok(data) if data.is_dir() => self.list(path, depth).files,
             Ok(_) => vec![path.to_owned()],
             Err(_missing) => return,
         };
@@ -145,6 +163,14 @@ impl State {
             if self.contents.begin(&file) {
                 self.unread.push(file);
             }
+        }
+    }
+
+    fn depth(&self, path: &Path, otherwise: Depth) -> Depth {
+        if self.shallow.contains(path) {
+            Depth::Names
+        } else {
+            otherwise
         }
     }
 
@@ -174,17 +200,27 @@ impl State {
         }
     }
 
-    /// What is in a folder, with a watch on it and on those below. `deep`: also in those that are watched already.
-    fn list(&mut self, folder: &Path, deep: bool) -> Listing {
+    /// What is in a folder, with a watch on it and on those below.
+    fn list(&mut self, folder: &Path, depth: Depth) -> Listing {
         let links = (!self.anchors.contains(folder)).then_some(&self.links);
         let listing = match &mut self.source {
             Source::Events(events) => {
-                let enter = &mut |met: &Path| events.enter(met).map(|()| Enter::Yes);
+                let enter = &mut |met: &Path| {
+                    if depth == Depth::Names && met != folder {
+                        return Ok(Enter::No);
+                    }
+                    events.enter(met).map(|()| Enter::Yes)
+                };
                 walk(folder, links, &self.rules, enter)
             }
             Source::Polling(polling) => {
                 let enter = &mut |met: &Path| {
-                    if !deep && met != folder && polling.knows(met) {
+                    let is_left_out = match depth {
+                        Depth::All => false,
+                        Depth::Unknown => polling.knows(met),
+                        Depth::Names => true,
+                    };
+                    if met != folder && is_left_out {
                         return Ok(Enter::No);
                     }
                     polling.enter(met);
@@ -203,7 +239,7 @@ impl State {
             }
             Err(error) => {
                 self.poll(notices::refused(&error));
-                self.list(folder, deep)
+                self.list(folder, depth)
             }
         }
     }
@@ -274,19 +310,20 @@ impl State {
             let everything: Vec<PathBuf> = self.contents.iter().map(|(path, _)| path.clone()).collect();
             hints.paths.extend(everything.into_iter().map(|path| (path, false)));
             for anchor in self.anchors.clone() {
-                self.look_at(&anchor, false, true, hints);
+                self.look_at(&anchor, false, Depth::All, hints);
             }
         }
         for (path, written) in told {
-            self.look_at(&path, written, false, hints);
+            self.look_at(&path, written, Depth::Unknown, hints);
         }
     }
 
-    fn look_at(&mut self, path: &Path, written: bool, deep: bool, hints: &mut Hints) {
+    fn look_at(&mut self, path: &Path, written: bool, depth: Depth, hints: &mut Hints) {
         if path.file_name().is_some_and(is_marker) && self.drop_marked(path) {
             return;
         }
         let is_anchor = self.anchors.contains(path);
+        let depth = self.depth(path, depth);
         if path.is_symlink() && !is_anchor {
             self.links.insert(path.to_owned());
         }
@@ -298,7 +335,7 @@ impl State {
                 if is_anchor || !Rules::skips_folder(path) {
                     let known: Vec<PathBuf> = self.contents.below(path).cloned().collect();
                     // Before the listing: what goes meanwhile is told.
-                    let files = self.list(path, deep).files;
+                    let files = self.list(path, depth).files;
                     for file in known.into_iter().chain(files) {
                         self.add_if_touched(file, hints);
                     }
