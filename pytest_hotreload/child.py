@@ -248,7 +248,7 @@ class Reporter:
         location: tuple[str, int, str] | None,
     ) -> None:
         if self.awake:
-            self.put(Warned(*pack_warning(warning_message), when, nodeid, location))
+            self.put(Warned(*pack_warning(self.config, warning_message), when, nodeid, location))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_exception_interact(self, report: Any) -> Any:

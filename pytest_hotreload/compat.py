@@ -478,6 +478,13 @@ _NodeReporterRelay.__module__, _NodeReporterRelay.__qualname__ = "_pytest.junitx
 # ------------------------------------------------------------------------------------- reports
 
 
+def node_id_types() -> tuple[type, ...]:
+    """What a report keeps its node id as, besides text (pytest 9.2: ``_pytest.nodeid.NodeId``)."""
+    with contextlib.suppress(ImportError, AttributeError):
+        return (importlib.import_module("_pytest.nodeid").NodeId,)
+    return ()
+
+
 def failed_subtests(config: pytest.Config, item: pytest.Item) -> int:
     """How many subtests of ``item`` failed so far in this process (pytest 9's stash)."""
     if _subtests_key is None:

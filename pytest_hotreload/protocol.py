@@ -39,7 +39,7 @@ class Warned(NamedTuple):
     """``pytest_warning_recorded``, without what can't be pickled."""
 
     message: bytes
-    category: bytes
+    category: tuple[tuple[str, str, str], ...]
     filename: str
     lineno: int
     line: str | None

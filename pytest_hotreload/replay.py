@@ -149,7 +149,7 @@ class Replay:
         self.items[index].ihook.pytest_runtest_logreport(report=report)
 
     def _warned(self, index: int, message: protocol.Warned) -> None:
-        warning = unpack_warning(*message[:5])
+        warning = unpack_warning(self.config, *message[:5])
         self.config.hook.pytest_warning_recorded.call_historic(
             kwargs={
                 "warning_message": warning,

@@ -2,74 +2,67 @@
 
 A report is pickled as the object that it is: exact (tuples stay tuples, subtests keep their
 context, attributes of plugins survive) and three times as fast as pytest's JSON form. What can't
-be pickled falls back step by step, and never costs the result.
+travel is replaced where it stands, see ``pickling.py``, and never costs the result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from _pytest._code.code import TerminalRepr
-from _pytest._io import TerminalWriter
-
 from . import compat
-from .world import BUILTINS, io, pickle, pytest, warnings
+from .pickling import can_be_found, dumps, find, is_own, loads, pack, text_of
+from .world import BUILTINS, pickle, pytest, warnings
 
 __builtins__ = BUILTINS
 
-
-class _Pickler(pickle.Pickler):
-    """Replaces nodes by their node id: an attribute that holds an item is no reason to fail."""
-
-    def persistent_id(self, obj: Any) -> Any:
-        if isinstance(obj, pytest.Item | pytest.Collector):
-            return ("node", obj.nodeid)
-        if isinstance(obj, pytest.Config):
-            return ("config", "")
-        return None
-
-
-class _Unpickler(pickle.Unpickler):
-    def __init__(self, data: bytes, config: pytest.Config, item: pytest.Item | None) -> None:
-        super().__init__(io.BytesIO(data))
-        self._config, self._item = config, item
-
-    def persistent_load(self, pid: Any) -> Any:
-        kind, nodeid = pid
-        if kind == "config":
-            return self._config
-        node: Any = self._item
-        while node is not None and node.nodeid != nodeid:
-            node = node.parent
-        return node
+#: (module, qualified name, name) of a class and of bases of it.
+ClassNames = tuple[tuple[str, str, str], ...]
 
 
 def pack_report(config: pytest.Config, report: Any) -> bytes:
     """A report as bytes; always succeeds."""
     try:
-        return pickle.dumps(report, 5)
-    except Exception:
+        if type(report) is pytest.TestReport and _is_plain(vars(report)):
+            return pickle.dumps(report, 5)
+        if can_be_found(type(report)) and not is_own(type(report)):
+            return dumps(report, config)
+    except Exception:  # too deep
         pass
-    try:
-        return _dumps_with_nodes(report)
-    except Exception:
-        pass
-    return pickle.dumps(_without_what_fails(report, config), 5)
+    return dumps(_Parts(report, config), config)
+
+
+#: What pickle can't get wrong.
+_SCALARS = frozenset((str, int, float, bool, type(None), bytes, *compat.node_id_types()))
+_ARE_SCALARS = _SCALARS.issuperset
+
+
+def _is_plain(values: dict[str, Any]) -> bool:
+    """Whether all values are built-in data, as in the report of a test that passed: half the time to pickle."""
+    for value in values.values():
+        kind = type(value)
+        if kind in _SCALARS:
+            continue
+        if kind is dict:
+            if not (_ARE_SCALARS(map(type, value)) and _ARE_SCALARS(map(type, value.values()))):
+                return False
+        elif kind is list or kind is tuple:
+            if value and not _ARE_SCALARS(map(type, value)) and not _is_table(value):
+                return False
+        else:
+            return False
+    return True
+
+
+def _is_table(rows: Any) -> bool:
+    """Sections, user properties."""
+    return all(type(row) is tuple and _ARE_SCALARS(map(type, row)) for row in rows)
 
 
 def unpack_report(config: pytest.Config, data: bytes, item: pytest.Item) -> Any:
-    """The report again. Where its classes can't be had here, a failure that says so."""
+    """The report again. What is no pickle at all becomes a failure that says so."""
     try:
-        report = _Unpickler(data, config, item).load()
-        for name, value in vars(report).items():
-            if type(value) is _Kept:
-                report.__dict__[name] = _Unpickler(value.data, config, item).load()
-            elif name == "user_properties":
-                report.user_properties = [
-                    (k, _Unpickler(v.data, config, item).load() if type(v) is _Kept else v) for k, v in value
-                ]
-        return report
+        report = loads(data, config, item)
+        return report.report(config, item) if type(report) is _Parts else _checked(report)
     except Exception as error:
         return pytest.TestReport(
             nodeid=item.nodeid,
@@ -81,128 +74,79 @@ def unpack_report(config: pytest.Config, data: bytes, item: pytest.Item) -> Any:
         )
 
 
-def _dumps_with_nodes(thing: Any) -> bytes:
-    buffer = io.BytesIO()
-    _Pickler(buffer, 5).dump(thing)
-    return buffer.getvalue()
+def _checked(report: Any) -> Any:
+    if not isinstance(report, pytest.TestReport):
+        raise TypeError(f"a {type(report).__name__} is no report")
+    return report
 
 
-def _without_what_fails(report: Any, config: pytest.Config) -> Any:
-    """A copy whose unpicklable attributes are replaced by something that shows as they do."""
-    plain = pytest.TestReport.__new__(pytest.TestReport)
-    for name, value in vars(report).items():
-        plain.__dict__[name] = _picklable(name, value, config)
-    return plain
+class _Parts:
+    """A report that can't be pickled in one piece: attribute by attribute. Its class may not be there to read it."""
 
+    def __init__(self, report: Any, config: pytest.Config) -> None:
+        self.kinds = [
+            (base.__module__, base.__qualname__) for base in type(report).__mro__ if can_be_found(base)
+        ]
+        self.values = {name: pack(value, config) for name, value in vars(report).items()}
 
-def _picklable(name: str, value: Any, config: pytest.Config) -> Any:
-    if name == "user_properties":
-        return [(key, _picklable("", each, config)) for key, each in value]
-    try:
-        return _Kept(_dumps_with_nodes(value))
-    except Exception:
-        return Rendered(value, config) if isinstance(value, TerminalRepr) else Placeholder(value)
-
-
-class _Kept:
-    """An attribute that could be pickled by itself: it is unpickled where it arrives."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-
-
-class Rendered(TerminalRepr):
-    """A failure's text for the terminal as it was written: the parts, with their markup."""
-
-    def __init__(self, shown: TerminalRepr, config: pytest.Config) -> None:
-        writer = _Recorder(compat.terminal_writer(config))
-        shown.toterminal(writer)
-        self.parts = writer.parts
-        crash = getattr(shown, "reprcrash", None)
-        if crash is not None:
-            self.reprcrash = crash
-
-    def toterminal(self, tw: TerminalWriter) -> None:
-        for text, markup in self.parts:
-            tw.write(text, **markup)
-
-
-class _Recorder(TerminalWriter):  # type: ignore[misc]  # final for type checkers
-    """As wide and as colourful as the user's terminal."""
-
-    def __init__(self, like: TerminalWriter | None) -> None:
-        super().__init__(io.StringIO())
-        self.parts: list[tuple[str, dict[str, bool]]] = []
-        if like is not None:
-            self.hasmarkup, self.code_highlight = like.hasmarkup, like.code_highlight
-            self.fullwidth = like.fullwidth
-
-    def write(self, msg: str, *, flush: bool = False, **markup: bool) -> None:
-        self.parts.append((msg, markup))
-
-    write_raw = write
-
-
-class Placeholder:
-    """Stands for a value that can't leave its process, and looks like it."""
-
-    def __init__(self, value: Any) -> None:
-        self.shown, self.repr = _or_type(str, value), _or_type(repr, value)
-
-    def __str__(self) -> str:
-        return self.shown
-
-    def __repr__(self) -> str:
-        return self.repr
-
-
-def _or_type(show: Callable[[Any], str], value: Any) -> str:
-    try:
-        return show(value)
-    except Exception as error:
-        return f"<{type(value).__name__}, whose {show.__name__} raised {type(error).__name__}>"
+    def report(self, config: pytest.Config, item: pytest.Item) -> Any:
+        """The report again."""
+        found = [find(*names) for names in self.kinds]
+        kind = next((each for each in found if type(each) is type and issubclass(each, pytest.TestReport)), None)
+        report = object.__new__(kind or pytest.TestReport)
+        for name, data in self.values.items():
+            report.__dict__[name] = loads(data, config, item)
+        return report
 
 
 # ---------------------------------------------------------------------------------- warnings
 
 
-def pack_warning(warning: warnings.WarningMessage) -> tuple[bytes, bytes, str, int, str | None]:
+def pack_warning(
+    config: pytest.Config, warning: warnings.WarningMessage
+) -> tuple[bytes, ClassNames, str, int, str | None]:
     """(message, category, filename, line number, source line) of a recorded warning.
 
-    The message is its text and, where it can be, the object; the category is the class, or the
-    name of one that was made while tests ran, and its nearest base that can be had elsewhere.
+    The message is its text and, where it can be, the object. The category is the name of its class, and those of
+    its bases up to the first that can be had elsewhere.
     """
-    message = pickle.dumps((str(warning.message), _dumps_or_none(warning.message)), 5)
-    return message, _pack_class(warning.category), warning.filename, warning.lineno, warning.line
+    message = pack((text_of(str, warning.message), warning.message), config)
+    return message, _names(warning.category), warning.filename, warning.lineno, warning.line
 
 
 def unpack_warning(
-    message: bytes, category: bytes, filename: str, lineno: int, line: str | None
+    config: pytest.Config, message: bytes, category: ClassNames, filename: str, lineno: int, line: str | None
 ) -> warnings.WarningMessage:
     """The other end of :func:`pack_warning`."""
-    kind = _unpack_class(category)
-    text, whole = pickle.loads(message)
-    shown = _loads_or_none(whole)
-    if not isinstance(shown, Warning):
+    kind = _class_of(category)
+    text, shown = loads(message, config)
+    if not isinstance(shown, Warning) or text_of(str, shown) != text:
         shown = _with_text(kind, text)
     return warnings.WarningMessage(shown, kind, filename, lineno, line=line)
 
 
-def _pack_class(kind: type[Warning]) -> bytes:
+def _names(kind: type[Warning]) -> ClassNames:
     names: list[tuple[str, str, str]] = []
     for base in kind.__mro__:
-        data = _dumps_or_none(base)
-        if data is not None:
-            return pickle.dumps((names, data), 5)
-        names.append((base.__name__, base.__qualname__, base.__module__))
-    raise AssertionError("object can always be pickled")
+        names.append((base.__module__, base.__qualname__, base.__name__))
+        if not is_own(base) and can_be_found(base):
+            break
+    return tuple(names)
 
 
-def _unpack_class(data: bytes) -> type[Warning]:
-    names, base = pickle.loads(data)
-    found: Any = _loads_or_none(base)
-    kind = found if isinstance(found, type) and issubclass(found, Warning) else UserWarning
-    for name, qualname, module in reversed(names):
+def _class_of(names: ClassNames) -> type[Warning]:
+    """The nearest that is here; those before it are made anew."""
+    made: list[tuple[str, str, str]] = []
+    for module, qualname, name in names:
+        found = find(module, qualname)
+        if isinstance(found, type) and issubclass(found, Warning):
+            return _derived(found, made)
+        made.append((module, qualname, name))
+    return _derived(UserWarning, made)
+
+
+def _derived(kind: type[Warning], names: list[tuple[str, str, str]]) -> type[Warning]:
+    for module, qualname, name in reversed(names):
         kind = type(name, (kind,), {"__qualname__": qualname, "__module__": module})
     return kind
 
@@ -219,17 +163,3 @@ def _with_text(kind: type[Warning], text: str) -> Warning:
     named = {"__qualname__": kind.__qualname__, "__module__": kind.__module__}
     shows = type(kind.__name__, (kind,), {**named, "__str__": lambda self: str(self.args[0])})
     return _with_text(shows, text)
-
-
-def _dumps_or_none(value: Any) -> bytes | None:
-    try:
-        return pickle.dumps(value, 5)
-    except Exception:
-        return None
-
-
-def _loads_or_none(data: bytes | None) -> Any:
-    try:
-        return None if data is None else pickle.loads(data)
-    except Exception:
-        return None

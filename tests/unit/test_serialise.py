@@ -85,15 +85,16 @@ def test_what_cannot_be_read_is_a_failure_that_says_so(request):
     assert "could not be read in the controller" in arrived.longreprtext
 
 
-@given(st.text(max_size=30))
-def test_a_warning_of_a_class_made_in_a_test(text):
+@HERE
+@given(text=st.text(max_size=30))
+def test_a_warning_of_a_class_made_in_a_test(request, text):
     class Local(DeprecationWarning):
         def __init__(self, message, lock):
             super().__init__(message)
             self.lock = lock
 
     recorded = warnings.WarningMessage(Local(text, threading.Lock()), Local, "file.py", 7, line="code")
-    arrived = unpack_warning(*pack_warning(recorded))
+    arrived = unpack_warning(request.config, *pack_warning(request.config, recorded))
     assert str(arrived.message) == text
     assert (arrived.category.__name__, arrived.filename, arrived.lineno) == ("Local", "file.py", 7)
     assert issubclass(arrived.category, DeprecationWarning)
