@@ -506,6 +506,12 @@ def note_binds(page: int) -> None:
     long; its descriptor may be closed. Raises `OSError` where it can't be mapped.
     """
 
+def note_opens(enabled: bool) -> None:
+    """Begin or end a list of the files that this process opens for reading. It starts empty."""
+
+def noted_opens() -> list[str]:
+    """The paths since the last call, as they were given to `open`."""
+
 def observe_for(owner: str) -> str:
     """Whom events belong to that no running module body owns, until the next `observe`. Returns the previous owner."""
 

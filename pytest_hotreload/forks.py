@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from . import adoption
 from ._native import flush_c_stdio
 
 #: As they are before :func:`reset.freeze` puts others in their place.
@@ -67,14 +68,14 @@ def randomness(seed: int) -> None:
     seeded it, children are repeatable; where nothing did, they are random.
     """
     random.seed(seed)
-    numpy_random = sys.modules.get("numpy.random")
+    numpy_random = adoption.module("numpy.random")
     if numpy_random is not None:
         numpy_random.seed(seed & 0xFFFFFFFF)
-    faker = sys.modules.get("faker.generator")
+    faker = adoption.module("faker.generator")
     if faker is not None:
         with contextlib.suppress(AttributeError):
             faker.mod_random.seed(seed)
-    factory = sys.modules.get("factory.random")
+    factory = adoption.module("factory.random")
     if factory is not None:
         with contextlib.suppress(AttributeError):
             factory.reseed_random(seed)
@@ -153,8 +154,8 @@ def new_modules(inherited: Inherited) -> tuple[str, ...]:
     found = []
     for name in list(sys.modules)[inherited.modules :]:
         spec = getattr(sys.modules.get(name), "__spec__", None)
-        if spec is None or getattr(spec, "name", None) != name:
-            continue  # an alias or a stand-in: it can't be imported by this name
+        if adoption.is_warm(name) or spec is None or getattr(spec, "name", None) != name:
+            continue  # the template's, an alias or a stand-in: it can't be imported by this name
         top = name.partition(".")[0]
         origin = str(spec.origin or "")
         installed = origin.startswith(folders) or any(part in origin for part in _INSTALLED)
