@@ -559,6 +559,12 @@ def join_board(page: int, board: int, slot: int) -> None:
 def look_for_contention() -> bool:
     """A test failed: whether it used a path that a child beside this one wrote; said on the page, too."""
 
+def note_opens(enabled: bool) -> None:
+    """Begin or end a list of the files that this process opens for reading. It starts empty."""
+
+def noted_opens() -> list[str]:
+    """The paths since the last call, as they were given to `open`."""
+
 def observe_for(owner: str) -> str:
     """Whom events belong to that no running module body owns, until the next `observe`. Returns the previous owner."""
 

@@ -9,12 +9,10 @@ import importlib
 import io
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import compat
+from . import adoption
 from ._native import guard, set_child_subreaper
-from .analysis import site_folders
 from .watch_messages import Attach
 from .world import os, random, time
 
@@ -45,7 +43,6 @@ def begin(order: Attach, descriptors: Sequence[int], lifeline: int, beginning: B
     here = [] if getattr(sys.flags, "safe_path", False) else [order.folder]
     sys.path[:] = [*here, *beginning.path]
     _open_streams()
-    _forget_first_party(order.root)
     importlib.invalidate_caches()
     _shuffle()
 
@@ -84,19 +81,9 @@ def _open_streams() -> None:
         setattr(sys, f"__{name}__", stream)
 
 
-def _forget_first_party(root: str) -> None:
-    """A plugin of the project that the template was started with (``-p``): its source may have changed since."""
-    others = [*site_folders(), str(Path(__file__).parent), *compat.package_folders()]
-    kept = tuple(folder + os.sep for folder in others)
-    for name, module in list(sys.modules.items()):
-        file = getattr(module, "__dict__", {}).get("__file__")
-        if isinstance(file, str) and file.startswith(root + os.sep) and not file.startswith(kept):
-            del sys.modules[name]
-
-
 def _shuffle() -> None:
     """Two runs must not draw the same numbers."""
     random.seed()
-    numpy_random = sys.modules.get("numpy.random")
+    numpy_random = adoption.module("numpy.random")
     if numpy_random is not None:
         numpy_random.seed()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from typing import Any
 
+from . import adoption
 from ._native import flush_c_stdio, objects_of_types
 from .world import (
     BUILTINS,
@@ -75,14 +76,14 @@ def randomness(seed: int) -> None:
     seeded it, children are repeatable; where nothing did, they are random.
     """
     random.seed(seed)
-    numpy_random = MODULES.get("numpy.random")
+    numpy_random = adoption.module("numpy.random")
     if numpy_random is not None:
         numpy_random.seed(seed & 0xFFFFFFFF)
-    faker = MODULES.get("faker.generator")
+    faker = adoption.module("faker.generator")
     if faker is not None:
         with contextlib.suppress(AttributeError):
             faker.mod_random.seed(seed)
-    factory = MODULES.get("factory.random")
+    factory = adoption.module("factory.random")
     if factory is not None:
         with contextlib.suppress(AttributeError):
             factory.reseed_random(seed)
@@ -173,7 +174,9 @@ def new_modules(inherited: Inherited) -> tuple[str, ...]:
     if len(MODULES) <= inherited.modules:
         return ()
     names = [name for name in list(MODULES)[inherited.modules :] if type(name) is str]
-    return tuple(name for name in names if _is_installed(name, inherited.installed))
+    return tuple(
+        name for name in names if not adoption.is_warm(name) and _is_installed(name, inherited.installed)
+    )
 
 
 def _is_installed(name: str, folders: tuple[str, ...]) -> bool:

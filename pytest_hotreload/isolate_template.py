@@ -29,6 +29,7 @@ from .forkpoint import serve
 from .isolate_analysis import Warmth
 from .isolate_errors import IsolationError
 from .protocol import Kill, Start, Warm, Warmed
+from .questions import Recorder
 from .template import Become, Parked
 from .world import sockets
 
@@ -195,19 +196,22 @@ class _Holder(Parked):
     """What is warm. ``inherited``: how it was before the first child."""
 
     def __init__(self, control: Channel, lifeline: int, own: str) -> None:
-        super().__init__(control, lifeline)
+        # Whatever may be found here is installed, or the user vouches for it.
+        super().__init__(control, lifeline, recorder=Recorder(installed=[entry for entry in sys.path if entry]))
         self.keeper = _Keeper(own)
         sys.meta_path.insert(0, self.keeper)
         self.inherited = forks.inventory()
 
     def objection(self) -> str:
-        return isolate_messages.first_party(self.keeper.asked[0]) if self.keeper.asked else ""
+        if self.keeper.asked:
+            return isolate_messages.first_party(self.keeper.asked[0])
+        return super().objection()
 
     def settle(self) -> None:
         isolate_child.prepare()
-        self.inherited = forks.inventory()
         gc.collect()
         super().settle()
+        self.inherited = forks.inventory()
 
 
 class _Keeper:

@@ -256,9 +256,10 @@ class Kill(NamedTuple):
 
 
 class Warm(NamedTuple):
-    """To the template: import these modules, in this order."""
+    """To the template: import these modules, in this order, and none that is ``barred``, whoever asks for it."""
 
     modules: tuple[str, ...]
+    barred: tuple[str, ...] = ()
 
 
 class Warmed(NamedTuple):

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from . import attached, compat, forks
+from . import attached, compat, forks, questions
 from ._native import freeze, guard, keep_frozen, put_back_modes, remember_modes, set_child_subreaper
 from .channel import Channel, pair
 from .first_party import FirstParty
@@ -35,11 +35,15 @@ _ENVIRONMENT = "PYTEST_HOTRELOAD_STANDING"
 #: Milliseconds between the closing of a dying process's first descriptor and its last. A guess, on the safe side.
 _DEATH_MS = 200
 
-#: The template's program. It holds nothing of ours: our modules come with pytest's plugins, as always. It notes
-#: which variables modules ask for while they are imported, from the first one on.
+#: The template's program. Of ours it holds the recorder of what modules ask for, from the first one on: our other
+#: modules come with pytest's plugins, as always.
 _BOOT = """\
 import os, runpy, sys
 path, sys.path[:] = sys.path[1:], {path!r}; sys.argv[:] = {argv!r}
+from importlib.util import module_from_spec, spec_from_file_location
+spec = spec_from_file_location('pytest_hotreload.questions', {questions!r})
+questions = module_from_spec(spec)
+spec.loader.exec_module(questions)
 asked, environment, plain = set(), dict(os.environ), os.environ.encodekey
 def note(name):
     frame = sys._getframe(1)
@@ -50,14 +54,17 @@ def note(name):
         frame = frame.f_back
     return plain(name)
 os.environ.encodekey = note
+recorder = questions.Recorder(stands_in=True)
+recorder.start()
 def start():
     try:
         runpy.run_module('pytest', run_name='__main__', alter_sys=True)
     except BaseException as error:
         return error
 end = start()
+recorder.stop()
 if hasattr(end, 'park_template'):
-    end.park_template(path, environment, asked, plain)
+    end.park_template(path, environment, asked, plain, recorder)
     sys.modules['pytest_hotreload.standing'].leave(start())
 raise end
 """
@@ -80,7 +87,8 @@ def start_template(
     terminal = os.dup(0) if modes is not None else -1  # capture puts another file in place of 0
     told = ":".join([str(terminal), *map(str, modes[:4]), _characters(modes).hex()]) if modes else ""
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-    code = _BOOT.format(path=sys.path, argv=[sys.argv[0], *arguments])
+    questions = str(Path(__file__).with_name("questions.py"))
+    code = _BOOT.format(path=sys.path, argv=[sys.argv[0], *arguments], questions=questions)
     # Ctrl-C is the watcher's to hear; what is ignored stays so across an exec.
     heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
     process = subprocess.Popen(
@@ -129,16 +137,23 @@ class TemplateStart(BaseException):
         self._rewriting = compat.rewriting_hook()
 
     def park_template(
-        self, path: list[str], environment: dict[str, str], asked: set[str], plain: Any
+        self,
+        path: list[str],
+        environment: dict[str, str],
+        asked: set[str],
+        plain: Any,
+        recorder: questions.Recorder,
     ) -> None:
         """In the template: serve until the watcher closes the channel. Comes back in forks only.
 
         ``path``, ``environment``: as the interpreter had them at its start. ``asked``: see :class:`Consulted`; it
-        grows. ``plain``: what ``os.environ`` had before that was noted.
+        grows. ``plain``: what ``os.environ`` had before that was noted. ``recorder``: of what plugins asked for.
         """
         self._asked = asked
+        recorder.forget_stand_ins()
         _ready(self.control, Ready(Inputs()))
-        parked = Parked(self.control, self.lifeline, functools.partial(_left_behind, self.lifeline))
+        leave = functools.partial(_left_behind, self.lifeline)
+        parked = Parked(self.control, self.lifeline, leave, recorder, _pytests_own(recorder))
         self._answer = parked.answer
         become, lifeline = _serve(
             self.control, self.lifeline, _ignoring_interrupts(parked.become), self._rewrite_and_answer
@@ -161,6 +176,12 @@ class TemplateStart(BaseException):
                 sys.meta_path.remove(self._rewriting)
             with contextlib.suppress(OSError):  # the watcher has ended: the next look at the channel shows it
                 self.control.send(-1, Consulted(frozenset(self._asked)))
+
+
+def _pytests_own(recorder: questions.Recorder) -> set[str]:
+    """What stays in ``sys.modules``: pytest and ours, and all that these import. Every run has it before anything."""
+    own = [name for name in recorder.modules if name.partition(".")[0] in questions.OURS]
+    return recorder.imported_by([*own, "pygments", "cloudpickle"])
 
 
 def template_start() -> TemplateStart | None:

@@ -13,14 +13,16 @@ from __future__ import annotations
 import importlib
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
-from ._native import freeze, guard, set_child_subreaper
+from . import adoption
+from ._native import freeze, guard, note_opens, noted_opens, set_child_subreaper
 from .channel import Channel, pair
 from .forkpoint import ForkPoint, Unwind, fork_quietly, serve
 from .forks import native_threads, output_to_nowhere
 from .protocol import Probe, Probed, Start, Warm, Warmed
+from .questions import Recorder
 from .world import contextlib, os, pickle, threading, time
 
 #: Between the names of the modules that a warm-up began with and what came of it. In no name.
@@ -85,18 +87,32 @@ class Parked:
     """What the template does besides forking.
 
     ``leave``: called by a process that a warm-up left behind, when the template that came of it has ended.
+    ``held``: what its forks adopt. ``kept``: modules that stay in ``sys.modules``, whoever imported them.
     """
 
-    def __init__(self, control: Channel, lifeline: int, leave: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        control: Channel,
+        lifeline: int,
+        leave: Callable[[], None] = lambda: None,
+        recorder: Recorder | None = None,
+        kept: Collection[str] = (),
+    ) -> None:
         self.control, self.lifeline, self.leave = control, lifeline, leave
+        self.held, self.kept = adoption.hold(recorder or Recorder()), kept
         freeze()
 
     def objection(self) -> str:
         """What else speaks against keeping what was just imported; "" if nothing does."""
-        return ""
+        recorder = self.held.recorder
+        if not recorder.refused:
+            return ""
+        name = recorder.refused[0]
+        return _kept_out(name) if recorder.is_barred(name) else _first_party(name)
 
     def settle(self) -> None:
         """Everything is imported."""
+        self.held.hold_back(self.kept)
         freeze()
 
     def become(self, start: Start, descriptors: list[int]) -> None:
@@ -104,20 +120,22 @@ class Parked:
 
     def answer(self, message: Any) -> Any:
         if isinstance(message, Warm):
-            return self._warm(message.modules)
+            return self._warm(message)
         if isinstance(message, Probe):
             return Probed(in_fork(lambda: _count_after(message.modules), -1))
         return None
 
-    def _warm(self, modules: tuple[str, ...]) -> Warmed:
+    def _warm(self, order: Warm) -> Warmed:
         """Go on in a fork that holds the modules; where one fails, in a fresh one without it.
 
         This process stays behind as a parent that only waits: a failed import can't be undone, only
         left behind.
         """
-        quarantine: dict[str, str] = {}
+        recorder = self.held.recorder
+        recorder.barred = (*recorder.barred, *order.barred)
+        quarantine = {name: _kept_out(name) for name in order.modules if recorder.is_barred(name)}
         while True:
-            wanted = [name for name in modules if name not in quarantine]
+            wanted = [name for name in order.modules if name not in quarantine]
             read, write = os.pipe()
             pid = fork_quietly()
             if pid == 0:
@@ -144,7 +162,8 @@ class Parked:
         self.control.pid = os.getpid()
         began = time.perf_counter()
         costs: dict[str, float] = {}
-        with quiet():
+        self.held.restore()
+        with quiet(), recording(self.held.recorder):
             for name in modules:
                 before = time.perf_counter()
                 os.write(write, name.encode() + b"\n")
@@ -158,6 +177,25 @@ class Parked:
         os.close(write)
         self.settle()
         return Warmed(len(sys.modules), time.perf_counter() - began, costs, quarantine)
+
+
+def _kept_out(name: str) -> str:
+    return f"{name} is kept out of the template"
+
+
+def _first_party(name: str) -> str:
+    return f"it looks for {name}, which is not installed"
+
+
+@contextlib.contextmanager
+def recording(recorder: Recorder) -> Iterator[None]:
+    """What is imported meanwhile is recorded with what it asks for."""
+    recorder.start()
+    recorder.note_opens(note_opens, noted_opens)
+    try:
+        yield
+    finally:
+        recorder.stop()
 
 
 def import_module(name: str) -> str:

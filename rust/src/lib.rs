@@ -37,6 +37,7 @@ pub mod layout;
 pub mod listing;
 pub mod mirror;
 mod modes;
+mod opened;
 pub mod pages;
 pub mod parallel;
 pub mod places;

@@ -10,7 +10,7 @@ use crate::places::Settings;
 use crate::python::paths;
 use crate::resolve::absolute_path;
 use crate::tracker::State;
-use crate::{audit, board, contention, doors};
+use crate::{audit, board, contention, doors, opened};
 
 type Shown = (OsString, &'static str, OsString, Option<(i64, i64, u64, u64)>);
 
@@ -92,9 +92,21 @@ fn watch_environment(py: Python<'_>, enabled: bool) -> PyResult<()> {
     doors::watch_environment(py, enabled)
 }
 
+#[pyfunction]
+fn note_opens(py: Python<'_>, enabled: bool) -> PyResult<()> {
+    opened::note(py, enabled)
+}
+
+#[pyfunction]
+fn noted_opens() -> Vec<OsString> {
+    opened::take()
+}
+
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("BOARD_BYTES", board::BYTES)?;
     module.add_function(wrap_pyfunction!(observe, module)?)?;
+    module.add_function(wrap_pyfunction!(note_opens, module)?)?;
+    module.add_function(wrap_pyfunction!(noted_opens, module)?)?;
     module.add_function(wrap_pyfunction!(observe_again, module)?)?;
     module.add_function(wrap_pyfunction!(join_board, module)?)?;
     module.add_function(wrap_pyfunction!(look_for_contention, module)?)?;

@@ -1,0 +1,350 @@
+"""Gives a run the modules that its template imported, each at the moment when the run imports it.
+
+Between warming and that moment they are not in ``sys.modules``. A module is adopted, with all that it imported, if
+every question that was asked while they were imported (``questions.py``) would get the same answer now. Otherwise the
+interpreter imports it anew, and so everything that imported it.
+"""
+
+from __future__ import annotations
+
+import importlib._bootstrap as bootstrap  # type: ignore[import-not-found]
+import os
+import sys
+from collections.abc import Callable, Collection, Iterable
+from types import ModuleType
+from typing import Any
+
+from .questions import (
+    Asked,
+    Event,
+    Recorder,
+    folder,
+    hidden,
+    is_extension,
+    listing,
+    names_in,
+    native_variables,
+    place_of,
+    state,
+    state_of_folder,
+    variables,
+)
+
+#: Variables that no copy of the environment is compared by: every shell and every test process has its own.
+_NEUTRAL = frozenset(
+    [b"PWD", b"OLDPWD", b"SHLVL", b"_", b"COLUMNS", b"LINES", b"PYTEST_CURRENT_TEST", b"PYTEST_VERSION"]
+)
+_OUR_VARIABLES = (b"PYTEST_XDIST_", b"PYTEST_HOTRELOAD_")
+_MISSING = object()
+
+
+class Held:
+    """What a template imported and its forks have not asked for yet.
+
+    ``start_over``: called with a module and a reason where native code would have to be imported a second time; it
+    replaces the process by a fresh interpreter. None where that can't be done.
+    """
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+        #: Every module of the template that was held back once.
+        self.warmed: dict[str, ModuleType] = {}
+        self.pending: dict[str, ModuleType] = {}
+        self.start_over: Callable[[str, str], None] | None = None
+        self._place: dict[str, int] = {}
+        #: Modules that stay where they are: pytest's, ours, and what these imported.
+        self._base: dict[str, ModuleType] = {}
+        self._attributes: set[str] = set()
+        self._finders: list[Any] = []
+        self._listed: dict[str, tuple[object, frozenset[str]]] = {}
+        self._is_in_place = False
+
+    # -- in the template ---------------------------------------------------------------------------
+
+    def hold_back(self, kept: Collection[str] = ()) -> None:
+        """Take everything that was recorded out of ``sys.modules``, but for ``kept``."""
+        recorded = self.recorder.modules
+        fresh = {name: module for name, module in sys.modules.items() if name in recorded and name not in kept}
+        self.pending.update(fresh)
+        self.warmed.update(fresh)
+        for name in fresh:
+            del sys.modules[name]
+            self._place[name] = len(self._place)
+        for name, module in fresh.items():
+            self._detach(name, module)
+        self._base = dict(sys.modules)
+        self._finders = list(sys.meta_path)
+        self._take_back_variables()
+        if not self._is_in_place:
+            self._is_in_place = True
+            bootstrap._find_and_load_unlocked = self._finding(bootstrap._find_and_load_unlocked)
+
+    def _detach(self, name: str, module: ModuleType) -> None:
+        """A package has no attribute for a module that nobody imported."""
+        parent, _, last = name.rpartition(".")
+        namespace = getattr(self.warmed.get(parent, sys.modules.get(parent)), "__dict__", None)
+        if isinstance(namespace, dict) and namespace.get(last) is module:
+            del namespace[last]
+            self._attributes.add(name)
+
+    def _take_back_variables(self) -> None:
+        """What a held module set is set when the module is adopted."""
+        changes = sorted(
+            (event.order, name in self.pending, event)
+            for name, asked in self.recorder.modules.items()
+            for event in asked.events
+            if event.kind == "set"
+        )
+        theirs = {event.subject for _, is_held, event in changes if is_held}
+        wanted = dict(variables())
+        for _, is_held, event in reversed(changes):  # back to the value before the first change
+            if event.subject in theirs:
+                _set(wanted, event.subject, event.answer[0])
+        for _, is_held, event in changes:
+            if event.subject in theirs and not is_held:
+                _set(wanted, event.subject, event.answer[1])
+        _become(wanted)
+
+    def restore(self) -> None:
+        """Put everything back: the template imports more."""
+        self._take(list(self.pending))
+
+    # -- in a run ----------------------------------------------------------------------------------
+
+    def _finding(self, plain: Any) -> Any:
+        held, modules = self, sys.modules
+
+        def find(name: str, import_: Any) -> Any:
+            if name in held.pending and held.adopt(name):
+                return modules[name]
+            return plain(name, import_)
+
+        return hidden(find)
+
+    def adopt(self, name: str) -> bool:
+        """Let the module stand in ``sys.modules``, with what it imported; or False, and it has to be imported anew."""
+        closure = self.closure(name)
+        wrong = self._wrong(closure)
+        if not wrong:
+            self._take([each for each in closure if each in self.pending])
+            return True
+        anew = [each for each in closure if each in self.pending and wrong.keys() & set(self.closure(each))]
+        native = [each for each in anew if is_extension(self.pending[each])]
+        if native and self.start_over is not None:
+            culprit, why = next(iter(wrong.items()))
+            self.start_over(culprit, why)
+        del self.pending[name]
+        return False
+
+    def closure(self, name: str) -> list[str]:
+        """The module and everything of the template that it imported, in the order in which it was imported."""
+        found, waiting = {name}, [name]
+        while waiting:
+            asked = self.recorder.modules.get(waiting.pop())
+            for each in asked.imports if asked is not None else ():
+                if each in self.warmed and each not in found:
+                    found.add(each)
+                    waiting.append(each)
+        return sorted(found, key=lambda each: self._place.get(each, -1))
+
+    def _take(self, names: Iterable[str]) -> None:
+        names = list(names)
+        changes = [
+            (event.order, event) for name in names for event in self._asked(name).events if event.kind == "set"
+        ]
+        for name in names:
+            sys.modules[name] = self.pending.pop(name)
+        for name in names:
+            if name in self._attributes:
+                self._attributes.discard(name)
+                parent, _, last = name.rpartition(".")
+                if parent in sys.modules:
+                    setattr(sys.modules[parent], last, sys.modules[name])
+        if changes:
+            wanted = dict(variables())
+            for _, event in sorted(changes):
+                _set(wanted, event.subject, event.answer[1])
+            _become(wanted)
+
+    def _asked(self, name: str) -> Asked:
+        return self.recorder.modules.get(name) or Asked()
+
+    # -- comparing ---------------------------------------------------------------------------------
+
+    def _wrong(self, closure: list[str]) -> dict[str, str]:
+        """Modules whose import would not give the same now -> why, in words."""
+        wrong: dict[str, str] = {}
+        waiting = [name for name in closure if name in self.pending]
+        offered, finders = self._offered(), self._new_finders()
+        for name in closure:
+            why = self._other_module(name)
+            if not why and name in self.pending:
+                why = self._other_names(self._asked(name).tops, offered, finders)
+            if why:
+                wrong[name] = why
+        for name, why in self._other_answers(waiting).items():
+            wrong.setdefault(name, why)
+        return wrong
+
+    def _other_module(self, name: str) -> str:
+        """Somebody may have put another module in the place of this one, or of one that it imported."""
+        present = sys.modules.get(name, _MISSING)
+        if present is not (_MISSING if name in self.pending else self.warmed[name]):
+            return f"{name} is another module now"
+        for each in self._asked(name).imports if name in self.pending else ():
+            if each in self._base and sys.modules.get(each) is not self._base[each]:
+                return f"{each} is another module now"
+        return ""
+
+    def _other_names(self, asked: Collection[str], offered: frozenset[str], finders: list[Any]) -> str:
+        """A folder or finder that is no part of what is installed may give a module of a name that was asked for."""
+        for top in asked:
+            if top in self._base:
+                continue
+            if top in sys.modules and top not in self.warmed:
+                return f"there is a module {top} now"
+            is_elsewhere = top in offered and self._spec_place(top) != self.recorder.found.get(top, _MISSING)
+            if is_elsewhere or any(_finds(finder, top) for finder in finders):
+                return f"{top} is found elsewhere now"
+        return ""
+
+    def _new_finders(self) -> list[Any]:
+        """Import hooks that the template did not have."""
+        return [
+            finder
+            for finder in sys.meta_path
+            if all(finder is not known for known in self._finders) and not _is_pytests(finder)
+        ]
+
+    def _spec_place(self, top: str) -> Any:
+        try:
+            return place_of(bootstrap._find_spec(top, None))
+        except Exception:  # a finder of somebody's
+            return _MISSING
+
+    def _offered(self) -> frozenset[str]:
+        """The top-level names that first-party folders of the search path offer."""
+        found: frozenset[str] = frozenset()
+        for entry in sys.path:
+            if isinstance(entry, str) and not self.recorder.is_installed((entry or folder()) + os.sep):
+                found |= self._names_in(entry or folder())
+        return found
+
+    def _names_in(self, place: str) -> frozenset[str]:
+        stamp = state_of_folder(place)
+        if stamp is None:
+            return frozenset()
+        known = self._listed.get(place)
+        if known is None or known[0] != stamp:
+            names = frozenset(each.partition(".")[0] for each in names_in(place))
+            known = self._listed[place] = stamp, names
+        return known[1]
+
+    def _other_answers(self, waiting: list[str]) -> dict[str, str]:
+        """Ask again, in the order of then; what a module of these sets, the next one finds."""
+        wrong: dict[str, str] = {}
+        present = _Present()
+        events = [(event, name) for name in waiting for event in self._asked(name).events]
+        for event, name in sorted(events, key=lambda each: each[0].order):
+            why = present.differs(event)
+            if why:
+                wrong.setdefault(name, why)
+        return wrong
+
+
+class _Present:
+    """The world as a module would find it that is imported now."""
+
+    def __init__(self) -> None:
+        self._variables = variables()
+        self._is_copied = False
+
+    def differs(self, event: Event) -> str:
+        """Whether a question gets another answer than then, in words; or ""."""
+        kind, subject, answer = event.kind, event.subject, event.answer
+        if kind == "set":
+            if not self._is_copied:
+                self._variables, self._is_copied = dict(self._variables), True
+            _set(self._variables, subject, answer[1])
+        elif kind == "environ":
+            if self._variables.get(subject) != answer:
+                return f"{os.fsdecode(subject)} {_had(answer)}"
+        elif kind == "native":
+            if native_variables(self._variables) != answer:
+                return "a variable that native code reads had another value"
+        elif kind == "environment":
+            if _compared(self._variables) != _compared(answer):
+                return "the environment was another one"
+        elif kind == "folder":
+            if folder() != answer:
+                return "the current folder was another one"
+        elif (state(subject) if kind == "file" else listing(subject, kind)) != answer:
+            return f"{subject} was different"
+        return ""
+
+
+def _had(value: bytes | None) -> str:
+    return "was not set" if value is None else "had another value"
+
+
+def _set(wanted: dict[bytes, bytes], name: bytes, value: bytes | None) -> None:
+    if value is None:
+        wanted.pop(name, None)
+    else:
+        wanted[name] = value
+
+
+def _become(wanted: dict[bytes, bytes]) -> None:
+    present = variables()
+    for key in [key for key in present if key not in wanted]:
+        os.environ.pop(os.fsdecode(key), None)
+    for key, value in wanted.items():
+        if present.get(key) != value:
+            os.environ[os.fsdecode(key)] = os.fsdecode(value)
+
+
+def _compared(variables: dict[bytes, bytes]) -> dict[bytes, bytes]:
+    return {
+        key: value
+        for key, value in variables.items()
+        if key not in _NEUTRAL and not key.startswith(_OUR_VARIABLES)
+    }
+
+
+def _is_pytests(finder: Any) -> bool:
+    return type(finder).__module__ == "_pytest.assertion.rewrite"
+
+
+def _finds(finder: Any, top: str) -> bool:
+    find = getattr(finder, "find_spec", None)
+    try:
+        return find is not None and find(top, None) is not None
+    except Exception:  # it would have failed then, too
+        return True
+
+
+#: Of this process: what its template, or it as a template, imported.
+_held: Held | None = None
+
+
+def held() -> Held | None:
+    """What this process may adopt; None where it comes from no template."""
+    return _held
+
+
+def hold(recorder: Recorder) -> Held:
+    """Begin in a template."""
+    global _held
+    _held = Held(recorder)
+    return _held
+
+
+def module(name: str) -> Any:
+    """A module that is loaded, or waits to be adopted; None for any other."""
+    found = sys.modules.get(name)
+    return found if found is not None or _held is None else _held.pending.get(name)
+
+
+def is_warm(name: str) -> bool:
+    """Whether the template imported this module: a run that adopts or replaces it teaches nothing."""
+    return _held is not None and name in _held.warmed

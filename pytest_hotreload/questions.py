@@ -1,0 +1,534 @@
+"""Records what modules ask for while they are imported into a template: variables, files, other modules.
+
+``adoption.py`` compares the answers with those that an import in a run would get.
+The program of a watch's template executes this file before pytest is imported, so only the standard library is
+imported at the top.
+"""
+
+from __future__ import annotations
+
+import builtins
+import importlib._bootstrap as bootstrap  # type: ignore[import-not-found]
+import importlib.util
+import os
+import site
+import sys
+import sysconfig
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib.machinery import PathFinder
+from types import FunctionType, ModuleType
+from typing import Any, NamedTuple
+
+#: Files below these differ from process to process, or are devices.
+_VOLATILE = ("/proc/", "/sys/", "/dev/")
+#: Packages whose own files are installed wherever they lie: a development install of pytest or of ours.
+OURS = ("pytest", "_pytest", "pluggy", "iniconfig", "pytest_hotreload", "pytest_hotreload_client")
+#: What asks for names of distributions, not for everything that lies in a folder.
+_METADATA = ("importlib.metadata", "importlib_metadata", "pkg_resources")
+_DISTRIBUTIONS = (".dist-info", ".egg-info", ".egg-link", ".egg")
+
+#: Variables of numeric and other native libraries, by the start of their names (docs/design/imports.md).
+_READ_BY_NATIVE_CODE = tuple(
+    name.encode() + b"_"
+    for name in (
+        "OMP GOMP KMP MKL OPENBLAS GOTO BLIS NUMEXPR NPY NUMPY CUDA POLARS RAYON XLA TF GRPC NUMBA ARROW HDF5"
+    ).split()
+)
+
+State = object
+
+
+class Event(NamedTuple):
+    """A question and its answer, in the order of all of them.
+
+    Also "set", a change of a variable; its answer is the value before and the value after.
+    """
+
+    order: int
+    kind: str
+    subject: Any
+    answer: Any
+
+
+class Asked:
+    """What one module asked for while its body ran."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        #: Top-level names for which finders were asked.
+        self.tops: set[str] = set()
+        #: Modules that stood in ``sys.modules`` when this one imported them.
+        self.imports: set[str] = set()
+        self._known: dict[tuple[str, Any], Any] = {}
+
+    def is_known(self, kind: str, subject: Any, answer: Any) -> bool:
+        key = kind, subject
+        if key in self._known and self._known[key] == answer:
+            return True
+        self._known[key] = answer
+        return False
+
+
+class Recorder:
+    """Wraps the import system, ``os.environ`` and a few functions of ``os`` while it records."""
+
+    def __init__(self, *, stands_in: bool = False, installed: Sequence[str] = ()) -> None:
+        self.modules: dict[str, Asked] = {}
+        #: Top-level name -> where its look-up led, None for nowhere.
+        self.found: dict[str, Any] = {}
+        #: First-party modules that were asked for. None of them was imported.
+        self.refused: list[str] = []
+        #: First-party modules in whose place an empty one was put, and everything that imported one.
+        self.stand_ins: set[str] = set()
+        #: Names that must not be imported, with everything below them.
+        self.barred: tuple[str, ...] = ()
+        self.stands_in = stands_in
+        self._installed = (*installed_folders(), *(folder + os.sep for folder in installed))
+        self._stack: list[Asked] = []
+        self._finding = 0
+        self._order = 0
+        self._last = dict(variables())
+        self._undo: list[Callable[[], None]] = []
+        #: The id of a function of ours -> it, and what it stands in front of.
+        self._wrapped: dict[int, tuple[Any, Any]] = {}
+        self._noted: Callable[[], list[str]] = list
+
+    # -- the switch --------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin, in the main thread of a process without others."""
+        if self._undo:
+            return
+        self._last = dict(variables())
+        self._replace(bootstrap, "_load_unlocked", self._loading(bootstrap._load_unlocked))
+        find = self._looking_up(bootstrap._find_spec)
+        self._replace(bootstrap, "_find_spec", find)
+        self._replace(importlib.util, "_find_spec", find)
+        self._replace(builtins, "__import__", self._importing(builtins.__import__))
+        self._replace(bootstrap, "_gcd_import", self._importing_by_name(bootstrap._gcd_import))
+        self._replace(os.environ, "encodekey", self._reading(os.environ.encodekey))
+        self._replace(os.environ, "decodekey", self._reading_all(os.environ.decodekey))
+        for name, note in (
+            ("getcwd", self._note_folder),
+            ("stat", self._note_file),
+            ("listdir", self._note_listing),
+            ("scandir", self._note_listing),
+        ):
+            self._watch_function(name, note)
+
+    def note_opens(self, noting: Callable[[bool], None], noted: Callable[[], list[str]]) -> None:
+        """From now on what the native half sees of opened files counts, too."""
+        noting(True)
+        self._noted = noted
+        self._undo.append(lambda: noting(False))
+
+    def stop(self) -> None:
+        """Put everything back, also where a module kept a function of ours."""
+        while self._undo:
+            self._undo.pop()()
+        self._noted = list
+        for name in self.modules:
+            namespace = getattr(sys.modules.get(name), "__dict__", {})
+            for key, value in list(namespace.items()) if isinstance(namespace, dict) else ():
+                if id(value) in self._wrapped:
+                    namespace[key] = self._wrapped[id(value)][1]
+        self._wrapped.clear()
+
+    def _replace(self, owner: Any, name: str, ours: Any) -> None:
+        plain = getattr(owner, name)
+        setattr(owner, name, ours)
+        self._undo.append(lambda: setattr(owner, name, plain))
+
+    def _watch_function(self, name: str, note: Callable[..., None]) -> None:
+        plain = getattr(os, name)
+
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            if self._stack and not self._finding:
+                note(*args, **kwargs)
+            return plain(*args, **kwargs)
+
+        self._wrapped[id(watched)] = watched, plain
+        self._replace(os, name, watched)
+        for group in ("supports_fd", "supports_dir_fd", "supports_follow_symlinks"):
+            if plain in getattr(os, group):
+                getattr(os, group).add(watched)
+                self._undo.append(lambda group=group: getattr(os, group).discard(watched))  # type: ignore[misc]
+
+    # -- modules -----------------------------------------------------------------------------------
+
+    def _loading(self, plain: Any) -> Any:
+        def load(spec: Any) -> Any:
+            self._settle()
+            asked = self.modules[spec.name] = Asked()
+            asked.tops.add(spec.name.partition(".")[0])
+            if self._stack:
+                self._imported(spec.name)
+            count = len(sys.modules)
+            self._stack.append(asked)
+            try:
+                module = plain(spec)
+            except BaseException:
+                self.modules.pop(spec.name, None)
+                self._failed(asked)
+                raise
+            finally:
+                self._settle()
+                self._stack.pop()
+            self._finish(spec.name, module, asked, count)
+            return module
+
+        return hidden(load)
+
+    def _failed(self, asked: Asked) -> None:
+        """Whoever catches the error depends on what led to it."""
+        if len(self._stack) > 1:
+            self._settle()
+            importer = self._stack[-2]
+            importer.events += asked.events
+            importer.tops |= asked.tops
+            importer.imports |= asked.imports
+
+    def _finish(self, name: str, module: Any, asked: Asked, count: int) -> None:
+        """Parents, stand-ins that the body put into ``sys.modules``, and what native code holds of others."""
+        asked.imports.update(_parents(name))
+        for alias in list(sys.modules)[count:]:
+            if alias not in self.modules and alias not in self.stand_ins:
+                self.modules[alias] = own = Asked()
+                own.imports.add(name)
+                asked.imports.add(alias)
+        if is_extension(module):
+            if not self.is_standard(module):
+                self._order += 1
+                asked.events.append(Event(self._order, "native", "", native_variables(variables())))
+            for value in list(getattr(module, "__dict__", {}).values()):
+                other = value.__name__ if type(value) is ModuleType else getattr(type(value), "__module__", "")
+                if isinstance(other, str) and other in self.modules and other != name:
+                    asked.imports.add(other)
+
+    def _imported(self, name: str) -> None:
+        if self._stack and name in sys.modules:
+            self._stack[-1].imports.update((name, *_parents(name)))
+        elif self._stack:
+            self._stack[-1].imports.update(_parents(name))
+
+    def _importing(self, plain: Any) -> Any:
+        def import_(name: Any, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:  # noqa: A002
+            module = plain(name, globals, locals, fromlist, level)
+            if self._stack and isinstance(name, str):
+                full = _absolute(name, globals, level)
+                self._imported(full)
+                for each in fromlist or ():
+                    if isinstance(each, str) and f"{full}.{each}" in sys.modules:
+                        self._imported(f"{full}.{each}")
+            return module
+
+        return import_
+
+    def _importing_by_name(self, plain: Any) -> Any:
+        def import_(name: str, package: Any = None, level: int = 0) -> Any:
+            module = plain(name, package, level)
+            found = getattr(getattr(module, "__spec__", None), "name", None)
+            self._imported(found if isinstance(found, str) else name)
+            return module
+
+        return hidden(import_)
+
+    # -- first-party modules -------------------------------------------------------------------------
+
+    def forget_stand_ins(self) -> None:
+        """Remove the empty modules, and everything that imported one: it is imported anew where it is needed."""
+        self.stands_in = False
+        tainted = self.importing(self.stand_ins)
+        for name in tainted:
+            sys.modules.pop(name, None)
+            self.modules.pop(name, None)
+        self.stand_ins.clear()
+
+    def importing(self, names: Iterable[str]) -> set[str]:
+        """These modules, and all that imported one of them, directly or not."""
+        importers: dict[str, list[str]] = {}
+        for name, asked in self.modules.items():
+            for each in asked.imports:
+                importers.setdefault(each, []).append(name)
+        return _reached(names, lambda name: importers.get(name, ()))
+
+    def imported_by(self, names: Iterable[str]) -> set[str]:
+        """These modules, and all that they imported, directly or not."""
+        return _reached(names, lambda name: self.modules[name].imports if name in self.modules else ())
+
+    # -- look-ups ----------------------------------------------------------------------------------
+
+    def _looking_up(self, plain: Any) -> Any:
+        def find(name: str, path: Any, target: Any = None) -> Any:
+            if self.is_barred(name):
+                self.refused.append(name)
+                raise ModuleNotFoundError(f"{name} is not imported in the template", name=name)
+            if name.rpartition(".")[0] in self.stand_ins:
+                return self._stand_in(name)
+            self._settle()
+            self._finding += 1
+            try:
+                spec = plain(name, path, target)
+            finally:
+                self._finding -= 1
+                self._noted()
+            if "." not in name:
+                self.found.setdefault(name, place_of(spec))
+                if self._stack:
+                    self._stack[-1].tops.add(name)
+            return self._judged(name, spec)
+
+        return hidden(find)
+
+    def is_barred(self, name: str) -> bool:
+        """Whether a module is kept out by name."""
+        return any(name == each or name.startswith(each + ".") for each in self.barred)
+
+    def _judged(self, name: str, spec: Any) -> Any:
+        """First-party code has no place here."""
+        if self.is_installed_spec(spec):
+            return spec
+        if self.stands_in:
+            return self._stand_in(name)
+        self.refused.append(name)
+        raise ModuleNotFoundError(f"{name} is not imported in the template", name=name)
+
+    def _stand_in(self, name: str) -> Any:
+        self.stand_ins.add(name)
+        return importlib.util.spec_from_loader(name, _StandInLoader(), is_package=True)
+
+    def is_installed_spec(self, spec: Any) -> bool:
+        """Whether a module comes from the standard library or from what is installed, or from nowhere."""
+        if spec is None:
+            return True
+        if spec.has_location and spec.origin:
+            return self.is_installed(str(spec.origin))
+        return all(self.is_installed(str(place) + os.sep) for place in spec.submodule_search_locations or ())
+
+    def is_installed(self, path: str) -> bool:
+        return is_below(path, self._installed)
+
+    def is_standard(self, module: Any) -> bool:
+        """Whether a module is the standard library's."""
+        return str(module.__name__).partition(".")[0] in sys.stdlib_module_names
+
+    # -- variables ---------------------------------------------------------------------------------
+
+    def _reading(self, plain: Any) -> Any:
+        def encode(name: Any) -> Any:
+            key = plain(name)
+            if self._stack:
+                self._note("environ", key, variables().get(key))
+            return key
+
+        return encode
+
+    def _reading_all(self, plain: Any) -> Any:
+        def decode(key: Any) -> Any:
+            if self._stack:
+                self._note("environment", "", dict(variables()))
+            return plain(key)
+
+        return decode
+
+    # -- files -------------------------------------------------------------------------------------
+
+    def _note_folder(self) -> None:
+        self._note("folder", "", folder())
+
+    def _note_file(self, path: Any = None, *_: Any, dir_fd: object = None, **__: Any) -> None:
+        name = _name(path)
+        if name and dir_fd is None and not self._is_constant(name):
+            self._note("file", name, state(name))
+
+    def _note_listing(self, path: Any = ".", *_: Any) -> None:
+        name = _name(path)
+        if name and not self._is_constant(name):
+            kind = "distributions" if _asks_for_metadata() else "listing"
+            self._note(kind, name, listing(name, kind))
+
+    def _is_constant(self, name: str) -> bool:
+        return name.startswith(_VOLATILE) or (name.startswith(os.sep) and self.is_installed(name + os.sep))
+
+    # -- noting ------------------------------------------------------------------------------------
+
+    def _note(self, kind: str, subject: Any, answer: Any) -> None:
+        if not self._stack[-1].is_known(kind, subject, answer):
+            self._order += 1
+            self._stack[-1].events.append(Event(self._order, kind, subject, answer))
+
+    def _settle(self) -> None:
+        """Charge what happened since the last call to the module whose body ran."""
+        opened, present = self._noted(), variables()
+        if present != self._last:
+            before, self._last = self._last, dict(present)
+            for key in {*before, *present} if self._stack else ():
+                if before.get(key) != present.get(key):
+                    self._order += 1
+                    change = Event(self._order, "set", key, (before.get(key), present.get(key)))
+                    self._stack[-1].events.append(change)
+        for name in opened if self._stack else ():
+            if not self._is_constant(name):
+                self._note("file", name, state(name))
+
+
+class _StandInLoader:
+    """Makes the empty module that stands in the place of a first-party one."""
+
+    def create_module(self, spec: Any) -> ModuleType:
+        return _StandIn(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        pass
+
+
+class _StandIn(ModuleType):
+    """Has every attribute that an entry point or an import may name, and none that pytest looks for."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith(("_", "pytest")):
+            raise AttributeError(name)
+        return _StandIn(f"{self.__name__}.{name}")
+
+
+# ------------------------------------------------------------------------------------ answers
+
+
+def state(name: str) -> State:
+    """What tells one content of a file from another; None where there is none. Of a folder, that it is one."""
+    try:
+        found = _PLAIN_STAT(name)
+    except (OSError, ValueError):
+        return None
+    if found.st_mode & 0o170000 == 0o040000:
+        return "folder"
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
+
+
+def listing(name: str, kind: str) -> State:
+    """The names in a folder that are not an editor's or a tool's; those of distributions only where these count."""
+    names = names_in(name)
+    if kind == "distributions":
+        return tuple(sorted(each for each in names if each.endswith(_DISTRIBUTIONS)))
+    return tuple(sorted(each for each in names if not each.startswith(".") and each != "__pycache__"))
+
+
+def native_variables(variables: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    """Those that native code reads, where nobody sees it."""
+    return {key: value for key, value in variables.items() if key.startswith(_READ_BY_NATIVE_CODE)}
+
+
+def state_of_folder(name: str) -> State:
+    """What changes when an entry comes or goes; None where there is no folder."""
+    try:
+        return _PLAIN_STAT(name).st_mtime_ns
+    except OSError:
+        return None
+
+
+def names_in(name: str) -> list[str]:
+    """The entries of a folder."""
+    try:
+        return _PLAIN_LISTDIR(name)
+    except OSError:
+        return []
+
+
+def folder() -> str:
+    """The current folder, "" where it is gone."""
+    try:
+        return _PLAIN_GETCWD()
+    except OSError:
+        return ""
+
+
+def place_of(spec: Any) -> Any:
+    """Where a look-up led, comparable."""
+    if spec is None:
+        return None
+    return spec.origin, tuple(spec.submodule_search_locations or ())
+
+
+def installed_folders() -> tuple[str, ...]:
+    """Folders, with a separator at the end, whose modules are installed or the standard library's."""
+    paths = sysconfig.get_paths()
+    found = [paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    found += site.getsitepackages() if hasattr(site, "getsitepackages") else []
+    found += [site.getusersitepackages()] if site.ENABLE_USER_SITE else []
+    found += [entry for entry in sys.path if entry.endswith(".zip")]
+    for name in OURS:
+        spec = PathFinder.find_spec(name)
+        if spec is not None and spec.origin:
+            found.append(os.path.dirname(spec.origin))  # noqa: PTH120 - nothing but os is imported here
+    return tuple({each + os.sep for path in found if path for each in (path, os.path.realpath(path))})
+
+
+def is_below(path: str, folders: tuple[str, ...]) -> bool:
+    """Whether a file is installed. ``site-packages`` counts wherever it lies."""
+    parts = path.split(os.sep)
+    return path.startswith(folders) or "site-packages" in parts or "dist-packages" in parts
+
+
+def is_extension(module: Any) -> bool:
+    """Whether a module is native code, which can't be trusted to come up twice in one process."""
+    loader = getattr(getattr(module, "__spec__", None), "loader", None)
+    return type(loader).__name__ in ("ExtensionFileLoader", "AppleFrameworkLoader")
+
+
+def hidden(function: FunctionType) -> FunctionType:
+    """Let a function pass for a part of the import system, whose frames the interpreter leaves out of tracebacks."""
+    function.__code__ = function.__code__.replace(co_filename=bootstrap._find_spec.__code__.co_filename)
+    return function
+
+
+def _reached(names: Iterable[str], beyond: Callable[[str], Iterable[str]]) -> set[str]:
+    found = set(names)
+    waiting = list(found)
+    while waiting:
+        for each in beyond(waiting.pop()):
+            if each not in found:
+                found.add(each)
+                waiting.append(each)
+    return found
+
+
+def _parents(name: str) -> Iterator[str]:
+    while "." in name:
+        name = name.rpartition(".")[0]
+        yield name
+
+
+def _absolute(name: str, namespace: Any, level: int) -> str:
+    if not level:
+        return name
+    package = (namespace or {}).get("__package__") or ""
+    base = package.rsplit(".", level - 1)[0] if level > 1 else package
+    return f"{base}.{name}" if name else base
+
+
+def _name(path: Any) -> str:
+    """A path as text; "" for a descriptor."""
+    try:
+        return "" if isinstance(path, int) else os.fsdecode(os.fspath("." if path is None else path))
+    except TypeError:
+        return ""
+
+
+def _asks_for_metadata() -> bool:
+    frame: Any = sys._getframe(2)
+    for _ in range(12):
+        if frame is None:
+            return False
+        if str(frame.f_globals.get("__name__")).startswith(_METADATA):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def variables() -> dict[bytes, bytes]:
+    """The environment as ``os`` keeps it: a look at it is no question."""
+    found: dict[bytes, bytes] = os.environ._data  # type: ignore[attr-defined]
+    return found
+
+
+_PLAIN_STAT, _PLAIN_LISTDIR, _PLAIN_GETCWD = os.stat, os.listdir, os.getcwd
