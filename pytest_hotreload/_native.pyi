@@ -278,6 +278,9 @@ class Records:
         file's) or "unreadable". A store that is a symbolic link, or belongs to another user, is not used at all.
         """
 
+    def leave_out(self, reports: Iterable[str]) -> None:
+        """These files are no part of the project, though they may lie in its folders: runs write them at their end."""
+
     def files(self) -> list[str]:
         """The test files that have a record, sorted."""
 
@@ -286,8 +289,8 @@ class Records:
 
         Its keys, in this order: "file", "epoch", "outcome", "settled", "unsettled" (the input that changed while
         the file ran; left out if none did), "tests", "costs", "closure", "dynamic", "company", "roots", "reads",
-        "listings", "layout", "environment", "declared", "distributions", "modules", "flags", "ports", "writes",
-        "serial". What is fingerprinted is a list of [name, fingerprint], with null for what did not exist.
+        "listings", "layout", "environment", "declared", "started", "project", "distributions", "modules", "flags",
+        "ports", "writes", "serial". What is fingerprinted is a list of [name, fingerprint], with null for what did not exist.
         """
 
     def outside(self) -> list[str]:
@@ -312,8 +315,9 @@ class Records:
         files), "dynamic" ({dotted name: path, or null if it was not found}), "company" (test files that it leans on;
         they have to be in the closure, too), "roots" (first-party folders of `sys.path`, in order), "reads" ([path,
         [mtime_ns, ctime_ns, size, inode]], as it was at the first touch, or [path, null] if it did not exist),
-        "listings" (folders), "environment" (names, "*" for all), "declared" (patterns, with `**`), "distributions"
-        ({name: version}), "modules" ({dotted name: distribution}), "flags", "ports", "writes" (paths), "serial". All
+        "listings" (folders), "environment" (names, "*" for all), "declared" (patterns, with `**`), "started" (what
+        processes are called that may read anything of the project), "project" (folders of which all files count, but
+        for those that the watcher leaves out), "distributions" ({name: version}), "modules" ({dotted name: distribution}), "flags", "ports", "writes" (paths), "serial". All
         are required, and no others are taken.
 
         The test file is part of its closure. The layout is what can be imported from the roots, from the folders of
@@ -385,7 +389,7 @@ class Records:
         The first of these verdicts that applies: "unknown" (no record), "epoch" (of another; detail: that), "unsettled"
         (the input that changed while it ran), "failed", then by inputs, detail the path or name: "gone" (a file),
         "content", "appeared" (a file that did not exist), "listing" (a folder's names), "declared" (a pattern's
-        files), "environment", "layout" (a folder: what can be imported from it), "fresh".
+        files), "environment", "project" (a file in one of its folders), "layout" (a folder: what can be imported from it), "fresh".
 
         A file is not read again if its mtime, ctime, size, inode and device are those of when it was hashed, and it
         had not been changed for 2 s then.
@@ -578,7 +582,8 @@ def observed() -> list[tuple[str, str, str, tuple[int, int, int, int] | None]]:
     output; a later "read" is part of it); "write" (truncated, made, removed, renamed, changed in its attributes: what
     was replaced before it was read is no input later); "list" (of a folder).
     Others: "import" (an absolute name outside the standard library, found or not), "environ" (a variable, "*" for all
-    of them), "subprocess" (a program, or the event where none is named), "connect" ("host:port", "unix:path", and
+    of them), "subprocess" (a program, or the event where none is named), "start" (what a process is called that may
+    read anything of the project), "connect" ("host:port", "unix:path", and
     "name:host" of a look-up that is not the loopback's), "bind" (the same, but for port 0).
     """
 

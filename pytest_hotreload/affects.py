@@ -12,6 +12,7 @@ import pytest
 
 from . import compat, terminal
 from ._native import Records as Store
+from .records import report_files
 from .watch_messages import Changed, Select
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Affects:
         folder = compat.cache_folder(self.config) / "d" / "hotreload"
         if self.records is not None and folder.is_dir():
             self._store = Store(str(folder), self.root)
+            self._store.leave_out(report_files(self.config))
             self._store.load()
             self._store.affected(())  # makes what answers are looked up in
         #: Files and folders outside of the root that records depend on.

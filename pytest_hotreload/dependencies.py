@@ -35,6 +35,7 @@ class Found:
     reads: dict[str, tuple[int, int, int, int] | None] = field(default_factory=dict)
     listings: list[str] = field(default_factory=list)
     environment: list[str] = field(default_factory=list)
+    started: list[str] = field(default_factory=list)
     flags: list[str] = field(default_factory=list)
     ports: list[str] = field(default_factory=list)
     writes: list[str] = field(default_factory=list)
@@ -120,7 +121,7 @@ class Dependencies:
         return [file]
 
     def _sort_out(self, rows: Iterable[Row], closure: set[str], found: Found) -> None:
-        lists: dict[str, set[str]] = {kind: set() for kind in ("list", "environ", "flag")}
+        lists: dict[str, set[str]] = {kind: set() for kind in ("list", "environ", "start", "flag")}
         for row in rows:
             if row.kind in _INPUTS and row.subject not in closure:
                 found.reads.setdefault(row.subject, row.state)
@@ -132,6 +133,7 @@ class Dependencies:
                 lists[row.kind].add(row.subject)
         found.listings = sorted(lists["list"])
         found.environment = sorted(lists["environ"])
+        found.started = sorted(lists["start"])
         found.flags = sorted(lists["flag"])
 
     def _is_output(self, row: Row) -> bool:
@@ -149,16 +151,30 @@ def first_party_roots(observer: Observer) -> list[str]:
     return sorted(f for f in folders if observer.is_first_party(f) and Path(f).is_dir())
 
 
+def project_folders(observer: Observer, roots: Sequence[str]) -> list[str]:
+    """Where a process may find something of the project: below the root, and where a fresh interpreter looks."""
+    places = {observer.root, *roots}
+    for name, module in list(sys.modules.items()):
+        if name.startswith("__editable__") and isinstance(mapping := getattr(module, "MAPPING", None), dict):
+            places |= {folder for folder in map(str, mapping.values()) if observer.is_first_party(folder)}
+    return sorted(place for place in places if not _is_inside(place, places - {place}))
+
+
+def _is_inside(path: str, folders: Iterable[str]) -> bool:
+    return any(path.startswith(folder.rstrip(os.sep) + os.sep) for folder in folders)
+
+
 class Searched:
     """Folders in which the names of a test file are looked for: the roots, and in each of them the parts of every
-    package.
+    package. ``project``: all folders in which a process may find something of the project.
 
     A namespace package has several, and a missing module would appear in one. A part that does not exist
     is no matter: its appearance shows in the folder above.
     """
 
-    def __init__(self, roots: Sequence[str]) -> None:
+    def __init__(self, roots: Sequence[str], project: Sequence[str] = ()) -> None:
         self.roots = list(roots)
+        self.project = list(project)
         self._exists: dict[str, bool] = {}
 
     def folders(self, found: Found) -> list[str]:
@@ -185,7 +201,10 @@ def _with_parents(package: str) -> Iterator[str]:
 
 
 def as_draft(found: Found, searched: Searched) -> dict[str, Any]:
-    """The part of a record's draft that says what the file depends on."""
+    """The part of a record's draft that says what the file depends on.
+
+    Nobody sees what a process reads, so it may have read everything that it inherits, or finds.
+    """
     return {
         "closure": found.closure,
         "dynamic": found.dynamic,
@@ -193,7 +212,9 @@ def as_draft(found: Found, searched: Searched) -> dict[str, Any]:
         "roots": searched.folders(found),
         "reads": [[path, state] for path, state in sorted(found.reads.items())],
         "listings": found.listings,
-        "environment": found.environment,
+        "environment": sorted({*found.environment, *(["*"] if found.started else [])}),
+        "started": found.started,
+        "project": searched.project if found.started else [],
         "flags": found.flags,
         "ports": found.ports,
         "writes": found.writes,

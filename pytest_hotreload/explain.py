@@ -210,6 +210,7 @@ class _Explanation:
             "environment": terminal.variables([name for name, _ in record.get("environment", ())]),
             "company": list(record.get("company", ())),
             "declared": sorted(declared.union(name for name, _ in record.get("declared", ()))),
+            "started a process": list(record.get("started", ())),
             **{label: list(record.get(label, ())) for label in ("flags", "ports", "writes")},
             "serial": sorted(serial.union(record.get("serial", ()))),
         }

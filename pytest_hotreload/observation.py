@@ -37,7 +37,7 @@ _STATE_FOLDERS = (".hypothesis", ".pytest_cache", ".mypy_cache", ".ruff_cache", 
 _TOOLS = ("coverage", "pytest_cov")
 
 #: A process that no event tells of: multiprocessing's, but for forks, and those that native code starts. Of one
-#: that was waited for the system kept account.
+#: that was waited for the system kept account, and knows of one that is there.
 _UNSEEN = "unseen"
 
 State = tuple[int, int, int, int] | None
@@ -95,6 +95,7 @@ class Observer:
         self._before: tuple[Module, ...] = ()
         self._learned = Observed()
         self._children: object = None
+        self._has_children = False
         self._taken: list[tuple[str, str, str, State]] = []
         self._folders: dict[str, bool] = {}
 
@@ -112,6 +113,7 @@ class Observer:
         self.active = True
         self._before, self._taken = (), []
         self._children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        self._has_children = _has_children()
 
     def _open(self, *, collecting: bool) -> None:
         observe(
@@ -139,8 +141,8 @@ class Observer:
     def end(self) -> Observed:
         """Stop, and say what was seen. The functions before imports and the environment stay, idle."""
         rows = self._taken + observed()
-        if self._children not in (None, resource.getrusage(resource.RUSAGE_CHILDREN)):
-            rows.append(("", "subprocess", _UNSEEN, None))
+        if self._children is not None and self._started_unseen():
+            rows += [("", "subprocess", _UNSEEN, None), ("", "start", _UNSEEN, None)]
         self._taken, self._children = [], None
         stop_observing()
         self.active = False
@@ -151,6 +153,11 @@ class Observer:
         finally:
             if collects:
                 gc.enable()
+
+    def _started_unseen(self) -> bool:
+        """Whether there were processes, which perhaps no event told of: waited for, or there still."""
+        waited_for = self._children != resource.getrusage(resource.RUSAGE_CHILDREN)
+        return waited_for or (_has_children() and not self._has_children)
 
     def _told(self, rows: list[tuple[str, str, str, State]]) -> Observed:
         named = dict.fromkeys((owner, subject) for owner, kind, subject, _ in rows if kind == "import")
@@ -223,6 +230,14 @@ class Observer:
     def is_first_party(self, path: str) -> bool:
         """Not installed, not the standard library's, and not the parts of our own and of pytest."""
         return not _below(path, self.ignored) and not _below(path, self.callers)
+
+
+def _has_children() -> bool:
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
 
 
 def _tool_folders() -> list[str]:

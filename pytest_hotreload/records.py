@@ -20,7 +20,7 @@ from . import bytecode, couplings, epoch, last_run, terminal
 from ._native import Records as Store
 from .analysis import open_project, scan, site_folders
 from .conflicts import keys_of
-from .dependencies import Dependencies, Searched, as_draft, first_party_roots
+from .dependencies import Dependencies, Searched, as_draft, first_party_roots, project_folders
 from .observation import Observed, Observer, Row
 from .ran import Ran
 from .world import contextlib, os, time
@@ -30,6 +30,11 @@ from .world import contextlib, os, time
 YOUNG_NS: int = bytecode.YOUNG_NS
 #: A state that no file has: what was read in it makes a record unsettled.
 _NEVER = (0, 0, 0, 0)
+#: What is written of a process in a record of which nothing but its being left is known.
+_LEFT = "left behind"
+#: Options that name what pytest and its plugins write at the end, where nobody observes.
+_REPORTS = ("xmlpath", "log_file", "report_log", "htmlpath", "json_report_file")
+_OWN_REPORTS = ("hotreload_report", "hotreload_trace", "hotreload_results")
 
 
 class Verdict(NamedTuple):
@@ -143,6 +148,7 @@ class Records:
             except OSError as error:
                 self._refused = error
             else:
+                self.store.leave_out(report_files(self.config))
                 self.store.load()
                 self._notes = self.store.notes()
         return self.store
@@ -270,7 +276,8 @@ class Records:
         observed = [each for ran in whole.values() for each in ran.observed]
         dependencies.read_all(dependencies.loaded_files(observed))
         whole = {path: ran for path, ran in whole.items() if dependencies.has_read(path)}  # or it is gone
-        searched = Searched(first_party_roots(self.observer))
+        roots = first_party_roots(self.observer)
+        searched = Searched(roots, project_folders(self.observer, roots))
         companies = self._companies(dependencies, whole)
         all_found = {
             path: dependencies.of(path, ran.observed, companies.get(path, ())) for path, ran in whole.items()
@@ -283,6 +290,7 @@ class Records:
         for path, ran in whole.items():
             found = all_found[path]
             found.reads.update(dict.fromkeys(doubtful.intersection(found.closure), _NEVER))
+            found.started += [_LEFT] if ran.left else []
             draft = {**self._facts(path, ran), **as_draft(found, searched)}
             draft["flags"] = [*found.flags, *self.setting(), *(["left a process"] if ran.left else [])]
             at_import, later = dependencies.project.third_party(path)
@@ -358,6 +366,13 @@ class Records:
         """One line of what the records said of this run's files."""
         kinds = Counter(verdict.kind for verdict in self.verdicts.values())
         return terminal.records(len(self.verdicts), kinds, self.changes)
+
+
+def report_files(config: pytest.Config) -> tuple[str, ...]:
+    """What this run writes about itself."""
+    given = (getattr(config.option, name, None) for name in (*_REPORTS, *_OWN_REPORTS))
+    folder = config.invocation_params.dir
+    return tuple(os.path.abspath(folder / path) for path in given if isinstance(path, str) and path)  # noqa: PTH100 - keeps links
 
 
 def _refutes(ran: Ran) -> bool:

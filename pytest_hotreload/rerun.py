@@ -21,7 +21,7 @@ from .channel import Channel
 from .first_party import FirstParty
 from .observation import Observer, Row
 from .ran import OUTCOMES, outcome_of
-from .records import Records
+from .records import Records, report_files
 from .watch_messages import (
     Alone,
     Began,
@@ -53,8 +53,6 @@ if TYPE_CHECKING:
     from .controller import RunLoop
     from .options import Options
 
-#: Options of pytest, report-log and html that name a file to write.
-_REPORTS = ("xmlpath", "log_file", "report_log", "htmlpath")
 #: Bytes of what :class:`Pages` tells between two looks at the channel: 256 runs, some 1,000 pages, 3 ms.
 _PIECE: Final = 4096
 
@@ -323,7 +321,7 @@ class Rerun:
             tuple(sorted((owner, str(file)) for owner, file in edges)),
             (*forks.new_modules(self.inherited), *totals.learned(self.config)),
             self._outside(),
-            None if self.records is None else (*self._touched("write", "update"), *self._reports()),
+            None if self.records is None else (*self._touched("write", "update"), *report_files(self.config)),
             self._vanished(),
             self._variables,
             self._path_changed,
@@ -354,12 +352,6 @@ class Rerun:
         collected = self.records.collected.modules if self.records is not None else ()
         files = {*compat.conftest_files(self.config), *(module.file for module in collected if module.file)}
         return tuple(sorted(file for file in files if not Path(file).exists()))
-
-    def _reports(self) -> tuple[str, ...]:
-        """What pytest and its plugins write at the end, where nobody observes."""
-        given = (getattr(self.config.option, name, None) for name in _REPORTS)
-        folder = self.config.invocation_params.dir
-        return tuple(str(folder / path) for path in given if isinstance(path, str) and path)
 
     def _touched(self, *kinds: str) -> tuple[str, ...]:
         """Paths that collection or tests did something to."""

@@ -226,6 +226,7 @@ COUNTED = {
     "listing": "changed",
     "declared": "changed",
     "environment": "changed",
+    "project": "changed",
     "layout": "changed",
     "failed": "failed",
     "unsettled": "unsettled",
@@ -274,6 +275,7 @@ def reason(path: str, kind: str, detail: str, chain: Sequence[str]) -> str:
         "environment": f"the environment variable {detail} changed"
         if detail != "*"
         else "the environment changed",
+        "project": "it started a process, and a file of the project changed",
         "layout": "its imports lead to other files",
         "fresh": "nothing that it depends on changed",
     }.get(kind, detail)

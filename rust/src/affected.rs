@@ -4,10 +4,12 @@ use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 use crate::fingerprint::Found;
 use crate::glob;
 use crate::importable;
+use crate::project_files;
 use crate::select::{self, Variables, Verdict};
 use crate::store::Store;
 use crate::table::{Dependency, DependencyId, QuickMap, QuickSet, Subject, TextId};
@@ -137,7 +139,31 @@ impl Store {
                 let path = self.root.path().join(OsStr::from_bytes(path));
                 !path.is_file()
             }),
+            Subject::Project => self.is_folder_of_project(name, changed),
             Subject::File | Subject::Environment => false,
+        }
+    }
+
+    /// One that is gone may have been a folder, or a file.
+    fn is_of_project(&self, place: &[u8], path: &[u8]) -> bool {
+        let path = self.full(path);
+        project_files::is_of(&self.full(place), &path) && !path.is_dir() && !self.reports.contains(&path)
+    }
+
+    /// A folder that came or went as a whole: which files did, nobody may have told.
+    fn is_folder_of_project(&self, place: &[u8], changed: &Changed) -> bool {
+        let place = self.full(place);
+        changed
+            .paths
+            .iter()
+            .map(|path| self.full(path))
+            .any(|path| project_files::is_of(&place, &path) && !path.is_file())
+    }
+
+    fn full(&self, path: &[u8]) -> PathBuf {
+        match path {
+            b"." => self.root.path().to_owned(),
+            _below => self.root.path().join(OsStr::from_bytes(path)),
         }
     }
 
@@ -172,6 +198,9 @@ impl Store {
                 Some(Verdict::Layout)
             }
             Subject::Layout if self.came_near(one, changed) => Some(Verdict::Layout),
+            Subject::Project if changed.paths.iter().any(|path| self.is_of_project(name, path)) => {
+                Some(Verdict::Project)
+            }
             Subject::Declared if changed.paths.iter().any(|path| glob::is_match(name, path)) => Some(Verdict::Declared),
             _other => None,
         }

@@ -26,6 +26,7 @@ use crate::contention;
 use crate::endpoints::{Endpoint, Protocol};
 use crate::frames;
 use crate::places::{Place, Settings};
+use crate::programs::Command;
 use crate::resolve::absolute_path;
 use crate::tracker::{now, Kind, Row, Tracker};
 
@@ -258,10 +259,7 @@ fn record(event: Event, arguments: &Arguments<'_>) {
             touch_at(arguments, Access::Replace, 1, Some(3));
         }
         Event::Symlink => linked(arguments),
-        Event::Process(event) => {
-            let program = if event == "os.system" { None } else { program(arguments) };
-            note(py, Kind::Subprocess, program.as_deref().unwrap_or(OsStr::new(event)));
-        }
+        Event::Process(event) => started(event, arguments),
         Event::Connect => {
             if let Some(address) = arguments.get(1).and_then(|address| address_of(&address)) {
                 note(py, Kind::Connect, &address.0);
@@ -375,9 +373,19 @@ fn linked(arguments: &Arguments<'_>) {
     touch_at(arguments, Access::Replace, 1, Some(2));
 }
 
-fn program(arguments: &Arguments<'_>) -> Option<OsString> {
-    let first = arguments.get(0)?;
-    path_of(&first).or_else(|| path_of(&first.get_item(0).ok()?)).map(PathBuf::into_os_string)
+fn started(event: &'static str, arguments: &Arguments<'_>) {
+    let py = arguments.0.py();
+    let command = Command::of(event, arguments);
+    note(py, Kind::Subprocess, command.program.as_deref().unwrap_or(OsStr::new(event)));
+    if command.may_read_all() {
+        let settings = with(|tracker| Arc::clone(&tracker.settings));
+        let is_temporary =
+            |path: &Path| settings.as_ref().is_some_and(|settings| settings.place(path) == Place::Temporary);
+        note(py, Kind::Start, &command.described(event, is_temporary));
+    }
+    for path in command.files() {
+        touch(py, Access::Read, Path::new("/"), &path);
+    }
 }
 
 fn touch_at(arguments: &Arguments<'_>, access: Access, at: usize, folder: Option<usize>) {
@@ -425,7 +433,7 @@ fn note(py: Python<'_>, kind: Kind, name: &OsStr) {
     let Some((wanted, settings, default)) = wanted.flatten() else { return };
     let owner = match kind {
         Kind::Environ => frames::reader(py, &settings, &default),
-        Kind::Subprocess | Kind::Connect => frames::starter(py, &settings, kind, &default),
+        Kind::Subprocess | Kind::Start | Kind::Connect => frames::starter(py, &settings, kind, &default),
         _ => frames::owner(py, &settings, kind, &default),
     };
     if let Some(owner) = owner {

@@ -55,6 +55,8 @@ impl Plan {
             listings: paths(draft.listings),
             environment: sorted(draft.environment),
             declared: paths(draft.declared),
+            started: sorted(draft.started),
+            project: paths(draft.project),
             flags: sorted(draft.flags),
             ports: sorted(draft.ports),
             writes: paths(draft.writes),
@@ -101,6 +103,8 @@ impl Plan {
             layout: pairs(Subject::Layout, self.layout.clone()),
             environment: pairs(Subject::Environment, draft.environment),
             declared: pairs(Subject::Declared, draft.declared),
+            project: pairs(Subject::Project, draft.project),
+            started: draft.started,
             file: self.file.clone(),
             epoch: draft.epoch,
             outcome: draft.outcome,
@@ -121,11 +125,12 @@ impl Plan {
     /// All that is to be looked at.
     pub fn subjects(&self, table: &mut Table) -> Vec<(Subject, TextId)> {
         let draft = &self.draft;
-        let groups: [(Subject, Vec<&Text>); 5] = [
+        let groups: [(Subject, Vec<&Text>); 6] = [
             (Subject::File, draft.closure.iter().chain(draft.reads.iter().map(|(path, _)| path)).collect()),
             (Subject::Listing, draft.listings.iter().collect()),
             (Subject::Declared, draft.declared.iter().collect()),
             (Subject::Environment, draft.environment.iter().collect()),
+            (Subject::Project, draft.project.iter().collect()),
             (Subject::Layout, self.layout.iter().collect()),
         ];
         let all = groups.into_iter().flat_map(|(subject, names)| names.into_iter().map(move |name| (subject, name)));
@@ -153,6 +158,7 @@ impl Plan {
             .or_else(|| draft.reads.iter().find(|pair| !read(pair)).map(|(path, _)| path.clone()))
             .or_else(|| first(Subject::Listing, &draft.listings))
             .or_else(|| first(Subject::Declared, &draft.declared))
+            .or_else(|| first(Subject::Project, &draft.project))
             .or_else(|| first(Subject::Layout, &self.layout))
     }
 }

@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
@@ -255,11 +255,22 @@ pub fn declared<'a>(
     hashed: &mut Vec<(Vec<u8>, Cached)>,
 ) -> (Found, i64) {
     let matches = glob::matches(root, pattern, own);
+    let (found, newest) = contents(root, &matches.files, cached, hashed);
+    (if matches.partial { Found::Unreadable } else { found }, newest.max(matches.newest))
+}
+
+/// Files with their names below a folder, and the youngest change of one.
+pub fn contents<'a>(
+    folder: &Path,
+    files: &[PathBuf],
+    cached: impl Fn(&Path) -> Option<&'a Cached>,
+    hashed: &mut Vec<(Vec<u8>, Cached)>,
+) -> (Found, i64) {
     let mut hasher = blake3::Hasher::new();
-    let (mut newest, mut readable) = (matches.newest, !matches.partial);
-    for path in &matches.files {
+    let (mut newest, mut readable) = (0, true);
+    for path in files {
         let look = file(path, cached(path));
-        let name = path.strip_prefix(root).unwrap_or(path).as_os_str().as_bytes();
+        let name = path.strip_prefix(folder).unwrap_or(path).as_os_str().as_bytes();
         hasher.update(name).update(b"\0");
         match look.found {
             Found::Is(fingerprint) => {
@@ -275,8 +286,7 @@ pub fn declared<'a>(
         newest = newest.max(look.stat.filter(|_| !is_folder).map_or(0, |stat| stat.newest()));
         hashed.extend(look.cached.map(|cached| (path.as_os_str().as_bytes().to_vec(), cached)));
     }
-    let found = if readable { Found::Is(hasher.finalize().into()) } else { Found::Unreadable };
-    (found, newest)
+    (if readable { Found::Is(hasher.finalize().into()) } else { Found::Unreadable }, newest)
 }
 
 /// The value of one variable, never in clear.

@@ -9,7 +9,7 @@ use crate::record::Fingerprint;
 use crate::table::{Dependency, Entry, QuickMap, Stamp, Subject, Table, TextId};
 
 /// To be raised whenever the form, or the meaning of a fingerprint, changes.
-const MAGIC: &[u8; 16] = b"hotreload-idx-2\n";
+const MAGIC: &[u8; 16] = b"hotreload-idx-3\n";
 const NONE: u32 = u32::MAX;
 const NO_FINGERPRINT: u8 = 0x80;
 

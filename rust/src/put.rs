@@ -62,6 +62,7 @@ impl Store {
             root: self.root.path(),
             own: self.bucket.folder(),
             environment,
+            reports: &self.reports,
             folders: &self.folders,
             since: Some(since),
         };

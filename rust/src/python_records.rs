@@ -83,6 +83,13 @@ impl Records {
         self.with(py, Store::load)
     }
 
+    fn leave_out(&self, py: Python<'_>, reports: &Bound<'_, PyAny>) -> PyResult<()> {
+        let reports = bytes(reports)?.into_iter().map(|path| PathBuf::from(OsString::from_vec(path)));
+        let reports: Vec<PathBuf> = reports.collect();
+        self.with(py, |store| store.leave_out(reports));
+        Ok(())
+    }
+
     fn notes(&self, py: Python<'_>) -> Vec<String> {
         self.with(py, |store| store.notes().to_vec())
     }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer};
 use crate::text::{Json, Text};
 
 /// To be raised, with the number in the bucket's name, whenever the shape changes.
-pub const SCHEMA: u64 = 3;
+pub const SCHEMA: u64 = 4;
 
 /// 128 bits of BLAKE3.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -87,6 +87,8 @@ pub struct Draft {
     pub listings: Vec<Text>,
     pub environment: Vec<Text>,
     pub declared: Vec<Text>,
+    pub started: Vec<Text>,
+    pub project: Vec<Text>,
     pub distributions: BTreeMap<Text, Text>,
     pub modules: BTreeMap<Text, Text>,
     pub flags: Vec<Text>,
@@ -115,6 +117,8 @@ pub struct Record {
     pub layout: Vec<Pair>,
     pub environment: Vec<Pair>,
     pub declared: Vec<Pair>,
+    pub started: Vec<Text>,
+    pub project: Vec<Pair>,
     pub distributions: BTreeMap<Text, Text>,
     pub modules: BTreeMap<Text, Text>,
     pub flags: Vec<Text>,
@@ -270,6 +274,8 @@ impl Record {
         pairs(out, "layout", &self.layout);
         pairs(out, "environment", &self.environment);
         pairs(out, "declared", &self.declared);
+        texts(out, "started", &self.started);
+        pairs(out, "project", &self.project);
         for (name, map) in [("distributions", &self.distributions), ("modules", &self.modules)] {
             out.key(name);
             out.object(&Vec::from_iter(map), |out, (name, value)| member(out, name, Some(*value)));

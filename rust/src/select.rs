@@ -1,7 +1,7 @@
 //! Which records still hold. A verdict is a pure function of a record and of what is there now; looking at what is
 //! there, each thing once however many records name it, is here too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::fingerprint::{self, Cached, Found, Stat};
 use crate::importable::Folders;
 use crate::parallel::Pool;
+use crate::project_files;
 use crate::table::{Dependency, DependencyId, Entry, QuickMap, QuickSet, Subject, Table, TextId};
 
 /// Variables by name, as bytes.
@@ -26,6 +27,7 @@ pub enum Verdict {
     Listing,
     Declared,
     Environment,
+    Project,
     Layout,
     Fresh,
 }
@@ -44,6 +46,7 @@ impl Verdict {
             Self::Listing => "listing",
             Self::Declared => "declared",
             Self::Environment => "environment",
+            Self::Project => "project",
             Self::Layout => "layout",
             Self::Fresh => "fresh",
         }
@@ -68,6 +71,7 @@ pub fn change(dependency: &Dependency, found: Found) -> Option<Verdict> {
         (Subject::Listing, ..) => Verdict::Listing,
         (Subject::Declared, ..) => Verdict::Declared,
         (Subject::Environment, ..) => Verdict::Environment,
+        (Subject::Project, ..) => Verdict::Project,
         (Subject::Layout, ..) => Verdict::Layout,
     };
     (!is_same).then_some(changed)
@@ -124,6 +128,8 @@ pub struct Scene<'a> {
     /// The store's own folder.
     pub own: &'a Path,
     pub environment: &'a Variables,
+    /// Files that runs write.
+    pub reports: &'a HashSet<PathBuf>,
     /// If times matter: those before it do not.
     pub since: Option<i64>,
     pub folders: &'a Folders,
@@ -142,6 +148,10 @@ impl Scene<'_> {
     fn look(&self, table: &Table, subject: Subject, id: TextId) -> (Seen, Hashed) {
         let name = table.text(id);
         let mut hashed = Vec::new();
+        let known = |path: &Path| {
+            let path = path.strip_prefix(self.root).unwrap_or(path);
+            table.cached.get(&table.id(path.as_os_str().as_bytes())?)
+        };
         let (found, stat, newest) = match subject {
             Subject::File => {
                 let look = fingerprint::file(&self.path(name), table.cached.get(&id));
@@ -154,11 +164,16 @@ impl Scene<'_> {
                 let newest = stat.map_or_else(|| Stat::newest_above(&folder), |stat| stat.newest());
                 (fingerprint::listing(&folder, self.own), stat, newest)
             }
+            Subject::Project => {
+                let place = self.path(name);
+                let all = project_files::below(&place, |path| path == self.own || self.reports.contains(path));
+                if all.partial {
+                    return (Seen { found: Found::Unreadable, stat: None, newest: i64::MAX }, hashed);
+                }
+                let (found, newest) = fingerprint::contents(&place, &all.files, known, &mut hashed);
+                (found, None, newest.max(all.newest))
+            }
             Subject::Declared => {
-                let known = |path: &Path| {
-                    let path = path.strip_prefix(self.root).unwrap_or(path);
-                    table.cached.get(&table.id(path.as_os_str().as_bytes())?)
-                };
                 let (found, newest) = fingerprint::declared(self.root, name, self.own, known, &mut hashed);
                 (found, None, newest)
             }

@@ -33,6 +33,8 @@ pub struct Store {
     pub(crate) notes: Vec<String>,
     is_loaded: bool,
     pub(crate) folders: Folders,
+    /// Files that runs write at their end: no input of a test's, though they may lie among the project's.
+    pub(crate) reports: HashSet<PathBuf>,
     /// Folders and patterns, as they have been since when.
     pub(crate) observed: HashMap<(Subject, TextId), (Fingerprint, i64)>,
     /// Of the records as they are; None until somebody asks.
@@ -52,10 +54,15 @@ impl Store {
             notes: Vec::new(),
             is_loaded: false,
             folders: Folders::default(),
+            reports: HashSet::new(),
             observed: HashMap::new(),
             users: None,
             looked: HashMap::new(),
         }
+    }
+
+    pub fn leave_out(&mut self, reports: impl IntoIterator<Item = PathBuf>) {
+        self.reports.extend(reports);
     }
 
     #[must_use]
@@ -188,7 +195,7 @@ impl Store {
     pub(crate) fn observe(&mut self, present: &Present) {
         let now = fingerprint::now();
         for (subject, id, seen) in present.all() {
-            let (Some(fingerprint), Subject::Listing | Subject::Declared | Subject::Layout) =
+            let (Some(fingerprint), Subject::Listing | Subject::Declared | Subject::Project | Subject::Layout) =
                 (seen.found.fingerprint(), subject)
             else {
                 continue;
@@ -266,9 +273,17 @@ impl Store {
         if !self.bucket.look().map_err(failed)? {
             return Ok(());
         }
-        let patterns = self.patterns();
-        // A file that only a pattern names has no text of its own among the dependencies.
-        let is_declared = |id| patterns.iter().any(|pattern| glob::is_match(pattern, self.table.text(id)));
+        let (patterns, projects) = (self.names(Subject::Declared), self.names(Subject::Project));
+        let has = |place: &[u8], path: &[u8]| match place {
+            b"." => !path.starts_with(b"/"),
+            _other => path.strip_prefix(place).is_some_and(|rest| rest.starts_with(b"/")),
+        };
+        // A file that only a pattern or a folder names has no text of its own among the dependencies.
+        let is_declared = |id| {
+            let path = self.table.text(id);
+            patterns.iter().any(|pattern| glob::is_match(pattern, path))
+                || projects.iter().any(|place| has(place, path))
+        };
         let bytes = index::encode(&self.table, is_declared);
         self.bucket.write(INDEX, &bytes).map(drop).map_err(failed)
     }
@@ -286,9 +301,9 @@ impl Store {
         self.table.entries.values().flat_map(|entry| entry.dependencies.iter().copied()).collect()
     }
 
-    fn patterns(&self) -> HashSet<&[u8]> {
+    fn names(&self, subject: Subject) -> HashSet<&[u8]> {
         let used = self.used().into_iter().filter_map(|id| self.table.dependency(id));
-        used.filter(|one| one.subject == Subject::Declared).map(|one| self.table.text(one.name)).collect()
+        used.filter(|one| one.subject == subject).map(|one| self.table.text(one.name)).collect()
     }
 
     /// Records, their bytes on the disk, and the distinct paths that they name.
@@ -334,6 +349,7 @@ impl Store {
             root: self.root.path(),
             own: self.bucket.folder(),
             environment,
+            reports: &self.reports,
             folders: &self.folders,
             since: None,
         };

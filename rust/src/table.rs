@@ -62,11 +62,14 @@ pub enum Subject {
     Listing,
     Declared,
     Environment,
+    /// All files of the project in a folder, and below.
+    Project,
     Layout,
 }
 
 impl Subject {
-    pub const ALL: [Self; 5] = [Self::File, Self::Listing, Self::Declared, Self::Environment, Self::Layout];
+    pub const ALL: [Self; 6] =
+        [Self::File, Self::Listing, Self::Declared, Self::Environment, Self::Project, Self::Layout];
 }
 
 /// A subject as a record says that it was; None where it did not exist.
@@ -171,12 +174,13 @@ impl Table {
 
     fn dependencies_of(&mut self, record: &Record) -> Box<[DependencyId]> {
         let (all, named): (Vec<&Pair>, Vec<&Pair>) = record.environment.iter().partition(|(name, _)| name.0 == b"*");
-        let groups: [(Subject, Vec<&Pair>); 5] = [
+        let groups: [(Subject, Vec<&Pair>); 6] = [
             (Subject::File, record.closure.iter().chain(&record.reads).collect()),
             (Subject::Listing, record.listings.iter().collect()),
             (Subject::Declared, record.declared.iter().collect()),
             // One that is named says more than all of them.
             (Subject::Environment, named.into_iter().chain(all).collect()),
+            (Subject::Project, record.project.iter().collect()),
             (Subject::Layout, record.layout.iter().collect()),
         ];
         let mut found = Vec::new();

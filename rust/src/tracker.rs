@@ -23,6 +23,8 @@ pub enum Kind {
     Import,
     Environ,
     Subprocess,
+    /// A process that may read anything of the project.
+    Start,
     Connect,
     Bind,
 }
@@ -38,6 +40,7 @@ impl Kind {
             Self::Import => "import",
             Self::Environ => "environ",
             Self::Subprocess => "subprocess",
+            Self::Start => "start",
             Self::Connect => "connect",
             Self::Bind => "bind",
         }

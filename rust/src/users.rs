@@ -48,7 +48,7 @@ impl Users {
             match one.subject {
                 _unused if self.tests(id).is_empty() => {}
                 Subject::File => self.files.push((one.name, id)),
-                Subject::Listing | Subject::Declared | Subject::Layout => self.others.push(id),
+                Subject::Listing | Subject::Declared | Subject::Project | Subject::Layout => self.others.push(id),
                 Subject::Environment => {}
             }
         }

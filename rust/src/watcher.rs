@@ -12,7 +12,7 @@ mod notices;
 mod polling;
 mod repository;
 mod state;
-mod tree;
+pub(crate) mod tree;
 
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
