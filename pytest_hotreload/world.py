@@ -154,6 +154,7 @@ if TYPE_CHECKING:
     import io as io
     import mmap as mmap
     import os as os
+    import pathlib as pathlib
     import pickle as pickle
     import random as random
     import resource as resource
@@ -190,6 +191,7 @@ else:
     io = Held("io")
     mmap = Held("mmap")
     os = Held("os", getpid=_native.pid, _exit=_native.exit_now, path=Held("os.path"))
+    pathlib = Held("pathlib")
     pickle = Held("pickle", dumps=_dumps, loads=_loads)
     random = Held("random")
     resource = Held("resource")
