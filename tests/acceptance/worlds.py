@@ -88,8 +88,8 @@ _HEAD = """
 from unittest import mock
 def raises(*args, **kwargs):
     raise RuntimeError("a stand-in")
-def test_before():
-    pass
+def test_before(tmp_path):
+    pass  # the base of all of them is made now, by whichever process that is
 """
 _TAIL = """
 def test_fails():
