@@ -490,7 +490,7 @@ def thaw() -> None:
 def keep_frozen() -> None:
     """From now on these functions thaw no more; what is frozen stays so."""
 
-def objects_of_types(types: tuple[type, ...]) -> list[Any]:
+def objects_of_types(kinds: tuple[type, ...]) -> list[Any]:
     """What the garbage collector knows of these types and those below them, but for what is frozen.
 
     By type alone: no object is asked for anything.

@@ -657,7 +657,8 @@ def use_basetemp(config: pytest.Config, directory: Callable[[], Path]) -> None:
         if factory._basetemp is None:
             factory._basetemp = directory()
         del factory.getbasetemp  # from here on the factory answers by itself
-        return Path(plain(factory))
+        base: Path = plain(factory)
+        return base
 
     factory.getbasetemp = getbasetemp
 

@@ -120,6 +120,7 @@ class RunLoop:
 
     def _turn(self) -> None:
         self._fill_slots()
+        others.let_greenlets_run()
         for running, frames in self.children.events(_TICK if self.children.living else 0):
             self.listen(running, frames)
         self.deadlines.look()

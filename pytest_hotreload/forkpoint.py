@@ -132,9 +132,12 @@ def serve(
     """The fork point's life: until the controller closes the channel, or dies. ``ahead``: one child is kept ready."""
     suspension.forget()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ignores_children = signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN
+    if ignores_children:  # a conftest's wish, by which nobody learns how a child ended
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     set_child_subreaper(True)
     guard(lifeline, not os.environ.get("PYTEST_HOTRELOAD_NO_DEATH_SIGNAL"))
-    _Server(control, live, answer, ahead).run()
+    _Server(control, live, answer, ahead, ignores_children=ignores_children).run()
 
 
 class _Server:
@@ -146,7 +149,10 @@ class _Server:
         live: Callable[[Start, list[int]], Any],
         answer: Callable[[Any], Any] | None,
         ahead: Ahead | None,
+        *,
+        ignores_children: bool,
     ) -> None:
+        self._ignores_children = ignores_children
         self.control, self.live, self.answer, self.ahead = control, live, answer, ahead
         self.children: dict[int, tuple[int, int]] = {}  # pid -> (token, pidfd)
         self.poll = select.poll()
@@ -279,6 +285,8 @@ class _Server:
     def _leave(self) -> None:
         """Nothing of the fork point's is a child's."""
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        if self._ignores_children:
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         self.control.close()
         for descriptor in [*(self.control.descriptors or ()), *(fd for _, fd in self.children.values())]:
             if descriptor >= 0:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Sequence
 
 import pytest
 
 from .errors import usage_error
 from .terminal import PREFIX
+from .world import signal
 
 #: What a host printed last is shown so far, on the one line that says of its end.
 _LONGEST = 300

@@ -7,7 +7,7 @@ from typing import Any
 
 from . import compat
 from .errors import usage_error
-from .world import BUILTINS, MODULES, pytest
+from .world import BUILTINS, MODULES, contextlib, pytest
 
 __builtins__ = BUILTINS
 
@@ -100,6 +100,20 @@ def _source_names(plugin: object, word: bytes) -> bool:
         return file is not None and word in Path(file).read_bytes()
     except OSError:
         return False
+
+
+def let_greenlets_run() -> None:
+    """In a controller whose conftest called gevent's ``patch_all``: threads of plugins are greenlets there.
+
+    They run when the main one waits by gevent's means, which ours does not: pytest-rerunfailures' server would
+    never answer.
+    """
+    gevent = MODULES.get("gevent")
+    monkey = MODULES.get("gevent.monkey")
+    if gevent is None or monkey is None or "threading" not in getattr(monkey, "saved", ()):
+        return
+    with contextlib.suppress(Exception):
+        gevent.sleep(0)
 
 
 # ------------------------------------------------------------------------------------ coverage

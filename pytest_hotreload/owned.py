@@ -7,7 +7,6 @@ collected as plain pytest would, or not at all.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from . import compat
 from .analysis import site_folders
 from .shards import Shard
 from .timings import named
+from .world import os
 
 #: Files of installed distributions are named as if they lay here: where they do differs from machine to machine.
 _INSTALLED = "site-packages"

@@ -7,14 +7,25 @@ touch as little memory as they can: every page written is copied.
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import _native, compat
 from ._native import guard, join_board, set_child_subreaper
 from .forks import forget_inherited
 from .protocol import Asked
-from .world import BUILTINS, MODULES, contextlib, faulthandler, gc, os, pytest, signal, threading, time
+from .world import (
+    BUILTINS,
+    MODULES,
+    contextlib,
+    faulthandler,
+    gc,
+    os,
+    pathlib,
+    pytest,
+    signal,
+    threading,
+    time,
+)
 
 __builtins__ = BUILTINS
 
@@ -107,12 +118,13 @@ def silence(config: pytest.Config, place: Place) -> None:
 def temporary(config: pytest.Config, place: Place, reporter: Reporter) -> None:
     """The controller owns the base temporary directory; ask for it when it is first needed."""
 
-    def ask() -> Path:
-        base = Path(place.channel.ask(reporter.index, Asked("basetemp")))
+    def ask() -> pathlib.Path:
+        base = pathlib.Path(place.channel.ask(reporter.index, Asked("basetemp")))
         if place.worker_id == "master":
             return base
         own = base / place.name
-        own.mkdir(mode=0o700, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(str(own), 0o700)
         return own
 
     factory = compat.temporary_factory(config)

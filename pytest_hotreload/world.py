@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import builtins
 import importlib
+import importlib.util
 import sys
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
@@ -58,6 +59,16 @@ def _saved_by_gevent(name: str) -> dict[str, Any]:
     """What gevent put aside, where it patched before this plugin was loaded (``python -m gevent.monkey``)."""
     monkey = sys.modules.get("gevent.monkey")
     return dict(getattr(monkey, "saved", {}).get(name, {}))
+
+
+def own_copy(name: str) -> Any:
+    """A module of the standard library, loaded anew for us alone: nothing in its globals is anybody else's."""
+    spec = importlib.util.find_spec(name)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 class suppress:  # noqa: N801 - stands for contextlib's
@@ -143,6 +154,7 @@ if TYPE_CHECKING:
     import io as io
     import mmap as mmap
     import os as os
+    import pathlib as pathlib
     import pickle as pickle
     import random as random
     import resource as resource
@@ -179,6 +191,7 @@ else:
     io = Held("io")
     mmap = Held("mmap")
     os = Held("os", getpid=_native.pid, _exit=_native.exit_now, path=Held("os.path"))
+    pathlib = Held("pathlib")
     pickle = Held("pickle", dumps=_dumps, loads=_loads)
     random = Held("random")
     resource = Held("resource")

@@ -1,0 +1,240 @@
+"""Our code looks nothing up in modules that tests can patch, and a new look-up fails here: docs/design/worlds.md."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "pytest_hotreload"
+
+#: What runs in children, or in the process that forks them, after tests began.
+IN_CHILDREN = [
+    "ahead",
+    "apart",
+    "birth",
+    "channel",
+    "child",
+    "compat",
+    "conflicts",
+    "forkpoint",
+    "forks",
+    "learning",
+    "leftovers",
+    "observation",
+    "others",
+    "poller",
+    "protocol",
+    "reset",
+    "serialise",
+    "slots",
+    "suspension",
+]
+#: No part of a run: commands, the processes of a watch above its reruns, fresh interpreters without conftests.
+OUTSIDE = {
+    "__init__",
+    "affects",
+    "analysis",
+    "attach",
+    "broker",
+    "chart",
+    "ci_variables",
+    "cli",
+    "commands",
+    "couplings",
+    "declarations",
+    "doctor",
+    "errors",
+    "explain",
+    "fallback_parser",
+    "family",
+    "graph",
+    "host_agent",
+    "host_options",
+    "host_start",
+    "housekeeping",
+    "inprocess",
+    "isolate",
+    "isolate_analysis",
+    "isolate_calls",
+    "isolate_child",
+    "isolate_errors",
+    "isolate_messages",
+    "isolate_process",
+    "isolate_reader",
+    "isolate_template",
+    "keyboard",
+    "keys",
+    "markup",
+    "merge_checks",
+    "merge_files",
+    "merge_memory",
+    "merge_records",
+    "merging",
+    "options",
+    "pages",
+    "plan",
+    "recorder",
+    "rendezvous",
+    "report",
+    "report_tables",
+    "reruns",
+    "results",
+    "screen",
+    "serving",
+    "shards",
+    "shard_options",
+    "surroundings",
+    "timings",
+    "trace",
+    "watch",
+    "wishes",
+    "world",
+}
+#: Modules whose functions read the clock, wait, start or tell something: to be taken from ``world`` by all others.
+HELD = {
+    "os",
+    "time",
+    "signal",
+    "threading",
+    "select",
+    "selectors",
+    "socket",
+    "subprocess",
+    "pickle",
+    "struct",
+    "gc",
+}
+
+#: What a module that runs in children may import as it is, and why that is safe.
+ALLOWED = {
+    "__future__": "is for the compiler",
+    "_pytest": "pytest's own, which plain pytest looks up likewise",
+    "collections": "classes, bound when the module is loaded",
+    "collections.abc": "for annotations",
+    "dataclasses": "at the definition of classes",
+    "errno": "numbers",
+    "importlib": "before tests run",
+    "importlib.machinery": "classes, bound when the module is loaded",
+    "importlib.metadata": "before tests run",
+    "importlib.util": "before tests run",
+    "logging": "before tests run, and classes",
+    "pathlib": "for annotations, and before tests run",
+    "pluggy": "for its folder",
+    "sys": "its streams and hooks are a test's to replace: what we want is what is there",
+    "types": "classes, bound when the module is loaded",
+    "typing": "for annotations",
+}
+#: Functions that import something when they are called, and why that is safe: (module, function).
+LATE = {
+    ("channel", "_garbage"): "in the controller; the run ends by it",
+    ("compat", "drop_pending_exceptions"): "before the first test of a child",
+    ("compat", "junit"): "before the first test of a child",
+    ("compat", "pdb_class"): "before the first test of a child",
+    ("compat", "stand_in_for_junit"): "before tests run",
+    ("compat", "warnings_of"): "in the controller, before tests run",
+    ("others", "keep_coverage_files"): "before conftests",
+}
+#: What of ``sys`` may be looked at when tests have begun; modules are in ``world.MODULES``.
+SYS = {
+    "stdout",
+    "stderr",
+    "__stdout__",
+    "__stderr__",
+    "unraisablehook",
+    "__unraisablehook__",
+    "warnoptions",
+    "meta_path",
+    "path",
+    "pycache_prefix",
+    "stdlib_module_names",
+}
+
+
+def _tree(name: str) -> ast.Module:
+    return ast.parse((PACKAGE / f"{name}.py").read_text())
+
+
+def _run_time(nodes: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Without what only type checkers see."""
+    for node in nodes:
+        if not (
+            isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        ):
+            yield node
+
+
+def _imported(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom) and not node.level:
+        return [str(node.module)]
+    return []
+
+
+def _is_allowed(name: str) -> bool:
+    return name in ALLOWED or name.startswith("_pytest.")
+
+
+@pytest.mark.parametrize("name", IN_CHILDREN)
+def test_code_in_children_imports_no_module_that_tests_patch(name: str) -> None:
+    found = [each for node in _run_time(_tree(name).body) for each in _imported(node)]
+    assert [each for each in found if not _is_allowed(each)] == []
+
+
+@pytest.mark.parametrize("name", IN_CHILDREN)
+def test_code_in_children_imports_nothing_when_it_is_called(name: str) -> None:
+    late = [
+        (name, function.name)
+        for function in ast.walk(_tree(name))
+        if isinstance(function, ast.FunctionDef)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    assert [each for each in late if each not in LATE] == []
+
+
+@pytest.mark.parametrize("name", IN_CHILDREN)
+def test_code_in_children_has_builtins_of_its_own(name: str) -> None:
+    assert "\n__builtins__ = BUILTINS\n" in (PACKAGE / f"{name}.py").read_text()
+
+
+@pytest.mark.parametrize("name", IN_CHILDREN)
+def test_code_in_children_takes_nothing_else_from_sys(name: str) -> None:
+    found = {
+        node.attr
+        for node in ast.walk(_tree(name))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "sys"
+    }
+    assert found <= SYS
+
+
+def test_all_that_runs_in_a_run_takes_its_clock_and_its_system_calls_from_the_held_world() -> None:
+    bad = [
+        f"{path.stem} imports {name}"
+        for path in sorted(PACKAGE.glob("*.py"))
+        if path.stem not in OUTSIDE
+        for node in ast.walk(ast.parse(path.read_text()))
+        for name in _imported(node)
+        if name in HELD
+    ]
+    assert bad == []
+
+
+def test_every_module_is_on_one_side() -> None:
+    there = {path.stem for path in PACKAGE.glob("*.py")}
+    assert there >= OUTSIDE | set(IN_CHILDREN)
+    assert not OUTSIDE & set(IN_CHILDREN)
+
+
+def test_a_held_module_is_none_for_those_who_look_through_globals() -> None:
+    """pyfakefs replaces modules, freezegun functions, in the globals of all loaded modules."""
+    from pytest_hotreload import child, world
+
+    assert type(child.__dict__["os"]) is world.Held
+    assert not [
+        name for name, value in vars(child).items() if type(value) is type(sys) and value.__name__ in HELD
+    ]
