@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
+
 from .compare import assert_same
 
 #: Two test files, so that two children (and with two slots at once) have a part of it.
@@ -62,7 +64,8 @@ WAYS = {
         "MOST = 0\ndef see(n):\n    global MOST\n    if n > MOST:\n        MOST = n", "see(len(item.name))", "MOST",
     ),
     "first": (
-        "FIRST = None\ndef see(n):\n    global FIRST\n    if FIRST is None:\n        FIRST = n", "see(item.name)", "FIRST",
+        "FIRST = None\ndef see(n):\n    global FIRST\n    if FIRST is None:\n        FIRST = n",
+        "see(item.name)", "FIRST",
     ),
     "first or": (
         "FIRST = ''\ndef see(n):\n    global FIRST\n    if not FIRST:\n        FIRST = n", "see(item.name)", "FIRST",
