@@ -93,7 +93,7 @@ class GatheredState:
             container.note()
 
     def __bool__(self) -> bool:
-        return bool(self.containers or self.held or self.item_attributes)
+        return bool(self.containers or self.held or self.item_attributes or self.implementing)
 
     # -- what is noted ---------------------------------------------------------------------------
 
@@ -183,9 +183,9 @@ class GatheredState:
 
     # -- in the child ------------------------------------------------------------------------------
 
-    def changes(self, *, live: bool = False) -> bytes | None:
+    def changes(self, *, live: bool = False, last: bool = False) -> bytes | None:
         """What was added since the last call, or None. Never raises for what it meets."""
-        operations = []
+        operations = self._ask_plugins() if last else []
         for container in list(self.containers.values()):
             if container.live or not live:
                 try:
@@ -194,6 +194,21 @@ class GatheredState:
                     self._problem(container, "", error)
         problems, self.problems = self.problems, []
         return _dumps((operations, problems), 5) if operations or problems else None
+
+    def _ask_plugins(self) -> list[Any]:
+        """Those that say by themselves what they gathered."""
+        operations = []
+        for plugin in self.implementing:
+            name = str(self.config.pluginmanager.get_name(plugin))
+            try:
+                for found in compat.call_for(
+                    self.config, "pytest_hotreload_gather", [plugin], config=self.config
+                ):
+                    operations.append(("hook", name, self.dumps(found)))
+            except Exception as error:
+                why = f"{type(error).__name__}: {error}"
+                self.problems.append((name, "pytest_hotreload_gather", why))
+        return operations
 
     def _compare(self, container: Container) -> list[Any]:
         now, before = container.content(), container.before

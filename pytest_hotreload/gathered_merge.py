@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 from typing import TYPE_CHECKING, Any
 
-from . import foreign, gathered_rules
+from . import compat, foreign, gathered_rules
 from .containers import Container, Keyed, Members, Names, Sequence, Text, attributes
 
 if TYPE_CHECKING:
@@ -43,6 +43,9 @@ class Merger:
                 if kind == "item":
                     self._item(name, *details)
                     continue
+                if kind == "hook":
+                    self._hook(name, *details)
+                    continue
                 container = self.state.containers.get(name)
                 if container is None:
                     self._problem("plugins", name, "it is not there in the controller")
@@ -57,6 +60,12 @@ class Merger:
         self.problems.setdefault(owner, {}).setdefault(what, why)
 
     # -- one operation each ------------------------------------------------------------------------
+
+    def _hook(self, name: str, data: bytes) -> None:
+        config, plugin = self.state.config, self.state.config.pluginmanager.get_plugin(name)
+        self.applied.add(name)
+        gathered = self.state.loads(data)
+        compat.call_for(config, "pytest_hotreload_merge", [plugin], config=config, gathered=gathered)
 
     def _item(self, nodeid: str, values: dict[str, bytes]) -> None:
         item = self.state.item(nodeid)
