@@ -82,8 +82,10 @@ class GatheredState:
         self._taken: dict[str, set[str]] = {}
         self._item_names: set[str] = set()
         self._items: dict[str, pytest.Item] = {}
+        self.implementing = compat.implementing_plugins(self.config, "pytest_hotreload_gather")
+        skip |= {id(plugin) for plugin in self.implementing}
         found = [
-            owner for owner in owners(self.config) if not any(id(plugin) in skip for plugin in owner.plugins)
+            each for each in owners(self.config) if not any(id(plugin) in skip for plugin in each.plugins)
         ]
         packages = [owner.package for owner in found]
         self.sources: dict[str, list[str]] = {}
@@ -201,10 +203,8 @@ class GatheredState:
         for plugin in self.implementing:
             name = str(self.config.pluginmanager.get_name(plugin))
             try:
-                for found in compat.call_for(
-                    self.config, "pytest_hotreload_gather", [plugin], config=self.config
-                ):
-                    operations.append(("hook", name, self.dumps(found)))
+                found = compat.call_for(self.config, "pytest_hotreload_gather", [plugin], config=self.config)
+                operations += [("hook", name, self.dumps(each)) for each in found]
             except Exception as error:
                 why = f"{type(error).__name__}: {error}"
                 self.problems.append((name, "pytest_hotreload_gather", why))

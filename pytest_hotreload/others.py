@@ -29,7 +29,7 @@ def needs_plain(config: pytest.Config, items: list[pytest.Item], slots: int) -> 
     if hasattr(option, "benchmark_disable") and not _benchmarks_off(option) and _use(items, "benchmark"):
         return "pytest-benchmark keeps its results in the process"
     if _rewrites_snapshots(config):
-        return "inline-snapshot reports and rewrites by the frames of the process (--inline-snapshot=disable runs without)"
+        return "inline-snapshot keeps its snapshots in the process (--inline-snapshot=disable runs children)"
     # With more slots its reports travel by xdist's convention, which one slot is not to show.
     if slots == 1 and config.pluginmanager.hasplugin("syrupy") and _use(items, "snapshot"):
         return "syrupy keeps its snapshots in the process where there is one slot"
@@ -55,11 +55,11 @@ def _asks_for_snapshots(module: Any) -> bool:
 
 
 def _is_of(value: Any, package: str) -> bool:
-    function = foreign.function_of(value)
+    function, name = foreign.function_of(value), ""
     if function is not None:
         name = function.__module__
     elif type(value) is ModuleType:
-        name = foreign.module_dict(value).get("__name__")
+        name = str(foreign.module_dict(value).get("__name__"))
     else:
         name = foreign.module_of(value if foreign.is_a(value, type) else type(value))
     return str(name).partition(".")[0] == package
