@@ -247,7 +247,7 @@ class GatheredState:
                 continue
             packed, name = self._pack(container, key, value), self._pack(container, key, key)
             if packed is not None and name is not None:
-                changed.append((name, packed, (container.path, name) in self._sent))
+                changed.append((name, packed, self._sent.get((container.path, name))))
                 self._sent[container.path, name] = packed
                 self._sent_paths.add(container.path)
         changed += self._changed_inside(container, before, now)
@@ -265,7 +265,7 @@ class GatheredState:
             ):
                 packed = self._pack(container, key, now[key])
                 if packed is not None and packed != data:
-                    changed.append((name, packed, True))
+                    changed.append((name, packed, data))
                     self._sent[path, name] = packed
         return changed
 

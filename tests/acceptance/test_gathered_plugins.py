@@ -70,7 +70,7 @@ def test_bdd_terminal(project, slots, verbose):
 
 def test_harvest(project, slots):
     """Results bags, and what it hangs on items, in a conftest's own session-end hook."""
-    using(project, "pytest_harvest.plugin").write({
+    using(project, "xdist.plugin", "pytest_harvest.plugin").write({
         "conftest.py": """
             from pathlib import Path
             from pytest_harvest import get_session_results_dct
@@ -115,7 +115,7 @@ def test_profiling(project, slots):
     using(project, "pytest_profiling").write({
         f"test_{name}.py": f"def work(): return sum(range(1000))\ndef test_{name}(): work()\n" for name in "ab"
     })  # fmt: skip
-    plain, ours = project.both("--profile", "-p", "no:warnings", slots=slots)
+    plain, ours = project.both("--profile", "--element-number=2000", "-p", "no:warnings", slots=slots)
     assert ours.outcomes == plain.outcomes
     files = sorted(path.name for path in (ours.root / "prof").iterdir())
     assert files == ["combined.prof", "test_a.prof", "test_b.prof"]
@@ -188,7 +188,8 @@ def test_mpl(project, slots):
 
 def test_durations(project, slots):
     project.write({
-        f"test_{name}.py": "import time\ndef test_slow(): time.sleep(0.05)\ndef test_fast(): pass\n" for name in "ab"
+        f"test_{name}.py": f"import time\ndef test_slow(): time.sleep({seconds})\ndef test_fast(): pass\n"
+        for name, seconds in (("a", 0.05), ("b", 0.2))
     })  # fmt: skip
     _, ours = project.same("--durations=2", "--durations-min=0.04", slots=slots)
     table = [line for line in ours.lines if line.endswith("test_slow")]
