@@ -236,6 +236,8 @@ class Reporter:
 
     def pytest_runtest_logfinish(self) -> None:
         if self.awake:
+            if self.gathered is not None and self.item is not None and self.item.session.shouldfail:
+                self.put_gathered()  # the controller stops behind this item
             self.put(ItemFinished())
             self.progress.write(self.index, 4, time.monotonic())
             if not self._failed:
