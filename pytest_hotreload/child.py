@@ -138,10 +138,10 @@ class Reporter:
         self.collect_printed()
         self.channel.put(self.index, message)
 
-    def put_gathered(self, *, live: bool = False) -> None:
+    def put_gathered(self, *, live: bool = False, last: bool = False) -> None:
         """Queue what plugins gathered since the last time."""
         if self.gathered is not None:
-            payload = self.gathered.changes(live=live)
+            payload = self.gathered.changes(live=live, last=last)
             if payload is not None:
                 self.put(Gathered(payload))
 
@@ -235,6 +235,8 @@ class Reporter:
 
     def pytest_runtest_logfinish(self) -> None:
         if self.awake:
+            if self.gathered is not None and self.item is not None and self.item.session.shouldfail:
+                self.put_gathered()  # the controller stops behind this item
             self.put(ItemFinished())
             self.progress.write(self.index, 4, time.monotonic())
             if not self._failed:
@@ -311,7 +313,7 @@ class Runner:
                 if after is not None:  # another file follows in this process
                     self.reporter.put_gathered()
             compat.teardown_everything(self.session)
-            self.reporter.put_gathered()
+            self.reporter.put_gathered(last=True)
         except pytest.exit.Exception as error:
             self._after_stop(Exited(str(error.msg), error.returncode, _memo(error)))
         except KeyboardInterrupt as error:
@@ -325,7 +327,7 @@ class Runner:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         with contextlib.suppress(BaseException):  # the reason to stop is what the user must see
             compat.teardown_everything(self.session)
-        self.reporter.put_gathered()
+        self.reporter.put_gathered(last=True)
         self.reporter.put(message)
 
 

@@ -54,10 +54,10 @@ def implementing_plugins(config: pytest.Config, hook: str) -> list[object]:
     return [impl.plugin for impl in getattr(config.hook, hook).get_hookimpls()]
 
 
-def call_for(config: pytest.Config, hook: str, plugins: list[object], **arguments: Any) -> None:
-    """Call ``hook`` for ``plugins`` alone."""
-    others = [p for p in implementing_plugins(config, hook) if not any(p is q for q in plugins)]
-    config.pluginmanager.subset_hook_caller(hook, others)(**arguments)
+def call_for(config_: pytest.Config, hook: str, plugins: list[object], **arguments: Any) -> Any:
+    """Call ``hook`` for ``plugins`` alone; what they return."""
+    others = [p for p in implementing_plugins(config_, hook) if not any(p is q for q in plugins)]
+    return config_.pluginmanager.subset_hook_caller(hook, others)(**arguments)
 
 
 def is_pytests_hook(name: str) -> bool:

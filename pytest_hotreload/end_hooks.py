@@ -132,11 +132,11 @@ class Reached:
 
     def common(self, other: Reached) -> Reached:
         """What code from these hooks and from others can read."""
-        namespaces = {
-            key: (namespace, names & other.globals_of[key][1])
-            for key, (namespace, names) in self.globals_of.items()
-            if key in other.globals_of
-        }
+        theirs = other.values()
+        namespaces = {}
+        for key, (namespace, names) in self.globals_of.items():
+            asked = other.globals_of[key][1] if key in other.globals_of else set()
+            namespaces[key] = namespace, {n for n in names if n in asked or id(namespace.get(n)) in theirs}
         return Reached(
             self.names & other.names,
             namespaces,
@@ -146,6 +146,11 @@ class Reached:
             {key: value for key, value in self.defaults.items() if key in other.defaults},
             self.functions,
         )
+
+    def values(self) -> set[int]:
+        """Identities of what modules' names stand for; they may be imported by another name."""
+        found = {id(ns.get(name)) for ns, names in self.globals_of.values() for name in names}
+        return found - {id(None), id(True), id(False)}
 
     def files(self) -> set[str]:
         """Where the code lies."""

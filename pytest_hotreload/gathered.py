@@ -82,8 +82,10 @@ class GatheredState:
         self._taken: dict[str, set[str]] = {}
         self._item_names: set[str] = set()
         self._items: dict[str, pytest.Item] = {}
+        self.implementing = compat.implementing_plugins(self.config, "pytest_hotreload_gather")
+        skip |= {id(plugin) for plugin in self.implementing}
         found = [
-            owner for owner in owners(self.config) if not any(id(plugin) in skip for plugin in owner.plugins)
+            each for each in owners(self.config) if not any(id(plugin) in skip for plugin in each.plugins)
         ]
         packages = [owner.package for owner in found]
         self.sources: dict[str, list[str]] = {}
@@ -93,7 +95,7 @@ class GatheredState:
             container.note()
 
     def __bool__(self) -> bool:
-        return bool(self.containers or self.held or self.item_attributes)
+        return bool(self.containers or self.held or self.item_attributes or self.implementing)
 
     # -- what is noted ---------------------------------------------------------------------------
 
@@ -183,9 +185,9 @@ class GatheredState:
 
     # -- in the child ------------------------------------------------------------------------------
 
-    def changes(self, *, live: bool = False) -> bytes | None:
+    def changes(self, *, live: bool = False, last: bool = False) -> bytes | None:
         """What was added since the last call, or None. Never raises for what it meets."""
-        operations = []
+        operations = self._ask_plugins() if last else []
         for container in list(self.containers.values()):
             if container.live or not live:
                 try:
@@ -194,6 +196,19 @@ class GatheredState:
                     self._problem(container, "", error)
         problems, self.problems = self.problems, []
         return _dumps((operations, problems), 5) if operations or problems else None
+
+    def _ask_plugins(self) -> list[Any]:
+        """Those that say by themselves what they gathered."""
+        operations = []
+        for plugin in self.implementing:
+            name = str(self.config.pluginmanager.get_name(plugin))
+            try:
+                found = compat.call_for(self.config, "pytest_hotreload_gather", [plugin], config=self.config)
+                operations += [("hook", name, self.dumps(each)) for each in found]
+            except Exception as error:
+                why = f"{type(error).__name__}: {error}"
+                self.problems.append((name, "pytest_hotreload_gather", why))
+        return operations
 
     def _compare(self, container: Container) -> list[Any]:
         now, before = container.content(), container.before
@@ -232,7 +247,7 @@ class GatheredState:
                 continue
             packed, name = self._pack(container, key, value), self._pack(container, key, key)
             if packed is not None and name is not None:
-                changed.append((name, packed, (container.path, name) in self._sent))
+                changed.append((name, packed, self._sent.get((container.path, name))))
                 self._sent[container.path, name] = packed
                 self._sent_paths.add(container.path)
         changed += self._changed_inside(container, before, now)
@@ -250,7 +265,7 @@ class GatheredState:
             ):
                 packed = self._pack(container, key, now[key])
                 if packed is not None and packed != data:
-                    changed.append((name, packed, True))
+                    changed.append((name, packed, data))
                     self._sent[path, name] = packed
         return changed
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 from typing import TYPE_CHECKING, Any
 
-from . import foreign, gathered_rules
+from . import compat, foreign, gathered_rules
 from .containers import Container, Keyed, Members, Names, Sequence, Text, attributes
 
 if TYPE_CHECKING:
@@ -43,6 +43,9 @@ class Merger:
                 if kind == "item":
                     self._item(name, *details)
                     continue
+                if kind == "hook":
+                    self._hook(name, *details)
+                    continue
                 container = self.state.containers.get(name)
                 if container is None:
                     self._problem("plugins", name, "it is not there in the controller")
@@ -57,6 +60,12 @@ class Merger:
         self.problems.setdefault(owner, {}).setdefault(what, why)
 
     # -- one operation each ------------------------------------------------------------------------
+
+    def _hook(self, name: str, data: bytes) -> None:
+        config, plugin = self.state.config, self.state.config.pluginmanager.get_plugin(name)
+        self.applied.add(name)
+        gathered = self.state.loads(data)
+        compat.call_for(config, "pytest_hotreload_merge", [plugin], config=config, gathered=gathered)
 
     def _item(self, nodeid: str, values: dict[str, bytes]) -> None:
         item = self.state.item(nodeid)
@@ -84,17 +93,17 @@ class Merger:
             self._problem(container.owner, container.path, "more than one test file rewrote it")
         container.write(value, grown=grown)
 
-    def _keys(self, container: Keyed, changed: list[tuple[bytes, bytes, bool]], gone: list[bytes]) -> None:
+    def _keys(
+        self, container: Keyed, changed: list[tuple[bytes, bytes, bytes | None]], gone: list[bytes]
+    ) -> None:
         now = container.content()
-        for name, data, again in changed:
+        for name, data, previous in changed:
             key = self._load(container, name)
             new = self._load(container, data)
             if key is MISSING or new is MISSING:
                 continue
-            if not again:
-                base = container.before.get(key, MISSING)
-                new = self._combine(container, key, base, now.get(key, MISSING), new)
-            container.put(key, new)
+            base = container.before.get(key, MISSING) if previous is None else self._load(container, previous)
+            container.put(key, self._combine(container, key, base, now.get(key, MISSING), new))
         for key in self._load_all(container, gone):
             container.drop(key)
 
@@ -115,23 +124,31 @@ class Merger:
         """What the name holds when one file made ``new`` of ``base``, and what ran before it left ``now``."""
         if now is MISSING or now is base or (base is not MISSING and type(now) in _PLAIN and now == base):
             return new
-        if type(now) is type(new):
-            if type(now) in (list, tuple) and (base is MISSING or type(base) is type(new)):
-                known = 0 if base is MISSING else len(base)
-                if base is MISSING or list(new[:known]) == list(base):
-                    return now + new[known:]
-            if foreign.is_a(now, dict):
-                return self._combine_dicts(container, base, now, new)
-            if type(now) is set:
-                return now | new
-            if type(now) in (int, float, str, bytes) or type(now) is bool:
-                return self._combine_plain(container, key, base, now, new)
-            if foreign.attribute_dict(now) is not None:
-                return self._combine_attributes(container, base, now, new)
-        elif type(now) in (int, float) and type(new) in (int, float):
-            return self._combine_plain(container, key, base, now, new)
-        self._problem(container.owner, _name(container, key), "two test files gave it different values")
+        combined = self._combine_alike(container, key, base, now, new)
+        if combined is not MISSING:
+            return combined
+        if not _equal(now, base) and not _equal(now, new):
+            self._problem(container.owner, _name(container, key), "two test files gave it different values")
         return new
+
+    def _combine_alike(self, container: Container, key: Any, base: Any, now: Any, new: Any) -> Any:
+        """Of two values of one kind; MISSING where that can't be told."""
+        if type(now) in _PLAIN and type(new) in _PLAIN:
+            return self._combine_plain(container, key, base, now, new)
+        if type(now) is not type(new):
+            return MISSING
+        if type(now) in (list, tuple):
+            known = list(base) if type(base) is type(new) else []
+            return now + new[len(known) :] if _equal(list(new[: len(known)]), known) else MISSING
+        if foreign.is_a(now, dict):
+            return self._combine_dicts(container, base, now, new)
+        if type(now) is set:
+            return now | new
+        return (
+            MISSING
+            if foreign.attribute_dict(now) is None
+            else self._combine_attributes(container, base, now, new)
+        )
 
     def _combine_dicts(self, container: Container, base: Any, now: Any, new: Any) -> Any:
         inner = Keyed(container.path, container.owner, now)
@@ -155,6 +172,8 @@ class Merger:
 
     def _combine_plain(self, container: Container, key: Any, base: Any, now: Any, new: Any) -> Any:
         """A number or a text."""
+        if type(now) is not type(new) and {type(now), type(new)} != {int, float}:
+            return MISSING
         rule = self._rule(container, key)
         if rule == gathered_rules.UNKNOWN and now == new:
             rule = gathered_rules.LAST if type(new) in (str, bytes, bool) else rule
@@ -178,6 +197,13 @@ class Merger:
         ):
             return gathered_rules.ADD
         return gathered_rules.rule_of(self.state.files(container), str(key))
+
+
+def _equal(one: Any, other: Any) -> bool:
+    try:
+        return bool(one == other)
+    except Exception:
+        return False
 
 
 _PLAIN = (int, float, str, bytes, bool)

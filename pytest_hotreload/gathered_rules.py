@@ -66,7 +66,7 @@ def _name(target: ast.AST) -> str:
 
 
 def _of_assignment(target: ast.expr, value: ast.expr, tests: list[ast.expr]) -> str:
-    if isinstance(value, ast.BinOp) and isinstance(value.op, ast.Add | ast.Sub) and _mentions(value, target):
+    if any(_is_read_of(operand, target) for operand in _summands(value)[1:]):
         return ADD
     if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and _mentions(value, target):
         return {"max": LARGEST, "min": SMALLEST}.get(value.func.id, UNKNOWN)
@@ -90,8 +90,27 @@ def _of_guard(test: ast.expr, target: ast.expr) -> str:
     return LARGEST if larger != _mentions(test.left, target) else SMALLEST
 
 
+def _summands(value: ast.expr) -> list[ast.expr]:
+    """The parts of a sum or difference, behind the sum itself."""
+    found = [value]
+    if isinstance(value, ast.BinOp) and isinstance(value.op, ast.Add | ast.Sub):
+        found += [*_summands(value.left), *_summands(value.right)]
+    return found
+
+
+def _is_read_of(operand: ast.expr, target: ast.expr) -> bool:
+    """Whether it is what the target held, also by ``get(key, 0)``."""
+    if isinstance(operand, ast.Call) and isinstance(operand.func, ast.Attribute):
+        return operand.func.attr in ("get", "setdefault", "pop") and _mentions(operand.func.value, target)
+    return _dump(operand) == _dump(target)
+
+
+def _dump(tree: ast.AST) -> str:
+    return ast.dump(tree).replace("Store()", "Load()")
+
+
 def _mentions(tree: ast.AST, target: ast.expr) -> bool:
     """Whether the target's place is read in the tree."""
     base = target.value if isinstance(target, ast.Subscript) else target
-    wanted = ast.dump(base).replace("Store()", "Load()")
-    return any(ast.dump(node).replace("Store()", "Load()") == wanted for node in ast.walk(tree))
+    wanted = _dump(base)
+    return any(_dump(node) == wanted for node in ast.walk(tree))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from . import compat
+from . import compat, foreign
 from .errors import usage_error
 from .world import BUILTINS, MODULES, contextlib, pytest
 
@@ -27,10 +28,41 @@ def needs_plain(config: pytest.Config, items: list[pytest.Item], slots: int) -> 
         return "pytest-memray measures inside the process"
     if hasattr(option, "benchmark_disable") and not _benchmarks_off(option) and _use(items, "benchmark"):
         return "pytest-benchmark keeps its results in the process"
+    if _rewrites_snapshots(config):
+        return "inline-snapshot keeps its snapshots in the process (--inline-snapshot=disable runs children)"
     # With more slots its reports travel by xdist's convention, which one slot is not to show.
     if slots == 1 and config.pluginmanager.hasplugin("syrupy") and _use(items, "snapshot"):
         return "syrupy keeps its snapshots in the process where there is one slot"
     return None
+
+
+def _rewrites_snapshots(config: pytest.Config) -> bool:
+    """Whether inline-snapshot is at work (``_global_state.state().active``) and code of the user's asks for it."""
+    module = sys.modules.get("inline_snapshot._global_state")
+    if module is None or not config.pluginmanager.hasplugin("inline-snapshot-plugin"):
+        return False
+    return bool(module.state().active) and any(map(_asks_for_snapshots, list(sys.modules.values())))
+
+
+def _asks_for_snapshots(module: Any) -> bool:
+    """Whether it is a module of the user's that has imported something of inline-snapshot."""
+    if type(module) is not ModuleType:
+        return False
+    names = foreign.module_dict(module)
+    if "site-packages" in str(names.get("__file__") or "site-packages"):
+        return False
+    return any(_is_of(value, "inline_snapshot") for value in list(names.values()))
+
+
+def _is_of(value: Any, package: str) -> bool:
+    function, name = foreign.function_of(value), ""
+    if function is not None:
+        name = function.__module__
+    elif type(value) is ModuleType:
+        name = str(foreign.module_dict(value).get("__name__"))
+    else:
+        name = foreign.module_of(value if foreign.is_a(value, type) else type(value))
+    return str(name).partition(".")[0] == package
 
 
 def _use(items: list[pytest.Item], fixture: str) -> bool:

@@ -16,6 +16,7 @@ import pytest
 from . import (
     ci_messages,
     compat,
+    gathered_hooks,
     host_messages,
     nodes,
     options,
@@ -50,6 +51,11 @@ _owner: int | None = None
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     options.add_options(parser, compat.declared_options(parser))
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Always: a conftest may implement them."""
+    pluginmanager.add_hookspecs(gathered_hooks)
 
 
 def stand_aside() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
+
 from .compare import assert_same
 
 #: Two test files, so that two children (and with two slots at once) have a part of it.
@@ -62,7 +64,8 @@ WAYS = {
         "MOST = 0\ndef see(n):\n    global MOST\n    if n > MOST:\n        MOST = n", "see(len(item.name))", "MOST",
     ),
     "first": (
-        "FIRST = None\ndef see(n):\n    global FIRST\n    if FIRST is None:\n        FIRST = n", "see(item.name)", "FIRST",
+        "FIRST = None\ndef see(n):\n    global FIRST\n    if FIRST is None:\n        FIRST = n",
+        "see(item.name)", "FIRST",
     ),
     "first or": (
         "FIRST = ''\ndef see(n):\n    global FIRST\n    if not FIRST:\n        FIRST = n", "see(item.name)", "FIRST",
@@ -192,3 +195,133 @@ def test_conftests_gather(project, slots):
     plain, ours = project.both(slots=slots)
     assert_gathered(plain, ours)
     assert_same(plain, ours)
+
+
+WRITES = """
+    import threading
+    import pytest
+    ROWS, OPEN = [], {}
+
+    @pytest.fixture(autouse=True)
+    def note(request):
+        ROWS.append(request.node.name)
+
+    def pytest_terminal_summary(terminalreporter):
+        terminalreporter.write_line(f"rows {ROWS} open {sorted(OPEN)}")
+"""
+
+
+def test_what_cannot_be_carried_is_named_once(project, slots):
+    """The rest of it is there."""
+    project.write({
+        "conftest.py": WRITES,
+        "test_a.py": "import conftest, threading\ndef test_a(): conftest.OPEN['a'] = threading.Lock()\n",
+        "test_b.py": "import conftest, threading\ndef test_b(): conftest.OPEN['b'] = threading.Lock()\n",
+    })  # fmt: skip
+    ours = project.run(slots=slots)
+    assert "rows ['test_a', 'test_b'] open []" in ours.lines
+    assert unlike(ours) == [
+        (
+            "hotreload: conftest.py: its session-end hooks do not see all that tests left in conftest.OPEN "
+            "(TypeError: cannot pickle '_thread.lock' object); --no-hotreload shows it"
+        )
+    ]
+
+
+def test_a_process_that_a_child_started_is_none_of_the_controllers(project, slots):
+    project.write({
+        "conftest.py": WRITES + """
+    SERVER = None
+    def pytest_sessionfinish():
+        assert SERVER is None
+        """,
+        "test_a.py": "import conftest, os\ndef test_a(): conftest.SERVER = os.getpid()\n",
+    })  # fmt: skip
+    ours = project.run(slots=slots)
+    assert ours.status == 0
+    assert unlike(ours) == [
+        (
+            "hotreload: conftest.py: its session-end hooks do not see all that tests left in conftest.SERVER "
+            "(it is the number of a process); --no-hotreload shows it"
+        )
+    ]
+
+
+def test_two_values_that_no_rule_combines_are_named(project, slots):
+    project.write({
+        "conftest.py": "LAST = 0\ndef set(n):\n    global LAST\n    LAST = LAST * 2 + n\n"
+        "def pytest_sessionfinish(): print(LAST)\n",
+        "test_a.py": "import conftest\ndef test_a(): conftest.set(1)\n",
+        "test_b.py": "import conftest\ndef test_b(): conftest.set(3)\n",
+    })  # fmt: skip
+    ours = project.run(slots=slots)
+    assert unlike(ours) == [
+        (
+            "hotreload: conftest.py: its session-end hooks do not see all that tests left in conftest.LAST "
+            "(two test files gave it different values); --no-hotreload shows it"
+        )
+    ]
+
+
+def test_what_a_dead_child_gathered_is_lost_and_named(project, slots):
+    project.write({
+        "conftest.py": WRITES,
+        "test_a.py": "import os\ndef test_a(): pass\ndef test_dies(): os._exit(3)\n",
+        "test_b.py": "def test_b(): pass\n",
+    })  # fmt: skip
+    ours = project.run(slots=slots)
+    assert "rows ['test_b'] open []" in ours.lines
+    assert unlike(ours) == ["hotreload: conftest.py: what was gathered in test_a.py is lost with its process"]
+
+
+def test_hooks_of_ones_own(project, slots):
+    """What no comparison sees: a conftest says what it gathered, and adds it up."""
+    project.write({
+        "conftest.py": """
+            import array, pytest
+            SEEN = array.array("i")
+
+            @pytest.fixture(autouse=True)
+            def see(request):
+                SEEN.append(len(request.node.name))
+
+            @pytest.hookimpl(optionalhook=True)
+            def pytest_hotreload_gather(config):
+                return SEEN.tolist()
+
+            @pytest.hookimpl(optionalhook=True)
+            def pytest_hotreload_merge(config, gathered):
+                SEEN.extend(gathered)
+
+            def pytest_terminal_summary(terminalreporter):
+                terminalreporter.write_line(f"seen {SEEN.tolist()}")
+        """,
+        "test_a.py": "def test_a(): pass\ndef test_aa(): pass\n",
+        "test_b.py": "def test_bbb(): pass\n",
+    })  # fmt: skip
+    _, ours = project.same(slots=slots)
+    assert "seen [6, 7, 8]" in ours.lines
+    assert unlike(ours) == []
+
+
+def test_state_that_nobody_reads_at_the_end_stays(project, slots):
+    """Caches and connections of tests are no news."""
+    project.write({
+        "conftest.py": "import threading\nCACHE = {}\ndef pytest_sessionfinish(): pass\n",
+        "test_a.py": "import conftest, threading\ndef test_a(): conftest.CACHE['a'] = threading.Lock()\n",
+    })  # fmt: skip
+    _, ours = project.same(slots=slots)
+    assert unlike(ours) == []
+
+
+def test_interrupted_and_stopped_runs_write_what_ran(project, slots):
+    project.write({
+        "conftest.py": WRITES,
+        "test_a.py": "def test_a(): assert 0\ndef test_b(): pass\n",
+        "test_b.py": "def test_c(): pass\n",
+    })  # fmt: skip
+    _, ours = project.same("-x", slots=slots)
+    assert "rows ['test_a'] open []" in ours.lines
+    project.write({"test_a.py": "def test_a(): pass\ndef test_b(): raise KeyboardInterrupt\n"})
+    _, ours = project.same(slots=slots)
+    assert "rows ['test_a', 'test_b'] open []" in ours.lines
