@@ -87,9 +87,7 @@ class RunLoop:
         count = min(self.options.slots, max(len(self.groups), 1))
         one_stream = compat.stderr_is_real() and os.path.sameopenfile(1, 2)
         self._board = -1 if count == 1 else new_board()
-        return [
-            Slot(i, alone=self.alone, one_stream=one_stream, board=self._board) for i in range(count)
-        ]
+        return [Slot(i, alone=self.alone, one_stream=one_stream, board=self._board) for i in range(count)]
 
     # -- the loop ------------------------------------------------------------------------------
 

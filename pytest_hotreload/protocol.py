@@ -6,12 +6,13 @@ import mmap
 import os
 import struct
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
 
 from .shards import Shard
 
 #: Bumped with each change of a message; a spawned child compares it before anything else.
-VERSION = 3
+VERSION = 4
 
 #: Names the inherited descriptors of a spawned child; removed before any user code runs.
 ENVIRONMENT = "PYTEST_HOTRELOAD_APART"
@@ -152,6 +153,8 @@ class Ended(NamedTuple):
     coverage: bytes | None
     observed: Any = None
     """``observation.Observed``, where records are kept."""
+    at_exit: tuple[tuple[int, bytes], ...] = ()
+    """(1 or 2, data) that exit handlers and threads printed: plain pytest's come after its last line."""
 
 
 class FixtureCost(NamedTuple):
@@ -282,6 +285,7 @@ class Assignment(NamedTuple):
     ``wanted``: (index in the controller's items, node id) of what it is to run or to serve.
     ``serve``: collect, then become the fork point of its slot, instead of running.
     ``shard``: with the controller's arguments, what the controller itself collected of them.
+    ``cleared``: (base id, name) of fixtures that were set up once, and are left out.
     """
 
     args: tuple[str, ...] | None
@@ -295,9 +299,11 @@ class Assignment(NamedTuple):
     observe: bool = False
     serve: bool = False
     shard: Shard | None = None
+    cleared: tuple[tuple[str, str], ...] = ()
 
 
-class Collision(NamedTuple):
+@dataclass(frozen=True)
+class Collision:
     """Something that two living children can't both use.
 
     ``what``: one of the three below. ``index``: the item that ran. ``holder``: the process id of the other child.
@@ -309,7 +315,9 @@ class Collision(NamedTuple):
     holder: int
     subject: str
 
-    BIND, CONNECT, PATH = 1, 2, 3
+    BIND: ClassVar[int] = 1
+    CONNECT: ClassVar[int] = 2
+    PATH: ClassVar[int] = 3
 
 
 class Progress:
