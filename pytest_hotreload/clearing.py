@@ -17,6 +17,8 @@ from typing import Any, Final
 _REMOVING: Final = frozenset({"rmtree", "unlink", "rmdir", "removedirs", "remove_tree"})
 #: ``os.remove``: other objects have a method of that name, a list for one.
 _REMOVING_OF: Final = {"os": frozenset({"remove"})}
+#: Code of their own before Python 3.12, run where they stand.
+_COMPREHENSIONS: Final = ("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>")
 #: Functions of functions that are followed.
 _DEPTH: Final = 3
 
@@ -50,10 +52,13 @@ def _names_before_yield(code: CodeType) -> Iterator[str]:
     A generator's first ``yield`` ends its setup.
     """
     for instruction in dis.get_instructions(code):
-        if instruction.opname == "YIELD_VALUE":
+        value = instruction.argval
+        if instruction.opname == "YIELD_VALUE" and code.co_name != "<genexpr>":
             return
-        if isinstance(instruction.argval, str) and instruction.opname.startswith(("LOAD_", "IMPORT_FROM")):
-            yield instruction.argval
+        if isinstance(value, CodeType) and value.co_name in _COMPREHENSIONS:
+            yield from _names_before_yield(value)
+        elif isinstance(value, str) and instruction.opname.startswith(("LOAD_", "IMPORT_FROM")):
+            yield value
 
 
 def _is_near(function: FunctionType, caller: FunctionType) -> bool:
