@@ -50,4 +50,4 @@ def test_enough(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     done = run(tmp_path, 50)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"^hotreload: python \S+ · 1 slot \(auto\)", done.stdout, re.M)
+    assert re.search(r"^hotreload: python \S+ · 1 slot \(auto\)", done.stdout, re.MULTILINE)
