@@ -11,7 +11,7 @@ import sys
 from collections.abc import Generator
 from typing import Any
 
-from . import child, compat, forks, gathered, others, reset
+from . import child, compat, fixtures, forks, gathered, others, reset
 from .birth import Birth, Born, SlotEnd, seed_of
 from .channel import Channel
 from .early_readers import hide_worker
@@ -168,6 +168,7 @@ class Apart:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         self.collected = True
+        fixtures.leave_out(session, self.order.cleared)
         found = {item.nodeid: item for item in session.items}
         items = {index: found[nodeid] for index, nodeid in self.order.wanted if nodeid in found}
         reason = "\n\n".join(self.errors) or (
@@ -287,6 +288,7 @@ class Apart:
             fixtures = reporter.fixtures if reporter is not None else {}
             index = reporter.index if reporter is not None else -1
             message = child.last_message(inherited, output, fixtures, self.place.observer)
+            message = message._replace(at_exit=child.printed_at_exit(self.place))
             self.place.channel.acknowledged = False
             self.place.channel.put(index, message)
             self.place.channel.flush()

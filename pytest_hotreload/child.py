@@ -388,10 +388,15 @@ def farewell(
             exitstatus=session.exitstatus or (1 if session.testsfailed else 0),
         )
     reporter.progress.write(reporter.index, 5, time.monotonic())
+    reporter.collect_printed()
     reset.speak(config)
     message = last_message(inherited, output, reporter.fixtures, observer)
-    reporter.collect_printed()
-    return message
+    return message._replace(at_exit=printed_at_exit(reporter.place))
+
+
+def printed_at_exit(place: Place) -> tuple[tuple[int, bytes], ...]:
+    """What was printed since the last message; nothing where this process printed to the terminal itself."""
+    return () if place.direct else tuple(place.files.take_printed())
 
 
 def last_message(

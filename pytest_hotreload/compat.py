@@ -553,6 +553,17 @@ def visible_fixture(item: pytest.Item, name: str) -> Any:
     return fixture_of(item, name)
 
 
+def fixture_value(definition: Any) -> Any:
+    """What a fixture gave that is set up; None where it gave that, or nothing (``FixtureDef.cached_result``)."""
+    cached = definition.cached_result
+    return cached[0] if cached is not None else None
+
+
+def replace_fixture_function(definition: Any, function: Callable[[], None]) -> None:
+    """Call this instead, without arguments (``FixtureDef.func``, ``argnames``)."""
+    definition.func, definition.argnames = function, ()
+
+
 def is_parametrised(session: pytest.Session, item: pytest.Item, name: str) -> bool:
     """Whether ``name``, or what it depends on as ``item`` sees it, has several values (``CallSpec2.params``)."""
     waiting, seen = [name], set()

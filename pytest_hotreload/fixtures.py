@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from . import compat, terminal
+from . import clearing, compat, terminal
 from .forks import native_threads
 from .world import threading
 
@@ -40,6 +40,14 @@ class Shared:
     stacks: list[dict[Any, Any]] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
+    #: (base id, name) of those that removed files and gave None: a child that collects for itself leaves them out.
+    cleared: list[tuple[str, str]] = field(default_factory=list)
+
+    def note_clearing(self, definition: Any) -> None:
+        """A fixture that removes files was set up once, though nobody asked for that."""
+        self.notices.append(terminal.set_up_once(definition.argname))
+        if compat.fixture_value(definition) is None:
+            self.cleared.append((definition.baseid, definition.argname))
 
     def tear_down(self, session: pytest.Session) -> list[BaseException]:
         """In the controller, after the last child. Returns what went wrong."""
@@ -61,24 +69,44 @@ class Shared:
 def set_up(session: pytest.Session, named: Iterable[str], items: Sequence[pytest.Item]) -> Shared:
     """Set the named and the marked fixtures up, in the order of their first use by these items, which will run."""
     result, named = Shared(), list(named)
-    for name in dict.fromkeys([*named, *_marked(session)]) if items else ():
-        item = _first_use(items, name, marked=name not in named)
+    for name in dict.fromkeys([*named, *_found(session)]) if items else ():
+        item = _first_use(items, name, found=name not in named)
         if item is not None:
-            _share(session, item, name, result)
+            clears = name not in named and _clears(compat.visible_fixture(item, name))
+            if _share(session, item, name, result) and clears:
+                result.note_clearing(compat.visible_fixture(item, name))
         elif name in named:
             result.notices.append(terminal.shared_unknown(name))
     return result
 
 
-def _marked(session: pytest.Session) -> list[str]:
-    return [each.argname for each in compat.fixture_definitions(session) if _is_marked(each)]
+def _found(session: pytest.Session) -> list[str]:
+    return [each.argname for each in compat.fixture_definitions(session) if _is_marked(each) or _clears(each)]
 
 
 def _is_marked(definition: Any) -> bool:
     return definition.scope in _SCOPES and getattr(definition.func, _MARK, False) is True
 
 
-def _first_use(items: Sequence[pytest.Item], name: str, *, marked: bool) -> pytest.Item | None:
+def _clears(definition: Any) -> bool:
+    """Whether it removes files that the tests of other files may have written; pytest's own do not."""
+    is_own = str(getattr(definition.func, "__module__", "")).startswith("_pytest.")
+    return definition.scope in _SCOPES and not is_own and clearing.clears(definition.func)
+
+
+def leave_out(session: pytest.Session, cleared: Iterable[tuple[str, str]]) -> None:
+    """In a child that collects for itself: these have been set up once, in the controller, and gave nothing."""
+    wanted = set(cleared)
+    for definition in compat.fixture_definitions(session) if wanted else ():
+        if (definition.baseid, definition.argname) in wanted:
+            compat.replace_fixture_function(definition, _nothing)
+
+
+def _nothing() -> None:
+    """Instead of a fixture function that returns None."""
+
+
+def _first_use(items: Sequence[pytest.Item], name: str, *, found: bool) -> pytest.Item | None:
     """The first test that asks for it; for one that is named, else the first that could.
 
     pytest-django's fixtures are asked for while tests run, which nothing tells before.
@@ -86,17 +114,17 @@ def _first_use(items: Sequence[pytest.Item], name: str, *, marked: bool) -> pyte
     for item in items:
         definition = compat.fixture_of(item, name)
         if definition is not None and definition.scope in _SCOPES:
-            if marked and not _is_marked(definition):
+            if found and not (_is_marked(definition) or _clears(definition)):
                 continue  # another fixture of that name
             return item
-    for item in [] if marked else items:
+    for item in [] if found else items:
         definition = compat.visible_fixture(item, name)
         if definition is not None and definition.scope in _SCOPES:
             return item
     return None
 
 
-def _share(session: pytest.Session, item: pytest.Item, name: str, result: Shared) -> None:
+def _share(session: pytest.Session, item: pytest.Item, name: str, result: Shared) -> bool:
     try:
         parametrised = compat.is_parametrised(session, item, name)
         why = "it is parametrised" if parametrised else _set_up_one(session, item, name, result)
@@ -107,6 +135,7 @@ def _share(session: pytest.Session, item: pytest.Item, name: str, result: Shared
         result.notices.append(terminal.shared_refused(name, why))
     else:
         result.names.append(name)
+    return not why
 
 
 def _set_up_one(session: pytest.Session, item: pytest.Item, name: str, result: Shared) -> str:

@@ -6,7 +6,7 @@ Nothing here knows pytest: the children of `isolate_imports` need it as those of
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from typing import Any
@@ -213,6 +213,16 @@ def flush_standard() -> None:
         _flush(stream)
     with contextlib.suppress(OSError):
         flush_c_stdio()
+
+
+def write_all(printed: Iterable[tuple[int, bytes]]) -> None:
+    """Write (descriptor, data) in order, behind what is in the interpreter's buffers. A closed pipe is no error."""
+    for descriptor, data in printed:
+        flush_standard()
+        with contextlib.suppress(OSError):
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
 
 
 def last_words() -> None:

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import analysis, compat, terminal
+from . import analysis, compat, terminal, user_file
 from .import_times import ImportTimes, by_package, saving
 from .ran import OUTCOMES, outcome_of
 from .report import page
 from .spawn import Spawner
 from .timeline import REUSED, Child, Collected, Phase, Saving, Span, Test, Timeline, lay_out
 from .trace import trace
-from .world import contextlib, os, time
+from .world import os, time
 
 if TYPE_CHECKING:
     from .active import Active
@@ -224,7 +224,7 @@ class Gathering:
                 if not finished:
                     self._finish(int(exitstatus))
                     finished = True
-                write(path, make(self.timeline))
+                user_file.write(path, make(self.timeline).encode("utf-8", "backslashreplace"))
             except Exception as error:  # comfort never fails a run
                 self._failed.append(terminal.not_written(what, path, error))
             else:
@@ -308,22 +308,3 @@ def shard_of(config: pytest.Config) -> Mapping[str, Any] | None:
         "fingerprint": plan.fingerprint,
         "loads": list(plan.predicted),
     }
-
-
-def write(path: Path, text: str) -> None:
-    """All of it, or what stood there before. Raises OSError."""
-    data = text.encode("utf-8", "backslashreplace")
-    target = Path(os.path.realpath(path))  # a link stays one
-    if (
-        target.exists() and not target.is_file()
-    ):  # a pipe, a terminal, /dev/null: nothing to put another file in the place of
-        target.write_bytes(data)
-        return
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        beside.write_bytes(data)
-        beside.replace(target)
-    except OSError:
-        with contextlib.suppress(OSError):
-            beside.unlink()
-        raise

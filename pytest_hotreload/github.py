@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from . import ci_messages, compat, resultfile
+from . import ci_messages, compat, resultfile, user_file
 from .world import os
 
 if TYPE_CHECKING:
@@ -40,8 +40,7 @@ def tell(config: pytest.Config, outcomes: Outcomes) -> None:
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary:
         try:
-            with Path(summary).open("a", encoding="utf-8", errors="backslashreplace") as file:
-                file.write(markdown(outcomes))
+            user_file.append(Path(summary), markdown(outcomes).encode("utf-8", "backslashreplace"))
         except OSError as error:
             lines.append(ci_messages.no_step_summary(error))
     if lines:

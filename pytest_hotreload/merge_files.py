@@ -8,14 +8,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import sqlite3
+import tempfile
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import ci_messages, resultfile
+from . import ci_messages, resultfile, user_file
 
 #: Enough to know each kind by. An XML file may begin with a comment.
 _HEAD_BYTES = 4096
@@ -141,7 +143,7 @@ def junit(paths: Sequence[Path], to: Path) -> None:
         whole.set(name, str(sum(int(suite.get(name, "0")) for suite in whole)))
     whole.set("time", f"{sum(float(suite.get('time', '0')) for suite in whole):.3f}")
     text = ET.tostring(whole, encoding="utf-8", xml_declaration=True)
-    write(to, text + b"\n")
+    user_file.write(to, text + b"\n")
 
 
 def _suites(path: Path) -> list[ET.Element]:
@@ -168,7 +170,7 @@ def report_log(paths: Sequence[Path], to: Path, status: int) -> None:
             elif kind != "SessionFinish":
                 lines.append(line)
     end = json.dumps({"exitstatus": status, "$report_type": "SessionFinish"}).encode()
-    write(to, b"".join(line + b"\n" for line in [*begins[:1], *lines, end]))
+    user_file.write(to, b"".join(line + b"\n" for line in [*begins[:1], *lines, end]))
 
 
 def _report_lines(path: Path) -> Iterator[tuple[bytes, str]]:
@@ -190,8 +192,8 @@ def coverage(paths: Sequence[Path], to: Path) -> None:
         import coverage as tool
     except ImportError:
         raise RefusedError(ci_messages.no_coverage()) from None
-    to.parent.mkdir(parents=True, exist_ok=True)
-    beside = to.with_name(f"{to.name}.{os.getpid()}.tmp")
+    folder = tempfile.mkdtemp(prefix="hotreload-")  # what it is written to may be no regular file
+    beside = Path(folder, "coverage")
     try:
         for path in paths:  # combining only warns of one that it can't read
             data = tool.CoverageData(basename=str(path))
@@ -201,19 +203,8 @@ def coverage(paths: Sequence[Path], to: Path) -> None:
         whole.combine([str(path) for path in paths], strict=True, keep=True)
         whole.save()
         whole.get_data().close()
-        beside.replace(to)
+        user_file.write(to, beside.read_bytes())
     except tool.CoverageException as error:
         raise RefusedError(ci_messages.coverage_refused(error)) from None
     finally:
-        beside.unlink(missing_ok=True)
-
-
-def write(path: Path, content: bytes) -> None:
-    """Whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        beside.write_bytes(content)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from . import last_run, merge_files
+from . import last_run, user_file
 from .merge_checks import Result
 
 _FAILED: Final = "cache/lastfailed"
@@ -54,4 +54,4 @@ def _read(cache: Path, key: str) -> list[str]:
 
 def write(cache: Path, key: str, value: object) -> None:
     """As pytest writes it."""
-    merge_files.write(cache / "v" / key, json.dumps(value, indent=2).encode())
+    user_file.write(cache / "v" / key, json.dumps(value, indent=2).encode())

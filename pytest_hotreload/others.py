@@ -38,10 +38,10 @@ def needs_plain(config: pytest.Config, items: list[pytest.Item], slots: int) -> 
 
 def _rewrites_snapshots(config: pytest.Config) -> bool:
     """Whether inline-snapshot is at work (``_global_state.state().active``) and code of the user's asks for it."""
-    module = sys.modules.get("inline_snapshot._global_state")
+    module = MODULES.get("inline_snapshot._global_state")
     if module is None or not config.pluginmanager.hasplugin("inline-snapshot-plugin"):
         return False
-    return bool(module.state().active) and any(map(_asks_for_snapshots, list(sys.modules.values())))
+    return bool(module.state().active) and any(map(_asks_for_snapshots, list(MODULES.values())))
 
 
 def _asks_for_snapshots(module: Any) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
 
 from .shards import Shard
 from .world import BUILTINS, mmap, os, struct
@@ -158,6 +159,8 @@ class Ended(NamedTuple):
     coverage: bytes | None
     observed: Any = None
     """``observation.Observed``, where records are kept."""
+    at_exit: tuple[tuple[int, bytes], ...] = ()
+    """(1 or 2, data) that exit handlers and threads printed: plain pytest's come after its last line."""
 
 
 class FixtureCost(NamedTuple):
@@ -290,6 +293,7 @@ class Assignment(NamedTuple):
     ``wanted``: (index in the controller's items, node id) of what it is to run or to serve.
     ``serve``: collect, then become the fork point of its slot, instead of running.
     ``shard``: with the controller's arguments, what the controller itself collected of them.
+    ``cleared``: (base id, name) of fixtures that were set up once, and are left out.
     """
 
     args: tuple[str, ...] | None
@@ -303,9 +307,11 @@ class Assignment(NamedTuple):
     observe: bool = False
     serve: bool = False
     shard: Shard | None = None
+    cleared: tuple[tuple[str, str], ...] = ()
 
 
-class Collision(NamedTuple):
+@dataclass(frozen=True)
+class Collision:
     """Something that two living children can't both use.
 
     ``what``: one of the three below. ``index``: the item that ran. ``holder``: the process id of the other child.
@@ -317,7 +323,9 @@ class Collision(NamedTuple):
     holder: int
     subject: str
 
-    BIND, CONNECT, PATH = 1, 2, 3
+    BIND: ClassVar[int] = 1
+    CONNECT: ClassVar[int] = 2
+    PATH: ClassVar[int] = 3
 
 
 class Progress:

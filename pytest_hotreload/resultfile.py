@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from . import user_file
 from .world import os
 
 #: The number is raised when something is removed, or means something else; additions leave it.
@@ -79,7 +80,9 @@ def prepare(path: Path) -> None:
     Its folder is made after the run. One that appears at the root meanwhile could be imported, and then no record of a
     file that could import it is trusted.
     """
-    path.unlink(missing_ok=True)
+    user_file.remove(path)
+    if path.exists():  # it stays what it is: a pipe, a device, the standard output
+        return
     above = next(folder for folder in path.parents if folder.exists())
     if not above.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(above))
@@ -89,14 +92,9 @@ def prepare(path: Path) -> None:
 
 def write(path: Path, document: Mapping[str, Any]) -> None:
     """Whole or not at all. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        # Escaped: a node id may hold halves of characters, which are no text in any encoding.
-        beside.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="ascii")
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    # Escaped: a node id may hold halves of characters, which are no text in any encoding.
+    text = json.dumps(document, indent=1, allow_nan=False) + "\n"
+    user_file.write(path, text.encode("ascii"))
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import ci_messages, compat, github, host_messages, others, resultfile, terminal, totals
+from . import ci_messages, compat, forks, github, host_messages, others, resultfile, terminal, totals
 from .errors import ChildInternalError
 from .inplace import InPlace
 from .world import os, time
@@ -151,6 +151,8 @@ class Run:
     def pytest_unconfigure(self, config: pytest.Config) -> None:
         """After pytest's last line, when the exit status is what it will be."""
         active = self.active
+        if os.getpid() == active.pid:
+            forks.write_all(active.totals.at_exit)
         if active.outcomes is None or active.outcomes.session is None or os.getpid() != active.pid:
             return
         if active.options.json is not None:
@@ -192,7 +194,7 @@ class Run:
             terminal.closing(
                 active.totals.files,
                 active.totals.children,
-                active.options.slots,
+                len(active.totals.forked_in),
                 active.totals.start_cpu,
                 active.totals.fell_back,
             )

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from . import shard_messages, shards, terminal, timings
+from . import shard_messages, shards, terminal, timings, user_file
 from ._native import Records as Store
 from .analysis import probable_test_files
 from .options import Options
@@ -156,7 +156,7 @@ class Sharding:
             return None
         file = self.options.shard_plan
         try:
-            _write(self._place(file), shards.as_json(self.shard.plan))
+            user_file.write(self._place(file), shards.as_json(self.shard.plan).encode())
         except OSError as error:
             raise shard_messages.plan_unwritable(file, _why(error)) from None
         return True
@@ -192,16 +192,6 @@ class Sharding:
             terminalreporter.write_line(shard_messages.nothing_here(self.shard))
         elif self.ran and self.config.get_verbosity() >= 0:
             terminalreporter.write_line(shard_messages.achieved(self.shard, len(self.ran), self.seconds))
-
-
-def _write(file: Path, text: str) -> None:
-    """Whole, or not at all: another machine may be about to read it."""
-    beside = file.with_name(f"{file.name}.{os.getpid()}")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(file)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _why(error: OSError | ValueError) -> str:

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 from .timings import PLAN_SCHEMA, Cost, Timings, as_data, from_data, mapping, named, parsed
 
 #: Raised whenever equal inputs would be dealt otherwise.
-ALGORITHM: Final = 1
+ALGORITHM: Final = 2
 #: More shards than this are a typing error.
 MOST_SHARDS: Final = 10_000
 _KEYS: Final = frozenset({"schema", "algorithm", "fingerprint", "of", "by", "owners", "timings"})
@@ -120,9 +120,23 @@ class Shard:
 
 
 def by_hash(name: str, of: int) -> int:
-    """The shard of a file of which nothing else is known."""
-    digest = hashlib.sha256(named(name).encode("utf-8", "surrogatepass")).digest()
-    return int.from_bytes(digest[:8], "big") % of + 1
+    """The shard of a file that no plan names."""
+    return int.from_bytes(_digest(name)[:8], "big") % of + 1
+
+
+def _digest(name: str) -> bytes:
+    return hashlib.sha256(named(name).encode("utf-8", "surrogatepass")).digest()
+
+
+def _in_turns(names: Iterable[str], of: int) -> dict[str, int]:
+    """Deal files of which nothing is known: one to each shard in turns, in the order of their hashes.
+
+    Shards differ by one file at most. Neighbours by name, which are often alike, do not always go to the same shards.
+    """
+    dealt = {
+        name: at % of + 1 for at, name in enumerate(sorted(names, key=lambda name: (_digest(name), name)))
+    }
+    return dict(sorted(dealt.items()))
 
 
 def make(files: Iterable[str], timings: Timings, of: int) -> Plan:
@@ -130,7 +144,7 @@ def make(files: Iterable[str], timings: Timings, of: int) -> Plan:
     names = sorted({named(file) for file in files})
     known = Timings({named(file): cost for file, cost in timings.files.items()}, timings.warm).only(names)
     if not known.files:
-        return Plan(of, {name: by_hash(name, of) for name in names}, "hash")
+        return Plan(of, _in_turns(names, of), "hash")
     jobs, warm = _jobs(names, known), _micros(known.warm)
     loads = _deal_best(jobs, warm, of)
     owners = {name: number for number, load in enumerate(loads, 1) for name in load.names}

@@ -96,6 +96,7 @@ class Sources:
             if point is None:
                 self._start_apart(group, slot)
             else:
+                self.loop.totals.forked_in.add(slot.index)
                 self._start_in(point, group, slot)
 
     def _start_in(self, point: ForkPoint, group: Group, slot: Slot) -> None:
@@ -208,7 +209,7 @@ class Sources:
         self.template = None
         self.own_slots = ""
         self.loop.schedule.all_alone("spawn")
-        if notice:
+        if notice and notice not in self.loop.totals.fell_back:
             self.loop.totals.fell_back.append(notice)
 
     # -- slots of their own ------------------------------------------------------------------------
@@ -244,6 +245,7 @@ class Sources:
             name=name,
             log_file=compat.has_log_file(loop.config),
             observe=self._observer is not None,
+            cleared=tuple(loop.shared.cleared),
         )
 
     def unsafe(self) -> dict[str, str]:

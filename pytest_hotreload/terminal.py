@@ -120,6 +120,13 @@ def shared_refused(name: str, why: str) -> str:
     return f"the fixture {name} can't be shared ({why}); each child sets it up for itself"
 
 
+def set_up_once(name: str) -> str:
+    return (
+        f"the session fixture {name} removes files: it was set up once, before the first child, "
+        "so that none removes what another wrote"
+    )
+
+
 def shared_unknown(name: str) -> str:
     return (
         f"hotreload_shared_fixtures names {name!r}, which no selected test uses at session or package scope"
@@ -306,20 +313,20 @@ def ignored(note: str) -> str:
 def closing(
     files: int,
     children: int,
-    slots: int,
+    workers: int,
     start_cpu: float,
     fell_back: Iterable[str],
 ) -> str:
     """The last line: what was done, and what paying the start once saved.
 
-    ``start_cpu``: CPU seconds from the start of the process to the end of collection. A worker
-    that starts by itself pays it again; one of them is ours.
+    ``start_cpu``: CPU seconds from the start of the process to the end of collection. A worker that starts by itself
+    pays it again; one of them is ours. ``workers``: slots that had forks of the collected session, which paid nothing.
     """
     parts = [f"{files} file{'s' if files != 1 else ''} in {children} child{'ren' if children != 1 else ''}"]
-    if slots > 1:
+    if workers > 1:
         parts.append(
-            f"start and imports paid once: {start_cpu * (slots - 1):.1f} s of CPU saved "
-            f"against {slots} workers with a start of their own"
+            f"start and imports paid once: {start_cpu * (workers - 1):.1f} s of CPU saved "
+            f"against {workers} workers with a start of their own"
         )
     parts += list(fell_back)
     return PREFIX + " · ".join(parts)

@@ -25,11 +25,16 @@ _COSTLY_SHARE = 0.1
 
 @dataclass
 class Totals:
-    """``start_cpu``: CPU seconds until the first fork. ``fixtures``: name -> (seconds, children)."""
+    """``start_cpu``: CPU seconds until the first fork. ``fixtures``: name -> (seconds, children).
+
+    ``forked_in``: the slots that had a fork of the collected session. ``at_exit``: what children printed when they
+    left, as (1 or 2, data).
+    """
 
     durations: dict[str, float] = field(default_factory=dict)
     files: int = 0
     children: int = 0
+    forked_in: set[int] = field(default_factory=set)
     start_cpu: float = 0.0
     began: float = field(default_factory=time.monotonic)
     fixtures: dict[str, tuple[float, int]] = field(default_factory=dict)
@@ -39,6 +44,7 @@ class Totals:
     learned: dict[str, float] = field(default_factory=dict)
     warmed: Warmed | None = None
     measured: dict[int, float] = field(default_factory=dict)
+    at_exit: list[tuple[int, bytes]] = field(default_factory=list)
 
     def report(self, index: int, report: pytest.TestReport) -> None:
         """A report was shown."""
@@ -46,6 +52,7 @@ class Totals:
 
     def ended(self, ended: Ended) -> None:
         """A child ended well."""
+        self.at_exit += ended.at_exit
         for cost in ended.fixtures:
             seconds, times = self.fixtures.get(cost.name, (0.0, 0))
             self.fixtures[cost.name] = (seconds + cost.seconds, times + 1)

@@ -3,6 +3,8 @@
 It finds the watch (or serve) of the project, hands over what it was given, and waits. Nothing of pytest or of the
 plugin is imported here. Every other command is ``pytest_hotreload.cli``'s.
 
+PYTEST_DONT_REWRITE: those commands ask pytest in a process that has loaded this package, of which pytest would warn.
+
 Invariant: whatever stands in the way of an attached run costs one line and a cold run, never the run.
 """
 

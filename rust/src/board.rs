@@ -101,6 +101,11 @@ impl Board {
         (unsafe { libc::kill(pid, 0) } == 0).then_some(pid)
     }
 
+    /// The process id of a slot's child, or of its last one; 0 where there was none.
+    pub fn last_child(&self, slot: usize) -> u64 {
+        self.of_slot(slot, 0).load(Ordering::SeqCst)
+    }
+
     pub fn add_bind(&self, bind: Bind) {
         let sequence = self.word(0).fetch_add(1, Ordering::SeqCst);
         let at = HEADER + position(sequence, BINDS) * BIND_WORDS;

@@ -222,7 +222,7 @@ impl Child {
         let bytes = bytes.get(..MOST_TEXT).unwrap_or(bytes);
         let index = item.load(Ordering::SeqCst).to_ne_bytes();
         let index = u32::from_ne_bytes([index[0], index[1], index[2], index[3]]);
-        let holder = self.board.child(holder).and_then(|pid| u64::try_from(pid).ok()).unwrap_or_default();
+        let holder = self.board.last_child(holder);
         let header = [(WHAT, what as u64 | u64::from(index) << 32), (HOLDER, holder), (LENGTH, bytes.len() as u64)];
         let text = bytes.chunks(8).enumerate().map(|(at, part)| {
             let mut whole = [0_u8; 8];

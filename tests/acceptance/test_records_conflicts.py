@@ -222,9 +222,9 @@ def test_a_port_that_a_test_does_without(tmp_path, times, port, then):
     })  # fmt: skip
     ours = kept.run(slots=2)
     assert outcomes(ours) == {"test_a.py::test_holds": "passed", "test_b.py::test_port": "passed"}
+    waited = f"test_b.py: test_port tried to bind 127.0.0.1:{port}, which test_a.py held"
     assert said(ours) == [
-        f"test_b.py: test_port tried to bind 127.0.0.1:{port}, which test_a.py held; "
-        "the file ran again alone from there, which counts",
+        f"{waited}; the file ran again alone from there, which counts",
         "records: 0/2 fresh (2 new)",
     ]
 

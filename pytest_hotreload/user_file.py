@@ -1,0 +1,133 @@
+"""Writes files that the user named, whatever they are: regular files, links, pipes, devices, sockets.
+
+A regular file is replaced atomically, and a link to one stays a link. Everything else is written through.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import select
+import socket
+import stat
+from pathlib import Path
+
+#: Seconds without progress after which a reader is given up: a pipe that nobody empties must not hang the run.
+STALLED_SECONDS = 10.0
+#: The folder does not take a file beside this one, or the file is a mount of its own, as in a container.
+_IN_PLACE = (errno.EACCES, errno.EPERM, errno.EBUSY, errno.EROFS, errno.EXDEV)
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write all of it. Raises OSError, with the path as its file name; then a regular file has its old content."""
+    try:
+        status = _status(path)
+        if status is not None and not stat.S_ISREG(status.st_mode):
+            _write_through(path, status, content)
+        elif status is not None and (stream := _stream(status)) is not None:
+            _write_all(stream, content, path)
+        else:
+            _replace(Path(os.path.realpath(path)), content, status)
+    except OSError as error:
+        error.filename = str(path)
+        raise
+
+
+def append(path: Path, content: bytes) -> None:
+    """Add to what is there. Raises OSError."""
+    status = _status(path)
+    if status is not None and not stat.S_ISREG(status.st_mode):
+        _write_through(path, status, content)
+        return
+    with path.open("ab") as file:
+        file.write(content)
+
+
+def remove(path: Path) -> None:
+    """Remove a regular file: of a link its target. Anything else stays. Raises OSError."""
+    status = _status(path)
+    if status is not None and stat.S_ISREG(status.st_mode) and _stream(status) is None:
+        Path(os.path.realpath(path)).unlink(missing_ok=True)
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """Of what a link leads to; None for nothing."""
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
+
+
+def _stream(status: os.stat_result) -> int | None:
+    """Standard output or error, where that is this very file: one in its place would hide what is printed later."""
+    for stream in (1, 2):
+        with contextlib.suppress(OSError):
+            if os.path.samestat(os.fstat(stream), status):
+                return stream
+    return None
+
+
+def _replace(target: Path, content: bytes, status: os.stat_result | None) -> None:
+    beside = target.with_name(f".{target.name[:200]}.{os.getpid()}.tmp")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            beside.write_bytes(content)
+            if status is not None:
+                _keep_owner_and_mode(beside, status)
+            beside.replace(target)
+        finally:
+            with contextlib.suppress(OSError):
+                beside.unlink(missing_ok=True)
+    except OSError as error:
+        if status is None or error.errno not in _IN_PLACE:
+            raise
+        target.write_bytes(content)
+
+
+def _keep_owner_and_mode(beside: Path, status: os.stat_result) -> None:
+    made = beside.stat()
+    if (made.st_uid, made.st_gid) != (status.st_uid, status.st_gid):
+        with contextlib.suppress(OSError):
+            os.chown(beside, status.st_uid, status.st_gid)
+    beside.chmod(stat.S_IMODE(status.st_mode))
+
+
+def _write_through(path: Path, status: os.stat_result, content: bytes) -> None:
+    stream = _stream(status)
+    if stream is not None:
+        _write_all(stream, content, path)
+    elif stat.S_ISSOCK(status.st_mode):
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(STALLED_SECONDS)
+            connection.connect(str(path))
+            connection.sendall(content)
+    else:
+        _write_to_pipe_or_device(path, content)
+
+
+def _write_to_pipe_or_device(path: Path, content: bytes) -> None:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        raise OSError(errno.ENXIO, "nobody reads this pipe", str(path)) from None
+    try:
+        _write_all(descriptor, content, path)
+    finally:
+        os.close(descriptor)
+
+
+def _write_all(descriptor: int, content: bytes, path: Path) -> None:
+    rest = memoryview(content)
+    while rest:
+        if not select.select([], [descriptor], [], STALLED_SECONDS)[1]:
+            text = f"its reader took nothing for {STALLED_SECONDS:.0f} s"
+            raise OSError(errno.EAGAIN, text, str(path))
+        try:
+            # As much as a pipe that is ready takes whole, however it was opened.
+            rest = rest[os.write(descriptor, rest[: select.PIPE_BUF]) :]
+        except BlockingIOError:
+            continue

@@ -1,0 +1,80 @@
+"""A session fixture that removes files runs once: each child that ran it would remove what others have written."""
+
+from __future__ import annotations
+
+import pytest
+
+SETUPS = {
+    "by itself": "shutil.rmtree('out', ignore_errors=True); os.mkdir('out')",
+    "by a function": "clear()",
+    "one by one": "os.makedirs('out', exist_ok=True); [os.remove(path) for path in glob.glob('out/*')]",
+    "by paths": "os.makedirs('out', exist_ok=True)\n        for path in Path('out').iterdir(): path.unlink()",
+}
+CONFTEST = """\
+    import glob, os, shutil
+    from pathlib import Path
+    import pytest
+
+    def clear():
+        remove()
+        os.mkdir("out")
+
+    def remove():
+        shutil.rmtree("out", ignore_errors=True)
+
+    @pytest.fixture(scope="session", autouse=True)
+    def cleared():
+        {setup}
+        {then}
+    """
+NOTICE = (
+    "the session fixture cleared removes files: it was set up once, before the first child, "
+    "so that none removes what another wrote"
+)
+
+
+def notices(ours):
+    return [line for line in ours.notices if "fixture cleared" in line]
+
+
+@pytest.mark.parametrize("how", SETUPS)
+@pytest.mark.parametrize("start", ["fork", "strict"])
+def test_results_of_all_files_stay(project, slots, how, start):
+    if start == "strict" and how != "by itself":
+        pytest.skip("the kinds are told apart before any child starts")
+    project.write({
+        "conftest.py": CONFTEST.format(setup=SETUPS[how], then="yield; shutil.rmtree('never', True)"),
+        "out/old": "",
+        **{f"test_{name}.py": f"def test(): open('out/{name}', 'w').close()\n" for name in "abc"},
+    })  # fmt: skip
+    arguments = ["--hotreload-isolate=strict"] if start == "strict" else []
+    ours = project.run(*arguments, slots=slots)
+    assert (ours.status, len(ours.outcomes)) == (0, 3), ours.raw
+    assert sorted(path.name for path in (project.root("forks") / "out").iterdir()) == ["a", "b", "c"]
+    assert [line.removeprefix("hotreload: ") for line in notices(ours)] == [NOTICE]
+
+
+def test_a_fixture_that_removes_what_it_made(project):
+    """At its end, or in a nested function: each child has its own."""
+    project.write({
+        "conftest.py": """
+            import shutil, tempfile
+            import pytest
+            @pytest.fixture(scope="session")
+            def folder():
+                made = tempfile.mkdtemp()
+                yield made
+                shutil.rmtree(made)
+            @pytest.fixture(scope="session")
+            def other(request):
+                made = tempfile.mkdtemp()
+                request.addfinalizer(lambda: shutil.rmtree(made))
+                return made
+            @pytest.fixture
+            def short():
+                shutil.rmtree("nowhere", ignore_errors=True)
+        """,
+        **{f"test_{name}.py": "import os\ndef test(folder, other, short): assert not os.listdir(folder)\n" for name in "ab"},
+    })  # fmt: skip
+    _, ours = project.same(slots=2)
+    assert not [line for line in ours.notices if "removes files" in line]
