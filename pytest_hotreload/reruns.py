@@ -73,6 +73,9 @@ class Reruns:
         self._resumed: Rerun | None = None
         self.deadline = 0.0
         self._quiet, self._patience = Quiet(), Patience()
+        #: Files that hung when they ran last; of those, the ones that run behind the current rerun.
+        self._hung: set[str] = set()
+        self._behind: set[str] = set()
         self._ini: str | None = None
         self._lent: contextlib.ExitStack | None = None
         self._handlers: dict[type, Callable[[Rerun, Any], None]] = {
@@ -190,6 +193,9 @@ class Reruns:
             elif not current.edit.meanwhile.issuperset(current.edit.changes.paths):
                 self.screen.line(screen.unaffected(current.edit.changes, self.watch.root))
             return
+        self._behind = self._hung.intersection(files) if not self._hung.issuperset(files) else set()
+        files = {path: why for path, why in files.items() if path not in self._behind}
+        self.results.owe(self._behind)
         self.reasons = files
         self._go(current, self._how(current, tuple(files)))
 
@@ -308,6 +314,7 @@ class Reruns:
         current.files = tuple(file for file in current.files if file not in message.files)
         if message.hanging is not None:
             self._patience.ended(current.edited)
+            self._hung.update(message.files)
             current.hanging = message.hanging
         if not message.told and message.hanging is not None:
             self.screen.notice(terminal.hangs(*message.hanging))
@@ -327,6 +334,7 @@ class Reruns:
         self._ask_again(current)
         if current.hanging is None:
             self._patience.done()
+            self._hung.difference_update(current.files)
         if current.unconfirmed and not current.cancelled:
             self._confirm(current)
             return
@@ -341,6 +349,13 @@ class Reruns:
         else:
             self._filters_before = self.filters
             self._tell(current, message)
+            self._run_behind()
+
+    def _run_behind(self) -> None:
+        """What hung does so after the others, whose results nobody should have to wait for."""
+        behind, self._behind = self._behind & self.results.owed, set()
+        if behind and self.wish is None:
+            self.wish = Wish(Go(files=tuple(sorted(behind)), company=True), "again")
 
     def _refused(self, current: Rerun) -> None:
         """pytest has said why: it can't be used so. Who gave it such arguments has to start it again."""
@@ -474,6 +489,7 @@ class Reruns:
     def _end_hang(self, current: Rerun, what: str, quiet: float) -> None:
         """As an edit of its inputs does; one that was told to stop before, and does not, is killed."""
         current.hanging = what, quiet
+        self._hung.update(current.files if len(current.files) == 1 else ())
         self._patience.ended(current.edited)
         current.stopped = True
         self.results.owe(current.files)

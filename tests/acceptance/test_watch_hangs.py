@@ -91,7 +91,8 @@ def test_an_edit_ends_what_hangs(tmp_path: Path, kind: str, slots: int) -> None:
     with Watching(tmp_path, files, watch=watch) as watching:
         assert watching.shown().status == "PASS 2 passed"
         new = {
-            name: text if name.endswith(".txt") else _text(text, started) for name, text in _KINDS[kind].items()
+            name: text if name.endswith(".txt") else _text(text, started)
+            for name, text in _KINDS[kind].items()
         }
         also = {"test_other.py": "def test_other(): assert True\n"} if slots == 2 else {}
         watching.write({**also, **new})
