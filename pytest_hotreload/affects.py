@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -46,6 +47,11 @@ class Affects:
         self._known = set(known)
         self._kinds = {Path(path).suffix for path in known if not path.endswith(".py")}
         self._unknown = [path for path in known if self._named(path) not in recorded]
+
+    def seconds(self, path: str) -> dict[str, float]:
+        """Node id -> how long it took when it was recorded, of the tests of one file."""
+        record = json.loads((self._store.get(path) if self._store is not None else None) or "{}")
+        return {nodeid: seconds for nodeid, _, seconds in record.get("tests", ())}
 
     def select(self, asked: Select) -> Mapping[str, str]:
         """Test file -> why, in words, sorted: of those that a run would find now."""

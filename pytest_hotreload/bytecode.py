@@ -23,7 +23,7 @@ YOUNG_NS = 2_000_000_000
 _TAG_END = re.compile(r"(?<=\d)[-.]|\.pyc$")
 
 #: PEP 552: magic, flags (0: by time), mtime, size.
-_HEADER = struct.Struct("<4sIII")
+HEADER = struct.Struct("<4sIII")
 
 
 def discard_doubtful(sources: Iterable[str], *, keep: bool = False) -> set[str]:
@@ -41,7 +41,7 @@ def recompile_doubtful() -> None:
     plain = SourceFileLoader.get_data
 
     def get_data(self: SourceFileLoader, path: str) -> bytes:
-        if path.endswith(".pyc") and _is_doubtful(str(self.path), path):
+        if path.endswith(".pyc") and is_doubtful(str(self.path), path):
             raise OSError(f"{path} may be stale")  # as if there were none
         return plain(self, path)
 
@@ -51,16 +51,16 @@ def recompile_doubtful() -> None:
 def _discard(source: str, folders: dict[str, dict[str, list[str]]], keep: bool) -> bool:
     folder, compiled = os.path.split(cache_from_source(source, optimization=""))
     if folder not in folders:
-        folders[folder] = _by_module(folder)
+        folders[folder] = by_module(folder)
     mine = folders[folder].get(compiled.removesuffix(".pyc"), ())
-    stale = [name for name in mine if _is_doubtful(source, str(Path(folder, name)))]
+    stale = [name for name in mine if is_doubtful(source, str(Path(folder, name)))]
     for name in stale if not keep else ():
         with contextlib.suppress(OSError):
             Path(folder, name).unlink()
     return bool(stale)
 
 
-def _by_module(folder: str) -> dict[str, list[str]]:
+def by_module(folder: str) -> dict[str, list[str]]:
     """Module and tag -> names; pytest and the optimiser append to the tag (``a.cpython-312-pytest-9.2.0.pyc``)."""
     found: dict[str, list[str]] = {}
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
@@ -70,7 +70,7 @@ def _by_module(folder: str) -> dict[str, list[str]]:
     return found
 
 
-def _is_doubtful(source: str, compiled: str) -> bool:
+def is_doubtful(source: str, compiled: str) -> bool:
     """Whether the bytecode passes for the source's, and the source may have changed since it was made."""
     try:
         of_source, of_compiled = Path(source).stat(), Path(compiled).stat()
@@ -78,7 +78,7 @@ def _is_doubtful(source: str, compiled: str) -> bool:
         if changed + YOUNG_NS < of_compiled.st_mtime_ns:
             return False
         with open(compiled, "rb") as file:  # noqa: PTH123 - nothing else of it is read
-            _, flags, seconds, size = _HEADER.unpack(file.read(_HEADER.size))
+            _, flags, seconds, size = HEADER.unpack(file.read(HEADER.size))
     except (OSError, struct.error):
         return False
     same_time = seconds == int(of_source.st_mtime) & 0xFFFFFFFF

@@ -706,6 +706,13 @@ def expression_error(option: str, text: str) -> str:
     return ""
 
 
+def rewritten(config: pytest.Config, path: Path) -> Any:
+    """The code of a file whose asserts pytest rewrites."""
+    from _pytest.assertion.rewrite import _rewrite_test
+
+    return _rewrite_test(path, config)[1]
+
+
 def pdb_class() -> Any:
     """``pytestPDB``: its ``_init_pdb`` is where every debugger of pytest begins."""
     from _pytest.debugging import pytestPDB

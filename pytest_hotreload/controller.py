@@ -7,6 +7,7 @@ is pytest's own.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,6 +23,7 @@ from .interrupts import Interrupts
 from .lease import Lease
 from .nodes import Nodes
 from .protocol import Answer, Asked, Collided, Ended, ItemFinished, Missing, Printed
+from .pulse import COLLECTING_SECONDS, Quiet
 from .replay import Replay
 from .schedule import Group, Schedule, make_groups
 from .slots import Slot, new_board
@@ -121,6 +123,8 @@ class RunLoop:
     def _turn(self) -> None:
         self._fill_slots()
         others.let_greenlets_run()
+        if self.rerun is not None:
+            self.rerun.turn(self)
         for running, frames in self.children.events(_TICK if self.children.living else 0):
             self.listen(running, frames)
         self.deadlines.look()
@@ -379,6 +383,22 @@ class RunLoop:
                 stopped.append(running.group)
                 self.children.kill(running, "its inputs changed")
         return sorted({group.path for group in stopped})
+
+    def hanging(self, quiet: Quiet, limit: Callable[[str, str], float]) -> Iterator[tuple[str, str, float]]:
+        """Children without a sign of life: (test, its file, seconds). ``limit``: of both, how long that may last."""
+        now = time.monotonic()
+        for running in list(self.children.living):
+            files = running.slot.files
+            progress = files.progress.read()
+            seconds = quiet.look(running.token, (progress, files.sizes()), now)
+            if running.waiting or self.lease.holder is not None or running.stopped or not running.pid:
+                continue
+            index = progress[0]
+            is_test = 0 <= index < len(self.items)
+            name = self.items[index].nodeid if is_test else self._shown(running.group.path)
+            most = limit(name, running.group.path) if is_test else COLLECTING_SECONDS
+            if seconds > most:
+                yield name, running.group.path, seconds
 
     def _leave_out(self, group: Group) -> None:
         """Nothing more will come for these items."""

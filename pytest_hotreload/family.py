@@ -9,6 +9,7 @@ import contextlib
 import itertools
 import os
 import signal
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ from .channel import Channel, pair
 from .keyboard import found
 from .pages import Written
 from .protocol import Gone, Refused, Start, Started, Warm, Warmed
+from .pulse import COLLECTING_SECONDS, Pulse
+from .slots import anonymous_file
 from .standing import start_template
 from .watch_messages import (
     Changed,
@@ -32,6 +35,8 @@ from .watch_messages import (
     Waiting,
 )
 
+#: Seconds that the imports of one fork point may take: those of all first-party modules of a large project took 20.
+_AHEAD_SECONDS = 60.0
 #: Of captured output, as much as a last line may take. A guess.
 _LINE_BYTES = 4096
 
@@ -40,7 +45,8 @@ _LINE_BYTES = 4096
 class Process:
     """One of the family. ``state``: "starting", "ready" (it can be forked, or told to go), "gone".
 
-    ``touched``: what changed since it was asked for.
+    ``touched``: what changed since it was asked for. ``began``: when that was, in monotonic seconds. ``pulse``: of a
+    rerun.
     """
 
     kind: str
@@ -55,6 +61,13 @@ class Process:
     touched: Changed = field(default_factory=Changed)
     waiting: Waiting | None = None
     status: int | None = None
+    began: float = field(default_factory=time.monotonic)
+    pulse: Pulse | None = None
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it should be ready by now: it hangs, for all that anybody knows."""
+        return self.state == "starting" and time.monotonic() - self.began > COLLECTING_SECONDS
 
     def fileno(self) -> int:
         return self.channel.fileno()
@@ -170,10 +183,16 @@ class Family:
         ours, theirs = pair()
         process = Process(kind, parent, ours, order, next(self._tokens))
         self._processes[process.token] = process
-        start = Start(process.token, 0, (), False, order, 1)
+        pages = []
+        if kind == "rerun":
+            pages.append(anonymous_file("hotreload-pulse"))
+            process.pulse = Pulse(pages[0])
+        start = Start(process.token, 0, (), False, order, 1 + len(pages))
         with contextlib.suppress(OSError):  # its end is read next
-            parent.channel.send_with(start, [theirs.fileno()])
+            parent.channel.send_with(start, [theirs.fileno(), *pages])
         theirs.close()
+        for page in pages:
+            os.close(page)
         self.register(process)
         return process
 
@@ -319,10 +338,32 @@ class Family:
             # Not joined: what came and went may have been loaded in between.
             touched = self.building.touched
             self.building.touched = Changed(*(a + b for a, b in zip(touched, changes, strict=True)))
-            if any(path.endswith(".py") for path in changes.paths):
-                # It may be importing what was there before, and write bytecode of it that passes for the new.
+            if self.building.is_late or any(path.endswith(".py") for path in changes.paths):
+                # It may be importing what was there before, and write bytecode of it that passes for the new. Or it
+                # hangs, and may do so for something else that was edited.
                 self._start_over(self.building)
         return len(self.chain)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the template should be ready by now, or have forked."""
+        template, building = self.template, self.building
+        asked = building is not None and building.parent is template and not building.pid
+        return (template is not None and template.is_late) or (
+            asked and building is not None and building.is_late
+        )
+
+    def give_up(self) -> bool:
+        """What hangs while it is imported ahead, though a rerun's collection did not, is not imported ahead again."""
+        building = self.building
+        if building is None or not isinstance(building.order, Extend) or not building.is_late:
+            return False
+        if time.monotonic() - building.began < _AHEAD_SECONDS:
+            return False
+        files = [file for _, file in building.order.modules] + list(building.order.tests)
+        self.refused.update(dict.fromkeys(files, "its import ahead does not end"))
+        self.end(building)
+        return True
 
     def _start_over(self, building: Process) -> None:
         order = building.order
@@ -363,6 +404,8 @@ class Family:
             if child.state == "gone":  # nobody is left to tell of it
                 self._processes.pop(child.token, None)
         process.channel.close()
+        if process.pulse is not None:
+            process.pulse.close()
         if process is self.building:
             self.building = None
         for point, rerun in list(self.standby.items()):

@@ -28,6 +28,15 @@ class FirstParty:
         self.observer = observer or Observer(config)
         self.warned: list[warnings.WarningMessage] = []
         self.refused: dict[str, str] = {}
+        #: What the fork points loaded or read -> since when they may have, in nanoseconds.
+        self.held: dict[str, int] = {}
+
+    def hold(self, since_ns: int) -> None:
+        """All that is held now, and was not before, was read after that time."""
+        rows = self.observer.peek().rows
+        read = [row.subject for row in rows if row.kind in ("read", "update")]
+        for file in (*(file for _, file in self.observer.loaded()), *read):
+            self.held.setdefault(file, since_ns)
 
     def extend(self, order: Extend) -> None:
         """Import what was asked for. What fails is told: this process is of no use then, and another leaves it out."""

@@ -46,10 +46,12 @@ class InPlace:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         assert self.active.rerun is not None
-        self.active.rerun.begins(nodeid)
+        self.active.rerun.begins(nodeid, self.path)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        assert self.active.rerun is not None
+        self.active.rerun.pulse.beat()
         index, item = self.items.get(report.nodeid, (-1, None))
         if item is None:
             return

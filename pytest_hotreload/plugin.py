@@ -213,10 +213,11 @@ def _park(config: pytest.Config, active: Active) -> None:
     from .rerun import Rerun
 
     observer = active.records.observer if active.records is not None else None
-    channel, first_party = standing.park(config, observer)
+    since = active.records.started_ns if active.records is not None else 0
+    channel, first_party, pulse = standing.park(config, observer, since)
     _owner = os.getpid()
     active.reborn()
-    active.rerun = Rerun(config, active.options, active.records, channel, first_party)
+    active.rerun = Rerun(config, active.options, active.records, channel, first_party, pulse)
     if active.rerun.go.first == "affected":
         active.options = replace(active.options, affected=True)
     if active.rerun.go.debug:

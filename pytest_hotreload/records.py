@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from . import bytecode, couplings, epoch, last_run, terminal
+from . import bytecode, couplings, epoch, last_run, terminal, unchanged
 from ._native import Records as Store
 from .analysis import open_project, scan, site_folders
 from .conflicts import keys_of
@@ -57,7 +57,8 @@ class Records:
 
     ``company``: all that were collected. ``partial_by_name``: single tests were asked for by name.
     ``filtered``: whole files may be missing.
-    ``watched``: by a watcher, in a rerun.
+    ``watched``: by a watcher, in a rerun. ``held``: files that fork points of a watch loaded or read -> since when they
+    may have been. ``margin_ns``: how much older than the run what was read must be.
     ``environment``: as it was before the first conftest. ``started_ns``: when that was, on the clock of
     file times.
     """
@@ -65,7 +66,8 @@ class Records:
     def __init__(self, config: pytest.Config, environment: Mapping[str, str]) -> None:
         """Begin to observe: before the first conftest is loaded."""
         self.config, self.environment = config, dict(environment)
-        self.started_ns = time.time_ns()
+        self.started_ns = unchanged.file_time_now()
+        self._offset = unchanged.clock_offset()
         self.observer = Observer(config)
         self.observer.collecting()
         self.files: defaultdict[str, Ran] = defaultdict(Ran)
@@ -76,7 +78,8 @@ class Records:
         self.serial: defaultdict[str, set[str]] = defaultdict(set)
         self.collection: dict[str, float] = {}
         self.imports: dict[str, float] = {}
-        self.young: set[str] = set()
+        self.held: Mapping[str, int] = {}
+        self.margin_ns = YOUNG_NS
         self.watched = False
         self.verdicts: dict[str, Verdict] = {}
         self.changes: list[tuple[str, str | None, str | None]] = []
@@ -110,17 +113,16 @@ class Records:
         """Stop observing for good."""
         self.observer.close()
 
-    def rebase(self) -> None:
+    def rebase(self, held: Mapping[str, int] | None = None, *, told: bool = False) -> None:
         """In a rerun of a watch: it begins now, but for what its fork points hold already.
 
-        The watcher removes the bytecode of each file that changes, so what is compiled now stays.
-        A file that they loaded when it was young may have been changed since: its records do not count.
+        ``held``: that. ``told``: the system tells the watcher of each change, and the watcher waited until nothing
+        changed for longer than a clock of file times stands still. So what was changed before shows an older time.
         """
-        self.young = (
-            _young((file for _, file in self.observer.loaded()), self.started_ns - YOUNG_NS) | self.young
-        )
-        self.started_ns = time.time_ns()
-        self.watched = True
+        self.started_ns = unchanged.file_time_now()
+        self._offset = unchanged.clock_offset()
+        self.held, self.watched = held or {}, True
+        self.margin_ns = 0 if told else YOUNG_NS
 
     def conflicts(self) -> dict[str, frozenset[str]]:
         """Test file -> what it may not share with another that runs at the same time."""
@@ -283,13 +285,19 @@ class Records:
             path: dependencies.of(path, ran.observed, companies.get(path, ())) for path, ran in whole.items()
         }
         files = {file for found in all_found.values() for file in found.closure}
+        used = files.union(*(found.reads for found in all_found.values()))
+        young = unchanged.changed_since(
+            {file: since for file, since in self.held.items() if file in used}, self.margin_ns
+        )
         doubtful = bytecode.discard_doubtful(files, keep=self.watched)
-        doubtful |= self.young
+        if not self.margin_ns:
+            doubtful = {file for file in doubtful if not unchanged.is_current(self.config, file)}
         distributions = epoch.Distributions(self._inputs, site_folders())
         drafts = {}
         for path, ran in whole.items():
             found = all_found[path]
-            found.reads.update(dict.fromkeys(doubtful.intersection(found.closure), _NEVER))
+            used = {*found.closure, *found.reads}
+            found.reads.update(dict.fromkeys((doubtful | young) & used, _NEVER))
             found.started += [_LEFT] if ran.left else []
             draft = {**self._facts(path, ran), **as_draft(found, searched)}
             draft["flags"] = [*found.flags, *self.setting(), *(["left a process"] if ran.left else [])]
@@ -297,7 +305,12 @@ class Records:
             draft["modules"] = modules = distributions.of([*at_import, *later])
             draft["distributions"] = distributions.versions(modules.values())
             drafts[path] = json.dumps(draft)
-        store.put_all(drafts, started_ns=self.started_ns - YOUNG_NS, environment=self.environment)
+        store.put_all(drafts, started_ns=self._settled_before(), environment=self.environment)
+
+    def _settled_before(self) -> int:
+        """What was changed later may be another content than the one that ran; a clock that was put back tells
+        nothing."""
+        return 0 if unchanged.was_put_back(self._offset) else self.started_ns - self.margin_ns
 
     def _note_when(self, store: Store, whole: Iterable[str]) -> None:
         now = last_run.Last(self.started_ns // 10**9, last_run.revision(self.config.rootpath))
@@ -378,20 +391,6 @@ def report_files(config: pytest.Config) -> tuple[str, ...]:
 def _refutes(ran: Ran) -> bool:
     """Whether an older record may no longer say that this file passed, if no new one takes its place."""
     return ran.spoiled or not ran.clean
-
-
-def _young(files: Iterable[str], since_ns: int) -> set[str]:
-    """Those that were changed since then, or are gone."""
-    found = set()
-    for file in files:
-        try:
-            stat = Path(file).stat()
-        except OSError:
-            found.add(file)
-        else:
-            if max(stat.st_mtime_ns, stat.st_ctime_ns) >= since_ns:
-                found.add(file)
-    return found
 
 
 def _on_path(name: str) -> str | None:

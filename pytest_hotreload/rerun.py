@@ -7,6 +7,7 @@ is a run like any other, but for what it leaves out.
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from .affects import Affects, TimeAndSize, time_and_size
 from .channel import Channel
 from .first_party import FirstParty
 from .observation import Observer, Row
+from .pulse import Pulse, Quiet, limit
 from .ran import OUTCOMES, outcome_of
 from .records import Records, report_files
 from .watch_messages import (
@@ -53,6 +55,10 @@ if TYPE_CHECKING:
     from .controller import RunLoop
     from .options import Options
 
+#: Modules of debuggers that talk to an editor: while a person thinks, nothing happens.
+_DEBUGGERS = ("pydevd", "debugpy")
+#: Options of pytest, report-log and html that name a file to write.
+_REPORTS = ("xmlpath", "log_file", "report_log", "htmlpath")
 #: Bytes of what :class:`Pages` tells between two looks at the channel: 256 runs, some 1,000 pages, 3 ms.
 _PIECE: Final = 4096
 
@@ -67,9 +73,12 @@ class Rerun:
         records: Records | None,
         channel: Channel,
         first_party: FirstParty,
+        pulse: Pulse,
     ) -> None:
         self.config, self.records, self.channel = config, records, channel
-        self.first_party = first_party
+        self.first_party, self.pulse = first_party, pulse
+        self._quiet, self._edited = Quiet(), False
+        self._known_seconds: dict[str, dict[str, float]] = {}
         self.affects = Affects(config, records, first_party.known)
         self.inherited = forks.inventory()
         self._outcomes: dict[str, str] = {}
@@ -122,6 +131,9 @@ class Rerun:
     def _begin(self) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         self.began = time.monotonic()
+        if self.records is not None:
+            self.records.rebase(self.first_party.held, told=self.go.told)
+        self.pulse.beat("what pytest and its plugins configure")
         self._environment, self._path = dict(os.environ), list(sys.path)
         self._variables: frozenset[str] = frozenset()
         self._path_changed = False
@@ -163,8 +175,9 @@ class Rerun:
             self._held = compat.HeldTerminal(self.config)
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_make_collect_report(self) -> None:
+    def pytest_make_collect_report(self, collector: pytest.Collector) -> None:
         """Within the first collector's warnings."""
+        self.pulse.beat(f"the collection of {collector.nodeid or '.'}")
         if self.first_party.warned:
             self.first_party.warn_again()
             self.first_party.warned = []
@@ -192,6 +205,7 @@ class Rerun:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Also called while a collection fails: for a path that does not exist, or an expression that is none."""
+        self.pulse.beat("what follows the collection")
         if self.collected is None:
             return
         files = tuple(dict.fromkeys(str(item.path) for item in session.items))
@@ -227,6 +241,7 @@ class Rerun:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self) -> Generator[None, object, object]:
+        self.pulse.beat("the end of the session")
         result = yield
         for nodeid in self._texts.keys() - self._finished:  # failed, then a debugger was quit
             self.pytest_runtest_logfinish(nodeid)
@@ -241,9 +256,18 @@ class Rerun:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._tell(Interrupted())
 
-    def begins(self, nodeid: str) -> None:
+    def begins(self, nodeid: str, path: str) -> None:
         """A test, in place."""
+        self.pulse.beat(nodeid, self._limit(nodeid, path))
         self._tell(Began(nodeid))
+
+    def _limit(self, nodeid: str, path: str) -> float:
+        """Seconds that this test may do nothing. In a debugger's hands it may do that for ever."""
+        if not sys.modules.keys().isdisjoint(_DEBUGGERS):
+            return math.inf
+        if path not in self._known_seconds:
+            self._known_seconds[path] = self.affects.seconds(path)
+        return limit(self._known_seconds[path].get(nodeid, 0.0), self.go.patience)
 
     # -- the watcher -------------------------------------------------------------------------------
 
@@ -258,19 +282,29 @@ class Rerun:
             raise KeyboardInterrupt
         for _, message in frames:
             if isinstance(message, Changed):
-                affected = self.affects.affected(message)
-                stopped = loop.stop_files(set(affected))
+                self._edited = True
+                affected = {*self.affects.affected(message), *message.paths}
+                stopped = loop.stop_files(affected)
                 if stopped:
                     self._stopped(stopped)
             elif isinstance(message, WhatRuns):
                 self._tell(Running(tuple(loop.what_runs())))
 
-    def _stopped(self, files: list[str]) -> None:
+    def turn(self, loop: RunLoop) -> None:
+        """The run loop goes round: what hangs in it are children. An edit that may concern them ends them."""
+        self.pulse.beat("the tests")
+        if not self._edited or self.config.option.usepdb or loop.options.direct:
+            return
+        for name, path, seconds in loop.hanging(self._quiet, self._limit):
+            self._stopped(loop.stop_files({path}), (name, seconds))
+
+    def _stopped(self, files: list[str], hanging: tuple[str, float] | None = None) -> None:
         """Said here, where a line that is not complete is known; by the watcher where nothing of this run is seen."""
         told = self._held is None and compat.terminal_reporter(self.config) is not None
         if told:
-            terminal.notice(self.config, terminal.changed_meanwhile(len(files)))
-        self._tell(Stopped(tuple(files), told))
+            text = terminal.changed_meanwhile(len(files)) if hanging is None else terminal.hangs(*hanging)
+            terminal.notice(self.config, text)
+        self._tell(Stopped(tuple(files), told, hanging))
 
     def borrow(self) -> None:
         """Wait until the watcher reads no keys."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import screen, terminal
 from .family import Process
+from .pulse import Patience, Quiet, is_traced, written
 from .surroundings import discard_bytecode
 from .watch_messages import (
     Alone,
@@ -48,6 +49,8 @@ _ORDERLY = (0, 1, 5)
 _REFUSED = 4
 #: Seconds for the teardown of a test that was told to stop. A guess, not measured.
 _GRACE = 5.0
+#: Seconds between two looks for a sign of life, while a rerun is under way.
+_LOOK = 1.0
 #: Seconds in which a rerun says that it was interrupted, unless a test keeps it from that. A guess.
 _HEARD_SECONDS = 0.5
 
@@ -69,6 +72,10 @@ class Reruns:
         self._latest: tuple[str, ...] = ()
         self._resumed: Rerun | None = None
         self.deadline = 0.0
+        self._quiet, self._patience = Quiet(), Patience()
+        #: Files that hung when they ran last; of those, the ones that run behind the current rerun.
+        self._hung: set[str] = set()
+        self._behind: set[str] = set()
         self._ini: str | None = None
         self._lent: contextlib.ExitStack | None = None
         self._handlers: dict[type, Callable[[Rerun, Any], None]] = {
@@ -186,6 +193,9 @@ class Reruns:
             elif not current.edit.meanwhile.issuperset(current.edit.changes.paths):
                 self.screen.line(screen.unaffected(current.edit.changes, self.watch.root))
             return
+        self._behind = self._hung.intersection(files) if not self._hung.issuperset(files) else set()
+        files = {path: why for path, why in files.items() if path not in self._behind}
+        self.results.owe(self._behind)
         self.reasons = files
         self._go(current, self._how(current, tuple(files)))
 
@@ -202,7 +212,14 @@ class Reruns:
 
     def _go(self, current: Rerun, go: Go) -> None:
         filters = self.filters
-        go = go._replace(keyword=filters.keyword, marker=filters.marker, path=filters.path)
+        go = go._replace(
+            keyword=filters.keyword,
+            marker=filters.marker,
+            path=filters.path,
+            patience=self._patience.seconds,
+            told=not self.watch.watcher.polling,
+        )
+        self._quiet.forget()
         filtered = bool(go.keyword or go.marker or go.path)
         current.phase = "running"
         current.wish = Wish(go, current.wish.why)
@@ -265,6 +282,7 @@ class Reruns:
         self.current = None
         self._take_back()
         self._say_stopped(current)
+        self._ask_again(current)
         if current.cancelled or current.stopped or current.wish.go.apart or len(current.files) != 1:
             self.results.owe(current.files)
             if not current.cancelled and not current.stopped:
@@ -274,6 +292,7 @@ class Reruns:
         self.wish = Wish(current.wish.go._replace(apart=True, hold=False), "again")
 
     def _collected(self, current: Rerun, message: Collected) -> None:
+        current.collected = True
         running = () if current.wish.why == "none" or current.wish.go.nodeids else message.running
         self.results.collected(message.files, everything=message.everything, running=running)
         if current.wish.go.files is None:
@@ -293,7 +312,13 @@ class Reruns:
     def _stopped(self, current: Rerun, message: Stopped) -> None:
         self.results.owe(message.files)
         current.files = tuple(file for file in current.files if file not in message.files)
-        if not message.told:
+        if message.hanging is not None:
+            self._patience.ended(current.edited)
+            self._hung.update(message.files)
+            current.hanging = message.hanging
+        if not message.told and message.hanging is not None:
+            self.screen.notice(terminal.hangs(*message.hanging))
+        elif not message.told:
             self.screen.notice(terminal.changed_meanwhile(len(message.files)))
 
     def _unconfirmed(self, current: Rerun, _: Unconfirmed) -> None:
@@ -306,6 +331,10 @@ class Reruns:
         self._latest = current.files
         self._take_back()
         self._say_stopped(current)
+        self._ask_again(current)
+        if current.hanging is None:
+            self._patience.done()
+            self._hung.difference_update(current.files)
         if current.unconfirmed and not current.cancelled:
             self._confirm(current)
             return
@@ -320,6 +349,13 @@ class Reruns:
         else:
             self._filters_before = self.filters
             self._tell(current, message)
+            self._run_behind()
+
+    def _run_behind(self) -> None:
+        """What hung does so after the others, whose results nobody should have to wait for."""
+        behind, self._behind = self._behind & self.results.owed, set()
+        if behind and self.wish is None:
+            self.wish = Wish(Go(files=tuple(sorted(behind)), company=True), "again")
 
     def _refused(self, current: Rerun) -> None:
         """pytest has said why: it can't be used so. Who gave it such arguments has to start it again."""
@@ -409,7 +445,11 @@ class Reruns:
 
     def _say_stopped(self, current: Rerun) -> None:
         """When it has said all: before, its line may be one that is not complete."""
-        if current.stopped:
+        if current.cancelled:
+            return
+        if current.stopped and current.hanging is not None:
+            self.screen.notice(terminal.hangs(*current.hanging))
+        elif current.stopped:
             self.screen.notice(terminal.changed_meanwhile(len(current.files)))
 
     def mind_deadline(self) -> float | None:
@@ -422,6 +462,45 @@ class Reruns:
             self._signal(current, signal.SIGKILL)
             return _GRACE
         return left
+
+    def mind_hang(self) -> float | None:
+        """End the rerun if it has done nothing for long, and something was edited; in how many seconds to look again.
+
+        What its children do it judges itself, as long as its own loop goes round.
+        """
+        current = self.current
+        if current is None or current.phase != "running" or current.stopped:
+            return None
+        assert current.process.pulse is not None
+        count, seconds, what = current.process.pulse.read()
+        sign = count, written(current.process.pid)
+        quiet = self._quiet.look(current.process.token, sign, time.monotonic())
+        most = max(seconds, self._patience.seconds)
+        if quiet <= most or self.lent or not self._is_waited_for(current) or is_traced(current.process.pid):
+            return _LOOK
+        self._end_hang(current, what, quiet)
+        return self.mind_deadline()
+
+    def _is_waited_for(self, current: Rerun) -> bool:
+        """Whether something is to run behind it: what was edited since, or asked for by a key that cancelled it."""
+        edited = current.edited.difference(self.watch.blocked) and not self.watch.paused
+        return bool(edited) or (current.cancelled and (self.wish is not None or self.watch.renews))
+
+    def _end_hang(self, current: Rerun, what: str, quiet: float) -> None:
+        """As an edit of its inputs does; one that was told to stop before, and does not, is killed."""
+        current.hanging = what, quiet
+        self._hung.update(current.files if len(current.files) == 1 else ())
+        self._patience.ended(current.edited)
+        current.stopped = True
+        self.results.owe(current.files)
+        self.deadline = time.monotonic() + (0.0 if current.cancelled else _GRACE)
+        self._signal(current, signal.SIGINT)
+
+    def _ask_again(self, current: Rerun) -> None:
+        """Nobody knows what a rerun would have run that was ended before it had found that out."""
+        unknown = current.hanging is not None and not current.collected and current.wish.go.files is None
+        if unknown and not current.cancelled:
+            self.wish = self.wish or current.wish
 
     def _signal(self, current: Rerun, number: int) -> None:
         if current.process.pid:

@@ -172,6 +172,10 @@ def new_template(why: str) -> str:
     return f"new template: {why}"
 
 
+def late(paths: str) -> str:
+    return f"{paths} changed, and pytest had not started by then"
+
+
 def died(status: int | None) -> str:
     return f"the process of the rerun {_ended(status)}"
 

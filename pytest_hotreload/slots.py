@@ -82,6 +82,10 @@ class SlotFiles:
         self.taken = {1: 0, 2: 0}
         self.progress.clear()
 
+    def sizes(self) -> tuple[int, ...]:
+        """Bytes in each of the files."""
+        return tuple(os.fstat(descriptor).st_size for descriptor in self.fds.values())
+
     def text(self, name: str) -> str:
         """All that is in one of the files."""
         return self._from(name, 0).decode("utf-8", "replace")

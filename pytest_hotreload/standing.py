@@ -25,9 +25,10 @@ from .first_party import FirstParty
 from .forkpoint import serve
 from .keyboard import Modes
 from .observation import Observer
+from .pulse import Pulse
 from .template import Become, Parked
 from .watch_messages import Attach, Consulted, Extend, Inputs, Learned, Ready
-from .world import contextlib, gc, os, random, select, signal, sockets, subprocess
+from .world import contextlib, gc, os, random, select, signal, sockets, subprocess, time
 
 #: Names the inherited descriptors of a template: its channel and its lifeline.
 _ENVIRONMENT = "PYTEST_HOTRELOAD_STANDING"
@@ -290,24 +291,34 @@ def _ignoring_interrupts(become: Callable[..., None]) -> Callable[..., None]:
 # ----------------------------------------------------------------------------------- fork points
 
 
-def park(config: pytest.Config, observer: Observer | None) -> tuple[Channel, FirstParty]:
-    """Be fork points, one after the other. Returns in reruns only, as soon as they are forked."""
+def park(
+    config: pytest.Config, observer: Observer | None, since_ns: int
+) -> tuple[Channel, FirstParty, Pulse]:
+    """Be fork points, one after the other. Returns in reruns only, as soon as they are forked.
+
+    ``since_ns``: when this process was configured, on the clock of file times.
+    """
     assert _here is not None
     first_party = FirstParty(config, observer)
     seeded = random.getstate()
     while True:
+        first_party.hold(since_ns)
         _ready(_here.channel, Ready(first_party.inputs(), first_party.refused))
         keep_frozen()
         gc.collect()
         forks.flush_before_fork(forks.inventory())
         freeze()
-        place = _enter(_serve(_here.channel, _here.lifeline, _ignoring_interrupts(_become)))
+        become, lifeline = _serve(_here.channel, _here.lifeline, _ignoring_interrupts(_become))
+        place = _enter((become, lifeline))
         if isinstance(place.order, Extend):
+            since_ns = time.time_ns()
             first_party.extend(place.order)
             continue
         _awake(seeded)
         first_party.known = place.order.known
-        return place.channel, first_party
+        pulse = Pulse(become.descriptors[1])
+        os.close(become.descriptors[1])
+        return place.channel, first_party, pulse
 
 
 def _awake(seeded: object) -> None:

@@ -138,6 +138,10 @@ def changed_meanwhile(files: int) -> str:
     return f"{files} test file{'' if one else 's'} changed meanwhile and run{'s' if one else ''} again"
 
 
+def hangs(what: str, seconds: float) -> str:
+    return f"{what} has done nothing for {seconds:.0f} s, and files changed since: ended, and runs again with them"
+
+
 def hung(seconds: float) -> str:
     return (
         f"used no processor time for {seconds:.0f} s after a fork from a process with threads, and was ended"

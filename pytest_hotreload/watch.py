@@ -144,10 +144,12 @@ class Watch:
         self.reruns.wish = nothing if first == "none" else Wish(Go(first=first), "first")
 
     def _turn(self) -> None:
+        if self.family.give_up():
+            self._replan()
         self._advance()
         self._mind_keys()
         most = self.reruns.patience(self.surroundings.patience if self.over is None else _SAVING)
-        waits = (most, self.reruns.mind_deadline(), self.attachments.wait())
+        waits = (most, self.reruns.mind_hang(), self.reruns.mind_deadline(), self.attachments.wait())
         ready = self.selector.select(min(each for each in waits if each is not None))
         if not ready and self.reruns.idle:
             self._look_around()
@@ -245,6 +247,10 @@ class Watch:
             self._news = screen.new_points(screen.shown(changes.paths, self.root))
         self._broken = False
         reason = self.surroundings.concerned(changes.paths) or self.surroundings.changed()
+        if self.reruns.current is not None:
+            self.reruns.current.edited.update(changes.paths)
+        if not reason and self.family.is_stuck:
+            reason = screen.late(screen.shown(changes.paths, self.root))
         if reason:
             self.renew(reason)
         else:
@@ -310,6 +316,11 @@ class Watch:
         reason = self.surroundings.changed()
         if reason:
             self.renew(reason)
+
+    @property
+    def renews(self) -> bool:
+        """Whether a new template is to come."""
+        return bool(self._renewal)
 
     def renew(self, reason: str) -> None:
         """A new template, as soon as what runs in the old one has torn down what it set up."""

@@ -160,8 +160,9 @@ class Go(NamedTuple):
 
     ``files``: the test files to run; None for all. ``first``: the first run, "affected" by the records, or "all".
     ``company``: collect every file, and run those. ``hold``: show nothing until nothing failed. ``nodeids``: only
-    these. ``apart``: one file gets a child, too. The filters are the user's, added to those of the command line; ""
-    for none.
+    these. ``apart``: one file gets a child, too. ``patience``: seconds without a sign of life after which a test hangs,
+    once something was edited. ``told``: the system tells the watcher of each change. The filters are the user's, added
+    to those of the command line; "" for none.
     """
 
     files: tuple[str, ...] | None = None
@@ -174,6 +175,8 @@ class Go(NamedTuple):
     path: str = ""
     debug: bool = False
     apart: bool = False
+    patience: float = 0.0
+    told: bool = False
 
 
 def both(given: str, added: str) -> str:
@@ -262,10 +265,12 @@ class Unconfirmed(NamedTuple):
 
 
 class Stopped(NamedTuple):
-    """Files that changed while they ran, or before their turn: they run again. ``told``: the user knows."""
+    """Files that changed while they ran, or before their turn: they run again. ``told``: the user knows. ``hanging``:
+    the test that was ended for an edit that may concern it, and the seconds that it had done nothing."""
 
     files: tuple[str, ...]
     told: bool
+    hanging: tuple[str, float] | None = None
 
 
 class Alone(NamedTuple):

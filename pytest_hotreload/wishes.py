@@ -37,7 +37,8 @@ class Rerun:
 
     ``asked``, ``ready``: monotonic seconds; ``select``: seconds. ``files``: what it runs, as far as it
     is known. ``how``: where it was forked, and why there, in words. ``cancelled``: by the user. ``alone``: it hears
-    nothing, and runs ``test`` itself, since then. ``stopped``: since it was edited. ``unconfirmed``: failed without
+    nothing, and runs ``test`` itself, since then. ``edited``: what changed since it began. ``stopped``: since it was
+    edited. ``hanging``: as it has done nothing, for so many seconds. ``unconfirmed``: failed without
     its company. ``confirming``: runs for that.
     """
 
@@ -55,5 +56,8 @@ class Rerun:
     cancelled: bool = False
     test: tuple[str, float] | None = None
     alone: bool = False
+    edited: set[str] = field(default_factory=set)
     stopped: bool = False
+    hanging: tuple[str, float] | None = None
+    collected: bool = False
     tell_at: float = 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,59 @@ def _watching(
     }
     more = {"watch": watch} if watch else {}
     return Watching(top, files or {}, arguments or (), environ, **more)  # type: ignore[arg-type]
+
+
+def _started(top: Path) -> list[str]:
+    """What a start of the watch says and runs."""
+    with Watching(top) as watching:
+        shown = watching.shown()
+        watching.end()
+    return [line for line in shown.lines if "affected" in line] + list(shown.ran)
+
+
+_EDITED = {
+    "used.py": "VALUE = 1\n",
+    "data.txt": "1",
+    "test_a.py": "import used\n\ndef test_a(): assert used.VALUE\n",
+    "test_b.py": "from pathlib import Path\n\ndef test_b(): assert Path('data.txt').read_text()\n",
+    "test_c.py": "def test_c(): pass\n",
+}
+
+
+def test_what_was_edited_and_ran_does_not_run_at_the_next_start(tmp_path: Path) -> None:
+    """Each edit is younger than 2 s when its rerun begins; the second of each keeps second and size."""
+    with Watching(tmp_path, _EDITED) as watching:
+        assert watching.shown().status == "PASS 3 passed"
+        for number in (2, 3):
+            watching.after({"used.py": f"VALUE = {number}\n"})
+            watching.after({"data.txt": str(number)})
+            watching.after({"test_c.py": f"def test_c(): assert {number}\n"})
+        assert watching.end() == 0
+    assert _started(tmp_path) == ["hotreload: 0 of 3 test files affected"]
+
+
+def test_what_changed_while_it_ran_runs_at_the_next_start(tmp_path: Path) -> None:
+    """The test itself changes what it imported and read, to the same size and time: nobody sees that it ran with it."""
+    changes = """\
+        import os, used
+        from pathlib import Path
+
+        def test_a():
+            here = Path(__file__).parent
+            assert used.VALUE == 1
+            for name, text in {"used.py": "VALUE = 0\\n", "data.txt": "0"}.items():
+                before = (here / name).stat()
+                assert (here / name).read_text() != text
+                (here / name).write_text(text)
+                os.utime(here / name, ns=(before.st_atime_ns, before.st_mtime_ns))
+        """
+    files = {"used.py": "VALUE = 1\n", "data.txt": "1", "test_a.py": changes}
+    with Watching(tmp_path, files, ["--watch-first=none"]) as watching:
+        watching.shown()
+        watching.after({"test_a.py": "# edited\n" + textwrap.dedent(changes)})
+        watching.end()
+    started = _started(tmp_path)
+    assert started[0] == "hotreload: 1 of 1 test file affected"
 
 
 def test_what_lies_outside_of_the_root_is_watched_before_anything_ran(recorded: Path) -> None:

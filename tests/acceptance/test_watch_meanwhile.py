@@ -28,7 +28,7 @@ _SLOW = {
 }
 
 
-def _await(path: Path) -> None:
+def await_file(path: Path) -> None:
     """Until the file is there, which then is removed."""
     deadline = time.monotonic() + HUNG
     while not path.exists():
@@ -51,7 +51,7 @@ def test_an_edit_of_the_only_file_that_runs(tmp_path: Path) -> None:
         assert watching.shown().status == "PASS 3 passed"
         watching.path("started.tmp").unlink()
         watching.write({"pace.py": "WAIT = True\n"})
-        _await(watching.path("started.tmp"))
+        await_file(watching.path("started.tmp"))
         watching.write({"pace.py": "WAIT = None\n"})
         shown = _settled(watching, until="PASS 1 passed")
         assert shown[0].notices == ["1 test file changed meanwhile and runs again"]
@@ -66,7 +66,7 @@ def test_a_test_that_never_ends_is_stopped_by_its_edit(tmp_path: Path) -> None:
     ) as watching:
         watching.shown()
         watching.write({"test_loop.py": "from pathlib import Path\nPath('started.tmp').touch()\n" + loop})
-        _await(watching.path("started.tmp"))
+        await_file(watching.path("started.tmp"))
         watching.write({"test_loop.py": "def test_loop(): assert 1\n"})
         assert _settled(watching, until="PASS 1 passed")[-1].ran == {"test_loop.py::test_loop": "passed"}
         assert watching.end() == 0
@@ -86,7 +86,7 @@ def test_an_edit_stops_what_it_concerns_and_the_others_finish(tmp_path: Path) ->
         watching.write({"pace.py": "WAIT = True\n"})
         watching.path("started.tmp").unlink()
         watching.write({"core.py": "A = 1\n"})
-        _await(watching.path("started.tmp"))
+        await_file(watching.path("started.tmp"))
         watching.write({"pace.py": "WAIT = False\n"})
         shown = _settled(watching, until="PASS 1 passed")
         outcomes: dict[str, str] = {}
@@ -104,7 +104,7 @@ def test_an_edit_of_something_else_is_answered_next(tmp_path: Path) -> None:
         watching.shown()
         watching.path("started.tmp").unlink()
         watching.write({"pace.py": "WAIT = True\n"})
-        _await(watching.path("started.tmp"))
+        await_file(watching.path("started.tmp"))
         watching.write({"test_c.py": "def test_other(): pass\n"})
         watching.write({"go.tmp": ""})
         shown = watching.shown()
