@@ -51,6 +51,14 @@ def implementing_plugins(config: pytest.Config, hook: str) -> list[object]:
     return [impl.plugin for impl in getattr(config.hook, hook).get_hookimpls()]
 
 
+def plugin_name(config: pytest.Config, plugin: object) -> str:
+    """As the user knows it: the distribution that it came with, or the name that it is registered by."""
+    for found, distribution in config.pluginmanager.list_plugin_distinfo():
+        if found is plugin:
+            return _project_name(distribution)
+    return str(config.pluginmanager.get_name(plugin) or type(plugin).__name__)
+
+
 def call_for(config: pytest.Config, hook: str, plugins: list[object], **arguments: Any) -> None:
     """Call ``hook`` for ``plugins`` alone."""
     others = [p for p in implementing_plugins(config, hook) if not any(p is q for q in plugins)]
@@ -450,6 +458,33 @@ def node_id_types() -> tuple[type, ...]:
     with contextlib.suppress(ImportError, AttributeError):
         return (importlib.import_module("_pytest.nodeid").NodeId,)
     return ()
+
+
+def replace_statistics(
+    config: pytest.Config, make: Callable[[dict[str, list[Any]], Callable[[Any], str]], Any]
+) -> Any:
+    """Put ``make(old, category of a report)`` in the place of ``TerminalReporter.stats``; None without a reporter."""
+    reporter = terminal_reporter(config)
+    if type(getattr(reporter, "stats", None)) is not dict:
+        return None
+
+    def classify(report: Any) -> str:
+        try:
+            return str(config.hook.pytest_report_teststatus(report=report, config=config)[0])
+        except Exception:  # of a report that no plugin classifies
+            return ""
+
+    reporter.stats = make(reporter.stats, classify)
+    return reporter.stats
+
+
+def own_protocol(config: pytest.Config) -> bool:
+    """Whether no plugin runs items but pytest's own (pluggy: ``HookImpl.wrapper``, ``hookwrapper``)."""
+    runner = config.pluginmanager.get_plugin("runner")
+    return all(
+        implementation.plugin is runner or implementation.wrapper or implementation.hookwrapper
+        for implementation in config.hook.pytest_runtest_protocol.get_hookimpls()
+    )
 
 
 def failed_subtests(config: pytest.Config, item: pytest.Item) -> int:

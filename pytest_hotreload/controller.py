@@ -24,13 +24,14 @@ from .errors import IncompleteRunError
 from .interrupts import Interrupts
 from .lease import Lease
 from .nodes import Nodes
-from .protocol import Answer, Asked, Collided, Ended, ItemFinished, Missing, Printed
+from .protocol import Answer, Asked, Collided, Ended, ItemRan, Missing, Printed, Unreadable
 from .replay import Replay
 from .schedule import Group, Schedule, make_groups
 from .slots import Slot
 from .sources import Sources
 from .status import Status
 from .suspension import Suspension
+from .unpickling import loads
 
 if TYPE_CHECKING:
     from .active import Active
@@ -248,6 +249,7 @@ class RunLoop:
 
     def listen(self, running: Running, frames: list[tuple[int, Any]]) -> None:
         """Take in what a child says, and its end."""
+        running.heard += len(frames)
         for index, message in [] if running.over else frames:
             self._take(running, index, message)
         if running.status is not None:
@@ -256,6 +258,10 @@ class RunLoop:
     def _take(self, running: Running, index: int, message: Any) -> None:
         if isinstance(message, Asked):
             self._answer(running, message)
+            return
+        if isinstance(message, Unreadable):
+            running.heard -= 1
+            self.children.kill(running, terminal.unreadable(message.why))
             return
         if running.stopped:
             return
@@ -274,7 +280,7 @@ class RunLoop:
             if type(message) is Printed:
                 running.slot.files.taken[message.fd] += len(message.data)
             self.replay.feed(index, message)
-            if type(message) is ItemFinished and index != running.assigned[-1]:
+            if type(message) is ItemRan and index != running.assigned[-1]:
                 self.replay.complete(index)
 
     def _answer(self, running: Running, asked: Asked) -> None:
@@ -317,6 +323,8 @@ class RunLoop:
         elif running.collided is not None:
             self.crashes.run_rest_alone(running)
         elif ended is not None:
+            if ended.frames not in (-1, running.heard) and not self.interrupts:
+                self.crashes.lost(running, ended)
             for index in running.assigned:
                 self.replay.complete(index)
         else:
@@ -330,7 +338,7 @@ class RunLoop:
 
     def _ended_well(self, running: Running, ended: Ended) -> None:
         """Also where it stopped half-way: what its first tests touched and covered counts."""
-        self.nodes.child_ended(running.slot, ended.workeroutput)
+        self.nodes.child_ended(running.slot, loads(ended.workeroutput, self.config))
         self.totals.ended(ended)
         if self.records is not None:
             spent = sum(cost.seconds for cost in ended.fixtures)
@@ -358,8 +366,7 @@ class RunLoop:
         """Nothing more will come for these items."""
         left_out = [index for index in group.indices if not self.replay.is_complete(index)]
         for index in left_out:
-            self.replay.forget(index)
-            self.replay.complete(index)
+            self.replay.leave_out(index)
         if self.records is not None:
             self.records.spoiled(group.path)
         self.config.hook.pytest_deselected(items=[self.items[index] for index in left_out])

@@ -102,7 +102,7 @@ class Nodes:
         if self.slots:
             self._call("pytest_xdist_node_collection_finished", node=self.slots[0].node, ids=ids)
 
-    def child_ended(self, slot: Place, output: Mapping[str, Any]) -> None:
+    def child_ended(self, slot: Place, output: Mapping[str, Any] | None) -> None:
         """A child handed results over: each is told by itself, as a worker's would be."""
         if slot.node is not None and output:
             slot.node.workeroutput = dict(output)

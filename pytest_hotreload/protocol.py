@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from .shards import Shard
 
 #: Bumped with each change of a message; a spawned child compares it before anything else.
-VERSION = 3
+VERSION = 4
 
 #: Names the inherited descriptors of a spawned child; removed before any user code runs.
 ENVIRONMENT = "PYTEST_HOTRELOAD_APART"
@@ -25,7 +25,17 @@ class ItemStarted(NamedTuple):
 
 
 class ItemFinished(NamedTuple):
-    """``pytest_runtest_logfinish`` was called; the item is complete."""
+    """``pytest_runtest_logfinish`` was called; with a plugin that runs a test again, more than once."""
+
+
+class ItemRan(NamedTuple):
+    """The item's protocol has returned. Sent past pytest's hooks, with what these were to have told by then.
+
+    ``reports``: how many were logged. ``called``: its call began.
+    """
+
+    reports: int
+    called: bool
 
 
 class Reported(NamedTuple):
@@ -33,6 +43,27 @@ class Reported(NamedTuple):
 
     payload: bytes
     failed_subtests: int = 0
+
+
+#: What tells a report from others in every process: node id, phase, begin and end of it.
+ReportKey = tuple[str, str | None, float, float]
+
+
+class StatsChanged(NamedTuple):
+    """What a plugin took out of, or put into the terminal reporter's ``stats``, by category.
+
+    ``failed``: what it added to ``session.testsfailed``, or took away.
+    """
+
+    removed: tuple[tuple[str, ReportKey | None], ...]
+    added: tuple[tuple[str, ReportKey | None, bytes], ...]
+    failed: int
+
+
+class Unreadable(NamedTuple):
+    """Made where frames are read: one that could not be."""
+
+    why: str
 
 
 class Warned(NamedTuple):
@@ -80,11 +111,11 @@ class NewlineEnsured(NamedTuple):
 
 
 class Junit(NamedTuple):
-    """A call on junit's node reporter, or on LogXML itself where ``on_node`` is false."""
+    """A call on junit's node reporter, or on LogXML itself where ``on_node`` is false. ``args``: pickled, a tuple."""
 
     on_node: bool
     method: str
-    args: tuple[Any, ...]
+    args: bytes
 
 
 class Collided(NamedTuple):
@@ -144,14 +175,19 @@ class Missing(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """The last message of a child: all its items have run."""
+    """The last message of a child: all its items have run.
 
-    workeroutput: Mapping[str, Any]
+    ``workeroutput``: pickled, a dict, or b"". ``frames``: how many it sent, with this one. ``notices``: for the user.
+    """
+
+    workeroutput: bytes
     fixtures: tuple[FixtureCost, ...]
     modules: tuple[str, ...]
     coverage: bytes | None
     observed: Any = None
     """``observation.Observed``, where records are kept."""
+    frames: int = -1
+    notices: tuple[str, ...] = ()
 
 
 class FixtureCost(NamedTuple):
@@ -172,6 +208,9 @@ class FixtureCost(NamedTuple):
 Message = (
     ItemStarted
     | ItemFinished
+    | ItemRan
+    | StatsChanged
+    | Unreadable
     | Reported
     | Warned
     | Wrote

@@ -46,6 +46,7 @@ class Totals:
 
     def ended(self, ended: Ended) -> None:
         """A child ended well."""
+        self.notices += [text for text in ended.notices if text not in self.notices]
         for cost in ended.fixtures:
             seconds, times = self.fixtures.get(cost.name, (0.0, 0))
             self.fixtures[cost.name] = (seconds + cost.seconds, times + 1)
