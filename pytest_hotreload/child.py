@@ -234,6 +234,7 @@ class Reporter:
             if address is not None:
                 self.put(Collided(address))
 
+    @pytest.hookimpl(tryfirst=True)  # before the session counts it, see ``withdrawals.py``
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if not self.awake:
             return

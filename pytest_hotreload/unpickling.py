@@ -133,7 +133,7 @@ def call(module: str, name: str, shown: str, represented: str, arguments: tuple[
 def exception(module: str, name: str, shown: str, represented: str, arguments: tuple[Any, ...]) -> Any:
     try:
         kind = _named(module, name)
-        base = next(each for each in mro_of(kind) if each.__module__ == "builtins")
+        base: Any = next(each for each in mro_of(kind) if each.__module__ == "builtins")
         made: Any = base.__new__(kind, *arguments)
         initialise: Any = base.__init__
         initialise(made, *arguments)
