@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from . import child, compat, forks, others, reset
+from . import child, compat, forks, handover, others, reset
 from .birth import Birth, Born, SlotEnd, seed_of
 from .channel import Channel
 from .early_readers import hide_worker
@@ -281,7 +281,7 @@ class Apart:
                     self._serve_nothing(reason)
                     os._exit(0)
                 self._all_missing(reason)
-            output = child.pack_output(config) if config is not None else b""
+            output = handover.output(config) if config is not None else b""
             fixtures = reporter.fixtures if reporter is not None else {}
             index = reporter.index if reporter is not None else -1
             message = child.last_message(inherited, output, fixtures, self.place.observer)

@@ -13,17 +13,17 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import compat, forks, reset, terminal
+from . import compat, forks, handover, reset
 from .channel import Channel
 from .conflicts import address_in_use
 from .observation import Observer
-from .others import coverage_bytes, participants, restart_coverage
+from .others import coverage_bytes, restart_coverage
 from .pickling import pack
 from .protocol import (
     Amended,
@@ -404,33 +404,12 @@ def farewell(
 ) -> Ended:
     """What pytest does after the last test, as far as it is this process's part."""
     config = session.config
-    notices = tuple(hand_over(session))
-    output = pack_output(config)
+    notices = tuple(handover.finish(session))
+    output = handover.output(config)
     reporter.progress.write(reporter.index, 5, time.monotonic())
     reset.speak(config)
     message = last_message(inherited, output, reporter.fixtures, observer)
     return message._replace(notices=notices)
-
-
-def hand_over(session: pytest.Session) -> Iterator[str]:
-    """Call what fills ``workeroutput``; yields what went wrong, in words: it is no error of a test."""
-    status = session.exitstatus or (1 if session.testsfailed else 0)
-    for owner in participants(session.config):
-        try:
-            compat.call_for(
-                session.config, "pytest_sessionfinish", [owner], session=session, exitstatus=status
-            )
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # pytest.exit, for one
-            name = compat.plugin_name(session.config, owner)
-            yield terminal.hook_failed(name, "pytest_sessionfinish", error)
-
-
-def pack_output(config: pytest.Config) -> bytes:
-    """What plugins handed over for the controller, or b""."""
-    output = getattr(config, "workeroutput", None)
-    return pack(dict(output), config) if output else b""
 
 
 def last_message(

@@ -14,7 +14,7 @@ import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MethodType, SimpleNamespace
 from typing import Any
@@ -56,7 +56,20 @@ def plugin_name(config: pytest.Config, plugin: object) -> str:
     for found, distribution in config.pluginmanager.list_plugin_distinfo():
         if found is plugin:
             return _project_name(distribution)
-    return str(config.pluginmanager.get_name(plugin) or type(plugin).__name__)
+    name = str(config.pluginmanager.get_name(plugin) or type(plugin).__name__)
+    return os.path.relpath(name, config.rootpath) if os.path.isabs(name) else name  # noqa: PTH117
+
+
+def implementing_plugins_of(config: pytest.Config, hook: str) -> list[object]:
+    """The same of a hook that nobody may have declared."""
+    return implementing_plugins(config, hook) if hasattr(config.hook, hook) else []
+
+
+def call_directly(config: pytest.Config, hook: str, plugin: object, arguments: Mapping[str, Any]) -> None:
+    """A plugin's implementations of a hook that can't be called again by itself (pluggy: historic ones)."""
+    for implementation in getattr(config.hook, hook).get_hookimpls():
+        if implementation.plugin is plugin and not (implementation.wrapper or implementation.hookwrapper):
+            implementation.function(*(arguments[name] for name in implementation.argnames))
 
 
 def call_for(config: pytest.Config, hook: str, plugins: list[object], **arguments: Any) -> None:

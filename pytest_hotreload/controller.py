@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import compat, conflicts, fixtures, others, reset, terminal
+from . import compat, conflicts, fixtures, handover, others, reset, terminal
 from .child import Reporter
 from .children import Children, Running
 from .crashes import Crashes
@@ -151,7 +151,8 @@ class RunLoop:
     def _before_first_fork(self) -> None:
         self.nodes.configure()
         self.nodes.collected([item.nodeid for item in self.items])
-        others.find_participants(self.config)
+        handover.prepare(self.session, self.nodes.any_workerinput(), several=not self.alone)
+        others.stand_in_for_xdist()
         others.flush_coverage()
         self.reporter.prepare(self.session)
         running = {group.path for group in self.groups}

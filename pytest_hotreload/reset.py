@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import compat
+from . import compat, handover
 from ._native import guard, set_child_subreaper
 from .forks import PLAIN_GC, forget_inherited
 from .protocol import Asked
@@ -134,8 +134,7 @@ def worker(config: pytest.Config, place: Place) -> None:
     """xdist's convention: who this process is."""
     os.environ.update(place.environ)
     if place.workerinput is not None:
-        config.workerinput = place.workerinput  # type: ignore[attr-defined]
-        config.workeroutput = {}  # type: ignore[attr-defined]
+        handover.begin(config, place.workerinput)
 
 
 def debugger(place: Place, reporter: Reporter) -> None:
