@@ -10,7 +10,9 @@ import contextlib
 import functools
 import os
 import signal
+import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -165,6 +167,8 @@ class RunLoop:
         if self.records is not None:
             self.records.selected(self.items)
         self._keep_apart()
+        if sys.platform == "linux" and not Path("/proc/self").is_dir():
+            terminal.notice(self.config, terminal.no_proc())
         for text in self.shared.notices:
             terminal.notice(self.config, text)
         self.sources.prepare()

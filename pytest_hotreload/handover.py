@@ -106,7 +106,7 @@ def _tell_early_output(
         config.workerinput = dict(workerinput)  # type: ignore[attr-defined]
         config.workeroutput = {}  # type: ignore[attr-defined]
         # Helpers are registered already; a second one of a name would raise.
-        config.pluginmanager.register = lambda *_, **__: None  # type: ignore[method-assign,assignment,misc]
+        config.pluginmanager.register = lambda *_, **__: None  # type: ignore[method-assign]
         for hook, plugin in calls:
             try:
                 compat.call_directly(config, hook, plugin, {"config": config, "session": session})

@@ -155,6 +155,13 @@ def not_written(what: str, path: object, error: Exception) -> str:
     return f"the {what} can't be written to {path}: {why}"
 
 
+def no_proc() -> str:
+    return (
+        "there is no /proc: processes that tests leave behind are not found, nor who holds a port, "
+        "nor which file hangs without using its processor"
+    )
+
+
 def no_fork(error: OSError) -> str:
     return f"fork was refused ({error.strerror or error}): fresh interpreters are started instead"
 
