@@ -64,7 +64,9 @@ class Held:
     def hold_back(self, kept: Collection[str] = ()) -> None:
         """Take everything that was recorded out of ``sys.modules``, but for ``kept``."""
         recorded = self.recorder.modules
-        fresh = {name: module for name, module in sys.modules.items() if name in recorded and name not in kept}
+        fresh = {
+            name: module for name, module in sys.modules.items() if name in recorded and name not in kept
+        }
         self.pending.update(fresh)
         self.warmed.update(fresh)
         for name in fresh:
@@ -150,7 +152,10 @@ class Held:
     def _take(self, names: Iterable[str]) -> None:
         names = list(names)
         changes = [
-            (event.order, event) for name in names for event in self._asked(name).events if event.kind == "set"
+            (event.order, event)
+            for name in names
+            for event in self._asked(name).events
+            if event.kind == "set"
         ]
         for name in names:
             sys.modules[name] = self.pending.pop(name)

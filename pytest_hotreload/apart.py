@@ -11,7 +11,7 @@ import sys
 from collections.abc import Generator
 from typing import Any
 
-from . import child, compat, fixtures, forks, gathered, others, reset
+from . import child, compat, fixtures, forks, gathered, handover, others, reset
 from .birth import Birth, Born, SlotEnd, seed_of
 from .channel import Channel
 from .early_readers import hide_worker
@@ -261,7 +261,7 @@ class Apart:
             for start in (message for _, message in frames if isinstance(message, Start)):
                 for index in start.indices:
                     self.place.channel.put(index, Missing(reason))
-                self.place.channel.put(start.indices[0], Ended({}, (), (), None))
+                self.place.channel.put(start.indices[0], Ended(b"", (), (), None))
                 self.place.channel.flush()
                 control.send(-1, Gone(start.token, 0, ()))
 
@@ -284,13 +284,13 @@ class Apart:
                     self._serve_nothing(reason)
                     os._exit(0)
                 self._all_missing(reason)
-            output = getattr(config, "workeroutput", {})
+            output = handover.output(config) if config is not None else b""
             fixtures = reporter.fixtures if reporter is not None else {}
             index = reporter.index if reporter is not None else -1
             message = child.last_message(inherited, output, fixtures, self.place.observer)
             message = message._replace(at_exit=child.printed_at_exit(self.place))
             self.place.channel.acknowledged = False
-            self.place.channel.put(index, message)
+            self.place.channel.put(index, message._replace(frames=self.place.channel.sent + 1))
             self.place.channel.flush()
             status = 0
         except BaseException:  # the exit status tells

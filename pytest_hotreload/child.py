@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from . import compat, forks, reset
+from . import compat, forks, handover, reset
 from ._native import look_for_contention
 from .channel import Channel
 from .conflicts import address_in_use
 from .observation import Observer
-from .others import coverage_bytes, participants, restart_coverage
+from .others import coverage_bytes, restart_coverage
+from .pickling import pack
 from .protocol import (
     Amended,
     Collided,
@@ -27,6 +28,7 @@ from .protocol import (
     InternalError,
     Interrupted,
     ItemFinished,
+    ItemRan,
     ItemStarted,
     Junit,
     Logged,
@@ -41,7 +43,8 @@ from .protocol import (
     Wrote,
 )
 from .serialise import pack_report, pack_warning
-from .world import BUILTINS, MODULES, contextlib, low_threads, os, pickle, pytest, signal, time
+from .withdrawals import Withdrawals
+from .world import BUILTINS, MODULES, contextlib, low_threads, os, pytest, signal, time
 
 __builtins__ = BUILTINS
 
@@ -50,6 +53,9 @@ if TYPE_CHECKING:
 
     from .gathered import GatheredState
     from .slots import SlotFiles
+
+#: The exit status of a child that could not say what it had to.
+UNSAID = 70
 
 #: Hooks that are the controller's: in the child they only reach :class:`Reporter`.
 #: ``session`` also counts failures, so that ``-x`` tears down as plain pytest does.
@@ -99,13 +105,15 @@ class Reporter:
         self.fixtures: dict[tuple[str, str], list[tuple[float, float]]] = {}
         self.in_setup = False
         self.gathered: GatheredState | None = None
-        self._failed = False
+        self.reports = 0
+        self.called = False
         self._last: Any = None
         self._last_payload = b""
         self._fixture: tuple[tuple[str, str], float] | None = None
 
     def prepare(self, session: pytest.Session) -> None:
         """In the controller, once: what :meth:`wake` will keep of each relayed hook."""
+        self.session = session
         self.kept = {
             hook: compat.keep_only(
                 self.config,
@@ -124,6 +132,7 @@ class Reporter:
         self.place, self.awake = place, True
         for hook, implementations in self.kept.items():
             compat.set_implementations(self.config, hook, implementations)
+        self.withdrawals = Withdrawals(self.config, self.session)
         compat.relay_terminal(
             self.config,
             self._write,
@@ -134,9 +143,31 @@ class Reporter:
         compat.relay_junit(self.config, self._junit)
 
     def put(self, message: Message) -> None:
-        """Queue ``message`` behind what was printed past the capture before it."""
+        """Queue ``message`` behind what was printed past the capture before it. Where that can't be, the child ends."""
+        try:
+            self.collect_printed()
+            self.channel.put(self.index, message)
+        except Exception as error:
+            self.give_up(f"{type(message).__name__} could not be sent", error)
+
+    def put_last(self, message: Ended) -> None:
+        """The last message, with the count of all."""
         self.collect_printed()
-        self.channel.put(self.index, message)
+        self.put(message._replace(frames=self.channel.sent + 1))
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what is queued. Where that can't be, the child ends."""
+        try:
+            self.channel.flush()
+        except Exception as error:
+            self.give_up("nothing more could be sent", error)
+
+    def give_up(self, what: str, error: Exception) -> None:
+        """A result that can't be told must not be missing without a word: the reason is shown with the test."""
+        with contextlib.suppress(OSError):
+            os.write(self.files.fds["fault"], f"hotreload: {what}: {error!r}\n".encode("utf-8", "replace"))
+        os._exit(UNSAID)
 
     def put_gathered(self, *, live: bool = False, last: bool = False) -> None:
         """Queue what plugins gathered since the last time."""
@@ -161,7 +192,7 @@ class Reporter:
             os.write(self.files.fds["printed_out"], text.encode("utf-8", "replace"))
 
     def _junit(self, on_node: bool, method: str, args: tuple[Any, ...]) -> None:
-        self.put(Junit(on_node, method, args))
+        self.put(Junit(on_node, method, pack(args, self.config)))
 
     # -- hooks ---------------------------------------------------------------------------
 
@@ -174,6 +205,7 @@ class Reporter:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_call(self) -> None:
         if self.awake:
+            self.called = True
             self.progress.write(self.index, 2, time.monotonic())
 
     @pytest.hookimpl(tryfirst=True)
@@ -200,10 +232,8 @@ class Reporter:
 
     def pytest_runtest_logstart(self) -> None:
         if self.awake:
+            self._tell_changes()
             self.put(ItemStarted())
-            if self._failed:
-                self._failed = False
-                self.channel.flush()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_makereport(self, call: pytest.CallInfo[Any]) -> None:
@@ -212,15 +242,23 @@ class Reporter:
             if address is not None:
                 self.put(Collided(address))
 
+    @pytest.hookimpl(tryfirst=True)  # before the session counts it, see ``withdrawals.py``
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if not self.awake:
             return
+        self.reports += 1
+        try:
+            self._report(report)
+        except Exception as error:  # an internal error here would be the end of the whole run
+            self.give_up("a report could not be made ready", error)
+
+    def _report(self, report: pytest.TestReport) -> None:
         self._end_fixture()
         self.in_setup = False
         if report.failed:
             look_for_contention()  # the controller looks at the page before it takes the report
-        self._failed = self._failed or report.failed
         item = self.item
+        self._tell_changes()
         failed = compat.failed_subtests(self.config, item) if item is not None else 0
         if self.gathered is not None:
             self.put_gathered(live=True)
@@ -229,18 +267,35 @@ class Reporter:
         if self.gathered is not None:
             self.gathered.release(report)
         self.put(Reported(self._last_payload, failed))
+        self.withdrawals.logged(report)
         # A setup that passed shows nothing: it rides with the next message.
         if report.when != "setup" or not report.passed:
-            self.channel.flush()
+            self.flush()
+
+    def _tell_changes(self) -> None:
+        changes = self.withdrawals.changes()
+        if changes is not None:
+            self.put(changes)
 
     def pytest_runtest_logfinish(self) -> None:
         if self.awake:
             if self.gathered is not None and self.item is not None and self.item.session.shouldfail:
                 self.put_gathered()  # the controller stops behind this item
+            self._tell_changes()
             self.put(ItemFinished())
-            self.progress.write(self.index, 4, time.monotonic())
-            if not self._failed:
-                self.channel.flush()  # else with the item's warnings: the controller may stop behind it
+
+    def begins(self, index: int, item: pytest.Item) -> None:
+        """From the runner, past pytest's hooks."""
+        self.index, self.item = index, item
+        self.reports, self.called = 0, False
+        self.progress.write(index, 0, time.monotonic())
+
+    def ran(self) -> None:
+        """From the runner, past pytest's hooks: the item's protocol has returned."""
+        self._tell_changes()
+        self.put(ItemRan(self.reports, self.called))
+        self.flush()  # with the item's warnings: the controller may stop behind it
+        self.progress.write(self.index, 4, time.monotonic())
 
     def pytest_warning_recorded(
         self,
@@ -288,14 +343,14 @@ class Runner:
         """Run the items; ``after`` is the one that follows in this process. False: stop."""
         for place, (index, item) in enumerate(items):
             following = items[place + 1][1] if place + 1 < len(items) else after
-            self.reporter.index, self.reporter.item = index, item
-            self.reporter.progress.write(index, 0, time.monotonic())
+            self.reporter.begins(index, item)
             gathered = self.reporter.gathered
             if gathered is not None:
                 gathered.item_begins(item)
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             if gathered is not None and (found := gathered.item_ended(item)) is not None:
                 self.reporter.put(Gathered(found))
+            self.reporter.ran()
             if self.session.shouldfail:
                 self.reporter.put(StopAsked(str(self.session.shouldfail), failed=True))
                 return False
@@ -315,9 +370,9 @@ class Runner:
             compat.teardown_everything(self.session)
             self.reporter.put_gathered(last=True)
         except pytest.exit.Exception as error:
-            self._after_stop(Exited(str(error.msg), error.returncode, _memo(error)))
+            self._after_stop(Exited(str(error.msg), error.returncode, self._memo(error)))
         except KeyboardInterrupt as error:
-            self._after_stop(Interrupted(_memo(error)))
+            self._after_stop(Interrupted(self._memo(error)))
         except BaseException as error:
             self._after_stop(InternalError(compat.internal_error_text(self.config, error)))
         return None
@@ -330,13 +385,12 @@ class Runner:
         self.reporter.put_gathered(last=True)
         self.reporter.put(message)
 
-
-def _memo(error: BaseException) -> bytes | None:
-    """Where it struck, as pytest's last lines show it."""
-    try:
-        return pickle.dumps(pytest.ExceptionInfo.from_exception(error).getrepr(funcargs=True))
-    except Exception:
-        return None
+    def _memo(self, error: BaseException) -> bytes | None:
+        """Where it struck, as pytest's last lines show it."""
+        try:
+            return pack(pytest.ExceptionInfo.from_exception(error).getrepr(funcargs=True), self.config)
+        except Exception:
+            return None
 
 
 def live(
@@ -364,8 +418,7 @@ def live(
         if place.observer is not None:
             place.observer.running()
         Runner(session, reporter, place).run_guarded(feed)
-        reporter.put(farewell(session, reporter, inherited, place.observer))
-        reporter.channel.flush()
+        reporter.put_last(farewell(session, reporter, inherited, place.observer))
         status = 0
     except BaseException:
         forks.last_words()
@@ -378,20 +431,13 @@ def farewell(
 ) -> Ended:
     """What pytest does after the last test, as far as it is this process's part."""
     config = session.config
-    output = getattr(config, "workeroutput", {})
-    for hook_owner in participants(config):
-        compat.call_for(
-            config,
-            "pytest_sessionfinish",
-            [hook_owner],
-            session=session,
-            exitstatus=session.exitstatus or (1 if session.testsfailed else 0),
-        )
+    notices = tuple(handover.finish(session))
+    output = handover.output(config)
     reporter.progress.write(reporter.index, 5, time.monotonic())
     reporter.collect_printed()
     reset.speak(config)
     message = last_message(inherited, output, reporter.fixtures, observer)
-    return message._replace(at_exit=printed_at_exit(reporter.place))
+    return message._replace(notices=notices, at_exit=printed_at_exit(reporter.place))
 
 
 def printed_at_exit(place: Place) -> tuple[tuple[int, bytes], ...]:
@@ -401,7 +447,7 @@ def printed_at_exit(place: Place) -> tuple[tuple[int, bytes], ...]:
 
 def last_message(
     inherited: forks.Inherited,
-    output: Mapping[str, Any],
+    output: bytes,
     fixtures: Mapping[tuple[str, str], Sequence[tuple[float, float]]],
     observer: Observer | None,
 ) -> Ended:

@@ -53,6 +53,8 @@ class Running:
     cpu: tuple[float, float] = (-1.0, 0.0)
     signalled: int = 0
     spent: float = -1.0
+    #: How many of its messages arrived.
+    heard: int = 0
 
     @property
     def assigned(self) -> list[int]:

@@ -9,7 +9,7 @@ import importlib
 import importlib.util
 import logging
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MethodType, SimpleNamespace
 from typing import Any
@@ -52,6 +52,27 @@ def set_implementations(config: pytest.Config, hook: str, implementations: list[
 def implementing_plugins(config: pytest.Config, hook: str) -> list[object]:
     """The plugins that implement ``hook``."""
     return [impl.plugin for impl in getattr(config.hook, hook).get_hookimpls()]
+
+
+def plugin_name(config: pytest.Config, plugin: object) -> str:
+    """As the user knows it: the distribution that it came with, or the name that it is registered by."""
+    for found, distribution in config.pluginmanager.list_plugin_distinfo():
+        if found is plugin:
+            return _project_name(distribution)
+    name = str(config.pluginmanager.get_name(plugin) or type(plugin).__name__)
+    return os.path.relpath(name, config.rootpath) if os.path.isabs(name) else name
+
+
+def implementing_plugins_of(config: pytest.Config, hook: str) -> list[object]:
+    """The same of a hook that nobody may have declared."""
+    return implementing_plugins(config, hook) if hasattr(config.hook, hook) else []
+
+
+def call_directly(config: pytest.Config, hook: str, plugin: object, arguments: Mapping[str, Any]) -> None:
+    """A plugin's implementations of a hook that can't be called again by itself (pluggy: historic ones)."""
+    for implementation in getattr(config.hook, hook).get_hookimpls():
+        if implementation.plugin is plugin and not (implementation.wrapper or implementation.hookwrapper):
+            implementation.function(*(arguments[name] for name in implementation.argnames))
 
 
 def call_for(config_: pytest.Config, hook: str, plugins: list[object], **arguments: Any) -> Any:
@@ -483,6 +504,33 @@ def node_id_types() -> tuple[type, ...]:
     with contextlib.suppress(ImportError, AttributeError):
         return (importlib.import_module("_pytest.nodeid").NodeId,)
     return ()
+
+
+def replace_statistics(
+    config: pytest.Config, make: Callable[[dict[str, list[Any]], Callable[[Any], str]], Any]
+) -> Any:
+    """Put ``make(old, category of a report)`` in the place of ``TerminalReporter.stats``; None without a reporter."""
+    reporter = terminal_reporter(config)
+    if type(getattr(reporter, "stats", None)) is not dict:
+        return None
+
+    def classify(report: Any) -> str:
+        try:
+            return str(config.hook.pytest_report_teststatus(report=report, config=config)[0])
+        except Exception:  # of a report that no plugin classifies
+            return ""
+
+    reporter.stats = make(reporter.stats, classify)
+    return reporter.stats
+
+
+def own_protocol(config: pytest.Config) -> bool:
+    """Whether no plugin runs items but pytest's own (pluggy: ``HookImpl.wrapper``, ``hookwrapper``)."""
+    runner = config.pluginmanager.get_plugin("runner")
+    return all(
+        implementation.plugin is runner or implementation.wrapper or implementation.hookwrapper
+        for implementation in config.hook.pytest_runtest_protocol.get_hookimpls()
+    )
 
 
 def failed_subtests(config: pytest.Config, item: pytest.Item) -> int:

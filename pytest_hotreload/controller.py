@@ -7,12 +7,14 @@ is pytest's own.
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import compat, conflicts, fixtures, gathered, others, reset, terminal
+from . import compat, conflicts, fixtures, gathered, handover, others, reset, terminal
 from .child import Reporter
 from .children import Children, Running
 from .crashes import Crashes
@@ -22,7 +24,7 @@ from .gathered_merge import Merger
 from .interrupts import Interrupts
 from .lease import Lease
 from .nodes import Nodes
-from .protocol import Answer, Asked, Collided, Ended, ItemFinished, Missing, Printed
+from .protocol import Answer, Asked, Collided, Ended, ItemRan, Missing, Printed, Unreadable
 from .pulse import COLLECTING_SECONDS, Quiet
 from .replay import Replay
 from .schedule import Group, Schedule, make_groups
@@ -30,6 +32,7 @@ from .slots import Slot, new_board
 from .sources import Sources
 from .status import Status
 from .suspension import Suspension
+from .unpickling import loads
 from .world import contextlib, os, signal, time
 
 if TYPE_CHECKING:
@@ -155,7 +158,8 @@ class RunLoop:
     def _before_first_fork(self) -> None:
         self.nodes.configure()
         self.nodes.collected([item.nodeid for item in self.items])
-        others.find_participants(self.config)
+        handover.prepare(self.session, self.nodes.any_workerinput(), several=not self.alone)
+        others.stand_in_for_xdist()
         others.flush_coverage()
         self.reporter.prepare(self.session)
         running = {group.path for group in self.groups}
@@ -168,6 +172,8 @@ class RunLoop:
         if self.records is not None:
             self.records.selected(self.items)
         self._keep_apart()
+        if sys.platform == "linux" and not Path("/proc/self").is_dir():
+            terminal.notice(self.config, terminal.no_proc())
         for text in self.shared.notices:
             terminal.notice(self.config, text)
         self._note_gathered()
@@ -267,6 +273,7 @@ class RunLoop:
 
     def listen(self, running: Running, frames: list[tuple[int, Any]]) -> None:
         """Take in what a child says, and its end."""
+        running.heard += len(frames)
         for index, message in [] if running.over else frames:
             self._take(running, index, message)
         if running.status is not None:
@@ -276,12 +283,13 @@ class RunLoop:
         if isinstance(message, Asked):
             self._answer(running, message)
             return
+        if isinstance(message, Unreadable):
+            running.heard -= 1
+            self.children.kill(running, terminal.unreadable(message.why))
+            return
         if running.stopped:
             return
-        if running.collided is not None:
-            running.ended = message if isinstance(message, Ended) else running.ended
-            return
-        if isinstance(message, Collided):
+        if isinstance(message, Collided) and running.collided is None:
             self.crashes.collided(running, index, message.address)
             return
         if self.crashes.contends(running):
@@ -296,7 +304,7 @@ class RunLoop:
             if type(message) is Printed:
                 running.slot.files.taken[message.fd] += len(message.data)
             self.replay.feed(index, message)
-            if type(message) is ItemFinished and index != running.assigned[-1]:
+            if type(message) is ItemRan and index != running.assigned[-1]:
                 self.replay.complete(index)
 
     def _answer(self, running: Running, asked: Asked) -> None:
@@ -337,11 +345,17 @@ class RunLoop:
         if not running.stopped:
             self.crashes.contends(running)
             self._note_lost_gathering(running, ended)
+        self._settle(running, ended)
+
+    def _settle(self, running: Running, ended: Ended | None) -> None:
+        """What becomes of the items of a child that is gone."""
         if running.stopped:
             self._leave_out(running.group)
         elif running.collided is not None:
             self.crashes.run_rest_alone(running)
         elif ended is not None:
+            if ended.frames not in (-1, running.heard) and not self.interrupts:
+                self.crashes.lost(running, ended)
             for index in running.assigned:
                 self.replay.complete(index)
         else:
@@ -360,7 +374,7 @@ class RunLoop:
 
     def _ended_well(self, running: Running, ended: Ended) -> None:
         """Also where it stopped half-way: what its first tests touched and covered counts."""
-        self.nodes.child_ended(running.slot, ended.workeroutput)
+        self.nodes.child_ended(running.slot, loads(ended.workeroutput, self.config))
         self.totals.ended(ended)
         if self.records is not None:
             spent = sum(cost.seconds for cost in ended.fixtures)
@@ -404,8 +418,7 @@ class RunLoop:
         """Nothing more will come for these items."""
         left_out = [index for index in group.indices if not self.replay.is_complete(index)]
         for index in left_out:
-            self.replay.forget(index)
-            self.replay.complete(index)
+            self.replay.leave_out(index)
         if self.records is not None:
             self.records.spoiled(group.path)
         self.config.hook.pytest_deselected(items=[self.items[index] for index in left_out])

@@ -5,12 +5,13 @@ Plain pytest dies with the test, without a summary, or is silently green after `
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from . import compat, terminal
-from .protocol import Collision, ItemFinished, ItemStarted
+from .protocol import Collision, Ended, ItemFinished, ItemStarted
+from .serialise import new_report
 from .world import contextlib, os, signal, time
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ class Crashes:
         """The teardown of a fixture that was set up once: an error of the last test, as in plain pytest."""
         index = min(self.loop.replay.head, len(self.loop.items) - 1)
         text = compat.internal_error_text(self.loop.config, error)
-        self.loop.replay.show(index, _new_report(self.loop.items[index], "teardown", text, [], 0.0))
+        self.loop.replay.show(index, new_report(self.loop.items[index], "teardown", text))
 
     def _is_innocent(self, running: Running, phase: str) -> bool:
         """Whether the child only went with its fork point, and nothing of the test is shown yet.
@@ -170,11 +171,17 @@ class Crashes:
             loop.replay.feed(index, ItemFinished())
         loop.replay.complete(index)
 
+    def lost(self, running: Running, ended: Ended) -> None:
+        """What a child says that it sent is not what arrived: an error of its last test, whatever was lost."""
+        index = running.assigned[-1]
+        text = terminal.unreported(terminal.lost(ended.frames, running.heard))
+        self.loop.replay.feed(index, new_report(self.loop.items[index], "teardown", text))
+
     def missing(self, index: int, reason: str) -> None:
         """An item that a child which collects for itself did not find: an error of that item."""
         replay, item = self.loop.replay, self.loop.items[index]
         replay.feed(index, ItemStarted())
-        replay.feed(index, _new_report(item, "setup", reason, [], 0.0))
+        replay.feed(index, new_report(item, "setup", reason))
         replay.feed(index, ItemFinished())
         replay.complete(index)
 
@@ -198,25 +205,7 @@ class Crashes:
         if stacks:
             text += "\n\n" + stacks
         seconds = max(0.0, time.monotonic() - since) if since else 0.0
-        return _new_report(item, shown, text, sections, seconds)
-
-
-def _new_report(
-    item: pytest.Item, when: Any, text: str, sections: list[tuple[str, str]], seconds: float
-) -> pytest.TestReport:
-    now = time.time()
-    return pytest.TestReport(
-        nodeid=item.nodeid,
-        location=item.location,
-        keywords=dict.fromkeys(item.keywords, 1),
-        outcome="failed",
-        longrepr=text,
-        when=when,
-        sections=sections,
-        duration=seconds,
-        start=now - seconds,
-        stop=now,
-    )
+        return new_report(item, shown, text, sections, seconds)
 
 
 def killed_by_signal(status: int | None) -> bool:

@@ -31,6 +31,7 @@ from .host_protocol import (
 from .protocol import Ended
 from .schedule import Group
 from .slots import Slot
+from .unpickling import loads
 from .world import time
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ class DistributingLoop(RunLoop):
         if ended is None:
             return
         self.totals.ended(ended)
-        self.nodes.child_ended(host.workers[message.slot], ended.workeroutput)
+        self.nodes.child_ended(host.workers[message.slot], loads(ended.workeroutput, self.config))
         if ended.coverage is not None:
             others.add_coverage(ended.coverage)
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 #: Bumped with each change of a message here or in ``protocol.py``.
-VERSION = 1
+VERSION = 2
 
 #: Names the descriptors that a host's pytest inherits: the lifeline and its end of the socket.
 ENVIRONMENT = "PYTEST_HOTRELOAD_HOST"

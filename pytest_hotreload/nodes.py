@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from . import workers
+from . import terminal, workers
 from .world import os
 
 #: Plugins that are not told of nodes: pytest-cov's distributed engine is not in use, see ``others.py``;
@@ -102,12 +102,31 @@ class Nodes:
         if self.slots:
             self._call("pytest_xdist_node_collection_finished", node=self.slots[0].node, ids=ids)
 
-    def child_ended(self, slot: Place, output: Mapping[str, Any]) -> None:
+    def child_ended(self, slot: Place, output: Mapping[str, Any] | None) -> None:
         """A child handed results over: each is told by itself, as a worker's would be."""
-        if slot.node is not None and output:
+        if not output:
+            return
+        if slot.node is not None:
             slot.node.workeroutput = dict(output)
             self._call("pytest_testnodedown", node=slot.node, error=None)
             slot.node.reported = True
+        elif not self.slots:
+            self._only_child_ended(output)
+
+    def _only_child_ended(self, output: Mapping[str, Any]) -> None:
+        """With one slot nobody was told of a node before: a plugin that misses that loses what it would lose anyway."""
+        node = Node(self.config, "gw0", 1, self.run_id)
+        node.workeroutput = dict(output)
+        try:
+            self._call("pytest_testnodedown", node=node, error=None)
+        except Exception as error:
+            terminal.notice(self.config, terminal.hook_failed("a plugin", "pytest_testnodedown", error))
+
+    def any_workerinput(self) -> dict[str, Any]:
+        """What the first worker is told."""
+        if self.slots:
+            return dict(self.slots[0].node.workerinput)
+        return dict(Node(self.config, "gw0", 1, self.run_id).workerinput)
 
     def crashed(self, item: pytest.Item, report: pytest.TestReport) -> bool:
         """``pytest_handlecrashitem``; True where a plugin wants the item to run again."""

@@ -96,14 +96,14 @@ def participants(config: pytest.Config) -> list[object]:
     return [
         plugin
         for plugin in compat.implementing_plugins(config, "pytest_sessionfinish")
-        if _names_workeroutput(plugin)
+        if names_workeroutput(plugin)
     ]
 
 
 def find_participants(config: pytest.Config) -> None:
     """In the controller, once: read the sources, so that no child has to."""
     for plugin in compat.implementing_plugins(config, "pytest_sessionfinish"):
-        _names_workeroutput(plugin)
+        names_workeroutput(plugin)
 
 
 def hand_over(config: pytest.Config) -> list[object]:
@@ -111,11 +111,19 @@ def hand_over(config: pytest.Config) -> list[object]:
     return [
         plugin
         for plugin in compat.implementing_plugins(config, "pytest_sessionfinish")
-        if _names_workeroutput(plugin)
+        if names_workeroutput(plugin)
     ]
 
 
-def _names_workeroutput(plugin: object) -> bool:
+def stand_in_for_xdist() -> None:
+    """pytest-rerunfailures lets a worker log a rerun where a current xdist is installed; ours take it, too."""
+    module: Any = MODULES.get("pytest_rerunfailures")
+    if hasattr(module, "works_with_current_xdist") and "xdist" not in MODULES:
+        module.works_with_current_xdist = lambda: True
+
+
+def names_workeroutput(plugin: object) -> bool:
+    """Whether the plugin's source names what xdist's workers hand over."""
     known = _PARTICIPANTS.get(id(plugin))
     if known is None:
         known = _PARTICIPANTS[id(plugin)] = _source_names(plugin, b"workeroutput")

@@ -26,7 +26,17 @@ class ItemStarted(NamedTuple):
 
 
 class ItemFinished(NamedTuple):
-    """``pytest_runtest_logfinish`` was called; the item is complete."""
+    """``pytest_runtest_logfinish`` was called; with a plugin that runs a test again, more than once."""
+
+
+class ItemRan(NamedTuple):
+    """The item's protocol has returned. Sent past pytest's hooks, with what these were to have told by then.
+
+    ``reports``: how many were logged. ``called``: its call began.
+    """
+
+    reports: int
+    called: bool
 
 
 class Reported(NamedTuple):
@@ -34,6 +44,27 @@ class Reported(NamedTuple):
 
     payload: bytes
     failed_subtests: int = 0
+
+
+#: What tells a report from others in every process: node id, phase, begin and end of it.
+ReportKey = tuple[str, str | None, float, float]
+
+
+class StatsChanged(NamedTuple):
+    """What a plugin took out of, or put into the terminal reporter's ``stats``, by category.
+
+    ``failed``: what it added to ``session.testsfailed``, or took away.
+    """
+
+    removed: tuple[tuple[str, ReportKey | None], ...]
+    added: tuple[tuple[str, ReportKey | None, bytes], ...]
+    failed: int
+
+
+class Unreadable(NamedTuple):
+    """Made where frames are read: one that could not be."""
+
+    why: str
 
 
 class Warned(NamedTuple):
@@ -81,11 +112,11 @@ class NewlineEnsured(NamedTuple):
 
 
 class Junit(NamedTuple):
-    """A call on junit's node reporter, or on LogXML itself where ``on_node`` is false."""
+    """A call on junit's node reporter, or on LogXML itself where ``on_node`` is false. ``args``: pickled, a tuple."""
 
     on_node: bool
     method: str
-    args: tuple[Any, ...]
+    args: bytes
 
 
 class Collided(NamedTuple):
@@ -151,9 +182,12 @@ class Missing(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """The last message of a child: all its items have run."""
+    """The last message of a child: all its items have run.
 
-    workeroutput: Mapping[str, Any]
+    ``workeroutput``: pickled, a dict, or b"". ``frames``: how many it sent, with this one. ``notices``: for the user.
+    """
+
+    workeroutput: bytes
     fixtures: tuple[FixtureCost, ...]
     modules: tuple[str, ...]
     coverage: bytes | None
@@ -161,6 +195,8 @@ class Ended(NamedTuple):
     """``observation.Observed``, where records are kept."""
     at_exit: tuple[tuple[int, bytes], ...] = ()
     """(1 or 2, data) that exit handlers and threads printed: plain pytest's come after its last line."""
+    frames: int = -1
+    notices: tuple[str, ...] = ()
 
 
 class FixtureCost(NamedTuple):
@@ -181,6 +217,9 @@ class FixtureCost(NamedTuple):
 Message = (
     ItemStarted
     | ItemFinished
+    | ItemRan
+    | StatsChanged
+    | Unreadable
     | Reported
     | Warned
     | Wrote

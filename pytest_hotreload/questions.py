@@ -30,9 +30,7 @@ _DISTRIBUTIONS = (".dist-info", ".egg-info", ".egg-link", ".egg")
 #: Variables of numeric and other native libraries, by the start of their names (docs/design/imports.md).
 _READ_BY_NATIVE_CODE = tuple(
     name.encode() + b"_"
-    for name in (
-        "OMP GOMP KMP MKL OPENBLAS GOTO BLIS NUMEXPR NPY NUMPY CUDA POLARS RAYON XLA TF GRPC NUMBA ARROW HDF5"
-    ).split()
+    for name in ["OMP", "GOMP", "KMP", "MKL", "OPENBLAS", "GOTO", "BLIS", "NUMEXPR", "NPY", "NUMPY", "CUDA", "POLARS", "RAYON", "XLA", "TF", "GRPC", "NUMBA", "ARROW", "HDF5"]
 )
 
 State = object
@@ -201,7 +199,9 @@ class Recorder:
                 self._order += 1
                 asked.events.append(Event(self._order, "native", "", native_variables(variables())))
             for value in list(getattr(module, "__dict__", {}).values()):
-                other = value.__name__ if type(value) is ModuleType else getattr(type(value), "__module__", "")
+                other = (
+                    value.__name__ if type(value) is ModuleType else getattr(type(value), "__module__", "")
+                )
                 if isinstance(other, str) and other in self.modules and other != name:
                     asked.imports.add(other)
 
@@ -212,7 +212,9 @@ class Recorder:
             self._stack[-1].imports.update(_parents(name))
 
     def _importing(self, plain: Any) -> Any:
-        def import_(name: Any, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:  # noqa: A002
+        def import_(
+            name: Any, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0
+        ) -> Any:
             module = plain(name, globals, locals, fromlist, level)
             if self._stack and isinstance(name, str):
                 full = _absolute(name, globals, level)

@@ -23,7 +23,7 @@ from .conflicts import keys_of
 from .dependencies import Dependencies, Searched, as_draft, first_party_roots, project_folders
 from .observation import Observed, Observer, Row
 from .ran import Ran
-from .world import contextlib, os, time
+from .world import contextlib, os
 
 #: What was read is trusted only if it was older than that when the run began: the resolution of coarse file
 #: systems, and what an editor may still have in its hands.
@@ -385,7 +385,7 @@ def report_files(config: pytest.Config) -> tuple[str, ...]:
     """What this run writes about itself."""
     given = (getattr(config.option, name, None) for name in (*_REPORTS, *_OWN_REPORTS))
     folder = config.invocation_params.dir
-    return tuple(os.path.abspath(folder / path) for path in given if isinstance(path, str) and path)  # noqa: PTH100 - keeps links
+    return tuple(os.path.abspath(folder / path) for path in given if isinstance(path, str) and path)
 
 
 def _refutes(ran: Ran) -> bool:

@@ -14,13 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import compat, protocol
+from . import compat, protocol, terminal, withdrawals
+from .completeness import Arrived, Rules, missing
 from .errors import ChildInternalError
-from .serialise import unpack_report, unpack_warning
-from .world import os, pickle
+from .serialise import new_report, unpack_report, unpack_warning
+from .unpickling import loads
+from .world import os
 
 if TYPE_CHECKING:
     from .gathered_merge import Merger
+
+#: How an item was completed.
+_COMPLETE, _LEFT_OUT = 1, 2
 
 
 class Replay:
@@ -36,6 +41,11 @@ class Replay:
         self.head = 0
         self._queues: list[deque[Any] | None] = [None] * len(self.items)
         self._complete = bytearray(len(self.items))
+        self._rules = Rules(
+            own_protocol=compat.own_protocol(self.config),
+            calls=not getattr(self.config.option, "setuponly", False),
+        )
+        self._arrived = Arrived()
         self._last_report: Any = None
         self._reported_last = -1
         self._on_report = on_report
@@ -45,6 +55,8 @@ class Replay:
         self._handlers: dict[type, Callable[[int, Any], None]] = {
             protocol.ItemStarted: self._started,
             protocol.ItemFinished: self._finished,
+            protocol.ItemRan: self._ran,
+            protocol.StatsChanged: self._stats_changed,
             protocol.Reported: self._reported,
             pytest.TestReport: self._made_here,
             protocol.Warned: self._warned,
@@ -81,8 +93,13 @@ class Replay:
         queue.append(message)
 
     def complete(self, index: int) -> None:
-        """Nothing more will come for this item."""
-        self._complete[index] = True
+        """Nothing more will come for this item: all of it must be there."""
+        self._complete[index] = self._complete[index] or _COMPLETE
+
+    def leave_out(self, index: int) -> None:
+        """Nothing more will come for this item, and nothing of it is due."""
+        self._queues[index] = None
+        self._complete[index] = _LEFT_OUT
 
     def is_complete(self, index: int) -> bool:
         return bool(self._complete[index])
@@ -90,6 +107,8 @@ class Replay:
     def forget(self, index: int) -> None:
         """Drop what is queued: the item will run again."""
         self._queues[index] = None
+        if index == self.head:
+            self._arrived = Arrived()
 
     def can_run_again(self, index: int) -> bool:
         """Whether no report of this item has been shown."""
@@ -112,20 +131,50 @@ class Replay:
                 self._handlers[type(message)](self.head, message)
             if self.interrupted or not self._complete[self.head]:
                 return
+            self._check_complete()
             self._queues[self.head] = None
+            self._arrived = Arrived()
             self.head += 1
             if self.session.shouldfail:
                 raise self.session.Failed(self.session.shouldfail)
             if self.session.shouldstop:
                 raise self.session.Interrupted(self.session.shouldstop)
 
+    # -- collected = run + reported ------------------------------------------------------------
+
+    def _check_complete(self) -> None:
+        """What is missing of the head is an error of it, by its name."""
+        if self.stopping or self._complete[self.head] == _LEFT_OUT:
+            return
+        what = missing(self._arrived, self._rules)
+        if what:
+            self._tell_missing(what)
+
+    def _tell_missing(self, what: str) -> None:
+        if not self._arrived.started:
+            self._started(self.head, None)
+        self._made_here(self.head, new_report(self.items[self.head], "call", terminal.unreported(what)))
+        if not self._arrived.finished:
+            self._finished(self.head, None)
+
     # -- one handler for each message --------------------------------------------------------
 
     def _started(self, index: int, _: Any) -> None:
+        if index == self.head:
+            self._arrived.started = True
         item = self.items[index]
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
 
+    def _ran(self, index: int, message: protocol.ItemRan) -> None:
+        if index == self.head:
+            self._arrived.ran = message
+
+    def _stats_changed(self, index: int, message: protocol.StatsChanged) -> None:
+        withdrawals.apply(self.config, self.session, self.items[index], message)
+
     def _finished(self, index: int, _: Any) -> None:
+        if index == self.head:
+            self._arrived.finished = True
         item = self.items[index]
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
 
@@ -134,15 +183,30 @@ class Replay:
         report = unpack_report(self.config, message.payload, item)
         if self.gathered is not None:
             self.gathered.state.restore(report)
-        if message.failed_subtests:
-            compat.set_failed_subtests(self.config, item, message.failed_subtests)
-        self._made_here(index, report)
+        compat.set_failed_subtests(self.config, item, message.failed_subtests)
+        if index == self.head:
+            self._note(report)
+        self._show_report(index, report)
+
+    def _note(self, report: pytest.TestReport) -> None:
+        """A call that is missing is told before the teardown, where it belongs."""
+        arrived = self._arrived
+        if report.when == "teardown" and arrived.lacks_call(self._rules):
+            what = "its setup passed, and its call was not reported"
+            self._made_here(self.head, new_report(self.items[self.head], "call", terminal.unreported(what)))
+        arrived.note(report.when, passed=report.passed, subtest=compat.is_subtest(report))
 
     def _gathered(self, _: int, message: protocol.Gathered) -> None:
         if self.gathered is not None:
             self.gathered.take(message.payload)
 
     def _made_here(self, index: int, report: Any) -> None:
+        """A report in the place of one that a child could not make."""
+        if index == self.head:
+            self._arrived.settled = True
+        self._show_report(index, report)
+
+    def _show_report(self, index: int, report: Any) -> None:
         self._reported_last = index
         self._last_report = report
         self._on_report(index, report)
@@ -184,7 +248,7 @@ class Replay:
         xml = compat.junit(self.config)
         if xml is not None:
             target = xml.node_reporter(self.items[index].nodeid) if message.on_node else xml
-            getattr(target, message.method)(*message.args)
+            getattr(target, message.method)(*loads(message.args, self.config, self.items[index]))
 
     def _amended(self, index: int, message: protocol.Amended) -> None:
         report = unpack_report(self.config, message.payload, self.items[index])
@@ -222,6 +286,6 @@ class Replay:
     def _remember(self, memo: bytes | None) -> None:
         if memo is not None:
             try:
-                self.memo = pickle.loads(memo)
+                self.memo = loads(memo, self.config)
             except Exception:
                 self.memo = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from . import _native, compat
+from . import _native, compat, handover
 from ._native import guard, join_board, set_child_subreaper
 from .forks import forget_inherited
 from .protocol import Asked
@@ -137,8 +137,7 @@ def worker(config: pytest.Config, place: Place) -> None:
     """xdist's convention: who this process is."""
     os.environ.update(place.environ)
     if place.workerinput is not None:
-        config.workerinput = place.workerinput  # type: ignore[attr-defined]
-        config.workeroutput = {}  # type: ignore[attr-defined]
+        handover.begin(config, place.workerinput)
 
 
 def debugger(place: Place, reporter: Reporter) -> None:

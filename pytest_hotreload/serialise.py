@@ -7,11 +7,13 @@ travel is replaced where it stands, see ``pickling.py``, and never costs the res
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from . import compat
-from .pickling import can_be_found, dumps, find, is_own, loads, pack, text_of
-from .world import BUILTINS, pickle, pytest, warnings
+from .pickling import can_be_found, dumps, is_own, pack
+from .unpickling import find, loads, text_of
+from .world import BUILTINS, pickle, pytest, time, warnings
 
 __builtins__ = BUILTINS
 
@@ -29,6 +31,25 @@ def pack_report(config: pytest.Config, report: Any) -> bytes:
     except Exception:  # too deep
         pass
     return dumps(_Parts(report, config), config)
+
+
+def new_report(
+    item: pytest.Item, when: Any, text: str, sections: Sequence[tuple[str, str]] = (), seconds: float = 0.0
+) -> pytest.TestReport:
+    """A failure that the controller tells of in a child's place."""
+    now = time.time()
+    return pytest.TestReport(
+        nodeid=item.nodeid,
+        location=item.location,
+        keywords=dict.fromkeys(item.keywords, 1),
+        outcome="failed",
+        longrepr=text,
+        when=when,
+        sections=sections,
+        duration=seconds,
+        start=now - seconds,
+        stop=now,
+    )
 
 
 #: What pickle can't get wrong.
@@ -92,7 +113,9 @@ class _Parts:
     def report(self, config: pytest.Config, item: pytest.Item) -> Any:
         """The report again."""
         found = [find(*names) for names in self.kinds]
-        kind = next((each for each in found if type(each) is type and issubclass(each, pytest.TestReport)), None)
+        kind = next(
+            (each for each in found if type(each) is type and issubclass(each, pytest.TestReport)), None
+        )
         report = object.__new__(kind or pytest.TestReport)
         for name, data in self.values.items():
             report.__dict__[name] = loads(data, config, item)

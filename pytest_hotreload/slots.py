@@ -144,6 +144,7 @@ class Slot:
         self.worker_id = "master" if alone else f"gw{index}"
         self.files = SlotFiles(one_stream=one_stream, board=board)
         self.channel, self.child_end = pair()
+        self.channel.tolerate()
         self.node: Any = None
         self.running: Any = None
 

@@ -195,11 +195,43 @@ def not_written(what: str, path: object, error: Exception) -> str:
     return f"the {what} can't be written to {path}: {why}"
 
 
+def no_proc() -> str:
+    return (
+        "there is no /proc: processes that tests leave behind are not found, nor who holds a port, "
+        "nor which file hangs without using its processor"
+    )
+
+
 def no_fork(error: OSError) -> str:
     return f"fork was refused ({error.strerror or error}): fresh interpreters are started instead"
 
 
+def hook_failed(plugin: str, hook: str, error: BaseException) -> str:
+    what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    return (
+        f"{plugin}: its {hook} failed at the end of a child, so what it gathered there may be missing: {what}"
+    )
+
+
 # ------------------------------------------------------------------------------------- reports
+
+
+def unreported(what: str) -> str:
+    """An item of which not all arrived: its outcome is not known."""
+    return (
+        f"hotreload: this test was collected, and {what}: its outcome is not known\n"
+        "hint: a test or plugin may have replaced pytest's hooks or closed files of others; "
+        "--no-hotreload runs the suite without children"
+    )
+
+
+def lost(sent: int, arrived: int) -> str:
+    """What a child said is not what arrived."""
+    return f"its process sent {sent} messages, and {arrived} arrived"
+
+
+def unreadable(why: str) -> str:
+    return f"sent something that can't be read ({why}), and was ended"
 
 
 def died(phase: str, status: int, because: str) -> str:

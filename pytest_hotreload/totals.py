@@ -53,6 +53,7 @@ class Totals:
     def ended(self, ended: Ended) -> None:
         """A child ended well."""
         self.at_exit += ended.at_exit
+        self.notices += [text for text in ended.notices if text not in self.notices]
         for cost in ended.fixtures:
             seconds, times = self.fixtures.get(cost.name, (0.0, 0))
             self.fixtures[cost.name] = (seconds + cost.seconds, times + 1)

@@ -88,17 +88,25 @@ pub fn guard(lifeline: i32, parent_death_signal: bool) -> io::Result<()> {
 }
 
 /// The same pipe through an open file description of our own: the owner and the signal of O_ASYNC belong to the
-/// description, which forked siblings share, so each would take the signal from the one before.
+/// description, which forked siblings share, so each would take the signal from the one before. Without `/proc`
+/// they do: the parent-death signal is what remains for those before.
 #[cfg(target_os = "linux")]
 fn own_description(lifeline: i32) -> io::Result<i32> {
     let path = std::ffi::CString::new(format!("/proc/self/fd/{lifeline}"))?;
     // SAFETY: the path is a valid C string; open has no other precondition.
-    check(unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_NONBLOCK | libc::O_CLOEXEC) })
+    match check(unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_NONBLOCK | libc::O_CLOEXEC) }) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => duplicate(lifeline),
+        opened => opened,
+    }
 }
 
 /// Elsewhere a description cannot be had again: the controller makes a pipe for each child.
 #[cfg(not(target_os = "linux"))]
 fn own_description(lifeline: i32) -> io::Result<i32> {
+    duplicate(lifeline)
+}
+
+fn duplicate(lifeline: i32) -> io::Result<i32> {
     // SAFETY: fcntl on a number that is no descriptor fails with EBADF.
     check(unsafe { libc::fcntl(lifeline, libc::F_DUPFD_CLOEXEC, 3) })
 }

@@ -50,7 +50,9 @@ ASKING = {
         "set",
     ),
     "first-party module": (
-        {"asking.py": "try:\n    from project_settings import MODE\nexcept ImportError:\n    MODE = 'plain'\n"},
+        {
+            "asking.py": "try:\n    from project_settings import MODE\nexcept ImportError:\n    MODE = 'plain'\n"
+        },
         {
             "conftest.py": "import os, sys\nsys.path.insert(0, os.path.join(os.path.dirname(__file__), 'conf'))\n",
             "conf/project_settings.py": "MODE = 'found'\n",
@@ -58,7 +60,9 @@ ASKING = {
         "found",
     ),
     "first-party module beside the tests": (
-        {"asking.py": "try:\n    from project_settings import MODE\nexcept ImportError:\n    MODE = 'plain'\n"},
+        {
+            "asking.py": "try:\n    from project_settings import MODE\nexcept ImportError:\n    MODE = 'plain'\n"
+        },
         {"project_settings.py": "MODE = 'found'\n"},
         "found",
     ),
@@ -93,7 +97,10 @@ ASKING = {
     ),
     "folder": (
         {"asking.py": "import os\nMODE = os.path.basename(os.getcwd())\n"},
-        {"conftest.py": "import os\nos.chdir(os.path.join(os.path.dirname(__file__), 'conf'))\n", "conf/x": ""},
+        {
+            "conftest.py": "import os\nos.chdir(os.path.join(os.path.dirname(__file__), 'conf'))\n",
+            "conf/x": "",
+        },
         "conf",
     ),
     "variable of a module": (

@@ -1,0 +1,132 @@
+"""What plugins of xdist's convention hand from a worker to the controller (``workeroutput``), and prepare beforehand.
+
+A worker of xdist is one before any plugin is configured; our children are forks of a process that was configured as a
+controller. So what a plugin's ``pytest_configure`` or ``pytest_sessionstart`` puts into ``workeroutput`` in a worker is
+found out in a fork of its own, before the first child, and each child begins with it.
+
+With one slot no test sees any of this: ``workeroutput`` is there when the last test of a child is over.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from . import compat, others, terminal
+from .pickling import pack
+from .unpickling import loads
+
+#: What a worker of this run begins with.
+_EARLY = pytest.StashKey[dict[str, Any]]()
+#: What plugins are told in a child of a run with one slot, after its tests; absent where no plugin takes anything over.
+_ALONE = pytest.StashKey[dict[str, Any]]()
+_EARLY_HOOKS = ("pytest_configure", "pytest_sessionstart")
+#: Seconds for the early hooks of all plugins together.
+_PATIENCE = 5.0
+
+
+def prepare(session: pytest.Session, workerinput: Mapping[str, Any], *, several: bool) -> None:
+    """In the controller, once, before the first fork."""
+    config = session.config
+    others.find_participants(config)
+    if several or compat.implementing_plugins_of(config, "pytest_testnodedown"):
+        config.stash[_EARLY] = _early_output(session, workerinput)
+        if not several:
+            config.stash[_ALONE] = dict(workerinput)
+
+
+def begin(config: pytest.Config, workerinput: dict[str, Any]) -> None:
+    """In a child: be a worker."""
+    config.workerinput = workerinput  # type: ignore[attr-defined]
+    config.workeroutput = config.stash.get(_EARLY, {})  # type: ignore[attr-defined]
+
+
+def finish(session: pytest.Session) -> Iterator[str]:
+    """Call what fills ``workeroutput``; yields what went wrong, in words: it is no error of a test."""
+    config = session.config
+    if config.stash.get(_ALONE, None) is not None:
+        begin(config, config.stash[_ALONE])
+    status = session.exitstatus or (1 if session.testsfailed else 0)
+    for owner in others.participants(config):
+        try:
+            compat.call_for(config, "pytest_sessionfinish", [owner], session=session, exitstatus=status)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # pytest.exit, for one
+            name = compat.plugin_name(config, owner)
+            yield terminal.hook_failed(name, "pytest_sessionfinish", error)
+
+
+def output(config: pytest.Config) -> bytes:
+    """What plugins handed over, for the controller; or b""."""
+    handed: Any = getattr(config, "workeroutput", None)
+    return pack(dict(handed), config) if handed else b""
+
+
+def _early_output(session: pytest.Session, workerinput: Mapping[str, Any]) -> dict[str, Any]:
+    calls = [
+        (hook, plugin)
+        for hook in _EARLY_HOOKS
+        for plugin in compat.implementing_plugins(session.config, hook)
+        if others.names_workeroutput(plugin)
+    ]
+    if not calls:
+        return {}
+    reading, writing = os.pipe()
+    try:
+        pid = os.fork()
+    except OSError:  # children will not come about either
+        os.close(reading)
+        os.close(writing)
+        return {}
+    if not pid:
+        _tell_early_output(session, workerinput, calls, writing)
+    os.close(writing)
+    try:
+        return loads(_read(reading, pid), session.config) or {}
+    finally:
+        os.close(reading)
+
+
+def _tell_early_output(
+    session: pytest.Session, workerinput: Mapping[str, Any], calls: list[tuple[str, object]], writing: int
+) -> None:
+    """In the fork; never returns. What is printed was printed in the controller as well."""
+    try:
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for number in (1, 2):
+            os.dup2(nowhere, number)
+        config = session.config
+        config.workerinput = dict(workerinput)  # type: ignore[attr-defined]
+        config.workeroutput = {}  # type: ignore[attr-defined]
+        # Helpers are registered already; a second one of a name would raise.
+        config.pluginmanager.register = lambda *_, **__: None  # type: ignore[method-assign]
+        for hook, plugin in calls:
+            try:
+                compat.call_directly(config, hook, plugin, {"config": config, "session": session})
+            except BaseException:
+                continue
+        with open(writing, "wb") as file:
+            file.write(output(config))
+    finally:
+        os._exit(0)
+
+
+def _read(reading: int, pid: int) -> bytes:
+    data, until = b"", time.monotonic() + _PATIENCE
+    while select.select([reading], [], [], max(0.0, until - time.monotonic()))[0]:
+        more = os.read(reading, 65536)
+        if not more:
+            break
+        data += more
+    else:
+        os.kill(pid, signal.SIGKILL)
+        data = b""
+    os.waitpid(pid, 0)
+    return data
