@@ -41,8 +41,9 @@ _MISSING = object()
 class Held:
     """What a template imported and its forks have not asked for yet.
 
-    ``start_over``: called with a module and a reason where native code would have to be imported a second time; it
-    replaces the process by a fresh interpreter. None where that can't be done.
+    ``start_over``: called with a module and a reason where native code would have to be imported a second time, which
+    fails or is undefined; it replaces the process. Where it is None, what is warm is adopted as it is: so in children
+    whose fork point learned a module, as plain pytest would have it from an earlier file.
     """
 
     def __init__(self, recorder: Recorder) -> None:
@@ -61,10 +62,15 @@ class Held:
 
     # -- in the template ---------------------------------------------------------------------------
 
-    def hold_back(self, kept: Collection[str] = ()) -> None:
-        """Take everything that was recorded out of ``sys.modules``, but for ``kept``."""
+    def hold_back(self, kept: Collection[str] = (), *, again: bool = False) -> None:
+        """Take everything that was recorded out of ``sys.modules``, but for ``kept``.
+
+        ``again``: what was held back before is still compared with the modules that stood then.
+        """
         recorded = self.recorder.modules
-        fresh = {name: module for name, module in sys.modules.items() if name in recorded and name not in kept}
+        fresh = {
+            name: module for name, module in sys.modules.items() if name in recorded and name not in kept
+        }
         self.pending.update(fresh)
         self.warmed.update(fresh)
         for name in fresh:
@@ -72,8 +78,8 @@ class Held:
             self._place[name] = len(self._place)
         for name, module in fresh.items():
             self._detach(name, module)
-        self._base = dict(sys.modules)
-        self._finders = list(sys.meta_path)
+        if not (again and self._base):
+            self._base, self._finders = dict(sys.modules), list(sys.meta_path)
         self._take_back_variables()
         if not self._is_in_place:
             self._is_in_place = True
@@ -130,9 +136,11 @@ class Held:
             return True
         anew = [each for each in closure if each in self.pending and wrong.keys() & set(self.closure(each))]
         native = [each for each in anew if is_extension(self.pending[each])]
+        if native and self.start_over is None:
+            self._take([each for each in closure if each in self.pending])
+            return True
         if native and self.start_over is not None:
-            culprit, why = next(iter(wrong.items()))
-            self.start_over(culprit, why)
+            self.start_over(*next(iter(wrong.items())))
         del self.pending[name]
         return False
 
@@ -150,7 +158,10 @@ class Held:
     def _take(self, names: Iterable[str]) -> None:
         names = list(names)
         changes = [
-            (event.order, event) for name in names for event in self._asked(name).events if event.kind == "set"
+            (event.order, event)
+            for name in names
+            for event in self._asked(name).events
+            if event.kind == "set"
         ]
         for name in names:
             sys.modules[name] = self.pending.pop(name)
@@ -348,3 +359,15 @@ def module(name: str) -> Any:
 def is_warm(name: str) -> bool:
     """Whether the template imported this module: a run that adopts or replaces it teaches nothing."""
     return _held is not None and name in _held.warmed
+
+
+def on_difference(start_over: Callable[[str, str], None]) -> None:
+    """In a fork of a template: see :class:`Held`."""
+    if _held is not None:
+        _held.start_over = start_over
+
+
+def stay() -> None:
+    """In any other fork: it has no place from which it could start over."""
+    if _held is not None:
+        _held.start_over = None

@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from . import leftovers, suspension
+from . import adoption, leftovers, suspension
 from ._native import collapse_heap, guard, set_child_subreaper
 from .ahead import Ahead
 from .channel import Channel, pair
@@ -282,6 +282,7 @@ class _Server:
     def _leave(self) -> None:
         """Nothing of the fork point's is a child's."""
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        adoption.stay()
         self.control.close()
         for descriptor in [*(self.control.descriptors or ()), *(fd for _, fd in self.children.values())]:
             if descriptor >= 0:

@@ -196,7 +196,9 @@ class _Holder(Parked):
 
     def __init__(self, control: Channel, lifeline: int, own: str) -> None:
         # Whatever may be found here is installed, or the user vouches for it.
-        super().__init__(control, lifeline, recorder=Recorder(installed=[entry for entry in sys.path if entry]))
+        super().__init__(
+            control, lifeline, recorder=Recorder(installed=[entry for entry in sys.path if entry])
+        )
         self.keeper = _Keeper(own)
         sys.meta_path.insert(0, self.keeper)
         self.inherited = forks.inventory()

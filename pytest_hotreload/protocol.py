@@ -152,6 +152,8 @@ class Ended(NamedTuple):
     coverage: bytes | None
     observed: Any = None
     """``observation.Observed``, where records are kept."""
+    started_over: str = ""
+    """Why a fresh interpreter took the place of a fork of the template."""
 
 
 class FixtureCost(NamedTuple):

@@ -201,7 +201,9 @@ class Recorder:
                 self._order += 1
                 asked.events.append(Event(self._order, "native", "", native_variables(variables())))
             for value in list(getattr(module, "__dict__", {}).values()):
-                other = value.__name__ if type(value) is ModuleType else getattr(type(value), "__module__", "")
+                other = (
+                    value.__name__ if type(value) is ModuleType else getattr(type(value), "__module__", "")
+                )
                 if isinstance(other, str) and other in self.modules and other != name:
                     asked.imports.add(other)
 
@@ -212,7 +214,9 @@ class Recorder:
             self._stack[-1].imports.update(_parents(name))
 
     def _importing(self, plain: Any) -> Any:
-        def import_(name: Any, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:  # noqa: A002
+        def import_(
+            name: Any, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0
+        ) -> Any:  # noqa: A002
             module = plain(name, globals, locals, fromlist, level)
             if self._stack and isinstance(name, str):
                 full = _absolute(name, globals, level)
@@ -282,7 +286,7 @@ class Recorder:
 
     def is_barred(self, name: str) -> bool:
         """Whether a module is kept out by name."""
-        return any(name == each or name.startswith(each + ".") for each in self.barred)
+        return is_inside(name, self.barred)
 
     def _judged(self, name: str, spec: Any) -> Any:
         """First-party code has no place here."""
@@ -467,6 +471,11 @@ def is_below(path: str, folders: tuple[str, ...]) -> bool:
     """Whether a file is installed. ``site-packages`` counts wherever it lies."""
     parts = path.split(os.sep)
     return path.startswith(folders) or "site-packages" in parts or "dist-packages" in parts
+
+
+def is_inside(name: str, packages: Iterable[str]) -> bool:
+    """Whether a module is one of these, or below one."""
+    return any(name == each or name.startswith(each + ".") for each in packages)
 
 
 def is_extension(module: Any) -> bool:

@@ -49,10 +49,10 @@ class Template(ForkPoint):
 
     warmed: Warmed | None = None
 
-    def warm(self, modules: Sequence[str]) -> Warmed:
+    def warm(self, modules: Sequence[str], barred: Sequence[str] = ()) -> Warmed:
         """Import the modules in the template, once; waits. Raises EOFError if it dies of it."""
         if self.warmed is None:
-            self.channel.send(-1, Warm(tuple(modules)))
+            self.channel.send(-1, Warm(tuple(modules), tuple(barred)))
             _, self.warmed = self.channel.receive()
         assert self.warmed is not None
         return self.warmed
@@ -104,7 +104,10 @@ class Parked:
         kept: Collection[str] = (),
     ) -> None:
         self.control, self.lifeline, self.leave = control, lifeline, leave
-        self.held, self.kept = adoption.hold(recorder or Recorder()), kept
+        known = adoption.held() if recorder is None else None  # this process may come from a template itself
+        self.held = known or adoption.hold(recorder or Recorder())
+        self.held.start_over = None
+        self.kept = kept if recorder is not None else set(sys.modules)
         gc.freeze()
 
     def objection(self) -> str:

@@ -28,6 +28,13 @@ def _write(folder, files):
         path.write_text(text)
 
 
+#: Once: a watch takes each save for one.
+_CONFIGURES = """\
+import pathlib
+path = pathlib.Path('asking.cfg')
+if not path.exists():
+    path.write_text('written')
+"""
 #: Installed module -> what a project does before it imports the module, and what its tests see.
 ASKING = {
     "variable": (
@@ -50,7 +57,9 @@ ASKING = {
         "set",
     ),
     "first-party module": (
-        {"asking.py": "try:\n    from project_settings import MODE\nexcept ImportError:\n    MODE = 'plain'\n"},
+        {
+            "asking.py": "try:\n    from project_settings import MODE\nexcept ImportError:\n    MODE = 'plain'\n"
+        },
         {
             "conftest.py": "import os, sys\nsys.path.insert(0, os.path.join(os.path.dirname(__file__), 'conf'))\n",
             "conf/project_settings.py": "MODE = 'found'\n",
@@ -58,7 +67,9 @@ ASKING = {
         "found",
     ),
     "first-party module beside the tests": (
-        {"asking.py": "try:\n    from project_settings import MODE\nexcept ImportError:\n    MODE = 'plain'\n"},
+        {
+            "asking.py": "try:\n    from project_settings import MODE\nexcept ImportError:\n    MODE = 'plain'\n"
+        },
         {"project_settings.py": "MODE = 'found'\n"},
         "found",
     ),
@@ -81,19 +92,22 @@ ASKING = {
         {
             "asking.py": "try:\n    MODE = open('asking.cfg').read()\nexcept OSError:\n    MODE = 'plain'\n",
         },
-        {"conftest.py": "import pathlib\npathlib.Path('asking.cfg').write_text('written')\n"},
+        {"conftest.py": _CONFIGURES},
         "written",
     ),
     "file that is there": (
         {
             "asking.py": "import pathlib\nMODE = 'there' if pathlib.Path('asking.cfg').exists() else 'plain'\n",
         },
-        {"conftest.py": "import pathlib\npathlib.Path('asking.cfg').write_text('written')\n"},
+        {"conftest.py": _CONFIGURES},
         "there",
     ),
     "folder": (
         {"asking.py": "import os\nMODE = os.path.basename(os.getcwd())\n"},
-        {"conftest.py": "import os\nos.chdir(os.path.join(os.path.dirname(__file__), 'conf'))\n", "conf/x": ""},
+        {
+            "conftest.py": "import os\nos.chdir(os.path.join(os.path.dirname(__file__), 'conf'))\n",
+            "conf/x": "",
+        },
         "conf",
     ),
     "variable of a module": (
