@@ -103,7 +103,7 @@ class Held:
         )
         theirs = {event.subject for _, is_held, event in changes if is_held}
         wanted = dict(variables())
-        for _, is_held, event in reversed(changes):  # back to the value before the first change
+        for _, _, event in reversed(changes):  # back to the value before the first change
             if event.subject in theirs:
                 _set(wanted, event.subject, event.answer[0])
         for _, is_held, event in changes:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
+import importlib.util
+import shutil
 
 import pytest
 
@@ -157,3 +157,121 @@ def test_one_run(asking, site, project, mode):
     project.write(asking)
     _, ours = project.same(slots=1, extra=[mode])
     assert ours.status == 0
+
+
+# ------------------------------------------------------------------------------- native code
+
+NATIVE = {
+    "nat/__init__.py": "import os\nMODE = os.environ.get('NAT_MODE', 'plain')\nfrom . import _bisect\n",
+}
+WITH_NATIVE = {
+    "conftest.py": "import os\nname = 'NAT' + '_MODE'\nos.environ[name] = 'set'\n",
+    "test_a.py": "import nat\ndef test_mode(): assert nat.MODE == 'set'\n",
+    "test_b.py": "import nat\ndef test_mode(): assert nat.MODE == 'set'\n",
+}
+UNSUITED = "hotreload: nat was imported ahead where NAT_MODE was not set; this run starts over in a fresh interpreter\n"
+
+
+@pytest.fixture
+def native(site):
+    """An installed package with an extension module: the interpreter's own, under another name."""
+    found = importlib.util.find_spec("_bisect")
+    if found is None or not found.has_location:
+        pytest.skip("this interpreter has no extension module that could be copied")
+    _write(site, NATIVE)
+    shutil.copy(found.origin, site / "nat")
+    return site
+
+
+def test_native_code_in_a_server(native, tmp_path):
+    """It can't come up twice: the run starts over, and the next template goes without it."""
+    with Place(tmp_path, WITH_NATIVE) as place:
+        place.environ["PYTHONPATH"] = str(native)
+        place.serve()
+        ran = [place.say("run", *QUIET) for _ in range(3)]
+        assert [(each.out.splitlines()[-1], each.status) for each in ran] == [("2 passed in TIME", 0)] * 3
+        renewed = (
+            "hotreload: new template: nat stays out, since it was imported where NAT_MODE was not set\n"
+        )
+        assert [each.err for each in ran] == [UNSUITED, renewed, ""]
+
+
+def test_native_code_in_a_watch(native, tmp_path):
+    with Watching(tmp_path, WITH_NATIVE, environ={"PYTHONPATH": str(native)}) as watching:
+        assert watching.shown().status == "PASS 2 passed"
+        edited = WITH_NATIVE["test_a.py"] + "# edited\n"
+        assert watching.after({"test_a.py": edited}).status == "PASS 1 passed"
+
+
+def test_native_code_in_a_run(native, project):
+    project.outside = ["../../lib/site-packages"]
+    project.write(WITH_NATIVE)
+    _, ours = project.same(slots=1, extra=["--hotreload-isolate=strict"])
+    why = "nat was imported ahead where NAT_MODE was not set"
+    said = [f"hotreload: test_{n}.py started over in a fresh interpreter: {why}" for n in "ab"]
+    assert [line for line in ours.notices if "started over" in line] == said
+
+
+# ------------------------------------------------------------------------------- kept out
+
+
+def test_a_module_that_is_kept_out(site, tmp_path):
+    _write(site, {"sought.py": "import sys\n", "seeker.py": "import sought\n"})
+    seen = "import sys\nprint('|', [name in sys.modules for name in ('sought', 'seeker')], '|')\n"
+    files = {
+        "pytest.ini": "[pytest]\nhotreload_not_warm = sought\n",
+        "test_a.py": "import seeker\ndef test_a(): pass\n",
+        "test_b.py": "import seeker\ndef test_b(): pass\n",
+    }
+    del seen
+    with Place(tmp_path, files) as place:
+        place.environ["PYTHONPATH"] = str(site)
+        server = place.serve()
+        assert place.say("run", *QUIET).status == 0
+        assert server.poll() is None
+
+
+# ------------------------------------------------------------------------------- the project's own plugins
+
+PLUGIN = {
+    "myfix.py": "import pytest\nfrom mypkg.helpers import VALUE\n\n@pytest.fixture\ndef value():\n    return VALUE\n",
+    "mypkg/__init__.py": "",
+    "mypkg/helpers.py": "VALUE = 1\n",
+    "test_value.py": "import mypkg.helpers\ndef test_value(value): assert value == mypkg.helpers.VALUE == 1\n",
+    "test_other.py": "def test_other(): pass\n",
+}
+ENTRY = {
+    "own-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: own\nVersion: 1.0\n",
+    "own-1.0.dist-info/entry_points.txt": "[pytest11]\nown = myfix\n",
+}
+LOADED = {
+    "addopts": ({"pytest.ini": "[pytest]\naddopts = -p myfix\n"}, {}),
+    "variable": ({"pytest.ini": "[pytest]\n"}, {"PYTEST_PLUGINS": "myfix"}),
+    "entry point": ({"pytest.ini": "[pytest]\n"}, {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": None}),
+}
+
+
+@pytest.mark.parametrize("way", list(LOADED))
+def test_an_edited_plugin_of_the_project(way, site, tmp_path):
+    own, environ = LOADED[way]
+    if way == "entry point":
+        _write(site, ENTRY)
+        environ = {**environ, "PYTEST_ADDOPTS": "-p no:randomly -p no:sugar -p no:xdist -p no:asyncio"}
+    environ = {"PYTHONPATH": str(site), **environ}
+    with Watching(tmp_path, {**PLUGIN, **own}, environ=environ) as watching:
+        assert watching.shown().status == "PASS 2 passed"
+        assert watching.after({"mypkg/helpers.py": "VALUE = 2\n"}).status.startswith("FAIL 1 failed")
+        assert watching.after({"mypkg/helpers.py": "VALUE = 1\n"}).status.startswith("PASS ")
+        broken = PLUGIN["myfix.py"].replace("return VALUE", "return -VALUE")
+        assert watching.after({"myfix.py": broken}).status.startswith("FAIL 1 failed")
+        assert watching.after({"myfix.py": PLUGIN["myfix.py"]}).status.startswith("PASS ")
+
+
+def test_an_edited_plugin_in_a_server(tmp_path):
+    with Place(tmp_path, {**PLUGIN, **LOADED["addopts"][0]}) as place:
+        place.serve()
+        assert place.say("run", *QUIET).status == 0
+        place.write({"mypkg/helpers.py": "VALUE = 2222\n"})
+        assert place.say("run", *QUIET).out.splitlines()[-1] == "1 failed, 1 passed in TIME"
+        place.write({"mypkg/helpers.py": "VALUE = 1\n"})
+        assert place.say("run", *QUIET).status == 0
