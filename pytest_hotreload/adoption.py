@@ -7,7 +7,6 @@ interpreter imports it anew, and so everything that imported it.
 
 from __future__ import annotations
 
-import importlib._bootstrap as bootstrap  # type: ignore[import-not-found]
 import os
 import sys
 from collections.abc import Callable, Collection, Iterable
@@ -18,6 +17,7 @@ from .questions import (
     Asked,
     Event,
     Recorder,
+    bootstrap,
     folder,
     hidden,
     is_extension,
@@ -25,16 +25,12 @@ from .questions import (
     names_in,
     native_variables,
     place_of,
+    shared_variables,
     state,
     state_of_folder,
     variables,
 )
 
-#: Variables that no copy of the environment is compared by: every shell and every test process has its own.
-_NEUTRAL = frozenset(
-    [b"PWD", b"OLDPWD", b"SHLVL", b"_", b"COLUMNS", b"LINES", b"PYTEST_CURRENT_TEST", b"PYTEST_VERSION"]
-)
-_OUR_VARIABLES = (b"PYTEST_XDIST_", b"PYTEST_HOTRELOAD_")
 _MISSING = object()
 
 
@@ -236,8 +232,8 @@ class Held:
     def _offered(self) -> frozenset[str]:
         """The top-level names that first-party folders of the search path offer."""
         found: frozenset[str] = frozenset()
-        for entry in sys.path:
-            if isinstance(entry, str) and not self.recorder.is_installed((entry or folder()) + os.sep):
+        for entry in [entry for entry in sys.path if type(entry) is str]:
+            if not self.recorder.is_installed((entry or folder()) + os.sep):
                 found |= self._names_in(entry or folder())
         return found
 
@@ -272,26 +268,40 @@ class _Present:
 
     def differs(self, event: Event) -> str:
         """Whether a question gets another answer than then, in words; or ""."""
-        kind, subject, answer = event.kind, event.subject, event.answer
-        if kind == "set":
-            if not self._is_copied:
-                self._variables, self._is_copied = dict(self._variables), True
-            _set(self._variables, subject, answer[1])
-        elif kind == "environ":
-            if self._variables.get(subject) != answer:
-                return f"{os.fsdecode(subject)} {_had(answer)}"
-        elif kind == "native":
-            if native_variables(self._variables) != answer:
-                return "a variable that native code reads had another value"
-        elif kind == "environment":
-            if _compared(self._variables) != _compared(answer):
-                return "the environment was another one"
-        elif kind == "folder":
-            if folder() != answer:
-                return "the current folder was another one"
-        elif (state(subject) if kind == "file" else listing(subject, kind)) != answer:
-            return f"{subject} was different"
-        return ""
+        if event.kind == "set":
+            self._change(event)
+            return ""
+        if self._answer(event) == event.answer:
+            return ""
+        if event.kind == "environ":
+            return f"{os.fsdecode(event.subject)} {_had(event.answer)}"
+        return _DIFFERENCES[event.kind].format(event.subject)
+
+    def _change(self, event: Event) -> None:
+        if not self._is_copied:
+            self._variables, self._is_copied = dict(self._variables), True
+        _set(self._variables, event.subject, event.answer[1])
+
+    def _answer(self, event: Event) -> Any:
+        if event.kind == "environ":
+            return self._variables.get(event.subject)
+        if event.kind == "native":
+            return native_variables(self._variables)
+        if event.kind == "environment":
+            return shared_variables(self._variables)
+        if event.kind == "folder":
+            return folder()
+        return state(event.subject) if event.kind == "file" else listing(event.subject, event.kind)
+
+
+_DIFFERENCES = {
+    "native": "a variable that native code reads had another value",
+    "environment": "the environment was another one",
+    "folder": "the current folder was another one",
+    "file": "{} was different",
+    "listing": "{} had other entries",
+    "distributions": "{} had other distributions",
+}
 
 
 def _had(value: bytes | None) -> str:
@@ -312,14 +322,6 @@ def _become(wanted: dict[bytes, bytes]) -> None:
     for key, value in wanted.items():
         if present.get(key) != value:
             os.environ[os.fsdecode(key)] = os.fsdecode(value)
-
-
-def _compared(variables: dict[bytes, bytes]) -> dict[bytes, bytes]:
-    return {
-        key: value
-        for key, value in variables.items()
-        if key not in _NEUTRAL and not key.startswith(_OUR_VARIABLES)
-    }
 
 
 def _is_pytests(finder: Any) -> bool:

@@ -8,7 +8,6 @@ imported at the top.
 from __future__ import annotations
 
 import builtins
-import importlib._bootstrap as bootstrap  # type: ignore[import-not-found]
 import importlib.util
 import os
 import site
@@ -16,9 +15,11 @@ import sys
 import sysconfig
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.machinery import PathFinder
-from types import FunctionType, ModuleType
+from types import ModuleType
 from typing import Any, NamedTuple
 
+#: The import system: ``importlib._bootstrap``.
+bootstrap: Any = sys.modules["_frozen_importlib"]
 #: Files below these differ from process to process, or are devices.
 _VOLATILE = ("/proc/", "/sys/", "/dev/")
 #: Packages whose own files are installed wherever they lie: a development install of pytest or of ours.
@@ -28,12 +29,15 @@ _METADATA = ("importlib.metadata", "importlib_metadata", "pkg_resources")
 _DISTRIBUTIONS = (".dist-info", ".egg-info", ".egg-link", ".egg")
 
 #: Variables of numeric and other native libraries, by the start of their names (docs/design/imports.md).
-_READ_BY_NATIVE_CODE = tuple(
-    name.encode() + b"_"
-    for name in (
-        "OMP GOMP KMP MKL OPENBLAS GOTO BLIS NUMEXPR NPY NUMPY CUDA POLARS RAYON XLA TF GRPC NUMBA ARROW HDF5"
-    ).split()
+_READ_BY_NATIVE_CODE = (
+    b"OMP_", b"GOMP_", b"KMP_", b"MKL_", b"OPENBLAS_", b"GOTO_", b"BLIS_", b"NUMEXPR_", b"NPY_", b"NUMPY_",
+    b"CUDA_", b"POLARS_", b"RAYON_", b"XLA_", b"TF_", b"GRPC_", b"NUMBA_", b"ARROW_", b"HDF5_",
+)  # fmt: skip
+#: Variables that no copy of the environment is compared by: every shell and every test process has its own.
+_NEUTRAL = frozenset(
+    [b"PWD", b"OLDPWD", b"SHLVL", b"_", b"COLUMNS", b"LINES", b"PYTEST_CURRENT_TEST", b"PYTEST_VERSION"]
 )
+_OUR_VARIABLES = (b"PYTEST_XDIST_", b"PYTEST_HOTRELOAD_")
 
 State = object
 
@@ -216,7 +220,7 @@ class Recorder:
     def _importing(self, plain: Any) -> Any:
         def import_(
             name: Any, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0
-        ) -> Any:  # noqa: A002
+        ) -> Any:
             module = plain(name, globals, locals, fromlist, level)
             if self._stack and isinstance(name, str):
                 full = _absolute(name, globals, level)
@@ -299,7 +303,8 @@ class Recorder:
 
     def _stand_in(self, name: str) -> Any:
         self.stand_ins.add(name)
-        return importlib.util.spec_from_loader(name, _StandInLoader(), is_package=True)
+        loader: Any = _StandInLoader()
+        return importlib.util.spec_from_loader(name, loader, is_package=True)
 
     def is_installed_spec(self, spec: Any) -> bool:
         """Whether a module comes from the standard library or from what is installed, or from nowhere."""
@@ -330,7 +335,7 @@ class Recorder:
     def _reading_all(self, plain: Any) -> Any:
         def decode(key: Any) -> Any:
             if self._stack:
-                self._note("environment", "", dict(variables()))
+                self._note("environment", "", shared_variables(variables()))
             return plain(key)
 
         return decode
@@ -422,6 +427,15 @@ def native_variables(variables: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
     return {key: value for key, value in variables.items() if key.startswith(_READ_BY_NATIVE_CODE)}
 
 
+def shared_variables(variables: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    """Those that a copy of the environment is compared by."""
+    return {
+        key: value
+        for key, value in variables.items()
+        if key not in _NEUTRAL and not key.startswith(_OUR_VARIABLES)
+    }
+
+
 def state_of_folder(name: str) -> State:
     """What changes when an entry comes or goes; None where there is no folder."""
     try:
@@ -463,7 +477,7 @@ def installed_folders() -> tuple[str, ...]:
     for name in OURS:
         spec = PathFinder.find_spec(name)
         if spec is not None and spec.origin:
-            found.append(os.path.dirname(spec.origin))  # noqa: PTH120 - nothing but os is imported here
+            found.append(os.path.dirname(spec.origin))
     return tuple({each + os.sep for path in found if path for each in (path, os.path.realpath(path))})
 
 
@@ -484,7 +498,7 @@ def is_extension(module: Any) -> bool:
     return type(loader).__name__ in ("ExtensionFileLoader", "AppleFrameworkLoader")
 
 
-def hidden(function: FunctionType) -> FunctionType:
+def hidden(function: Any) -> Any:
     """Let a function pass for a part of the import system, whose frames the interpreter leaves out of tracebacks."""
     function.__code__ = function.__code__.replace(co_filename=bootstrap._find_spec.__code__.co_filename)
     return function

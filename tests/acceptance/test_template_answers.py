@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
+from random import Random
 
 import pytest
 
@@ -190,9 +192,7 @@ def test_native_code_in_a_server(native, tmp_path):
         place.serve()
         ran = [place.say("run", *QUIET) for _ in range(3)]
         assert [(each.out.splitlines()[-1], each.status) for each in ran] == [("2 passed in TIME", 0)] * 3
-        renewed = (
-            "hotreload: new template: nat stays out, since it was imported where NAT_MODE was not set\n"
-        )
+        renewed = "hotreload: new template: nat stays out, since it was imported where NAT_MODE was not set\n"
         assert [each.err for each in ran] == [UNSUITED, renewed, ""]
 
 
@@ -216,19 +216,21 @@ def test_native_code_in_a_run(native, project):
 
 
 def test_a_module_that_is_kept_out(site, tmp_path):
-    _write(site, {"sought.py": "import sys\n", "seeker.py": "import sought\n"})
-    seen = "import sys\nprint('|', [name in sys.modules for name in ('sought', 'seeker')], '|')\n"
+    """Each run imports it by itself, and so what imports it; the template does not."""
+    log = tmp_path / "log"
+    note = f"open({str(log)!r}, 'a').write(__name__ + '\\n')\n"
+    _write(site, {"sought.py": note, "seeker.py": "import sought\n" + note, "third.py": note})
     files = {
         "pytest.ini": "[pytest]\nhotreload_not_warm = sought\n",
-        "test_a.py": "import seeker\ndef test_a(): pass\n",
-        "test_b.py": "import seeker\ndef test_b(): pass\n",
+        "test_a.py": "import seeker, third\ndef test_a(): pass\n",
     }
-    del seen
     with Place(tmp_path, files) as place:
         place.environ["PYTHONPATH"] = str(site)
-        server = place.serve()
-        assert place.say("run", *QUIET).status == 0
-        assert server.poll() is None
+        place.serve()
+        for _ in range(2):
+            assert place.say("run", *QUIET).status == 0
+    # The template's second try is one without the seeker; the first may have come as far as the third.
+    assert log.read_text().split() == ["third", "sought", "seeker", "sought", "seeker"]
 
 
 # ------------------------------------------------------------------------------- the project's own plugins
@@ -275,3 +277,87 @@ def test_an_edited_plugin_in_a_server(tmp_path):
         assert place.say("run", *QUIET).out.splitlines()[-1] == "1 failed, 1 passed in TIME"
         place.write({"mypkg/helpers.py": "VALUE = 1\n"})
         assert place.say("run", *QUIET).status == 0
+
+
+# ------------------------------------------------------------------------------- at random
+
+#: What an installed module may ask, and what it sets: {} is a number.
+_QUESTIONS = (
+    "STATE.append(os.environ.get('V{}'))",
+    "STATE.append(os.environ.setdefault('V{}', __name__))",
+    "os.environ['V{}'] = __name__",
+    "STATE.append('V{}' in os.environ)",
+    "STATE.append(sorted((k, v) for k, v in os.environ.items() if k[:1] == 'V' and k[1:].isdigit()))",
+    "STATE.append(os.path.basename(os.getcwd()))",
+    "STATE.append(os.path.exists('file{}'))",
+    "try:\n    import own{} as found\nexcept ImportError:\n    found = None\nSTATE.append(found and found.STATE)",
+    "try:\n    STATE.append(open('file{}').read())\nexcept OSError:\n    STATE.append(None)",
+    "if os.environ.get('V{}'):\n    import inst0\n    STATE.append(inst0.STATE)",
+)
+#: What a conftest or a test file does before it imports one.
+_PREPARING = (
+    "os.environ['V{}'] = 'conftest'",
+    "os.environ.pop('V{}', None)",
+    "sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), 'path{}'))",
+    "sys.modules['own{}'] = types.SimpleNamespace(STATE='stand-in')",
+    "os.chdir(os.path.dirname(os.path.abspath(__file__)))",
+    "pass",
+)
+_MODULES, _NAMES = 6, 3
+
+
+def _installed(random):
+    """Modules that import each other and ask."""
+    files = {}
+    for number in range(_MODULES):
+        lines = ["import os", "STATE = []"]
+        asks = random.choices(_QUESTIONS, k=random.randint(0, 3))
+        lines += [each.format(random.randrange(_NAMES)) for each in asks]
+        for other in random.sample(range(number), min(number, random.randint(0, 2))):
+            lines.insert(
+                random.randint(2, len(lines)), f"import inst{other}\nSTATE.append(inst{other}.STATE)"
+            )
+        files[f"inst{number}.py"] = "\n".join(lines) + "\n"
+    return files
+
+
+def _case(random):
+    """A folder of tests, each with things that are done before imports."""
+
+    def importing():
+        steps = [
+            random.choice(_PREPARING).format(random.randrange(_NAMES)) for _ in range(random.randint(0, 2))
+        ]
+        steps += [f"import inst{random.randrange(_MODULES)}" for _ in range(random.randint(0, 2))]
+        random.shuffle(steps)
+        return "import os, sys, types\n" + "".join(step + "\n" for step in steps)
+
+    every = ", ".join(f"'inst{number}'" for number in range(_MODULES))
+    shows = f"\ndef test_it():\n    for name in ({every}):\n        module = sys.modules.get(name)\n"
+    shows += "        print('|', name, module and module.STATE)\n"
+    shows += "    print('|', sorted((k, v) for k, v in os.environ.items() if k in ('V0', 'V1', 'V2')))\n"
+    files = {"conftest.py": importing()}
+    for number in range(_NAMES):
+        if random.random() < 0.5:
+            files[f"file{number}"] = "content"
+            files[f"path{number}/own{number}.py"] = "STATE = 'own'\n"
+    for name in "ab":
+        files[f"test_{name}.py"] = importing() + shows
+    return files
+
+
+def test_at_random(site, tmp_path):
+    """Plain pytest and attached runs of the same folder show the same, however often, and in whichever order."""
+    random = Random(int(os.environ.get("HOTRELOAD_SEED", "0")))
+    cases = [_case(random) for _ in range(int(os.environ.get("HOTRELOAD_CASES", "6")))]
+    _write(site, _installed(random))
+    files = {f"case{n}/{name}": text for n, case in enumerate(cases) for name, text in case.items()}
+    with Place(tmp_path, {"pytest.ini": "[pytest]\naddopts = --import-mode=importlib\n", **files}) as place:
+        place.environ["PYTHONPATH"] = str(site)
+        place.serve()
+        words = ("-q", "-s", "-p", "no:cacheprovider", "-p", "no:randomly")
+        for turn in range(2):
+            for number in range(len(cases)):
+                plain = place.say("pytest", *words, f"case{number}")
+                assert place.say("run", *words, f"case{number}") == plain, (turn, number)
+                assert plain.out.count("| inst0") == 2
