@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from _thread import RLock
 from collections.abc import Callable, Collection, Iterable
 from types import ModuleType
 from typing import Any
@@ -55,6 +56,8 @@ class Held:
         self._finders: list[Any] = []
         self._listed: dict[str, tuple[object, frozenset[str]]] = {}
         self._is_in_place = False
+        self._lock = RLock()
+        self._ask_again = hidden(self._asking_again())
 
     # -- in the template ---------------------------------------------------------------------------
 
@@ -125,15 +128,23 @@ class Held:
 
     def adopt(self, name: str) -> bool:
         """Let the module stand in ``sys.modules``, with what it imported; or False, and it has to be imported anew."""
+        with self._lock:
+            if name not in self.pending:  # another thread was faster
+                return sys.modules.get(name) is self.warmed.get(name)
+            return self._adopt(name)
+
+    def _adopt(self, name: str) -> bool:
         closure = self.closure(name)
         wrong = self._wrong(closure)
+        waiting = [each for each in closure if each in self.pending]
         if not wrong:
-            self._take([each for each in closure if each in self.pending])
+            self._take(waiting)
+            self._ask_again(waiting)
             return True
-        anew = [each for each in closure if each in self.pending and wrong.keys() & set(self.closure(each))]
+        anew = [each for each in waiting if wrong.keys() & set(self.closure(each))]
         native = [each for each in anew if is_extension(self.pending[each])]
         if native and self.start_over is None:
-            self._take([each for each in closure if each in self.pending])
+            self._take(waiting)
             return True
         if native and self.start_over is not None:
             self.start_over(*next(iter(wrong.items())))
@@ -172,6 +183,29 @@ class Held:
             for _, event in sorted(changes):
                 _set(wanted, event.subject, event.answer[1])
             _become(wanted)
+
+    def _asking_again(self) -> Any:
+        """Let who observes this process see the questions, as if the modules had been imported here.
+
+        A record, or a fork point of a watch, would not know otherwise that a module looks for one that is not there.
+        """
+        recorder, environment, audit = self.recorder, os.environ, sys.audit
+
+        def ask_again(names: list[str]) -> None:
+            for name in names:
+                asked = recorder.modules.get(name)
+                for top in asked.tops if asked is not None else ():
+                    if recorder.found.get(top, 0) is None:
+                        audit("import", top, None, sys.path, sys.meta_path, sys.path_hooks)
+                for event in asked.events if asked is not None else ():
+                    if event.kind == "environ":
+                        environment.encodekey(os.fsdecode(event.subject))
+                    elif event.kind == "environment":
+                        next(iter(environment), None)
+                    elif event.kind == "file":
+                        audit("open", event.subject, "r", os.O_RDONLY)
+
+        return ask_again
 
     def _asked(self, name: str) -> Asked:
         return self.recorder.modules.get(name) or Asked()

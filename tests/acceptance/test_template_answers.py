@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 
+from .isolating import Workshop
 from .serving import Place
 from .watching import Watching
 
@@ -159,6 +160,17 @@ def test_one_run(asking, site, project, mode):
     project.write(asking)
     _, ours = project.same(slots=1, extra=[mode])
     assert ours.status == 0
+
+
+def test_a_watch_sees_what_a_warm_module_looks_for(site, tmp_path):
+    """A module of the project that an installed one looked for in vain comes into being."""
+    installed, own, _ = ASKING["first-party module beside the tests"]
+    _write(site, installed)
+    test = "import asking\ndef test_mode(): assert asking.MODE == 'plain'\n"
+    files = {"test_a.py": test, "test_b.py": "def test_b(): pass\n"}
+    with Watching(tmp_path, files, environ={"PYTHONPATH": str(site)}) as watching:
+        assert watching.shown().status == "PASS 2 passed"
+        assert watching.after(own).status.startswith("FAIL 1 failed")
 
 
 # ------------------------------------------------------------------------------- native code
@@ -361,3 +373,24 @@ def test_at_random(site, tmp_path):
                 plain = place.say("pytest", *words, f"case{number}")
                 assert place.say("run", *words, f"case{number}") == plain, (turn, number)
                 assert plain.out.count("| inst0") == 2
+
+
+def test_an_isolated_call_after_its_host_changed_a_variable(tmp_path):
+    """The template of `isolate_imports` is as any other."""
+    workshop = Workshop(tmp_path)
+    workshop.write(
+        {
+            "site-packages/asking.py": "import os\nMODE = os.environ.get('ASKING_MODE', 'plain')\nPID = os.getpid()\n",
+            "src/shop.py": "import asking\ndef mode(): return asking.MODE, asking.PID == __import__('os').getppid()\n",
+        }
+    )
+    ran = workshop.run(
+        """
+        with isolate_imports("shop") as environment:
+            import shop
+            found = [environment.exec(shop.mode).result()]
+            os.environ["ASKING_MODE"] = "set"
+            report(modes=[*found, environment.exec(shop.mode).result()])
+        """
+    )
+    assert ran.report == {"modes": [["plain", True], ["set", False]]}
