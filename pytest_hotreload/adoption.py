@@ -7,9 +7,9 @@ interpreter imports it anew, and so everything that imported it.
 
 from __future__ import annotations
 
-import importlib._bootstrap as bootstrap  # type: ignore[import-not-found]
 import os
 import sys
+from _thread import RLock
 from collections.abc import Callable, Collection, Iterable
 from types import ModuleType
 from typing import Any
@@ -18,6 +18,7 @@ from .questions import (
     Asked,
     Event,
     Recorder,
+    bootstrap,
     folder,
     hidden,
     is_extension,
@@ -25,24 +26,21 @@ from .questions import (
     names_in,
     native_variables,
     place_of,
+    shared_variables,
     state,
     state_of_folder,
     variables,
 )
 
-#: Variables that no copy of the environment is compared by: every shell and every test process has its own.
-_NEUTRAL = frozenset(
-    [b"PWD", b"OLDPWD", b"SHLVL", b"_", b"COLUMNS", b"LINES", b"PYTEST_CURRENT_TEST", b"PYTEST_VERSION"]
-)
-_OUR_VARIABLES = (b"PYTEST_XDIST_", b"PYTEST_HOTRELOAD_")
 _MISSING = object()
 
 
 class Held:
     """What a template imported and its forks have not asked for yet.
 
-    ``start_over``: called with a module and a reason where native code would have to be imported a second time; it
-    replaces the process by a fresh interpreter. None where that can't be done.
+    ``start_over``: called with a module and a reason where native code would have to be imported a second time, which
+    fails or is undefined; it replaces the process. Where it is None, what is warm is adopted as it is: so in children
+    whose fork point learned a module, as plain pytest would have it from an earlier file.
     """
 
     def __init__(self, recorder: Recorder) -> None:
@@ -58,11 +56,16 @@ class Held:
         self._finders: list[Any] = []
         self._listed: dict[str, tuple[object, frozenset[str]]] = {}
         self._is_in_place = False
+        self._lock = RLock()
+        self._ask_again = hidden(self._asking_again())
 
     # -- in the template ---------------------------------------------------------------------------
 
-    def hold_back(self, kept: Collection[str] = ()) -> None:
-        """Take everything that was recorded out of ``sys.modules``, but for ``kept``."""
+    def hold_back(self, kept: Collection[str] = (), *, again: bool = False) -> None:
+        """Take everything that was recorded out of ``sys.modules``, but for ``kept``.
+
+        ``again``: what was held back before is still compared with the modules that stood then.
+        """
         recorded = self.recorder.modules
         fresh = {
             name: module for name, module in sys.modules.items() if name in recorded and name not in kept
@@ -74,8 +77,8 @@ class Held:
             self._place[name] = len(self._place)
         for name, module in fresh.items():
             self._detach(name, module)
-        self._base = dict(sys.modules)
-        self._finders = list(sys.meta_path)
+        if not (again and self._base):
+            self._base, self._finders = dict(sys.modules), list(sys.meta_path)
         self._take_back_variables()
         if not self._is_in_place:
             self._is_in_place = True
@@ -99,7 +102,7 @@ class Held:
         )
         theirs = {event.subject for _, is_held, event in changes if is_held}
         wanted = dict(variables())
-        for _, is_held, event in reversed(changes):  # back to the value before the first change
+        for _, _, event in reversed(changes):  # back to the value before the first change
             if event.subject in theirs:
                 _set(wanted, event.subject, event.answer[0])
         for _, is_held, event in changes:
@@ -125,16 +128,26 @@ class Held:
 
     def adopt(self, name: str) -> bool:
         """Let the module stand in ``sys.modules``, with what it imported; or False, and it has to be imported anew."""
+        with self._lock:
+            if name not in self.pending:  # another thread was faster
+                return sys.modules.get(name) is self.warmed.get(name)
+            return self._adopt(name)
+
+    def _adopt(self, name: str) -> bool:
         closure = self.closure(name)
         wrong = self._wrong(closure)
+        waiting = [each for each in closure if each in self.pending]
         if not wrong:
-            self._take([each for each in closure if each in self.pending])
+            self._take(waiting)
+            self._ask_again(waiting)
             return True
-        anew = [each for each in closure if each in self.pending and wrong.keys() & set(self.closure(each))]
+        anew = [each for each in waiting if wrong.keys() & set(self.closure(each))]
         native = [each for each in anew if is_extension(self.pending[each])]
+        if native and self.start_over is None:
+            self._take(waiting)
+            return True
         if native and self.start_over is not None:
-            culprit, why = next(iter(wrong.items()))
-            self.start_over(culprit, why)
+            self.start_over(*next(iter(wrong.items())))
         del self.pending[name]
         return False
 
@@ -170,6 +183,29 @@ class Held:
             for _, event in sorted(changes):
                 _set(wanted, event.subject, event.answer[1])
             _become(wanted)
+
+    def _asking_again(self) -> Any:
+        """Let who observes this process see the questions, as if the modules had been imported here.
+
+        A record, or a fork point of a watch, would not know otherwise that a module looks for one that is not there.
+        """
+        recorder, environment, audit = self.recorder, os.environ, sys.audit
+
+        def ask_again(names: list[str]) -> None:
+            for name in names:
+                asked = recorder.modules.get(name)
+                for top in asked.tops if asked is not None else ():
+                    if recorder.found.get(top, 0) is None:
+                        audit("import", top, None, sys.path, sys.meta_path, sys.path_hooks)
+                for event in asked.events if asked is not None else ():
+                    if event.kind == "environ":
+                        environment.encodekey(os.fsdecode(event.subject))
+                    elif event.kind == "environment":
+                        next(iter(environment), None)
+                    elif event.kind == "file":
+                        audit("open", event.subject, "r", os.O_RDONLY)
+
+        return ask_again
 
     def _asked(self, name: str) -> Asked:
         return self.recorder.modules.get(name) or Asked()
@@ -230,8 +266,8 @@ class Held:
     def _offered(self) -> frozenset[str]:
         """The top-level names that first-party folders of the search path offer."""
         found: frozenset[str] = frozenset()
-        for entry in sys.path:
-            if isinstance(entry, str) and not self.recorder.is_installed((entry or folder()) + os.sep):
+        for entry in [entry for entry in sys.path if type(entry) is str]:
+            if not self.recorder.is_installed((entry or folder()) + os.sep):
                 found |= self._names_in(entry or folder())
         return found
 
@@ -266,26 +302,40 @@ class _Present:
 
     def differs(self, event: Event) -> str:
         """Whether a question gets another answer than then, in words; or ""."""
-        kind, subject, answer = event.kind, event.subject, event.answer
-        if kind == "set":
-            if not self._is_copied:
-                self._variables, self._is_copied = dict(self._variables), True
-            _set(self._variables, subject, answer[1])
-        elif kind == "environ":
-            if self._variables.get(subject) != answer:
-                return f"{os.fsdecode(subject)} {_had(answer)}"
-        elif kind == "native":
-            if native_variables(self._variables) != answer:
-                return "a variable that native code reads had another value"
-        elif kind == "environment":
-            if _compared(self._variables) != _compared(answer):
-                return "the environment was another one"
-        elif kind == "folder":
-            if folder() != answer:
-                return "the current folder was another one"
-        elif (state(subject) if kind == "file" else listing(subject, kind)) != answer:
-            return f"{subject} was different"
-        return ""
+        if event.kind == "set":
+            self._change(event)
+            return ""
+        if self._answer(event) == event.answer:
+            return ""
+        if event.kind == "environ":
+            return f"{os.fsdecode(event.subject)} {_had(event.answer)}"
+        return _DIFFERENCES[event.kind].format(event.subject)
+
+    def _change(self, event: Event) -> None:
+        if not self._is_copied:
+            self._variables, self._is_copied = dict(self._variables), True
+        _set(self._variables, event.subject, event.answer[1])
+
+    def _answer(self, event: Event) -> Any:
+        if event.kind == "environ":
+            return self._variables.get(event.subject)
+        if event.kind == "native":
+            return native_variables(self._variables)
+        if event.kind == "environment":
+            return shared_variables(self._variables)
+        if event.kind == "folder":
+            return folder()
+        return state(event.subject) if event.kind == "file" else listing(event.subject, event.kind)
+
+
+_DIFFERENCES = {
+    "native": "a variable that native code reads had another value",
+    "environment": "the environment was another one",
+    "folder": "the current folder was another one",
+    "file": "{} was different",
+    "listing": "{} had other entries",
+    "distributions": "{} had other distributions",
+}
 
 
 def _had(value: bytes | None) -> str:
@@ -306,14 +356,6 @@ def _become(wanted: dict[bytes, bytes]) -> None:
     for key, value in wanted.items():
         if present.get(key) != value:
             os.environ[os.fsdecode(key)] = os.fsdecode(value)
-
-
-def _compared(variables: dict[bytes, bytes]) -> dict[bytes, bytes]:
-    return {
-        key: value
-        for key, value in variables.items()
-        if key not in _NEUTRAL and not key.startswith(_OUR_VARIABLES)
-    }
 
 
 def _is_pytests(finder: Any) -> bool:
@@ -353,3 +395,15 @@ def module(name: str) -> Any:
 def is_warm(name: str) -> bool:
     """Whether the template imported this module: a run that adopts or replaces it teaches nothing."""
     return _held is not None and name in _held.warmed
+
+
+def on_difference(start_over: Callable[[str, str], None]) -> None:
+    """In a fork of a template: see :class:`Held`."""
+    if _held is not None:
+        _held.start_over = start_over
+
+
+def stay() -> None:
+    """In any other fork: it has no place from which it could start over."""
+    if _held is not None:
+        _held.start_over = None

@@ -7,11 +7,12 @@ Nothing of its own terminal, junit or cache is seen; its reports travel as any c
 
 from __future__ import annotations
 
+import functools
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import Any
 
-from . import child, compat, fixtures, forks, gathered, handover, others, reset
+from . import adoption, child, compat, fixtures, forks, gathered, handover, others, reset, spawn
 from .birth import Birth, Born, SlotEnd, seed_of
 from .channel import Channel
 from .early_readers import hide_worker
@@ -54,7 +55,12 @@ def neutralise(config: pytest.Config) -> None:
 class Apart:
     """The plugin of such a child, from before the first conftest to its exit."""
 
-    def __init__(self, start: Start, descriptors: list[int], lifeline: int) -> None:
+    def __init__(
+        self, start: Start, descriptors: list[int], lifeline: int, path: Sequence[str] = (), why: str = ""
+    ) -> None:
+        #: Why a fresh interpreter began again, what a fork of the template had begun.
+        self.why = why
+        self._beginning = spawn.Beginning(start, tuple(descriptors), lifeline, path, dict(os.environ))
         assert start.assignment is not None
         self.start, self.order, self.lifeline = start, start.assignment, lifeline
         alone = self.order.worker_id == "master"
@@ -83,9 +89,13 @@ class Apart:
         named = os.environ.pop(ENVIRONMENT, "")
         if not named:
             return None
+        named, _, order = named.partition(";")
         lifeline, *descriptors = (int(number) for number in named.split(","))
         for descriptor in (lifeline, *descriptors):
             os.set_inheritable(descriptor, False)
+        if order:
+            start, why = spawn.read_order(int(order))
+            return cls(start, descriptors, lifeline, why=why)
         channel = Channel(sockets.socket(fileno=os.dup(descriptors[TRAVELLING])))
         _, start = channel.receive()
         channel.close()
@@ -112,9 +122,16 @@ class Apart:
         config.pluginmanager.register(self, "hotreload-apart")
         if not self.order.serve:
             reset.share(self.place)
+        adoption.on_difference(functools.partial(self._start_over, config))
         if self.order.observe and not self.order.serve:
             self.place.observer = Observer(config)
             self.place.observer.running()
+
+    def _start_over(self, config: pytest.Config, module: str, why: str) -> None:
+        """Native code of the template is none for this process, and does not come up a second time."""
+        for number, descriptor in zip((1, 2), self.real, strict=True):
+            os.dup2(descriptor, number)
+        spawn.start_over(config, self._beginning, f"{module} was imported ahead where {why}")
 
     def failed(self, error: BaseException) -> None:
         """pytest did not come up: every item is missing, for this reason. Does not return."""
@@ -288,7 +305,7 @@ class Apart:
             fixtures = reporter.fixtures if reporter is not None else {}
             index = reporter.index if reporter is not None else -1
             message = child.last_message(inherited, output, fixtures, self.place.observer)
-            message = message._replace(at_exit=child.printed_at_exit(self.place))
+            message = message._replace(at_exit=child.printed_at_exit(self.place), started_over=self.why)
             self.place.channel.acknowledged = False
             self.place.channel.put(index, message._replace(frames=self.place.channel.sent + 1))
             self.place.channel.flush()

@@ -26,7 +26,7 @@ from .family import Family, Process
 from .learning import Learner
 from .protocol import Gone, Refused, Start, Started
 from .rendezvous import Rendezvous
-from .watch_messages import Attach, Learned
+from .watch_messages import Attach, Learned, Unfit
 
 #: Seconds that a run has to tear down after its caller died.
 _GRACE = 2.0
@@ -305,7 +305,9 @@ class Attachments:
         """What several runs had to import the template will hold: what plugins load late is in no test file."""
         frames, _ = caller.channel.drain() if caller.channel is not None else ([], True)
         for _, message in frames:
-            if isinstance(message, Learned) and self._lessons < _LESSONS:
+            if isinstance(message, Unfit):
+                self.family.keep_out(message)
+            elif isinstance(message, Learned) and self._lessons < _LESSONS:
                 modules = self._learner.add(message.modules)
                 if modules:
                     self._lessons += 1

@@ -5,8 +5,10 @@ From then on it is a plain pytest, whose imports are warm: nobody's controller, 
 
 from __future__ import annotations
 
+import fcntl
 import importlib
 import io
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -16,6 +18,8 @@ from ._native import guard, set_child_subreaper
 from .watch_messages import Attach
 from .world import os, random, time
 
+#: The lowest number of descriptors that a run keeps beside its own.
+_FAR = 200
 #: What Python opens them for.
 _STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 
@@ -27,11 +31,14 @@ class Beginning(NamedTuple):
     environment: Mapping[str, str]
 
 
-def begin(order: Attach, descriptors: Sequence[int], lifeline: int, beginning: Beginning) -> None:
-    """In the fork. ``descriptors``: the caller's stdin, stdout and stderr. Raises OSError for a folder that is gone."""
+def begin(order: Attach, descriptors: Sequence[int], lifeline: int, beginning: Beginning) -> list[int]:
+    """In the fork. Returns the caller's open files once more, for :func:`start_over`.
+    ``descriptors``: the caller's stdin, stdout and stderr. Raises OSError for a folder that is gone."""
     os.setsid()  # signals of the server's terminal are not for it
     set_child_subreaper(True)  # or its orphans would be taken for those of the run beside it
     guard(lifeline, not os.environ.get("PYTEST_HOTRELOAD_NO_DEATH_SIGNAL"))
+    # Far from the numbers that a test sees: capture replaces the three of the run.
+    kept = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _FAR) for descriptor in descriptors]
     for number, descriptor in enumerate(descriptors):
         os.dup2(descriptor, number)
         os.close(descriptor)
@@ -45,6 +52,19 @@ def begin(order: Attach, descriptors: Sequence[int], lifeline: int, beginning: B
     _open_streams()
     importlib.invalidate_caches()
     _shuffle()
+    return kept
+
+
+def start_over(order: Attach, files: Sequence[int], text: str) -> None:
+    """Be a cold run, from its beginning: what the template holds is none of this one's, and can't be imported again."""
+    for number, descriptor in enumerate(files):
+        os.dup2(descriptor, number)
+    os.write(2, f"hotreload: {text}\n".encode())
+    os.chdir(order.folder)
+    flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+    os.execve(
+        sys.executable, [sys.executable, *flags, "-m", "pytest", *order.arguments], dict(order.environment)
+    )
 
 
 def _take_environment(theirs: Mapping[str, str], before: Mapping[str, str]) -> None:

@@ -379,6 +379,9 @@ class RunLoop:
         if self.records is not None:
             spent = sum(cost.seconds for cost in ended.fixtures)
             self.records.child_ended(running.group.path, ended.observed, spent)
+        if ended.started_over:
+            path = self._shown(running.group.path)
+            self.totals.notices.append(terminal.collected_anew(path, ended.started_over))
         if not running.group.alone:
             self.sources.learn(ended.modules)
         if ended.coverage is not None:

@@ -32,6 +32,7 @@ from .watch_messages import (
     Ready,
     Refresh,
     StandBy,
+    Unfit,
     Waiting,
 )
 
@@ -139,6 +140,10 @@ class Family:
         #: Whether attached runs are forks of this template. Then it ends with the last of them, not before.
         self.in_use: Callable[[Process], bool] = lambda _: False
         self.former: list[Process] = []  # templates of before
+        #: What templates must not hold: by the user's ini, and what turned out to be unfit.
+        self.barred: list[str] = []
+        #: Why the next template is needed, in words.
+        self.unfit = ""
         self._to_warm: list[str] = []
         self._written = Written()
         #: Whether no fork point was dropped since the chain was planned.
@@ -152,7 +157,7 @@ class Family:
     def start_template(self) -> None:
         """A fresh interpreter; everything before it goes. Raises OSError."""
         self.close_template()
-        self.surveyed = False
+        self.surveyed, self.unfit = False, ""
         self._to_warm.clear()
         pid, channel = start_template(
             self.arguments, self.folder, self.lifeline[0], self.environment, self._modes
@@ -168,8 +173,14 @@ class Family:
             return
         self.surveyed = False
         with contextlib.suppress(OSError):
-            self.template.channel.send(-1, Warm(tuple(self._to_warm)))
+            self.template.channel.send(-1, Warm(tuple(self._to_warm), tuple(self.barred)))
         self._to_warm.clear()
+
+    def keep_out(self, unfit: Unfit) -> None:
+        """The next template goes without this module."""
+        if unfit.module not in self.barred:
+            self.barred.append(unfit.module)
+            self.unfit = f"{unfit.module} stays out, since it was imported where {unfit.why}"
 
     def no_longer_in_use(self) -> None:
         """An attached run has ended."""
@@ -296,6 +307,8 @@ class Family:
         if isinstance(message, Consulted):
             if process is self.template:
                 self.asked = message.variables
+        elif isinstance(message, Unfit):
+            self.keep_out(message)
         elif isinstance(message, Warmed):
             self.warmed, self.surveyed = message, process is self.template
         elif isinstance(message, Ready):

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from . import leftovers, suspension
+from . import adoption, leftovers, suspension
 from ._native import collapse_heap, guard, set_child_subreaper
 from .ahead import Ahead
 from .channel import Channel, pair
@@ -287,6 +287,7 @@ class _Server:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         if self._ignores_children:
             signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        adoption.stay()
         self.control.close()
         for descriptor in [*(self.control.descriptors or ()), *(fd for _, fd in self.children.values())]:
             if descriptor >= 0:

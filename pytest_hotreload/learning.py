@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from . import adoption
 from .observation import Observer
 from .protocol import Warm
-from .template import import_module, in_fork, quiet
+from .questions import Recorder
+from .template import import_module, in_fork, quiet, recording
 from .world import BUILTINS, MODULES, contextlib
 
 __builtins__ = BUILTINS
@@ -49,19 +51,28 @@ def answer(message: Any, observer: Observer | None) -> None:
 
 
 def _import_all(message: Warm) -> None:
-    wanted = [name for name in message.modules if name not in MODULES]
+    wanted = [name for name in message.modules if name not in MODULES and not adoption.is_warm(name)]
     for _ in range(_MOST_FAILURES):
         failing = in_fork(lambda names=tuple(wanted): _first_failure(names), "")
         if failing is None:
-            with quiet():
-                for name in wanted:
-                    import_module(name)
+            _hold_back(wanted)
             return
         if failing not in wanted:
             return
         wanted = [name for name in wanted if name != failing and not name.startswith(failing + ".")]
 
 
+def _hold_back(names: Iterable[str]) -> None:
+    """Import them; each child that imports one then gets it if it would get the same by itself."""
+    held = adoption.held() or adoption.hold(Recorder())
+    present = set(MODULES)
+    with quiet(), recording(held.recorder):
+        for name in names:
+            import_module(name)
+    held.hold_back(present, again=True)
+
+
 def _first_failure(names: Iterable[str]) -> str | None:
-    with quiet():
-        return next((name for name in names if import_module(name)), None)
+    recorder = Recorder()
+    with quiet(), recording(recorder):
+        return next((name for name in names if import_module(name) or recorder.refused), None)

@@ -188,6 +188,7 @@ def add_options(parser: pytest.Parser, taken: Collection[str]) -> None:
         type="linelist",
         default=[],
     )
+    parser.addini("hotreload_not_warm", "modules that are never imported ahead", type="args", default=[])
 
 
 def _add_reuse(group: Any, taken: Collection[str]) -> None:

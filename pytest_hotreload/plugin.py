@@ -172,7 +172,7 @@ def _park_template(active: Active) -> Apart | None:
         return None
     from .apart import Apart
 
-    return Apart(become.start, become.descriptors, active.lifeline[0])
+    return Apart(become.start, become.descriptors, active.lifeline[0], active.sys_path)
 
 
 def _prepare_results(path: Path) -> None:

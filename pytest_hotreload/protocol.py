@@ -197,6 +197,8 @@ class Ended(NamedTuple):
     """(1 or 2, data) that exit handlers and threads printed: plain pytest's come after its last line."""
     frames: int = -1
     notices: tuple[str, ...] = ()
+    started_over: str = ""
+    """Why a fresh interpreter took the place of a fork of the template."""
 
 
 class FixtureCost(NamedTuple):

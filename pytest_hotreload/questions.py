@@ -8,7 +8,6 @@ imported at the top.
 from __future__ import annotations
 
 import builtins
-import importlib._bootstrap as bootstrap  # type: ignore[import-not-found]
 import importlib.util
 import os
 import site
@@ -16,9 +15,11 @@ import sys
 import sysconfig
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.machinery import PathFinder
-from types import FunctionType, ModuleType
+from types import ModuleType
 from typing import Any, NamedTuple
 
+#: The import system: ``importlib._bootstrap``.
+bootstrap: Any = sys.modules["_frozen_importlib"]
 #: Files below these differ from process to process, or are devices.
 _VOLATILE = ("/proc/", "/sys/", "/dev/")
 #: Packages whose own files are installed wherever they lie: a development install of pytest or of ours.
@@ -28,10 +29,15 @@ _METADATA = ("importlib.metadata", "importlib_metadata", "pkg_resources")
 _DISTRIBUTIONS = (".dist-info", ".egg-info", ".egg-link", ".egg")
 
 #: Variables of numeric and other native libraries, by the start of their names (docs/design/imports.md).
-_READ_BY_NATIVE_CODE = tuple(
-    name.encode() + b"_"
-    for name in ["OMP", "GOMP", "KMP", "MKL", "OPENBLAS", "GOTO", "BLIS", "NUMEXPR", "NPY", "NUMPY", "CUDA", "POLARS", "RAYON", "XLA", "TF", "GRPC", "NUMBA", "ARROW", "HDF5"]
+_READ_BY_NATIVE_CODE = (
+    b"OMP_", b"GOMP_", b"KMP_", b"MKL_", b"OPENBLAS_", b"GOTO_", b"BLIS_", b"NUMEXPR_", b"NPY_", b"NUMPY_",
+    b"CUDA_", b"POLARS_", b"RAYON_", b"XLA_", b"TF_", b"GRPC_", b"NUMBA_", b"ARROW_", b"HDF5_",
+)  # fmt: skip
+#: Variables that no copy of the environment is compared by: every shell and every test process has its own.
+_NEUTRAL = frozenset(
+    [b"PWD", b"OLDPWD", b"SHLVL", b"_", b"COLUMNS", b"LINES", b"PYTEST_CURRENT_TEST", b"PYTEST_VERSION"]
 )
+_OUR_VARIABLES = (b"PYTEST_XDIST_", b"PYTEST_HOTRELOAD_")
 
 State = object
 
@@ -284,7 +290,7 @@ class Recorder:
 
     def is_barred(self, name: str) -> bool:
         """Whether a module is kept out by name."""
-        return any(name == each or name.startswith(each + ".") for each in self.barred)
+        return is_inside(name, self.barred)
 
     def _judged(self, name: str, spec: Any) -> Any:
         """First-party code has no place here."""
@@ -297,7 +303,8 @@ class Recorder:
 
     def _stand_in(self, name: str) -> Any:
         self.stand_ins.add(name)
-        return importlib.util.spec_from_loader(name, _StandInLoader(), is_package=True)
+        loader: Any = _StandInLoader()
+        return importlib.util.spec_from_loader(name, loader, is_package=True)
 
     def is_installed_spec(self, spec: Any) -> bool:
         """Whether a module comes from the standard library or from what is installed, or from nowhere."""
@@ -328,7 +335,7 @@ class Recorder:
     def _reading_all(self, plain: Any) -> Any:
         def decode(key: Any) -> Any:
             if self._stack:
-                self._note("environment", "", dict(variables()))
+                self._note("environment", "", shared_variables(variables()))
             return plain(key)
 
         return decode
@@ -420,6 +427,15 @@ def native_variables(variables: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
     return {key: value for key, value in variables.items() if key.startswith(_READ_BY_NATIVE_CODE)}
 
 
+def shared_variables(variables: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    """Those that a copy of the environment is compared by."""
+    return {
+        key: value
+        for key, value in variables.items()
+        if key not in _NEUTRAL and not key.startswith(_OUR_VARIABLES)
+    }
+
+
 def state_of_folder(name: str) -> State:
     """What changes when an entry comes or goes; None where there is no folder."""
     try:
@@ -461,7 +477,7 @@ def installed_folders() -> tuple[str, ...]:
     for name in OURS:
         spec = PathFinder.find_spec(name)
         if spec is not None and spec.origin:
-            found.append(os.path.dirname(spec.origin))  # noqa: PTH120 - nothing but os is imported here
+            found.append(os.path.dirname(spec.origin))
     return tuple({each + os.sep for path in found if path for each in (path, os.path.realpath(path))})
 
 
@@ -471,13 +487,18 @@ def is_below(path: str, folders: tuple[str, ...]) -> bool:
     return path.startswith(folders) or "site-packages" in parts or "dist-packages" in parts
 
 
+def is_inside(name: str, packages: Iterable[str]) -> bool:
+    """Whether a module is one of these, or below one."""
+    return any(name == each or name.startswith(each + ".") for each in packages)
+
+
 def is_extension(module: Any) -> bool:
     """Whether a module is native code, which can't be trusted to come up twice in one process."""
     loader = getattr(getattr(module, "__spec__", None), "loader", None)
     return type(loader).__name__ in ("ExtensionFileLoader", "AppleFrameworkLoader")
 
 
-def hidden(function: FunctionType) -> FunctionType:
+def hidden(function: Any) -> Any:
     """Let a function pass for a part of the import system, whose frames the interpreter leaves out of tracebacks."""
     function.__code__ = function.__code__.replace(co_filename=bootstrap._find_spec.__code__.co_filename)
     return function

@@ -157,6 +157,17 @@ class Reruns:
         compared = later.compared or edit.compared
         self.watch.edit = Edit(changes, edit.burst or later.burst, edit.event or later.event, compared)
 
+    def begin_again(self, process: Process) -> None:
+        """This one has to be done again by another process, whether it has begun or not."""
+        current = self.current
+        if current is None or current.process is not process:
+            return
+        if current.phase == "running":
+            self._take_back()
+            self.results.owe(current.files)
+            self.wish = self.wish or current.wish
+        self.put_back()
+
     def pursue(self) -> None:
         """Go on with the current one if its process is ready."""
         current = self.current

@@ -84,6 +84,7 @@ class Server:
         self.attachments = Attachments(
             "serve", str(config.rootpath), self.family, self.selector, self._renewed, self._stop
         )
+        self.family.barred += config.getini("hotreload_not_warm")
         self.over: int | None = None
         self._greeted = False
         self._warm: list[str] = []
@@ -154,7 +155,7 @@ class Server:
         self.attachments.hear(process, None)
 
     def _renewed(self) -> str:
-        reason = self.surroundings.changed()
+        reason = self.surroundings.changed() or self.family.unfit
         if reason:
             self.screen.notice(screen.new_template(reason))
             self.family.start_template()

@@ -18,6 +18,7 @@ from .forkpoint import ForkPoint
 from .forks import native_threads
 from .observation import Observer
 from .protocol import Assignment, Start, Warm
+from .questions import is_inside
 from .schedule import Group
 from .sharding import shard_of
 from .slots import Slot
@@ -80,7 +81,8 @@ class Sources:
 
     def learn(self, modules: Sequence[str]) -> None:
         """A child of the fork point imported these by itself: may the next ones have them."""
-        ready = self._learner.add(modules)
+        barred = self.loop.config.getini("hotreload_not_warm")
+        ready = self._learner.add(name for name in modules if not is_inside(name, barred))
         if ready and self._point is not None and self._point in self.loop.children.points:
             with contextlib.suppress(OSError):
                 self._point.channel.send(-1, Warm(ready))
@@ -182,7 +184,8 @@ class Sources:
         found = analyse(self.loop.config, paths, minimum=1 if self.own_slots else 2)
         learned = [name for name in third_party(self.loop.totals.learned) if name not in found.quarantine]
         try:
-            warmed = template.warm([*found.modules, *learned])
+            barred = self.loop.config.getini("hotreload_not_warm")
+            warmed = template.warm([*found.modules, *learned], barred)
         except (OSError, EOFError):
             self.loop.children.drop_point(template)
             self.loop.totals.notices.append(terminal.template_died())

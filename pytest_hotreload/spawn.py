@@ -7,7 +7,8 @@ The same pytest command is started again for each file, in this directory, with 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import pytest
 
@@ -16,13 +17,55 @@ from ._native import children_of, set_child_subreaper
 from .channel import pair
 from .forkpoint import ForkPoint
 from .protocol import ENVIRONMENT, Gone, Refused, Start, Started
-from .world import contextlib, low_threads, os, own_copy, signal, time
+from .world import contextlib, low_threads, os, own_copy, pickle, signal, subprocess, tempfile, time
 
 #: As `python -m pytest` would: suites look at `__main__.__file__`. sys.path is the controller's own.
 _BOOT = (
     "import runpy, sys; sys.path[:] = {path!r}; sys.argv[:] = {argv!r}; "
     "runpy.run_module('pytest', run_name='__main__', alter_sys=True)"
 )
+
+
+class Beginning(NamedTuple):
+    """How a process that collects for itself began: enough for a fresh interpreter to begin as it did."""
+
+    start: Start
+    descriptors: Sequence[int]
+    lifeline: int
+    path: Sequence[str]
+    environment: Mapping[str, str]
+
+
+def start_over(config: pytest.Config, beginning: Beginning, why: str) -> None:
+    """Replace this process by a fresh interpreter with the same order. ``why``: for the user."""
+    start, descriptors, lifeline, path, environment = beginning
+    order = os.memfd_create("order") if hasattr(os, "memfd_create") else _unnamed()
+    os.write(order, pickle.dumps((start, why)))
+    os.lseek(order, 0, os.SEEK_SET)
+    for descriptor in (order, lifeline, *descriptors):
+        os.set_inheritable(descriptor, True)
+    named = ",".join(map(str, (lifeline, *descriptors)))
+    arguments = [str(argument) for argument in config.invocation_params.args]
+    code = _BOOT.format(path=list(path), argv=[sys.argv[0], *arguments])
+    flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+    os.chdir(config.invocation_params.dir)
+    os.execve(
+        sys.executable,
+        [sys.executable, *flags, "-c", code],
+        {**environment, ENVIRONMENT: f"{named};{order}"},
+    )
+
+
+def _unnamed() -> int:
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+def read_order(descriptor: int) -> tuple[Start, str]:
+    """In the fresh interpreter: what :func:`start_over` left."""
+    with os.fdopen(descriptor, "rb") as file:
+        start, why = pickle.loads(file.read())
+    return start, str(why)
 
 
 class Spawner(ForkPoint):

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from . import attached, compat, forks, questions
+from . import adoption, attached, compat, forks, questions, terminal
 from ._native import freeze, guard, keep_frozen, put_back_modes, remember_modes, set_child_subreaper
 from .channel import Channel, pair
 from .first_party import FirstParty
@@ -27,7 +27,7 @@ from .keyboard import Modes
 from .observation import Observer
 from .pulse import Pulse
 from .template import Become, Parked
-from .watch_messages import Attach, Consulted, Extend, Inputs, Learned, Ready
+from .watch_messages import Attach, Consulted, Extend, Inputs, Learned, Ready, Unfit
 from .world import contextlib, gc, os, random, select, signal, sockets, subprocess, time
 
 #: Names the inherited descriptors of a template: its channel and its lifeline.
@@ -260,7 +260,16 @@ def _enter(born: tuple[Become, int]) -> _Place:
     channel = Channel(sockets.socket(fileno=become.descriptors[0]))
     channel.descriptors = []
     _here = _Place(channel, lifeline, become.start.assignment)
+    adoption.on_difference(_give_up)
     return _here
+
+
+def _give_up(module: str, why: str) -> None:
+    """Another template, without this module, is needed for what this process does."""
+    assert _here is not None
+    with contextlib.suppress(OSError):
+        _here.channel.send(-1, Unfit(module, why))
+    os._exit(0)
 
 
 def _attach(order: Attach, become: Become, lifeline: int, beginning: attached.Beginning) -> None:
@@ -268,8 +277,14 @@ def _attach(order: Attach, become: Become, lifeline: int, beginning: attached.Be
     global _end
     signal.signal(signal.SIGINT, signal.default_int_handler)
     *files, last = become.descriptors
-    attached.begin(order, files, lifeline, beginning)
+    kept = attached.begin(order, files, lifeline, beginning)
     channel = Channel(sockets.socket(fileno=last))
+
+    def start_over(module: str, why: str) -> None:
+        channel.send(-1, Unfit(module, why))
+        attached.start_over(order, kept, terminal.unfit(module, why))
+
+    adoption.on_difference(start_over)
     inherited = forks.inventory()
     _end = _Ended(inherited, lambda _: channel.send(-1, Learned(forks.new_modules(inherited))))
 

@@ -23,7 +23,7 @@ from .forkpoint import ForkPoint, Unwind, fork_quietly, serve
 from .forks import native_threads, output_to_nowhere
 from .protocol import Probe, Probed, Start, Warm, Warmed
 from .questions import Recorder
-from .world import contextlib, os, pickle, threading, time
+from .world import MODULES, contextlib, os, pickle, threading, time
 
 #: Between the names of the modules that a warm-up began with and what came of it. In no name.
 _VERDICT = b"\0"
@@ -44,10 +44,10 @@ class Template(ForkPoint):
 
     warmed: Warmed | None = None
 
-    def warm(self, modules: Sequence[str]) -> Warmed:
+    def warm(self, modules: Sequence[str], barred: Sequence[str] = ()) -> Warmed:
         """Import the modules in the template, once; waits. Raises EOFError if it dies of it."""
         if self.warmed is None:
-            self.channel.send(-1, Warm(tuple(modules)))
+            self.channel.send(-1, Warm(tuple(modules), tuple(barred)))
             _, self.warmed = self.channel.receive()
         assert self.warmed is not None
         return self.warmed
@@ -99,7 +99,10 @@ class Parked:
         kept: Collection[str] = (),
     ) -> None:
         self.control, self.lifeline, self.leave = control, lifeline, leave
-        self.held, self.kept = adoption.hold(recorder or Recorder()), kept
+        known = adoption.held() if recorder is None else None  # this process may come from a template itself
+        self.held = known or adoption.hold(recorder or Recorder())
+        self.held.start_over = None
+        self.kept = kept if recorder is not None else set(MODULES)
         freeze()
 
     def objection(self) -> str:

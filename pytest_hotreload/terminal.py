@@ -493,3 +493,11 @@ def store_refused(error: OSError) -> str:
 
 def _records(count: int) -> str:
     return f"{count} record{'s' if count != 1 else ''}"
+
+
+def unfit(module: str, why: str) -> str:
+    return f"{module} was imported ahead where {why}; this run starts over in a fresh interpreter"
+
+
+def collected_anew(path: str, why: str) -> str:
+    return f"{path} started over in a fresh interpreter: {why}"

@@ -33,7 +33,7 @@ from .rendezvous import OccupiedError
 from .reruns import Reruns
 from .results import Results
 from .surroundings import Outputs, Surroundings, discard_bytecode, is_output, syntax_error
-from .watch_messages import Changed, Go, Loaded, Ready, Waiting
+from .watch_messages import Changed, Go, Loaded, Ready, Unfit, Waiting
 from .wishes import Edit, Wish
 
 #: Seconds within which a second Ctrl-C means: now.
@@ -76,6 +76,7 @@ class Watch:
             self.selector.unregister,
         )
         self.attachments = Attachments("watch", self.root, self.family, self.selector, self._renewed)
+        self.family.barred += config.getini("hotreload_not_warm")
         self.reruns = Reruns(self)
         self.edit = Edit()
         self.graph, self.edits = Graph([], {}), dict[str, int]()
@@ -342,7 +343,7 @@ class Watch:
 
     def _renewed(self) -> str:
         """Before an attached run: the same as before a rerun."""
-        reason = self.surroundings.changed()
+        reason = self.surroundings.changed() or self.family.unfit
         if reason:
             self.renew(reason)
         return reason
@@ -409,7 +410,9 @@ class Watch:
     def _hear(self, process: Process) -> None:
         for source, message in self.family.hear(process):
             self._follow(self._used_outside(message))
-            if source.kind == "rerun":
+            if isinstance(message, Unfit):
+                self._unfit(source)
+            elif source.kind == "rerun":
                 if message is None:
                     self.reruns.gone(source)
                 else:
@@ -424,6 +427,13 @@ class Watch:
                 self.attachments.advance()
             elif isinstance(message, Ready) and message.refused:
                 self._replan()
+
+    def _unfit(self, process: Process) -> None:
+        """It has ended; whatever it did is done again, from a template that suits it."""
+        self.reruns.begin_again(process)
+        self.family.end(process)
+        if self.family.unfit:
+            self.renew(self.family.unfit)
 
     def _lost(self, process: Process) -> None:
         if process.kind == "template":

@@ -62,6 +62,16 @@ class Learned(NamedTuple):
     modules: tuple[str, ...]
 
 
+class Unfit(NamedTuple):
+    """A fork of the template: this module of it is none for this process, and can't be imported a second time.
+
+    The process has ended, or gone on in a fresh interpreter.
+    """
+
+    module: str
+    why: str
+
+
 class Consulted(NamedTuple):
     """The template: variables that modules asked for while they were imported there, all of them so far."""
 

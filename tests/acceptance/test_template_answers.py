@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
+import importlib.util
+import os
+import shutil
+from random import Random
 
 import pytest
 
+from .isolating import Workshop
 from .serving import Place
 from .watching import Watching
 
@@ -28,6 +31,13 @@ def _write(folder, files):
         path.write_text(text)
 
 
+#: Once: a watch takes each save for one.
+_CONFIGURES = """\
+import pathlib
+path = pathlib.Path('asking.cfg')
+if not path.exists():
+    path.write_text('written')
+"""
 #: Installed module -> what a project does before it imports the module, and what its tests see.
 ASKING = {
     "variable": (
@@ -85,14 +95,14 @@ ASKING = {
         {
             "asking.py": "try:\n    MODE = open('asking.cfg').read()\nexcept OSError:\n    MODE = 'plain'\n",
         },
-        {"conftest.py": "import pathlib\npathlib.Path('asking.cfg').write_text('written')\n"},
+        {"conftest.py": _CONFIGURES},
         "written",
     ),
     "file that is there": (
         {
             "asking.py": "import pathlib\nMODE = 'there' if pathlib.Path('asking.cfg').exists() else 'plain'\n",
         },
-        {"conftest.py": "import pathlib\npathlib.Path('asking.cfg').write_text('written')\n"},
+        {"conftest.py": _CONFIGURES},
         "there",
     ),
     "folder": (
@@ -150,3 +160,237 @@ def test_one_run(asking, site, project, mode):
     project.write(asking)
     _, ours = project.same(slots=1, extra=[mode])
     assert ours.status == 0
+
+
+def test_a_watch_sees_what_a_warm_module_looks_for(site, tmp_path):
+    """A module of the project that an installed one looked for in vain comes into being."""
+    installed, own, _ = ASKING["first-party module beside the tests"]
+    _write(site, installed)
+    test = "import asking\ndef test_mode(): assert asking.MODE == 'plain'\n"
+    files = {"test_a.py": test, "test_b.py": "def test_b(): pass\n"}
+    with Watching(tmp_path, files, environ={"PYTHONPATH": str(site)}) as watching:
+        assert watching.shown().status == "PASS 2 passed"
+        assert watching.after(own).status.startswith("FAIL 1 failed")
+
+
+# ------------------------------------------------------------------------------- native code
+
+NATIVE = {
+    "nat/__init__.py": "import os\nMODE = os.environ.get('NAT_MODE', 'plain')\nfrom . import _bisect\n",
+}
+WITH_NATIVE = {
+    "conftest.py": "import os\nname = 'NAT' + '_MODE'\nos.environ[name] = 'set'\n",
+    "test_a.py": "import nat\ndef test_mode(): assert nat.MODE == 'set'\n",
+    "test_b.py": "import nat\ndef test_mode(): assert nat.MODE == 'set'\n",
+}
+UNSUITED = "hotreload: nat was imported ahead where NAT_MODE was not set; this run starts over in a fresh interpreter\n"
+
+
+@pytest.fixture
+def native(site):
+    """An installed package with an extension module: the interpreter's own, under another name."""
+    found = importlib.util.find_spec("_bisect")
+    if found is None or not found.has_location:
+        pytest.skip("this interpreter has no extension module that could be copied")
+    _write(site, NATIVE)
+    shutil.copy(found.origin, site / "nat")
+    return site
+
+
+def test_native_code_in_a_server(native, tmp_path):
+    """It can't come up twice: the run starts over, and the next template goes without it."""
+    with Place(tmp_path, WITH_NATIVE) as place:
+        place.environ["PYTHONPATH"] = str(native)
+        place.serve()
+        ran = [place.say("run", *QUIET) for _ in range(3)]
+        assert [(each.out.splitlines()[-1], each.status) for each in ran] == [("2 passed in TIME", 0)] * 3
+        renewed = "hotreload: new template: nat stays out, since it was imported where NAT_MODE was not set\n"
+        assert [each.err for each in ran] == [UNSUITED, renewed, ""]
+
+
+def test_native_code_in_a_watch(native, tmp_path):
+    with Watching(tmp_path, WITH_NATIVE, environ={"PYTHONPATH": str(native)}) as watching:
+        assert watching.shown().status == "PASS 2 passed"
+        edited = WITH_NATIVE["test_a.py"] + "# edited\n"
+        assert watching.after({"test_a.py": edited}).status == "PASS 1 passed"
+
+
+def test_native_code_in_a_run(native, project):
+    project.outside = ["../../lib/site-packages"]
+    project.write(WITH_NATIVE)
+    _, ours = project.same(slots=1, extra=["--hotreload-isolate=strict"])
+    why = "nat was imported ahead where NAT_MODE was not set"
+    said = [f"hotreload: test_{n}.py started over in a fresh interpreter: {why}" for n in "ab"]
+    assert [line for line in ours.notices if "started over" in line] == said
+
+
+# ------------------------------------------------------------------------------- kept out
+
+
+def test_a_module_that_is_kept_out(site, tmp_path):
+    """Each run imports it by itself, and so what imports it; the template does not."""
+    log = tmp_path / "log"
+    note = f"open({str(log)!r}, 'a').write(__name__ + '\\n')\n"
+    _write(site, {"sought.py": note, "seeker.py": "import sought\n" + note, "third.py": note})
+    files = {
+        "pytest.ini": "[pytest]\nhotreload_not_warm = sought\n",
+        "test_a.py": "import seeker, third\ndef test_a(): pass\n",
+    }
+    with Place(tmp_path, files) as place:
+        place.environ["PYTHONPATH"] = str(site)
+        place.serve()
+        for _ in range(2):
+            assert place.say("run", *QUIET).status == 0
+    # The template's second try is one without the seeker; the first may have come as far as the third.
+    assert log.read_text().split() == ["third", "sought", "seeker", "sought", "seeker"]
+
+
+# ------------------------------------------------------------------------------- the project's own plugins
+
+PLUGIN = {
+    "myfix.py": "import pytest\nfrom mypkg.helpers import VALUE\n\n@pytest.fixture\ndef value():\n    return VALUE\n",
+    "mypkg/__init__.py": "",
+    "mypkg/helpers.py": "VALUE = 1\n",
+    "test_value.py": "import mypkg.helpers\ndef test_value(value): assert value == mypkg.helpers.VALUE == 1\n",
+    "test_other.py": "def test_other(): pass\n",
+}
+ENTRY = {
+    "own-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: own\nVersion: 1.0\n",
+    "own-1.0.dist-info/entry_points.txt": "[pytest11]\nown = myfix\n",
+}
+LOADED = {
+    "addopts": ({"pytest.ini": "[pytest]\naddopts = -p myfix\n"}, {}),
+    "variable": ({"pytest.ini": "[pytest]\n"}, {"PYTEST_PLUGINS": "myfix"}),
+    "entry point": ({"pytest.ini": "[pytest]\n"}, {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": None}),
+}
+
+
+@pytest.mark.parametrize("way", list(LOADED))
+def test_an_edited_plugin_of_the_project(way, site, tmp_path):
+    own, environ = LOADED[way]
+    if way == "entry point":
+        _write(site, ENTRY)
+        environ = {**environ, "PYTEST_ADDOPTS": "-p no:randomly -p no:sugar -p no:xdist -p no:asyncio"}
+    environ = {"PYTHONPATH": str(site), **environ}
+    with Watching(tmp_path, {**PLUGIN, **own}, environ=environ) as watching:
+        assert watching.shown().status == "PASS 2 passed"
+        assert watching.after({"mypkg/helpers.py": "VALUE = 2\n"}).status.startswith("FAIL 1 failed")
+        assert watching.after({"mypkg/helpers.py": "VALUE = 1\n"}).status.startswith("PASS ")
+        broken = PLUGIN["myfix.py"].replace("return VALUE", "return -VALUE")
+        assert watching.after({"myfix.py": broken}).status.startswith("FAIL 1 failed")
+        assert watching.after({"myfix.py": PLUGIN["myfix.py"]}).status.startswith("PASS ")
+
+
+def test_an_edited_plugin_in_a_server(tmp_path):
+    with Place(tmp_path, {**PLUGIN, **LOADED["addopts"][0]}) as place:
+        place.serve()
+        assert place.say("run", *QUIET).status == 0
+        place.write({"mypkg/helpers.py": "VALUE = 2222\n"})
+        assert place.say("run", *QUIET).out.splitlines()[-1] == "1 failed, 1 passed in TIME"
+        place.write({"mypkg/helpers.py": "VALUE = 1\n"})
+        assert place.say("run", *QUIET).status == 0
+
+
+# ------------------------------------------------------------------------------- at random
+
+#: What an installed module may ask, and what it sets: {} is a number.
+_QUESTIONS = (
+    "STATE.append(os.environ.get('V{}'))",
+    "STATE.append(os.environ.setdefault('V{}', __name__))",
+    "os.environ['V{}'] = __name__",
+    "STATE.append('V{}' in os.environ)",
+    "STATE.append(sorted((k, v) for k, v in os.environ.items() if k[:1] == 'V' and k[1:].isdigit()))",
+    "STATE.append(os.path.basename(os.getcwd()))",
+    "STATE.append(os.path.exists('file{}'))",
+    "try:\n    import own{} as found\nexcept ImportError:\n    found = None\nSTATE.append(found and found.STATE)",
+    "try:\n    STATE.append(open('file{}').read())\nexcept OSError:\n    STATE.append(None)",
+    "if os.environ.get('V{}'):\n    import inst0\n    STATE.append(inst0.STATE)",
+)
+#: What a conftest or a test file does before it imports one.
+_PREPARING = (
+    "os.environ['V{}'] = 'conftest'",
+    "os.environ.pop('V{}', None)",
+    "sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), 'path{}'))",
+    "sys.modules['own{}'] = types.SimpleNamespace(STATE='stand-in')",
+    "os.chdir(os.path.dirname(os.path.abspath(__file__)))",
+    "pass",
+)
+_MODULES, _NAMES = 6, 3
+
+
+def _installed(random):
+    """Modules that import each other and ask."""
+    files = {}
+    for number in range(_MODULES):
+        lines = ["import os", "STATE = []"]
+        asks = random.choices(_QUESTIONS, k=random.randint(0, 3))
+        lines += [each.format(random.randrange(_NAMES)) for each in asks]
+        for other in random.sample(range(number), min(number, random.randint(0, 2))):
+            lines.insert(
+                random.randint(2, len(lines)), f"import inst{other}\nSTATE.append(inst{other}.STATE)"
+            )
+        files[f"inst{number}.py"] = "\n".join(lines) + "\n"
+    return files
+
+
+def _case(random):
+    """A folder of tests, each with things that are done before imports."""
+
+    def importing():
+        steps = [
+            random.choice(_PREPARING).format(random.randrange(_NAMES)) for _ in range(random.randint(0, 2))
+        ]
+        steps += [f"import inst{random.randrange(_MODULES)}" for _ in range(random.randint(0, 2))]
+        random.shuffle(steps)
+        return "import os, sys, types\n" + "".join(step + "\n" for step in steps)
+
+    every = ", ".join(f"'inst{number}'" for number in range(_MODULES))
+    shows = f"\ndef test_it():\n    for name in ({every}):\n        module = sys.modules.get(name)\n"
+    shows += "        print('|', name, module and module.STATE)\n"
+    shows += "    print('|', sorted((k, v) for k, v in os.environ.items() if k in ('V0', 'V1', 'V2')))\n"
+    files = {"conftest.py": importing()}
+    for number in range(_NAMES):
+        if random.random() < 0.5:
+            files[f"file{number}"] = "content"
+            files[f"path{number}/own{number}.py"] = "STATE = 'own'\n"
+    for name in "ab":
+        files[f"test_{name}.py"] = importing() + shows
+    return files
+
+
+def test_at_random(site, tmp_path):
+    """Plain pytest and attached runs of the same folder show the same, however often, and in whichever order."""
+    random = Random(int(os.environ.get("HOTRELOAD_SEED", "0")))
+    cases = [_case(random) for _ in range(int(os.environ.get("HOTRELOAD_CASES", "6")))]
+    _write(site, _installed(random))
+    files = {f"case{n}/{name}": text for n, case in enumerate(cases) for name, text in case.items()}
+    with Place(tmp_path, {"pytest.ini": "[pytest]\naddopts = --import-mode=importlib\n", **files}) as place:
+        place.environ["PYTHONPATH"] = str(site)
+        place.serve()
+        words = ("-q", "-s", "-p", "no:cacheprovider", "-p", "no:randomly")
+        for turn in range(2):
+            for number in range(len(cases)):
+                plain = place.say("pytest", *words, f"case{number}")
+                assert place.say("run", *words, f"case{number}") == plain, (turn, number)
+                assert plain.out.count("| inst0") == 2
+
+
+def test_an_isolated_call_after_its_host_changed_a_variable(tmp_path):
+    """The template of `isolate_imports` is as any other."""
+    workshop = Workshop(tmp_path)
+    workshop.write(
+        {
+            "site-packages/asking.py": "import os\nMODE = os.environ.get('ASKING_MODE', 'plain')\nPID = os.getpid()\n",
+            "src/shop.py": "import asking\ndef mode(): return asking.MODE, asking.PID == __import__('os').getppid()\n",
+        }
+    )
+    ran = workshop.run(
+        """
+        with isolate_imports("shop") as environment:
+            import shop
+            found = [environment.exec(shop.mode).result()]
+            os.environ["ASKING_MODE"] = "set"
+            report(modes=[*found, environment.exec(shop.mode).result()])
+        """
+    )
+    assert ran.report == {"modes": [["plain", True], ["set", False]]}
