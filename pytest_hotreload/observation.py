@@ -44,6 +44,9 @@ _TOOLS = ("coverage", "pytest_cov")
 #: A process that no event tells of: multiprocessing's, but for forks, and those that native code starts. Of one
 #: that was waited for the system kept account, and knows of one that is there.
 _UNSEEN = "unseen"
+#: Modules by which a process can be started without an event. Where none of them is loaded those that events told of
+#: are taken to be all.
+_STARTERS = ("multiprocessing.util", "ctypes", "_cffi_backend")
 
 State = tuple[int, int, int, int] | None
 
@@ -152,8 +155,11 @@ class Observer:
     def end(self) -> Observed:
         """Stop, and say what was seen. The functions before imports and the environment stay, idle."""
         rows = self._taken + observed()
-        if self._children is not None and self._started_unseen():
-            rows += [("", "subprocess", _UNSEEN, None), ("", "start", _UNSEEN, None)]
+        if self._children is not None and self._were_children():
+            seen = {kind for _, kind, _, _ in rows}
+            rows.append(("", "subprocess", _UNSEEN, None))
+            if "subprocess" not in seen or _has_children() or any(name in sys.modules for name in _STARTERS):
+                rows.append(("", "start", _UNSEEN, None))
         self._taken, self._children = [], None
         stop_observing()
         self.active = False
@@ -165,7 +171,7 @@ class Observer:
             if collects:
                 gc.enable()
 
-    def _started_unseen(self) -> bool:
+    def _were_children(self) -> bool:
         """Whether there were processes, which perhaps no event told of: waited for, or there still."""
         waited_for = self._children != resource.getrusage(resource.RUSAGE_CHILDREN)
         return waited_for or (_has_children() and not self._has_children)

@@ -23,6 +23,7 @@ from . import compat, epoch, forks, standing, terminal, totals
 from ._native import make_own, own_pages
 from .affects import Affects
 from .channel import Channel
+from .dependencies import first_party_roots, project_folders
 from .first_party import FirstParty
 from .observation import Observer, Row
 from .ran import OUTCOMES, outcome_of
@@ -334,6 +335,10 @@ class Rerun:
             for row in self._rows()
             if row.kind in ("read", "update", "list") and not row.subject.startswith(root)
         }
+        observer: Observer = self.first_party.observer
+        if any(row.kind == "start" for row in self._rows()):
+            folders = project_folders(observer, first_party_roots(observer))
+            seen.update((folder, None) for folder in folders if folder + os.sep != root)
         return tuple(sorted(seen.items()))
 
     def _vanished(self) -> tuple[str, ...]:
