@@ -41,12 +41,9 @@ _STATE_FOLDERS = (".hypothesis", ".pytest_cache", ".mypy_cache", ".ruff_cache", 
 #: What they read and list is no input of a test's.
 _TOOLS = ("coverage", "pytest_cov")
 
-#: A process that no event tells of: multiprocessing's, but for forks, and those that native code starts. Of one
-#: that was waited for the system kept account, and knows of one that is there.
+#: A process that no event tells of: those that native code starts. Of one that was waited for the system kept
+#: account, and knows of one that is there.
 _UNSEEN = "unseen"
-#: Modules by which a process can be started without an event. Where none of them is loaded those that events told of
-#: are taken to be all.
-_STARTERS = ("multiprocessing.util", "ctypes", "_cffi_backend")
 
 State = tuple[int, int, int, int] | None
 
@@ -156,10 +153,9 @@ class Observer:
         """Stop, and say what was seen. The functions before imports and the environment stay, idle."""
         rows = self._taken + observed()
         if self._children is not None and self._were_children():
-            seen = {kind for _, kind, _, _ in rows}
-            rows.append(("", "subprocess", _UNSEEN, None))
-            if "subprocess" not in seen or _has_children() or any(name in sys.modules for name in _STARTERS):
-                rows.append(("", "start", _UNSEEN, None))
+            # Those that events told of are taken to be all.
+            is_told = any(kind == "subprocess" for _, kind, _, _ in rows) and not _has_children()
+            rows += [("", "subprocess", _UNSEEN, None), *([] if is_told else [("", "start", _UNSEEN, None)])]
         self._taken, self._children = [], None
         stop_observing()
         self.active = False

@@ -64,9 +64,10 @@ impl Command {
         !is_of(&IDLE) && !(is_of(&READERS) && !self.named().any(|path| path.is_dir()))
     }
 
-    /// Files that it reads because it is told to, absolute: the program, and what its arguments name.
+    /// Files that it reads because it is told to, absolute: the program, unless that is installed, and what its
+    /// arguments name. `libraries`: folders of installed modules; a program of the same environment is part of that.
     #[must_use]
-    pub fn files(&self) -> Vec<PathBuf> {
+    pub fn files(&self, libraries: &[PathBuf]) -> Vec<PathBuf> {
         let is_reader = !self.may_read_all();
         if is_reader && self.system_name().is_some_and(|name| IDLE.iter().any(|idle| name == *idle)) {
             return Vec::new();
@@ -75,7 +76,7 @@ impl Command {
             let path = path.as_os_str().as_bytes();
             path.starts_with(ADDED.as_bytes()) || !INSTALLED.iter().any(|folder| path.starts_with(folder.as_bytes()))
         };
-        let program = self.found().filter(|path| is_own(path) && path.is_file());
+        let program = self.found().filter(|path| is_own(path) && !is_of_environment(path, libraries) && path.is_file());
         // What a reader is given may be missing, too: it tells that.
         let named = self.named().filter(|path| path.is_file() || (is_reader && !path.exists()));
         program.into_iter().chain(named).collect()
@@ -141,6 +142,13 @@ impl Command {
             (!value.is_empty() && !value.contains(&0)).then(|| self.folder.join(OsStr::from_bytes(value)))
         })
     }
+}
+
+fn is_of_environment(program: &Path, libraries: &[PathBuf]) -> bool {
+    let Some(prefix) = program.parent().and_then(Path::parent) else {
+        return false;
+    };
+    prefix.join("pyvenv.cfg").is_file() || libraries.iter().any(|folder| folder.starts_with(prefix.join("lib")))
 }
 
 fn program(arguments: &Arguments<'_>) -> Option<OsString> {
