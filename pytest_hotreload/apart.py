@@ -114,7 +114,7 @@ class Apart:
         config.pluginmanager.register(self, "hotreload-apart")
         if self.order.observe and not self.order.serve:
             self.place.observer = Observer(config)
-            self.place.observer.running(self.place.files.page)
+            self.place.observer.running(self.place.files.page, alone=True)
 
     def failed(self, error: BaseException) -> None:
         """pytest did not come up: every item is missing, for this reason. Does not return."""

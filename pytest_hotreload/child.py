@@ -336,7 +336,7 @@ def live(
             compat.drop_pending_exceptions(session.config)
         reporter.wake(place)
         if place.observer is not None:
-            place.observer.running(place.files.page)
+            place.observer.running(place.files.page, alone=True)
         Runner(session, reporter, place).run_guarded(feed)
         reporter.put(farewell(session, reporter, inherited, place.observer))
         reporter.channel.flush()

@@ -100,7 +100,7 @@ class Observer:
         self._before: tuple[Module, ...] = ()
         self._learned = Observed()
         self._children: object = None
-        self._has_children = False
+        self._alone = False
         self._taken: list[tuple[str, str, str, State]] = []
         self._folders: dict[str, bool] = {}
 
@@ -109,10 +109,11 @@ class Observer:
         self._open(collecting=True)
         self._before = tuple(Module("", name, file) for name, file in self.loaded())
 
-    def running(self, page: int = -1) -> None:
+    def running(self, page: int = -1, *, alone: bool = False) -> None:
         """Begin in a child: with nothing. A fork of who collected has all that is needed in place.
 
         ``page``: the descriptor of its progress page, where the ports that it tries to bind are noted.
+        ``alone``: nobody but the tests starts processes here.
         """
         if self._pid is None:
             self._open(collecting=False)
@@ -124,7 +125,7 @@ class Observer:
         self.active = True
         self._before, self._taken = (), []
         self._children = resource.getrusage(resource.RUSAGE_CHILDREN)
-        self._has_children = _has_children()
+        self._alone = alone and not _has_children()
 
     def _open(self, *, collecting: bool) -> None:
         observe(
@@ -154,7 +155,7 @@ class Observer:
         rows = self._taken + observed()
         if self._children is not None and self._were_children():
             # Those that events told of are taken to be all.
-            is_told = any(kind == "subprocess" for _, kind, _, _ in rows) and not _has_children()
+            is_told = any(kind == "subprocess" for _, kind, _, _ in rows) and not self._are_children()
             rows += [("", "subprocess", _UNSEEN, None), *([] if is_told else [("", "start", _UNSEEN, None)])]
         self._taken, self._children = [], None
         stop_observing()
@@ -170,7 +171,10 @@ class Observer:
     def _were_children(self) -> bool:
         """Whether there were processes, which perhaps no event told of: waited for, or there still."""
         waited_for = self._children != resource.getrusage(resource.RUSAGE_CHILDREN)
-        return waited_for or (_has_children() and not self._has_children)
+        return waited_for or self._are_children()
+
+    def _are_children(self) -> bool:
+        return self._alone and _has_children()
 
     def _told(self, rows: list[tuple[str, str, str, State]]) -> Observed:
         named = dict.fromkeys((owner, subject) for owner, kind, subject, _ in rows if kind == "import")
@@ -204,6 +208,7 @@ class Observer:
     def learning(self) -> Iterator[None]:
         """In a fork point that imports something for all children to come: each of them will tell of it."""
         self.running()
+        self._children = None  # a process that tries the import first is ours, one that installed code starts nobody's
         try:
             yield
         finally:

@@ -153,7 +153,11 @@ impl Store {
     /// A folder that came or went as a whole: which files did, nobody may have told.
     fn is_folder_of_project(&self, place: &[u8], changed: &Changed) -> bool {
         let place = self.full(place);
-        changed.paths.iter().map(|path| self.full(path)).any(|path| project_files::is_of(&place, &path) && !path.is_file())
+        changed
+            .paths
+            .iter()
+            .map(|path| self.full(path))
+            .any(|path| project_files::is_of(&place, &path) && !path.is_file())
     }
 
     fn full(&self, path: &[u8]) -> PathBuf {
@@ -194,7 +198,9 @@ impl Store {
                 Some(Verdict::Layout)
             }
             Subject::Layout if self.came_near(one, changed) => Some(Verdict::Layout),
-            Subject::Project if changed.paths.iter().any(|path| self.is_of_project(name, path)) => Some(Verdict::Project),
+            Subject::Project if changed.paths.iter().any(|path| self.is_of_project(name, path)) => {
+                Some(Verdict::Project)
+            }
             Subject::Declared if changed.paths.iter().any(|path| glob::is_match(name, path)) => Some(Verdict::Declared),
             _other => None,
         }

@@ -150,7 +150,17 @@ extern "C" fn hook(event: *const c_char, arguments: *mut ffi::PyObject, _data: *
 
 /// Functions of the C library that start a process.
 const STARTERS: [&str; 12] = [
-    "system", "popen", "fork", "vfork", "clone", "posix_spawn", "posix_spawnp", "execl", "execlp", "execv", "execve",
+    "system",
+    "popen",
+    "fork",
+    "vfork",
+    "clone",
+    "posix_spawn",
+    "posix_spawnp",
+    "execl",
+    "execlp",
+    "execv",
+    "execve",
     "execvp",
 ];
 
@@ -323,7 +333,7 @@ fn started(event: &'static str, arguments: &Arguments<'_>) {
     let Some(settings) = with(|tracker| Arc::clone(&tracker.settings)) else { return };
     if command.may_read_all() {
         let is_temporary = |path: &Path| settings.place(path) == Place::Temporary;
-        note(py, Kind::Start, &command.described(event, is_temporary));
+        note(py, Kind::Start, &command.described(event, &settings.ignored, is_temporary));
     }
     for path in command.files(&settings.ignored) {
         touch(py, Access::Read, Path::new("/"), &path);

@@ -17,10 +17,8 @@ use crate::frames::bytes_of;
 const IDLE: [&str; 11] =
     ["true", "false", "echo", "sleep", "yes", "seq", "basename", "dirname", "uname", "kill", "ldconfig"];
 /// They read, or write, the files that their arguments name, and no others.
-const READERS: [&str; 20] = [
-    "cat", "head", "tail", "wc", "cmp", "tee", "touch", "mkdir", "rmdir", "rm", "cp", "mv", "ln", "chmod", "cksum",
-    "md5sum", "sha1sum", "sha256sum", "sha512sum", "base64",
-];
+const READERS: [&str; 14] =
+    ["cat", "head", "tail", "cmp", "tee", "touch", "mkdir", "rmdir", "rm", "cp", "mv", "ln", "chmod", "base64"];
 /// Where the system's own programs lie: a file of these names elsewhere is another program.
 const SYSTEM: [&str; 4] = ["/bin", "/usr/bin", "/sbin", "/usr/sbin"];
 /// What is installed there belongs to the system, not to the project.
@@ -84,9 +82,9 @@ impl Command {
 
     /// What it is called in a record: nothing of it differs from run to run. `is_temporary`: of a path.
     #[must_use]
-    pub fn described(&self, event: &str, is_temporary: impl Fn(&Path) -> bool) -> OsString {
+    pub fn described(&self, event: &str, libraries: &[PathBuf], is_temporary: impl Fn(&Path) -> bool) -> OsString {
         let Some(program) = self.program.as_deref().map(Path::new) else { return event.into() };
-        if program.is_absolute() && is_temporary(program) {
+        if program.is_absolute() && is_temporary(program) && !is_of_environment(program, libraries) {
             return "a program in a temporary folder".into();
         }
         let name = program.file_name().unwrap_or(program.as_os_str());

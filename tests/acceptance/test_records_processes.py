@@ -119,7 +119,10 @@ def test_an_edit_of_a_command_affects_each_test_that_starts_it(tmp_path: Path) -
         assert kept.affected() == {}, what
     kept.write({"other.txt": "2"})
     assert kept.affected() == {**dict.fromkeys(ways, _REASON), "test_cat.py": "other.txt"}
-    started = {name: kept.record(f"test_{name}.py")["started"] for name in ("code", "module", "script", "shell", "true")}
+    started = {
+        name: kept.record(f"test_{name}.py")["started"]
+        for name in ("code", "module", "script", "shell", "true")
+    }
     assert started == {
         "code": ["python -c"],
         "module": ["python -m shop"],
