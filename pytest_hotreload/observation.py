@@ -208,7 +208,9 @@ class Observer:
     def learning(self) -> Iterator[None]:
         """In a fork point that imports something for all children to come: each of them will tell of it."""
         self.running()
-        self._children = None  # a process that tries the import first is ours, one that installed code starts nobody's
+        self._children = (
+            None  # a process that tries the import first is ours, one that installed code starts nobody's
+        )
         try:
             yield
         finally:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from .keeping import Kept
-from .reusing import ran, shown
+from .reusing import ran, shown, why
 from .watching import Watching
 
 #: The project's own command: it reads data, and a module that may or may not be there.
@@ -145,7 +145,8 @@ def test_declared_processes_are_reused_while_the_project_stays(tmp_path: Path) -
     mark = "\nimport pytest\npytestmark = pytest.mark.hotreload(depends=['shop/*.txt'])\n"
     kept = Kept(tmp_path, {**_COMMAND, "test_module.py": _TEST.format(body=_WAYS["module"]) + mark})
     kept.run()
-    assert shown(kept.run("--reuse=on")) == {"test_module.py::test_it": "reused"}
+    held = kept.run("--reuse=on", "-v")
+    assert shown(held) == {"test_module.py::test_it": "reused"}, why(held)
     kept.write({"shop/command.py": "def main(): print(2)\n"})
     assert ran(kept.run("--reuse=on")) == {"test_module.py"}
 
