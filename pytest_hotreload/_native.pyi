@@ -290,7 +290,8 @@ class Records:
         Its keys, in this order: "file", "epoch", "outcome", "settled", "unsettled" (the input that changed while
         the file ran; left out if none did), "tests", "costs", "closure", "dynamic", "company", "roots", "reads",
         "listings", "layout", "environment", "declared", "started", "project", "distributions", "modules", "flags",
-        "ports", "writes", "serial". What is fingerprinted is a list of [name, fingerprint], with null for what did not exist.
+        "ports", "writes", "serial". What is fingerprinted is a list of [name, fingerprint], with null for what did not
+        exist.
         """
 
     def outside(self) -> list[str]:
@@ -317,7 +318,8 @@ class Records:
         [mtime_ns, ctime_ns, size, inode]], as it was at the first touch, or [path, null] if it did not exist),
         "listings" (folders), "environment" (names, "*" for all), "declared" (patterns, with `**`), "started" (what
         processes are called that may read anything of the project), "project" (folders of which all files count, but
-        for those that the watcher leaves out), "distributions" ({name: version}), "modules" ({dotted name: distribution}), "flags", "ports", "writes" (paths), "serial". All
+        for those that the watcher leaves out), "distributions" ({name: version}),
+        "modules" ({dotted name: distribution}), "flags", "ports", "writes" (paths), "serial". All
         are required, and no others are taken.
 
         The test file is part of its closure. The layout is what can be imported from the roots, from the folders of
@@ -389,7 +391,8 @@ class Records:
         The first of these verdicts that applies: "unknown" (no record), "epoch" (of another; detail: that), "unsettled"
         (the input that changed while it ran), "failed", then by inputs, detail the path or name: "gone" (a file),
         "content", "appeared" (a file that did not exist), "listing" (a folder's names), "declared" (a pattern's
-        files), "environment", "project" (a file in one of its folders), "layout" (a folder: what can be imported from it), "fresh".
+        files), "environment", "project" (a file in one of its folders), "layout" (a folder: what can be imported from
+        it), "fresh".
 
         A file is not read again if its mtime, ctime, size, inode and device are those of when it was hashed, and it
         had not been changed for 2 s then.

@@ -125,7 +125,7 @@ class Apart:
         adoption.on_difference(functools.partial(self._start_over, config))
         if self.order.observe and not self.order.serve:
             self.place.observer = Observer(config)
-            self.place.observer.running()
+            self.place.observer.running(alone=True)
 
     def _start_over(self, config: pytest.Config, module: str, why: str) -> None:
         """Native code of the template is none for this process, and does not come up a second time."""

@@ -416,7 +416,7 @@ def live(
         reporter.wake(place)
         reset.share(place)
         if place.observer is not None:
-            place.observer.running()
+            place.observer.running(alone=True)
         Runner(session, reporter, place).run_guarded(feed)
         reporter.put_last(farewell(session, reporter, inherited, place.observer))
         status = 0

@@ -26,7 +26,7 @@ class InPlace:
         if self.records is not None:
             self.records.selected(session.items)
             self.records.stop_collecting()
-            self.records.observer.running()
+            self.records.observer.running(alone=True)
         assert active.rerun is not None
         active.rerun.runs_alone()
         self._borrow_for_debugger()

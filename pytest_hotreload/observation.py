@@ -36,8 +36,8 @@ _STATE_FOLDERS = (".hypothesis", ".pytest_cache", ".mypy_cache", ".ruff_cache", 
 #: What they read and list is no input of a test's.
 _TOOLS = ("coverage", "pytest_cov")
 
-#: A process that no event tells of: multiprocessing's, but for forks, and those that native code starts. Of one
-#: that was waited for the system kept account, and knows of one that is there.
+#: A process that no event tells of: those that native code starts. Of one that was waited for the system kept
+#: account, and knows of one that is there.
 _UNSEEN = "unseen"
 
 State = tuple[int, int, int, int] | None
@@ -95,7 +95,7 @@ class Observer:
         self._before: tuple[Module, ...] = ()
         self._learned = Observed()
         self._children: object = None
-        self._has_children = False
+        self._alone = False
         self._taken: list[tuple[str, str, str, State]] = []
         self._folders: dict[str, bool] = {}
 
@@ -104,8 +104,11 @@ class Observer:
         self._open(collecting=True)
         self._before = tuple(Module("", name, file) for name, file in self.loaded())
 
-    def running(self) -> None:
-        """Begin in a child: with nothing. A fork of who collected has all that is needed in place."""
+    def running(self, *, alone: bool = False) -> None:
+        """Begin in a child: with nothing. A fork of who collected has all that is needed in place.
+
+        ``alone``: nobody but the tests starts processes here.
+        """
         if self._pid is None:
             self._open(collecting=False)
         else:
@@ -113,7 +116,7 @@ class Observer:
         self.active = True
         self._before, self._taken = (), []
         self._children = resource.getrusage(resource.RUSAGE_CHILDREN)
-        self._has_children = _has_children()
+        self._alone = alone and not _has_children()
 
     def _open(self, *, collecting: bool) -> None:
         observe(
@@ -141,8 +144,10 @@ class Observer:
     def end(self) -> Observed:
         """Stop, and say what was seen. The functions before imports and the environment stay, idle."""
         rows = self._taken + observed()
-        if self._children is not None and self._started_unseen():
-            rows += [("", "subprocess", _UNSEEN, None), ("", "start", _UNSEEN, None)]
+        if self._children is not None and self._were_children():
+            # Those that events told of are taken to be all.
+            is_told = any(kind == "subprocess" for _, kind, _, _ in rows) and not self._are_children()
+            rows += [("", "subprocess", _UNSEEN, None), *([] if is_told else [("", "start", _UNSEEN, None)])]
         self._taken, self._children = [], None
         stop_observing()
         self.active = False
@@ -154,10 +159,13 @@ class Observer:
             if collects:
                 gc.enable()
 
-    def _started_unseen(self) -> bool:
+    def _were_children(self) -> bool:
         """Whether there were processes, which perhaps no event told of: waited for, or there still."""
         waited_for = self._children != resource.getrusage(resource.RUSAGE_CHILDREN)
-        return waited_for or (_has_children() and not self._has_children)
+        return waited_for or self._are_children()
+
+    def _are_children(self) -> bool:
+        return self._alone and _has_children()
 
     def _told(self, rows: list[tuple[str, str, str, State]]) -> Observed:
         named = dict.fromkeys((owner, subject) for owner, kind, subject, _ in rows if kind == "import")
@@ -191,6 +199,9 @@ class Observer:
     def learning(self) -> Iterator[None]:
         """In a fork point that imports something for all children to come: each of them will tell of it."""
         self.running()
+        self._children = (
+            None  # a process that tries the import first is ours, one that installed code starts nobody's
+        )
         try:
             yield
         finally:

@@ -19,6 +19,7 @@ from . import compat, epoch, forks, standing, terminal, totals
 from ._native import make_own, own_pages
 from .affects import Affects, TimeAndSize, time_and_size
 from .channel import Channel
+from .dependencies import first_party_roots, project_folders
 from .first_party import FirstParty
 from .observation import Observer, Row
 from .pulse import Pulse, Quiet, limit
@@ -371,7 +372,20 @@ class Rerun:
             if row.kind in ("read", "update", "list"):
                 is_seen = row.kind == "read" and row.state is not None
                 found[row.subject] = (row.state[0], row.state[2]) if is_seen and row.state else None
-        return tuple(sorted((path, seen) for path, seen in found.items() if not path.startswith(root)))
+        folders: set[str] = set()
+        if any(row.kind == "start" for row in self._rows()):
+            observer = self.first_party.observer
+            folders = {
+                each
+                for each in project_folders(observer, first_party_roots(observer))
+                if each + os.sep != root
+            }
+        found.update(dict.fromkeys(folders))
+        return tuple(
+            sorted(
+                (path, seen) for path, seen in found.items() if path in folders or not path.startswith(root)
+            )
+        )
 
     def _recorded_outside(self) -> list[str]:
         store = self.records.opened() if self.records is not None else None

@@ -134,6 +134,10 @@ def new_points(why: str) -> str:
     return f"new fork points: {why}"
 
 
+def written(path: str, root: str) -> str:
+    return f"{shown([path], root)} changes during each rerun: while tests run its changes are no edits"
+
+
 def third_party(names: Sequence[str]) -> str:
     tops = sorted({name.partition(".")[0] for name in names})
     return f"new third-party import, warm from now on: {_listed(tops, 3)}"

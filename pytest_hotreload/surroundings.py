@@ -30,6 +30,9 @@ def is_output(path: str) -> bool:
     return any(fnmatch.fnmatch(Path(path).name, pattern) for pattern in _OUTPUTS)
 
 
+#: Reruns, one after the other, during which a file that is no source changes until it is taken for their own.
+_REPEATED = 3
+
 #: Seconds within which what was written at the very end of a rerun is noticed. A guess, above the 100 ms of a burst.
 _LATE = 0.25
 
@@ -40,14 +43,32 @@ class Outputs:
     def __init__(self) -> None:
         self._written: set[str] | None = set()
         self._until = 0.0
+        self._meanwhile: set[str] = set()
+        self._repeated: dict[str, int] = {}
 
-    def learn(self, written: Iterable[str] | None, now: float) -> None:
-        """A rerun is over: these it wrote; None where nobody looked. ``now``: monotonic seconds."""
+    def meanwhile(self, paths: Iterable[str], when: float | None) -> None:
+        """These changed while a rerun was under way, or right after; ``when`` as below."""
+        if when is None or when <= self._until:
+            self._meanwhile.update(path for path in paths if not path.endswith(".py"))
+
+    def learn(self, written: Iterable[str] | None, now: float) -> list[str]:
+        """A rerun is over: these it wrote; None where nobody looked. ``now``: monotonic seconds.
+
+        Nobody sees what a process of a test writes, and each rerun would call the next one if that may be an input of
+        it: so what changes during each of several reruns is theirs. Returns what was learned in this way.
+        """
         self._until = now + _LATE
+        self._repeated = {path: self._repeated.get(path, 0) + 1 for path in self._meanwhile}
+        self._meanwhile = set()
+        found = [path for path, times in self._repeated.items() if times >= _REPEATED]
+        if self._written is not None:
+            found = [path for path in found if path not in self._written]
+            self._written.update(found)
         if written is None:
             self._written = None
         elif self._written is not None:
             self._written.update(written)
+        return sorted(found)
 
     def left_out(self, changes: Changed, when: float | None) -> Changed:
         """The changes without what reruns wrote. ``when``: of the first event, or None while a rerun is under way;

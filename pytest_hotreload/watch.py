@@ -227,8 +227,10 @@ class Watch:
             self.screen.notice(text)
         for burst in self.watcher.take():
             told = Changed(tuple(burst.changed), tuple(burst.created), tuple(burst.deleted))
-            changes = self._outputs.left_out(told, None if self.reruns.busy else burst.first_ns / 1e9)
+            when = None if self.reruns.busy else burst.first_ns / 1e9
+            changes = self._outputs.left_out(told, when)
             changes = changes.without(path for path in changes.paths if is_output(path))
+            self._outputs.meanwhile(changes.paths, when)
             if changes.paths:
                 self._changed(changes, burst)
             elif burst.saved and not told.paths and self.reruns.current is None:
@@ -363,7 +365,8 @@ class Watch:
         """What a rerun learned: of what the next fork points are made."""
         self.family.refresh(self.results.known)
         self.family.learn(message.pages)
-        self._outputs.learn(message.written, time.monotonic())
+        for path in self._outputs.learn(message.written, time.monotonic()):
+            self.screen.notice(screen.written(path, self.root))
         self.edit = replace(self.edit, changes=self._outputs.left_out(self.edit.changes, None))
         self._follow(dict(message.outside))
         fresh = [name for name in message.third_party if name not in self._warm]

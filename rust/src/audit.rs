@@ -165,6 +165,22 @@ extern "C" fn hook(event: *const c_char, arguments: *mut ffi::PyObject, _data: *
     -1
 }
 
+/// Functions of the C library that start a process.
+const STARTERS: [&str; 12] = [
+    "system",
+    "popen",
+    "fork",
+    "vfork",
+    "clone",
+    "posix_spawn",
+    "posix_spawnp",
+    "execl",
+    "execlp",
+    "execv",
+    "execve",
+    "execvp",
+];
+
 #[derive(Clone, Copy)]
 enum Event {
     Open,
@@ -179,6 +195,7 @@ enum Event {
     Link,
     Symlink,
     Process(&'static str),
+    Symbol,
     Connect,
     Bind,
     Name,
@@ -209,6 +226,7 @@ impl Event {
             b"os.fork" => Self::Process("os.fork"),
             b"os.forkpty" => Self::Process("os.forkpty"),
             b"pty.spawn" => Self::Process("pty.spawn"),
+            b"ctypes.dlsym" => Self::Symbol,
             b"socket.connect" | b"socket.sendto" | b"socket.sendmsg" => Self::Connect,
             b"socket.bind" => Self::Bind,
             b"socket.getnameinfo" => Self::NameOf,
@@ -260,6 +278,13 @@ fn record(event: Event, arguments: &Arguments<'_>) {
         }
         Event::Symlink => linked(arguments),
         Event::Process(event) => started(event, arguments),
+        Event::Symbol => {
+            // It stands before or behind the library.
+            let names = [0, 1].into_iter().filter_map(|at| arguments.text(at));
+            if names.into_iter().any(|name| STARTERS.iter().any(|known| name == *known)) {
+                note_process(py, "native code");
+            }
+        }
         Event::Connect => {
             if let Some(address) = arguments.get(1).and_then(|address| address_of(&address)) {
                 note(py, Kind::Connect, &address.0);
@@ -377,13 +402,12 @@ fn started(event: &'static str, arguments: &Arguments<'_>) {
     let py = arguments.0.py();
     let command = Command::of(event, arguments);
     note(py, Kind::Subprocess, command.program.as_deref().unwrap_or(OsStr::new(event)));
+    let Some(settings) = with(|tracker| Arc::clone(&tracker.settings)) else { return };
     if command.may_read_all() {
-        let settings = with(|tracker| Arc::clone(&tracker.settings));
-        let is_temporary =
-            |path: &Path| settings.as_ref().is_some_and(|settings| settings.place(path) == Place::Temporary);
-        note(py, Kind::Start, &command.described(event, is_temporary));
+        let is_temporary = |path: &Path| settings.place(path) == Place::Temporary;
+        note(py, Kind::Start, &command.described(event, &settings.ignored, is_temporary));
     }
-    for path in command.files() {
+    for path in command.files(&settings.ignored) {
         touch(py, Access::Read, Path::new("/"), &path);
     }
 }
@@ -439,6 +463,12 @@ fn note(py: Python<'_>, kind: Kind, name: &OsStr) {
     if let Some(owner) = owner {
         with(|tracker| tracker.record(&owner, wanted));
     }
+}
+
+/// One that may read anything of the project.
+pub fn note_process(py: Python<'_>, name: &str) {
+    note(py, Kind::Subprocess, OsStr::new(name));
+    note(py, Kind::Start, OsStr::new(name));
 }
 
 pub fn note_variable(py: Python<'_>, name: &OsStr) {

@@ -53,8 +53,10 @@ impl Door {
 static DOORS: Mutex<Vec<Door>> = Mutex::new(Vec::new());
 const IMPORT_NAME: &str = "__import__";
 const GCD_IMPORT_NAME: &str = "_gcd_import";
+const FORK_EXEC_NAME: &str = "fork_exec";
 static IMPORT: Target = Target::new();
 static GCD_IMPORT: Target = Target::new();
+static FORK_EXEC: Target = Target::new();
 
 /// What a native callable stands in front of; never released, since a test may have kept the callable.
 struct Target {
@@ -84,12 +86,16 @@ impl Target {
 pub fn watch_imports(py: Python<'_>, enabled: bool) -> PyResult<()> {
     let builtins = py.import("builtins")?;
     let bootstrap = py.import("_frozen_importlib")?;
-    close(py, &[IMPORT_NAME, GCD_IMPORT_NAME])?;
+    let processes = py.import("_posixsubprocess")?;
+    close(py, &[IMPORT_NAME, GCD_IMPORT_NAME, FORK_EXEC_NAME])?;
     if !enabled {
         return Ok(());
     }
     open_import(&builtins, IMPORT_NAME, &IMPORT, on_import)?;
-    open_import(&bootstrap, GCD_IMPORT_NAME, &GCD_IMPORT, on_gcd_import)
+    open_import(&bootstrap, GCD_IMPORT_NAME, &GCD_IMPORT, on_gcd_import)?;
+    // subprocess took the original when it was imported, and raises an event of its own.
+    py.import("subprocess")?;
+    open_import(&processes, FORK_EXEC_NAME, &FORK_EXEC, on_fork_exec)
 }
 
 fn open_import(
@@ -172,6 +178,22 @@ unsafe extern "C" fn on_gcd_import(
     unsafe {
         looked_at(arguments, keywords, asked_of_gcd_import);
         GCD_IMPORT.call(arguments, keywords)
+    }
+}
+
+/// By it multiprocessing starts interpreters.
+unsafe extern "C" fn on_fork_exec(
+    _module: *mut ffi::PyObject,
+    arguments: *mut ffi::PyObject,
+    keywords: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    // SAFETY: as above.
+    unsafe {
+        looked_at(arguments, keywords, |call| {
+            audit::note_process(call.arguments.py(), FORK_EXEC_NAME);
+            Some(())
+        });
+        FORK_EXEC.call(arguments, keywords)
     }
 }
 

@@ -17,28 +17,8 @@ use crate::frames::bytes_of;
 const IDLE: [&str; 11] =
     ["true", "false", "echo", "sleep", "yes", "seq", "basename", "dirname", "uname", "kill", "ldconfig"];
 /// They read, or write, the files that their arguments name, and no others.
-const READERS: [&str; 20] = [
-    "cat",
-    "head",
-    "tail",
-    "wc",
-    "cmp",
-    "tee",
-    "touch",
-    "mkdir",
-    "rmdir",
-    "rm",
-    "cp",
-    "mv",
-    "ln",
-    "chmod",
-    "cksum",
-    "md5sum",
-    "sha1sum",
-    "sha256sum",
-    "sha512sum",
-    "base64",
-];
+const READERS: [&str; 14] =
+    ["cat", "head", "tail", "cmp", "tee", "touch", "mkdir", "rmdir", "rm", "cp", "mv", "ln", "chmod", "base64"];
 /// Where the system's own programs lie: a file of these names elsewhere is another program.
 const SYSTEM: [&str; 4] = ["/bin", "/usr/bin", "/sbin", "/usr/sbin"];
 /// What is installed there belongs to the system, not to the project.
@@ -82,9 +62,10 @@ impl Command {
         !is_of(&IDLE) && !(is_of(&READERS) && !self.named().any(|path| path.is_dir()))
     }
 
-    /// Files that it reads because it is told to, absolute: the program, and what its arguments name.
+    /// Files that it reads because it is told to, absolute: the program, unless that is installed, and what its
+    /// arguments name. `libraries`: folders of installed modules; a program of the same environment is part of that.
     #[must_use]
-    pub fn files(&self) -> Vec<PathBuf> {
+    pub fn files(&self, libraries: &[PathBuf]) -> Vec<PathBuf> {
         let is_reader = !self.may_read_all();
         if is_reader && self.system_name().is_some_and(|name| IDLE.iter().any(|idle| name == *idle)) {
             return Vec::new();
@@ -93,7 +74,7 @@ impl Command {
             let path = path.as_os_str().as_bytes();
             path.starts_with(ADDED.as_bytes()) || !INSTALLED.iter().any(|folder| path.starts_with(folder.as_bytes()))
         };
-        let program = self.found().filter(|path| is_own(path) && path.is_file());
+        let program = self.found().filter(|path| is_own(path) && !is_of_environment(path, libraries) && path.is_file());
         // What a reader is given may be missing, too: it tells that.
         let named = self.named().filter(|path| path.is_file() || (is_reader && !path.exists()));
         program.into_iter().chain(named).collect()
@@ -101,9 +82,9 @@ impl Command {
 
     /// What it is called in a record: nothing of it differs from run to run. `is_temporary`: of a path.
     #[must_use]
-    pub fn described(&self, event: &str, is_temporary: impl Fn(&Path) -> bool) -> OsString {
+    pub fn described(&self, event: &str, libraries: &[PathBuf], is_temporary: impl Fn(&Path) -> bool) -> OsString {
         let Some(program) = self.program.as_deref().map(Path::new) else { return event.into() };
-        if program.is_absolute() && is_temporary(program) {
+        if program.is_absolute() && is_temporary(program) && !is_of_environment(program, libraries) {
             return "a program in a temporary folder".into();
         }
         let name = program.file_name().unwrap_or(program.as_os_str());
@@ -159,6 +140,13 @@ impl Command {
             (!value.is_empty() && !value.contains(&0)).then(|| self.folder.join(OsStr::from_bytes(value)))
         })
     }
+}
+
+fn is_of_environment(program: &Path, libraries: &[PathBuf]) -> bool {
+    let Some(prefix) = program.parent().and_then(Path::parent) else {
+        return false;
+    };
+    prefix.join("pyvenv.cfg").is_file() || libraries.iter().any(|folder| folder.starts_with(prefix.join("lib")))
 }
 
 fn program(arguments: &Arguments<'_>) -> Option<OsString> {

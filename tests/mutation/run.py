@@ -30,6 +30,7 @@ import pytest
 import pytest_hotreload.plugin
 from pytest_hotreload import bytecode, records
 from tests.mutation.edits import Editor
+from tests.mutation.processes import Processes
 from tests.mutation.project import Project
 
 #: Edits after which a new project is generated.
@@ -46,6 +47,9 @@ MOST_SELECTED = 0.75
 REUSED = "reused"
 #: How the runs that are held against plain pytest are started.
 MODES = {"affected": ["--affected"], "reuse": ["--reuse=on", "-vv"]}
+
+#: What the projects are like.
+PROJECTS: dict[str, type[Project]] = {"imports": Project, "processes": Processes}
 
 Outcomes = dict[str, dict[str, str]]
 
@@ -140,8 +144,8 @@ class Harness:
     ``taken`` were left out.
     """
 
-    def __init__(self, seed: int, work: Path, mode: str) -> None:
-        self.random, self.work, self.mode = Random(seed), work, mode
+    def __init__(self, seed: int, work: Path, mode: str, project: type[Project] = Project) -> None:
+        self.random, self.work, self.mode, self.project = Random(seed), work, mode, project
         self.kinds: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
         self.missed: list[dict[str, Any]] = []
@@ -154,7 +158,7 @@ class Harness:
         warm(self.work)
         done = 0
         while done < edits and not self.missed:
-            project = Project(self.work / "root", self.random)
+            project = self.project(self.work / "root", self.random)
             project.generate()
             editor = Editor(project)
             last = self._affected(editor)
@@ -241,16 +245,18 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--edits", type=int, default=100)
     parser.add_argument("--mode", choices=MODES, default="affected")
+    parser.add_argument("--project", choices=PROJECTS, default="imports")
     parser.add_argument("--keep", metavar="FOLDER", help="where to leave the project")
     chosen = parser.parse_args()
     # The edits follow each other in milliseconds; what takes 2 s in earnest takes 20 ms here. Bytecode is
     # told apart by whole seconds, so it is not used.
     records.YOUNG_NS = bytecode.YOUNG_NS = _MARGIN_NS
     sys.dont_write_bytecode = True
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     work = Path(chosen.keep or tempfile.mkdtemp(prefix="mutation-"))
     work.mkdir(exist_ok=True)
-    harness = Harness(chosen.seed, work, chosen.mode)
+    harness = Harness(chosen.seed, work, chosen.mode, PROJECTS[chosen.project])
     try:
         harness.run(chosen.edits)
     finally:

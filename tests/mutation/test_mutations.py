@@ -1,5 +1,5 @@
 """No test whose outcome an edit changes is left out, or reused: random edits, more by ``HOTRELOAD_EDITS`` (2,000) and
-``HOTRELOAD_REUSE_EDITS`` (20)."""
+``HOTRELOAD_REUSE_EDITS`` (20), and in projects whose tests start processes by ``HOTRELOAD_PROCESS_EDITS`` (20)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tests.mutation import run
 ROOT = Path(__file__).parents[2]
 EDITS = int(os.environ.get("HOTRELOAD_EDITS", "2000"))
 REUSE_EDITS = int(os.environ.get("HOTRELOAD_REUSE_EDITS", "20"))
+PROCESS_EDITS = int(os.environ.get("HOTRELOAD_PROCESS_EDITS", "20"))
 SEED = int(os.environ.get("HOTRELOAD_SEED", "1"))
 #: The part of all possible reuse that must be taken, or the harness would prove nothing: 0.56 and 0.87 were, in 40
 #: and 60 edits.
@@ -25,7 +26,9 @@ PROCESSES = 2
 _START = f"import sys; sys.path.append({str(ROOT)!r}); from tests.mutation.run import main; main()"
 
 
-def harness(seed: int, edits: int, folder: Path, mode: str = "affected") -> subprocess.Popen[str]:
+def harness(
+    seed: int, edits: int, folder: Path, mode: str = "affected", project: str = "imports"
+) -> subprocess.Popen[str]:
     """Start it; of a failing run the project stays in ``folder``."""
     return subprocess.Popen(
         [
@@ -36,6 +39,7 @@ def harness(seed: int, edits: int, folder: Path, mode: str = "affected") -> subp
             f"--edits={edits}",
             f"--keep={folder}",
             f"--mode={mode}",
+            f"--project={project}",
         ],
         cwd=folder.parent,
         stdout=subprocess.PIPE,
@@ -43,10 +47,10 @@ def harness(seed: int, edits: int, folder: Path, mode: str = "affected") -> subp
     )
 
 
-def run_all(edits: int, mode: str, folder: Path) -> list[dict[str, Any]]:
+def run_all(edits: int, mode: str, folder: Path, project: str = "imports") -> list[dict[str, Any]]:
     """The results of all processes, none of which missed anything."""
     share = -(-edits // PROCESSES)
-    started = [harness(SEED + n, share, folder / f"seed-{SEED + n}", mode) for n in range(PROCESSES)]
+    started = [harness(SEED + n, share, folder / f"seed-{SEED + n}", mode, project) for n in range(PROCESSES)]
     results: list[dict[str, Any]] = [json.loads(process.communicate()[0]) for process in started]
     assert [process.returncode for process in started] == [0] * PROCESSES
     assert [result["missed"] for result in results] == [[]] * PROCESSES
@@ -73,3 +77,12 @@ def test_no_reuse_is_wrong(tmp_path: Path) -> None:
         f"{files} file states: reuse was possible for {possible}, and taken for {taken} ({taken / possible:.0%})"
     )
     assert possible * LEAST_TAKEN < taken <= possible
+
+
+def test_nothing_that_a_process_reads_is_missed(tmp_path: Path) -> None:
+    results = run_all(PROCESS_EDITS, "affected", tmp_path, "processes")
+    files, selected, changed = (
+        sum(result[name] for result in results) for name in ("files", "selected", "changed")
+    )
+    print(f"{files} file states: {changed} changed, {selected} selected")
+    assert changed < selected < files

@@ -133,16 +133,16 @@ PROCESSES: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "Popen": ("import subprocess; subprocess.run(['true'])", [("subprocess", "true")]),
     "Popen with a shell": (
         "import subprocess; subprocess.run('true', shell=True)",
-        [("subprocess", "/bin/sh")],
+        [("subprocess", "/bin/sh"), ("start", "sh")],
     ),
-    "system": ("os.system('true')", [("subprocess", "os.system")]),
+    "system": ("os.system('true')", [("subprocess", "os.system"), ("start", "os.system")]),
     "fork": (
         "if os.fork() == 0: os._exit(0)\nos.wait()",
-        [("subprocess", "os.fork")],
+        [("subprocess", "os.fork"), ("start", "os.fork")],
     ),
     "exec": (
         "if os.fork() == 0: os.execv('/bin/true', ['true'])\nos.wait()",
-        [("subprocess", "os.fork")],
+        [("subprocess", "os.fork"), ("start", "os.fork")],
     ),
     "spawn": ("os.waitpid(os.posix_spawn('/bin/true', ['true'], {}), 0)", [("subprocess", "/bin/true")]),
 }
