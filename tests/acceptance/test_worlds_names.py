@@ -9,7 +9,7 @@ import os
 import random
 from pathlib import Path
 
-import worlds
+from . import worlds
 
 #: 24 names are 48 files: 10 s of CPU.
 _SAMPLE = int(os.environ.get("HOTRELOAD_NAMES", "24"))
