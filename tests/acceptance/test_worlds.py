@@ -294,3 +294,34 @@ def test_what_is_frozen_is_not_noticed(project: Any, slots: int) -> None:
         }
     )
     project.same(slots=slots)
+
+
+#: All that a run uses and plain pytest, as far as it goes here, does not.
+REPLACED = """
+import gc, os, pickle, select, selectors, signal, socket, struct, subprocess, threading, time, tempfile
+
+def raises(*args, **kwargs):
+    raise RuntimeError("a stand-in")
+
+for module, names in {
+    gc: "freeze unfreeze get_objects get_referrers isenabled disable enable",
+    os: "_exit fork getpid getppid kill killpg memfd_create pidfd_open pipe pread read setpgid wait wait4 waitpid write ftruncate",
+    pickle: "dumps loads Pickler Unpickler",
+    select: "poll epoll select",
+    selectors: "DefaultSelector EpollSelector PollSelector SelectSelector",
+    signal: "signal getsignal setitimer",
+    socket: "socketpair socket send_fds recv_fds",
+    struct: "pack unpack Struct calcsize",
+    subprocess: "Popen run",
+    threading: "Thread active_count current_thread main_thread enumerate",
+    time: "monotonic perf_counter time sleep process_time time_ns",
+}.items():
+    for name in names.split():
+        setattr(module, name, raises)
+"""
+
+
+def test_a_conftest_that_replaces_what_we_use(project: Any, slots: int) -> None:
+    fails = "def test_passes(): pass\ndef test_fails(): assert [1] == [2]\n"
+    project.write({**OTHER, "conftest.py": REPLACED, "test_a.py": fails, "test_b.py": fails})
+    project.same("-p", "no:cacheprovider", slots=slots)
