@@ -13,6 +13,7 @@ from collections.abc import Generator, Sequence
 from typing import Any
 
 from . import adoption, child, compat, fixtures, forks, gathered, handover, others, reset, spawn
+from ._native import keep_frozen
 from .birth import Birth, Born, SlotEnd, seed_of
 from .channel import Channel
 from .early_readers import hide_worker
@@ -210,6 +211,7 @@ class Apart:
         ordered = [(index, items[index]) for index in self.start.indices if index in items]
         child.Runner(session, reporter, self.place).run_guarded(iter([(ordered, None)]))
         compat.relay_terminal(session.config, lambda _text, _markup: None)
+        keep_frozen()  # pytest collects at its end: 80 ms each in a heavy suite
 
     def _awake(self, session: pytest.Session) -> child.Reporter:
         assert self.reporter is not None

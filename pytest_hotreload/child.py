@@ -15,7 +15,7 @@ from . import compat, forks, handover, reset
 from ._native import look_for_contention
 from .channel import Channel
 from .conflicts import address_in_use
-from .observation import Observer
+from .observation import Observed, Observer
 from .others import coverage_bytes, restart_coverage
 from .pickling import pack
 from .protocol import (
@@ -452,7 +452,7 @@ def last_message(
     observer: Observer | None,
 ) -> Ended:
     """Do what an interpreter does at its exit, and say how it went."""
-    observed = observer.end() if observer is not None and observer.active else None
+    observed = _observed(observer)
     modules = forks.new_modules(inherited)
     measured = coverage_bytes()
     forks.leave(inherited)
@@ -463,3 +463,13 @@ def last_message(
         coverage=measured,
         observed=observed,
     )
+
+
+def _observed(observer: Observer | None) -> Observed | None:
+    """None where it can't be told, as of a child that died: then there is no record of its file."""
+    if observer is None or not observer.active:
+        return None
+    try:
+        return observer.end()
+    except Exception:
+        return None

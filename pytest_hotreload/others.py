@@ -189,13 +189,18 @@ def restart_coverage() -> None:
     if current is None:
         return
     own = MODULES["coverage"].CoverageData(no_disk=True)
+    _MEASURING[:] = [current]
     current._data = own
     current._collector.covdata = own
 
 
+#: Of this child, whatever tests did to ``sys.modules``, or measured themselves.
+_MEASURING: list[Any] = []
+
+
 def coverage_bytes() -> bytes | None:
     """In the child, at its end: all that it measured."""
-    current = _coverage()
+    current = _MEASURING[0] if _MEASURING else _coverage()
     if current is None:
         return None
     data: bytes = current.get_data().dumps()
