@@ -27,6 +27,7 @@ CONFTEST = """\
         {setup}
         {then}
     """
+USES = "import os\ndef test(folder, other, short): assert not os.listdir(folder)\n"
 NOTICE = (
     "the session fixture cleared removes files: it was set up once, before the first child, "
     "so that none removes what another wrote"
@@ -74,7 +75,7 @@ def test_a_fixture_that_removes_what_it_made(project):
             def short():
                 shutil.rmtree("nowhere", ignore_errors=True)
         """,
-        **{f"test_{name}.py": "import os\ndef test(folder, other, short): assert not os.listdir(folder)\n" for name in "ab"},
+        **dict.fromkeys(("test_a.py", "test_b.py"), USES),
     })  # fmt: skip
     _, ours = project.same(slots=2)
     assert not [line for line in ours.notices if "removes files" in line]
