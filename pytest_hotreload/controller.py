@@ -184,7 +184,8 @@ class RunLoop:
     def _note_gathered(self) -> None:
         """What plugins gather in children comes back here."""
         several = not self.alone or self.options.slots > 1
-        state = gathered.note(self.session, others.hand_over(self.config) if several else ())
+        skip = others.hand_over(self.config) if several else ()
+        state = gathered.note(self.session, skip, self.totals.notices.append)
         self.reporter.gathered = state
         if state is not None:
             self.replay.gathered = self.merger = Merger(state)
@@ -235,8 +236,9 @@ class RunLoop:
             self.crashes.shared_teardown_failed(error)
         self.nodes.down()
         if self.merger is not None:
+            reused = len(self.reuse.taken) if self.reuse is not None else 0
             self.totals.notices += terminal.not_gathered(
-                self.merger.problems, self.merger.lost, sorted(self.merger.applied)
+                self.merger.problems, self.merger.lost, sorted(self.merger.applied), reused
             )
         for slot in self.slots:
             slot.close()

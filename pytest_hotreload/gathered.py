@@ -13,7 +13,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -55,12 +55,18 @@ _OUTCOMES: dict[str, Any] = {
 _Pickler, _dumps, _loads, _BytesIO, _stat = pickle.Pickler, pickle.dumps, pickle.loads, io.BytesIO, os.stat
 
 
-def note(session: pytest.Session, skip: Iterable[object] = ()) -> GatheredState | None:
+def note(
+    session: pytest.Session, skip: Iterable[object] = (), say: Callable[[str], None] = lambda _: None
+) -> GatheredState | None:
     """What session-end hooks read, with its content now; None where no plugin has such a hook.
 
-    ``skip``: plugins that hand over what they gather by xdist's convention.
+    ``skip``: plugins that hand over what they gather by xdist's convention. ``say``: is told why nothing is noted.
     """
-    return GatheredState(session, {id(plugin) for plugin in skip}) or None
+    try:
+        return GatheredState(session, {id(plugin) for plugin in skip}) or None
+    except Exception as error:  # objects of others: comfort never fails a run
+        say(f"what plugins gather is not carried over: {type(error).__name__}: {error}".splitlines()[0])
+        return None
 
 
 class GatheredState:
@@ -322,9 +328,11 @@ class GatheredState:
 
     def restore(self, report: Any) -> None:
         """In the controller: the other end of :meth:`hold`."""
-        for path, value in report.__dict__.pop(_HELD, ()):
-            if path in self.held:
+        for path, value in getattr(report, "__dict__", {}).pop(_HELD, ()):
+            try:
                 self.held[path][report] = self.loads(value)
+            except Exception as error:
+                self.problems.append((path, path, type(error).__name__))
 
     def loads(self, data: bytes) -> Any:
         """The other end of :meth:`dumps`."""

@@ -47,7 +47,7 @@ def warmed(modules: int, seconds: float, quarantine: Mapping[str, str], verbose:
 
 
 def not_gathered(
-    problems: Mapping[str, Mapping[str, str]], lost: Sequence[str], gathering: Sequence[str]
+    problems: Mapping[str, Mapping[str, str]], lost: Sequence[str], gathering: Sequence[str], reused: int
 ) -> list[str]:
     """One line for each plugin or conftest whose session-end hooks lack something; and for files that are lost."""
     lines = []
@@ -62,6 +62,9 @@ def not_gathered(
         lines.append(
             f"{', '.join(gathering)}: what was gathered in {', '.join(lost)} is lost with its process"
         )
+    if reused and gathering:
+        files = f"{reused} reused test file{'s' if reused != 1 else ''}"
+        lines.append(f"{', '.join(gathering)}: what was gathered lacks {files}; --force runs everything")
     return lines
 
 
