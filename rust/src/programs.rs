@@ -59,7 +59,7 @@ impl Command {
     pub fn may_read_all(&self) -> bool {
         let Some(name) = self.system_name() else { return true };
         let is_of = |names: &[&str]| names.iter().any(|known| name == *known);
-        !is_of(&IDLE) && !(is_of(&READERS) && !self.named().any(|path| path.is_dir()))
+        !(is_of(&IDLE) || is_of(&READERS)) || (is_of(&READERS) && self.named().any(|path| path.is_dir()))
     }
 
     /// Files that it reads because it is told to, absolute: the program, unless that is installed, and what its

@@ -35,7 +35,7 @@ def test_a_record_has_the_one_form(project: Project) -> None:
     record = project.get()
     assert " ".join(record) == (
         "file epoch outcome settled tests costs closure dynamic company roots reads listings layout environment"
-        " declared distributions modules flags ports writes serial"
+        " declared started project distributions modules flags ports writes serial"
     )
     assert record["file"] == TEST
     assert record["settled"] is True
