@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from . import compat, terminal
+from . import compat, others, terminal
 from .protocol import Collision, Ended, ItemFinished, ItemStarted
 from .serialise import new_report
 from .world import contextlib, os, signal, time
@@ -164,12 +164,19 @@ class Crashes:
             loop.replay.forget(index)
             loop.schedule.again(running.group.rest([index], tries=0))
             return
+        self._tell_plugins(item, report)
         if phase == "start":
             loop.replay.feed(index, ItemStarted())
         loop.replay.feed(index, report)
         if phase not in ("finish", "end"):
             loop.replay.feed(index, ItemFinished())
         loop.replay.complete(index)
+
+    def _tell_plugins(self, item: pytest.Item, report: pytest.TestReport) -> None:
+        try:
+            others.tell_of_death(self.loop.config, item, report)
+        except Exception as error:  # another version of it: a file less, which is no reason to lose the run
+            self.loop.totals.notices.append(terminal.not_written("result of allure", item.nodeid, error))
 
     def lost(self, running: Running, ended: Ended) -> None:
         """What a child says that it sent is not what arrived: an error of its last test, whatever was lost."""

@@ -42,9 +42,10 @@ def prepare(session: pytest.Session, workerinput: Mapping[str, Any], *, several:
 
 
 def begin(config: pytest.Config, workerinput: dict[str, Any]) -> None:
-    """In a child: be a worker."""
+    """In a child: be a worker. One that is forked from a worker (a slot's process) has what was prepared there."""
     config.workerinput = workerinput  # type: ignore[attr-defined]
-    config.workeroutput = config.stash.get(_EARLY, {})  # type: ignore[attr-defined]
+    if not hasattr(config, "workeroutput"):
+        config.workeroutput = config.stash.get(_EARLY, {})  # type: ignore[attr-defined]
 
 
 def finish(session: pytest.Session) -> Iterator[str]:

@@ -222,7 +222,7 @@ def hook_failed(plugin: str, hook: str, error: BaseException) -> str:
 def unreported(what: str) -> str:
     """An item of which not all arrived: its outcome is not known."""
     return (
-        f"hotreload: this test was collected, and {what}: its outcome is not known\n"
+        f"this test was collected, and {what}: its outcome is not known\n"
         "hint: a test or plugin may have replaced pytest's hooks or closed files of others; "
         "--no-hotreload runs the suite without children"
     )
