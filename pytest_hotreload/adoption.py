@@ -144,7 +144,7 @@ class Held:
         anew = [each for each in waiting if wrong.keys() & set(self.closure(each))]
         native = [each for each in anew if is_extension(self.pending[each])]
         if native and self.start_over is None:
-            self._take(waiting)
+            self._take([each for each in waiting if each not in sys.modules])
             return True
         if native and self.start_over is not None:
             self.start_over(*next(iter(wrong.items())))
