@@ -32,6 +32,8 @@ from .questions import (
     variables,
 )
 
+#: Questions that a module asks again whenever it is used: coverage asks for the folder when it begins to measure.
+_ASKED_AGAIN = frozenset([("coverage.files", "folder")])
 _MISSING = object()
 
 
@@ -144,7 +146,7 @@ class Held:
         anew = [each for each in waiting if wrong.keys() & set(self.closure(each))]
         native = [each for each in anew if is_extension(self.pending[each])]
         if native and self.start_over is None:
-            self._take(waiting)
+            self._take([each for each in waiting if each not in sys.modules])
             return True
         if native and self.start_over is not None:
             self.start_over(*next(iter(wrong.items())))
@@ -287,7 +289,7 @@ class Held:
         present = _Present()
         events = [(event, name) for name in waiting for event in self._asked(name).events]
         for event, name in sorted(events, key=lambda each: each[0].order):
-            why = present.differs(event)
+            why = "" if (name, event.kind) in _ASKED_AGAIN else present.differs(event)
             if why:
                 wrong.setdefault(name, why)
         return wrong

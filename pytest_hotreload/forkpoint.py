@@ -65,6 +65,7 @@ class ForkPoint:
             for thing in close:
                 thing.close()
             os.close(lifeline[1])
+            adoption.stay()
             theirs.pid = os.getpid()
             if many:
                 collapse_heap()

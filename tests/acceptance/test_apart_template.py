@@ -56,7 +56,7 @@ def test_shared_imports_are_paid_once(installed, slots):
 def test_template_holds_nothing_of_the_suite(installed, slots):
     installed.write(
         {
-            SITE + "third.py": "",
+            SITE + "third.py": "import os\nPID = os.getpid()\n",
             "first.py": "import third\n",
             "pack/__init__.py": "",
             "pack/inner.py": "",
@@ -66,13 +66,14 @@ def test_template_holds_nothing_of_the_suite(installed, slots):
                 """,
             **{
                 f"test_{n}.py": f"""\
-                    import third, first, pack.inner
+                    import os, third, first, pack.inner
                     import conftest
 
                     def test_{n}():
                         import late
-                        assert not conftest.before & {{"first", "pack", "pack.inner", "late", "test_a", "test_b"}}
-                        print("third was there:", "third" in conftest.before)
+                        own = {{"third", "first", "pack", "pack.inner", "late", "test_a", "test_b"}}
+                        assert not conftest.before & own
+                        print("third was there:", third.PID != os.getpid())
                     """
                 for n in "ab"
             },

@@ -93,7 +93,9 @@ def test_the_order_is_that_of_the_source(workshop, seed):
     })  # fmt: skip
     ran = workshop.run(
         """
-        def order(): return [name for name in sys.modules if name.startswith("third_")]
+        def order():
+            from pytest_hotreload import adoption
+            return [name for name in adoption.held().warmed if name.startswith("third_")]
         with isolate_imports("shop") as environment:
             report(order=environment.exec(order).result())
         """,

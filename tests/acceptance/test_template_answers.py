@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import subprocess
+import sys
 from random import Random
 
 import pytest
@@ -358,10 +360,77 @@ def _case(random):
     return files
 
 
+#: Per case: a fork that imports by itself, and forks of a fork that imported everything ahead.
+_FORKS = """\
+import os, runpy, sys
+from pytest_hotreload import adoption, analysis
+from pytest_hotreload.questions import Recorder
+from pytest_hotreload.template import import_module, recording
+sys.path[:0] = [{site!r}]
+modules = ["inst%d" % number for number in range({modules})]
+
+def seen(folder):
+    runpy.run_path(folder + "/conftest.py")
+    runpy.run_path(folder + "/test_a.py")
+    shown = [(name, getattr(sys.modules.get(name), "STATE", None)) for name in modules]
+    return repr((shown, sorted((k, v) for k, v in os.environ.items() if k in ("V0", "V1", "V2"))))
+
+def in_fork(work):
+    read, write = os.pipe()
+    if not (pid := os.fork()):
+        os.close(read)
+        try:
+            text = work()
+        except BaseException as error:
+            text = repr(error)
+        os.write(write, text.encode())
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as file:
+        text = file.read()
+    os.waitpid(pid, 0)
+    return text
+
+def warm(folder):
+    held = adoption.hold(Recorder())
+    with recording(held.recorder):
+        for name in modules:
+            import_module(name)
+    held.hold_back(set(sys.modules) - set(modules))
+    return in_fork(lambda: seen(folder))
+
+for number in range({cases}):
+    folder = {root!r} + "/case%d" % number
+    plain, ours = in_fork(lambda: seen(folder)), in_fork(lambda: warm(folder))
+    if plain != ours:
+        print(folder, plain, ours, sep="\\n")
+"""
+
+
+def test_adopted_is_what_an_import_would_give(tmp_path):
+    """The same without pytest, in forks: hundreds of cases in a few seconds."""
+    seed, cases = int(os.environ.get("HOTRELOAD_SEED", "0")), int(os.environ.get("HOTRELOAD_FORKS", "300"))
+    random, place = Random(seed), tmp_path / "lib/site-packages"
+    _write(place, _installed(random))
+    for number in range(cases):
+        _write(tmp_path / f"case{number}", _case(random))
+    program = _FORKS.format(site=str(place), root=str(tmp_path), modules=_MODULES, cases=cases)
+    environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.stdout, ran.stderr, ran.returncode) == ("", "", 0)
+
+
 def test_at_random(site, tmp_path):
     """Plain pytest and attached runs of the same folder show the same, however often, and in whichever order."""
     random = Random(int(os.environ.get("HOTRELOAD_SEED", "0")))
-    cases = [_case(random) for _ in range(int(os.environ.get("HOTRELOAD_CASES", "6")))]
+    cases = [_case(random) for _ in range(int(os.environ.get("HOTRELOAD_CASES", "3")))]
     _write(site, _installed(random))
     files = {f"case{n}/{name}": text for n, case in enumerate(cases) for name, text in case.items()}
     with Place(tmp_path, {"pytest.ini": "[pytest]\naddopts = --import-mode=importlib\n", **files}) as place:
