@@ -90,7 +90,7 @@ def tell_of_death(config: pytest.Config, item: pytest.Item, report: pytest.TestR
     ``allure_logger``). Raises what they raise.
     """
     listener: Any = config.pluginmanager.get_plugin("allure_listener")
-    model: Any = sys.modules.get("allure_commons.model2")
+    model: Any = MODULES.get("allure_commons.model2")
     if listener is None or model is None:
         return
     protocol = listener.pytest_runtest_protocol(item=item, nextitem=None)
