@@ -305,7 +305,8 @@ def raises(*args, **kwargs):
 
 for module, names in {
     gc: "freeze unfreeze get_objects get_referrers isenabled disable enable",
-    os: "_exit fork getpid getppid kill killpg memfd_create pidfd_open pipe pread read setpgid wait wait4 waitpid write ftruncate",
+    os: "_exit fork getpid getppid kill killpg memfd_create pidfd_open pipe pread read setpgid wait wait4 "
+        "waitpid write ftruncate",
     pickle: "dumps loads Pickler Unpickler",
     select: "poll epoll select",
     selectors: "DefaultSelector EpollSelector PollSelector SelectSelector",
