@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import importlib.metadata
 import os
 import resource
 import sys
@@ -23,6 +22,7 @@ import pytest
 
 from . import compat
 from ._native import (
+    canonical_path,
     note_binds,
     observe,
     observe_again,
@@ -90,8 +90,6 @@ class Observer:
         self.callers = sorted({*compat.package_folders(), str(Path(__file__).parent)})
         folders |= {folder for folder in self.callers if not _below(folder, [self.root])}
         self.ignored = sorted(folders)
-        # It lists the whole search path for each question; what is installed is part of the epoch.
-        self.callers.append(str(Path(str(importlib.metadata.__file__)).parent))
         self.callers += _tool_folders()
         given = getattr(config.known_args_namespace, "basetemp", None)
         self.temporary = [tempfile.gettempdir(), *([str(Path(given).absolute())] if given else [])]
@@ -132,6 +130,7 @@ class Observer:
             temporary=self.temporary,
             callers=self.callers,
             pycache_prefix=sys.pycache_prefix,
+            installed=site_folders(),
         )
         watch_imports(True)
         watch_environment(True)
@@ -224,8 +223,9 @@ class Observer:
     def file_of(self, name: str) -> str:
         """The file of a loaded first-party module, or "". Looks into its namespace only: it may be lazy."""
         file = _attributes(name).get("__file__")
-        if not isinstance(file, str) or name == "__main__" or not file.startswith(os.sep):
+        if type(file) is not str or name == "__main__" or not file.startswith(os.sep):
             return ""
+        file = canonical(file)
         folder = file.rpartition(os.sep)[0]
         if folder not in self._folders:
             self._folders[folder] = self.is_first_party(folder)
@@ -234,6 +234,11 @@ class Observer:
     def is_first_party(self, path: str) -> bool:
         """Not installed, not the standard library's, and not the parts of our own and of pytest."""
         return not _below(path, self.ignored) and not _below(path, self.callers)
+
+
+def canonical(path: str) -> str:
+    """The one form in which paths are compared. Most have it: no call then."""
+    return canonical_path(path) if "/." in path or "//" in path or not path.startswith("/") else path
 
 
 def _tool_folders() -> list[str]:

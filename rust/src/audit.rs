@@ -20,7 +20,7 @@ use crate::arguments::{address_of, databases, folder_of, is_local, joined, open_
 use crate::bound;
 use crate::frames;
 use crate::places::{Place, Settings};
-use crate::tracker::{now, Kind, Row, Tracker};
+use crate::tracker::{now, Kind, Row, Tracker, Wanted};
 
 static INSTALLED: AtomicBool = AtomicBool::new(false);
 static RECORDING: AtomicBool = AtomicBool::new(false);
@@ -334,9 +334,13 @@ fn touch(py: Python<'_>, access: Access, folder: &Path, path: &Path) {
         let Some((wanted, settings, default)) = wanted.flatten() else { continue };
         // What a listing of a temporary folder counts as does not make the path finder's a reading.
         let kind = if access == Access::List { Kind::List } else { wanted.kind };
-        if let Some(owner) = frames::owner(py, &settings, kind, &default) {
-            with(|tracker| tracker.record(&owner, wanted));
-        }
+        record(frames::owners(py, &settings, kind, &default), &wanted);
+    }
+}
+
+fn record(owners: Option<frames::Owners>, wanted: &Wanted) {
+    for owner in owners.unwrap_or_default() {
+        with(|tracker| tracker.record(&owner, wanted.clone()));
     }
 }
 
@@ -347,14 +351,12 @@ fn note(py: Python<'_>, kind: Kind, name: &OsStr) {
         Some((wanted, Arc::clone(&tracker.settings), tracker.owner.clone()))
     });
     let Some((wanted, settings, default)) = wanted.flatten() else { return };
-    let owner = match kind {
+    let owners = match kind {
         Kind::Environ => frames::reader(py, &settings, &default),
         Kind::Subprocess | Kind::Connect => frames::starter(py, &settings, kind, &default),
-        _ => frames::owner(py, &settings, kind, &default),
+        _ => frames::owners(py, &settings, kind, &default),
     };
-    if let Some(owner) = owner {
-        with(|tracker| tracker.record(&owner, wanted));
-    }
+    record(owners, &wanted);
 }
 
 pub fn note_variable(py: Python<'_>, name: &OsStr) {
@@ -381,7 +383,6 @@ pub fn note_module(py: Python<'_>, name: &str, file: Option<&OsStr>) {
         Some((wanted, owner, Arc::clone(&tracker.settings), tracker.owner.clone()))
     });
     let Some((wanted, known, settings, default)) = wanted.flatten() else { return };
-    if let Some(by_stack) = frames::owner(py, &settings, Kind::Import, &default) {
-        with(|tracker| tracker.record(known.as_deref().unwrap_or(&by_stack), wanted));
-    }
+    let by_stack = frames::owners(py, &settings, Kind::Import, &default);
+    record(by_stack.map(|by_stack| known.map_or(by_stack, |known| vec![known])), &wanted);
 }

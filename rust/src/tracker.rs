@@ -152,6 +152,8 @@ impl Tracker {
         let kind = match (self.settings.place(path), access) {
             (Place::Ignored, _) | (Place::Temporary, Access::Replace | Access::Change) => return None,
             (Place::Temporary, _) if !self.is_old(path) => return None,
+            // The folder of all temporary ones changes by itself.
+            (Place::Temporary, Access::List) if !self.settings.is_temporary_root(path) => Kind::List,
             (Place::Temporary, _) | (Place::Recorded, Access::Read | Access::Move) => Kind::Read,
             (Place::Recorded, Access::Update) => Kind::Update,
             (Place::Recorded, Access::Replace | Access::Change) => Kind::Write,
