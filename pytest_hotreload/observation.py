@@ -15,6 +15,7 @@ import sysconfig
 import tempfile
 from collections.abc import Iterable, Iterator
 from importlib.machinery import PathFinder
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -165,10 +166,31 @@ class Observer:
     def _told(self, rows: list[tuple[str, str, str, State]]) -> Observed:
         named = dict.fromkeys((owner, subject) for owner, kind, subject, _ in rows if kind == "import")
         modules = [module for owner, name in named if (module := self._module(owner, name)) is not None]
+        sought = dict.fromkeys((owner, subject) for owner, kind, subject, _ in rows if kind == "find")
+        found = [self._sought(owner, name) for owner, name in sought]
         return Observed(
-            self._learned.rows + tuple(Row(*row) for row in rows if row[1] != "import"),
-            self._before + self._learned.modules + tuple(modules),
+            self._learned.rows
+            + tuple(Row(*row) for row in rows if row[1] not in ("import", "find"))
+            + tuple(row for _, rows in found for row in rows),
+            self._before
+            + self._learned.modules
+            + tuple(modules)
+            + tuple(module for module, _ in found if module is not None),
         )
+
+    def _sought(self, owner: str, name: str) -> tuple[Module | None, list[Row]]:
+        """A module that was looked for without being imported; and the folders that would do for it, or did."""
+        module = self._module(owner, name)
+        if module is None or module.file is not None:
+            return module, []
+        file = on_path(name)
+        if file is not None:
+            file = canonical(file)
+            return (Module(owner, name, file), []) if self.is_first_party(file) else (None, [])
+        inside = name.replace(".", os.sep)
+        folders = [canonical(os.path.join(entry or os.curdir, inside)) for entry in sys.path]  # noqa: PTH118
+        states = ((folder, _state(folder)) for folder in folders if self.is_first_party(folder))
+        return module, [Row(owner, "read", folder, state) for folder, state in states]
 
     def close(self) -> None:
         """Leave everything as it was, in the process that began."""
@@ -239,6 +261,28 @@ class Observer:
 def canonical(path: str) -> str:
     """The one form in which paths are compared. Most have it: no call then."""
     return canonical_path(path) if "/." in path or "//" in path or not path.startswith("/") else path
+
+
+def on_path(name: str) -> str | None:
+    """The file of a module that ``sys.path`` leads to. Imports nothing."""
+    spec, folders = None, None
+    try:
+        for part in accumulate(name.split("."), "{}.{}".format):
+            spec = PathFinder.find_spec(part, folders)
+            if spec is None:
+                return None
+            folders = list(spec.submodule_search_locations or ())
+    except (KeyError, ImportError, ValueError):  # a part of a namespace whose parent is not loaded
+        return None
+    return spec.origin if spec is not None and spec.has_location else None
+
+
+def _state(path: str) -> State:
+    try:
+        found = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return None
+    return (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
 
 
 def _tool_folders() -> list[str]:

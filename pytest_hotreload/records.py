@@ -12,8 +12,6 @@ import os
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from importlib.machinery import PathFinder
-from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +22,7 @@ from ._native import Records as Store
 from .analysis import open_project, scan, site_folders
 from .conflicts import keys_of
 from .dependencies import Dependencies, Searched, as_draft, first_party_roots
-from .observation import Observed, Observer
+from .observation import Observed, Observer, canonical, on_path
 from .ran import Ran
 
 #: What was read is trusted only if it was older than that when the run began: the resolution of coarse file
@@ -193,7 +191,7 @@ class Records:
             starts[file] = {file, *company, *filter(None, dynamic[file].values())}
         store.look_at_layouts(list(files))  # first: what comes while names are resolved must show as a change
         scan(project, sorted(set().union(*starts.values())))
-        still, on_path = set(), functools.cache(_on_path)
+        still, on_path = set(), functools.cache(_beside)
         for file in files:
             reached = {path for start in starts[file] for path in project.closure(start)}
             same = all((project.locate(file, n) or on_path(n)) == path for n, path in dynamic[file].items())
@@ -376,15 +374,7 @@ def _young(files: Iterable[str], since_ns: int) -> set[str]:
     return found
 
 
-def _on_path(name: str) -> str | None:
-    """The file of a module that lies outside of the root, where the project does not look. Imports nothing."""
-    spec, folders = None, None
-    try:
-        for part in accumulate(name.split("."), "{}.{}".format):
-            spec = PathFinder.find_spec(part, folders)
-            if spec is None:
-                return None
-            folders = list(spec.submodule_search_locations or ())
-    except (KeyError, ImportError, ValueError):  # a part of a namespace whose parent is not loaded
-        return None
-    return spec.origin if spec is not None and spec.has_location else None
+def _beside(name: str) -> str | None:
+    """The file of a module that lies where the project does not look. Imports nothing."""
+    file = on_path(name)
+    return None if file is None else canonical(file)

@@ -18,6 +18,7 @@ use pyo3::types::PyTuple;
 use crate::access::{access_of, spellings, Access};
 use crate::arguments::{address_of, databases, folder_of, is_local, joined, open_folders, path_of, port_of, Arguments};
 use crate::bound;
+use crate::forked;
 use crate::frames;
 use crate::places::{Place, Settings};
 use crate::tracker::{now, Kind, Row, Tracker, Wanted};
@@ -55,6 +56,7 @@ pub fn start(py: Python<'_>, settings: Settings) -> PyResult<()> {
     INTERPRETER.store(unsafe { ffi::PyInterpreterState_Get() }, Ordering::Relaxed);
     let again = Settings { collecting: false, ..settings.clone() };
     *AGAIN.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(again));
+    forked::begin();
     *TRACKER.lock().unwrap_or_else(PoisonError::into_inner) = Some(Tracker::new(Arc::new(settings), now()));
     RECORDING.store(true, Ordering::SeqCst);
     Ok(())
@@ -65,6 +67,7 @@ pub fn start(py: Python<'_>, settings: Settings) -> PyResult<()> {
 pub fn start_again() {
     let settings = AGAIN.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let Some(settings) = settings else { return };
+    forked::begin();
     *TRACKER.lock().unwrap_or_else(PoisonError::into_inner) = Some(Tracker::new(settings, now()));
     RECORDING.store(true, Ordering::SeqCst);
 }
@@ -229,6 +232,9 @@ fn handle(event: Event, arguments: &Arguments<'_>) {
         }
         Event::Symlink => linked(arguments),
         Event::Process(event) => {
+            if matches!(event, "os.fork" | "os.forkpty") {
+                forks(py);
+            }
             let program = if event == "os.system" { None } else { program(arguments) };
             note(py, Kind::Subprocess, program.as_deref().unwrap_or(OsStr::new(event)));
         }
@@ -257,6 +263,17 @@ fn handle(event: Event, arguments: &Arguments<'_>) {
                 note(py, Kind::Connect, &joined(OsStr::new("name:"), &host));
             }
         }
+    }
+}
+
+/// What forks is to be told of; our own forks record for themselves.
+fn forks(py: Python<'_>) {
+    let Some(settings) = with(|tracker| Arc::clone(&tracker.settings)) else { return };
+    if frames::is_by_caller(py, &settings) {
+        with(Tracker::hear);
+        forked::forget();
+    } else {
+        forked::share();
     }
 }
 
@@ -352,11 +369,32 @@ fn note(py: Python<'_>, kind: Kind, name: &OsStr) {
     });
     let Some((wanted, settings, default)) = wanted.flatten() else { return };
     let owners = match kind {
-        Kind::Environ => frames::reader(py, &settings, &default),
+        Kind::Environ | Kind::Find => frames::reader(py, &settings, &default),
         Kind::Subprocess | Kind::Connect => frames::starter(py, &settings, kind, &default),
         _ => frames::owners(py, &settings, kind, &default),
     };
     record(owners, &wanted);
+}
+
+/// A module that is looked for without being imported. The import system's own searches are imports.
+pub fn note_search(py: Python<'_>, name: &str) {
+    if !frames::is_import_system(py) && !is_stdlib(name) {
+        note(py, Kind::Find, OsStr::new(name));
+    }
+}
+
+/// A file whose content is asked of a cache.
+pub fn note_read(py: Python<'_>, path: PathBuf) {
+    below_cwd(py, Access::Read, Some(path));
+}
+
+/// A link that is asked where it leads: it is listed, as a folder is. Those above the root say where that lies.
+pub fn note_link(py: Python<'_>, folder: Option<PathBuf>, path: &Path) {
+    let Some(folder) = folder.or_else(|| std::env::current_dir().ok()) else { return };
+    let above_root = |tracker: &mut Tracker| tracker.settings.root.starts_with(folder.join(path));
+    if with(above_root) == Some(false) {
+        touch(py, Access::Link, &folder, path);
+    }
 }
 
 pub fn note_variable(py: Python<'_>, name: &OsStr) {

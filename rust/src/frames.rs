@@ -89,6 +89,16 @@ pub fn asks_for_modules(py: Python<'_>) -> Option<Result<OsString, ()>> {
     Some(if is_fromlist { Err(()) } else { Ok(file) })
 }
 
+/// Whether the code that acts now is the import system's.
+pub fn is_import_system(py: Python<'_>) -> bool {
+    Frame::innermost(py).is_some_and(|frame| is_frozen(&frame.file(), "importlib._bootstrap"))
+}
+
+/// Whether the code that acts now is pytest's or ours.
+pub fn is_by_caller(py: Python<'_>, settings: &Settings) -> bool {
+    Frame::innermost(py).is_some_and(|frame| settings.is_caller(Path::new(&frame.file())))
+}
+
 fn is_frozen(file: &OsStr, name: &str) -> bool {
     file.as_bytes().strip_prefix(b"<frozen ").is_some_and(|rest| rest.starts_with(name.as_bytes()))
 }

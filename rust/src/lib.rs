@@ -23,6 +23,7 @@ pub mod error;
 pub mod files;
 pub mod fingerprint;
 pub mod folder_events;
+mod forked;
 mod frames;
 pub mod glob;
 pub mod graph;

@@ -93,7 +93,8 @@ impl Settings {
     /// The folder, or the file, of the installed top-level package that this file is part of.
     #[must_use]
     pub fn package_of(&self, file: &Path) -> Option<PathBuf> {
-        let folder = self.installed.iter().filter(|folder| is_below(file, folder)).max_by_key(|one| one.as_os_str().len());
+        let folder =
+            self.installed.iter().filter(|folder| is_below(file, folder)).max_by_key(|one| one.as_os_str().len());
         let folder = folder.filter(|_| !self.is_caller(file))?;
         Some(folder.join(file.strip_prefix(folder).ok()?.components().next()?))
     }

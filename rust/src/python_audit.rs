@@ -67,7 +67,8 @@ fn carriers(py: Python<'_>) -> PyResult<Vec<PathBuf>> {
 #[pyfunction]
 #[expect(clippy::needless_pass_by_value, reason = "extracted from Python")]
 fn canonical_path(path: PathBuf) -> PyResult<OsString> {
-    let folder = std::env::current_dir().or_else(|error| if path.is_absolute() { Ok("/".into()) } else { Err(error) })?;
+    let folder =
+        std::env::current_dir().or_else(|error| if path.is_absolute() { Ok("/".into()) } else { Err(error) })?;
     Ok(crate::resolve::canonical_path(&folder, &path).into_os_string())
 }
 
