@@ -50,15 +50,11 @@ class Dependencies:
         self._rows: defaultdict[str, list[Row]] = defaultdict(list)
         self._modules: defaultdict[str, list[Module]] = defaultdict(list)
         for row in collected.rows:
-            self._rows[self._owner(row.owner)].append(row)
+            self._rows[row.owner].append(row)
         for module in collected.modules:
-            self._modules[self._owner(module.owner)].append(module)
+            self._modules[module.owner].append(module)
         self._tests = set(test_files)
         self._scanned: set[str] = set()
-
-    def _owner(self, owner: str) -> str:
-        """What installed code read may be kept there, for whoever asks it next: that is anybody."""
-        return owner if not owner or self.observer.is_first_party(owner) else ""
 
     def read_all(self, files: Iterable[str]) -> None:
         """Scan these and the test files: their closures can be asked for then."""

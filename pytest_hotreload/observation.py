@@ -85,7 +85,8 @@ class Observer:
 
     def __init__(self, config: pytest.Config) -> None:
         self.root = str(config.rootpath)
-        folders = {*site_folders(), *_standard_library(), str(compat.cache_folder(config))}
+        self.installed = site_folders()
+        folders = {*self.installed, *_standard_library(), str(compat.cache_folder(config))}
         folders |= {str(Path(self.root, name)) for name in _STATE_FOLDERS}
         # A project that tests one of these has it below its root: then it is its own.
         self.callers = sorted({*compat.package_folders(), str(Path(__file__).parent)})
@@ -131,7 +132,7 @@ class Observer:
             temporary=self.temporary,
             callers=self.callers,
             pycache_prefix=sys.pycache_prefix,
-            installed=site_folders(),
+            installed=self.installed,
         )
         watch_imports(True)
         watch_environment(True)
@@ -163,7 +164,10 @@ class Observer:
             if collects:
                 gc.enable()
 
-    def _told(self, rows: list[tuple[str, str, str, State]]) -> Observed:
+    def _told(self, seen: list[tuple[str, str, str, State]]) -> Observed:
+        # What installed code read may be kept there, for whoever asks it next: that is anybody.
+        everybodys = {owner: "" for owner in {row[0] for row in seen} if _below(owner, self.installed)}
+        rows = [(everybodys.get(row[0], row[0]), *row[1:]) for row in seen] if everybodys else seen
         named = dict.fromkeys((owner, subject) for owner, kind, subject, _ in rows if kind == "import")
         modules = [module for owner, name in named if (module := self._module(owner, name)) is not None]
         sought = dict.fromkeys((owner, subject) for owner, kind, subject, _ in rows if kind == "find")

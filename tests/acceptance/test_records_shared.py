@@ -6,8 +6,6 @@ runs once; then ``--affected --co`` is asked after one change at a time, each un
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -33,21 +31,21 @@ FILES = {
     "src/opening.py": HERE + f"def read(name):\n    return {READ}\n",
     "src/upper.py": "import functools, opening\n@functools.lru_cache\ndef load(name):\n    return opening.read(name)\n",
     "src/backend.py": "import functools, importlib\n@functools.lru_cache\ndef get(name):\n"
-    + "    return importlib.import_module(name)\n",
+     "    return importlib.import_module(name)\n",
     "src/plug_in.py": "",
     "src/threaded.py": "import functools\nfrom concurrent.futures import ThreadPoolExecutor\nfrom pathlib import Path\n"
-    + "ROOT = Path(__file__).resolve().parents[1]\n@functools.lru_cache\ndef load(name):\n"
-    + "    with ThreadPoolExecutor(1) as pool:\n"
-    + "        return pool.submit((ROOT / 'data' / name).read_text).result()\n",
+     "ROOT = Path(__file__).resolve().parents[1]\n@functools.lru_cache\ndef load(name):\n"
+     "    with ThreadPoolExecutor(1) as pool:\n"
+     "        return pool.submit((ROOT / 'data' / name).read_text).result()\n",
     "src/source.py": "import linecache\nfrom pathlib import Path\nROOT = Path(__file__).resolve().parents[1]\n"
-    + "def line(name): return linecache.getline(str(ROOT / 'data' / name), 1)\n",
+     "def line(name): return linecache.getline(str(ROOT / 'data' / name), 1)\n",
     "data/memo.txt": "1", "data/attribute.txt": "1", "data/upper.txt": "1", "data/threaded.txt": "1",
     "data/source.txt": "1", "data/names/a": "", "data/own.txt": "1",
     "tests/test_memo_1.py": "import memo\nTEXT = memo.load('memo.txt')\n" + PASSES,
     "tests/test_memo_2.py": "import memo\nTEXT = memo.load('memo.txt')\n" + PASSES,
     "tests/test_memo_3.py": "import memo\ndef test_it(): memo.load('memo.txt')\n",
     "tests/test_memo_4.py": "import importlib\nmemo = importlib.import_module('me' + 'mo')\n"
-    + "import pytest\n@pytest.mark.parametrize('text', [memo.load('memo.txt')])\ndef test_it(text): pass\n",
+     "import pytest\n@pytest.mark.parametrize('text', [memo.load('memo.txt')])\ndef test_it(text): pass\n",
     "tests/test_attribute_1.py": "import attribute\nattribute.Settings.get('attribute.txt')\n" + PASSES,
     "tests/test_attribute_2.py": "from attribute import Settings\ndef test_it(): Settings.get('attribute.txt')\n",
     "tests/test_lazy_1.py": "from lazy import settings\nsettings.mode, settings.names\n" + PASSES,
@@ -69,8 +67,8 @@ FILES = {
     "inner/within.py": "import within_more\n",
     "inner/within_more.py": "",
     "tests/conftest.py": "import os, sys\n"
-    + "sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'inner'))\n"
-    + "sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', '..', 'third'))\n",
+     "sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', 'inner'))\n"
+     "sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', '..', 'third'))\n",
     "tests/test_beside.py": "from common import shout\n" + PASSES,
     "tests/test_third.py": "def test_it(): import apart\n",
     "tests/test_inner.py": "import within\n" + PASSES,
@@ -80,13 +78,13 @@ FILES = {
     "src/thing.egg-info/entry_points.txt": "[things]\na = b:c\n",
     "src/found.py": "",
     "tests/test_spec.py": "import importlib.util\n"
-    + "def test_it(): assert importlib.util.find_spec('absent') is None\n",
+     "def test_it(): assert importlib.util.find_spec('absent') is None\n",
     "tests/test_spec_once.py": "from importlib.util import find_spec\nABSENT = find_spec('missing.part'"
-    + " if find_spec('missing') else 'missing')\n" + PASSES,
+     " if find_spec('missing') else 'missing')\n" + PASSES,
     "tests/test_spec_found.py": "import importlib.util\ndef test_it(): assert importlib.util.find_spec('found')\n",
     "tests/test_version.py": "import importlib.metadata\nVERSION = importlib.metadata.version('thing')\n" + PASSES,
     "tests/test_points.py": "import importlib.metadata\n"
-    + "def test_it(): assert [p.value for p in importlib.metadata.entry_points(group='things')] == ['b:c']\n",
+     "def test_it(): assert [p.value for p in importlib.metadata.entry_points(group='things')] == ['b:c']\n",
     "tests/test_link.py": HERE + "def test_it(): assert os.readlink(ROOT / 'data/link') == 'target_1'\n",
     "tests/test_resolved.py": HERE + "def test_it(): assert (ROOT / 'data/link').resolve().name == 'target_1'\n",
     "tests/test_forked.py": HERE + "def test_it():\n    pid = os.fork()\n    if pid == 0:\n"
@@ -110,36 +108,36 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Kept:
     return kept
 
 
-def tests(kind: str) -> set[str]:
+def about(kind: str) -> set[str]:
     return {name for name in TESTS if name.startswith(f"tests/test_{kind}")}
 
 
 #: What is written (None: removed), and which files run then.
 CHANGES: dict[str, tuple[dict[str, str | None], set[str]]] = {
-    "lru_cache": ({"data/memo.txt": "2"}, tests("memo")),
-    "class attribute": ({"data/attribute.txt": "2"}, tests("attribute")),
-    "listing in a settings object": ({"data/names/b": ""}, tests("lazy")),
-    "read by one module, kept by another": ({"data/upper.txt": "2"}, tests("upper")),
-    "module imported by name, kept": ({"src/plug_in.py": "x = 1"}, tests("backend")),
-    "linecache": ({"data/source.txt": "2"}, tests("source")),
+    "lru_cache": ({"data/memo.txt": "2"}, about("memo")),
+    "class attribute": ({"data/attribute.txt": "2"}, about("attribute")),
+    "listing in a settings object": ({"data/names/b": ""}, about("lazy")),
+    "read by one module, kept by another": ({"data/upper.txt": "2"}, about("upper")),
+    "module imported by name, kept": ({"src/plug_in.py": "x = 1"}, about("backend")),
+    "linecache": ({"data/source.txt": "2"}, about("source")),
     "read in a thread, by nobody's code": ({"data/threaded.txt": "2"}, set(TESTS)),
-    "below a root beside": ({"../beside/common/text.py": "def shout(s): pass\n"}, tests("beside")),
-    "further below a root beside": ({"../beside/common/deep.py": "x = 1"}, tests("beside")),
-    "root that a conftest adds": ({"../third/apart_more.py": "x = 1"}, tests("third")),
-    "root inside, by a path with dots": ({"inner/within_more.py": "x = 1"}, tests("inner")),
-    "find_spec": ({"src/absent.py": ""}, tests("spec.py")),
-    "find_spec in a root beside": ({"../beside/absent.py": ""}, tests("spec.py")),
-    "find_spec, a folder": ({"src/absent/data.txt": ""}, tests("spec.py")),
-    "find_spec at import": ({"src/missing/__init__.py": ""}, tests("spec_once")),
-    "found by find_spec": ({"src/found.py": None}, tests("spec_found")),
+    "below a root beside": ({"../beside/common/text.py": "def shout(s): pass\n"}, about("beside")),
+    "further below a root beside": ({"../beside/common/deep.py": "x = 1"}, about("beside")),
+    "root that a conftest adds": ({"../third/apart_more.py": "x = 1"}, about("third")),
+    "root inside, by a path with dots": ({"inner/within_more.py": "x = 1"}, about("inner")),
+    "find_spec": ({"src/absent.py": ""}, about("spec.py")),
+    "find_spec in a root beside": ({"../beside/absent.py": ""}, about("spec.py")),
+    "find_spec, a folder": ({"src/absent/data.txt": ""}, about("spec.py")),
+    "find_spec at import": ({"src/missing/__init__.py": ""}, about("spec_once")),
+    "found by find_spec": ({"src/found.py": None}, about("spec_found")),
     "version of a source tree": (
-        {"src/thing.egg-info/PKG-INFO": "Metadata-Version: 2.1\nName: thing\nVersion: 2\n"}, tests("version")
+        {"src/thing.egg-info/PKG-INFO": "Metadata-Version: 2.1\nName: thing\nVersion: 2\n"}, about("version")
     ),
     "entry points of a source tree": (
-        {"src/thing.egg-info/entry_points.txt": "[things]\na = d:e\n"}, tests("points")
+        {"src/thing.egg-info/entry_points.txt": "[things]\na = d:e\n"}, about("points")
     ),
-    "in a forked process": ({"data/forked.txt": "2"}, tests("forked")),
-    "in a pool of processes": ({"data/pool.txt": "2"}, tests("pool")),
+    "in a forked process": ({"data/forked.txt": "2"}, about("forked")),
+    "in a pool of processes": ({"data/pool.txt": "2"}, about("pool")),
     "what nobody read": ({"data/own.txt": "2", "src/unused.py": "", "../beside/unused.py": ""}, set()),
 }  # fmt: skip
 
@@ -164,7 +162,7 @@ def test_a_link_that_leads_elsewhere(kept: Kept) -> None:
     link.unlink()
     link.symlink_to("target_2")
     try:
-        assert set(kept.affected()) == tests("link") | tests("resolved")
+        assert set(kept.affected()) == about("link") | about("resolved")
     finally:
         link.unlink()
         link.symlink_to("target_1")
@@ -173,7 +171,7 @@ def test_a_link_that_leads_elsewhere(kept: Kept) -> None:
 def test_a_variable_in_a_settings_object(kept: Kept) -> None:
     kept.environ["SHARED_MODE"] = "b"
     try:
-        assert set(kept.affected()) == tests("lazy")
+        assert set(kept.affected()) == about("lazy")
     finally:
         del kept.environ["SHARED_MODE"]
 

@@ -264,7 +264,7 @@ def main() -> None:
     installed = str(work / "site-packages")
     sys.path.append(installed)
     folders = site.getsitepackages()
-    site.getsitepackages = lambda prefixes=None: [*folders, installed]
+    site.getsitepackages = lambda *_prefixes: [*folders, installed]
     harness = Harness(chosen.seed, work, chosen.mode)
     try:
         harness.run(chosen.edits)
