@@ -528,6 +528,7 @@ def observe(
     temporary: Sequence[str],
     callers: Sequence[str],
     pycache_prefix: str | None = None,
+    installed: Sequence[str] | None = None,
 ) -> None:
     """Record from now on what this process opens, lists, imports by name, connects to; forget what was recorded before.
 
@@ -539,8 +540,15 @@ def observe(
     it is left out. Bytecode stands for its source, and is never written. `callers`: packages whose own code, as the
     innermost frame, is not recorded. `pycache_prefix`: `sys.pycache_prefix`.
 
-    `collecting`: each row has an owner, the innermost file below `root` whose module body runs, else what
-    `observe_for` said; without it the owner is "".
+    `collecting`: each row has an owner, and there is one row for each: every file of a path that is recorded whose code
+    is on the stack, up to the innermost whose module body runs, or else what `observe_for` said; and the top-level
+    packages below the folders `installed` that are on the stack before any of `callers`. "" stands for all. Without
+    `collecting` the owner is "".
+    """
+
+def canonical_path(path: str) -> str:
+    """Absolute, without `.`, `..` and doubled slashes. What stands before a `..` is followed if it exists; all other
+    links keep their names. Raises `OSError` where the path is relative to a folder that is gone.
     """
 
 def observe_again() -> None:

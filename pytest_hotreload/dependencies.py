@@ -16,7 +16,7 @@ from typing import Any
 
 from ._native import Project
 from .analysis import scan
-from .observation import Module, Observed, Observer, Row
+from .observation import Module, Observed, Observer, Row, canonical
 from .world import os
 
 #: Kinds that make a file depend on a path's content, or its absence.
@@ -147,7 +147,7 @@ class Dependencies:
 
 def first_party_roots(observer: Observer) -> list[str]:
     """Folders of ``sys.path``, but for installed packages and the standard library: a module may appear there."""
-    folders = {str(Path(entry).absolute()) for entry in sys.path}
+    folders = {canonical(entry or os.curdir) for entry in sys.path}
     return sorted(f for f in folders if observer.is_first_party(f) and Path(f).is_dir())
 
 

@@ -19,7 +19,7 @@ import pytest
 from . import compat
 
 #: Raised whenever what a record holds, or how it is judged, changes.
-SCHEMA: Final = "3"
+SCHEMA: Final = "4"
 
 #: Variables that alter what the interpreter or pytest itself does, by value.
 _VARIABLES: Final = (

@@ -6,15 +6,16 @@ its tests run; never in the template. Stated in docs/records.md: what the hook c
 
 from __future__ import annotations
 
-import importlib.metadata
 import sys
 from collections.abc import Iterable, Iterator
 from importlib.machinery import PathFinder
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import compat
 from ._native import (
+    canonical_path,
     observe,
     observe_again,
     observed,
@@ -79,14 +80,13 @@ class Observer:
 
     def __init__(self, config: pytest.Config) -> None:
         self.root = str(config.rootpath)
-        folders = {*site_folders(), *_standard_library(), str(compat.cache_folder(config))}
+        self.installed = site_folders()
+        folders = {*self.installed, *_standard_library(), str(compat.cache_folder(config))}
         folders |= {str(Path(self.root, name)) for name in _STATE_FOLDERS}
         # A project that tests one of these has it below its root: then it is its own.
         self.callers = sorted({*compat.package_folders(), str(Path(__file__).parent)})
         folders |= {folder for folder in self.callers if not _below(folder, [self.root])}
         self.ignored = sorted(folders)
-        # It lists the whole search path for each question; what is installed is part of the epoch.
-        self.callers.append(str(Path(str(importlib.metadata.__file__)).parent))
         self.callers += _tool_folders()
         given = getattr(config.known_args_namespace, "basetemp", None)
         self.temporary = [tempfile.gettempdir(), *([str(Path(given).absolute())] if given else [])]
@@ -126,6 +126,7 @@ class Observer:
             temporary=self.temporary,
             callers=self.callers,
             pycache_prefix=sys.pycache_prefix,
+            installed=self.installed,
         )
         watch_imports(True)
         watch_environment(True)
@@ -167,13 +168,37 @@ class Observer:
     def _are_children(self) -> bool:
         return self._alone and _has_children()
 
-    def _told(self, rows: list[tuple[str, str, str, State]]) -> Observed:
+    def _told(self, seen: list[tuple[str, str, str, State]]) -> Observed:
+        # What installed code read may be kept there, for whoever asks it next: that is anybody.
+        everybodys = {owner: "" for owner in {row[0] for row in seen} if _below(owner, self.installed)}
+        rows = [(everybodys.get(row[0], row[0]), *row[1:]) for row in seen] if everybodys else seen
         named = dict.fromkeys((owner, subject) for owner, kind, subject, _ in rows if kind == "import")
         modules = [module for owner, name in named if (module := self._module(owner, name)) is not None]
+        sought = dict.fromkeys((owner, subject) for owner, kind, subject, _ in rows if kind == "find")
+        found = [self._sought(owner, name) for owner, name in sought]
         return Observed(
-            self._learned.rows + tuple(Row(*row) for row in rows if row[1] != "import"),
-            self._before + self._learned.modules + tuple(modules),
+            self._learned.rows
+            + tuple(Row(*row) for row in rows if row[1] not in ("import", "find"))
+            + tuple(row for _, rows in found for row in rows),
+            self._before
+            + self._learned.modules
+            + tuple(modules)
+            + tuple(module for module, _ in found if module is not None),
         )
+
+    def _sought(self, owner: str, name: str) -> tuple[Module | None, list[Row]]:
+        """A module that was looked for without being imported; and the folders that would do for it, or did."""
+        module = self._module(owner, name)
+        if module is None or module.file is not None:
+            return module, []
+        file = on_path(name)
+        if file is not None:
+            file = canonical(file)
+            return (Module(owner, name, file), []) if self.is_first_party(file) else (None, [])
+        inside = name.replace(".", os.sep)
+        folders = [canonical(os.path.join(entry or os.curdir, inside)) for entry in sys.path]
+        states = ((folder, _state(folder)) for folder in folders if self.is_first_party(folder))
+        return module, [Row(owner, "read", folder, state) for folder, state in states]
 
     def close(self) -> None:
         """Leave everything as it was, in the process that began."""
@@ -233,6 +258,7 @@ class Observer:
         file = _attributes(name).get("__file__")
         if type(file) is not str or name == "__main__" or not file.startswith(os.sep):
             return ""
+        file = canonical(file)
         folder = file.rpartition(os.sep)[0]
         if folder not in self._folders:
             self._folders[folder] = self.is_first_party(folder)
@@ -249,6 +275,33 @@ def _has_children() -> bool:
     except ChildProcessError:
         return False
     return True
+
+
+def canonical(path: str) -> str:
+    """The one form in which paths are compared. Most have it: no call then."""
+    return canonical_path(path) if "/." in path or "//" in path or not path.startswith("/") else path
+
+
+def on_path(name: str) -> str | None:
+    """The file of a module that ``sys.path`` leads to. Imports nothing."""
+    spec, folders = None, None
+    try:
+        for part in accumulate(name.split("."), "{}.{}".format):
+            spec = PathFinder.find_spec(part, folders)
+            if spec is None:
+                return None
+            folders = list(spec.submodule_search_locations or ())
+    except (KeyError, ImportError, ValueError):  # a part of a namespace whose parent is not loaded
+        return None
+    return spec.origin if spec is not None and spec.has_location else None
+
+
+def _state(path: str) -> State:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
 
 
 def _tool_folders() -> list[str]:

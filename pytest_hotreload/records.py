@@ -9,8 +9,6 @@ import functools
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from importlib.machinery import PathFinder
-from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +19,7 @@ from ._native import Records as Store
 from .analysis import open_project, scan, site_folders
 from .conflicts import keys_of
 from .dependencies import Dependencies, Searched, as_draft, first_party_roots, project_folders
-from .observation import Observed, Observer, Row
+from .observation import Observed, Observer, Row, canonical, on_path
 from .ran import Ran
 from .world import contextlib, os
 
@@ -199,7 +197,7 @@ class Records:
             starts[file] = {file, *company, *filter(None, dynamic[file].values())}
         store.look_at_layouts(list(files))  # first: what comes while names are resolved must show as a change
         scan(project, sorted(set().union(*starts.values())))
-        still, on_path = set(), functools.cache(_on_path)
+        still, on_path = set(), functools.cache(_beside)
         for file in files:
             reached = {path for start in starts[file] for path in project.closure(start)}
             same = all((project.locate(file, n) or on_path(n)) == path for n, path in dynamic[file].items())
@@ -393,15 +391,7 @@ def _refutes(ran: Ran) -> bool:
     return ran.spoiled or not ran.clean
 
 
-def _on_path(name: str) -> str | None:
-    """The file of a module that lies outside of the root, where the project does not look. Imports nothing."""
-    spec, folders = None, None
-    try:
-        for part in accumulate(name.split("."), "{}.{}".format):
-            spec = PathFinder.find_spec(part, folders)
-            if spec is None:
-                return None
-            folders = list(spec.submodule_search_locations or ())
-    except (KeyError, ImportError, ValueError):  # a part of a namespace whose parent is not loaded
-        return None
-    return spec.origin if spec is not None and spec.has_location else None
+def _beside(name: str) -> str | None:
+    """The file of a module that lies where the project does not look. Imports nothing."""
+    file = on_path(name)
+    return None if file is None else canonical(file)

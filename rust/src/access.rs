@@ -16,6 +16,8 @@ pub enum Access {
     /// Written without being replaced: what is read later is not this process's output alone.
     Change,
     List,
+    /// Asked where it leads.
+    Link,
     /// Read under the name that it loses.
     Move,
 }

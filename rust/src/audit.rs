@@ -24,11 +24,12 @@ use crate::arguments::{
 };
 use crate::contention;
 use crate::endpoints::{Endpoint, Protocol};
+use crate::forked;
 use crate::frames;
 use crate::places::{Place, Settings};
 use crate::programs::Command;
 use crate::resolve::absolute_path;
-use crate::tracker::{now, Kind, Row, Tracker};
+use crate::tracker::{now, Kind, Row, Tracker, Wanted};
 
 static INSTALLED: AtomicBool = AtomicBool::new(false);
 static RECORDING: AtomicBool = AtomicBool::new(false);
@@ -69,6 +70,7 @@ pub fn start(py: Python<'_>, settings: Settings) -> PyResult<()> {
     install(py)?;
     let again = Settings { collecting: false, ..settings.clone() };
     *AGAIN.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(again));
+    forked::begin();
     *TRACKER.lock().unwrap_or_else(PoisonError::into_inner) = Some(Tracker::new(Arc::new(settings), now()));
     RECORDING.store(true, Ordering::SeqCst);
     Ok(())
@@ -79,6 +81,7 @@ pub fn start(py: Python<'_>, settings: Settings) -> PyResult<()> {
 pub fn start_again() {
     let settings = AGAIN.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let Some(settings) = settings else { return };
+    forked::begin();
     *TRACKER.lock().unwrap_or_else(PoisonError::into_inner) = Some(Tracker::new(settings, now()));
     RECORDING.store(true, Ordering::SeqCst);
 }
@@ -245,11 +248,11 @@ fn handle(event: Event, arguments: &Arguments<'_>) -> Option<Refusal> {
         Event::Connect => refused_connection(arguments),
         _other => None,
     };
-    record(event, arguments);
+    note_event(event, arguments);
     refusal
 }
 
-fn record(event: Event, arguments: &Arguments<'_>) {
+fn note_event(event: Event, arguments: &Arguments<'_>) {
     let py = arguments.0.py();
     match event {
         Event::Open => opened(arguments),
@@ -355,6 +358,17 @@ fn host_of(address: &OsStr) -> &OsStr {
     OsStr::from_bytes(bytes.get(..end).unwrap_or(bytes))
 }
 
+/// What forks is to be told of; our own forks record for themselves. Whether what the fork does will be known.
+fn forks(py: Python<'_>) -> bool {
+    let Some(settings) = with(|tracker| Arc::clone(&tracker.settings)) else { return true };
+    if frames::is_by_caller(py, &settings) {
+        with(Tracker::hear);
+        forked::forget();
+        return true;
+    }
+    forked::share()
+}
+
 fn opened(arguments: &Arguments<'_>) {
     let py = arguments.0.py();
     let Some(path) = arguments.path(0) else { return };
@@ -402,6 +416,9 @@ fn started(event: &'static str, arguments: &Arguments<'_>) {
     let py = arguments.0.py();
     let command = Command::of(event, arguments);
     note(py, Kind::Subprocess, command.program.as_deref().unwrap_or(OsStr::new(event)));
+    if matches!(event, "os.fork" | "os.forkpty") && forks(py) {
+        return;
+    }
     let Some(settings) = with(|tracker| Arc::clone(&tracker.settings)) else { return };
     if command.may_read_all() {
         let is_temporary = |path: &Path| settings.place(path) == Place::Temporary;
@@ -442,9 +459,13 @@ fn touch(py: Python<'_>, access: Access, folder: &Path, path: &Path) {
         let Some((wanted, settings, default)) = wanted.flatten() else { continue };
         // What a listing of a temporary folder counts as does not make the path finder's a reading.
         let kind = if access == Access::List { Kind::List } else { wanted.kind };
-        if let Some(owner) = frames::owner(py, &settings, kind, &default) {
-            with(|tracker| tracker.record(&owner, wanted));
-        }
+        record(frames::owners(py, &settings, kind, &default), &wanted);
+    }
+}
+
+fn record(owners: Option<frames::Owners>, wanted: &Wanted) {
+    for owner in owners.unwrap_or_default() {
+        with(|tracker| tracker.record(&owner, wanted.clone()));
     }
 }
 
@@ -455,13 +476,32 @@ fn note(py: Python<'_>, kind: Kind, name: &OsStr) {
         Some((wanted, Arc::clone(&tracker.settings), tracker.owner.clone()))
     });
     let Some((wanted, settings, default)) = wanted.flatten() else { return };
-    let owner = match kind {
-        Kind::Environ => frames::reader(py, &settings, &default),
+    let owners = match kind {
+        Kind::Environ | Kind::Find => frames::reader(py, &settings, &default),
         Kind::Subprocess | Kind::Start | Kind::Connect => frames::starter(py, &settings, kind, &default),
-        _ => frames::owner(py, &settings, kind, &default),
+        _ => frames::owners(py, &settings, kind, &default),
     };
-    if let Some(owner) = owner {
-        with(|tracker| tracker.record(&owner, wanted));
+    record(owners, &wanted);
+}
+
+/// A module that is looked for without being imported. The import system's own searches are imports.
+pub fn note_search(py: Python<'_>, name: &str) {
+    if !frames::is_import_system(py) && !is_stdlib(name) {
+        note(py, Kind::Find, OsStr::new(name));
+    }
+}
+
+/// A file whose content is asked of a cache.
+pub fn note_read(py: Python<'_>, path: PathBuf) {
+    below_cwd(py, Access::Read, Some(path));
+}
+
+/// A link that is asked where it leads: it is listed, as a folder is. Those above the root say where that lies.
+pub fn note_link(py: Python<'_>, folder: Option<PathBuf>, path: &Path) {
+    let Some(folder) = folder.or_else(|| std::env::current_dir().ok()) else { return };
+    let above_root = |tracker: &mut Tracker| tracker.settings.root.starts_with(folder.join(path));
+    if with(above_root) == Some(false) {
+        touch(py, Access::Link, &folder, path);
     }
 }
 
@@ -495,7 +535,6 @@ pub fn note_module(py: Python<'_>, name: &str, file: Option<&OsStr>) {
         Some((wanted, owner, Arc::clone(&tracker.settings), tracker.owner.clone()))
     });
     let Some((wanted, known, settings, default)) = wanted.flatten() else { return };
-    if let Some(by_stack) = frames::owner(py, &settings, Kind::Import, &default) {
-        with(|tracker| tracker.record(known.as_deref().unwrap_or(&by_stack), wanted));
-    }
+    let by_stack = frames::owners(py, &settings, Kind::Import, &default);
+    record(by_stack.map(|by_stack| known.map_or(by_stack, |known| vec![known])), &wanted);
 }

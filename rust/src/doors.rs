@@ -13,6 +13,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyModule, PyString, PyTuple};
 
+use crate::arguments::{folder_of, path_of};
 use crate::audit;
 use crate::frames::bytes_of;
 
@@ -57,6 +58,16 @@ const FORK_EXEC_NAME: &str = "fork_exec";
 static IMPORT: Target = Target::new();
 static GCD_IMPORT: Target = Target::new();
 static FORK_EXEC: Target = Target::new();
+/// Of the first argument: a module that is looked for, a file of which lines are wanted, a link.
+const FIND_SPEC: &str = "find_spec";
+const FIND_SPEC_BELOW: &str = "_find_spec";
+const GET_LINES: &str = "getlines";
+const READ_LINK: &str = "readlink";
+static FIND: Target = Target::new();
+static FIND_BELOW: Target = Target::new();
+static FIND_OF_ALL: Target = Target::new();
+static LINES: Target = Target::new();
+static LINK: Target = Target::new();
 
 /// What a native callable stands in front of; never released, since a test may have kept the callable.
 struct Target {
@@ -87,7 +98,7 @@ pub fn watch_imports(py: Python<'_>, enabled: bool) -> PyResult<()> {
     let builtins = py.import("builtins")?;
     let bootstrap = py.import("_frozen_importlib")?;
     let processes = py.import("_posixsubprocess")?;
-    close(py, &[IMPORT_NAME, GCD_IMPORT_NAME, FORK_EXEC_NAME])?;
+    close(py, &[IMPORT_NAME, GCD_IMPORT_NAME, FORK_EXEC_NAME, FIND_SPEC, FIND_SPEC_BELOW, GET_LINES, READ_LINK])?;
     if !enabled {
         return Ok(());
     }
@@ -95,7 +106,14 @@ pub fn watch_imports(py: Python<'_>, enabled: bool) -> PyResult<()> {
     open_import(&bootstrap, GCD_IMPORT_NAME, &GCD_IMPORT, on_gcd_import)?;
     // subprocess took the original when it was imported, and raises an event of its own.
     py.import("subprocess")?;
-    open_import(&processes, FORK_EXEC_NAME, &FORK_EXEC, on_fork_exec)
+    open_import(&processes, FORK_EXEC_NAME, &FORK_EXEC, on_fork_exec)?;
+    let util = py.import("importlib.util")?;
+    open_import(&util, FIND_SPEC, &FIND, on_find_spec)?;
+    // Whoever took `find_spec` before asks this one, and so does `importlib.find_loader`.
+    open_import(&util, FIND_SPEC_BELOW, &FIND_BELOW, on_find_spec_below)?;
+    open_import(&bootstrap, FIND_SPEC_BELOW, &FIND_OF_ALL, on_find_spec_of_all)?;
+    open_import(&py.import("linecache")?, GET_LINES, &LINES, on_get_lines)?;
+    open_import(&py.import("os")?, READ_LINK, &LINK, on_read_link)
 }
 
 fn open_import(
@@ -195,6 +213,54 @@ unsafe extern "C" fn on_fork_exec(
         });
         FORK_EXEC.call(arguments, keywords)
     }
+}
+
+/// A native function that looks at the arguments and passes them on.
+macro_rules! door {
+    ($name:ident, $target:ident, $look:expr) => {
+        unsafe extern "C" fn $name(
+            _module: *mut ffi::PyObject,
+            arguments: *mut ffi::PyObject,
+            keywords: *mut ffi::PyObject,
+        ) -> *mut ffi::PyObject {
+            // SAFETY: the interpreter calls with its lock held, a tuple, and a dict or null.
+            unsafe {
+                looked_at(arguments, keywords, $look);
+                $target.call(arguments, keywords)
+            }
+        }
+    };
+}
+
+door!(on_find_spec, FIND, searched);
+door!(on_find_spec_below, FIND_BELOW, searched);
+door!(on_find_spec_of_all, FIND_OF_ALL, searched);
+door!(on_get_lines, LINES, lines_wanted);
+door!(on_read_link, LINK, link_asked);
+
+fn searched(call: &Call<'_>) -> Option<()> {
+    let name = call.get(0, "name")?;
+    let name = name.cast::<PyString>().ok()?.to_str().ok()?;
+    let level = name.bytes().take_while(|byte| *byte == b'.').count();
+    // The other argument of the two below is a path.
+    let package = || call.get(1, "package")?.extract::<String>().ok();
+    let absolute = absolute(&name[level..], level, package)?;
+    audit::note_search(call.arguments.py(), &absolute);
+    Some(())
+}
+
+fn lines_wanted(call: &Call<'_>) -> Option<()> {
+    let name = call.get(0, "filename")?;
+    let path = path_of(&name).filter(|path| !path.as_os_str().as_bytes().starts_with(b"<"))?;
+    audit::note_read(call.arguments.py(), path);
+    Some(())
+}
+
+fn link_asked(call: &Call<'_>) -> Option<()> {
+    let path = path_of(&call.get(0, "path")?)?;
+    let folder = call.get(usize::MAX, "dir_fd").and_then(|folder| folder.extract().ok()).and_then(folder_of);
+    audit::note_link(call.arguments.py(), folder, &path);
+    Some(())
 }
 
 /// # Safety

@@ -222,9 +222,18 @@ fn is_litter(name: &[u8]) -> bool {
     name == b"__pycache__" || name == b".pytest_cache" || name.ends_with(b".pyc")
 }
 
-/// The names in a folder. `own`: the store's folder, which is not listed.
+/// The names in a folder, and where it leads if it is a link. `own`: the store's folder, which is not listed.
 #[must_use]
 pub fn listing(folder: &Path, own: &Path) -> Found {
+    match (fs::read_link(folder), names_in(folder, own)) {
+        (Ok(target), Found::Is(names)) => {
+            Found::Is(Fingerprint::of(&[target.as_os_str().as_bytes(), b"\0", &names.0].concat()))
+        }
+        (_, found) => found,
+    }
+}
+
+fn names_in(folder: &Path, own: &Path) -> Found {
     let names = fs::read_dir(folder).and_then(|entries| {
         entries.map(|entry| entry.map(|entry| entry.file_name().into_vec())).collect::<io::Result<Vec<_>>>()
     });

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use pyo3::ffi;
 use pyo3::intern;
@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
 use crate::places::Settings;
-use crate::resolve::absolute_path;
+use crate::resolve::canonical_path;
 use crate::tracker::Kind;
 
 /// As many frames as may lie between a patched dict's copying and the environment's methods.
@@ -36,6 +36,9 @@ fn encoded(text: &Bound<'_, PyString>) -> Option<Vec<u8>> {
     let bytes = unsafe { Bound::from_owned_ptr_or_err(text.py(), ffi::PyUnicode_EncodeFSDefault(text.as_ptr())) };
     bytes.ok()?.cast::<PyBytes>().ok().map(|bytes| bytes.as_bytes().to_owned())
 }
+
+/// Files of first-party code, folders of installed packages; "" stands for everybody.
+pub type Owners = Vec<OsString>;
 
 struct Frame<'py> {
     frame: Bound<'py, PyAny>,
@@ -86,6 +89,16 @@ pub fn asks_for_modules(py: Python<'_>) -> Option<Result<OsString, ()>> {
     Some(if is_fromlist { Err(()) } else { Ok(file) })
 }
 
+/// Whether the code that acts now is the import system's.
+pub fn is_import_system(py: Python<'_>) -> bool {
+    Frame::innermost(py).is_some_and(|frame| is_frozen(&frame.file(), "importlib._bootstrap"))
+}
+
+/// Whether the code that acts now is pytest's or ours.
+pub fn is_by_caller(py: Python<'_>, settings: &Settings) -> bool {
+    Frame::innermost(py).is_some_and(|frame| settings.is_caller(Path::new(&frame.file())))
+}
+
 fn is_frozen(file: &OsStr, name: &str) -> bool {
     file.as_bytes().strip_prefix(b"<frozen ").is_some_and(|rest| rest.starts_with(name.as_bytes()))
 }
@@ -96,23 +109,24 @@ pub fn is_of_the_path_finder(py: Python<'_>) -> bool {
 }
 
 /// Whom an event that happens now belongs to; `None` if it doesn't count, for who does it.
-pub fn owner(py: Python<'_>, settings: &Settings, kind: Kind, default: &OsStr) -> Option<OsString> {
-    let Some(frame) = Frame::innermost(py) else { return Some(default.to_owned()) };
+pub fn owners(py: Python<'_>, settings: &Settings, kind: Kind, default: &OsStr) -> Option<Owners> {
+    let Some(frame) = Frame::innermost(py) else { return Some(vec![default.to_owned()]) };
     let file = frame.file();
     // The path finder's listings are those of a search: what was found, or not, is known by its name.
     if kind == Kind::List && is_frozen(&file, "importlib") {
         return None;
     }
-    let frame = principal(frame, |file| settings.is_carrier(Path::new(file)));
-    if settings.is_caller(Path::new(&frame.file())) {
+    // It lists the whole search path for each question; which distributions there are is part of the epoch.
+    if kind == Kind::List && settings.is_metadata(Path::new(&file)) {
         return None;
     }
-    Some(module_body(settings, frame, default))
+    let frame = principal(frame, |file| settings.is_carrier(Path::new(file)));
+    owners_from(settings, frame, default)
 }
 
-/// As `owner`, for processes and the network. What installed code does for itself counts by its version: while it is
+/// As `owners`, for processes and the network. What installed code does for itself counts by its version: while it is
 /// imported, and, as long as nothing runs that is the project's, for its hooks.
-pub fn starter(py: Python<'_>, settings: &Settings, kind: Kind, default: &OsStr) -> Option<OsString> {
+pub fn starter(py: Python<'_>, settings: &Settings, kind: Kind, default: &OsStr) -> Option<Owners> {
     let mut next = Frame::innermost(py);
     let mut is_for_itself = settings.collecting && next.is_some();
     while let Some(frame) = next {
@@ -130,20 +144,17 @@ pub fn starter(py: Python<'_>, settings: &Settings, kind: Kind, default: &OsStr)
     if is_for_itself {
         return None;
     }
-    owner(py, settings, kind, default)
+    owners(py, settings, kind, default)
 }
 
-/// As `owner`, for the environment: it is read through methods of the standard library.
-pub fn reader(py: Python<'_>, settings: &Settings, default: &OsStr) -> Option<OsString> {
-    let Some(innermost) = Frame::innermost(py) else { return Some(default.to_owned()) };
+/// As `owners`, for the environment: it is read through methods of the standard library.
+pub fn reader(py: Python<'_>, settings: &Settings, default: &OsStr) -> Option<Owners> {
+    let Some(innermost) = Frame::innermost(py) else { return Some(vec![default.to_owned()]) };
     if is_patching(&innermost) {
         return None;
     }
     let frame = principal(innermost, |file| is_frozen(file, "") || settings.is_carrier(Path::new(file)));
-    if settings.is_caller(Path::new(&frame.file())) {
-        return None;
-    }
-    Some(module_body(settings, frame, default))
+    owners_from(settings, frame, default)
 }
 
 /// The innermost frame that does not act on behalf of its caller.
@@ -168,34 +179,59 @@ fn is_patching(innermost: &Frame<'_>) -> bool {
     outer.take(NEAR - 1).any(|frame| is_patcher(&frame))
 }
 
-fn module_body(settings: &Settings, innermost: Frame<'_>, default: &OsStr) -> OsString {
+/// The principal's doing, on behalf of all that called it. A value that was read may be kept at any level (a cache, an
+/// attribute, a global), and whoever comes later gets it from there without an event: so it belongs to every
+/// first-party file whose code is on the stack, and with that to all that import it, up to the body of a module that
+/// is being imported. What installed code did on the way belongs to its package in the same way.
+fn owners_from(settings: &Settings, principal: Frame<'_>, default: &OsStr) -> Option<Owners> {
+    if settings.is_caller(Path::new(&principal.file())) {
+        return None;
+    }
     if !settings.collecting {
-        return OsString::new();
+        return Some(vec![OsString::new()]);
     }
-    let mut next = Some(innermost);
+    let (mut found, mut is_called, mut last) = (Owners::new(), true, OsString::new());
+    let mut next = Some(principal);
     while let Some(frame) = next {
-        if frame.name() == "<module>" {
-            if let Some(file) = own_file(settings, &frame.file()) {
-                return file;
-            }
-            // The body of an installed module, at its first import: it runs once for all who import it later.
-            if frame.back().is_some_and(|importer| is_frozen(&importer.file(), "importlib")) {
-                return OsString::new();
-            }
+        let file = frame.file();
+        let own = own_file(settings, &file);
+        let is_body = frame.name() == "<module>";
+        let is_own = own.is_some();
+        is_called &= is_own || !settings.is_caller(Path::new(&file));
+        let package = || settings.package_of(Path::new(&file)).map(PathBuf::into_os_string);
+        let owner = own.or_else(|| if is_called { package() } else { None });
+        found.extend(owner.filter(|owner| !found.contains(owner)).into_iter().collect::<Owners>());
+        if is_body && is_own {
+            return Some(found);
         }
+        last = file;
         next = frame.back();
+        // The body of an installed module, at its first import: it runs once for all who import it later.
+        if is_body && next.as_ref().is_some_and(|importer| is_frozen(&importer.file(), "importlib")) {
+            return Some(vec![OsString::new()]);
+        }
     }
-    default.to_owned()
+    // Nobody can tell for whom a thread of the standard library's works.
+    let is_nobodys = found.is_empty() && Path::new(&last).ends_with("threading.py");
+    let rest = if is_nobodys { OsString::new() } else { default.to_owned() };
+    found.extend((!found.contains(&rest)).then_some(rest));
+    Some(found)
 }
 
 /// The file, absolute, if what its module's body does belongs to it.
 pub fn own_file(settings: &Settings, file: &OsStr) -> Option<OsString> {
-    if settings.is_owner(Path::new(file)) {
-        return Some(file.to_owned());
-    }
-    if file.is_empty() || file.as_bytes().starts_with(b"/") || file.as_bytes().starts_with(b"<") {
+    let bytes = file.as_bytes();
+    if bytes.is_empty() || bytes.starts_with(b"<") {
         return None;
     }
-    let absolute = absolute_path(&std::env::current_dir().ok()?, Path::new(file));
+    let is_canonical = bytes.starts_with(b"/") && bytes[1..].split(|byte| *byte == b'/').all(is_name);
+    if is_canonical {
+        return settings.is_owner(Path::new(file)).then(|| file.to_owned());
+    }
+    let absolute = canonical_path(&std::env::current_dir().ok()?, Path::new(file));
     settings.is_owner(&absolute).then(|| absolute.into_os_string())
+}
+
+fn is_name(part: &[u8]) -> bool {
+    !matches!(part, b"" | b"." | b"..")
 }

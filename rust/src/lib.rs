@@ -25,6 +25,7 @@ pub mod error;
 pub mod files;
 pub mod fingerprint;
 pub mod folder_events;
+mod forked;
 mod frames;
 mod freezer;
 pub mod glob;

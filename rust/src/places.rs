@@ -15,6 +15,8 @@ pub struct Settings {
     pub pycache_prefix: Option<PathBuf>,
     /// First components of dotted names that are never recorded.
     pub stdlib: HashSet<String>,
+    /// Where installed packages lie.
+    pub installed: Vec<PathBuf>,
     /// Modules of the standard library that open, list and read the environment on behalf of others.
     pub carriers: Vec<PathBuf>,
 }
@@ -49,6 +51,11 @@ impl Settings {
     }
 
     #[must_use]
+    pub fn is_temporary_root(&self, path: &Path) -> bool {
+        self.temporary.iter().any(|folder| is_below(folder, path))
+    }
+
+    #[must_use]
     pub fn is_caller(&self, file: &Path) -> bool {
         self.callers.iter().any(|folder| is_below(file, folder))
     }
@@ -65,15 +72,31 @@ impl Settings {
         })
     }
 
+    /// Whether it is the code that looks for distributions.
+    #[must_use]
+    pub fn is_metadata(&self, file: &Path) -> bool {
+        let in_package = |name: &str| file.parent().is_some_and(|folder| folder.ends_with(name));
+        in_package("importlib/metadata") && self.is_carrier(file) || in_package("importlib_metadata")
+    }
+
     #[must_use]
     pub fn is_carrier(&self, file: &Path) -> bool {
         self.carriers.iter().any(|carrier| is_below(file, carrier))
     }
 
-    /// Whether a module of this file owns what its body does.
+    /// Whether what the code of this file does belongs to it: it is first-party, below the root or beside it.
     #[must_use]
     pub fn is_owner(&self, file: &Path) -> bool {
-        is_below(file, &self.root) && self.place(file) != Place::Ignored
+        file.is_absolute() && self.place(file) != Place::Ignored
+    }
+
+    /// The folder, or the file, of the installed top-level package that this file is part of.
+    #[must_use]
+    pub fn package_of(&self, file: &Path) -> Option<PathBuf> {
+        let folder =
+            self.installed.iter().filter(|folder| is_below(file, folder)).max_by_key(|one| one.as_os_str().len());
+        let folder = folder.filter(|_| !self.is_caller(file))?;
+        Some(folder.join(file.strip_prefix(folder).ok()?.components().next()?))
     }
 
     #[must_use]
@@ -134,7 +157,8 @@ mod tests {
         let settings = settings();
         assert!(settings.is_owner(Path::new("/tmp/p/a.py")));
         assert!(!settings.is_owner(Path::new("/tmp/p/.venv/a.py")));
-        assert!(!settings.is_owner(Path::new("/home/a.py")));
+        assert!(settings.is_owner(Path::new("/home/a.py")));
+        assert!(!settings.is_owner(Path::new("/usr/a.py")));
         assert!(!settings.is_owner(Path::new("<frozen os>")));
         assert!(settings.is_caller(Path::new("/usr/pytest/a.py")));
         assert!(!settings.is_caller(Path::new("/usr/pytest2/a.py")));

@@ -15,7 +15,7 @@ use crate::imports::{Context, Import, Parsed};
 use crate::layout::{self, ImportMode};
 use crate::parallel::Pool;
 use crate::quarantine;
-use crate::resolve::{absolute_path, Origin, Resolver, Target, View};
+use crate::resolve::{absolute_path, canonical_path, Origin, Resolver, Target, View};
 
 /// The run, as the caller knows it.
 pub struct Settings {
@@ -83,7 +83,7 @@ impl Project {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         let rootdir = absolute_path(Path::new("/"), &settings.rootdir);
-        let below = |path: &PathBuf| absolute_path(&rootdir, path);
+        let below = |path: &PathBuf| canonical_path(&rootdir, path);
         let sys_path = settings.sys_path.iter().map(below).collect();
         let site_dirs: Vec<PathBuf> = settings.site_dirs.iter().map(below).collect();
         let editable = settings.editable.iter().map(|(name, path)| (name.clone(), below(path))).collect();

@@ -15,8 +15,8 @@ use crate::{audit, board, contention, doors, opened};
 type Shown = (OsString, &'static str, OsString, Option<(i64, i64, u64, u64)>);
 
 #[pyfunction]
-#[pyo3(signature = (root, *, collecting, ignored, temporary, callers, pycache_prefix = None))]
-#[expect(clippy::needless_pass_by_value, reason = "extracted from Python")]
+#[pyo3(signature = (root, *, collecting, ignored, temporary, callers, pycache_prefix = None, installed = None))]
+#[expect(clippy::needless_pass_by_value, clippy::too_many_arguments, reason = "extracted from Python")]
 fn observe(
     py: Python<'_>,
     root: PathBuf,
@@ -25,6 +25,7 @@ fn observe(
     temporary: &Bound<'_, PyAny>,
     callers: &Bound<'_, PyAny>,
     pycache_prefix: Option<PathBuf>,
+    installed: Option<Vec<PathBuf>>,
 ) -> PyResult<()> {
     let folder = std::env::current_dir()?;
     let absolute = |paths: Vec<PathBuf>| paths.iter().map(|path| absolute_path(&folder, path)).collect::<Vec<_>>();
@@ -36,6 +37,7 @@ fn observe(
         callers: absolute(paths(callers)?),
         pycache_prefix: pycache_prefix.map(|prefix| absolute_path(&folder, &prefix)),
         stdlib: py.import("sys")?.getattr("stdlib_module_names")?.extract::<HashSet<String>>()?,
+        installed: absolute(installed.unwrap_or_default()),
         carriers: carriers(py)?,
     };
     audit::start(py, settings)
@@ -44,9 +46,30 @@ fn observe(
 fn carriers(py: Python<'_>) -> PyResult<Vec<PathBuf>> {
     let file: PathBuf = py.import("os")?.getattr("__file__")?.extract()?;
     let beside = |name: &&str| file.with_file_name(name);
-    let names =
-        ["_collections_abc.py", "glob.py", "os.py", "pathlib.py", "pathlib", "shutil.py", "tempfile.py", "tokenize.py"];
+    let names = [
+        "_collections_abc.py",
+        "glob.py",
+        "importlib/metadata",
+        "importlib/resources",
+        "inspect.py",
+        "linecache.py",
+        "os.py",
+        "pathlib.py",
+        "pathlib",
+        "pkgutil.py",
+        "shutil.py",
+        "tempfile.py",
+        "tokenize.py",
+    ];
     Ok(names.iter().map(beside).collect())
+}
+
+#[pyfunction]
+#[expect(clippy::needless_pass_by_value, reason = "extracted from Python")]
+fn canonical_path(path: PathBuf) -> PyResult<OsString> {
+    let folder =
+        std::env::current_dir().or_else(|error| if path.is_absolute() { Ok("/".into()) } else { Err(error) })?;
+    Ok(crate::resolve::canonical_path(&folder, &path).into_os_string())
 }
 
 #[pyfunction]
@@ -107,6 +130,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(observe, module)?)?;
     module.add_function(wrap_pyfunction!(note_opens, module)?)?;
     module.add_function(wrap_pyfunction!(noted_opens, module)?)?;
+    module.add_function(wrap_pyfunction!(canonical_path, module)?)?;
     module.add_function(wrap_pyfunction!(observe_again, module)?)?;
     module.add_function(wrap_pyfunction!(join_board, module)?)?;
     module.add_function(wrap_pyfunction!(look_for_contention, module)?)?;

@@ -320,7 +320,8 @@ impl Resolver {
         listing
     }
 
-    /// Third-party inside a site folder or a virtual environment, else first-party inside the root.
+    /// Third-party inside a site folder or a virtual environment, else first-party: also in roots beside the project's,
+    /// as an observer of a run sees it.
     pub fn origin(&mut self, folder: &Path) -> Origin {
         if let Some(known) = self.origins.get(folder) {
             return *known;
@@ -336,7 +337,7 @@ impl Resolver {
             Origin::Third
         } else if inside(&self.stdlib_dirs) {
             Origin::Stdlib
-        } else if !folder.starts_with(&self.rootdir) || self.is_in_virtual_environment(folder) {
+        } else if self.is_in_virtual_environment(folder) {
             Origin::Third
         } else {
             Origin::First
@@ -390,6 +391,24 @@ fn join(package: &str, name: &str) -> String {
 
 fn real(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_missing| path.to_owned())
+}
+
+/// The one form in which paths are compared: absolute, without `.`, `..` and doubled slashes. What stands before a `..`
+/// is followed, if it exists, since it may be a link; all other links keep their names.
+#[must_use]
+pub fn canonical_path(folder: &Path, path: &Path) -> PathBuf {
+    let path = folder.join(path);
+    let parts: Vec<Component<'_>> = path.components().collect();
+    let last = parts.iter().rposition(|part| *part == Component::ParentDir);
+    let Some(last) = last else { return absolute_path(Path::new("/"), &path) };
+    let (above, below): (PathBuf, PathBuf) = (parts[..=last].iter().collect(), parts[last + 1..].iter().collect());
+    let normal = absolute_path(Path::new("/"), &above);
+    let above = match (fs::canonicalize(&above), fs::canonicalize(&normal)) {
+        (Ok(found), Ok(same)) if found == same => normal,
+        (Ok(found), _) => found,
+        (Err(_), _) => normal,
+    };
+    absolute_path(&above, &below)
 }
 
 /// An absolute path without `.` and `..`, symbolic links kept: as `os.path.abspath`.

@@ -3,10 +3,10 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use crate::resolve::absolute_path;
+use crate::resolve::{absolute_path, canonical_path};
 use crate::text::Text;
 
 pub struct Root {
@@ -35,24 +35,13 @@ impl Root {
         if is_plain(below) {
             return Text(below.to_vec());
         }
-        let full = self.followed(Path::new(OsStr::from_bytes(path)));
+        let full = canonical_path(&self.path, Path::new(OsStr::from_bytes(path)));
         let inside = full.strip_prefix(&self.path).or_else(|_| full.strip_prefix(self.real()));
         match inside {
             Ok(rest) if rest.as_os_str().is_empty() => Text::from("."),
             Ok(rest) => Text(rest.as_os_str().as_bytes().to_vec()),
             Err(_outside) => Text(full.as_os_str().as_bytes().to_vec()),
         }
-    }
-
-    /// Absolute. What stands before a ".." is followed, if it exists: it may be a link.
-    fn followed(&self, path: &Path) -> PathBuf {
-        let path = self.path.join(path);
-        let parts: Vec<Component<'_>> = path.components().collect();
-        let last = parts.iter().rposition(|part| *part == Component::ParentDir);
-        let Some(last) = last else { return absolute_path(Path::new("/"), &path) };
-        let (above, below): (PathBuf, PathBuf) = (parts[..=last].iter().collect(), parts[last + 1..].iter().collect());
-        let above = fs::canonicalize(&above).unwrap_or(above);
-        absolute_path(&above, &below)
     }
 
     fn real(&self) -> &Path {

@@ -12,6 +12,7 @@ use nix::libc;
 
 use crate::access::Access;
 use crate::bytecode;
+use crate::forked;
 use crate::places::{Place, Settings};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub enum Kind {
     Write,
     List,
     Import,
+    /// A module that was looked for, and not imported.
+    Find,
     Environ,
     Subprocess,
     /// A process that may read anything of the project.
@@ -30,6 +33,19 @@ pub enum Kind {
 }
 
 impl Kind {
+    pub const ALL: [Self; 10] = [
+        Self::Read,
+        Self::Update,
+        Self::Write,
+        Self::List,
+        Self::Import,
+        Self::Find,
+        Self::Environ,
+        Self::Subprocess,
+        Self::Connect,
+        Self::Bind,
+    ];
+
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -38,6 +54,7 @@ impl Kind {
             Self::Write => "write",
             Self::List => "list",
             Self::Import => "import",
+            Self::Find => "find",
             Self::Environ => "environ",
             Self::Subprocess => "subprocess",
             Self::Start => "start",
@@ -144,17 +161,21 @@ impl Tracker {
     #[must_use]
     pub fn wanted(&self, access: Access, path: &Path) -> Option<Wanted> {
         let prefix = self.settings.pycache_prefix.as_deref();
-        let is_input = matches!(access, Access::Read | Access::List);
+        let is_input = matches!(access, Access::Read | Access::List | Access::Link);
         if !is_input && bytecode::is_store(path, prefix) {
             return None;
         }
         let source = if access == Access::Read { bytecode::source_of(path, prefix) } else { None };
         let path = source.as_deref().unwrap_or(path);
-        let linked = self.linked_into_root(path);
+        let linked = if access == Access::Link { None } else { self.linked_into_root(path) };
         let path = linked.as_deref().unwrap_or(path);
         let kind = match (self.settings.place(path), access) {
             (Place::Ignored, _) | (Place::Temporary, Access::Replace | Access::Change) => return None,
+            (Place::Temporary, Access::Link) if !self.is_old_link(path) => return None,
+            (_, Access::Link) => Kind::List,
             (Place::Temporary, _) if !self.is_old(path) => return None,
+            // The folder of all temporary ones changes by itself.
+            (Place::Temporary, Access::List) if !self.settings.is_temporary_root(path) => Kind::List,
             (Place::Temporary, _) | (Place::Recorded, Access::Read | Access::Move) => Kind::Read,
             (Place::Recorded, Access::Update) => Kind::Update,
             (Place::Recorded, Access::Replace | Access::Change) => Kind::Write,
@@ -237,11 +258,24 @@ impl Tracker {
             _ => None,
         };
         touched.by.push((owner, kind));
+        forked::tell(self.owners.get_index(owner).map_or(OsStr::new(""), OsString::as_os_str), kind, &subject, state);
         self.rows.push((owner, kind, subject, state));
+    }
+
+    /// Takes over what forked processes told. What was replaced here is no input for them either.
+    pub fn hear(&mut self) {
+        for row in forked::told() {
+            let owner = if self.settings.collecting { self.owners.insert_full(row.owner).0 } else { 0 };
+            if !self.has(owner, row.kind, &row.subject) {
+                self.touched.entry(row.subject.clone()).or_default().by.push((owner, row.kind));
+                self.rows.push((owner, row.kind, row.subject, row.state));
+            }
+        }
     }
 
     /// In the order of the first touch; what comes later is recorded anew.
     pub fn take(&mut self) -> Vec<Row> {
+        self.hear();
         self.touched.clear();
         let owners = &self.owners;
         let row = |(owner, kind, subject, state): (usize, Kind, OsString, Option<State>)| Row {

@@ -238,7 +238,9 @@ CHANGES = {
         {"data/table.txt": "2"},
         dict.fromkeys(["tests/test_read_2.py", "tests/test_read_3.py"], "data/table.txt"),
     ),
-    "data read by a module's function": ({"data/own.txt": "2"}, {"tests/test_read_1.py": "data/own.txt"}),
+    "data read by a module's function": (
+        {"data/own.txt": "2"}, dict.fromkeys([f"tests/test_read_{number}.py" for number in range(4)], "data/own.txt")
+    ),
     "data removed": ({"data/in_test.txt": None}, {"tests/test_in_test.py": "data/in_test.txt is gone"}),
     "open": ({"data/modes/open.txt": "2"}, {"tests/test_modes.py": "data/modes/open.txt"}),
     "Path.read_bytes": ({"data/modes/path.txt": "2"}, {"tests/test_modes.py": "data/modes/path.txt"}),

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.mutation import caches
 from tests.mutation.project import Project, files_of
 
 #: A date long before any run: content with an old time must still count.
@@ -40,6 +41,7 @@ class Editor:
             self.data, self.delete_data, self.create_data, self.same_size, self.old_time, self.touch,
             self.optional, self.shadow, self.to_package, self.to_module, self.rename, self.environment,
             self.new_test, self.package_init, self.delete_module,
+            self.data, self.data, self.beside, self.beside, self.absent, self.version, self.link, self.environment,
         ]  # fmt: skip
         return random.choice(kinds)()
 
@@ -83,7 +85,7 @@ class Editor:
     # -- kinds ---------------------------------------------------------------------------------------
 
     def constant(self) -> str:
-        name = self.some(r"(src|tests)/.*\.py")
+        name = self.some(r"(src|tests|more|\.\./lib)/.*\.py")
         if name:
             self.keep(name)
             self.change_number(name)
@@ -220,6 +222,38 @@ class Editor:
         else:
             (self.root / name).unlink()
         return "test file comes or goes"
+
+    def beside(self) -> str:
+        """A module of a root that is reached by a path with ``..`` in it."""
+        name = self.some(r"(more|\.\./lib)/.*\.py")
+        if name:
+            self.keep(name)
+            self.change_number(name)
+        return "beside the root"
+
+    def absent(self) -> str:
+        """What ``find_spec`` looks for: a module, or a folder that would do for one."""
+        name = self.project.random.choice(["src/absent.py", "../lib/absent.py", "more/absent/part.py"])
+        self.keep(name)
+        if self.read(name) is None:
+            self.project.write(name, "")
+        else:
+            (self.root / name).unlink()
+        if name.endswith("part.py") and self.read(name) is None:
+            (self.root / name).parent.rmdir()
+        return "what find_spec looks for"
+
+    def version(self) -> str:
+        name = "src/thing.egg-info/PKG-INFO"
+        self.keep(name)
+        (self.root / name).write_text(caches.metadata(self.project.random.randrange(10)))
+        return "metadata"
+
+    def link(self) -> str:
+        path = self.root / "data/link"
+        path.unlink()
+        path.symlink_to(f"d{self.project.random.randrange(3)}.txt")
+        return "link"
 
     def package_init(self) -> str:
         name = self.project.random.choice(["src/app/__init__.py", "src/app/sub/__init__.py"])

@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
+from tests.mutation import caches
+
 INI = """
 [pytest]
-pythonpath = src
+pythonpath = src ../lib
 testpaths = tests
 """
 
@@ -24,7 +26,7 @@ import os
 import pathlib
 
 HERE = pathlib.Path(__file__).resolve()
-ROOT = next(folder for folder in HERE.parents if (folder / "pytest.ini").exists())
+ROOT = next((folder for folder in HERE.parents if (folder / "pytest.ini").exists()), HERE.parents[2] / "root")
 {imports}
 
 def value(depth=0):
@@ -43,10 +45,11 @@ import pytest
 {imports}
 
 NUMBER = {constant}
+{body}
 
 
 def value():
-    total = NUMBER
+    total = NUMBER + AT_IMPORT
 {uses}
     return total
 
@@ -60,10 +63,20 @@ def test_value(record_property):
 
 def test_fixture(number, record_property):
     record_property("value", number + NUMBER)
+
+
+@pytest.mark.parametrize("given", [{given}])
+def test_parameter(given, record_property):
+    record_property("value", given)
 '''
 
 CONFTEST = '''"""A conftest of the generated project."""
+import os
+import sys
+
 import pytest
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "{up}", "more"))
 {imports}
 
 @pytest.fixture
@@ -94,17 +107,25 @@ class Project:
     def generate(self) -> None:
         """Write all of it."""
         shutil.rmtree(self.root, ignore_errors=True)
-        self.modules = [f"app.m{n}" for n in range(5)] + [f"app.sub.n{n}" for n in range(3)]
+        shutil.rmtree(self.root.parent / "lib", ignore_errors=True)
+        self.modules = ["common.text", "common.whole", "extra"]
+        self.modules += [f"app.m{n}" for n in range(5)] + [f"app.sub.n{n}" for n in range(3)]
         self.modules += ["space.part0", "space.part1", "helper"]
         self.data = [f"d{n}.txt" for n in range(4)]
         self.tests = ["tests/test_a.py", "tests/test_b.py", "tests/db/test_c.py", "tests/db/test_d.py"]
         self.write("pytest.ini", INI)
         self.write("src/app/__init__.py", "")
         self.write("src/app/sub/__init__.py", "KIND = 1\n")
+        self.write("../lib/common/__init__.py", "from .text import value\n")
+        self.write("src/settings.py", caches.SETTINGS)
+        self.write("src/plainly.py", caches.PLAINLY)
+        self.write("src/thing.egg-info/PKG-INFO", caches.metadata(1))
+        self.write("../site-packages/remembers.py", caches.REMEMBERS)
         for name in self.modules:
             self.write_module(name)
         for name in self.data[:3]:
             self.write(f"data/{name}", str(self.number()))
+        (self.root / "data/link").symlink_to("d0.txt")
         for name in ("tests/conftest.py", "tests/db/conftest.py"):
             self.write_conftest(name)
         for name in self.tests:
@@ -119,26 +140,50 @@ class Project:
         path.write_text(text)
 
     def path_of(self, module: str) -> str:
-        return f"src/{module.replace('.', '/')}.py"
+        folder = {"common": "../lib", "extra": "more"}.get(module.partition(".")[0], "src")
+        return f"{folder}/{module.replace('.', '/')}.py"
 
     def write_module(self, name: str, path: str | None = None) -> None:
         # Later modules import earlier ones only: no cycles, so that every project can be imported.
         position = self.modules.index(name) if name in self.modules else len(self.modules)
         imports, uses = self.dependencies(self.modules[:position], most=2)
-        at_import = self.at_import()
+        at_import = self.at_import(self.modules[:position])
         text = MODULE.format(
-            imports=imports, constant=self.number(), uses="".join(uses) or "    pass\n", at_import=at_import
+            imports="import settings\n" + imports,
+            constant=self.number(),
+            uses="".join(uses) or "    pass\n",
+            at_import=at_import,
         )
         self.write(path or self.path_of(name), text)
 
     def write_test(self, name: str) -> None:
         imports, uses = self.dependencies(self.modules, most=3, prefix="")
-        self.write(name, TEST.format(imports=imports, constant=self.number(), uses="".join(uses)))
+        calls = [caches.call(self.random, self.data, self.modules) for _ in range(3)]
+        rare = self.random.random
+        body = f"AT_IMPORT = {calls[0] if rare() < 0.5 else 0}\n"
+        given = calls[1] if rare() < 0.3 else "1"
+        uses += [add(calls[2])] if rare() < 0.4 else []
+        self.write(
+            name,
+            TEST.format(
+                imports="import settings\n" + imports,
+                constant=self.number(),
+                uses="".join(uses),
+                body=body,
+                given=given,
+            ),
+        )
 
     def write_conftest(self, name: str) -> None:
         imports, uses = self.dependencies(self.modules, most=1, prefix="")
         self.write(
-            name, CONFTEST.format(imports=imports, constant=self.number(), uses="    ".join(uses).rstrip())
+            name,
+            CONFTEST.format(
+                imports=imports,
+                constant=self.number(),
+                uses="    ".join(uses).rstrip(),
+                up="/".join([".."] * name.count("/")),
+            ),
         )
 
     def dependencies(self, modules: list[str], most: int, prefix: str = "depth + 1") -> tuple[str, list[str]]:
@@ -175,7 +220,9 @@ class Project:
             ways.append((f"from {package} import {last}\n", add(f"{last}.{call}")))
         return self.random.choice(ways)
 
-    def at_import(self) -> str:
+    def at_import(self, earlier: list[str]) -> str:
+        if self.random.random() < 0.3:
+            return caches.call(self.random, self.data, earlier)
         name = self.random.choice(self.data)
         ways = [
             "0",
@@ -207,7 +254,8 @@ class Project:
 def files_of(root: Path) -> list[str]:
     """Every source and data file, relative, sorted."""
     found = []
-    for folder, folders, names in os.walk(root):
-        folders[:] = [name for name in folders if not name.startswith((".", "__pycache__"))]
-        found += [str((Path(folder) / name).relative_to(root)) for name in names]
+    for start in (root, root.parent / "lib"):
+        for folder, folders, names in os.walk(start):
+            folders[:] = [name for name in folders if not name.startswith((".", "__pycache__"))]
+            found += [os.path.relpath(Path(folder) / name, root) for name in names if name != "link"]
     return sorted(name for name in found if not name.endswith((".pyc", ".json")))

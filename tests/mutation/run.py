@@ -17,6 +17,7 @@ import json
 import os
 import re
 import shutil
+import site
 import sys
 import tempfile
 import time
@@ -222,8 +223,18 @@ class Harness:
 
         Its outcomes follow from what lies there, as no bytecode is used.
         """
-        paths = sorted(path for path in editor.root.rglob("*") if ".pytest_cache" not in path.parts)
-        tree = [(str(path), path.read_bytes() if path.is_file() else b"") for path in paths]
+        folders = (editor.root, editor.root.parent / "lib")
+        paths = sorted(
+            path for folder in folders for path in folder.rglob("*") if ".pytest_cache" not in path.parts
+        )
+        tree = [
+            (
+                str(path),
+                path.read_bytes() if path.is_file() else b"",
+                path.is_symlink() and str(path.readlink()),
+            )
+            for path in paths
+        ]
         key = hashlib.sha256(repr((editor.mode, tree)).encode()).hexdigest()
         if key not in self._plain:
             self._plain[key] = run(editor.root, [], editor.mode, self.work / "plain.log")
@@ -256,6 +267,10 @@ def main() -> None:
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     work = Path(chosen.keep or tempfile.mkdtemp(prefix="mutation-"))
     work.mkdir(exist_ok=True)
+    installed = str(work / "site-packages")
+    sys.path.append(installed)
+    folders = site.getsitepackages()
+    site.getsitepackages = lambda *_prefixes: [*folders, installed]
     harness = Harness(chosen.seed, work, chosen.mode, PROJECTS[chosen.project])
     try:
         harness.run(chosen.edits)
