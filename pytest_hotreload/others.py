@@ -210,10 +210,11 @@ def restart_coverage() -> None:
     Relies on ``Coverage._data`` and ``Collector.covdata`` (coverage 7.6 to 7.13).
     """
     current = _coverage()
+    _MEASURING.clear()
     if current is None:
         return
     own = MODULES["coverage"].CoverageData(no_disk=True)
-    _MEASURING[:] = [current]
+    _MEASURING.append(current)
     current._data = own
     current._collector.covdata = own
 
@@ -224,10 +225,9 @@ _MEASURING: list[Any] = []
 
 def coverage_bytes() -> bytes | None:
     """In the child, at its end: all that it measured."""
-    current = _MEASURING[0] if _MEASURING else _coverage()
-    if current is None:
+    if not _MEASURING:
         return None
-    data: bytes = current.get_data().dumps()
+    data: bytes = _MEASURING[0].get_data().dumps()
     return data
 
 
