@@ -142,7 +142,7 @@ PROCESSES: dict[str, tuple[str, list[tuple[str, str]]]] = {
     ),
     "exec": (
         "if os.fork() == 0: os.execv('/bin/true', ['true'])\nos.wait()",
-        [("subprocess", "os.fork"), ("start", "os.fork")],
+        [("subprocess", "os.fork"), ("subprocess", "/bin/true")],
     ),
     "spawn": ("os.waitpid(os.posix_spawn('/bin/true', ['true'], {}), 0)", [("subprocess", "/bin/true")]),
 }

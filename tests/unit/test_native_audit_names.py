@@ -222,6 +222,7 @@ def test_owners_while_collecting(root: Path) -> None:
         ("middle.py", "read", "inner.py"),
         ("inner.py", "read", "d"),
         ("middle.py", "read", "c"),
+        ("middle.py", "read", "b"),
         ("top.py", "read", "b"),
         ("top.py", "read", "a"),
         ("second", "read", "a"),
@@ -330,4 +331,4 @@ def test_variables_have_owners_and_callers_none(root: Path) -> None:
         end()
     """
     rows = [(short(root, row[0]), row[2]) for row in recorded(root, body) if row[1] == "environ"]
-    assert rows == [("reads.py", "B"), ("someone", "A")]
+    assert rows == [("reads.py", "B"), ("reads.py", "A"), ("someone", "A")]
