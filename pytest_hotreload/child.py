@@ -166,7 +166,7 @@ class Reporter:
     def give_up(self, what: str, error: Exception) -> None:
         """A result that can't be told must not be missing without a word: the reason is shown with the test."""
         with contextlib.suppress(OSError):
-            os.write(self.files.fds["fault"], f"hotreload: {what}: {error!r}\n".encode("utf-8", "replace"))
+            os.write(self.files.fds["fault"], f"{what}: {error!r}\n".encode("utf-8", "replace"))
         os._exit(UNSAID)
 
     def put_gathered(self, *, live: bool = False, last: bool = False) -> None:
