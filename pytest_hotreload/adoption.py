@@ -33,7 +33,8 @@ from .questions import (
 )
 
 #: Questions that a module asks again whenever it is used: coverage asks for the folder when it begins to measure.
-_ASKED_AGAIN = frozenset([("coverage.files", "folder")])
+#: multiprocessing keeps the folder in one constant, which is set when it is adopted.
+_ASKED_AGAIN = frozenset([("coverage.files", "folder"), ("multiprocessing.process", "folder")])
 _MISSING = object()
 
 
@@ -180,6 +181,8 @@ class Held:
                 parent, _, last = name.rpartition(".")
                 if parent in sys.modules:
                     setattr(sys.modules[parent], last, sys.modules[name])
+        if "multiprocessing.process" in names:
+            sys.modules["multiprocessing.process"].__dict__["ORIGINAL_DIR"] = folder() or None
         if changes:
             wanted = dict(variables())
             for _, event in sorted(changes):
