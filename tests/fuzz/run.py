@@ -123,35 +123,38 @@ def _wait(pid: int) -> str:
 
 def judge(suite: Suite, plain: Result, ours: Result) -> list[str]:
     """What is wrong with ``ours``; nothing for a right run."""
-    if plain.status == "hangs" and ours.status == "hangs":
-        return []
-    expected, dying = suite.outcomes, suite.dying
-    found = ours.outcomes()
-    wrong: list[str] = []
     if isinstance(ours.status, str):
         return [] if isinstance(plain.status, str) else [f"our run {ours.status}"]
-    if ours.status == 0:
-        wrong += [f"{test}: no result, and exit status 0" for test in ours.items if test not in found]
-        bad = {test for test, what in expected.items() if what in ("failed", "error")} & set(ours.items)
-        wrong += [f"{test}: {expected[test]}, and exit status 0" for test in bad]
-    wrong += [
-        f"{test}: written to be {what}, passed"
-        for test, what in expected.items()
-        if what in ("failed", "error") and found.get(test) == "passed"
-    ]
-    if plain.outcomes() != expected or wrong:
+    wrong = _silent(suite, ours)
+    if wrong or plain.outcomes() != suite.outcomes:
         return wrong  # the suite breaks plain pytest, too: no more can be asked
-    for test in expected:
-        if test in dying:
-            if found.get(test) not in ("failed", "error"):
-                wrong.append(f"{test}: dies, and is {found.get(test)}")
-        elif found.get(test) != expected[test]:
-            wrong.append(f"{test}: {expected[test]}, ours {found.get(test)}")
+    wrong = _differing(suite, ours)
     if ours.status != plain.status:
         wrong.append(f"exit status {plain.status}, ours {ours.status}")
-    if not dying and not wrong:
-        wrong += _reports(plain, ours)
+    return wrong or ([] if suite.dying else _reports(plain, ours))
+
+
+def _silent(suite: Suite, ours: Result) -> list[str]:
+    """What no run may show, whatever a suite breaks."""
+    found = ours.outcomes()
+    bad = {test for test, what in suite.outcomes.items() if what in ("failed", "error")}
+    wrong = [f"{test}: written to fail, passed" for test in bad if found.get(test) == "passed"]
+    if ours.status == 0:
+        wrong += [f"{test}: no result, and exit status 0" for test in ours.items if test not in found]
+        wrong += [f"{test}: written to fail, and exit status 0" for test in bad & set(ours.items)]
     return wrong
+
+
+def _differing(suite: Suite, ours: Result) -> list[str]:
+    """Tests with another outcome than they were written for, and than plain pytest gave."""
+    found = ours.outcomes()
+    right = {test: {what} for test, what in suite.outcomes.items()}
+    right.update({test: {"failed", "error"} for test in suite.dying})
+    return [
+        f"{test}: {suite.outcomes[test]}, ours {found.get(test)}"
+        for test in right
+        if found.get(test) not in right[test]
+    ]
 
 
 def _reports(plain: Result, ours: Result) -> list[str]:

@@ -12,34 +12,7 @@ from pathlib import Path
 from random import Random
 
 #: What a test, a fixture or a conftest may replace. Plain pytest, too, breaks under some of them.
-NAMES = tuple(
-    """
-    os.getpid os.getppid os.write os.read os.close os.dup os.dup2 os.pipe os.open os.fstat os.stat os.lstat
-    os.getcwd os.listdir os.scandir os.mkdir os.unlink os.rename os.replace os.kill os.killpg os.waitpid os.wait4
-    os.setpgid os.fork os.environ.get os.path.exists os.path.realpath os.path.relpath os.path.join os.fspath
-    os.urandom os.cpu_count os.isatty os.get_terminal_size os.memfd_create os.sched_getaffinity os.truncate
-    time.time time.monotonic time.perf_counter time.sleep time.process_time time.time_ns time.monotonic_ns
-    time.strftime time.localtime pickle.dumps pickle.loads pickle.Pickler pickle.Unpickler copyreg.dispatch_table
-    struct.pack struct.unpack struct.Struct socket.socket socket.socketpair socket.fromfd select.select select.poll
-    select.epoll selectors.DefaultSelector threading.current_thread threading.main_thread threading.active_count
-    threading.enumerate threading.Thread threading.Lock threading.get_ident threading.excepthook signal.signal
-    signal.getsignal signal.setitimer signal.pthread_sigmask signal.set_wakeup_fd json.dumps json.loads
-    builtins.print builtins.open builtins.isinstance builtins.len builtins.id builtins.repr builtins.sorted
-    builtins.getattr builtins.hasattr builtins.vars builtins.max builtins.min builtins.sum builtins.enumerate
-    gc.collect gc.get_objects gc.freeze gc.unfreeze gc.isenabled gc.get_threshold sys.exit sys.getrefcount
-    sys.exc_info sys._getframe sys.getsizeof sys.excepthook sys.unraisablehook sys.stdout sys.stderr sys.__stdout__
-    sys.__stderr__ sys.stdin sys.modules.get sys.path sys.meta_path sys.path_hooks sys.argv sys.flags sys.platform
-    atexit.register atexit._run_exitfuncs faulthandler.enable faulthandler.register faulthandler.is_enabled
-    random.seed random.getstate random.random traceback.format_exc traceback.print_exc traceback.format_exception
-    io.open io.StringIO io.BytesIO io.TextIOWrapper pathlib.Path.exists pathlib.Path.mkdir pathlib.Path.open
-    pathlib.Path.read_text pathlib.Path.write_text pathlib.Path.resolve contextlib.suppress contextlib.contextmanager
-    contextlib.ExitStack functools.partial weakref.finalize weakref.ref collections.deque collections.Counter
-    inspect.stack inspect.signature inspect.getmodule logging.shutdown logging.getLogger logging.Handler.handle
-    warnings.warn warnings.catch_warnings subprocess.Popen subprocess.run shutil.rmtree tempfile.mkdtemp
-    tempfile.gettempdir platform.python_version hashlib.sha256 hashlib.blake2b importlib.import_module
-    importlib.reload re.compile datetime.datetime multiprocessing.process.active_children resource.getrusage
-    """.split()
-)
+NAMES = tuple(Path(__file__).with_name("names.txt").read_text().split())
 
 #: What stands in a patched name's place.
 REPLACEMENTS = {

@@ -1,4 +1,4 @@
-"""Random suites full of trouble are right: none silently green, none hung, no test lost; more by ``HOTRELOAD_SUITES`` (60)."""
+"""No random suite full of trouble is silently green, hangs or loses a test; more by ``HOTRELOAD_SUITES`` (60)."""
 
 from __future__ import annotations
 
