@@ -1,0 +1,39 @@
+"""No random suite full of trouble is silently green, hangs or loses a test; more by ``HOTRELOAD_SUITES`` (60)."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+SUITES = int(os.environ.get("HOTRELOAD_SUITES", "60"))
+SEED = int(os.environ.get("HOTRELOAD_SEED", "1"))
+#: At the same time: as many as the smallest machine that this is run on has processors.
+PROCESSES = 2
+#: The part of the suites that plain pytest has to survive, or the fuzzer would prove little: 0.62 did, of 40.
+LEAST_STRICT = 0.4
+#: The package that is installed comes first, the checkout only lends the fuzzer.
+_START = f"import sys; sys.path.append({str(ROOT)!r}); from tests.fuzz.run import main; main()"
+
+
+def fuzzer(seed: int, suites: int, folder: Path) -> subprocess.Popen[str]:
+    """Start one; what went wrong stays in ``folder``."""
+    options = [f"--seed={seed}", f"--suites={suites}", f"--keep={folder}"]
+    return subprocess.Popen(
+        [sys.executable, "-c", _START, *options], cwd=folder.parent, stdout=subprocess.PIPE, text=True
+    )
+
+
+def test_no_suite_is_wrong(tmp_path: Path) -> None:
+    share = -(-SUITES // PROCESSES)
+    started = [fuzzer(SEED + n, share, tmp_path / f"seed-{SEED + n}") for n in range(PROCESSES)]
+    results: list[dict[str, Any]] = [json.loads(process.communicate()[0]) for process in started]
+    assert [result["wrong"] for result in results] == [[]] * PROCESSES
+    assert [result["suites"] for result in results] == [share] * PROCESSES
+    strict = sum(result["strict"] for result in results)
+    print(f"{share * PROCESSES} suites, every outcome compared in {strict}")
+    assert strict >= share * PROCESSES * LEAST_STRICT
