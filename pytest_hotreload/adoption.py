@@ -7,7 +7,6 @@ interpreter imports it anew, and so everything that imported it.
 
 from __future__ import annotations
 
-import os
 import sys
 from _thread import RLock
 from collections.abc import Callable, Collection, Iterable
@@ -31,6 +30,7 @@ from .questions import (
     state_of_folder,
     variables,
 )
+from .world import os
 
 #: Questions that a module asks again whenever it is used: coverage asks for the folder when it begins to measure.
 #: multiprocessing keeps the folder in one constant, which is set when it is adopted.

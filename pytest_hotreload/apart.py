@@ -7,7 +7,6 @@ Nothing of its own terminal, junit or cache is seen; its reports travel as any c
 
 from __future__ import annotations
 
-import functools
 import sys
 from collections.abc import Generator, Sequence
 from typing import Any
@@ -23,7 +22,7 @@ from .observation import Observer
 from .owned import Owned
 from .protocol import ENVIRONMENT, Ended, Gone, Missing, Start
 from .slots import TRAVELLING, SlotFiles
-from .world import BUILTINS, faulthandler, os, pytest, select, signal, sockets
+from .world import BUILTINS, faulthandler, functools, os, pytest, select, signal, sockets
 
 __builtins__ = BUILTINS
 

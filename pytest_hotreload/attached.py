@@ -5,10 +5,7 @@ From then on it is a plain pytest, whose imports are warm: nobody's controller, 
 
 from __future__ import annotations
 
-import fcntl
 import importlib
-import io
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -16,7 +13,7 @@ from typing import Any, NamedTuple
 from . import adoption
 from ._native import guard, set_child_subreaper
 from .watch_messages import Attach
-from .world import os, random, time
+from .world import fcntl, io, os, random, subprocess, time
 
 #: The lowest number of descriptors that a run keeps beside its own.
 _FAR = 200

@@ -6,8 +6,6 @@ They are read and written by the methods of the built-in types, never by those o
 from __future__ import annotations
 
 import collections
-import contextlib
-import io
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,6 +15,9 @@ from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 from xml.etree.ElementTree import Element
 
 from . import foreign
+from .world import BUILTINS, contextlib, io
+
+__builtins__ = BUILTINS
 
 #: Values that nobody can change in place.
 _ATOMS = (

@@ -10,6 +10,10 @@ from __future__ import annotations
 from types import FunctionType, GetSetDescriptorType, MappingProxyType, MemberDescriptorType, ModuleType
 from typing import Any
 
+from .world import BUILTINS
+
+__builtins__ = BUILTINS
+
 _mro: Any = type.__dict__["__mro__"].__get__
 _class_dict: Any = type.__dict__["__dict__"].__get__
 _module_dict: Any = vars(ModuleType)["__dict__"].__get__

@@ -10,19 +10,17 @@ What changed in any other way, or can't be pickled, is named in one line at the 
 
 from __future__ import annotations
 
-import io
-import os
-import pickle
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from weakref import WeakKeyDictionary
-
-import pytest
 
 from . import compat, foreign
 from .containers import Container, Keyed, Members, Names, Sequence, Text, container_of
 from .end_hooks import AT_END, PER_TEST, Owner, Reached, Reader, child_hooks, owners
 from .gathered_merge import MISSING
+from .world import BUILTINS, io, os, pickle, pytest
+
+__builtins__ = BUILTINS
 
 #: Objects that are noted. 20,000 take 15 ms.
 _MOST_CONTAINERS = 20_000

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import pickle
 from typing import TYPE_CHECKING, Any
 
 from . import compat, foreign, gathered_rules
 from .containers import Container, Keyed, Members, Names, Sequence, Text, attributes
+from .world import pickle
 
 if TYPE_CHECKING:
     from .gathered import GatheredState

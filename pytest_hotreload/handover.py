@@ -9,18 +9,15 @@ With one slot no test sees any of this: ``workeroutput`` is there when the last 
 
 from __future__ import annotations
 
-import os
-import select
-import signal
-import time
 from collections.abc import Iterator, Mapping
 from typing import Any
-
-import pytest
 
 from . import compat, others, terminal
 from .pickling import pack
 from .unpickling import loads
+from .world import BUILTINS, os, pytest, select, signal, time
+
+__builtins__ = BUILTINS
 
 #: What a worker of this run begins with.
 _EARLY = pytest.StashKey[dict[str, Any]]()

@@ -13,19 +13,17 @@ So identity, shared references and cycles are kept, and no code of the project r
 
 from __future__ import annotations
 
-import copyreg
-import io
-import pickle
-import sys
 import types
 from typing import Any
 
-import pytest
 from _pytest._code.code import TerminalRepr
 from _pytest._io import TerminalWriter
 
 from . import compat, unpickling
 from .unpickling import Placeholder, Rendered, is_installed, mro_of
+from .world import BUILTINS, MODULES, copyreg, io, loaded, pickle, pytest
+
+__builtins__ = BUILTINS
 
 #: Containers are cut below this depth where a graph is too deep for pickle, which recurses.
 _DEEPEST = 100
@@ -82,7 +80,8 @@ def render(shown: TerminalRepr, config: pytest.Config) -> Rendered:
 def dumps(value: Any, config: pytest.Config) -> bytes:
     """``value`` for :func:`loads`. Raises where the graph is too deep, or what the memory limit raises."""
     buffer = io.BytesIO()
-    _Pickler(buffer, config).dump(value)
+    with loaded:
+        _Pickler(buffer, config).dump(value)
     return buffer.getvalue()
 
 
@@ -209,7 +208,7 @@ def can_be_found(thing: Any) -> bool:
     module, name = getattr(thing, "__module__", None), getattr(thing, "__qualname__", None)
     if type(module) is not str or type(name) is not str:
         return False
-    found: Any = sys.modules.get(module)
+    found: Any = MODULES.get(module)
     for part in name.split("."):
         found = getattr(found, part, None)
     return found is thing
@@ -222,7 +221,7 @@ def is_own(kind: type) -> bool:
     """Whether the class is the project's own: neither installed, nor the interpreter's."""
     known = _OWN.get(kind)
     if known is None:
-        file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+        file = getattr(MODULES.get(kind.__module__), "__file__", None)
         known = _OWN[kind] = kind.__module__ == "__main__" or (type(file) is str and not is_installed(file))
     return known
 

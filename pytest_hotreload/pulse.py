@@ -6,12 +6,10 @@ notes on a page of memory that it shares with the watcher what it is about to do
 
 from __future__ import annotations
 
-import contextlib
-import mmap
-import os
-import struct
 from collections.abc import Collection, Hashable
 from pathlib import Path
+
+from .world import contextlib, mmap, os, struct
 
 #: Seconds without a sign of life after which a test counts as hanging, if the project was edited since it began. Plain
 #: unit tests take less, and a test that takes longer has that in its record.

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import builtins
 import importlib.util
-import os
 import site
 import sys
 import sysconfig
@@ -17,6 +16,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.machinery import PathFinder
 from types import ModuleType
 from typing import Any, NamedTuple
+
+from .world import os
 
 #: The import system: ``importlib._bootstrap``.
 bootstrap: Any = sys.modules["_frozen_importlib"]

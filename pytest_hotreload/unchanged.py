@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import marshal
-import os
 import re
-import time
 from collections.abc import Mapping
 from importlib.util import cache_from_source
 from pathlib import Path
@@ -13,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from . import bytecode, compat
+from .world import os, time
 
 #: Of the optimiser, in a name.
 _LEVEL = re.compile(r"\.opt-(\d)\.pyc$")

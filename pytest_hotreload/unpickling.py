@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import importlib
 import importlib.machinery
-import io
-import os
-import pickle
 import sys
-import sysconfig
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-import pytest
 from _pytest._code.code import TerminalRepr
 from _pytest._io import TerminalWriter
+
+from .world import BUILTINS, MODULES, io, loaded, os, pickle, pytest, sysconfig
+
+__builtins__ = BUILTINS
 
 _STANDARD = tuple(
     folder + os.sep for folder in {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")} if folder
@@ -101,7 +100,7 @@ def config() -> Any:
 def find(module: str, name: str) -> Any:
     """The class or function of that name, or None; nothing is imported but what is installed."""
     try:
-        if module not in sys.modules and may_be_imported(module):
+        if module not in MODULES and may_be_imported(module):
             importlib.import_module(module)
         return _named(module, name)
     except Exception:  # of another version, or none
@@ -109,7 +108,7 @@ def find(module: str, name: str) -> Any:
 
 
 def _named(module: str, name: str) -> Any:
-    found: Any = sys.modules[module]
+    found: Any = MODULES[module]
     for part in name.split("."):
         found = getattr(found, part)
     return found
@@ -164,7 +163,7 @@ class _Reading:
                 return self._find_node
             if name == "config":
                 return lambda: self._config
-        if module not in sys.modules and not may_be_imported(module):
+        if module not in MODULES and not may_be_imported(module):
             raise ModuleNotFoundError(f"{module} is not loaded here")
         return super().find_class(module, name)  # type: ignore[misc]
 
@@ -305,7 +304,8 @@ def loads(data: bytes, config: pytest.Config, item: pytest.Item | None = None) -
     """What :func:`dumps` or :func:`pack` wrote; None of b"". Raises where it is no pickle at all."""
     if not data:
         return None
-    try:
-        return _Reader(data, config, item).load()
-    except Exception:  # by what is in it
-        return _TolerantReader(data, config, item).load()
+    with loaded:
+        try:
+            return _Reader(data, config, item).load()
+        except Exception:  # by what is in it
+            return _TolerantReader(data, config, item).load()

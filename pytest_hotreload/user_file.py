@@ -5,13 +5,11 @@ A regular file is replaced atomically, and a link to one stays a link. Everythin
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import os
-import select
-import socket
 import stat
 from pathlib import Path
+
+from .world import contextlib, os, select, socket
 
 #: Seconds without progress after which a reader is given up: a pipe that nobody empties must not hang the run.
 STALLED_SECONDS = 10.0

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import pytest
-
 from . import compat
 from .pickling import pack
 from .protocol import ReportKey, StatsChanged
 from .unpickling import loads
+from .world import BUILTINS, pytest
+
+__builtins__ = BUILTINS
 
 
 def key_of(report: Any) -> ReportKey | None:

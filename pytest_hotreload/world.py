@@ -146,6 +146,7 @@ if TYPE_CHECKING:
     import _thread
     import atexit as atexit
     import contextlib as contextlib
+    import copyreg as copyreg
     import faulthandler as faulthandler
     import fcntl as fcntl
     import functools as functools
@@ -183,6 +184,7 @@ else:
     sockets = Held("_socket")
     atexit = Held("atexit")
     contextlib = Held("contextlib", suppress=suppress)
+    copyreg = Held("copyreg")
     faulthandler = Held("faulthandler")
     fcntl = Held("fcntl")
     functools = Held("functools")
@@ -213,5 +215,11 @@ else:
     traceback = Held("traceback")
     warnings = Held("warnings")
     weakref = Held("weakref")
-    pytest = Held("pytest")
     _Handlers = signal.Handlers
+
+    def __getattr__(name: str) -> Any:
+        """``pytest``, when the first module of ours asks for it: the processes of isolated calls never do."""
+        if name != "pytest":
+            raise AttributeError(name)
+        held = globals()["pytest"] = Held("pytest")
+        return held

@@ -138,7 +138,7 @@ PROCESSES: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "system": ("os.system('true')", [("subprocess", "os.system"), ("start", "os.system")]),
     "fork": (
         "if os.fork() == 0: os._exit(0)\nos.wait()",
-        [("subprocess", "os.fork"), ("start", "os.fork")],
+        [("subprocess", "os.fork")],
     ),
     "exec": (
         "if os.fork() == 0: os.execv('/bin/true', ['true'])\nos.wait()",

@@ -328,7 +328,8 @@ def test_where_third_party_begins(tree: Tree, root: Path, tmp_path: Path) -> Non
             "single": str(root / "editable/single.py"),
         },
     )
-    assert scanned.third_party("test_it.py") == (["thing", "packed", "thing.sub", "packed2", "far", "os"], [])
+    # An editable install beside the root is the user's own code, as one inside is.
+    assert scanned.third_party("test_it.py") == (["thing", "packed", "thing.sub", "packed2", "os"], [])
     assert scanned.closure("test_it.py") == ["test_it.py", "editable/inner/__init__.py", "editable/single.py"]
 
 
