@@ -203,10 +203,10 @@ class Apart:
         return True
 
     def _run(self, session: pytest.Session, items: dict[int, pytest.Item]) -> None:
+        session.testsfailed = self.start.failed
         reporter = self._awake(session)
         self.inherited = forks.inventory()
         reporter.gathered = gathered.note(session, others.participants(session.config))
-        session.testsfailed = self.start.failed
         ordered = [(index, items[index]) for index in self.start.indices if index in items]
         child.Runner(session, reporter, self.place).run_guarded(iter([(ordered, None)]))
         compat.relay_terminal(session.config, lambda _text, _markup: None)

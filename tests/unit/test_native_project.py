@@ -330,7 +330,12 @@ def test_where_third_party_begins(tree: Tree, root: Path, tmp_path: Path) -> Non
     )
     # An editable install beside the root is the user's own code, as one inside is.
     assert scanned.third_party("test_it.py") == (["thing", "packed", "thing.sub", "packed2", "os"], [])
-    assert scanned.closure("test_it.py") == ["test_it.py", "editable/inner/__init__.py", "editable/single.py"]
+    assert scanned.closure("test_it.py") == [
+        "test_it.py",
+        "../outside/far/__init__.py",
+        "editable/inner/__init__.py",
+        "editable/single.py",
+    ]
 
 
 def test_a_path_that_leads_through_a_link_is_first_party(tree: Tree, root: Path, tmp_path: Path) -> None:

@@ -133,14 +133,16 @@ def test_standard_output(tmp_path: Path, kind: str) -> None:
     for name in ["/dev/stdout", "/dev/fd/1", *([str(out)] if kind == "file" else [])]:
         if kind == "file":
             with out.open("wb") as file:
-                subprocess.run([*command, name], stdout=file, check=True)
+                subprocess.run([*command, name], stdout=file, check=True, cwd=tmp_path)
             text = out.read_text()
         elif kind == "pipe":
-            text = subprocess.run([*command, name], capture_output=True, check=True, text=True).stdout
+            text = subprocess.run(
+                [*command, name], capture_output=True, check=True, text=True, cwd=tmp_path
+            ).stdout
         else:
             ours, theirs = socket.socketpair()
             with ours, theirs:
-                subprocess.run([*command, name], stdout=theirs.fileno(), check=True)
+                subprocess.run([*command, name], stdout=theirs.fileno(), check=True, cwd=tmp_path)
                 text = ours.recv(1000).decode()
         assert text == "before\ncontent\nafter\n", name
 

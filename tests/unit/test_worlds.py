@@ -163,6 +163,7 @@ SYS = {
     "path",
     "pycache_prefix",
     "stdlib_module_names",
+    "builtin_module_names",
 }
 
 
