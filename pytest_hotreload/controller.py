@@ -305,6 +305,8 @@ class RunLoop:
         else:
             if type(message) is Printed:
                 running.slot.files.taken[message.fd] += len(message.data)
+            if index in running.group.repeated:
+                return
             self.replay.feed(index, message)
             if type(message) is ItemRan and index != running.assigned[-1]:
                 self.replay.complete(index)
@@ -354,7 +356,7 @@ class RunLoop:
         if running.stopped:
             self._leave_out(running.group)
         elif running.collided is not None:
-            self.crashes.run_rest_alone(running)
+            self.crashes.run_alone(running)
         elif ended is not None:
             if ended.frames not in (-1, running.heard) and not self.interrupts:
                 self.crashes.lost(running, ended)
@@ -364,8 +366,8 @@ class RunLoop:
             self.crashes.died(running)
 
     def _note_lost_gathering(self, running: Running, ended: Ended | None) -> None:
-        """What plugins gathered in a child that did not end well never arrived."""
-        if self.merger is not None and (ended is None or running.collided is not None):
+        """What plugins gathered in a child that did not end well never arrived; unless all of it runs again."""
+        if self.merger is not None and ended is None and running.collided is None:
             self.merger.lost.append(self._shown(running.group.path))
 
     def _left_processes(self, running: Running) -> None:

@@ -35,7 +35,7 @@ class Crashes:
         unfinished = [i for i in running.assigned if not replay.is_complete(i)]
         if index not in running.assigned:
             index, phase = (unfinished or running.assigned)[0], "start"
-        if phase == "finish" and index != running.assigned[-1]:
+        if index in running.group.repeated or (phase == "finish" and index != running.assigned[-1]):
             # It died between two tests: the next one is the one that never began.
             index, phase = unfinished[0], "start"
         if self._is_innocent(running, phase):
@@ -118,13 +118,18 @@ class Crashes:
     def _path(self, running: Running) -> str:
         return os.path.relpath(running.group.path, self.loop.config.rootpath)
 
-    def run_rest_alone(self, running: Running) -> None:
-        """The other end of :meth:`collided` and :meth:`contends`: from that item on, with no other child alive."""
-        unfinished = [i for i in running.assigned if not self.loop.replay.is_complete(i)]
-        for index in unfinished:
-            self.loop.replay.forget(index)
+    def run_alone(self, running: Running) -> None:
+        """The other end of :meth:`collided` and :meth:`contends`: once more, with no other child alive.
+
+        All of the file, since a test may need what those before it left; of these the outcomes stand.
+        """
+        group, replay = running.group, self.loop.replay
+        done = frozenset(index for index in group.indices if replay.is_complete(index))
+        for index in group.indices:
+            if index not in done:
+                replay.forget(index)
         if not self.loop.interrupts:
-            self.loop.schedule.again(running.group.rest(unfinished, exclusive=True))
+            self.loop.schedule.again(group.rest(group.indices, exclusive=True, repeated=done))
 
     def shared_teardown_failed(self, error: BaseException) -> None:
         """The teardown of a fixture that was set up once: an error of the last test, as in plain pytest."""

@@ -20,6 +20,7 @@ class Group:
 
     ``alone``: why its child collects for itself, apart from the controller, or "". ``keys``: what it may
     not use while another living child does (ports, paths, declared names). ``exclusive``: nor may anybody live.
+    ``repeated``: of the indices, those whose outcome stands already. They run again for what they leave behind.
     """
 
     path: str
@@ -29,6 +30,7 @@ class Group:
     duration: float = field(default=0.0)
     keys: frozenset[str] = frozenset()
     exclusive: bool = False
+    repeated: frozenset[int] = frozenset()
 
     def gets_along(self, others: Iterable[Group]) -> bool:
         """Whether it may run beside these."""

@@ -157,9 +157,7 @@ def again_after_signal(path: str, name: str, what: str) -> str:
 
 def collided(path: str, name: str, address: str) -> str:
     where = f" ({address})" if address else ""
-    return (
-        f"{path}: {name} found its address in use{where}; the file ran again alone from there, which counts"
-    )
+    return f"{path}: {name} found its address in use{where}; the file ran again alone, which counts"
 
 
 def contended(path: str, name: str, found: Collision, holder: str) -> str:
@@ -169,7 +167,7 @@ def contended(path: str, name: str, found: Collision, holder: str) -> str:
         Collision.CONNECT: f"tried to connect to {found.subject}, a server of {holder}",
         Collision.PATH: f"failed, and used {found.subject}, which {holder} wrote at the same time",
     }[found.what]
-    return f"{path}: {name} {did}; the file ran again alone from there, which counts"
+    return f"{path}: {name} {did}; the file ran again alone, which counts"
 
 
 def does_not_stop(seconds: float) -> str:

@@ -171,9 +171,7 @@ def check(ours, what, again):
     *notices, _ = said(ours)
     assert len(notices) == bool(what), notices
     if what:
-        assert re.fullmatch(DID[what] + "the file ran again alone from there, which counts", notices[0]), (
-            notices
-        )
+        assert re.fullmatch(DID[what] + "the file ran again alone, which counts", notices[0]), notices
     assert again == bool(what)
 
 

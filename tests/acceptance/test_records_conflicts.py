@@ -67,7 +67,7 @@ def test_a_fixed_port(tmp_path, port):
     notice, summary = said(ours)
     assert re.fullmatch(
         rf"test_([ab])\.py: test_port tried to bind 127\.0\.0\.1:{port}, which test_(?!\1)[ab]\.py held; "
-        "the file ran again alone from there, which counts",
+        "the file ran again alone, which counts",
         notice,
     )
     assert summary == "records: 0/2 fresh (2 new)"
@@ -97,7 +97,7 @@ def test_a_port_that_others_hold(tmp_path, port):
         "test_b.py::test_b": "passed",
     }
     assert said(ours) == [
-        "test_a.py: test_port found its address in use; the file ran again alone from there, which counts",
+        "test_a.py: test_port found its address in use; the file ran again alone, which counts",
         "records: 0/2 fresh (2 new)",
     ]
 
@@ -189,7 +189,7 @@ def test_a_port_that_is_waited_for(tmp_path, times, port, how):
     assert ours.status == 0
     waited = f"test_b.py: test_port tried to bind 127.0.0.1:{port}, which test_a.py held"
     assert [line for line in said(ours) if not line.startswith("template: ")] == [
-        f"{waited}; the file ran again alone from there, which counts",
+        f"{waited}; the file ran again alone, which counts",
         "records: 0/2 fresh (2 new)",
     ]
     again = kept.run(slots=2)
@@ -224,7 +224,7 @@ def test_a_port_that_a_test_does_without(tmp_path, times, port, then):
     assert outcomes(ours) == {"test_a.py::test_holds": "passed", "test_b.py::test_port": "passed"}
     waited = f"test_b.py: test_port tried to bind 127.0.0.1:{port}, which test_a.py held"
     assert said(ours) == [
-        f"{waited}; the file ran again alone from there, which counts",
+        f"{waited}; the file ran again alone, which counts",
         "records: 0/2 fresh (2 new)",
     ]
 
