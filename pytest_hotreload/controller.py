@@ -303,13 +303,16 @@ class RunLoop:
         elif isinstance(message, Missing):
             self.crashes.missing(index, message.reason)
         else:
-            if type(message) is Printed:
-                running.slot.files.taken[message.fd] += len(message.data)
-            if index in running.group.repeated:
-                return
-            self.replay.feed(index, message)
-            if type(message) is ItemRan and index != running.assigned[-1]:
-                self.replay.complete(index)
+            self._replay(running, index, message)
+
+    def _replay(self, running: Running, index: int, message: Any) -> None:
+        if type(message) is Printed:
+            running.slot.files.taken[message.fd] += len(message.data)
+        if index in running.group.repeated:
+            return
+        self.replay.feed(index, message)
+        if type(message) is ItemRan and index != running.assigned[-1]:
+            self.replay.complete(index)
 
     def _answer(self, running: Running, asked: Asked) -> None:
         if asked.what == "basetemp":
