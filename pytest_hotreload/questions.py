@@ -119,7 +119,7 @@ class Recorder:
             ("listdir", self._note_listing),
             ("scandir", self._note_listing),
         ):
-            self._watch_function(sys.modules["os"], name, note)  # what modules look up, not the names that we hold
+            self._watch_function(sys.modules["os"], name, note)  # what modules look up: we hold a copy
 
     def note_opens(self, noting: Callable[[bool], None], noted: Callable[[], list[str]]) -> None:
         """From now on what the native half sees of opened files counts, too."""
