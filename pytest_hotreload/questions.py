@@ -119,7 +119,7 @@ class Recorder:
             ("listdir", self._note_listing),
             ("scandir", self._note_listing),
         ):
-            self._watch_function(name, note)
+            self._watch_function(sys.modules["os"], name, note)  # what modules look up: we hold a copy
 
     def note_opens(self, noting: Callable[[bool], None], noted: Callable[[], list[str]]) -> None:
         """From now on what the native half sees of opened files counts, too."""
@@ -144,8 +144,8 @@ class Recorder:
         setattr(owner, name, ours)
         self._undo.append(lambda: setattr(owner, name, plain))
 
-    def _watch_function(self, name: str, note: Callable[..., None]) -> None:
-        plain = getattr(os, name)
+    def _watch_function(self, owner: Any, name: str, note: Callable[..., None]) -> None:
+        plain = getattr(owner, name)
 
         def watched(*args: Any, **kwargs: Any) -> Any:
             if self._stack and not self._finding:
@@ -153,7 +153,7 @@ class Recorder:
             return plain(*args, **kwargs)
 
         self._wrapped[id(watched)] = watched, plain
-        self._replace(os, name, watched)
+        self._replace(owner, name, watched)
         for group in ("supports_fd", "supports_dir_fd", "supports_follow_symlinks"):
             if plain in getattr(os, group):
                 getattr(os, group).add(watched)

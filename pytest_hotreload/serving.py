@@ -33,7 +33,7 @@ def serve(arguments: Sequence[str], idle: float) -> int:
     plugin.stand_aside()
     given = list(arguments)
     if os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD"):
-        given += ["-p", plugin.__name__]  # the template parks in it
+        given += ["-p", "hotreload"]  # the template parks in it; by the name that others may give, too
     start = _Start(given, idle, environment)
     try:
         return int(pytest.main(given, plugins=[start]))  # it says what is wrong with the arguments

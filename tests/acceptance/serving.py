@@ -44,8 +44,9 @@ class Place:
         self.environ |= {
             "XDG_RUNTIME_DIR": str(self.runtime),
             "TMPDIR": str(self.runtime),
-            # Where they are installed, the one warns at each start, the others write in their own way.
-            "PYTEST_ADDOPTS": "-p no:asyncio -p no:sugar -p no:instafail -p no:html -p no:benchmark",
+            # What else is installed here would write in its own way, warn, or want pytest's cache.
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            "PYTEST_ADDOPTS": "-p hotreload -p xdist -p pytest_cov",
             _TOKEN: self.token,
         }
         self._started: list[subprocess.Popen[str]] = []
