@@ -63,8 +63,7 @@ class Apart:
         self._beginning = spawn.Beginning(start, tuple(descriptors), lifeline, path, dict(os.environ))
         assert start.assignment is not None
         self.start, self.order, self.lifeline = start, start.assignment, lifeline
-        alone = self.order.worker_id == "master"
-        files = SlotFiles.received(descriptors[:TRAVELLING], alone=alone)
+        files = SlotFiles.received(descriptors[:TRAVELLING])
         channel = Channel(sockets.socket(fileno=descriptors[TRAVELLING]))
         self.control = descriptors[TRAVELLING + 1] if self.order.serve else -1
         self.real = (os.dup(1), os.dup(2))

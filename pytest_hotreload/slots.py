@@ -122,10 +122,11 @@ class SlotFiles:
         return [self.fds[name] for name in FILES] + [self.page]
 
     @classmethod
-    def received(cls, descriptors: list[int], *, alone: bool) -> SlotFiles:
+    def received(cls, descriptors: list[int]) -> SlotFiles:
         """The other end of :meth:`descriptors`."""
         *files, page, board = descriptors
-        return cls(dict(zip(FILES, files, strict=True)), page, board=-1 if alone else board)
+        shared = -1 if os.path.sameopenfile(page, board) else board
+        return cls(dict(zip(FILES, files, strict=True)), page, board=shared)
 
     def close(self) -> None:
         self.progress.close()
