@@ -374,6 +374,10 @@ fn opened(arguments: &Arguments<'_>) {
     let Some(path) = arguments.path(0) else { return };
     let mode = arguments.get(1).and_then(|mode| mode.extract::<String>().ok());
     let Some(access) = access_of(arguments.number(2).unwrap_or(0), mode.as_deref()) else { return };
+    // Never opened for writing under this name: the call has an opener, as for a temporary file. That one's event tells.
+    if mode.is_some() && access != Access::Read && path.is_dir() {
+        return;
+    }
     // os.open() alone has no mode. It may have been given a directory descriptor, which the event does not tell.
     if mode.is_none() && path.is_relative() {
         for folder in open_folders() {
