@@ -369,25 +369,15 @@ fn forks(py: Python<'_>) -> bool {
     forked::share()
 }
 
-/// A temporary file without a name is opened by the name of the folder where it could be linked.
-#[cfg(target_os = "linux")]
-fn is_nameless(flags: i32) -> bool {
-    flags & libc::O_TMPFILE == libc::O_TMPFILE
-}
-
-#[cfg(not(target_os = "linux"))]
-fn is_nameless(_flags: i32) -> bool {
-    false
-}
-
 fn opened(arguments: &Arguments<'_>) {
     let py = arguments.0.py();
     let Some(path) = arguments.path(0) else { return };
-    if is_nameless(arguments.number(2).unwrap_or(0)) {
-        return;
-    }
     let mode = arguments.get(1).and_then(|mode| mode.extract::<String>().ok());
     let Some(access) = access_of(arguments.number(2).unwrap_or(0), mode.as_deref()) else { return };
+    // Never opened for writing under this name: the call has an opener, as for a temporary file. That one's event tells.
+    if mode.is_some() && access != Access::Read && path.is_dir() {
+        return;
+    }
     // os.open() alone has no mode. It may have been given a directory descriptor, which the event does not tell.
     if mode.is_none() && path.is_relative() {
         for folder in open_folders() {

@@ -160,7 +160,9 @@ mod tests {
     #[test]
     fn a_row_comes_back_as_it_was() {
         let state = State { modified: -1, changed: 2, size: 3, inode: u64::MAX };
-        for (kind, state) in [(Kind::Read, Some(state)), (Kind::Environ, None), (Kind::Find, None)] {
+        for (place, kind) in Kind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, place);
+            let state = (kind == Kind::Read).then_some(state);
             let bytes = encoded(OsStr::new("/a"), kind, OsStr::new("/b c"), state);
             let row = Row { owner: "/a".into(), kind, subject: "/b c".into(), state };
             assert_eq!(decoded(&bytes), Some(row));

@@ -33,7 +33,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 10] = [
+    /// In the order of the declaration: rows of forked processes name a kind by its place.
+    pub const ALL: [Self; Self::Bind as usize + 1] = [
         Self::Read,
         Self::Update,
         Self::Write,
@@ -42,6 +43,7 @@ impl Kind {
         Self::Find,
         Self::Environ,
         Self::Subprocess,
+        Self::Start,
         Self::Connect,
         Self::Bind,
     ];

@@ -261,13 +261,16 @@ def test_a_path(tmp_path, port, how):
 
 def test_a_failure_of_its_own(tmp_path, port):
     """What fails alone, too, is a failure; what nobody else wrote is none of this."""
-    kept = project(tmp_path, port, "SHARED.write_text('a'); hold()", "SHARED.write_text('b'); assert 0")
+    temporary = "import tempfile; tempfile.TemporaryFile().close(); "
+    first = f"{temporary}SHARED.write_text('a'); hold()"
+    kept = project(tmp_path, port, first, "SHARED.write_text('b'); assert 0")
     ours = kept.run(slots=2)
     assert outcomes(ours) == {**ALL_PASS, "test_b.py::test_b": "failed"}
     assert re.match(DID["path"], said(ours)[0])
     kept.write(
         {
-            "test_b.py": "from helpers import *\ndef test_b():\n    meet(); (SHARED.parent / 'own').touch(); assert 0\n"
+            "test_b.py": "from helpers import *\ndef test_b():\n"
+            f"    meet(); {temporary}(SHARED.parent / 'own').touch(); assert 0\n"
         }
     )
     for path in (tmp_path / "meet").iterdir():

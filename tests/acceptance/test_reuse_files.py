@@ -135,6 +135,8 @@ def kept(tmp_path_factory):
     )
     kept.project.plugins = plugins
     assert kept.run(slots=2).status == 1
+    # What test_writes.py made is a change of the project, which these processes may have read.
+    assert kept.run("test_leaves.py", "test_unseen.py", slots=2).status == 0
     return kept
 
 

@@ -9,11 +9,12 @@ from .reusing import counts, shown, why
 
 NONE = "2 test files that would be reused verified, none wrong"
 HINT = "hint: declare what it depends on (hotreload_depends), or mark it with reuse=False"
-#: How a test may get at what no hook sees; each skips itself once ``hidden.txt`` holds a 2, or is gone.
+#: How a test may get at what no hook sees, outside of the project; each skips itself once ``hidden.txt`` holds a 2, or
+#: is gone.
 HIDDEN = {
-    "stat": "os.path.exists('hidden.txt')",
-    "size": "os.path.getsize('hidden.txt') == 1",
-    "process": "subprocess.run(['cat', 'hidden.txt'], capture_output=True).stdout == b'1'",
+    "stat": "os.path.exists('../hidden.txt')",
+    "size": "os.path.getsize('../hidden.txt') == 1",
+    "process": "subprocess.run('cat ../hidd??.txt', shell=True, capture_output=True).stdout == b'1'",
 }
 
 
@@ -22,7 +23,12 @@ def project(tmp_path, condition, outcome="pytest.skip('hidden')"):
         "import os, pytest, subprocess\n@pytest.mark.hotreload(depends=['other/*.txt'])\n"
         f"def test_it():\n    if not {condition}: {outcome}\ndef test_other(): pass\n"
     )
-    files = {"test_a.py": source, "test_b.py": "def test_b(): pass\n", "hidden.txt": "1", "other/x.txt": ""}
+    files = {
+        "test_a.py": source,
+        "test_b.py": "def test_b(): pass\n",
+        "../hidden.txt": "1",
+        "other/x.txt": "",
+    }
     kept = Kept(tmp_path, files)
     kept.run()
     return kept
@@ -37,7 +43,7 @@ def test_a_wrong_reuse_is_found(tmp_path, how):
         0,
         dict.fromkeys(["test_a.py::test_it", "test_a.py::test_other", "test_b.py::test_b"], "passed"),
     )
-    kept.write({"hidden.txt": None if how == "stat" else "22"})
+    kept.write({"../hidden.txt": None if how == "stat" else "22"})
     assert kept.run("--reuse=on").status == 0  # which is what the user would have believed
     result = kept.run("--reuse=verify")
     assert result.status == 1
@@ -55,7 +61,7 @@ def test_a_wrong_reuse_is_found(tmp_path, how):
 
 def test_a_crash_is_another_outcome(tmp_path):
     kept = project(tmp_path, HIDDEN["stat"], "os._exit(3)")
-    kept.write({"hidden.txt": None})
+    kept.write({"../hidden.txt": None})
     result = kept.run("--reuse=verify", "-q")  # even so quiet it is named
     assert result.status == 1
     assert said(result) == [f"WRONG REUSE: test_a.py: test_it failed, recorded as passed; {HINT}"]
@@ -75,7 +81,7 @@ def test_what_would_not_be_reused_is_not_verified(tmp_path):
 
 def test_what_did_not_run_is_not_verified(tmp_path):
     kept = project(tmp_path, HIDDEN["stat"], "assert 0")
-    kept.write({"hidden.txt": None})
+    kept.write({"../hidden.txt": None})
     result = kept.run("--reuse=verify", "-x")
     assert shown(result) == {"test_a.py::test_it": "failed"}
     assert said(result)[1] == "1 test file that would be reused verified, 1 WRONG"

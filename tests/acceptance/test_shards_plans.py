@@ -48,7 +48,7 @@ def lines(result: Result) -> list[str]:
 
 def test_a_plan_is_made_once_and_used_by_each(project):
     project.write({**FILES, "timings.json": timings(a=0.4, b=0.2, c=0.1, d=0.1)})
-    made = project.run("--shard=1/2", "--timings=timings.json", "--shard-plan=plan.json", slots=1)
+    made = project.run("--shard=1/2", "--timings=timings.json", "--shard-plan=made/plan.json", slots=1)
     assert (made.status, made.outcomes) == (0, {})
     header = [
         "shard 1/2: 1 of 4 test files · plan PLAN, by durations",
@@ -56,16 +56,16 @@ def test_a_plan_is_made_once_and_used_by_each(project):
     ]
     assert lines(made) == [
         *header,
-        "plan PLAN: 4 test files on 2 shards, written to plan.json",
+        "plan PLAN: 4 test files on 2 shards, written to made/plan.json",
         "predicted: 0.40 s to 0.40 s a shard, balance 1.00",
     ]
-    plan = json.loads((made.root / "plan.json").read_text())
+    plan = json.loads((made.root / "made/plan.json").read_text())
     assert plan["owners"] == {"test_a.py": 1, "test_b.py": 2, "test_c.py": 2, "test_d.py": 2}
-    assert not (made.root / ".pytest_cache/d/hotreload/records-3/tree").exists()
+    assert not (made.root / ".pytest_cache/d/hotreload/records-4/tree").exists()
 
     # Whatever is known meanwhile, and under which numbers: the plan holds.
     project.write({"timings.json": timings(a=9)})
-    runs = [project.run(f"--shard={n}/2", "--shard-from=plan.json", slots=1) for n in (1, 2)]
+    runs = [project.run(f"--shard={n}/2", "--shard-from=made/plan.json", slots=1) for n in (1, 2)]
     assert [letters(run) for run in runs] == ["a", "bcd"]
     assert [run.status for run in runs] == [0, 0]
     assert lines(runs[0])[:2] == header
@@ -146,7 +146,7 @@ def test_durations_are_those_of_the_records(project):
     assert plan["owners"]["test_a.py"] != plan["owners"]["test_b.py"]
 
     # A record that its disk spoilt is none, and the file counts as any that is not known.
-    (spoilt,) = (first.root / ".pytest_cache/d/hotreload/records-3").rglob("test_b.py.json")
+    (spoilt,) = (first.root / ".pytest_cache/d/hotreload/records-4").rglob("test_b.py.json")
     spoilt.write_bytes(spoilt.read_bytes()[:-40])
     plan = project.run("--shard=1/2", "--shard-plan=plan.json", slots=1).json("plan.json")
     assert set(plan["timings"]["files"]) == {"test_a.py", "test_c.py", "test_d.py"}
@@ -189,7 +189,10 @@ REFUSED = {
     ),
     "corrupt plan": (["--shard=1/2", "--shard-from=corrupt.json"], "--shard-from corrupt.json: Expecting"),
     "plan for others": (["--shard=1/3", "--shard-from=plan.json"], "plan.json is a plan for 1 shard, and"),
-    "no folder": (["--shard=1/2", "--shard-plan=no/plan.json"], "--shard-plan no/plan.json: No such file"),
+    "no folder": (
+        ["--shard=1/2", "--shard-plan=test_a.py/plan.json"],
+        "--shard-plan test_a.py/plan.json: Not a directory",
+    ),
 }
 
 

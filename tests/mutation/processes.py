@@ -13,7 +13,8 @@ import importlib
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / folder) for folder in ("src", "../lib", "more", "../site-packages")]
 
 
 def value(names):
@@ -75,5 +76,8 @@ class Processes(Project):
         names = self.random.sample(self.modules, 2)
         command = f"[sys.executable, {program!r}, *{names!r}]"
         way = self.random.choice(WAYS).format(command=command, program=program, names=names)
-        text = TEST.format(imports=HELPERS, constant=self.number(), uses=add(f"int({way} or 70)"))
+        uses = add(f"int({way} or 70)")
+        text = TEST.format(
+            imports=HELPERS, constant=self.number(), uses=uses, body="AT_IMPORT = 0\n", given="1"
+        )
         self.write(name, text)
