@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import compat, conflicts, fixtures, gathered, handover, others, reset, terminal
+from . import compat, conflicts, fixtures, gathered, handover, others, pulse, reset, terminal
 from .child import Reporter
 from .children import Children, Running
 from .crashes import Crashes
@@ -25,7 +25,7 @@ from .interrupts import Interrupts
 from .lease import Lease
 from .nodes import Nodes
 from .protocol import Answer, Asked, Collided, Ended, ItemRan, Missing, Printed, Unreadable
-from .pulse import COLLECTING_SECONDS, Quiet
+from .pulse import Quiet
 from .replay import Replay
 from .schedule import Group, Schedule, make_groups
 from .slots import Slot, new_board
@@ -420,7 +420,7 @@ class RunLoop:
             index = progress[0]
             is_test = 0 <= index < len(self.items)
             name = self.items[index].nodeid if is_test else self._shown(running.group.path)
-            most = limit(name, running.group.path) if is_test else COLLECTING_SECONDS
+            most = limit(name, running.group.path) if is_test else pulse.COLLECTING_SECONDS
             if seconds > most:
                 yield name, running.group.path, seconds
 

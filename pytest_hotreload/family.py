@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from . import pulse
 from .channel import Channel, pair
 from .keyboard import found
 from .pages import Written
 from .protocol import Gone, Refused, Start, Started, Warm, Warmed
-from .pulse import COLLECTING_SECONDS, Pulse
+from .pulse import Pulse
 from .slots import anonymous_file
 from .standing import start_template
 from .watch_messages import (
@@ -68,7 +69,7 @@ class Process:
     @property
     def is_late(self) -> bool:
         """Whether it should be ready by now: it hangs, for all that anybody knows."""
-        return self.state == "starting" and time.monotonic() - self.began > COLLECTING_SECONDS
+        return self.state == "starting" and time.monotonic() - self.began > pulse.COLLECTING_SECONDS
 
     def fileno(self) -> int:
         return self.channel.fileno()

@@ -16,6 +16,8 @@ from .world import contextlib, mmap, os, struct
 QUIET_SECONDS = 3.0
 #: The same of everything else: an import of torch took 8 s with cold caches.
 COLLECTING_SECONDS = 10.0
+#: Seconds between two looks of the watcher for a sign of life, while a rerun is under way.
+LOOK_SECONDS = 1.0
 #: How many times as long as last time a test may take. A guess: a busy machine is half as fast.
 _SLOWER = 3.0
 
@@ -32,13 +34,14 @@ class Pulse:
         self._page = mmap.mmap(descriptor, mmap.PAGESIZE)
         self._count = 0
 
-    def beat(self, what: str | None = None, seconds: float = COLLECTING_SECONDS) -> None:
-        """Something is done. ``what``: the next thing begins, which may take so many ``seconds``."""
+    def beat(self, what: str | None = None, seconds: float | None = None) -> None:
+        """Something is done. ``what``: the next thing begins, which may take ``seconds`` (None: as a collection)."""
         self._count += 1
         if what is None:
-            _, seconds, length = self._LAYOUT.unpack_from(self._page, 0)
-            self._LAYOUT.pack_into(self._page, 0, self._count, seconds, length)
+            _, known, length = self._LAYOUT.unpack_from(self._page, 0)
+            self._LAYOUT.pack_into(self._page, 0, self._count, known, length)
             return
+        seconds = COLLECTING_SECONDS if seconds is None else seconds
         text = what.encode("utf-8", "replace")[: self._TEXT_BYTES]
         start = self._LAYOUT.size
         self._page[start : start + len(text)] = text

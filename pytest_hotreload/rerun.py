@@ -357,6 +357,7 @@ class Rerun:
             (*forks.new_modules(self.inherited), *totals.learned(self.config)),
             self._outside(),
             None if self.records is None else (*self._touched("write", "update"), *report_files(self.config)),
+            any(row.kind in ("start", "subprocess") for row in self._rows()),
             self._vanished(),
             self._variables,
             self._path_changed,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from . import screen, terminal
+from . import pulse, screen, terminal
 from .family import Process
 from .pulse import Patience, Quiet, is_traced, written
 from .surroundings import discard_bytecode
@@ -48,9 +48,7 @@ _ORDERLY = (0, 1, 5)
 #: pytest's exit status for what it can't be asked for.
 _REFUSED = 4
 #: Seconds for the teardown of a test that was told to stop. A guess, not measured.
-_GRACE = 5.0
-#: Seconds between two looks for a sign of life, while a rerun is under way.
-_LOOK = 1.0
+GRACE_SECONDS = 5.0
 #: Seconds in which a rerun says that it was interrupted, unless a test keeps it from that. A guess.
 _HEARD_SECONDS = 0.5
 
@@ -451,7 +449,7 @@ class Reruns:
             return
         current.stopped = True
         self.results.owe(current.files)
-        self.deadline = time.monotonic() + _GRACE
+        self.deadline = time.monotonic() + GRACE_SECONDS
         self._signal(current, signal.SIGINT)
 
     def _say_stopped(self, current: Rerun) -> None:
@@ -471,7 +469,7 @@ class Reruns:
         left = self.deadline - time.monotonic()
         if left <= 0:
             self._signal(current, signal.SIGKILL)
-            return _GRACE
+            return GRACE_SECONDS
         return left
 
     def mind_hang(self) -> float | None:
@@ -488,7 +486,7 @@ class Reruns:
         quiet = self._quiet.look(current.process.token, sign, time.monotonic())
         most = max(seconds, self._patience.seconds)
         if quiet <= most or self.lent or not self._is_waited_for(current) or is_traced(current.process.pid):
-            return _LOOK
+            return pulse.LOOK_SECONDS
         self._end_hang(current, what, quiet)
         return self.mind_deadline()
 
@@ -504,7 +502,7 @@ class Reruns:
         self._patience.ended(current.edited)
         current.stopped = True
         self.results.owe(current.files)
-        self.deadline = time.monotonic() + (0.0 if current.cancelled else _GRACE)
+        self.deadline = time.monotonic() + (0.0 if current.cancelled else GRACE_SECONDS)
         self._signal(current, signal.SIGINT)
 
     def _ask_again(self, current: Rerun) -> None:

@@ -51,14 +51,17 @@ class Outputs:
         if when is None or when <= self._until:
             self._meanwhile.update(path for path in paths if not path.endswith(".py"))
 
-    def learn(self, written: Iterable[str] | None, now: float) -> list[str]:
-        """A rerun is over: these it wrote; None where nobody looked. ``now``: monotonic seconds.
+    def learn(self, written: Iterable[str] | None, processes: bool, now: float) -> list[str]:
+        """A rerun is over: these it wrote; None where nobody looked. ``processes``: whether tests started some.
+        ``now``: monotonic seconds.
 
         Nobody sees what a process of a test writes, and each rerun would call the next one if that may be an input of
-        it: so what changes during each of several reruns is theirs. Returns what was learned in this way.
+        it: so what changes during each of several reruns that started processes is theirs; during others it is an edit.
+        Returns what was learned in this way.
         """
         self._until = now + _LATE
-        self._repeated = {path: self._repeated.get(path, 0) + 1 for path in self._meanwhile}
+        seen = self._meanwhile if processes else ()
+        self._repeated = {path: self._repeated.get(path, 0) + 1 for path in seen}
         self._meanwhile = set()
         found = [path for path, times in self._repeated.items() if times >= _REPEATED]
         if self._written is not None:

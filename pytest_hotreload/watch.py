@@ -365,7 +365,7 @@ class Watch:
         """What a rerun learned: of what the next fork points are made."""
         self.family.refresh(self.results.known)
         self.family.learn(message.pages)
-        for path in self._outputs.learn(message.written, time.monotonic()):
+        for path in self._outputs.learn(message.written, message.processes, time.monotonic()):
             self.screen.notice(screen.written(path, self.root))
         self.edit = replace(self.edit, changes=self._outputs.left_out(self.edit.changes, None))
         self._follow(dict(message.outside))

@@ -223,7 +223,7 @@ class Loaded(NamedTuple):
     ``third_party``: installed modules that this process had to import itself, or children of earlier runs.
     ``outside``: files and folders outside of the root that records depend on, or that collection or tests used; of
     files with their time in ns and size when that was, as far as it is known. ``written``: files that collection or
-    tests wrote; None where nobody looked.
+    tests wrote; None where nobody looked. ``processes``: whether they started some, of which nobody sees that.
     ``vanished``: what was collected from and is gone: to the records it looks as if it had never been there.
     ``variables``: environment variables that changed between the fork and collection; ``search_path``: whether
     ``sys.path`` did. ``pages``: of memory, that it wrote to until its end was told; b"" if it ran several files.
@@ -234,6 +234,7 @@ class Loaded(NamedTuple):
     third_party: tuple[str, ...]
     outside: tuple[tuple[str, tuple[int, int] | None], ...] = ()
     written: tuple[str, ...] | None = None
+    processes: bool = False
     vanished: tuple[str, ...] = ()
     variables: frozenset[str] = frozenset()
     search_path: bool = False

@@ -205,6 +205,28 @@ def test_what_is_declared(tmp_path: Path) -> None:
         assert watching.end() == 0
 
 
+def test_what_a_process_of_a_test_writes_is_an_edit_until_it_repeats(tmp_path: Path) -> None:
+    """Nobody sees who writes, and all files of the project may be inputs of a process."""
+    writes = """\
+        import subprocess, sys
+        from pathlib import Path
+
+        def test_writes():
+            log = Path(__file__).with_name("runs.log")
+            code = "import sys, time; open(sys.argv[1], 'a').write(f'{time.time_ns()}\\\\n')"
+            subprocess.run([sys.executable, "-c", code, str(log)], check=True)
+        """
+    with Watching(tmp_path, {"test_writes.py": writes, "test_b.py": "def test_b(): pass\n"}) as watching:
+        watching.until(
+            "hotreload: runs.log changes during each rerun: while tests run its changes are no edits"
+        )
+        watching.write({"test_b.py": "def test_edited(): pass\n"})
+        while "test_b.py::test_edited" not in watching.shown().ran:
+            pass
+        assert watching.end() == 0
+        assert not [line for line in watching.rest if "RERUN runs.log" in line]
+
+
 def test_what_tests_write_is_no_edit(tmp_path: Path) -> None:
     """A log that grows, and a file that is read back: else each rerun would call the next one."""
     writes = """\

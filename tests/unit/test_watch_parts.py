@@ -15,7 +15,7 @@ from pytest_hotreload import screen
 from pytest_hotreload.family import meets
 from pytest_hotreload.pages import Written
 from pytest_hotreload.results import Results
-from pytest_hotreload.surroundings import Surroundings, discard_bytecode, is_output, syntax_error
+from pytest_hotreload.surroundings import Outputs, Surroundings, discard_bytecode, is_output, syntax_error
 from pytest_hotreload.watch_messages import Changed, CollectionFailed, Inputs, Told
 from pytest_hotreload.wishes import Edit
 
@@ -216,6 +216,19 @@ def test_outputs_of_coverage_are_no_edits():
     assert is_output("/p/.coverage")
     assert is_output("/p/.coverage.host.1")
     assert not is_output("/p/coverage.py")
+
+
+@pytest.mark.parametrize("processes", [False, True])
+def test_what_changes_during_each_rerun_is_an_output_where_tests_start_processes(processes: bool):
+    outputs = Outputs()
+    learned = []
+    for now in (10.0, 20.0, 30.0):
+        outputs.meanwhile(["/p/data.txt", "/p/a.py"], None)
+        learned.append(outputs.learn((), processes, now))
+    assert learned == [[], [], ["/p/data.txt"] if processes else []]
+    both = Changed(("/p/a.py", "/p/data.txt"))
+    assert outputs.left_out(both, None) == (Changed(("/p/a.py",)) if processes else both)
+    assert outputs.left_out(both, 40.0) == both  # after the end: somebody else
 
 
 # ------------------------------------------------------------------------------------- words
