@@ -11,6 +11,8 @@ use nix::libc;
 pub enum Access {
     Read,
     Update,
+    /// Written behind what is there, which is not seen.
+    Append,
     /// Nothing of what was there is left.
     Replace,
     /// Written without being replaced: what is read later is not this process's output alone.
@@ -34,6 +36,7 @@ pub fn access_of(flags: i32, mode: Option<&str>) -> Option<Access> {
         let has = |wanted: char| mode.contains(wanted);
         return Some(match () {
             () if has('w') => Access::Replace,
+            () if has('a') && !has('+') => Access::Append,
             () if has('a') || has('x') || has('+') => Access::Update,
             () => Access::Read,
         });
@@ -41,6 +44,7 @@ pub fn access_of(flags: i32, mode: Option<&str>) -> Option<Access> {
     let has = |wanted: i32| flags & wanted == wanted;
     let access = flags & libc::O_ACCMODE;
     Some(match () {
+        () if has(libc::O_APPEND) && access == libc::O_WRONLY && !has(libc::O_EXCL) => Access::Append,
         () if has(libc::O_EXCL | libc::O_CREAT) || has(libc::O_APPEND) => Access::Update,
         () if has(libc::O_TRUNC | libc::O_CREAT) => Access::Replace,
         () if has(libc::O_TRUNC) && access == libc::O_WRONLY => Access::Replace,
@@ -82,7 +86,7 @@ mod tests {
             (O_WRONLY | O_TRUNC, Access::Replace),
             (O_WRONLY | O_CREAT | O_TRUNC, Access::Replace),
             (O_WRONLY | O_CREAT | O_EXCL | O_TRUNC, Access::Update),
-            (O_WRONLY | O_CREAT | O_APPEND | O_TRUNC, Access::Update),
+            (O_WRONLY | O_CREAT | O_APPEND | O_TRUNC, Access::Append),
         ] {
             assert_eq!(access_of(flags, None), Some(access), "{flags:o}");
         }

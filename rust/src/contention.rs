@@ -115,10 +115,12 @@ pub fn touches(access: Access, path: &Path) {
         return;
     }
     let own = if access == Access::List { hash_of_listing(path) } else { hash_of(path) };
-    let writes = matches!(access, Access::Update | Access::Replace | Access::Change | Access::Move);
+    let writes = matches!(access, Access::Update | Access::Append | Access::Replace | Access::Change | Access::Move);
     let creates = writes && std::fs::symlink_metadata(path).is_err();
     with(|child| {
-        child.touched.entry(own).or_insert_with(|| path.as_os_str().to_owned());
+        if access != Access::Append {
+            child.touched.entry(own).or_insert_with(|| path.as_os_str().to_owned());
+        }
         if writes {
             child.board.add_write(child.slot, hash_of(path));
         }

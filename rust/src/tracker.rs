@@ -179,7 +179,7 @@ impl Tracker {
             // The folder of all temporary ones changes by itself.
             (Place::Temporary, Access::List) if !self.settings.is_temporary_root(path) => Kind::List,
             (Place::Temporary, _) | (Place::Recorded, Access::Read | Access::Move) => Kind::Read,
-            (Place::Recorded, Access::Update) => Kind::Update,
+            (Place::Recorded, Access::Update | Access::Append) => Kind::Update,
             (Place::Recorded, Access::Replace | Access::Change) => Kind::Write,
             (Place::Recorded, Access::List) => Kind::List,
         };
