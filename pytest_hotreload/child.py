@@ -153,7 +153,8 @@ class Reporter:
     def put_last(self, message: Ended) -> None:
         """The last message, with the count of all."""
         self.collect_printed()
-        self.put(message._replace(frames=self.channel.sent + 1))
+        asked = 1 if self.channel.acknowledged else 0  # this message is followed by a question, too
+        self.put(message._replace(frames=self.channel.sent + 1 + asked))
         self.flush()
 
     def flush(self) -> None:
