@@ -24,8 +24,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threade
 FILES = {
     "test_a.py": "def test_a(): pass\n",
     "far/below/test_b.py": "def test_b(): pass\n",
-    "plugins/reads.py": "import os\nMODE = os.environ.get('READS_MODE')\nos.environ['READS_SET'] = 'yes'\n",
 }
+READS = "import os\nMODE = os.environ.get('READS_MODE')\nos.environ['READS_SET'] = 'yes'\n"
 
 
 STAYS = """
@@ -113,19 +113,32 @@ def test_variables_that_are_read_once(place, name, value):
     assert runs(place, **{name: value}) == cold(f"{name} differs from the template's")
 
 
+def with_plugin(place, folder):
+    """The variables of a run that has a plugin from there."""
+    place.write({f"{folder}/reads.py": READS})
+    path = ":".join(filter(None, [str(place.root / folder), place.environ.get("PYTHONPATH", "")]))
+    return {"PYTHONPATH": path, "PYTEST_PLUGINS": "reads"}
+
+
 def test_variables_that_imported_modules_read(place):
-    path = ":".join(filter(None, [str(place.root / "plugins"), place.environ.get("PYTHONPATH", "")]))
-    given = {"PYTHONPATH": path, "PYTEST_PLUGINS": "reads"}
+    given = with_plugin(place, "site-packages")
     place.serve(**given, READS_MODE="one")
     assert runs(place, **given, READS_MODE="one", OTHER_MODE="two") == ""
     assert runs(place, **given, READS_MODE="two") == cold("READS_MODE differs from the template's")
     assert runs(place, **given) == cold("READS_MODE differs from the template's")
 
 
+def test_variables_that_plugins_of_the_project_read(place):
+    """Each run imports these by itself."""
+    given = with_plugin(place, "plugins")
+    place.write({"test_a.py": "import reads\ndef test_a(): assert reads.MODE == 'two'\n"})
+    place.serve(**given, READS_MODE="one")
+    assert runs(place, **given, READS_MODE="two") == ""
+
+
 def test_variables_that_imported_modules_set(place):
     """They are set in an attached run as in a plain one."""
-    path = ":".join(filter(None, [str(place.root / "plugins"), place.environ.get("PYTHONPATH", "")]))
-    given = {"PYTHONPATH": path, "PYTEST_PLUGINS": "reads"}
+    given = with_plugin(place, "site-packages")
     place.write({"test_set.py": "import os\ndef test_set(): assert os.environ['READS_SET'] == 'yes'\n"})
     place.serve(**given)
     assert place.say("run", "-q", "test_set.py", **given)[0::2] == (0, "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import os
 import shutil
@@ -272,7 +273,8 @@ def test_an_edited_plugin_of_the_project(way, site, tmp_path):
     own, environ = LOADED[way]
     if way == "entry point":
         _write(site, ENTRY)
-        environ = {**environ, "PYTEST_ADDOPTS": "-p no:randomly -p no:sugar -p no:xdist -p no:asyncio"}
+        others = {each.name for each in importlib.metadata.entry_points(group="pytest11")} - {"hotreload"}
+        environ = {**environ, "PYTEST_ADDOPTS": " ".join(f"-p no:{name}" for name in sorted(others))}
     environ = {"PYTHONPATH": str(site), **environ}
     with Watching(tmp_path, {**PLUGIN, **own}, environ=environ) as watching:
         assert watching.shown().status == "PASS 2 passed"
