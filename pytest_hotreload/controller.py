@@ -65,6 +65,7 @@ class RunLoop:
         ]
         self.totals.files = len({group.path for group in self.groups})
         self.schedule = Schedule(self.groups, totals.durations, active.slots)
+        self._board = -1
         self.slots = self._make_slots()
         self.children = Children()
         self.nodes = Nodes(self.config, self.slots)
@@ -90,7 +91,8 @@ class RunLoop:
     def _make_slots(self) -> list[Slot]:
         count = min(self.options.slots, max(len(self.groups), 1))
         one_stream = compat.stderr_is_real() and os.path.sameopenfile(1, 2)
-        self._board = -1 if count == 1 else new_board()
+        if count > 1:
+            self._board = new_board()
         return [Slot(i, alone=self.alone, one_stream=one_stream, board=self._board) for i in range(count)]
 
     # -- the loop ------------------------------------------------------------------------------
