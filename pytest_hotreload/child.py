@@ -153,7 +153,7 @@ class Reporter:
     def put_last(self, message: Ended) -> None:
         """The last message, with the count of all."""
         self.collect_printed()
-        self.put(message._replace(frames=self.channel.sent + 1))
+        self.put(message._replace(frames=self.channel.in_the_end()))
         self.flush()
 
     def flush(self) -> None:
