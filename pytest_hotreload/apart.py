@@ -307,7 +307,7 @@ class Apart:
             message = child.last_message(inherited, output, fixtures, self.place.observer)
             message = message._replace(at_exit=child.printed_at_exit(self.place), started_over=self.why)
             self.place.channel.acknowledged = False
-            self.place.channel.put(index, message._replace(frames=self.place.channel.sent + 1))
+            self.place.channel.put(index, message._replace(frames=self.place.channel.in_the_end()))
             self.place.channel.flush()
             status = 0
         except BaseException:  # the exit status tells

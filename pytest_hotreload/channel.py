@@ -103,6 +103,10 @@ class Channel:
         if self.acknowledged:
             self.ask(index, Asked("shown"))
 
+    def in_the_end(self) -> int:
+        """How many frames it will have sent with the last message, which may be followed by a question."""
+        return self.sent + 1 + self.acknowledged
+
     def flush(self) -> None:
         """Send what is queued. Raises OSError where the other end is gone."""
         if not self._out or os.getpid() != self.pid:

@@ -153,8 +153,7 @@ class Reporter:
     def put_last(self, message: Ended) -> None:
         """The last message, with the count of all."""
         self.collect_printed()
-        asked = 1 if self.channel.acknowledged else 0  # this message is followed by a question, too
-        self.put(message._replace(frames=self.channel.sent + 1 + asked))
+        self.put(message._replace(frames=self.channel.in_the_end()))
         self.flush()
 
     def flush(self) -> None:
