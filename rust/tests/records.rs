@@ -61,7 +61,7 @@ fn draft(closure: &BTreeSet<usize>, reads: &BTreeSet<usize>, folder: &Folder) ->
         "costs": {"collection": 0, "fixtures": 0, "imports": 0},
         "closure": closure, "dynamic": {}, "roots": ["src"], "reads": reads, "listings": ["data"],
         "environment": ["HOME", "*"], "declared": ["data/**/*.json"], "distributions": {}, "modules": {},
-        "company": [], "flags": [], "ports": [], "writes": [], "serial": [],
+        "company": [], "started": [], "project": [], "flags": [], "ports": [], "writes": [], "serial": [],
     })
     .to_string()
 }
@@ -162,7 +162,7 @@ proptest! {
     fn what_is_cut_or_flipped_is_no_record(at in 0_usize..2000, bit in 0_u8..8, cut in any::<bool>()) {
         let folder = Folder::new();
         filled(&folder, &BTreeSet::from([0]), &BTreeSet::from([3]));
-        let path = folder.0.join("cache/records-3/tree/tests.d/test_a.py.json");
+        let path = folder.0.join("cache/records-4/tree/tests.d/test_a.py.json");
         let mut bytes = fs::read(path).unwrap();
         let whole = Record::decode(&bytes).unwrap();
         prop_assert_eq!(&whole.encode(), &bytes);
@@ -238,7 +238,7 @@ proptest! {
         prop_assert_eq!(described(&mut one), read.clone());
         prop_assert_eq!(described(&mut store(&folder)), read);
         // What a table says of itself survives being written twice.
-        let bytes = fs::read(folder.0.join("cache/records-3/index")).unwrap();
+        let bytes = fs::read(folder.0.join("cache/records-4/index")).unwrap();
         let table: Table = index::decode(&bytes).unwrap();
         prop_assert_eq!(index::encode(&table, |_| false), bytes);
     }
@@ -253,7 +253,7 @@ fn drafts(files: &Files, folder: &Folder) -> Vec<(Vec<u8>, String)> {
 /// The bytes of the records, or none where it could not be written.
 fn bytes(store: &Store, folder: &Folder, files: &Files) -> Vec<Option<Vec<u8>>> {
     assert_eq!(store.verify(), []);
-    let path = |file| folder.0.join("cache/records-3").join(place(file));
+    let path = |file| folder.0.join("cache/records-4").join(place(file));
     files.keys().map(|file| fs::read(path(file)).ok()).collect()
 }
 
