@@ -291,7 +291,7 @@ def test_installed_where_every_warning_is_an_error(made):
     environ = {
         "PYTHONPATH": str(project.root("forks").parent / "site"),
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "",
-        "PYTEST_ADDOPTS": "-p no:randomly -p no:asyncio",
+        "PYTEST_ADDOPTS": "-p no:randomly -p no:asyncio -p no:harvest",
     }
     assert say(project, "pytest", "--hotreload", **environ).status == 0
     # After that stands what other installed plugins read.

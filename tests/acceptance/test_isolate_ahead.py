@@ -184,11 +184,12 @@ def test_a_refused_fork_is_a_typed_error_and_no_end(workshop):
     workshop.write({
         "site-packages/full.py": """
             import errno, os
-            fork = os.fork
+            from pytest_hotreload import world
+            fork = world.os.fork
             def refusing():
                 if os.path.exists(os.environ["FULL"]): raise OSError(errno.EAGAIN, "refused")
                 return fork()
-            os.fork = refusing
+            world.os.fork = refusing
         """,
         "src/shop/work.py": "import full\ndef answer(): return 42\n",
     })  # fmt: skip
