@@ -93,6 +93,8 @@ def tell_of_death(config: pytest.Config, item: pytest.Item, report: pytest.TestR
     model: Any = MODULES.get("allure_commons.model2")
     if listener is None or model is None:
         return
+    started: dict[Any, Any] = listener._cache._items
+    before = dict(started)
     protocol = listener.pytest_runtest_protocol(item=item, nextitem=None)
     next(protocol)
     for hook in (listener.pytest_runtest_setup, listener.pytest_runtest_teardown):
@@ -105,6 +107,9 @@ def tell_of_death(config: pytest.Config, item: pytest.Item, report: pytest.TestR
     result.statusDetails = model.StatusDetails(message=text.partition("\n")[0], trace=text)
     result.start, result.stop = int(report.start * 1000), int(report.stop * 1000)
     next(protocol, None)
+    # Its cache goes by addresses of objects; what is left there would be taken for what gets the address next.
+    started.clear()
+    started.update(before)
 
 
 _PARTICIPANTS: dict[int, bool] = {}
