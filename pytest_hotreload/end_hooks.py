@@ -53,6 +53,9 @@ _KNOWN = {
     "execnet",
     "pytest_cov",
     "coverage",
+    # Each process writes its own results; what its listener remembers goes by addresses of objects.
+    "allure_pytest",
+    "allure_commons",
 }
 _MOST_FUNCTIONS = 2000
 _MOST_ELEMENTS = 50
