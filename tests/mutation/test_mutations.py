@@ -1,4 +1,4 @@
-"""No test whose outcome an edit changes is left out, or reused: random edits, more by ``HOTRELOAD_EDITS`` (1,200) and
+"""No test whose outcome an edit changes is left out, or reused: random edits, more by ``HOTRELOAD_EDITS`` (2,000) and
 ``HOTRELOAD_REUSE_EDITS`` (20), and in projects whose tests start processes by ``HOTRELOAD_PROCESS_EDITS`` (12)."""
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from tests.mutation import run
 
 ROOT = Path(__file__).parents[2]
-EDITS = int(os.environ.get("HOTRELOAD_EDITS", "1200"))
+EDITS = int(os.environ.get("HOTRELOAD_EDITS", "2000"))
 REUSE_EDITS = int(os.environ.get("HOTRELOAD_REUSE_EDITS", "20"))
 PROCESS_EDITS = int(os.environ.get("HOTRELOAD_PROCESS_EDITS", "12"))
 SEED = int(os.environ.get("HOTRELOAD_SEED", "1"))
