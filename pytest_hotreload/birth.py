@@ -13,7 +13,7 @@ from . import child, forks
 from .channel import Channel
 from .forkpoint import Unwind
 from .observation import Observer
-from .protocol import Asked, Missing, Start
+from .protocol import Missing, Start
 from .slots import SlotFiles
 from .world import BUILTINS, hashlib, pytest, random
 
@@ -115,7 +115,7 @@ class Birth:
         while indices:
             following = None
             if self.several_files:
-                following = place.channel.ask(self.reporter.index, Asked("files"))
+                following = place.channel.ask(self.reporter.index, "files")
             after = self.items[following[0]] if following else None
             yield [(index, self.items[index]) for index in indices], after
             indices = following

@@ -83,8 +83,8 @@ class Channel:
         self._out: list[bytes] = []
         self._inbox = Inbox()
         self._read: list[tuple[int, Any]] = []
-        #: Frames that were to be sent, whether that was possible or not.
-        self.sent = 0
+        #: Frames that were to be sent, whether that was possible or not; questions that were begun.
+        self.sent = self.questions = 0
         #: Set where the other end is shown each message before we go on (one child at a time).
         self.acknowledged = False
         #: Descriptors that came with frames, in order; only where they are expected.
@@ -101,7 +101,7 @@ class Channel:
             return
         self._out.append(pack(index, message))
         if self.acknowledged:
-            self.ask(index, Asked("shown"))
+            self.ask(index, "shown")
 
     def in_the_end(self) -> int:
         """How many frames it will have sent with the last message, which may be followed by a question."""
@@ -116,14 +116,21 @@ class Channel:
         del self._out[:frames]
         send_all(self.socket.fileno(), data)
 
-    def ask(self, index: int, question: Asked) -> Any:
-        """Send a question and wait for its answer. Raises EOFError where the other end is gone."""
+    def ask(self, index: int, what: str) -> Any:
+        """Send a question and wait for its answer. Raises EOFError where the other end is gone.
+
+        Answers to questions that an interrupt cut short are passed over.
+        """
+        self.questions += 1
+        number = self.questions
         self.before_send()
         self.sent += 1
-        self._out.append(pack(index, question))
+        self._out.append(pack(index, Asked(number, what)))
         self.flush()
-        _, answer = self.receive()
-        return answer.value
+        while True:
+            _, answer = self.receive()
+            if answer.number == number:
+                return answer.value
 
     def receive(self) -> tuple[int, Any]:
         """The next frame; waits. Raises EOFError where the other end is gone."""

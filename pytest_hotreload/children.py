@@ -12,7 +12,7 @@ from typing import Any
 
 from .forkpoint import ForkPoint
 from .poller import HasFileno, Poller
-from .protocol import Assignment, Ended, Gone, Refused, Start, Started
+from .protocol import Asked, Assignment, Ended, Gone, Refused, Start, Started
 from .schedule import Group
 from .slots import Slot
 from .spawn import Spawner
@@ -23,7 +23,7 @@ from .world import contextlib, os, signal, time
 class Running:
     """A child and what the controller knows of it.
 
-    ``status``: its wait status once it has ended. ``waiting``: a question that has no answer yet.
+    ``status``: its wait status once it has ended. ``waiting``: a question for the terminal that has no answer yet.
     ``because``: why we ended it, in words. ``over``: what it ran when its time was over; nothing that
     it says later counts. ``pid`` is 0 until the fork point has told it.
     ``collided``: the item in which it found an address in use, where that will run again.
@@ -41,7 +41,7 @@ class Running:
     ended: Ended | None = None
     status: int | None = None
     left: tuple[str, ...] = ()
-    waiting: str = ""
+    waiting: Asked | None = None
     because: str = ""
     hung: bool = False
     collided: int | None = None

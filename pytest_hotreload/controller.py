@@ -26,7 +26,7 @@ from .lease import Lease
 from .nodes import Nodes
 from .protocol import Answer, Asked, Collided, Ended, ItemRan, Missing, Printed, Unreadable
 from .pulse import Quiet
-from .replay import Replay
+from .replay import Receiver, Replay
 from .schedule import Group, Schedule, make_groups
 from .slots import Slot, new_board
 from .sources import Sources
@@ -69,7 +69,7 @@ class RunLoop:
         self.slots = self._make_slots()
         self.children = Children()
         self.nodes = Nodes(self.config, self.slots)
-        self.replay = Replay(session, self._reported)
+        self.replay: Receiver = Replay(session, self._reported)
         self.crashes = Crashes(self)
         self.suspension = Suspension()
         self.deadlines = Deadlines(self)
@@ -153,7 +153,7 @@ class RunLoop:
             else:
                 self.gathering.advance(self.replay)
             for running in self.children.living:
-                if running.waiting == "terminal" and self.replay.head in running.assigned:
+                if running.waiting is not None and self.replay.head in running.assigned:
                     self.lease.grant(running)
                     return
 
@@ -317,11 +317,11 @@ class RunLoop:
             self.replay.complete(index)
 
     def _answer(self, running: Running, asked: Asked) -> None:
+        answer: Any = None
         if asked.what == "basetemp":
-            running.slot.channel.send(-1, Answer(str(compat.temporary_factory(self.config).getbasetemp())))
+            answer = str(compat.temporary_factory(self.config).getbasetemp())
         elif asked.what == "shown":
             self._show()
-            running.slot.channel.send(-1, Answer(None))
         elif asked.what == "files":
             beside = [other.group for other in self.children.living if other is not running]
             following = self.schedule.next(beside)
@@ -330,13 +330,14 @@ class RunLoop:
                 running.group.keys = following.keys
                 if self.gathering is not None:
                     self.gathering.given(running, following.indices)
-            running.slot.channel.send(-1, Answer(following.indices if following else None))
+                answer = following.indices
         elif asked.what == "terminal":
             self.lease.end_of(running)
-            running.waiting = "terminal"
+            running.waiting = asked
+            return
         elif asked.what == "release":
             self.lease.end()
-            running.slot.channel.send(-1, Answer(None))
+        running.slot.channel.send(-1, Answer(asked.number, answer))
 
     # -- the end of a child --------------------------------------------------------------------
 

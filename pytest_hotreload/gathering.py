@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .active import Active
     from .children import Running
     from .protocol import Ended
-    from .replay import Replay
+    from .replay import Receiver
 
 #: A process that is older did not start for this run.
 _OLDEST = 600.0
@@ -163,7 +163,7 @@ class Gathering:
             self._marks.append(("last reports", last))
         self.mark("end")
 
-    def advance(self, replay: Replay) -> None:
+    def advance(self, replay: Receiver) -> None:
         """Show what can be shown, and count the time."""
         began = time.monotonic()
         try:

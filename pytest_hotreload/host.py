@@ -45,6 +45,7 @@ from .world import os, signal, sockets
 if TYPE_CHECKING:
     from .active import Active
     from .child import Reporter
+    from .gathered_merge import Merger
 
 #: Seconds between two looks at living children, as in any run loop.
 _TICK = 0.1
@@ -146,12 +147,13 @@ class Host:
 
 
 class Relay:
-    """Stands where :class:`replay.Replay` stands: an item's messages go away when it is complete.
+    """A :class:`replay.Receiver` that shows nothing: an item's messages go away when it is complete.
 
     So a second try on this host, and the loss of it, leave nothing half told.
     """
 
-    done, interrupted, memo = False, False, None
+    done, stopping, interrupted, memo = False, False, False, None
+    gathered: Merger | None = None
 
     def __init__(self, host: Host, items: int) -> None:
         self.host, self.head = host, items
@@ -173,12 +175,20 @@ class Relay:
             self._complete.add(index)
             self.host.send(Told(self.theirs[index], tuple(self._queues.pop(index, ()))))
 
+    def leave_out(self, index: int) -> None:
+        """Only a watch and a page that is asked leave items out, and neither has hosts."""
+        raise NotImplementedError(index)
+
     def is_complete(self, index: int) -> bool:
         return index in self._complete
 
     def forget(self, index: int) -> None:
         """Drop what is kept: the item will run again."""
         self._queues.pop(index, None)
+
+    def can_run_again(self, index: int) -> bool:
+        """Whether nothing of this item has gone away."""
+        return index not in self._complete
 
     def again(self, index: int) -> None:
         """It was given to this host anew."""
@@ -232,13 +242,11 @@ class HostSchedule(Schedule):
 class HostLoop(RunLoop):
     """The run loop of a host."""
 
-    replay: Any  # a Relay
-
     def __init__(self, session: pytest.Session, active: Active, reporter: Reporter, host: Host) -> None:
         super().__init__(session, active, reporter)
         self.host = host
         self.nodes = HostNodes(self.config, self.slots, host.begin)
-        self.replay = Relay(host, len(self.items))
+        self.replay: Relay = Relay(host, len(self.items))
         self.schedule: HostSchedule = HostSchedule(self._give_back)
         self.children.add_listener(host.channel, self._hear)
         self._places = self._find_places()

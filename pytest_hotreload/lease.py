@@ -25,13 +25,14 @@ class Lease:
 
     def grant(self, running: Running) -> None:
         """To a child that asked for it, and waits."""
-        running.waiting = ""
+        asked, running.waiting = running.waiting, None
+        assert asked is not None
         self.holder = running
         if self._rerun is not None:
             self._rerun.borrow()
         compat.flush_terminal(self._config)
         self._handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        running.slot.channel.send(-1, Answer(os.getpgrp()))
+        running.slot.channel.send(-1, Answer(asked.number, os.getpgrp()))
 
     def end_of(self, running: Running) -> None:
         """This child goes on, or is gone: if it has the terminal, that comes back."""

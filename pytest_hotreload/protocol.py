@@ -12,7 +12,7 @@ from .world import BUILTINS, mmap, os, struct
 __builtins__ = BUILTINS
 
 #: Bumped with each change of a message; a spawned child compares it before anything else.
-VERSION = 4
+VERSION = 5
 
 #: Names the inherited descriptors of a spawned child; removed before any user code runs.
 ENVIRONMENT = "PYTEST_HOTRELOAD_APART"
@@ -165,6 +165,8 @@ class InternalError(NamedTuple):
 class Asked(NamedTuple):
     """A question; the controller answers with :class:`Answer`."""
 
+    number: int
+    """Of this channel's questions: an interrupt may leave one without its answer read, before the next one."""
     what: str
     """``basetemp`` · ``terminal`` (a lease) · ``release`` (of the lease) · ``files`` (what to run next) · ``shown``"""
 
@@ -248,8 +250,9 @@ Message = (
 
 
 class Answer(NamedTuple):
-    """The answer to :class:`Asked`."""
+    """The answer to :class:`Asked` of that number."""
 
+    number: int
     value: Any
 
 

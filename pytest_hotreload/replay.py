@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
@@ -26,6 +26,27 @@ if TYPE_CHECKING:
 
 #: How an item was completed.
 _COMPLETE, _LEFT_OUT = 1, 2
+
+
+class Receiver(Protocol):
+    """What a run loop gives its children's messages to: it shows them here (:class:`Replay`), or sends them on."""
+
+    head: int
+    gathered: Merger | None
+    memo: Any
+    stopping: bool
+    interrupted: bool
+
+    @property
+    def done(self) -> bool: ...
+    def feed(self, index: int, message: Any) -> None: ...
+    def complete(self, index: int) -> None: ...
+    def leave_out(self, index: int) -> None: ...
+    def is_complete(self, index: int) -> bool: ...
+    def forget(self, index: int) -> None: ...
+    def can_run_again(self, index: int) -> bool: ...
+    def show(self, index: int, report: pytest.TestReport) -> None: ...
+    def advance(self) -> None: ...
 
 
 class Replay:

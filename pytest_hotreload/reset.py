@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from . import _native, compat, handover
 from ._native import guard, join_board, set_child_subreaper
 from .forks import forget_inherited
-from .protocol import Asked
 from .world import (
     BUILTINS,
     MODULES,
@@ -119,7 +118,7 @@ def temporary(config: pytest.Config, place: Place, reporter: Reporter) -> None:
     """The controller owns the base temporary directory; ask for it when it is first needed."""
 
     def ask() -> pathlib.Path:
-        base = pathlib.Path(place.channel.ask(reporter.index, Asked("basetemp")))
+        base = pathlib.Path(place.channel.ask(reporter.index, "basetemp"))
         if place.worker_id == "master":
             return base
         own = base / place.name
@@ -155,7 +154,7 @@ def debugger(place: Place, reporter: Reporter) -> None:
 def take_terminal(place: Place, reporter: Reporter) -> None:
     """Wait until all that came before is shown, then join the controller's process group."""
     reporter.collect_printed()
-    group = place.channel.ask(reporter.index, Asked("terminal"))
+    group = place.channel.ask(reporter.index, "terminal")
     if not place.own_group:
         return
     with contextlib.suppress(OSError):
@@ -174,7 +173,7 @@ def give_terminal_back(config: pytest.Config, place: Place, reporter: Reporter) 
             os.setpgid(0, 0)
     silence(config, place)
     place.files.progress.begin_again(time.monotonic())
-    place.channel.ask(reporter.index, Asked("release"))
+    place.channel.ask(reporter.index, "release")
 
 
 def speak(config: pytest.Config) -> None:

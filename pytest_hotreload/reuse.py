@@ -21,7 +21,7 @@ from .options import Options
 from .protocol import ItemFinished, ItemStarted
 from .ran import CLEAN
 from .records import Records, Verdict
-from .replay import Replay
+from .replay import Receiver
 from .world import time
 
 #: Tests of one file that are named where its reuse would have been wrong.
@@ -159,7 +159,7 @@ class Reuse:
             self.taken = self.judged.held
             self._last = self.records.last_runs() if self.taken else {}
 
-    def tell(self, items: Sequence[pytest.Item], replay: Replay) -> None:
+    def tell(self, items: Sequence[pytest.Item], replay: Receiver) -> None:
         """What is reused, as a child would have told it."""
         seen = Counter[str]()
         for index, item in enumerate(items):

@@ -150,10 +150,14 @@ class Slot:
         self.running: Any = None
 
     def reset(self) -> None:
-        """Ready for the next child: nothing of the last one is left in files or channel."""
+        """Ready for the next child: nothing of the last one is left in files or channel, at either end.
+
+        An answer that the last one did not wait for would be the next one's.
+        """
         self.files.reset()
-        self.channel.drain()
-        self.channel.renew()
+        for end in (self.channel, self.child_end):
+            end.drain()
+            end.renew()
 
     def descriptors(self) -> list[int]:
         """What a child needs that is no fork of ours: the files, the page, its end of the channel."""

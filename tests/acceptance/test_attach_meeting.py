@@ -24,6 +24,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threade
 FILES = {
     "test_a.py": "def test_a(): pass\n",
     "far/below/test_b.py": "def test_b(): pass\n",
+    "docs/guide.md": "",
 }
 READS = "import os\nMODE = os.environ.get('READS_MODE')\nos.environ['READS_SET'] = 'yes'\n"
 
@@ -63,7 +64,7 @@ def test_the_innermost_project_counts(place):
     (place.root / "far/pytest.ini").write_text("[pytest]\n")
     inner = place.begin("serve", cwd="far")
     assert "serving" in inner.stdout.readline()
-    for cwd, server in (("far/below", inner), ("far", inner), (".", outer), ("plugins", outer)):
+    for cwd, server in (("far/below", inner), ("far", inner), (".", outer), ("docs", outer)):
         assert f"process {server.pid}," in place.say("status", cwd=cwd).out
 
 

@@ -6,12 +6,12 @@ In each project ``test_a.py`` has the thing until ``test_b.py`` met it, or 30 s 
 from __future__ import annotations
 
 import re
-import socket
 import sys
 
 import pytest
 
 from .keeping import Kept, outcomes, said
+from .ports import free_port
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="who holds a port is seen on Linux only"
@@ -128,9 +128,7 @@ PORTS = {
 
 @pytest.fixture
 def port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+    return free_port()
 
 
 def indented(text):

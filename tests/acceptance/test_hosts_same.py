@@ -10,6 +10,7 @@ import pytest
 
 from . import sample
 from .hosting import FAILED, PASSED, TWO
+from .ports import free_port
 from .processes import Process, Terminal, until
 
 pytest.importorskip("xdist", reason="--tx is pytest-xdist's")
@@ -164,7 +165,7 @@ def test_deaths_ports_and_late_errors(project):
             for n in range(2)
         },
     })  # fmt: skip
-    project.each(lambda root: (root / "port").write_text(str(_free_port())))
+    project.each(lambda root: (root / "port").write_text(str(free_port())))
     ours = project.run(TWO, "--hotreload-timeout=3", slots=3)
     assert ours.outcomes == {
         "test_debugs.py::test_stops": FAILED[:2],
@@ -255,11 +256,3 @@ def test_records_know_nothing_of_hosts_but_failures(project):
     assert set(ours.json(".pytest_cache/v/hotreload/durations")) == {"test_a.py", "test_b.py", "test_c.py"}
     ours = project.run("--affected", slots=2)
     assert ours.order == ["test_a.py::test_a", "test_c.py::test_c"]
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return int(server.getsockname()[1])

@@ -8,6 +8,7 @@ import socket
 import pytest
 
 from .keeping import Kept, outcomes, said
+from .ports import free_port
 
 #: Each test notes when it ran, in a folder outside of the project.
 TIMES = """\
@@ -35,9 +36,7 @@ BINDS = """\
 
 @pytest.fixture
 def port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+    return free_port()
 
 
 @pytest.fixture
@@ -202,9 +201,7 @@ def test_a_port_that_is_waited_for(tmp_path, times, port, how):
 @pytest.mark.parametrize("then", ["serve(other)", "serve(0)", "pytest.skip()", "None"])
 def test_a_port_that_a_test_does_without(tmp_path, times, port, then):
     """In plain pytest it has the port, so whatever it does without one does not count."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        other = free.getsockname()[1]
+    other = free_port()
     kept = meeting(tmp_path, times, port, {
         "test_b.py": f"""
             import pytest

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pytest_hotreload import protocol
 from pytest_hotreload.channel import Inbox, pack, pair
 from pytest_hotreload.errors import ProtocolError
-from pytest_hotreload.protocol import Logged, Printed, Progress, Reported
+from pytest_hotreload.protocol import Answer, Logged, Printed, Progress, Reported
+from pytest_hotreload.slots import Slot
 
 MESSAGES = st.one_of(
     st.builds(Reported, st.binary(max_size=300), st.integers(0, 9)),
@@ -61,6 +62,43 @@ def test_a_channel_forgets_what_was_cut_off():
             ours.receive()
     finally:
         ours.close()
+
+
+@given(st.integers(0, 3), st.integers(0, 3))
+def test_an_answer_belongs_to_its_question(answered, late):
+    """Questions that an interrupt cut short: their answers were sent, or come late, and are nobody else's."""
+    ours, theirs = pair()
+    try:
+        given = []
+        for _ in range(answered + late):
+            theirs.before_send = _interrupted
+            with pytest.raises(KeyboardInterrupt):
+                theirs.ask(0, "files")
+            given.append(theirs.questions)
+        theirs.before_send = lambda: None
+        for number in [*given, given[-1] + 1 if given else 1]:
+            ours.send(-1, Answer(number, number))
+        assert theirs.ask(0, "basetemp") == (given[-1] + 1 if given else 1)
+    finally:
+        ours.close()
+        theirs.close()
+
+
+def test_a_slot_has_no_answer_left_for_its_next_child():
+    slot = Slot(0, alone=False)
+    try:
+        slot.channel.send(-1, Answer(1, "for the last child"))
+        slot.channel.send(-1, Answer(2, "x" * 100_000))
+        slot.reset()
+        slot.channel.send(-1, Answer(1, "for this one"))
+        assert slot.child_end.receive() == (-1, Answer(1, "for this one"))
+    finally:
+        slot.close()
+
+
+def _interrupted() -> None:
+    """Where a Ctrl-C that comes while the answer is waited for arrives, for its number has been given."""
+    raise KeyboardInterrupt
 
 
 @given(st.integers(-1, 1 << 30), st.integers(0, len(Progress.PHASES) - 1), st.floats(0, 1e9))
