@@ -26,6 +26,8 @@ from json import loads
 from pathlib import Path
 from typing import Any
 
+from .warm import Run, Warm
+
 _RECORDER = str(Path(__file__).with_name("recorder"))
 #: Seconds after which a run is taken for hung. The slowest takes 3 s on a busy machine.
 _HUNG = 60.0
@@ -165,17 +167,23 @@ class Known:
 
 #: Runs of plain pytest: those of the last few tests, in this process.
 _KNOWN: dict[str, Known] = {}
+_WARM = Warm()
+_PYTEST = (sys.executable, "-m", "pytest")
 _MOST_KNOWN = 50
 
 
 @dataclass
 class Project:
-    """Two copies of a project below ``top``: ``plain`` and ``forks`` (as long a name, for wrapping)."""
+    """Two copies of a project below ``top``: ``plain`` and ``forks`` (as long a name, for wrapping).
+
+    ``cold``: each run is a fresh interpreter, where a test looks at what ``warm.py`` names.
+    """
 
     top: Path
     plugins: Sequence[str] = ()
     environ: dict[str, str] = field(default_factory=dict)
     outside: Sequence[str] = ()
+    cold: bool = False
 
     def __post_init__(self) -> None:
         for side in ("plain", "forks"):
@@ -198,7 +206,7 @@ class Project:
             word for name in ("hotreload_recorder", "hotreload", *self.plugins) for word in ("-p", name)
         ]
         ours = [] if slots is None else ["--hotreload", f"--hotreload-slots={slots}"]
-        return [sys.executable, "-m", "pytest", *loaded, *ours, *args]
+        return [*_PYTEST, *loaded, *ours, *args]
 
     def start(
         self, *args: str, slots: int | None, side: str, cwd: str = ".", **how: Any
@@ -245,7 +253,17 @@ class Project:
             **self.environ,
         }
 
-    def finish(self, process: subprocess.Popen[str], side: str) -> Result:
+    def _start_complete(
+        self, *args: str, slots: int | None, side: str, **how: Any
+    ) -> subprocess.Popen[str] | Run:
+        """Start a run that is only waited for: warm, where nothing can tell."""
+        environ = self._environ(side)
+        if self.cold or how.keys() - {"cwd"} or not _WARM.can_start(environ):
+            return self.start(*args, slots=slots, side=side, **how)
+        arguments = self.command(args, slots)[len(_PYTEST) :]
+        return _WARM.start(arguments, self.root(side) / how.get("cwd", "."), environ)
+
+    def finish(self, process: subprocess.Popen[str] | Run, side: str) -> Result:
         """Wait for a run; its result."""
         try:
             out, err = process.communicate(timeout=_HUNG)
@@ -264,7 +282,7 @@ class Project:
                 outcomes.setdefault(nodeid, []).append((when, outcome))
         lines = normalise(out or "", root).splitlines()
         return Result(
-            status=process.returncode,
+            status=-1 if process.returncode is None else process.returncode,
             outcomes=outcomes,
             events=events,
             lines=[line for line in lines if not _OURS.match(line)],
@@ -277,7 +295,7 @@ class Project:
     def run(self, *args: str, slots: int | None, **how: Any) -> Result:
         """One run: plain pytest where ``slots`` is None."""
         side = "plain" if slots is None else "forks"
-        return self.finish(self.start(*args, slots=slots, side=side, **how), side)
+        return self.finish(self._start_complete(*args, slots=slots, side=side, **how), side)
 
     def both(
         self, *args: str, slots: int = 2, extra: Sequence[str] = (), **how: Any
@@ -285,8 +303,8 @@ class Project:
         """(plain, ours), run at the same time; ``extra`` options for ours alone."""
         key = self._key(args, how)
         known = _KNOWN.get(key) if how.keys() <= {"cwd"} else None
-        plain = None if known is not None else self.start(*args, slots=None, side="plain", **how)
-        ours = self.start(*args, *extra, slots=slots, side="forks", **how)
+        plain = None if known is not None else self._start_complete(*args, slots=None, side="plain", **how)
+        ours = self._start_complete(*args, *extra, slots=slots, side="forks", **how)
         if plain is None:
             return known.again(self.top / "plain", self.root("plain")), self.finish(ours, "forks")
         found = self.finish(plain, "plain")

@@ -92,7 +92,7 @@ def link():
 def forked(name):
     reader, writer = os.pipe()
     pid = os.fork()
-    if pid == 0:
+    if not pid:  # no number that an edit could change: then pytest itself would go on in both
         os.write(writer, str(plainly.number(DATA / name)).encode())
         os._exit(0)
     os.close(writer)
