@@ -163,9 +163,13 @@ class Nodes:
             caller(**arguments)
 
 
+#: By its entry point or ``-p xdist``; by the name of its module (``-p xdist.plugin``, ``pytest_plugins``).
+_XDIST = ("xdist", "xdist.plugin")
+
+
 def join_convention(config: pytest.Config, *, several: bool) -> None:
     """Where xdist is not installed: its fixtures, and with more slots than one a plugin of its name."""
-    if config.pluginmanager.hasplugin("xdist"):
+    if any(config.pluginmanager.hasplugin(name) for name in _XDIST):
         return
     config.pluginmanager.register(workers, "hotreload-workers")
     if several:

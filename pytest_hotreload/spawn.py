@@ -17,7 +17,7 @@ from ._native import children_of, set_child_subreaper
 from .channel import pair
 from .forkpoint import ForkPoint
 from .protocol import ENVIRONMENT, Gone, Refused, Start, Started
-from .world import contextlib, low_threads, os, own_copy, pickle, signal, subprocess, tempfile, time
+from .world import contextlib, low_threads, os, pickle, signal, subprocess, tempfile, time
 
 #: As `python -m pytest` would: suites look at `__main__.__file__`. sys.path is the controller's own.
 _BOOT = (
@@ -80,7 +80,6 @@ class Spawner(ForkPoint):
         self._config, self._path, self._lifeline = config, list(path), lifeline
         self._lock = low_threads.allocate_lock()
         self._processes: dict[int, int] = {}
-        self._subprocess = own_copy("subprocess")
         set_child_subreaper(True)
         #: The template, a fork point, what a conftest started: no leftovers of a child of ours.
         self._before = set(children_of(os.getpid()))
@@ -91,8 +90,7 @@ class Spawner(ForkPoint):
         environment = {**os.environ, ENVIRONMENT: ",".join(map(str, passed))}
         arguments = [str(argument) for argument in self._config.invocation_params.args]
         code = _BOOT.format(path=self._path, argv=[sys.argv[0], *arguments])
-        subprocess = self._subprocess
-        flags = subprocess._args_from_interpreter_flags()
+        flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
         try:
             with self._lock:  # a sibling that ends now must not take it for a leftover
                 process = subprocess.Popen(

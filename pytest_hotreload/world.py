@@ -61,13 +61,20 @@ def _saved_by_gevent(name: str) -> dict[str, Any]:
     return dict(getattr(monkey, "saved", {}).get(name, {}))
 
 
-def own_copy(name: str) -> Any:
-    """A module of the standard library, loaded anew for us alone: nothing in its globals is anybody else's."""
+def _own_copy(name: str) -> Any:
+    """A module of the standard library, loaded anew for us alone, over the modules as they were.
+
+    gevent's ``os.close`` waits for its loop; the pipe that ``subprocess`` waits on then stays open.
+    """
     spec = importlib.util.find_spec(name)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    for each, value in [*vars(module).items()]:
+        held = globals().get(value.__name__) if type(value) is ModuleType else None
+        if type(held) is Held:
+            setattr(module, each, held)
     return module
 
 
@@ -201,7 +208,6 @@ else:
     signal = Held("signal", signal=_set_signal)
     socket = Held("socket")
     struct = Held("struct")
-    subprocess = Held("subprocess")
     sysconfig = Held("sysconfig")
     tempfile = Held("tempfile")
     threading = Held("threading")
@@ -218,8 +224,12 @@ else:
     _Handlers = signal.Handlers
 
     def __getattr__(name: str) -> Any:
-        """``pytest``, when the first module of ours asks for it: the processes of isolated calls never do."""
-        if name != "pytest":
+        """When the first module of ours asks for it: the processes of isolated calls need none of these."""
+        if name == "pytest":
+            made = Held("pytest")
+        elif name == "subprocess":
+            made = _own_copy(name)
+        else:
             raise AttributeError(name)
-        held = globals()["pytest"] = Held("pytest")
-        return held
+        globals()[name] = made
+        return made

@@ -120,7 +120,7 @@ GEVENT = {
 }
 
 
-@pytest.mark.parametrize("how", ["", "--hotreload-isolate=strict"])
+@pytest.mark.parametrize("how", ["", "--hotreload-isolate=strict", "--hotreload-start=spawn"])
 def test_a_conftest_that_patches_by_gevent(project: Any, how: str) -> None:
     pytest.importorskip("gevent", reason="gevent is not installed")
     project.write({**OTHER, **GEVENT})
