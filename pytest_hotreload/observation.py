@@ -104,6 +104,10 @@ class Observer:
         self._open(collecting=True)
         self._before = tuple(Module("", name, file) for name, file in self.loaded())
 
+    def add(self, rows: list[tuple[str, str, str, State]]) -> None:
+        """What was seen of it before it began."""
+        self._taken += rows
+
     def running(self, *, alone: bool = False) -> None:
         """Begin in a child: with nothing. A fork of who collected has all that is needed in place.
 

@@ -19,6 +19,7 @@ from ._native import Records as Store
 from .analysis import open_project, scan, site_folders
 from .conflicts import keys_of
 from .dependencies import Dependencies, Searched, as_draft, first_party_roots, project_folders
+from .early_imports import import_again
 from .observation import Observed, Observer, Row, canonical, on_path
 from .ran import Ran
 from .world import contextlib, os
@@ -68,6 +69,12 @@ class Records:
         self._offset = unchanged.clock_offset()
         self.observer = Observer(config)
         self.observer.collecting()
+        early = self.observer.loaded()
+        seen = import_again(early)
+        self.observer.add(seen.rows)
+        #: Files of modules that were imported before us, if what they read then is not known; and that in words.
+        self._unseen = {file for _, file in early} if seen.why else set()
+        self.doubt = terminal.unseen_import(seen.module, seen.why) if seen.why else ""
         self.files: defaultdict[str, Ran] = defaultdict(Ran)
         self.partial: set[str] = set()
         self.company: set[str] = set()
@@ -295,7 +302,7 @@ class Records:
         for path, ran in whole.items():
             found = all_found[path]
             used = {*found.closure, *found.reads}
-            found.reads.update(dict.fromkeys((doubtful | young) & used, _NEVER))
+            found.reads.update(dict.fromkeys((doubtful | young | self._unseen) & used, _NEVER))
             found.started += [_LEFT] if ran.left else []
             draft = {**self._facts(path, ran), **as_draft(found, searched)}
             draft["flags"] = [*found.flags, *self.setting(), *(["left a process"] if ran.left else [])]

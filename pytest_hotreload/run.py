@@ -204,6 +204,8 @@ class Run:
         records, reuse = self.active.records, self.active.reuse
         if records is None:
             return
+        if records.doubt:
+            terminalreporter.write_line(terminal.PREFIX + records.doubt, yellow=True)
         for text in records.notes():
             terminalreporter.write_line(terminal.PREFIX + terminal.ignored(text), yellow=True)
         lines = reuse.summary() if reuse is not None else []

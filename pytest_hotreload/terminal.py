@@ -452,6 +452,14 @@ def template_module(name: str, files: int, *, loaded: bool, quarantine: str | No
     )
 
 
+def unseen_import(name: str, why: str) -> str:
+    """What was imported before any hook of ours, and can't be imported a second time to see what it reads."""
+    return (
+        f"{name}: what it reads while it is imported is not known ({why}), so every file runs each time; "
+        "hint: name it in pytest_plugins of the conftest.py at the root instead"
+    )
+
+
 def store_notes(notes: Iterable[str]) -> str:
     return PREFIX + "; ".join(notes)
 

@@ -129,6 +129,18 @@ def number(path):
     return KNOWN[path]
 '''
 
+#: The project's own plugin: pytest imports it before any hook of ours is there.
+OWN = '''"""A plugin that the ini names."""
+import pathlib
+
+DATA = pathlib.Path(__file__).resolve().parents[1] / "data"
+
+try:
+    AT_IMPORT = int(open(DATA / "{name}").read())
+except OSError:
+    AT_IMPORT = 6
+'''
+
 CALLS = (
     "cached({data})", "cached({data})", "Config.get({data})", "Config.get({data})", "lazy.mode", "lazy.all",
     "lazy.names", "line({data})", "installed({data})", "threaded({data})", "backend({module})", "spec()",

@@ -16,6 +16,7 @@ from tests.mutation import caches
 
 INI = """
 [pytest]
+addopts = -p own
 pythonpath = src ../lib
 testpaths = tests
 """
@@ -74,6 +75,7 @@ CONFTEST = '''"""A conftest of the generated project."""
 import os
 import sys
 
+import own
 import pytest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "{up}", "more"))
@@ -81,7 +83,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "{up}", "more"))
 
 @pytest.fixture
 def number():
-    total = {constant}
+    total = {constant} + own.AT_IMPORT
     try:
     {uses}
     except ImportError:
@@ -121,6 +123,7 @@ class Project:
         self.write("src/plainly.py", caches.PLAINLY)
         self.write("src/thing.egg-info/PKG-INFO", caches.metadata(1))
         self.write("../site-packages/remembers.py", caches.REMEMBERS)
+        self.write("plug/own.py", caches.OWN.format(name=self.random.choice(self.data)))
         for name in self.modules:
             self.write_module(name)
         for name in self.data[:3]:

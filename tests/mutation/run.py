@@ -103,6 +103,7 @@ def run(root: Path, arguments: list[str], mode: str, log: Path, *, loaded: Path 
         status = 70
         try:
             os.chdir(root)
+            sys.path.insert(0, str(root / "plug"))
             os.environ["APP_MODE"] = mode
             descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(descriptor, 1)
