@@ -129,6 +129,8 @@ class Crashes:
             if index not in done:
                 replay.forget(index)
         if not self.loop.interrupts:
+            if self.loop.records is not None:
+                self.loop.records.begins_anew(group.path)
             self.loop.schedule.again(group.rest(group.indices, exclusive=True, repeated=done))
 
     def shared_teardown_failed(self, error: BaseException) -> None:

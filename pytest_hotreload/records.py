@@ -251,6 +251,10 @@ class Records:
         """A child of this file died: what it saw is lost."""
         self.files[path].spoiled = True
 
+    def begins_anew(self, path: str) -> None:
+        """All of the file runs once more: what is seen then is all that counts, however the first child ended."""
+        self.files[path].spoiled = False
+
     def left_processes(self, path: str) -> None:
         """A child of this file left processes behind."""
         self.files[path].left = True

@@ -195,7 +195,8 @@ fn owners_from(settings: &Settings, principal: Frame<'_>, default: &OsStr) -> Op
     while let Some(frame) = next {
         let file = frame.file();
         let own = own_file(settings, &file);
-        let is_body = frame.name() == "<module>";
+        let back = frame.back();
+        let is_body = frame.name() == "<module>" && back.as_ref().is_some_and(|back| imports(settings, back));
         let is_own = own.is_some();
         is_called &= is_own || !settings.is_caller(Path::new(&file));
         let package = || settings.package_of(Path::new(&file)).map(PathBuf::into_os_string);
@@ -205,7 +206,7 @@ fn owners_from(settings: &Settings, principal: Frame<'_>, default: &OsStr) -> Op
             return Some(found);
         }
         last = file;
-        next = frame.back();
+        next = back;
         // The body of an installed module, at its first import: it runs once for all who import it later.
         if is_body && next.as_ref().is_some_and(|importer| is_frozen(&importer.file(), "importlib")) {
             return Some(vec![OsString::new()]);
@@ -216,6 +217,14 @@ fn owners_from(settings: &Settings, principal: Frame<'_>, default: &OsStr) -> Op
     let rest = if is_nobodys { OsString::new() } else { default.to_owned() };
     found.extend((!found.contains(&rest)).then_some(rest));
     Some(found)
+}
+
+/// Whether code that runs a module's body does that for an import. A program (who calls `pytest.main`) is not imported,
+/// nor is what `runpy` or `exec` runs for code of the project: whoever runs it keeps what it read.
+fn imports(settings: &Settings, runs_body: &Frame<'_>) -> bool {
+    let file = runs_body.file();
+    let is_runpy = is_frozen(&file, "runpy") || Path::new(&file).ends_with("runpy.py");
+    !is_runpy && own_file(settings, &file).is_none()
 }
 
 /// The file, absolute, if what its module's body does belongs to it.

@@ -257,11 +257,11 @@ class Project:
         self, *args: str, slots: int | None, side: str, **how: Any
     ) -> subprocess.Popen[str] | Run:
         """Start a run that is only waited for: warm, where nothing can tell."""
-        environ = self._environ(side)
-        if self.cold or how.keys() - {"cwd"} or not _WARM.can_start(environ):
+        environ, command = self._environ(side), tuple(self.command(args, slots))
+        is_pytest = command[: len(_PYTEST)] == _PYTEST
+        if self.cold or not is_pytest or how.keys() - {"cwd"} or not _WARM.can_start(environ):
             return self.start(*args, slots=slots, side=side, **how)
-        arguments = self.command(args, slots)[len(_PYTEST) :]
-        return _WARM.start(arguments, self.root(side) / how.get("cwd", "."), environ)
+        return _WARM.start(command[len(_PYTEST) :], self.root(side) / how.get("cwd", "."), environ)
 
     def finish(self, process: subprocess.Popen[str] | Run, side: str) -> Result:
         """Wait for a run; its result."""

@@ -176,7 +176,10 @@ def test_deaths_ports_and_late_errors(project):
         "test_port_1.py::test_binds": PASSED,
         "test_slow.py::test_slow": [("call", "failed"), ("teardown", "failed"), ("teardown", "failed")],
     }
-    assert sum("found its address in use" in line for line in ours.notices) == 1
+    # The one way where a file of the other host has it, the other way where the host knows who has it.
+    met = [line for line in ours.notices if line.endswith("the file ran again alone, which counts")]
+    assert len(met) == 1
+    assert "found its address in use" in met[0] or "tried to bind" in met[0]
     assert "the test took longer than --hotreload-timeout=3 s" in ours.output
     assert "OSError: the server" in ours.output
     assert "a host has no terminal; hint: run the file without --tx" in ours.output

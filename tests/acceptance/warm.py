@@ -19,18 +19,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _SERVER = str(Path(__file__).with_name("warm_server.py"))
-#: Variables that a run may have otherwise than the server: what reads them before pytest starts is set anew.
-_APPLIED = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
+#: A variable that a run may have otherwise than the server: what comes of it is set anew.
+_APPLIED = "PYTHONPATH"
+#: For each of its values there is a server: it is among the interpreter's flags.
+_NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 #: Those that an interpreter, its libraries or the loader read when they start.
 _READ_AT_START = ("PYTHON", "LD_", "LC_", "LANG", "MALLOC_", "GLIBC_", "OMP_", "COVERAGE_")
 _HASH_SEED = {"PYTHONHASHSEED": "0"}
 
 
 class Warm:
-    """The server of this process, started when it is first needed."""
+    """The servers of this process, each started when it is first needed."""
 
     def __init__(self) -> None:
-        self._control: socket.socket | None = None
+        self._controls: dict[str, socket.socket] = {}
 
     def can_start(self, environ: Mapping[str, str]) -> bool:
         """Whether a fork of the server would be as a fresh interpreter with these variables."""
@@ -40,19 +42,20 @@ class Warm:
 
     def start(self, arguments: Sequence[str], cwd: Path, environ: Mapping[str, str]) -> Run:
         """``python -m pytest ARGUMENTS``, in a session of its own and without an input."""
-        if self._control is None:
-            self._control = self._serve()
+        no_bytecode = environ.get(_NO_BYTECODE, "")
+        if no_bytecode not in self._controls:
+            self._controls[no_bytecode] = self._serve(no_bytecode)
         (out, its_out), (err, its_err), (told, its_told) = os.pipe(), os.pipe(), os.pipe()
         empty = os.open(os.devnull, os.O_RDONLY)
         theirs = [empty, its_out, its_err, its_told]
         request = {"arguments": list(arguments), "cwd": str(cwd), "environ": dict(environ)}
-        socket.send_fds(self._control, [json.dumps(request).encode()], theirs)
+        socket.send_fds(self._controls[no_bytecode], [json.dumps(request).encode()], theirs)
         for descriptor in theirs:
             os.close(descriptor)
         return Run(out, err, told)
 
     @staticmethod
-    def _serve() -> socket.socket:
+    def _serve(no_bytecode: str) -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         with theirs:
@@ -63,8 +66,9 @@ class Warm:
                 stdout=subprocess.PIPE,  # no terminal, as a run's own is none; nothing is written to it
                 cwd="/",
                 env={
-                    **{name: value for name, value in os.environ.items() if name not in _APPLIED},
+                    **{name: value for name, value in os.environ.items() if name != _APPLIED},
                     **_HASH_SEED,
+                    _NO_BYTECODE: no_bytecode,
                 },
             )
         return ours
@@ -74,7 +78,7 @@ def _at_start(environ: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in environ.items()
-        if name.startswith(_READ_AT_START) and name not in _APPLIED
+        if name.startswith(_READ_AT_START) and name not in (_APPLIED, _NO_BYTECODE)
     }
 
 

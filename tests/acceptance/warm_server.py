@@ -94,7 +94,6 @@ def _become(request: dict[str, Any], descriptors: list[int], base: list[str]) ->
     sys.path[:] = dict.fromkeys(
         [str(Path.cwd()), *(str(Path(folder).absolute()) for folder in named if folder), *base]
     )
-    sys.dont_write_bytecode = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
     sys.argv[:] = [sys.argv[0], *request["arguments"]]
     sys.orig_argv[:] = [sys.executable, "-m", "pytest", *request["arguments"]]
     signal.signal(signal.SIGINT, signal.default_int_handler)
