@@ -285,6 +285,23 @@ def test_an_edited_plugin_of_the_project(way, site, tmp_path):
         assert watching.after({"myfix.py": PLUGIN["myfix.py"]}).status.startswith("PASS ")
 
 
+def test_what_a_plugin_of_the_project_reads_while_it_is_imported(tmp_path):
+    """In a watch and in a server: each edit of that counts."""
+    reads = {"mypkg/helpers.py": "import pathlib\nVALUE = int(pathlib.Path('data.txt').read_text())\n"}
+    files = {**PLUGIN, **LOADED["addopts"][0], **reads, "data.txt": "1"}
+    with Watching(tmp_path / "watch", files) as watching:
+        assert watching.shown().status == "PASS 2 passed"
+        assert watching.after({"data.txt": "2"}).status.startswith("FAIL 1 failed")
+        assert watching.after({"data.txt": "1"}).status.startswith("PASS ")
+    with Place(tmp_path / "server", files) as place:
+        place.serve()
+        assert place.say("run", *QUIET).status == 0
+        place.write({"data.txt": "2"})
+        assert place.say("run", *QUIET).out.splitlines()[-1] == "1 failed, 1 passed in TIME"
+        place.write({"data.txt": "1"})
+        assert place.say("run", *QUIET).status == 0
+
+
 def test_an_edited_plugin_in_a_server(tmp_path):
     with Place(tmp_path, {**PLUGIN, **LOADED["addopts"][0]}) as place:
         place.serve()
