@@ -168,10 +168,10 @@ def _reports(plain: Result, ours: Result) -> list[str]:
 class Fuzzer:
     """``strict``: suites that plain pytest survives, so that every outcome was compared."""
 
-    def __init__(self, seed: int, work: Path) -> None:
+    def __init__(self, seed: int, work: Path, **most: int) -> None:
         self.random, self.work = Random(seed), work
         reruns = importlib.util.find_spec("pytest_rerunfailures") is not None
-        self.writer = Writer(self.random, reruns=reruns)
+        self.writer = Writer(self.random, reruns=reruns, **most)
         self.base = ["-p", "pytest_rerunfailures"] if reruns else []
         self.strict = self.suites = self.tests = self.deaths = 0
         self.wrong: list[dict[str, Any]] = []
@@ -223,13 +223,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--suites", type=int, required=True)
     parser.add_argument("--most-wrong", type=int, default=1)
+    parser.add_argument("--files", type=int, default=4, choices=range(1, 5), help="in a suite, at most")
+    parser.add_argument("--tests", type=int, default=5, help="in a file, at most")
     parser.add_argument("--keep", type=Path)
     chosen = parser.parse_args()
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     work = Path(tempfile.mkdtemp(prefix="hotreload-fuzz-"))
     real = os.dup(1)
     os.dup2(2, 1)
-    fuzzer = Fuzzer(chosen.seed, work)
+    fuzzer = Fuzzer(chosen.seed, work, files=chosen.files, tests=chosen.tests)
     fuzzer.run(chosen.suites, chosen.most_wrong)
     if fuzzer.wrong and chosen.keep is not None:
         shutil.copytree(work, chosen.keep, dirs_exist_ok=True)

@@ -118,10 +118,11 @@ class Suite:
 
 
 class Writer:
-    """Writes random suites. ``reruns``: rerunfailures is installed."""
+    """Writes random suites, of so many files and tests in each at most. ``reruns``: rerunfailures is installed."""
 
-    def __init__(self, random: Random, *, reruns: bool) -> None:
+    def __init__(self, random: Random, *, reruns: bool, files: int = 4, tests: int = 5) -> None:
         self.random, self.reruns = random, reruns
+        self._most_files, self._most_tests = files, tests
         self.leaky = False
         self._number = 0
 
@@ -129,7 +130,10 @@ class Writer:
         random = self.random
         self.leaky = False
         with_reruns = self.reruns and random.random() < 0.3
-        files = [self._file(f"test_{letter}.py", with_reruns) for letter in "abcd"[: random.randint(1, 4)]]
+        files = [
+            self._file(f"test_{letter}.py", with_reruns)
+            for letter in "abcd"[: random.randint(1, self._most_files)]
+        ]
         conftest = self._conftest() if random.random() < 0.25 else ""
         arguments = ["--reruns=1"] if with_reruns else []
         arguments += random.choice(
@@ -148,7 +152,7 @@ class Writer:
         if with_reruns:
             kinds += [self._flaky, self._flaky, self._flaky_subtests]
         file = File(name)
-        for _ in range(self.random.randint(1, 5)):
+        for _ in range(self.random.randint(1, self._most_tests)):
             file.cases.append(self.random.choice(kinds)())
         if self.random.random() < 0.1:
             name, replacement = self._patch()
