@@ -61,6 +61,12 @@ class Running:
         """The items that this child is to run, so far."""
         return self.group.indices
 
+    def came_before(self, index: int) -> bool:
+        """Whether this item is over where another one will run again: what it said counts, however late it is heard."""
+        assigned = self.assigned
+        known = index in assigned and self.collided in assigned
+        return known and assigned.index(index) < assigned.index(self.collided or 0)
+
 
 class Children:
     """All living children and their fork points."""

@@ -296,7 +296,7 @@ class RunLoop:
         if isinstance(message, Collided) and running.collided is None:
             self.crashes.collided(running, index, message.address)
             return
-        if self.crashes.contends(running):
+        if self.crashes.contends(running) and not running.came_before(index):
             running.ended = message if isinstance(message, Ended) else running.ended
             return
         self.lease.end_of(running)

@@ -192,6 +192,7 @@ enum Event {
     Library,
     Database,
     /// Which argument names the directory descriptor that a relative path starts from, if one does.
+    Folder,
     Replace(Option<usize>),
     Change(Option<usize>),
     Rename,
@@ -213,7 +214,7 @@ impl Event {
             b"import" => Self::Import,
             b"ctypes.dlopen" => Self::Library,
             b"sqlite3.connect" => Self::Database,
-            b"os.mkdir" => Self::Replace(Some(2)),
+            b"os.mkdir" => Self::Folder,
             b"os.rmdir" | b"os.remove" => Self::Replace(Some(1)),
             b"os.truncate" => Self::Change(None),
             b"os.utime" | b"os.chown" => Self::Change(Some(3)),
@@ -267,6 +268,7 @@ fn note_event(event: Event, arguments: &Arguments<'_>) {
                 below_cwd(py, Access::Update, Some(path));
             }
         }
+        Event::Folder => makes_folder(arguments),
         Event::Replace(folder) => touch_at(arguments, Access::Replace, 0, folder),
         Event::Change(folder) => touch_at(arguments, Access::Change, 0, folder),
         Event::Rename => {
@@ -439,6 +441,17 @@ fn touch_at(arguments: &Arguments<'_>, access: Access, at: usize, folder: Option
     if let Some(base) = base {
         contention::alters_folder_of(&absolute_path(&base, &path));
         touch(arguments.0.py(), access, &base, &path);
+    }
+}
+
+/// Where something stands already, nothing is made (`exist_ok=True`): that is met, not written.
+fn makes_folder(arguments: &Arguments<'_>) {
+    let Some(path) = arguments.path(0) else { return };
+    let base = if path.is_absolute() { Some(PathBuf::from("/")) } else { arguments.folder(Some(2)) };
+    let standing = base.map(|base| absolute_path(&base, &path)).filter(|path| path.symlink_metadata().is_ok());
+    match standing {
+        Some(path) => contention::touches(Access::Read, &path),
+        None => touch_at(arguments, Access::Replace, 0, Some(2)),
     }
 }
 

@@ -257,6 +257,41 @@ def test_a_path(tmp_path, port, how):
     check(kept.run(slots=2), "path", True)
 
 
+@pytest.mark.parametrize("when", ["setup", "call", "teardown"])
+def test_a_controller_that_hears_of_it_late(tmp_path, port, when):
+    """What the tests before it said is still on its way then: each is reported once."""
+    first, second, _ = PORTS["a server in a thread"]
+    kept = project(tmp_path, port, "pass", "pass")
+    kept.write({
+        "conftest.py": f"""
+            import os, time
+
+            def pytest_runtest_logreport(report):
+                is_here = "PYTEST_XDIST_WORKER" not in os.environ
+                if is_here and report.nodeid == "test_a.py::test_first" and report.when == "{when}":
+                    time.sleep(1)
+        """,
+        # The first file is shown while it runs.
+        "test_a.py": f"from helpers import *\ndef test_first(): pass\ndef test_a():\n    meet()\n{indented(second)}\n",
+        "test_b.py": f"from helpers import *\ndef test_b():\n{indented(first)}\n",
+    })  # fmt: skip
+    ours = kept.run(slots=2)
+    assert ours.status == 0, ours.raw
+    assert said(ours)[0].endswith("the file ran again alone, which counts")
+    once = [(phase, "passed") for phase in ("setup", "call", "teardown")]
+    tests = ("test_a.py::test_first", "test_a.py::test_a", "test_b.py::test_b")
+    assert ours.outcomes == dict.fromkeys(tests, once)
+
+
+def test_a_folder_that_both_find(tmp_path, port):
+    """`mkdir(exist_ok=True)` of what was there before makes nothing, for which anybody could fail."""
+    (tmp_path / "shared").mkdir()
+    both = "SHARED.mkdir(exist_ok=True); os.makedirs(SHARED, exist_ok=True)"
+    ours = project(tmp_path, port, f"{both}; hold()", f"{both}; assert 0").run(slots=2)
+    assert outcomes(ours) == {**ALL_PASS, "test_b.py::test_b": "failed"}
+    assert said(ours) == ["records: 0/2 fresh (2 new)"]
+
+
 def test_a_failure_of_its_own(tmp_path, port):
     """What fails alone, too, is a failure; what nobody else wrote is none of this."""
     temporary = "import tempfile; tempfile.TemporaryFile().close(); "

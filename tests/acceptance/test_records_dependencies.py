@@ -382,3 +382,21 @@ def test_what_is_selected_runs(restored):
     }
     assert set(outcomes(restored.run("--affected")).values()) == {"passed"}
     assert restored.affected() == {}
+
+
+@pytest.mark.parametrize("make", ["os.makedirs('data', exist_ok=True)", "Path('data').mkdir(exist_ok=True)"])
+def test_a_folder_that_stood_before_it_was_made(tmp_path, make):
+    """Nothing was made, so what is listed or read there is no output of the test's own."""
+    kept = Kept(tmp_path, {
+        "data/one.txt": "1",
+        "test_a.py": f"import os\nfrom pathlib import Path\ndef test_a():\n    {make}\n"
+        "    assert os.listdir('data') == ['one.txt']\n",
+        "test_b.py": f"import os\nfrom pathlib import Path\ndef test_b():\n    {make}\n"
+        "    assert Path('data/one.txt').read_text() == '1'\n",
+    })  # fmt: skip
+    assert kept.run().status == 0
+    assert kept.affected() == {}
+    kept.write({"data/two.txt": ""})
+    assert kept.affected().keys() == {"test_a.py"}
+    kept.write({"data/two.txt": None, "data/one.txt": "2"})
+    assert kept.affected().keys() == {"test_b.py"}
