@@ -111,7 +111,9 @@ def _host() -> Host | None:
 
 def _activate(config: pytest.Config, namespace: Any, host: Host | None) -> Apart | None:
     """In the controller: set everything up, and park the template. In its children: their role."""
-    from . import gathered  # noqa: F401 - what it calls is bound before a conftest can patch it
+    if not _only_asks(namespace):
+        # An import goes through the world that conftests and test files make.
+        from . import birth, controller, gathered  # noqa: F401
 
     others.refuse(namespace)
     chosen = options.read(config, namespace, host=host is not None)
@@ -153,6 +155,7 @@ def _open_hosts(active: Active, namespace: Any) -> None:
         return
     if others.measures_coverage():  # what pytest-cov has not begun yet
         raise host_messages.coverage_here_only()
+    from . import distribution  # noqa: F401 - before conftests, as all that a run needs
     from .hosts import Hosts
 
     slots = options.slots_by_number(namespace)

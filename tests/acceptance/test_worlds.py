@@ -326,3 +326,52 @@ def test_a_conftest_that_replaces_what_we_use(project: Any, slots: int) -> None:
     fails = "def test_passes(): pass\ndef test_fails(): assert [1] == [2]\n"
     project.write({**OTHER, "conftest.py": REPLACED, "test_a.py": fails, "test_b.py": fails})
     project.same("-p", "no:cacheprovider", slots=slots)
+
+
+OPTIONS = {
+    "plain": [],
+    "records": ["--affected"],
+    "reuse": ["--reuse=on"],
+    "each test": ["--hotreload-isolate=test"],
+    "workers": ["--hotreload-isolate=worker"],
+    "strict": ["--hotreload-isolate=strict"],
+    "spawn": ["--hotreload-start=spawn"],
+    "report": ["--hotreload-report=report.html", "--hotreload-trace=trace.json"],
+    "results": ["--hotreload-json=results.json", "--junitxml=junit.xml"],
+    "shard": ["--shard=1/1"],
+    "time limit": ["--hotreload-timeout=60"],
+    "hosts": ["--tx=2*popen"],
+}
+
+
+@pytest.mark.parametrize("how", OPTIONS)
+def test_nothing_of_ours_is_imported_in_a_world_that_others_made(project: Any, slots: int, how: str) -> None:
+    """A test file that patches `sys.platform` for good made pytest's import hook, and so the run, fail."""
+    if how == "hosts":
+        pytest.importorskip("xdist", reason="--tx is pytest-xdist's")
+        project.plugins = ["xdist"]
+    looks = """
+        import atexit, os, sys
+
+        def ours():
+            return {name for name in sys.modules if name.partition(".")[0] == "pytest_hotreload"}
+
+        BEFORE = ours()
+
+        def note():
+            late = sorted(ours() - BEFORE)
+            if late:
+                with open(os.path.join(os.path.dirname(__file__), "late.txt"), "a") as file:
+                    print(*late, file=file)
+
+        def pytest_unconfigure():
+            note()
+
+        atexit.register(note)
+    """
+    tests = "import conftest\ndef test_first(): conftest.note()\ndef test_last(): conftest.note()\n"
+    project.write({"conftest.py": looks, "test_a.py": tests, "test_b.py": tests})
+    ours = project.run(*OPTIONS[how], slots=slots)
+    assert ours.status == 0, ours.raw
+    late = ours.root / "late.txt"
+    assert not late.exists(), late.read_text()
