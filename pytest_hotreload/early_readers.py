@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
-from .world import os
+from .world import BUILTINS, os
+
+__builtins__ = BUILTINS
 
 _VARIABLES = ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT")
 

@@ -7,7 +7,6 @@ a plugin of its name stands in with the same hooks and fixtures, since many plug
 from __future__ import annotations
 
 import sys
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -88,7 +87,7 @@ class Nodes:
     def __init__(self, config: pytest.Config, slots: Sequence[Place]) -> None:
         self.config = config
         self.slots: list[Place] = list(slots) if len(slots) > 1 else []
-        self.run_id = uuid.uuid4().hex
+        self.run_id = os.urandom(16).hex()
 
     def configure(self) -> None:
         """``pytest_configure_node`` and ``pytest_testnodeready`` for each slot."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -166,7 +165,10 @@ def _source_names(plugin: object, word: bytes) -> bool:
         return False  # pytest's own know nothing of it; coverage travels by itself, see below
     file = getattr(module or plugin, "__file__", None)
     try:
-        return file is not None and word in Path(file).read_bytes()
+        if file is None:
+            return False
+        with open(file, "rb") as source:  # noqa: PTH123 - a path's own method looks up `io.open`
+            return word in source.read()
     except OSError:
         return False
 
