@@ -188,3 +188,11 @@ def test_plugins_that_ask_for_xdist_find_it(project):
     })  # fmt: skip
     assert project.run(slots=2).status == 0
     assert project.run(slots=1).status == 1
+
+
+def test_named_by_its_module(project, slots):
+    """`-p xdist.plugin` is xdist as well: what stands in for it is not registered beside it."""
+    pytest.importorskip("xdist", reason="pytest-xdist is not installed")
+    project.plugins = ["xdist.plugin"]
+    project.write({f"test_{n}.py": f"def test_it(worker_id): assert {n} < 1\n" for n in range(2)})
+    project.same(slots=slots)
