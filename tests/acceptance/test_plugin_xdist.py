@@ -194,5 +194,13 @@ def test_named_by_its_module(project, slots):
     """`-p xdist.plugin` is xdist as well: what stands in for it is not registered beside it."""
     pytest.importorskip("xdist", reason="pytest-xdist is not installed")
     project.plugins = ["xdist.plugin"]
-    project.write({f"test_{n}.py": f"def test_it(worker_id): assert {n} < 1\n" for n in range(2)})
-    project.same(slots=slots)
+    world = "gw" if slots > 1 else "master"
+    project.write(
+        {
+            f"test_{n}.py": f"def test_it(worker_id): assert worker_id.startswith({world!r})\n"
+            for n in range(2)
+        }
+    )
+    ours = project.run(slots=slots)
+    assert ours.status == 0, ours.raw
+    assert ours.outcomes == {f"test_{n}.py::test_it": PASSED for n in range(2)}
