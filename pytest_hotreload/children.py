@@ -63,9 +63,8 @@ class Running:
 
     def came_before(self, index: int) -> bool:
         """Whether this item is over where another one will run again: what it said counts, however late it is heard."""
-        assigned = self.assigned
-        known = index in assigned and self.collided in assigned
-        return known and assigned.index(index) < assigned.index(self.collided or 0)
+        collided = self.assigned.index(self.collided) if self.collided in self.assigned else 0
+        return index in self.assigned[:collided]
 
 
 class Children:

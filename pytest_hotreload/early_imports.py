@@ -26,6 +26,7 @@ _CHANGES = (
     "socket.bind",
     "socket.connect",
     "socket.sendto",
+    "socket.sendmsg",
     "subprocess.Popen",
     "ftplib.",
     "http.client.",
@@ -77,6 +78,9 @@ def import_again(loaded: Sequence[tuple[str, str]]) -> Seen:
 def _import_in_fork(names: Sequence[str], writing: int) -> NoReturn:
     try:
         os.setsid()
+        # Whoever waits may be killed meanwhile.
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(int(_PATIENCE) + 1)
         nowhere = os.open(os.devnull, os.O_RDWR)
         for number in (0, 1, 2):
             os.dup2(nowhere, number)

@@ -191,8 +191,8 @@ enum Event {
     Import,
     Library,
     Database,
-    /// Which argument names the directory descriptor that a relative path starts from, if one does.
     Folder,
+    /// Which argument names the directory descriptor that a relative path starts from, if one does.
     Replace(Option<usize>),
     Change(Option<usize>),
     Rename,
@@ -436,22 +436,27 @@ fn started(event: &'static str, arguments: &Arguments<'_>) {
 }
 
 fn touch_at(arguments: &Arguments<'_>, access: Access, at: usize, folder: Option<usize>) {
-    let Some(path) = arguments.path(at) else { return };
-    let base = if path.is_absolute() { Some(PathBuf::from("/")) } else { arguments.folder(folder) };
-    if let Some(base) = base {
+    if let Some((base, path)) = based(arguments, at, folder) {
         contention::alters_folder_of(&absolute_path(&base, &path));
         touch(arguments.0.py(), access, &base, &path);
     }
 }
 
+/// A path, and the folder that it starts from.
+fn based(arguments: &Arguments<'_>, at: usize, folder: Option<usize>) -> Option<(PathBuf, PathBuf)> {
+    let path = arguments.path(at)?;
+    let base = if path.is_absolute() { PathBuf::from("/") } else { arguments.folder(folder)? };
+    Some((base, path))
+}
+
 /// Where something stands already, nothing is made (`exist_ok=True`): that is met, not written.
 fn makes_folder(arguments: &Arguments<'_>) {
-    let Some(path) = arguments.path(0) else { return };
-    let base = if path.is_absolute() { Some(PathBuf::from("/")) } else { arguments.folder(Some(2)) };
-    let standing = base.map(|base| absolute_path(&base, &path)).filter(|path| path.symlink_metadata().is_ok());
-    match standing {
-        Some(path) => contention::touches(Access::Read, &path),
-        None => touch_at(arguments, Access::Replace, 0, Some(2)),
+    let Some((base, path)) = based(arguments, 0, Some(2)) else { return };
+    let made = absolute_path(&base, &path);
+    if made.symlink_metadata().is_ok() {
+        contention::touches(Access::Read, &made);
+    } else {
+        touch_at(arguments, Access::Replace, 0, Some(2));
     }
 }
 

@@ -61,7 +61,7 @@ def test_what_a_plugin_reads_while_it_is_imported(tmp_path, how):
     [
         "open('log.txt', 'a').write('x')",
         "import os\nos.mkdir('made')",
-        "import subprocess\nsubprocess.run(['touch', 'made'])",
+        "import subprocess\nsubprocess.run(['sh', '-c', 'printf x >> log.txt'])",
         "import os, pathlib\npathlib.Path('one').touch()\nos.rename('one', 'other')",
     ],
 )
