@@ -334,7 +334,6 @@ REPLACED = {
     "sys.platform": [],
     "os.urandom": [],
     "builtins.repr": [],
-    "builtins.vars": _NO_RECORDS,
     "io.open": _NO_RECORDS,
 }
 
