@@ -70,7 +70,8 @@ def test_what_earlier_runs_imported_late_is_warm_at_the_first_edit(tmp_path: Pat
     late = "import importlib\n\ndef test_{0}(): importlib.import_module('far' + 'away')\n"
     root = tmp_path / "project"
     write(root, {"test_a.py": late.format("a"), "test_b.py": late.format("b"), "pytest.ini": "[pytest]\n"})
-    command = [str(environment), "-m", "pytest", "-p", "hotreload", "--hotreload", "--hotreload-slots=2"]
+    # One after the other: two that append to the log at the same time would both depend on it.
+    command = [str(environment), "-m", "pytest", "-p", "hotreload", "--hotreload", "--hotreload-slots=1"]
     subprocess.run(command, cwd=root, env=environ({}), check=True, stdout=subprocess.DEVNULL)
     log.unlink()
     with Watching(tmp_path, python=str(environment), arguments=["--watch-first=none"]) as watching:

@@ -330,7 +330,7 @@ def test_a_conftest_that_replaces_what_we_use(project: Any, slots: int) -> None:
 
 #: Not yet with records: the distributions are read after the collection, by what importlib.metadata looks up.
 _NO_RECORDS = ["-p", "no:cacheprovider"]
-REPLACED = {
+REPLACED_FOR_GOOD = {
     "sys.platform": [],
     "os.urandom": [],
     "builtins.repr": [],
@@ -338,12 +338,12 @@ REPLACED = {
 }
 
 
-@pytest.mark.parametrize("name", REPLACED)
+@pytest.mark.parametrize("name", REPLACED_FOR_GOOD)
 def test_a_name_that_a_test_file_replaces_for_good(project: Any, slots: int, name: str) -> None:
     """While it is imported, so in the controller: each ended the run in INTERNALERROR."""
     replaces = f"import unittest.mock\nunittest.mock.patch({name!r}, lambda *_, **__: None).start()\n"
     project.write({"test_a.py": replaces + "def test_a(): pass\n", **OTHER})
-    project.same(*REPLACED[name], slots=slots)
+    project.same(*REPLACED_FOR_GOOD[name], slots=slots)
 
 
 OPTIONS = {
