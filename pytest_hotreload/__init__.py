@@ -9,9 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .fixtures import shared
-    from .isolate import IsolatedEnvironment, IsolatedProcess, isolate_imports
-    from .isolate_errors import (
+    from pytest_hotreload.fixtures import shared
+    from pytest_hotreload.isolate import IsolatedEnvironment, IsolatedProcess, isolate_imports
+    from pytest_hotreload.isolate_errors import (
         CarryError,
         EnvironmentClosed,
         IsolatedDeath,

@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from . import options, reset, terminal, totals
-from .early_readers import WorkerIdWatch
-from .threads import ThreadWatch
-from .world import contextlib, os
+from pytest_hotreload import options, reset, terminal, totals
+from pytest_hotreload.early_readers import WorkerIdWatch
+from pytest_hotreload.threads import ThreadWatch
+from pytest_hotreload.world import contextlib, os
 
 if TYPE_CHECKING:
-    from .controller import RunLoop
-    from .declarations import Declarations
-    from .gathering import Gathering
-    from .host import Host
-    from .hosts import Hosts
-    from .inplace import InPlace
-    from .outcomes import Outcomes
-    from .records import Records
-    from .rerun import Rerun
-    from .reuse import Reuse
-    from .template import Template
+    from pytest_hotreload.controller import RunLoop
+    from pytest_hotreload.declarations import Declarations
+    from pytest_hotreload.gathering import Gathering
+    from pytest_hotreload.host import Host
+    from pytest_hotreload.hosts import Hosts
+    from pytest_hotreload.inplace import InPlace
+    from pytest_hotreload.outcomes import Outcomes
+    from pytest_hotreload.records import Records
+    from pytest_hotreload.rerun import Rerun
+    from pytest_hotreload.reuse import Reuse
+    from pytest_hotreload.template import Template
 
 
 class Active:

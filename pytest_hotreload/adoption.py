@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable
 from types import ModuleType
 from typing import Any
 
-from .questions import (
+from pytest_hotreload.questions import (
     Asked,
     Event,
     Recorder,
@@ -30,7 +30,7 @@ from .questions import (
     state_of_folder,
     variables,
 )
-from .world import os
+from pytest_hotreload.world import os
 
 #: Questions that a module asks again whenever it is used: coverage asks for the folder when it begins to measure.
 #: multiprocessing keeps the folder in one constant, which is set when it is adopted.

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from . import compat, terminal
-from ._native import Records as Store
-from .records import report_files
-from .watch_messages import Changed, Select
+from pytest_hotreload import compat, terminal
+from pytest_hotreload._native import Records as Store
+from pytest_hotreload.records import report_files
+from pytest_hotreload.watch_messages import Changed, Select
 
 if TYPE_CHECKING:
-    from .records import Records
+    from pytest_hotreload.records import Records
 
 #: Of a file: when it was changed, in ns, and its bytes.
 TimeAndSize = tuple[int, int]

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from .channel import Channel, pair
-from .protocol import Start
-from .world import BUILTINS
+from pytest_hotreload.channel import Channel, pair
+from pytest_hotreload.protocol import Start
+from pytest_hotreload.world import BUILTINS
 
 __builtins__ = BUILTINS
 

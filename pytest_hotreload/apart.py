@@ -11,18 +11,29 @@ import sys
 from collections.abc import Generator, Sequence
 from typing import Any
 
-from . import adoption, child, compat, fixtures, forks, gathered, handover, others, reset, spawn
-from ._native import keep_frozen
-from .birth import Birth, Born, SlotEnd, seed_of
-from .channel import Channel
-from .early_readers import hide_worker
-from .forkpoint import serve
-from .nodes import join_convention
-from .observation import Observer
-from .owned import Owned
-from .protocol import ENVIRONMENT, Ended, Gone, Missing, Start
-from .slots import TRAVELLING, SlotFiles
-from .world import BUILTINS, faulthandler, functools, os, pytest, select, signal, sockets
+from pytest_hotreload import (
+    adoption,
+    child,
+    compat,
+    fixtures,
+    forks,
+    gathered,
+    handover,
+    others,
+    reset,
+    spawn,
+)
+from pytest_hotreload._native import keep_frozen
+from pytest_hotreload.birth import Birth, Born, SlotEnd, seed_of
+from pytest_hotreload.channel import Channel
+from pytest_hotreload.early_readers import hide_worker
+from pytest_hotreload.forkpoint import serve
+from pytest_hotreload.nodes import join_convention
+from pytest_hotreload.observation import Observer
+from pytest_hotreload.owned import Owned
+from pytest_hotreload.protocol import ENVIRONMENT, Ended, Gone, Missing, Start
+from pytest_hotreload.slots import TRAVELLING, SlotFiles
+from pytest_hotreload.world import BUILTINS, faulthandler, functools, os, pytest, select, signal, sockets
 
 __builtins__ = BUILTINS
 

@@ -18,15 +18,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pytest_hotreload import screen
+from pytest_hotreload.channel import Channel, pair
+from pytest_hotreload.family import Family, Process
+from pytest_hotreload.learning import Learner
+from pytest_hotreload.protocol import Gone, Refused, Start, Started
+from pytest_hotreload.rendezvous import Rendezvous
+from pytest_hotreload.watch_messages import Attach, Learned, Unfit
 from pytest_hotreload_client import meeting
-
-from . import screen
-from .channel import Channel, pair
-from .family import Family, Process
-from .learning import Learner
-from .protocol import Gone, Refused, Start, Started
-from .rendezvous import Rendezvous
-from .watch_messages import Attach, Learned, Unfit
 
 #: Seconds that a run has to tear down after its caller died.
 _GRACE = 2.0

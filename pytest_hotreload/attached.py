@@ -10,10 +10,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from . import adoption
-from ._native import guard, set_child_subreaper
-from .watch_messages import Attach
-from .world import fcntl, io, os, random, subprocess, time
+from pytest_hotreload import adoption
+from pytest_hotreload._native import guard, set_child_subreaper
+from pytest_hotreload.watch_messages import Attach
+from pytest_hotreload.world import fcntl, io, os, random, subprocess, time
 
 #: The lowest number of descriptors that a run keeps beside its own.
 _FAR = 200

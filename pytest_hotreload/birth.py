@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import child, forks
-from .channel import Channel
-from .forkpoint import Unwind
-from .observation import Observer
-from .protocol import Missing, Start
-from .slots import SlotFiles
-from .world import BUILTINS, hashlib, pytest, random
+from pytest_hotreload import child, forks
+from pytest_hotreload.channel import Channel
+from pytest_hotreload.forkpoint import Unwind
+from pytest_hotreload.observation import Observer
+from pytest_hotreload.protocol import Missing, Start
+from pytest_hotreload.slots import SlotFiles
+from pytest_hotreload.world import BUILTINS, hashlib, pytest, random
 
 __builtins__ = BUILTINS
 

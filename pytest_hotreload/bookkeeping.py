@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from . import compat
-from ._native import observe_for
-from .declarations import Declarations
-from .records import Records
-from .world import time
+from pytest_hotreload import compat
+from pytest_hotreload._native import observe_for
+from pytest_hotreload.declarations import Declarations
+from pytest_hotreload.records import Records
+from pytest_hotreload.world import time
 
 
 class Bookkeeper:

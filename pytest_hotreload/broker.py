@@ -16,11 +16,11 @@ from typing import Any
 
 import execnet
 
-from . import host_agent
-from ._native import guard
-from .channel import Channel
-from .host_protocol import Closed, Data, Open, Shut
-from .world import sockets
+from pytest_hotreload import host_agent
+from pytest_hotreload._native import guard
+from pytest_hotreload.channel import Channel
+from pytest_hotreload.host_protocol import Closed, Data, Open, Shut
+from pytest_hotreload.world import sockets
 
 #: Seconds that gateways get to end by themselves when all is over; execnet kills its processes then.
 _PATIENCE = 2.0

@@ -13,7 +13,7 @@ from importlib.machinery import SourceFileLoader
 from importlib.util import cache_from_source
 from pathlib import Path
 
-from .world import contextlib, os, struct
+from pytest_hotreload.world import contextlib, os, struct
 
 #: A source is safely older than its bytecode from so many nanoseconds on: the resolution of the header's
 #: time (1 s), and of file systems with whole or even seconds (FAT: 2 s).

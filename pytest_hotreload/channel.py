@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from ._native import send_all
-from .protocol import Asked, Message, Unreadable
-from .world import BUILTINS, os, pickle, sockets, struct
+from pytest_hotreload._native import send_all
+from pytest_hotreload.protocol import Asked, Message, Unreadable
+from pytest_hotreload.world import BUILTINS, os, pickle, sockets, struct
 
 __builtins__ = BUILTINS
 
@@ -200,7 +200,7 @@ def pair() -> tuple[Channel, Channel]:
 
 
 def _garbage(length: int) -> Exception:
-    from .errors import ProtocolError
+    from pytest_hotreload.errors import ProtocolError
 
     return ProtocolError(
         f"a message of {length} bytes, more than {_LARGEST}",

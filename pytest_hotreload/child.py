@@ -11,14 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from . import compat, forks, handover, reset
-from ._native import look_for_contention
-from .channel import Channel
-from .conflicts import address_in_use
-from .observation import Observed, Observer
-from .others import coverage_bytes, restart_coverage
-from .pickling import pack
-from .protocol import (
+from pytest_hotreload import compat, forks, handover, reset
+from pytest_hotreload._native import look_for_contention
+from pytest_hotreload.channel import Channel
+from pytest_hotreload.conflicts import address_in_use
+from pytest_hotreload.observation import Observed, Observer
+from pytest_hotreload.others import coverage_bytes, restart_coverage
+from pytest_hotreload.pickling import pack
+from pytest_hotreload.protocol import (
     Amended,
     Collided,
     Ended,
@@ -42,17 +42,17 @@ from .protocol import (
     Warned,
     Wrote,
 )
-from .serialise import pack_report, pack_warning
-from .withdrawals import Withdrawals
-from .world import BUILTINS, MODULES, contextlib, low_threads, os, pytest, signal, time
+from pytest_hotreload.serialise import pack_report, pack_warning
+from pytest_hotreload.withdrawals import Withdrawals
+from pytest_hotreload.world import BUILTINS, MODULES, contextlib, low_threads, os, pytest, signal, time
 
 __builtins__ = BUILTINS
 
 if TYPE_CHECKING:
     import warnings
 
-    from .gathered import GatheredState
-    from .slots import SlotFiles
+    from pytest_hotreload.gathered import GatheredState
+    from pytest_hotreload.slots import SlotFiles
 
 #: The exit status of a child that could not say what it had to.
 UNSAID = 70

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from .forkpoint import ForkPoint
-from .poller import HasFileno, Poller
-from .protocol import Asked, Assignment, Ended, Gone, Refused, Start, Started
-from .schedule import Group
-from .slots import Slot
-from .spawn import Spawner
-from .world import contextlib, os, signal, time
+from pytest_hotreload.forkpoint import ForkPoint
+from pytest_hotreload.poller import HasFileno, Poller
+from pytest_hotreload.protocol import Asked, Assignment, Ended, Gone, Refused, Start, Started
+from pytest_hotreload.schedule import Group
+from pytest_hotreload.slots import Slot
+from pytest_hotreload.spawn import Spawner
+from pytest_hotreload.world import contextlib, os, signal, time
 
 
 @dataclass(eq=False)

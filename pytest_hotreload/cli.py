@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import __version__
+from pytest_hotreload import __version__
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -137,7 +137,7 @@ def _add_attaching(commands: Any) -> None:
 
 
 def _serve(chosen: argparse.Namespace, arguments: list[str]) -> int:
-    from .serving import serve
+    from pytest_hotreload.serving import serve
 
     if not chosen.idle >= 0:
         chosen.parser.error(f"--idle {chosen.idle:g}: minutes, 0 for ever; it can't be less")
@@ -154,26 +154,26 @@ def _attach(chosen: argparse.Namespace, arguments: list[str]) -> int:
 
 
 def _doctor(_: argparse.Namespace, arguments: list[str]) -> int:
-    from .doctor import examine
+    from pytest_hotreload.doctor import examine
 
     return examine(arguments)
 
 
 def _explain(chosen: argparse.Namespace, arguments: list[str]) -> int:
-    from .explain import explain
+    from pytest_hotreload.explain import explain
 
     _path(chosen, arguments)
     return explain(arguments)
 
 
 def _graph(chosen: argparse.Namespace, arguments: list[str]) -> int:
-    from .graph import show_graph
+    from pytest_hotreload.graph import show_graph
 
     return show_graph(_path(chosen, arguments), chosen.form, arguments[1:])
 
 
 def _cache(chosen: argparse.Namespace, arguments: list[str]) -> int:
-    from .housekeeping import keep_house
+    from pytest_hotreload.housekeeping import keep_house
 
     if arguments:
         chosen.parser.error(f"unrecognized arguments: {' '.join(arguments)}")
@@ -184,7 +184,7 @@ def _cache(chosen: argparse.Namespace, arguments: list[str]) -> int:
 
 
 def _merge(chosen: argparse.Namespace, arguments: list[str]) -> int:
-    from .merging import Wanted, merge
+    from pytest_hotreload.merging import Wanted, merge
 
     if arguments:
         chosen.parser.error(f"unrecognized arguments: {' '.join(arguments)}")

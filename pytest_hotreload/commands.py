@@ -6,12 +6,12 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from . import compat, screen
-from .watch_messages import Go, both
-from .wishes import Wish
+from pytest_hotreload import compat, screen
+from pytest_hotreload.watch_messages import Go, both
+from pytest_hotreload.wishes import Wish
 
 if TYPE_CHECKING:
-    from .watch import Watch
+    from pytest_hotreload.watch import Watch
 
 
 class Commands:

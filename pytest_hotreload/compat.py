@@ -21,7 +21,7 @@ import pluggy
 from _pytest import hookspec
 from _pytest.assertion.rewrite import AssertionRewritingHook
 
-from .world import BUILTINS, contextlib, functools, os, pytest, tempfile, warnings
+from pytest_hotreload.world import BUILTINS, contextlib, functools, os, pytest, tempfile, warnings
 
 __builtins__ = BUILTINS
 

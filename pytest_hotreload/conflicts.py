@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from .world import BUILTINS
+from pytest_hotreload.world import BUILTINS
 
 __builtins__ = BUILTINS
 

@@ -14,8 +14,8 @@ from typing import Any
 from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 from xml.etree.ElementTree import Element
 
-from . import foreign
-from .world import BUILTINS, contextlib, io
+from pytest_hotreload import foreign
+from pytest_hotreload.world import BUILTINS, contextlib, io
 
 __builtins__ = BUILTINS
 

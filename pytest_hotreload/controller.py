@@ -14,29 +14,29 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import compat, conflicts, fixtures, gathered, handover, others, pulse, reset, terminal
-from .child import Reporter
-from .children import Children, Running
-from .crashes import Crashes
-from .deadlines import Deadlines
-from .errors import IncompleteRunError
-from .gathered_merge import Merger
-from .interrupts import Interrupts
-from .lease import Lease
-from .nodes import Nodes
-from .protocol import Answer, Asked, Collided, Ended, ItemRan, Missing, Printed, Unreadable
-from .pulse import Quiet
-from .replay import Receiver, Replay
-from .schedule import Group, Schedule, make_groups
-from .slots import Slot, new_board
-from .sources import Sources
-from .status import Status
-from .suspension import Suspension
-from .unpickling import loads
-from .world import contextlib, os, signal, time
+from pytest_hotreload import compat, conflicts, fixtures, gathered, handover, others, pulse, reset, terminal
+from pytest_hotreload.child import Reporter
+from pytest_hotreload.children import Children, Running
+from pytest_hotreload.crashes import Crashes
+from pytest_hotreload.deadlines import Deadlines
+from pytest_hotreload.errors import IncompleteRunError
+from pytest_hotreload.gathered_merge import Merger
+from pytest_hotreload.interrupts import Interrupts
+from pytest_hotreload.lease import Lease
+from pytest_hotreload.nodes import Nodes
+from pytest_hotreload.protocol import Answer, Asked, Collided, Ended, ItemRan, Missing, Printed, Unreadable
+from pytest_hotreload.pulse import Quiet
+from pytest_hotreload.replay import Receiver, Replay
+from pytest_hotreload.schedule import Group, Schedule, make_groups
+from pytest_hotreload.slots import Slot, new_board
+from pytest_hotreload.sources import Sources
+from pytest_hotreload.status import Status
+from pytest_hotreload.suspension import Suspension
+from pytest_hotreload.unpickling import loads
+from pytest_hotreload.world import contextlib, os, signal, time
 
 if TYPE_CHECKING:
-    from .active import Active
+    from pytest_hotreload.active import Active
 
 #: Seconds between two looks at deadlines; none of them is shorter than this.
 _TICK = 0.1

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from . import compat, others, terminal
-from .protocol import Collision, Ended, ItemFinished, ItemStarted
-from .serialise import new_report
-from .world import contextlib, os, signal, time
+from pytest_hotreload import compat, others, terminal
+from pytest_hotreload.protocol import Collision, Ended, ItemFinished, ItemStarted
+from pytest_hotreload.serialise import new_report
+from pytest_hotreload.world import contextlib, os, signal, time
 
 if TYPE_CHECKING:
-    from .children import Running
-    from .controller import RunLoop
+    from pytest_hotreload.children import Running
+    from pytest_hotreload.controller import RunLoop
 
 #: pytest-timeout's thread method prints this and leaves by ``os._exit(1)``: a time-out, not a crash.
 _TIMEOUT_BANNER = "+++ Timeout +++"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import leftovers, terminal
-from .reset import STACKS_SIGNAL
-from .world import os, suppress, time
+from pytest_hotreload import leftovers, terminal
+from pytest_hotreload.reset import STACKS_SIGNAL
+from pytest_hotreload.world import os, suppress, time
 
 if TYPE_CHECKING:
-    from .children import Running
-    from .controller import RunLoop
+    from pytest_hotreload.children import Running
+    from pytest_hotreload.controller import RunLoop
 
 #: Seconds without progress after which a file is named on the terminal (the issue's number).
 SILENT_SECONDS = 60.0

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from ._native import glob_matches
-from .errors import usage_error
-from .world import os
+from pytest_hotreload._native import glob_matches
+from pytest_hotreload.errors import usage_error
+from pytest_hotreload.world import os
 
 
 @dataclass(frozen=True)

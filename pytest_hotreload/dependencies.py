@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ._native import Project
-from .analysis import scan
-from .observation import Module, Observed, Observer, Row, canonical
-from .world import os
+from pytest_hotreload._native import Project
+from pytest_hotreload.analysis import scan
+from pytest_hotreload.observation import Module, Observed, Observer, Row, canonical
+from pytest_hotreload.world import os
 
 #: Kinds that make a file depend on a path's content, or its absence.
 _INPUTS = ("read", "update")

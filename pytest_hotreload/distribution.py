@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import host_messages, others, terminal
-from .child import Reporter
-from .controller import RunLoop
-from .host_protocol import (
+from pytest_hotreload import host_messages, others, terminal
+from pytest_hotreload.child import Reporter
+from pytest_hotreload.controller import RunLoop
+from pytest_hotreload.host_protocol import (
     Absent,
     ChildEnded,
     ChildStarted,
@@ -28,15 +28,15 @@ from .host_protocol import (
     Wanted,
     Wants,
 )
-from .protocol import Ended
-from .schedule import Group
-from .slots import Slot
-from .unpickling import loads
-from .world import time
+from pytest_hotreload.protocol import Ended
+from pytest_hotreload.schedule import Group
+from pytest_hotreload.slots import Slot
+from pytest_hotreload.unpickling import loads
+from pytest_hotreload.world import time
 
 if TYPE_CHECKING:
-    from .active import Active
-    from .hosts import Host, Hosts
+    from pytest_hotreload.active import Active
+    from pytest_hotreload.hosts import Host, Hosts
 
 #: Seconds between two looks at what is shown while hosts say nothing.
 _TICK = 0.5

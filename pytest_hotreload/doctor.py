@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import couplings, terminal
-from ._native import Records
-from .inprocess import Heard, place
+from pytest_hotreload import couplings, terminal
+from pytest_hotreload._native import Records
+from pytest_hotreload.inprocess import Heard, place
 
 _RECORDER = "pytest_hotreload.recorder"
 #: Runs of one test at the most while its module is searched: 2**16 modules are more than any suite has.

@@ -12,8 +12,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple, NoReturn
 
-from ._native import observed
-from .world import BUILTINS, MODULES, os, pickle, select, signal
+from pytest_hotreload._native import observed
+from pytest_hotreload.world import BUILTINS, MODULES, os, pickle, select, signal
 
 __builtins__ = BUILTINS
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from .world import BUILTINS, os
+from pytest_hotreload.world import BUILTINS, os
 
 __builtins__ = BUILTINS
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import pytest
 
-from . import compat
+from pytest_hotreload import compat
 
 #: Raised whenever what a record holds, or how it is judged, changes.
 SCHEMA: Final = "4"

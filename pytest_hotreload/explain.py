@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
-from . import epoch, reuse, reuse_messages, selection, terminal, totals
-from .analysis import open_project, scan, site_folders, third_party
-from .graph import short
-from .inprocess import ask
-from .records import Records, Verdict
+from pytest_hotreload import epoch, reuse, reuse_messages, selection, terminal, totals
+from pytest_hotreload.analysis import open_project, scan, site_folders, third_party
+from pytest_hotreload.graph import short
+from pytest_hotreload.inprocess import ask
+from pytest_hotreload.records import Records, Verdict
 
 
 def explain(arguments: Sequence[str]) -> int:

@@ -15,15 +15,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import pulse
-from .channel import Channel, pair
-from .keyboard import found
-from .pages import Written
-from .protocol import Gone, Refused, Start, Started, Warm, Warmed
-from .pulse import Pulse
-from .slots import anonymous_file
-from .standing import start_template
-from .watch_messages import (
+from pytest_hotreload import pulse
+from pytest_hotreload.channel import Channel, pair
+from pytest_hotreload.keyboard import found
+from pytest_hotreload.pages import Written
+from pytest_hotreload.protocol import Gone, Refused, Start, Started, Warm, Warmed
+from pytest_hotreload.pulse import Pulse
+from pytest_hotreload.slots import anonymous_file
+from pytest_hotreload.standing import start_template
+from pytest_hotreload.watch_messages import (
     Changed,
     Configure,
     Consulted,

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from . import compat, forks
-from ._native import observe_for
-from .forks import native_threads
-from .observation import Observer
-from .template import import_module
-from .watch_messages import Extend, Inputs
-from .world import contextlib
+from pytest_hotreload import compat, forks
+from pytest_hotreload._native import observe_for
+from pytest_hotreload.forks import native_threads
+from pytest_hotreload.observation import Observer
+from pytest_hotreload.template import import_module
+from pytest_hotreload.watch_messages import Extend, Inputs
+from pytest_hotreload.world import contextlib
 
 
 class FirstParty:

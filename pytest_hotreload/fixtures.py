@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 
 import pytest
 
-from . import clearing, compat, terminal
-from .forks import native_threads
-from .world import threading
+from pytest_hotreload import clearing, compat, terminal
+from pytest_hotreload.forks import native_threads
+from pytest_hotreload.world import threading
 
 _MARK = "_pytest_hotreload_shared"
 _SCOPES = ("session", "package")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from types import FunctionType, GetSetDescriptorType, MappingProxyType, MemberDescriptorType, ModuleType
 from typing import Any
 
-from .world import BUILTINS
+from pytest_hotreload.world import BUILTINS
 
 __builtins__ = BUILTINS
 

@@ -13,12 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from . import adoption, leftovers, suspension
-from ._native import collapse_heap, guard, set_child_subreaper
-from .ahead import Ahead
-from .channel import Channel, pair
-from .protocol import Gone, Kill, Refused, Start, Started
-from .world import BUILTINS, contextlib, os, select, signal, sockets, warnings
+from pytest_hotreload import adoption, leftovers, suspension
+from pytest_hotreload._native import collapse_heap, guard, set_child_subreaper
+from pytest_hotreload.ahead import Ahead
+from pytest_hotreload.channel import Channel, pair
+from pytest_hotreload.protocol import Gone, Kill, Refused, Start, Started
+from pytest_hotreload.world import BUILTINS, contextlib, os, select, signal, sockets, warnings
 
 __builtins__ = BUILTINS
 

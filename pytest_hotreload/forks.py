@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from typing import Any
 
-from . import adoption
-from ._native import flush_c_stdio, objects_of_types
-from .world import (
+from pytest_hotreload import adoption
+from pytest_hotreload._native import flush_c_stdio, objects_of_types
+from pytest_hotreload.world import (
     BUILTINS,
     MODULES,
     atexit,

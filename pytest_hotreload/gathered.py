@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from . import compat, foreign
-from .containers import Container, Keyed, Members, Names, Sequence, Text, container_of
-from .end_hooks import AT_END, PER_TEST, Owner, Reached, Reader, child_hooks, owners
-from .gathered_merge import MISSING
-from .world import BUILTINS, io, os, pickle, pytest
+from pytest_hotreload import compat, foreign
+from pytest_hotreload.containers import Container, Keyed, Members, Names, Sequence, Text, container_of
+from pytest_hotreload.end_hooks import AT_END, PER_TEST, Owner, Reached, Reader, child_hooks, owners
+from pytest_hotreload.gathered_merge import MISSING
+from pytest_hotreload.world import BUILTINS, io, os, pickle, pytest
 
 __builtins__ = BUILTINS
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import compat, foreign, gathered_rules
-from .containers import Container, Keyed, Members, Names, Sequence, Text, attributes
-from .world import pickle
+from pytest_hotreload import compat, foreign, gathered_rules
+from pytest_hotreload.containers import Container, Keyed, Members, Names, Sequence, Text, attributes
+from pytest_hotreload.world import pickle
 
 if TYPE_CHECKING:
-    from .gathered import GatheredState
+    from pytest_hotreload.gathered import GatheredState
 
 
 class _Missing:

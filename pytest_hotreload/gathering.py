@@ -16,20 +16,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import analysis, compat, terminal, user_file
-from .import_times import ImportTimes, by_package, saving
-from .ran import OUTCOMES, outcome_of
-from .report import page
-from .spawn import Spawner
-from .timeline import REUSED, Child, Collected, Phase, Saving, Span, Test, Timeline, lay_out
-from .trace import trace
-from .world import os, time
+from pytest_hotreload import analysis, compat, terminal, user_file
+from pytest_hotreload.import_times import ImportTimes, by_package, saving
+from pytest_hotreload.ran import OUTCOMES, outcome_of
+from pytest_hotreload.report import page
+from pytest_hotreload.spawn import Spawner
+from pytest_hotreload.timeline import REUSED, Child, Collected, Phase, Saving, Span, Test, Timeline, lay_out
+from pytest_hotreload.trace import trace
+from pytest_hotreload.world import os, time
 
 if TYPE_CHECKING:
-    from .active import Active
-    from .children import Running
-    from .protocol import Ended
-    from .replay import Receiver
+    from pytest_hotreload.active import Active
+    from pytest_hotreload.children import Running
+    from pytest_hotreload.protocol import Ended
+    from pytest_hotreload.replay import Receiver
 
 #: A process that is older did not start for this run.
 _OLDEST = 600.0

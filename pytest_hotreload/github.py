@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from . import ci_messages, compat, resultfile, user_file
-from .world import os
+from pytest_hotreload import ci_messages, compat, resultfile, user_file
+from pytest_hotreload.world import os
 
 if TYPE_CHECKING:
-    from .outcomes import Outcomes, Test
+    from pytest_hotreload.outcomes import Outcomes, Test
 
 #: GitHub shows 10 errors of a step, and drops the others without a word.
 MOST_ANNOTATIONS: Final = 10

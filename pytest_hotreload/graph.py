@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from . import terminal
-from .analysis import open_project, scan, third_party
-from .inprocess import ask
+from pytest_hotreload import terminal
+from pytest_hotreload.analysis import open_project, scan, third_party
+from pytest_hotreload.inprocess import ask
 
 
 @dataclass(frozen=True)

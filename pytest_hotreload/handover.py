@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from . import compat, others, terminal
-from .pickling import pack
-from .unpickling import loads
-from .world import BUILTINS, os, pytest, select, signal, time
+from pytest_hotreload import compat, others, terminal
+from pytest_hotreload.pickling import pack
+from pytest_hotreload.unpickling import loads
+from pytest_hotreload.world import BUILTINS, os, pytest, select, signal, time
 
 __builtins__ = BUILTINS
 

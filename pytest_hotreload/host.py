@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import apart, compat, host_messages, others, terminal
-from ._native import guard
-from .channel import Channel
-from .children import Running
-from .controller import RunLoop
-from .host_protocol import (
+from pytest_hotreload import apart, compat, host_messages, others, terminal
+from pytest_hotreload._native import guard
+from pytest_hotreload.channel import Channel
+from pytest_hotreload.children import Running
+from pytest_hotreload.controller import RunLoop
+from pytest_hotreload.host_protocol import (
     ENVIRONMENT,
     Absent,
     Batch,
@@ -34,18 +34,18 @@ from .host_protocol import (
     Told,
     Wants,
 )
-from .host_start import inherited
-from .nodes import Node, Nodes, Place
-from .options import Options
-from .protocol import Asked, Ended
-from .schedule import Group, Schedule
-from .slots import Slot
-from .world import os, signal, sockets
+from pytest_hotreload.host_start import inherited
+from pytest_hotreload.nodes import Node, Nodes, Place
+from pytest_hotreload.options import Options
+from pytest_hotreload.protocol import Asked, Ended
+from pytest_hotreload.schedule import Group, Schedule
+from pytest_hotreload.slots import Slot
+from pytest_hotreload.world import os, signal, sockets
 
 if TYPE_CHECKING:
-    from .active import Active
-    from .child import Reporter
-    from .gathered_merge import Merger
+    from pytest_hotreload.active import Active
+    from pytest_hotreload.child import Reporter
+    from pytest_hotreload.gathered_merge import Merger
 
 #: Seconds between two looks at living children, as in any run loop.
 _TICK = 0.1

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from .errors import usage_error
-from .terminal import PREFIX
-from .world import signal
+from pytest_hotreload.errors import usage_error
+from pytest_hotreload.terminal import PREFIX
+from pytest_hotreload.world import signal
 
 #: What a host printed last is shown so far, on the one line that says of its end.
 _LONGEST = 300

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from . import __version__
-from .host_protocol import ENVIRONMENT, VERSION, Greeting
-from .options import processors
+from pytest_hotreload import __version__
+from pytest_hotreload.host_protocol import ENVIRONMENT, VERSION, Greeting
+from pytest_hotreload.options import processors
 
 #: Tells machines of one name apart, and containers share it with their machine.
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from . import __version__, host_messages, host_options
-from .channel import Channel, Inbox, pack, pair
-from .host_options import Spec
-from .host_protocol import (
+from pytest_hotreload import __version__, host_messages, host_options
+from pytest_hotreload.channel import Channel, Inbox, pack, pair
+from pytest_hotreload.host_options import Spec
+from pytest_hotreload.host_protocol import (
     LONGEST_GREETING,
     VERSION,
     Begin,
@@ -31,9 +31,9 @@ from .host_protocol import (
     Shut,
     Worker,
 )
-from .nodes import Nodes
-from .schedule import Group
-from .world import contextlib, select, subprocess, time
+from pytest_hotreload.nodes import Nodes
+from pytest_hotreload.schedule import Group
+from pytest_hotreload.world import contextlib, select, subprocess, time
 
 #: Where the broker finds this package and execnet; it is isolated from the user's folder and variables.
 _BOOT = "import sys; sys.path += {path!r}; from pytest_hotreload.broker import main; main()"

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from . import terminal
-from ._native import Records as Store
-from .inprocess import Heard, place
+from pytest_hotreload import terminal
+from pytest_hotreload._native import Records as Store
+from pytest_hotreload.inprocess import Heard, place
 
 
 def keep_house(what: str, arguments: Sequence[str]) -> int:

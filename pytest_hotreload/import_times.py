@@ -12,8 +12,8 @@ import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from .timeline import Imported, Saving
-from .world import threading, time
+from pytest_hotreload.timeline import Imported, Saving
+from pytest_hotreload.world import threading, time
 
 #: importlib's own module, and what it calls the object. Read in CPython 3.10 to 3.13.
 _OWNER: Any = importlib._bootstrap

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import compat
+from pytest_hotreload import compat
 
 if TYPE_CHECKING:
-    from .active import Active
+    from pytest_hotreload.active import Active
 
 
 class InPlace:

@@ -12,8 +12,8 @@ from typing import IO, NamedTuple, TextIO
 
 import pytest
 
-from . import compat
-from ._native import flush_c_stdio
+from pytest_hotreload import compat
+from pytest_hotreload._native import flush_c_stdio
 
 
 class Heard(NamedTuple):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from types import FrameType
 
-from .world import os, signal, threading
+from pytest_hotreload.world import os, signal, threading
 
 
 class Interrupts:

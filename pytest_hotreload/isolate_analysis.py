@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
-from . import analysis, isolate_messages
-from ._native import Project
-from .isolate_errors import IsolationError
+from pytest_hotreload import analysis, isolate_messages
+from pytest_hotreload._native import Project
+from pytest_hotreload.isolate_errors import IsolationError
 
 #: Folders that hold no modules, or another interpreter's.
 _SKIPPED = {"__pycache__", "node_modules"}

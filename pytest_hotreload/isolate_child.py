@@ -10,9 +10,9 @@ import sys
 import time
 from typing import Any
 
-from . import bytecode, forks
-from ._native import guard, set_child_subreaper
-from .isolate_calls import Desk, Surroundings
+from pytest_hotreload import bytecode, forks
+from pytest_hotreload._native import guard, set_child_subreaper
+from pytest_hotreload.isolate_calls import Desk, Surroundings
 
 
 def live(descriptors: list[int], inherited: forks.Inherited) -> None:

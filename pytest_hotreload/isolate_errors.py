@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from .errors import HotreloadError
+from pytest_hotreload.errors import HotreloadError
 
 
 class IsolationError(HotreloadError):

@@ -16,12 +16,12 @@ import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from . import isolate_messages as messages
-from .isolate_calls import read_outcome
-from .isolate_errors import EnvironmentClosed, IsolatedDeath, IsolationError
-from .isolate_process import Host, IsolatedProcess, Reason, Stream
-from .isolate_template import Handle
-from .protocol import Gone, Refused, Started
+from pytest_hotreload import isolate_messages as messages
+from pytest_hotreload.isolate_calls import read_outcome
+from pytest_hotreload.isolate_errors import EnvironmentClosed, IsolatedDeath, IsolationError
+from pytest_hotreload.isolate_process import Host, IsolatedProcess, Reason, Stream
+from pytest_hotreload.isolate_template import Handle
+from pytest_hotreload.protocol import Gone, Refused, Started
 
 #: What one look at a pipe takes at most: as much as it holds.
 _CHUNK = 1 << 16

@@ -22,16 +22,16 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from . import forks, isolate_child, isolate_messages
-from .ahead import Ahead
-from .channel import Channel, pair
-from .forkpoint import serve
-from .isolate_analysis import Warmth
-from .isolate_errors import IsolationError
-from .protocol import Kill, Start, Warm, Warmed
-from .questions import Recorder
-from .template import Become, Parked
-from .world import sockets
+from pytest_hotreload import forks, isolate_child, isolate_messages
+from pytest_hotreload.ahead import Ahead
+from pytest_hotreload.channel import Channel, pair
+from pytest_hotreload.forkpoint import serve
+from pytest_hotreload.isolate_analysis import Warmth
+from pytest_hotreload.isolate_errors import IsolationError
+from pytest_hotreload.protocol import Kill, Start, Warm, Warmed
+from pytest_hotreload.questions import Recorder
+from pytest_hotreload.template import Become, Parked
+from pytest_hotreload.world import sockets
 
 #: Bytes that a template can say before it dies: what a pipe holds.
 _SAID = 1 << 16

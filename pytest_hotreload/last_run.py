@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from .world import os
+from pytest_hotreload.world import os
 
 _NAME = "ran-1.json"
 #: As git shortens most of them.

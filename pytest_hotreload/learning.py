@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from . import adoption
-from .observation import Observer
-from .protocol import Warm
-from .questions import Recorder
-from .template import import_module, in_fork, quiet, recording
-from .world import BUILTINS, MODULES, contextlib
+from pytest_hotreload import adoption
+from pytest_hotreload.observation import Observer
+from pytest_hotreload.protocol import Warm
+from pytest_hotreload.questions import Recorder
+from pytest_hotreload.template import import_module, in_fork, quiet, recording
+from pytest_hotreload.world import BUILTINS, MODULES, contextlib
 
 __builtins__ = BUILTINS
 

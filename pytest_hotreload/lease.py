@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import compat
-from .protocol import Answer
-from .world import os, signal
+from pytest_hotreload import compat
+from pytest_hotreload.protocol import Answer
+from pytest_hotreload.world import os, signal
 
 if TYPE_CHECKING:
-    from .children import Running
-    from .rerun import Rerun
+    from pytest_hotreload.children import Running
+    from pytest_hotreload.rerun import Rerun
 
 
 class Lease:

@@ -6,8 +6,8 @@ nothing that a test started escapes, daemons included.
 
 from __future__ import annotations
 
-from ._native import children_of
-from .world import BUILTINS, contextlib, os, signal
+from pytest_hotreload._native import children_of
+from pytest_hotreload.world import BUILTINS, contextlib, os, signal
 
 __builtins__ = BUILTINS
 

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from . import ci_messages
+from pytest_hotreload import ci_messages
 
 #: Of problems of one kind so many are named.
 _FEW: Final = 10

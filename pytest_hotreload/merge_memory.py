@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from . import last_run, user_file
-from .merge_checks import Result
+from pytest_hotreload import last_run, user_file
+from pytest_hotreload.merge_checks import Result
 
 _FAILED: Final = "cache/lastfailed"
 _KNOWN: Final = "cache/nodeids"

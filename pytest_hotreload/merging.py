@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from . import ci_messages, merge_checks, merge_files, resultfile, terminal
-from .merge_checks import Result
-from .merge_files import Found, RefusedError
+from pytest_hotreload import ci_messages, merge_checks, merge_files, resultfile, terminal
+from pytest_hotreload.merge_checks import Result
+from pytest_hotreload.merge_files import Found, RefusedError
 
 #: What was given can't be merged: as argparse ends for a user's mistake.
 REFUSED: Final = 2
@@ -142,7 +142,7 @@ def _write(results: Sequence[Result], found: Found, wanted: Wanted) -> list[str]
 
 
 def _merge_records(results: Sequence[Result], found: Found, to: Path) -> None:
-    from . import merge_records
+    from pytest_hotreload import merge_records
 
     merge_records.merge(results, found.stores, to)
 

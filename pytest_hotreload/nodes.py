@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 import pytest
 
-from . import terminal, workers
-from .world import os
+from pytest_hotreload import terminal, workers
+from pytest_hotreload.world import os
 
 #: Plugins that are not told of nodes: pytest-cov's distributed engine is not in use, see ``others.py``;
 #: pytest-metadata wants what a worker that configures itself hands over, and has it all here.
@@ -180,6 +180,6 @@ class StandIn:
 
     @staticmethod
     def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
-        from . import hooks
+        from pytest_hotreload import hooks
 
         pluginmanager.add_hookspecs(hooks)

@@ -13,8 +13,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import compat
-from ._native import (
+from pytest_hotreload import compat
+from pytest_hotreload._native import (
     canonical_path,
     observe,
     observe_again,
@@ -23,9 +23,19 @@ from ._native import (
     watch_environment,
     watch_imports,
 )
-from .analysis import site_folders
-from .forks import namespace
-from .world import BUILTINS, MODULES, contextlib, gc, os, pytest, resource, sysconfig, tempfile
+from pytest_hotreload.analysis import site_folders
+from pytest_hotreload.forks import namespace
+from pytest_hotreload.world import (
+    BUILTINS,
+    MODULES,
+    contextlib,
+    gc,
+    os,
+    pytest,
+    resource,
+    sysconfig,
+    tempfile,
+)
 
 __builtins__ = BUILTINS
 

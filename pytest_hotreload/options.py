@@ -12,10 +12,10 @@ from typing import Any, Final
 
 import pytest
 
-from . import host_options, shard_options
-from .ci_variables import Number
-from .errors import usage_error
-from .host_options import Spec
+from pytest_hotreload import host_options, shard_options
+from pytest_hotreload.ci_variables import Number
+from pytest_hotreload.errors import usage_error
+from pytest_hotreload.host_options import Spec
 
 #: Open files of a run, and of each of its slots: runs of trivial tests took 32 with one slot, 60 with four.
 _BASE_DESCRIPTORS: Final = 40

@@ -16,12 +16,12 @@ from typing import Any, Final
 
 import pytest
 
-from . import __version__, resultfile
-from .owned import Names
-from .ran import OUTCOMES, outcome_of
-from .records import Records
-from .sharding import shard_of
-from .world import time
+from pytest_hotreload import __version__, resultfile
+from pytest_hotreload.owned import Names
+from pytest_hotreload.ran import OUTCOMES, outcome_of
+from pytest_hotreload.records import Records
+from pytest_hotreload.sharding import shard_of
+from pytest_hotreload.world import time
 
 BAD: Final = ("error", "failed")
 #: Of a failure's text this much of the end is kept: some 50 lines. GitHub shows no more than 1 MiB of a summary.

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from . import compat
-from .analysis import site_folders
-from .shards import Shard
-from .timings import named
-from .world import os
+from pytest_hotreload import compat
+from pytest_hotreload.analysis import site_folders
+from pytest_hotreload.shards import Shard
+from pytest_hotreload.timings import named
+from pytest_hotreload.world import os
 
 #: Files of installed distributions are named as if they lay here: where they do differs from machine to machine.
 _INSTALLED = "site-packages"

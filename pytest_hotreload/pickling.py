@@ -19,9 +19,9 @@ from typing import Any
 from _pytest._code.code import TerminalRepr
 from _pytest._io import TerminalWriter
 
-from . import compat, unpickling
-from .unpickling import Placeholder, Rendered, is_installed, mro_of
-from .world import BUILTINS, MODULES, copyreg, io, loaded, pickle, pytest
+from pytest_hotreload import compat, unpickling
+from pytest_hotreload.unpickling import Placeholder, Rendered, is_installed, mro_of
+from pytest_hotreload.world import BUILTINS, MODULES, copyreg, io, loaded, pickle, pytest
 
 __builtins__ = BUILTINS
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import (
+from pytest_hotreload import (
     ci_messages,
     compat,
     gathered_hooks,
@@ -26,23 +26,23 @@ from . import (
     terminal,
     totals,
 )
-from .active import Active
-from .bookkeeping import Bookkeeper
-from .declarations import Declarations
-from .errors import usage_error
-from .host_protocol import ENVIRONMENT as HOST
-from .outcomes import Outcomes
-from .protocol import ENVIRONMENT
-from .records import Records
-from .reuse import Reuse
-from .run import Run, tells_github
-from .selection import Selection
-from .sharding import Sharding
-from .world import os
+from pytest_hotreload.active import Active
+from pytest_hotreload.bookkeeping import Bookkeeper
+from pytest_hotreload.declarations import Declarations
+from pytest_hotreload.errors import usage_error
+from pytest_hotreload.host_protocol import ENVIRONMENT as HOST
+from pytest_hotreload.outcomes import Outcomes
+from pytest_hotreload.protocol import ENVIRONMENT
+from pytest_hotreload.records import Records
+from pytest_hotreload.reuse import Reuse
+from pytest_hotreload.run import Run, tells_github
+from pytest_hotreload.selection import Selection
+from pytest_hotreload.sharding import Sharding
+from pytest_hotreload.world import os
 
 if TYPE_CHECKING:
-    from .apart import Apart
-    from .host import Host
+    from pytest_hotreload.apart import Apart
+    from pytest_hotreload.host import Host
 
 _KEY = pytest.StashKey["Active"]()
 #: The process that a run belongs to: an inner pytest (pytester) in it or in a child stays plain.
@@ -95,7 +95,7 @@ def _spawned() -> Apart | None:
     """In a fresh interpreter that a controller started: its role."""
     if ENVIRONMENT not in os.environ:
         return None
-    from .apart import Apart
+    from pytest_hotreload.apart import Apart
 
     return Apart.spawned()
 
@@ -104,7 +104,7 @@ def _host() -> Host | None:
     """In a pytest that another machine's controller had started: its role."""
     if HOST not in os.environ:
         return None
-    from .host import Host
+    from pytest_hotreload.host import Host
 
     return Host.started()
 
@@ -113,13 +113,13 @@ def _activate(config: pytest.Config, namespace: Any, host: Host | None) -> Apart
     """In the controller: set everything up, and park the template. In its children: their role."""
     if not _only_asks(namespace):
         # An import goes through the world that conftests and test files make.
-        from . import birth, controller, gathered  # noqa: F401
+        from pytest_hotreload import birth, controller, gathered  # noqa: F401
 
     others.refuse(namespace)
     chosen = options.read(config, namespace, host=host is not None)
     chosen = chosen if host is None else host.options(chosen)
     if chosen.watch and not standing.is_standing() and not _only_asks(namespace):
-        from .watch import watch
+        from pytest_hotreload.watch import watch
 
         watch(config, chosen)
     if chosen.json is not None and not _only_asks(namespace):
@@ -136,7 +136,7 @@ def _activate(config: pytest.Config, namespace: Any, host: Host | None) -> Apart
     if chosen.records and chosen.isolate != "worker" and config.pluginmanager.hasplugin("cacheprovider"):
         active.records = Records(config, os.environ)
     if (chosen.report or chosen.trace) and not standing.is_standing():
-        from .gathering import Gathering
+        from pytest_hotreload.gathering import Gathering
 
         active.gathering = Gathering(config, active)
     config.stash[_KEY] = active
@@ -155,8 +155,8 @@ def _open_hosts(active: Active, namespace: Any) -> None:
         return
     if others.measures_coverage():  # what pytest-cov has not begun yet
         raise host_messages.coverage_here_only()
-    from . import distribution  # noqa: F401 - before conftests, as all that a run needs
-    from .hosts import Hosts
+    from pytest_hotreload import distribution  # noqa: F401 - before conftests, as all that a run needs
+    from pytest_hotreload.hosts import Hosts
 
     slots = options.slots_by_number(namespace)
     active.hosts = Hosts(active.config, active.options.hosts, slots, active.lifeline[0], os.environ)
@@ -164,7 +164,7 @@ def _open_hosts(active: Active, namespace: Any) -> None:
 
 def _park_template(active: Active) -> Apart | None:
     """In its forks: their role. A rerun of a watch has the watch's, which stands above."""
-    from . import template
+    from pytest_hotreload import template
 
     try:
         active.template, become = template.park(active.lifeline)
@@ -173,7 +173,7 @@ def _park_template(active: Active) -> Apart | None:
         return None
     if become is None:
         return None
-    from .apart import Apart
+    from pytest_hotreload.apart import Apart
 
     return Apart(become.start, become.descriptors, active.lifeline[0], active.sys_path)
 
@@ -212,8 +212,8 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object
 def _park(config: pytest.Config, active: Active) -> None:
     """Be a fork point of a watch; comes back as a rerun."""
     global _owner
-    from . import birth, controller  # noqa: F401 - each rerun finds them imported
-    from .rerun import Rerun
+    from pytest_hotreload import birth, controller  # noqa: F401 - each rerun finds them imported
+    from pytest_hotreload.rerun import Rerun
 
     observer = active.records.observer if active.records is not None else None
     since = active.records.started_ns if active.records is not None else 0
@@ -233,7 +233,7 @@ def _park(config: pytest.Config, active: Active) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", options.MARKER)
     if _KEY in config.stash:
-        from .child import Reporter
+        from pytest_hotreload.child import Reporter
 
         _keep_records(config, config.stash[_KEY])
         _gather(config, config.stash[_KEY])

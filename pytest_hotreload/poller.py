@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from .world import BUILTINS, select
+from pytest_hotreload.world import BUILTINS, select
 
 __builtins__ = BUILTINS
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
-from .shards import Shard
-from .world import BUILTINS, mmap, os, struct
+from pytest_hotreload.shards import Shard
+from pytest_hotreload.world import BUILTINS, mmap, os, struct
 
 __builtins__ = BUILTINS
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable
 from pathlib import Path
 
-from .world import contextlib, mmap, os, struct
+from pytest_hotreload.world import contextlib, mmap, os, struct
 
 #: Seconds without a sign of life after which a test counts as hanging, if the project was edited since it began. Plain
 #: unit tests take less, and a test that takes longer has that in its record.

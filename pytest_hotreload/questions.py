@@ -17,7 +17,7 @@ from importlib.machinery import PathFinder
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from .world import os
+from pytest_hotreload.world import os
 
 #: The import system: ``importlib._bootstrap``.
 bootstrap: Any = sys.modules["_frozen_importlib"]

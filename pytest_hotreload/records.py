@@ -14,15 +14,15 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from . import bytecode, couplings, epoch, last_run, terminal, unchanged
-from ._native import Records as Store
-from .analysis import open_project, scan, site_folders
-from .conflicts import keys_of
-from .dependencies import Dependencies, Searched, as_draft, first_party_roots, project_folders
-from .early_imports import import_again
-from .observation import Observed, Observer, Row, canonical, on_path
-from .ran import Ran
-from .world import contextlib, os
+from pytest_hotreload import bytecode, couplings, epoch, last_run, terminal, unchanged
+from pytest_hotreload._native import Records as Store
+from pytest_hotreload.analysis import open_project, scan, site_folders
+from pytest_hotreload.conflicts import keys_of
+from pytest_hotreload.dependencies import Dependencies, Searched, as_draft, first_party_roots, project_folders
+from pytest_hotreload.early_imports import import_again
+from pytest_hotreload.observation import Observed, Observer, Row, canonical, on_path
+from pytest_hotreload.ran import Ran
+from pytest_hotreload.world import contextlib, os
 
 #: What was read is trusted only if it was older than that when the run began: the resolution of coarse file
 #: systems, and what an editor may still have in its hands.

@@ -14,9 +14,8 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from pytest_hotreload import screen
 from pytest_hotreload_client import meeting
-
-from . import screen
 
 #: Connections that wait to be accepted: the loop comes round in milliseconds.
 _BACKLOG = 16

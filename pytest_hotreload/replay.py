@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from . import compat, protocol, terminal, withdrawals
-from .completeness import Arrived, Rules, missing
-from .errors import ChildInternalError
-from .serialise import new_report, unpack_report, unpack_warning
-from .unpickling import loads
-from .world import os
+from pytest_hotreload import compat, protocol, terminal, withdrawals
+from pytest_hotreload.completeness import Arrived, Rules, missing
+from pytest_hotreload.errors import ChildInternalError
+from pytest_hotreload.serialise import new_report, unpack_report, unpack_warning
+from pytest_hotreload.unpickling import loads
+from pytest_hotreload.world import os
 
 if TYPE_CHECKING:
-    from .gathered_merge import Merger
+    from pytest_hotreload.gathered_merge import Merger
 
 #: How an item was completed.
 _COMPLETE, _LEFT_OUT = 1, 2

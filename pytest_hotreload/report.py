@@ -10,10 +10,10 @@ import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import chart, report_tables
-from .markup import Column, allowed, data, many, seconds, section, share, table, text
-from .page_data import COUNTED, payload
-from .timeline import BAD, Timeline, balance, fixture_costs, outcomes
+from pytest_hotreload import chart, report_tables
+from pytest_hotreload.markup import Column, allowed, data, many, seconds, section, share, table, text
+from pytest_hotreload.page_data import COUNTED, payload
+from pytest_hotreload.timeline import BAD, Timeline, balance, fixture_costs, outcomes
 
 #: A file that takes that part of the run, or more, decides how long it is.
 _DOMINANT = 0.5

@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from . import compat, epoch, forks, standing, terminal, totals
-from ._native import make_own, own_pages
-from .affects import Affects, TimeAndSize, time_and_size
-from .channel import Channel
-from .dependencies import first_party_roots, project_folders
-from .first_party import FirstParty
-from .observation import Observer, Row
-from .pulse import Pulse, Quiet, limit
-from .ran import OUTCOMES, outcome_of
-from .records import Records, report_files
-from .watch_messages import (
+from pytest_hotreload import compat, epoch, forks, standing, terminal, totals
+from pytest_hotreload._native import make_own, own_pages
+from pytest_hotreload.affects import Affects, TimeAndSize, time_and_size
+from pytest_hotreload.channel import Channel
+from pytest_hotreload.dependencies import first_party_roots, project_folders
+from pytest_hotreload.first_party import FirstParty
+from pytest_hotreload.observation import Observer, Row
+from pytest_hotreload.pulse import Pulse, Quiet, limit
+from pytest_hotreload.ran import OUTCOMES, outcome_of
+from pytest_hotreload.records import Records, report_files
+from pytest_hotreload.watch_messages import (
     Alone,
     Began,
     Changed,
@@ -50,11 +50,11 @@ from .watch_messages import (
     WhatRuns,
     both,
 )
-from .world import contextlib, os, select, signal, time
+from pytest_hotreload.world import contextlib, os, select, signal, time
 
 if TYPE_CHECKING:
-    from .controller import RunLoop
-    from .options import Options
+    from pytest_hotreload.controller import RunLoop
+    from pytest_hotreload.options import Options
 
 #: Modules of debuggers that talk to an editor: while a person thinks, nothing happens.
 _DEBUGGERS = ("pydevd", "debugpy")

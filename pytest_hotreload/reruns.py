@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from . import pulse, screen, terminal
-from .family import Process
-from .pulse import Patience, Quiet, is_traced, written
-from .surroundings import discard_bytecode
-from .watch_messages import (
+from pytest_hotreload import pulse, screen, terminal
+from pytest_hotreload.family import Process
+from pytest_hotreload.pulse import Patience, Quiet, is_traced, written
+from pytest_hotreload.surroundings import discard_bytecode
+from pytest_hotreload.watch_messages import (
     Alone,
     Began,
     Changed,
@@ -36,10 +36,10 @@ from .watch_messages import (
     Waiting,
     WhatRuns,
 )
-from .wishes import Edit, Rerun, Wish
+from pytest_hotreload.wishes import Edit, Rerun, Wish
 
 if TYPE_CHECKING:
-    from .watch import Watch
+    from pytest_hotreload.watch import Watch
 
 #: So many files are tried without their company first; the collection of all takes less than more of them.
 _FEW_FILES = 8

@@ -9,10 +9,10 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from . import _native, compat, handover
-from ._native import guard, join_board, set_child_subreaper
-from .forks import forget_inherited
-from .world import (
+from pytest_hotreload import _native, compat, handover
+from pytest_hotreload._native import guard, join_board, set_child_subreaper
+from pytest_hotreload.forks import forget_inherited
+from pytest_hotreload.world import (
     BUILTINS,
     MODULES,
     contextlib,
@@ -29,7 +29,7 @@ from .world import (
 __builtins__ = BUILTINS
 
 if TYPE_CHECKING:
-    from .child import Place, Reporter
+    from pytest_hotreload.child import Place, Reporter
 
 #: Asks a child for the stacks of all its threads. A real-time signal that neither glibc (the first
 #: two) nor our own parent-death signal (SIGRTMAX-3) uses.

@@ -15,8 +15,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from . import user_file
-from .world import os
+from pytest_hotreload import user_file
+from pytest_hotreload.world import os
 
 #: The number is raised when something is removed, or means something else; additions leave it.
 SCHEMA: Final = "hotreload-results/1"

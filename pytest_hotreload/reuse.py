@@ -14,15 +14,15 @@ from typing import Any
 
 import pytest
 
-from . import others, reuse_messages, selection, terminal
-from .declarations import Declarations
-from .last_run import Last, name_of
-from .options import Options
-from .protocol import ItemFinished, ItemStarted
-from .ran import CLEAN
-from .records import Records, Verdict
-from .replay import Receiver
-from .world import time
+from pytest_hotreload import others, reuse_messages, selection, terminal
+from pytest_hotreload.declarations import Declarations
+from pytest_hotreload.last_run import Last, name_of
+from pytest_hotreload.options import Options
+from pytest_hotreload.protocol import ItemFinished, ItemStarted
+from pytest_hotreload.ran import CLEAN
+from pytest_hotreload.records import Records, Verdict
+from pytest_hotreload.replay import Receiver
+from pytest_hotreload.world import time
 
 #: Tests of one file that are named where its reuse would have been wrong.
 _FEW = 3

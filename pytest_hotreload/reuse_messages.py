@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from .last_run import Last
-from .terminal import COUNTED, new_epoch
+from pytest_hotreload.last_run import Last
+from pytest_hotreload.terminal import COUNTED, new_epoch
 
 IN_WATCH = "--reuse is ignored in a watch, which runs what an edit affects"
 FORCED = "--force: everything runs, nothing is reused"

@@ -8,15 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import ci_messages, compat, forks, github, host_messages, others, resultfile, terminal, totals
-from .errors import ChildInternalError
-from .inplace import InPlace
-from .world import os, time
+from pytest_hotreload import (
+    ci_messages,
+    compat,
+    forks,
+    github,
+    host_messages,
+    others,
+    resultfile,
+    terminal,
+    totals,
+)
+from pytest_hotreload.errors import ChildInternalError
+from pytest_hotreload.inplace import InPlace
+from pytest_hotreload.world import os, time
 
 if TYPE_CHECKING:
-    from .active import Active
-    from .controller import RunLoop
-    from .records import Records
+    from pytest_hotreload.active import Active
+    from pytest_hotreload.controller import RunLoop
+    from pytest_hotreload.records import Records
 
 
 def tells_github(active: Active) -> bool:
@@ -74,7 +84,7 @@ class Run:
         self.config.pluginmanager.register(active.in_place, "hotreload-in-place")
 
     def _run(self, session: pytest.Session) -> None:
-        from .birth import Born
+        from pytest_hotreload.birth import Born
 
         active = self.active
         active.stop_watching()
@@ -95,15 +105,15 @@ class Run:
     def _loop(self, session: pytest.Session, reporter: Any) -> RunLoop:
         active = self.active
         if active.hosts is not None:
-            from .distribution import DistributingLoop
+            from pytest_hotreload.distribution import DistributingLoop
 
             return DistributingLoop(session, active, reporter, active.hosts)
         if active.host is not None:
-            from .host import HostLoop
+            from pytest_hotreload.host import HostLoop
 
             active.host.worker_for_good(self.config)
             return HostLoop(session, active, reporter, active.host)
-        from .controller import RunLoop
+        from pytest_hotreload.controller import RunLoop
 
         return RunLoop(session, active, reporter)
 

@@ -10,12 +10,12 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, TextIO
 
-from .protocol import Warmed
-from .terminal import PREFIX, status_text
-from .watch_messages import Changed
+from pytest_hotreload.protocol import Warmed
+from pytest_hotreload.terminal import PREFIX, status_text
+from pytest_hotreload.watch_messages import Changed
 
 if TYPE_CHECKING:
-    from .wishes import Edit
+    from pytest_hotreload.wishes import Edit
 
 #: Characters of what the user typed that are shown again: two lines of a terminal.
 _LONGEST = 160

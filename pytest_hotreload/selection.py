@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from . import terminal
-from .analysis import open_project, scan
-from .errors import usage_error
-from .options import Options
-from .records import Records, Verdict
-from .world import os, subprocess
+from pytest_hotreload import terminal
+from pytest_hotreload.analysis import open_project, scan
+from pytest_hotreload.errors import usage_error
+from pytest_hotreload.options import Options
+from pytest_hotreload.records import Records, Verdict
+from pytest_hotreload.world import os, subprocess
 
 #: Reasons that are shown without ``-v``.
 _FEW = 10

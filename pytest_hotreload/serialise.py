@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from . import compat
-from .pickling import can_be_found, dumps, is_own, pack
-from .unpickling import find, loads, text_of
-from .world import BUILTINS, pickle, pytest, time, warnings
+from pytest_hotreload import compat
+from pytest_hotreload.pickling import can_be_found, dumps, is_own, pack
+from pytest_hotreload.unpickling import find, loads, text_of
+from pytest_hotreload.world import BUILTINS, pickle, pytest, time, warnings
 
 __builtins__ = BUILTINS
 

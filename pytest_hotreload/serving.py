@@ -12,13 +12,13 @@ from collections.abc import Generator, Mapping, Sequence
 
 import pytest
 
-from . import analysis, plugin, screen
-from .attach import Attachments
-from .family import Family, Process
-from .protocol import Gone, Refused, Started, Warmed
-from .rendezvous import OccupiedError
-from .surroundings import Surroundings
-from .watch_messages import Ready
+from pytest_hotreload import analysis, plugin, screen
+from pytest_hotreload.attach import Attachments
+from pytest_hotreload.family import Family, Process
+from pytest_hotreload.protocol import Gone, Refused, Started, Warmed
+from pytest_hotreload.rendezvous import OccupiedError
+from pytest_hotreload.surroundings import Surroundings
+from pytest_hotreload.watch_messages import Ready
 
 #: By which a user, a shell or a system ends it.
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .errors import usage_error
-from .shards import Plan, Shard
-from .terminal import PREFIX
+from pytest_hotreload.errors import usage_error
+from pytest_hotreload.shards import Plan, Shard
+from pytest_hotreload.terminal import PREFIX
 
 #: Below that a share is not named as one of more or less.
 _PERCENT = 0.5

@@ -14,15 +14,15 @@ from typing import Any
 
 import pytest
 
-from . import shard_messages, shards, terminal, timings, user_file
-from ._native import Records as Store
-from .analysis import probable_test_files
-from .options import Options
-from .owned import Names, Owned
-from .records import Records
-from .shards import Plan, Shard
-from .timings import Timings
-from .world import contextlib, os, time
+from pytest_hotreload import shard_messages, shards, terminal, timings, user_file
+from pytest_hotreload._native import Records as Store
+from pytest_hotreload.analysis import probable_test_files
+from pytest_hotreload.options import Options
+from pytest_hotreload.owned import Names, Owned
+from pytest_hotreload.records import Records
+from pytest_hotreload.shards import Plan, Shard
+from pytest_hotreload.timings import Timings
+from pytest_hotreload.world import contextlib, os, time
 
 _KEY = pytest.StashKey[Shard]()
 

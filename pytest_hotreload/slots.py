@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ._native import BOARD_BYTES
-from .channel import pair
-from .protocol import Progress
-from .world import BUILTINS, fcntl, os, tempfile
+from pytest_hotreload._native import BOARD_BYTES
+from pytest_hotreload.channel import pair
+from pytest_hotreload.protocol import Progress
+from pytest_hotreload.world import BUILTINS, fcntl, os, tempfile
 
 __builtins__ = BUILTINS
 

@@ -10,25 +10,25 @@ import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import compat, forks, learning, reset, terminal
-from .analysis import Analysis, analyse, third_party
-from .birth import Birth, SlotEnd, random_state
-from .channel import pair
-from .forkpoint import ForkPoint
-from .forks import native_threads
-from .observation import Observer
-from .protocol import Assignment, Start, Warm
-from .questions import is_inside
-from .schedule import Group
-from .sharding import shard_of
-from .slots import Slot
-from .spawn import Spawner
-from .template import Template
-from .world import contextlib, os
+from pytest_hotreload import compat, forks, learning, reset, terminal
+from pytest_hotreload.analysis import Analysis, analyse, third_party
+from pytest_hotreload.birth import Birth, SlotEnd, random_state
+from pytest_hotreload.channel import pair
+from pytest_hotreload.forkpoint import ForkPoint
+from pytest_hotreload.forks import native_threads
+from pytest_hotreload.observation import Observer
+from pytest_hotreload.protocol import Assignment, Start, Warm
+from pytest_hotreload.questions import is_inside
+from pytest_hotreload.schedule import Group
+from pytest_hotreload.sharding import shard_of
+from pytest_hotreload.slots import Slot
+from pytest_hotreload.spawn import Spawner
+from pytest_hotreload.template import Template
+from pytest_hotreload.world import contextlib, os
 
 if TYPE_CHECKING:
-    from .active import Active
-    from .controller import RunLoop
+    from pytest_hotreload.active import Active
+    from pytest_hotreload.controller import RunLoop
 
 
 #: Groups from which on huge pages pay: 1,000 trivial files gained 0.6 of 5.9 s, 60 heavy ones nothing.

@@ -18,17 +18,24 @@ from typing import Any
 
 import pytest
 
-from . import adoption, attached, compat, forks, questions, terminal
-from ._native import freeze, guard, keep_frozen, put_back_modes, remember_modes, set_child_subreaper
-from .channel import Channel, pair
-from .first_party import FirstParty
-from .forkpoint import serve
-from .keyboard import Modes
-from .observation import Observer
-from .pulse import Pulse
-from .template import Become, Parked
-from .watch_messages import Attach, Consulted, Extend, Inputs, Learned, Ready, Unfit
-from .world import contextlib, gc, os, random, select, signal, sockets, subprocess, time
+from pytest_hotreload import adoption, attached, compat, forks, questions, terminal
+from pytest_hotreload._native import (
+    freeze,
+    guard,
+    keep_frozen,
+    put_back_modes,
+    remember_modes,
+    set_child_subreaper,
+)
+from pytest_hotreload.channel import Channel, pair
+from pytest_hotreload.first_party import FirstParty
+from pytest_hotreload.forkpoint import serve
+from pytest_hotreload.keyboard import Modes
+from pytest_hotreload.observation import Observer
+from pytest_hotreload.pulse import Pulse
+from pytest_hotreload.template import Become, Parked
+from pytest_hotreload.watch_messages import Attach, Consulted, Extend, Inputs, Learned, Ready, Unfit
+from pytest_hotreload.world import contextlib, gc, os, random, select, signal, sockets, subprocess, time
 
 #: Names the inherited descriptors of a template: its channel and its lifeline.
 _ENVIRONMENT = "PYTEST_HOTRELOAD_STANDING"

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import compat
-from .world import time
+from pytest_hotreload import compat
+from pytest_hotreload.world import time
 
 if TYPE_CHECKING:
-    from .controller import RunLoop
+    from pytest_hotreload.controller import RunLoop
 
 #: Seconds of silence before the line is drawn, and between two drawings of it.
 _QUIET = 0.5

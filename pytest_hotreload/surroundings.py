@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from importlib.util import cache_from_source
 from pathlib import Path
 
-from ._native import FolderEvents
-from .analysis import site_folders
-from .watch_messages import Changed
+from pytest_hotreload._native import FolderEvents
+from pytest_hotreload.analysis import site_folders
+from pytest_hotreload.watch_messages import Changed
 
 #: Names of files below the root that say what is installed, or which variables are set.
 _ENVIRONMENT_FILES = (".env", ".env.*", "*.lock", "Pipfile.lock", "requirements*.txt", ".python-version")

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import FrameType
 
-from ._native import children_of
-from .world import BUILTINS, contextlib, os, signal, threading, time
+from pytest_hotreload._native import children_of
+from pytest_hotreload.world import BUILTINS, contextlib, os, signal, threading, time
 
 __builtins__ = BUILTINS
 

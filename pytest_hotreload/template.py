@@ -16,14 +16,14 @@ import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
-from . import adoption
-from ._native import freeze, guard, note_opens, noted_opens, set_child_subreaper
-from .channel import Channel, pair
-from .forkpoint import ForkPoint, Unwind, fork_quietly, serve
-from .forks import native_threads, output_to_nowhere
-from .protocol import Probe, Probed, Start, Warm, Warmed
-from .questions import Recorder
-from .world import MODULES, contextlib, os, pickle, threading, time
+from pytest_hotreload import adoption
+from pytest_hotreload._native import freeze, guard, note_opens, noted_opens, set_child_subreaper
+from pytest_hotreload.channel import Channel, pair
+from pytest_hotreload.forkpoint import ForkPoint, Unwind, fork_quietly, serve
+from pytest_hotreload.forks import native_threads, output_to_nowhere
+from pytest_hotreload.protocol import Probe, Probed, Start, Warm, Warmed
+from pytest_hotreload.questions import Recorder
+from pytest_hotreload.world import MODULES, contextlib, os, pickle, threading, time
 
 #: Between the names of the modules that a warm-up began with and what came of it. In no name.
 _VERDICT = b"\0"

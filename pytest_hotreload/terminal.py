@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pytest
 
-from . import compat
-from .options import Options
-from .protocol import Collision
-from .world import os, signal
+from pytest_hotreload import compat
+from pytest_hotreload.options import Options
+from pytest_hotreload.protocol import Collision
+from pytest_hotreload.world import os, signal
 
 PREFIX = "hotreload: "
 NO_RECORDS = "there are no records (no cache)"

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from .forks import native_threads
-from .options import processors
-from .world import threading
+from pytest_hotreload.forks import native_threads
+from pytest_hotreload.options import processors
+from pytest_hotreload.world import threading
 
 #: Native threads that the import of a package starts, as a function of the processors: read off
 #: /proc/self/task after each import (numpy 2.3, scipy 1.16, pandas 2.3, pyarrow 21; 2 processors).

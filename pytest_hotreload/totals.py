@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from .protocol import Ended, Warmed
-from .world import time
+from pytest_hotreload.protocol import Ended, Warmed
+from pytest_hotreload.world import time
 
 #: Where the durations are kept in pytest's cache: {path relative to the root: seconds}.
 DURATIONS_KEY = "hotreload/durations"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from . import bytecode, compat
-from .world import os, time
+from pytest_hotreload import bytecode, compat
+from pytest_hotreload.world import os, time
 
 #: Of the optimiser, in a name.
 _LEVEL = re.compile(r"\.opt-(\d)\.pyc$")

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from _pytest._code.code import TerminalRepr
 from _pytest._io import TerminalWriter
 
-from .world import BUILTINS, MODULES, io, loaded, os, pickle, pytest, sysconfig
+from pytest_hotreload.world import BUILTINS, MODULES, io, loaded, os, pickle, pytest, sysconfig
 
 __builtins__ = BUILTINS
 

@@ -9,7 +9,7 @@ import errno
 import stat
 from pathlib import Path
 
-from .world import contextlib, os, select, socket
+from pytest_hotreload.world import contextlib, os, select, socket
 
 #: Seconds without progress after which a reader is given up: a pipe that nobody empties must not hang the run.
 STALLED_SECONDS = 10.0

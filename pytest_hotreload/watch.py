@@ -19,22 +19,22 @@ from typing import Any
 
 import pytest
 
-from . import analysis, compat, reuse_messages, screen
-from ._native import Changes, Watcher
-from .affects import time_and_size
-from .attach import Attachments
-from .commands import Commands
-from .family import Family, Process
-from .keyboard import Keyboard
-from .options import Options
-from .plan import Graph, merged, plan, ranks, without
-from .protocol import Gone, Refused, Started, Warmed
-from .rendezvous import OccupiedError
-from .reruns import Reruns
-from .results import Results
-from .surroundings import Outputs, Surroundings, discard_bytecode, is_output, syntax_error
-from .watch_messages import Changed, Go, Loaded, Ready, Unfit, Waiting
-from .wishes import Edit, Wish
+from pytest_hotreload import analysis, compat, reuse_messages, screen
+from pytest_hotreload._native import Changes, Watcher
+from pytest_hotreload.affects import time_and_size
+from pytest_hotreload.attach import Attachments
+from pytest_hotreload.commands import Commands
+from pytest_hotreload.family import Family, Process
+from pytest_hotreload.keyboard import Keyboard
+from pytest_hotreload.options import Options
+from pytest_hotreload.plan import Graph, merged, plan, ranks, without
+from pytest_hotreload.protocol import Gone, Refused, Started, Warmed
+from pytest_hotreload.rendezvous import OccupiedError
+from pytest_hotreload.reruns import Reruns
+from pytest_hotreload.results import Results
+from pytest_hotreload.surroundings import Outputs, Surroundings, discard_bytecode, is_output, syntax_error
+from pytest_hotreload.watch_messages import Changed, Go, Loaded, Ready, Unfit, Waiting
+from pytest_hotreload.wishes import Edit, Wish
 
 #: Seconds within which a second Ctrl-C means: now.
 _SECOND = 2.0

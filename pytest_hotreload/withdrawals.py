@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from . import compat
-from .pickling import pack
-from .protocol import ReportKey, StatsChanged
-from .unpickling import loads
-from .world import BUILTINS, pytest
+from pytest_hotreload import compat
+from pytest_hotreload.pickling import pack
+from pytest_hotreload.protocol import ReportKey, StatsChanged
+from pytest_hotreload.unpickling import loads
+from pytest_hotreload.world import BUILTINS, pytest
 
 __builtins__ = BUILTINS
 

@@ -24,7 +24,7 @@ import sys
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 
-from . import _native
+from pytest_hotreload import _native
 
 #: For the globals of each module of ours, as ``__builtins__``.
 BUILTINS: Any = dict(vars(builtins))
