@@ -25,6 +25,8 @@ PACKAGE = Path(str(pytest_hotreload.__file__)).parent
 _RENAMED = {"sockets": "_socket", "low_threads": "_thread"}
 #: Not in a world that tests made: commands, fresh interpreters, the processes of a watch above its reruns.
 _ELSEWHERE = {"world.py"}
+#: Imports from these reach no name of the standard library.
+_NOT_NAMES = {"__future__", "pytest_hotreload"}
 
 Verdict = dict[str, str]
 
@@ -32,9 +34,9 @@ Verdict = dict[str, str]
 def reached() -> list[str]:
     """``os.getpid``, ``builtins.len``, …: sorted, and there to be replaced."""
     found: set[str] = set()
-    for path in sorted(PACKAGE.glob("*.py")):
+    for path in sorted(PACKAGE.rglob("*.py")):
         source = path.read_text()
-        if "from .world import" in source and path.name not in _ELSEWHERE:
+        if "from pytest_hotreload.world import" in source and path.name not in _ELSEWHERE:
             found.update(_names(ast.parse(source), in_child="__builtins__ = BUILTINS" in source))
     return sorted(name for name in found if _exists(name))
 
@@ -44,9 +46,9 @@ def _names(tree: ast.Module, *, in_child: bool) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             modules.update({(a.asname or a.name.partition(".")[0]): a.name for a in node.names})
-        elif isinstance(node, ast.ImportFrom) and node.module == "world":
+        elif isinstance(node, ast.ImportFrom) and node.module == "pytest_hotreload.world":
             modules.update({a.name: _RENAMED.get(a.name, a.name) for a in node.names if a.name.islower()})
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module != "__future__":
+        elif isinstance(node, ast.ImportFrom) and str(node.module).partition(".")[0] not in _NOT_NAMES:
             yield from (f"{node.module}.{a.name}" for a in node.names)
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):

@@ -167,8 +167,21 @@ SYS = {
 }
 
 
+def _modules() -> dict[str, Path]:
+    """By dotted name within the package; empty ``__init__`` files are left out."""
+    found = {
+        str(path.relative_to(PACKAGE).with_suffix("")).replace("/", "."): path
+        for path in PACKAGE.rglob("*.py")
+    }
+    return {name: path for name, path in sorted(found.items()) if path.stat().st_size}
+
+
 def _tree(name: str) -> ast.Module:
-    return ast.parse((PACKAGE / f"{name}.py").read_text())
+    return ast.parse(_path(name).read_text())
+
+
+def _path(name: str) -> Path:
+    return PACKAGE / f"{name.replace('.', '/')}.py"
 
 
 def _run_time(nodes: list[ast.stmt]) -> Iterator[ast.stmt]:
@@ -212,7 +225,7 @@ def test_code_in_children_imports_nothing_when_it_is_called(name: str) -> None:
 
 @pytest.mark.parametrize("name", IN_CHILDREN)
 def test_code_in_children_has_builtins_of_its_own(name: str) -> None:
-    assert "\n__builtins__ = BUILTINS\n" in (PACKAGE / f"{name}.py").read_text()
+    assert "\n__builtins__ = BUILTINS\n" in _path(name).read_text()
 
 
 @pytest.mark.parametrize("name", IN_CHILDREN)
@@ -227,9 +240,9 @@ def test_code_in_children_takes_nothing_else_from_sys(name: str) -> None:
 
 def test_all_that_runs_in_a_run_takes_its_clock_and_its_system_calls_from_the_held_world() -> None:
     bad = [
-        f"{path.stem} imports {name}"
-        for path in sorted(PACKAGE.glob("*.py"))
-        if path.stem not in OUTSIDE
+        f"{module} imports {name}"
+        for module, path in _modules().items()
+        if module not in OUTSIDE
         for node in ast.walk(ast.parse(path.read_text()))
         for name in _imported(node)
         if name in HELD
@@ -238,7 +251,7 @@ def test_all_that_runs_in_a_run_takes_its_clock_and_its_system_calls_from_the_he
 
 
 def test_every_module_is_on_one_side() -> None:
-    there = {path.stem for path in PACKAGE.glob("*.py")}
+    there = set(_modules())
     assert there >= OUTSIDE | set(IN_CHILDREN)
     assert not OUTSIDE & set(IN_CHILDREN)
 
