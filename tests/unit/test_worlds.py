@@ -202,7 +202,7 @@ def _imported(node: ast.AST) -> list[str]:
 
 
 def _is_allowed(name: str) -> bool:
-    return name in ALLOWED or name.startswith("_pytest.")
+    return name in ALLOWED or name.startswith(("_pytest.", "pytest_hotreload"))
 
 
 @pytest.mark.parametrize("name", IN_CHILDREN)
