@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from pytest_hotreload.hosts import Hosts
     from pytest_hotreload.inplace import InPlace
     from pytest_hotreload.outcomes import Outcomes
+    from pytest_hotreload.process.template import Template
     from pytest_hotreload.records import Records
     from pytest_hotreload.rerun import Rerun
     from pytest_hotreload.reuse import Reuse
-    from pytest_hotreload.template import Template
 
 
 class Active:

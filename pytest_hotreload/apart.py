@@ -11,28 +11,18 @@ import sys
 from collections.abc import Generator, Sequence
 from typing import Any
 
-from pytest_hotreload import (
-    adoption,
-    child,
-    compat,
-    fixtures,
-    forks,
-    gathered,
-    handover,
-    others,
-    reset,
-    spawn,
-)
+from pytest_hotreload import child, compat, fixtures, gathered, handover, others, reset, spawn
 from pytest_hotreload._native import keep_frozen
 from pytest_hotreload.birth import Birth, Born, SlotEnd, seed_of
-from pytest_hotreload.channel import Channel
 from pytest_hotreload.early_readers import hide_worker
-from pytest_hotreload.forkpoint import serve
 from pytest_hotreload.nodes import join_convention
 from pytest_hotreload.observation import Observer
 from pytest_hotreload.owned import Owned
-from pytest_hotreload.protocol import ENVIRONMENT, Ended, Gone, Missing, Start
-from pytest_hotreload.slots import TRAVELLING, SlotFiles
+from pytest_hotreload.process import adoption, fork_state
+from pytest_hotreload.process.channel import Channel
+from pytest_hotreload.process.fork_server import serve
+from pytest_hotreload.process.messages import ENVIRONMENT, Ended, Gone, Missing, Start
+from pytest_hotreload.process.slots import TRAVELLING, SlotFiles
 from pytest_hotreload.world import BUILTINS, faulthandler, functools, os, pytest, select, signal, sockets
 
 __builtins__ = BUILTINS
@@ -125,7 +115,7 @@ class Apart:
         config.workeroutput = {}  # type: ignore[attr-defined]
         join_convention(config, several=self.place.workerinput is not None)
         others.keep_coverage_files(config)
-        forks.randomness(seed_of(self.order.randomness, self.order.name))
+        fork_state.randomness(seed_of(self.order.randomness, self.order.name))
         files = self.place.files.fds
         os.dup2(files["printed_out"], 1)
         os.dup2(files["printed_err"], 2)
@@ -215,7 +205,7 @@ class Apart:
     def _run(self, session: pytest.Session, items: dict[int, pytest.Item]) -> None:
         session.testsfailed = self.start.failed
         reporter = self._awake(session)
-        self.inherited = forks.inventory()
+        self.inherited = fork_state.inventory()
         reporter.gathered = gathered.note(session, others.participants(session.config))
         ordered = [(index, items[index]) for index in self.start.indices if index in items]
         child.Runner(session, reporter, self.place).run_guarded(iter([(ordered, None)]))
@@ -241,8 +231,8 @@ class Apart:
         others.find_participants(session.config)
         others.flush_coverage()
         self.reporter.gathered = gathered.note(session, others.participants(session.config))
-        inherited = forks.inventory()
-        forks.flush_before_fork(inherited)
+        inherited = fork_state.inventory()
+        fork_state.flush_before_fork(inherited)
         reset.freeze()
         end = SlotEnd(
             self.place.channel.socket,
@@ -301,9 +291,9 @@ class Apart:
         """Say goodbye and go; a normal interpreter exit after a fork crashes with some packages."""
         status = 1
         try:
-            inherited = getattr(self, "inherited", None) or forks.inventory()
+            inherited = getattr(self, "inherited", None) or fork_state.inventory()
             if self.served:
-                forks.leave(inherited)
+                fork_state.leave(inherited)
                 os._exit(0)
             reporter = getattr(self, "reporter", None)
             if not self.collected:
@@ -322,7 +312,7 @@ class Apart:
             self.place.channel.flush()
             status = 0
         except BaseException:  # the exit status tells
-            forks.last_words()
+            fork_state.last_words()
         finally:
             sys.stdout.flush()
             os._exit(status)

@@ -19,10 +19,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_hotreload import screen
-from pytest_hotreload.channel import Channel, pair
 from pytest_hotreload.family import Family, Process
 from pytest_hotreload.learning import Learner
-from pytest_hotreload.protocol import Gone, Refused, Start, Started
+from pytest_hotreload.process.channel import Channel, pair
+from pytest_hotreload.process.messages import Gone, Refused, Start, Started
 from pytest_hotreload.rendezvous import Rendezvous
 from pytest_hotreload.watch_messages import Attach, Learned, Unfit
 from pytest_hotreload_client import meeting

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from pytest_hotreload import adoption
 from pytest_hotreload._native import guard, set_child_subreaper
+from pytest_hotreload.process import adoption
 from pytest_hotreload.watch_messages import Attach
 from pytest_hotreload.world import fcntl, io, os, random, subprocess, time
 

@@ -9,12 +9,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_hotreload import child, forks
-from pytest_hotreload.channel import Channel
-from pytest_hotreload.forkpoint import Unwind
+from pytest_hotreload import child
 from pytest_hotreload.observation import Observer
-from pytest_hotreload.protocol import Missing, Start
-from pytest_hotreload.slots import SlotFiles
+from pytest_hotreload.process import fork_state
+from pytest_hotreload.process.channel import Channel
+from pytest_hotreload.process.fork_server import Unwind
+from pytest_hotreload.process.messages import Missing, Start
+from pytest_hotreload.process.slots import SlotFiles
 from pytest_hotreload.world import BUILTINS, hashlib, pytest, random
 
 __builtins__ = BUILTINS
@@ -72,7 +73,7 @@ class Birth:
     lifeline: int
     real: tuple[int, int]
     randomness: bytes
-    inherited: forks.Inherited
+    inherited: fork_state.Inherited
     direct: bool
     several_files: bool
     observer: Observer | None

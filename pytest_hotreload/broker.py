@@ -18,8 +18,8 @@ import execnet
 
 from pytest_hotreload import host_agent
 from pytest_hotreload._native import guard
-from pytest_hotreload.channel import Channel
 from pytest_hotreload.host_protocol import Closed, Data, Open, Shut
+from pytest_hotreload.process.channel import Channel
 from pytest_hotreload.world import sockets
 
 #: Seconds that gateways get to end by themselves when all is over; execnet kills its processes then.

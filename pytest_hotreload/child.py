@@ -11,14 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pytest_hotreload import compat, forks, handover, reset
+from pytest_hotreload import compat, handover, reset
 from pytest_hotreload._native import look_for_contention
-from pytest_hotreload.channel import Channel
 from pytest_hotreload.conflicts import address_in_use
 from pytest_hotreload.observation import Observed, Observer
 from pytest_hotreload.others import coverage_bytes, restart_coverage
 from pytest_hotreload.pickling import pack
-from pytest_hotreload.protocol import (
+from pytest_hotreload.process import fork_state
+from pytest_hotreload.process.channel import Channel
+from pytest_hotreload.process.messages import (
     Amended,
     Collided,
     Ended,
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     import warnings
 
     from pytest_hotreload.gathered import GatheredState
-    from pytest_hotreload.slots import SlotFiles
+    from pytest_hotreload.process.slots import SlotFiles
 
 #: The exit status of a child that could not say what it had to.
 UNSAID = 70
@@ -398,7 +399,7 @@ def live(
     reporter: Reporter,
     place: Place,
     feed: Any,
-    inherited: forks.Inherited,
+    inherited: fork_state.Inherited,
 ) -> None:
     """All of a forked child's life; never returns."""
     status = 1
@@ -406,7 +407,7 @@ def live(
         inherited.modules = len(MODULES)
         reset.survive(place)
         reset.silence(session.config, place)
-        forks.randomness(place.seed)
+        fork_state.randomness(place.seed)
         reset.temporary(session.config, place, reporter)
         reset.worker(session.config, place)
         reset.debugger(place, reporter)
@@ -421,13 +422,13 @@ def live(
         reporter.put_last(farewell(session, reporter, inherited, place.observer))
         status = 0
     except BaseException:
-        forks.last_words()
+        fork_state.last_words()
     finally:
         os._exit(status)
 
 
 def farewell(
-    session: pytest.Session, reporter: Reporter, inherited: forks.Inherited, observer: Observer | None
+    session: pytest.Session, reporter: Reporter, inherited: fork_state.Inherited, observer: Observer | None
 ) -> Ended:
     """What pytest does after the last test, as far as it is this process's part."""
     config = session.config
@@ -446,16 +447,16 @@ def printed_at_exit(place: Place) -> tuple[tuple[int, bytes], ...]:
 
 
 def last_message(
-    inherited: forks.Inherited,
+    inherited: fork_state.Inherited,
     output: bytes,
     fixtures: Mapping[tuple[str, str], Sequence[tuple[float, float]]],
     observer: Observer | None,
 ) -> Ended:
     """Do what an interpreter does at its exit, and say how it went."""
     observed = _observed(observer)
-    modules = forks.new_modules(inherited)
+    modules = fork_state.new_modules(inherited)
     measured = coverage_bytes()
-    forks.leave(inherited)
+    fork_state.leave(inherited)
     return Ended(
         workeroutput=output,
         fixtures=tuple(FixtureCost(name, scope, tuple(setups)) for (name, scope), setups in fixtures.items()),

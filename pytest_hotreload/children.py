@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_hotreload.forkpoint import ForkPoint
-from pytest_hotreload.poller import HasFileno, Poller
-from pytest_hotreload.protocol import Asked, Assignment, Ended, Gone, Refused, Start, Started
+from pytest_hotreload.process.fork_server import ForkPoint
+from pytest_hotreload.process.messages import Asked, Assignment, Ended, Gone, Refused, Start, Started
+from pytest_hotreload.process.poller import HasFileno, Poller
+from pytest_hotreload.process.slots import Slot
 from pytest_hotreload.schedule import Group
-from pytest_hotreload.slots import Slot
 from pytest_hotreload.spawn import Spawner
 from pytest_hotreload.world import contextlib, os, signal, time
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_hotreload.protocol import ItemRan
+from pytest_hotreload.process.messages import ItemRan
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 from xml.etree.ElementTree import Element
 
-from pytest_hotreload import foreign
+from pytest_hotreload.process import foreign
 from pytest_hotreload.world import BUILTINS, contextlib, io
 
 __builtins__ = BUILTINS

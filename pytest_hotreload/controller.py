@@ -14,24 +14,34 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hotreload import compat, conflicts, fixtures, gathered, handover, others, pulse, reset, terminal
+from pytest_hotreload import compat, conflicts, fixtures, gathered, handover, others, reset, terminal
 from pytest_hotreload.child import Reporter
 from pytest_hotreload.children import Children, Running
 from pytest_hotreload.crashes import Crashes
 from pytest_hotreload.deadlines import Deadlines
 from pytest_hotreload.errors import IncompleteRunError
 from pytest_hotreload.gathered_merge import Merger
-from pytest_hotreload.interrupts import Interrupts
 from pytest_hotreload.lease import Lease
 from pytest_hotreload.nodes import Nodes
-from pytest_hotreload.protocol import Answer, Asked, Collided, Ended, ItemRan, Missing, Printed, Unreadable
-from pytest_hotreload.pulse import Quiet
+from pytest_hotreload.process import heartbeat
+from pytest_hotreload.process.heartbeat import Quiet
+from pytest_hotreload.process.interrupts import Interrupts
+from pytest_hotreload.process.job_control import Suspension
+from pytest_hotreload.process.messages import (
+    Answer,
+    Asked,
+    Collided,
+    Ended,
+    ItemRan,
+    Missing,
+    Printed,
+    Unreadable,
+)
+from pytest_hotreload.process.slots import Slot, new_board
 from pytest_hotreload.replay import Receiver, Replay
 from pytest_hotreload.schedule import Group, Schedule, make_groups
-from pytest_hotreload.slots import Slot, new_board
 from pytest_hotreload.sources import Sources
 from pytest_hotreload.status import Status
-from pytest_hotreload.suspension import Suspension
 from pytest_hotreload.unpickling import loads
 from pytest_hotreload.world import contextlib, os, signal, time
 
@@ -423,7 +433,7 @@ class RunLoop:
             index = progress[0]
             is_test = 0 <= index < len(self.items)
             name = self.items[index].nodeid if is_test else self._shown(running.group.path)
-            most = limit(name, running.group.path) if is_test else pulse.COLLECTING_SECONDS
+            most = limit(name, running.group.path) if is_test else heartbeat.COLLECTING_SECONDS
             if seconds > most:
                 yield name, running.group.path, seconds
 

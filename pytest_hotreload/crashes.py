@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_hotreload import compat, others, terminal
-from pytest_hotreload.protocol import Collision, Ended, ItemFinished, ItemStarted
+from pytest_hotreload.process.messages import Collision, Ended, ItemFinished, ItemStarted
 from pytest_hotreload.serialise import new_report
 from pytest_hotreload.world import contextlib, os, signal, time
 

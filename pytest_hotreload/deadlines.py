@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_hotreload import leftovers, terminal
+from pytest_hotreload import terminal
+from pytest_hotreload.process import leftovers
 from pytest_hotreload.reset import STACKS_SIGNAL
 from pytest_hotreload.world import os, suppress, time
 

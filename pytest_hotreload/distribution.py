@@ -28,9 +28,9 @@ from pytest_hotreload.host_protocol import (
     Wanted,
     Wants,
 )
-from pytest_hotreload.protocol import Ended
+from pytest_hotreload.process.messages import Ended
+from pytest_hotreload.process.slots import Slot
 from pytest_hotreload.schedule import Group
-from pytest_hotreload.slots import Slot
 from pytest_hotreload.unpickling import loads
 from pytest_hotreload.world import time
 

@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from pytest_hotreload import compat, foreign
+from pytest_hotreload import compat
+from pytest_hotreload.process import foreign
 
 #: Hooks that run in the controller after the last test.
 AT_END = ("pytest_sessionfinish", "pytest_terminal_summary", "pytest_unconfigure")

@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pytest_hotreload import pulse
-from pytest_hotreload.channel import Channel, pair
 from pytest_hotreload.keyboard import found
 from pytest_hotreload.pages import Written
-from pytest_hotreload.protocol import Gone, Refused, Start, Started, Warm, Warmed
-from pytest_hotreload.pulse import Pulse
-from pytest_hotreload.slots import anonymous_file
+from pytest_hotreload.process import heartbeat
+from pytest_hotreload.process.channel import Channel, pair
+from pytest_hotreload.process.heartbeat import Pulse
+from pytest_hotreload.process.messages import Gone, Refused, Start, Started, Warm, Warmed
+from pytest_hotreload.process.slots import anonymous_file
 from pytest_hotreload.standing import start_template
 from pytest_hotreload.watch_messages import (
     Changed,
@@ -69,7 +69,7 @@ class Process:
     @property
     def is_late(self) -> bool:
         """Whether it should be ready by now: it hangs, for all that anybody knows."""
-        return self.state == "starting" and time.monotonic() - self.began > pulse.COLLECTING_SECONDS
+        return self.state == "starting" and time.monotonic() - self.began > heartbeat.COLLECTING_SECONDS
 
     def fileno(self) -> int:
         return self.channel.fileno()

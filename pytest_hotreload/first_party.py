@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from pytest_hotreload import compat, forks
+from pytest_hotreload import compat
 from pytest_hotreload._native import observe_for
-from pytest_hotreload.forks import native_threads
 from pytest_hotreload.observation import Observer
-from pytest_hotreload.template import import_module
+from pytest_hotreload.process import fork_state
+from pytest_hotreload.process.fork_state import native_threads
+from pytest_hotreload.process.template import import_module
 from pytest_hotreload.watch_messages import Extend, Inputs
 from pytest_hotreload.world import contextlib
 
@@ -74,7 +75,7 @@ class FirstParty:
     @contextlib.contextmanager
     def _as_collected(self) -> Iterator[None]:
         """As in a collection: warnings by the user's filters, kept for the reruns; output unseen."""
-        with forks.output_to_nowhere(), warnings.catch_warnings(record=True) as caught:
+        with fork_state.output_to_nowhere(), warnings.catch_warnings(record=True) as caught:
             compat.apply_warning_filters(self.config)
             yield
         self.warned += caught or []

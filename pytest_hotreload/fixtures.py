@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import pytest
 
 from pytest_hotreload import clearing, compat, terminal
-from pytest_hotreload.forks import native_threads
+from pytest_hotreload.process.fork_state import native_threads
 from pytest_hotreload.world import threading
 
 _MARK = "_pytest_hotreload_shared"

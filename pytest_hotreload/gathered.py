@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from pytest_hotreload import compat, foreign
+from pytest_hotreload import compat
 from pytest_hotreload.containers import Container, Keyed, Members, Names, Sequence, Text, container_of
 from pytest_hotreload.end_hooks import AT_END, PER_TEST, Owner, Reached, Reader, child_hooks, owners
 from pytest_hotreload.gathered_merge import MISSING
+from pytest_hotreload.process import foreign
 from pytest_hotreload.world import BUILTINS, io, os, pickle, pytest
 
 __builtins__ = BUILTINS

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_hotreload import compat, foreign, gathered_rules
+from pytest_hotreload import compat, gathered_rules
 from pytest_hotreload.containers import Container, Keyed, Members, Names, Sequence, Text, attributes
+from pytest_hotreload.process import foreign
 from pytest_hotreload.world import pickle
 
 if TYPE_CHECKING:

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hotreload import analysis, compat, terminal, user_file
+from pytest_hotreload import analysis, compat, terminal
 from pytest_hotreload.import_times import ImportTimes, by_package, saving
+from pytest_hotreload.process import user_file
 from pytest_hotreload.ran import OUTCOMES, outcome_of
 from pytest_hotreload.report import page
 from pytest_hotreload.spawn import Spawner
@@ -28,7 +29,7 @@ from pytest_hotreload.world import os, time
 if TYPE_CHECKING:
     from pytest_hotreload.active import Active
     from pytest_hotreload.children import Running
-    from pytest_hotreload.protocol import Ended
+    from pytest_hotreload.process.messages import Ended
     from pytest_hotreload.replay import Receiver
 
 #: A process that is older did not start for this run.

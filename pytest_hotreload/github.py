@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from pytest_hotreload import ci_messages, compat, resultfile, user_file
+from pytest_hotreload import ci_messages, compat, resultfile
+from pytest_hotreload.process import user_file
 from pytest_hotreload.world import os
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ import pytest
 
 from pytest_hotreload import apart, compat, host_messages, others, terminal
 from pytest_hotreload._native import guard
-from pytest_hotreload.channel import Channel
 from pytest_hotreload.children import Running
 from pytest_hotreload.controller import RunLoop
 from pytest_hotreload.host_protocol import (
@@ -37,9 +36,10 @@ from pytest_hotreload.host_protocol import (
 from pytest_hotreload.host_start import inherited
 from pytest_hotreload.nodes import Node, Nodes, Place
 from pytest_hotreload.options import Options
-from pytest_hotreload.protocol import Asked, Ended
+from pytest_hotreload.process.channel import Channel
+from pytest_hotreload.process.messages import Asked, Ended
+from pytest_hotreload.process.slots import Slot
 from pytest_hotreload.schedule import Group, Schedule
-from pytest_hotreload.slots import Slot
 from pytest_hotreload.world import os, signal, sockets
 
 if TYPE_CHECKING:

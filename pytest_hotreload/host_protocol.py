@@ -1,6 +1,6 @@
 """Everything that passes between the user's controller and a host: messages, and the greeting before them.
 
-Frames are those of ``protocol.py``. A greeting is one line of JSON, so that two versions which can't read each
+Frames are those of ``process/messages.py``. A greeting is one line of JSON, so that two versions which can't read each
 other's messages can still say so. Node ids cross the border, places in ``session.items`` only as the user's
 controller numbers them: a host collects for itself and may number otherwise.
 """
@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-#: Bumped with each change of a message here or in ``protocol.py``.
+#: Bumped with each change of a message here or in ``process/messages.py``.
 VERSION = 2
 
 #: Names the descriptors that a host's pytest inherits: the lifeline and its end of the socket.

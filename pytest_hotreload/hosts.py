@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 
 from pytest_hotreload import __version__, host_messages, host_options
-from pytest_hotreload.channel import Channel, Inbox, pack, pair
 from pytest_hotreload.host_options import Spec
 from pytest_hotreload.host_protocol import (
     LONGEST_GREETING,
@@ -32,6 +31,7 @@ from pytest_hotreload.host_protocol import (
     Worker,
 )
 from pytest_hotreload.nodes import Nodes
+from pytest_hotreload.process.channel import Channel, Inbox, pack, pair
 from pytest_hotreload.schedule import Group
 from pytest_hotreload.world import contextlib, select, subprocess, time
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pytest_hotreload.isolate_errors import CarryError, IsolatedExit, IsolationError, RemoteTraceback
-from pytest_hotreload.slots import anonymous_file
+from pytest_hotreload.process.slots import anonymous_file
 
 #: What the first byte says.
 _CALL, _RETURNED, _RAISED, _EXITED, _STUCK = range(5)

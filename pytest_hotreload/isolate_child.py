@@ -10,12 +10,13 @@ import sys
 import time
 from typing import Any
 
-from pytest_hotreload import bytecode, forks
+from pytest_hotreload import bytecode
 from pytest_hotreload._native import guard, set_child_subreaper
 from pytest_hotreload.isolate_calls import Desk, Surroundings
+from pytest_hotreload.process import fork_state
 
 
-def live(descriptors: list[int], inherited: forks.Inherited) -> None:
+def live(descriptors: list[int], inherited: fork_state.Inherited) -> None:
     """``descriptors``: of the call, standard output, standard error. Does not return."""
     desk = Desk(descriptors[0])
     try:
@@ -24,7 +25,7 @@ def live(descriptors: list[int], inherited: forks.Inherited) -> None:
     except KeyboardInterrupt:  # as an interpreter that nobody catches it in
         _interrupted(inherited)
     except BaseException:  # ours: the host sees that there is no outcome
-        forks.last_words()
+        fork_state.last_words()
         os._exit(70)
     _leave(inherited)
 
@@ -37,9 +38,9 @@ def prepare() -> None:
     """
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
-    os.register_at_fork(before=forks.flush_standard)
+    os.register_at_fork(before=fork_state.flush_standard)
     faulthandler.enable()
-    forks.forget_inherited()
+    fork_state.forget_inherited()
     bytecode.recompile_doubtful()
 
 
@@ -64,7 +65,7 @@ def _work(desk: Desk, pid: int) -> None:
         result = func(*args, **kwargs)
     except BaseException as error:
         if os.getpid() != pid and not isinstance(error, SystemExit):
-            forks.last_words()
+            fork_state.last_words()
         _end_if_forked(pid)
         if isinstance(error, KeyboardInterrupt):
             raise
@@ -76,7 +77,7 @@ def _work(desk: Desk, pid: int) -> None:
 
 def _end_if_forked(pid: int) -> None:
     if os.getpid() != pid:
-        forks.flush_standard()
+        fork_state.flush_standard()
         os._exit(0)
 
 
@@ -91,24 +92,24 @@ def _take_over(given: Surroundings) -> None:
     if given.cwd is not None:
         os.chdir(given.cwd)
     sys.path[:], sys.argv[:] = given.path, given.argv
-    forks.randomness(int.from_bytes(os.urandom(8), "big"))
+    fork_state.randomness(int.from_bytes(os.urandom(8), "big"))
 
 
-def _interrupted(inherited: forks.Inherited) -> None:
+def _interrupted(inherited: fork_state.Inherited) -> None:
     """Ctrl-C, sent by whoever: the traceback is shown and the signal says why, as an interpreter does it."""
-    forks.last_words()
+    fork_state.last_words()
     _flush_all(inherited)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGINT)
     os._exit(70)
 
 
-def _flush_all(inherited: forks.Inherited) -> None:
+def _flush_all(inherited: fork_state.Inherited) -> None:
     with contextlib.suppress(BaseException):
-        forks.leave(inherited)
+        fork_state.leave(inherited)
 
 
-def _leave(inherited: forks.Inherited) -> Any:
+def _leave(inherited: fork_state.Inherited) -> Any:
     """Not by the interpreter's own end: that hung and crashed in forks (grpc, pyarrow, duckdb)."""
     _flush_all(inherited)
     os._exit(0)

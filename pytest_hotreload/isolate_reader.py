@@ -21,7 +21,7 @@ from pytest_hotreload.isolate_calls import read_outcome
 from pytest_hotreload.isolate_errors import EnvironmentClosed, IsolatedDeath, IsolationError
 from pytest_hotreload.isolate_process import Host, IsolatedProcess, Reason, Stream
 from pytest_hotreload.isolate_template import Handle
-from pytest_hotreload.protocol import Gone, Refused, Started
+from pytest_hotreload.process.messages import Gone, Refused, Started
 
 #: What one look at a pipe takes at most: as much as it holds.
 _CHUNK = 1 << 16

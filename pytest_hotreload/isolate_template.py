@@ -22,15 +22,16 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pytest_hotreload import forks, isolate_child, isolate_messages
-from pytest_hotreload.ahead import Ahead
-from pytest_hotreload.channel import Channel, pair
-from pytest_hotreload.forkpoint import serve
+from pytest_hotreload import isolate_child, isolate_messages
 from pytest_hotreload.isolate_analysis import Warmth
 from pytest_hotreload.isolate_errors import IsolationError
-from pytest_hotreload.protocol import Kill, Start, Warm, Warmed
-from pytest_hotreload.questions import Recorder
-from pytest_hotreload.template import Become, Parked
+from pytest_hotreload.process import fork_state
+from pytest_hotreload.process.channel import Channel, pair
+from pytest_hotreload.process.fork_server import serve
+from pytest_hotreload.process.import_inputs import Recorder
+from pytest_hotreload.process.messages import Kill, Start, Warm, Warmed
+from pytest_hotreload.process.prefork import Ahead
+from pytest_hotreload.process.template import Become, Parked
 from pytest_hotreload.world import sockets
 
 #: Bytes that a template can say before it dies: what a pipe holds.
@@ -202,7 +203,7 @@ class _Holder(Parked):
         )
         self.keeper = _Keeper(own)
         sys.meta_path.insert(0, self.keeper)
-        self.inherited = forks.inventory()
+        self.inherited = fork_state.inventory()
 
     def objection(self) -> str:
         if self.keeper.asked:
@@ -213,7 +214,7 @@ class _Holder(Parked):
         isolate_child.prepare()
         gc.collect()
         super().settle()
-        self.inherited = forks.inventory()
+        self.inherited = fork_state.inventory()
 
 
 class _Keeper:

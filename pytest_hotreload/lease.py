@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_hotreload import compat
-from pytest_hotreload.protocol import Answer
+from pytest_hotreload.process.messages import Answer
 from pytest_hotreload.world import os, signal
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pytest_hotreload import ci_messages, resultfile, user_file
+from pytest_hotreload import ci_messages, resultfile
+from pytest_hotreload.process import user_file
 
 #: Enough to know each kind by. An XML file may begin with a comment.
 _HEAD_BYTES = 4096

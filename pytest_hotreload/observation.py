@@ -24,7 +24,7 @@ from pytest_hotreload._native import (
     watch_imports,
 )
 from pytest_hotreload.analysis import site_folders
-from pytest_hotreload.forks import namespace
+from pytest_hotreload.process.fork_state import namespace
 from pytest_hotreload.world import (
     BUILTINS,
     MODULES,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
-from pytest_hotreload import compat, foreign
+from pytest_hotreload import compat
 from pytest_hotreload.errors import usage_error
+from pytest_hotreload.process import foreign
 from pytest_hotreload.world import BUILTINS, MODULES, contextlib, pytest
 
 __builtins__ = BUILTINS

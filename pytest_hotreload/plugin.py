@@ -32,7 +32,7 @@ from pytest_hotreload.declarations import Declarations
 from pytest_hotreload.errors import usage_error
 from pytest_hotreload.host_protocol import ENVIRONMENT as HOST
 from pytest_hotreload.outcomes import Outcomes
-from pytest_hotreload.protocol import ENVIRONMENT
+from pytest_hotreload.process.messages import ENVIRONMENT
 from pytest_hotreload.records import Records
 from pytest_hotreload.reuse import Reuse
 from pytest_hotreload.run import Run, tells_github
@@ -164,7 +164,7 @@ def _open_hosts(active: Active, namespace: Any) -> None:
 
 def _park_template(active: Active) -> Apart | None:
     """In its forks: their role. A rerun of a watch has the watch's, which stands above."""
-    from pytest_hotreload import template
+    from pytest_hotreload.process import template
 
     try:
         active.template, become = template.park(active.lifeline)

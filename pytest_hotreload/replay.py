@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from pytest_hotreload import compat, protocol, terminal, withdrawals
+from pytest_hotreload import compat, terminal, withdrawals
 from pytest_hotreload.completeness import Arrived, Rules, missing
 from pytest_hotreload.errors import ChildInternalError
+from pytest_hotreload.process import messages
 from pytest_hotreload.serialise import new_report, unpack_report, unpack_warning
 from pytest_hotreload.unpickling import loads
 from pytest_hotreload.world import os
@@ -74,26 +75,26 @@ class Replay:
         self.memo: Any = None
         self.stopping = self.interrupted = False
         self._handlers: dict[type, Callable[[int, Any], None]] = {
-            protocol.ItemStarted: self._started,
-            protocol.ItemFinished: self._finished,
-            protocol.ItemRan: self._ran,
-            protocol.StatsChanged: self._stats_changed,
-            protocol.Reported: self._reported,
+            messages.ItemStarted: self._started,
+            messages.ItemFinished: self._finished,
+            messages.ItemRan: self._ran,
+            messages.StatsChanged: self._stats_changed,
+            messages.Reported: self._reported,
             pytest.TestReport: self._made_here,
-            protocol.Warned: self._warned,
-            protocol.Wrote: self._wrote,
-            protocol.Printed: self._printed,
-            protocol.Logged: self._logged,
-            protocol.LoggedLive: self._logged_live,
-            protocol.NewlineEnsured: self._newline_ensured,
-            protocol.Junit: self._junit,
-            protocol.Amended: self._amended,
-            protocol.PdbShown: self._pdb_shown,
-            protocol.Gathered: self._gathered,
-            protocol.StopAsked: self._stop_asked,
-            protocol.Exited: self._exited,
-            protocol.Interrupted: self._interrupted,
-            protocol.InternalError: self._internal_error,
+            messages.Warned: self._warned,
+            messages.Wrote: self._wrote,
+            messages.Printed: self._printed,
+            messages.Logged: self._logged,
+            messages.LoggedLive: self._logged_live,
+            messages.NewlineEnsured: self._newline_ensured,
+            messages.Junit: self._junit,
+            messages.Amended: self._amended,
+            messages.PdbShown: self._pdb_shown,
+            messages.Gathered: self._gathered,
+            messages.StopAsked: self._stop_asked,
+            messages.Exited: self._exited,
+            messages.Interrupted: self._interrupted,
+            messages.InternalError: self._internal_error,
         }
 
     @property
@@ -186,11 +187,11 @@ class Replay:
         item = self.items[index]
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
 
-    def _ran(self, index: int, message: protocol.ItemRan) -> None:
+    def _ran(self, index: int, message: messages.ItemRan) -> None:
         if index == self.head:
             self._arrived.ran = message
 
-    def _stats_changed(self, index: int, message: protocol.StatsChanged) -> None:
+    def _stats_changed(self, index: int, message: messages.StatsChanged) -> None:
         withdrawals.apply(self.config, self.session, self.items[index], message)
 
     def _finished(self, index: int, _: Any) -> None:
@@ -199,7 +200,7 @@ class Replay:
         item = self.items[index]
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
 
-    def _reported(self, index: int, message: protocol.Reported) -> None:
+    def _reported(self, index: int, message: messages.Reported) -> None:
         item = self.items[index]
         report = unpack_report(self.config, message.payload, item)
         if self.gathered is not None:
@@ -217,7 +218,7 @@ class Replay:
             self._made_here(self.head, new_report(self.items[self.head], "call", terminal.unreported(what)))
         arrived.note(report.when, passed=report.passed, subtest=compat.is_subtest(report))
 
-    def _gathered(self, _: int, message: protocol.Gathered) -> None:
+    def _gathered(self, _: int, message: messages.Gathered) -> None:
         if self.gathered is not None:
             self.gathered.take(message.payload)
 
@@ -233,7 +234,7 @@ class Replay:
         self._on_report(index, report)
         self.items[index].ihook.pytest_runtest_logreport(report=report)
 
-    def _warned(self, index: int, message: protocol.Warned) -> None:
+    def _warned(self, index: int, message: messages.Warned) -> None:
         warning = unpack_warning(self.config, *message[:5])
         self.config.hook.pytest_warning_recorded.call_historic(
             kwargs={
@@ -244,43 +245,43 @@ class Replay:
             }
         )
 
-    def _wrote(self, index: int, message: protocol.Wrote) -> None:
+    def _wrote(self, index: int, message: messages.Wrote) -> None:
         writer = compat.terminal_writer(self.config)
         if writer is not None:
             writer.write(message.text, flush=True, **message.markup)
 
-    def _printed(self, index: int, message: protocol.Printed) -> None:
+    def _printed(self, index: int, message: messages.Printed) -> None:
         stream = sys.stdout if message.fd == 1 else sys.stderr
         stream.flush()
         data = message.data
         while data:
             data = data[os.write(message.fd, data) :]
 
-    def _logged(self, index: int, message: protocol.Logged) -> None:
+    def _logged(self, index: int, message: messages.Logged) -> None:
         compat.write_log_file(self.config, message.text)
 
-    def _logged_live(self, index: int, message: protocol.LoggedLive) -> None:
+    def _logged_live(self, index: int, message: messages.LoggedLive) -> None:
         compat.write_live_log(self.config, message.text, message.when)
 
-    def _newline_ensured(self, index: int, _: protocol.NewlineEnsured) -> None:
+    def _newline_ensured(self, index: int, _: messages.NewlineEnsured) -> None:
         compat.ensure_newline(self.config)
 
-    def _junit(self, index: int, message: protocol.Junit) -> None:
+    def _junit(self, index: int, message: messages.Junit) -> None:
         xml = compat.junit(self.config)
         if xml is not None:
             target = xml.node_reporter(self.items[index].nodeid) if message.on_node else xml
             getattr(target, message.method)(*loads(message.args, self.config, self.items[index]))
 
-    def _amended(self, index: int, message: protocol.Amended) -> None:
+    def _amended(self, index: int, message: messages.Amended) -> None:
         report = unpack_report(self.config, message.payload, self.items[index])
         if self._last_report is not None:
             vars(self._last_report).update(vars(report))
 
-    def _pdb_shown(self, index: int, _: protocol.PdbShown) -> None:
+    def _pdb_shown(self, index: int, _: messages.PdbShown) -> None:
         if self._last_report is not None:
             self._last_report._pdbshown = True
 
-    def _stop_asked(self, index: int, message: protocol.StopAsked) -> None:
+    def _stop_asked(self, index: int, message: messages.StopAsked) -> None:
         """The child stopped behind this item: what follows in its file will not come."""
         if message.failed:
             self.session.shouldfail = message.reason
@@ -288,11 +289,11 @@ class Replay:
         self.session.shouldstop = message.reason
         raise self.session.Interrupted(message.reason)
 
-    def _exited(self, index: int, message: protocol.Exited) -> None:
+    def _exited(self, index: int, message: messages.Exited) -> None:
         self._remember(message.memo)
         raise pytest.exit.Exception(message.reason, message.returncode)
 
-    def _interrupted(self, index: int, message: protocol.Interrupted) -> None:
+    def _interrupted(self, index: int, message: messages.Interrupted) -> None:
         """By a test of its own accord, or told to: then others may still tear down, and end in their time."""
         if self.stopping and index < self.head:
             return  # its tests had ended
@@ -301,7 +302,7 @@ class Replay:
         if not self.stopping:
             raise KeyboardInterrupt
 
-    def _internal_error(self, index: int, message: protocol.InternalError) -> None:
+    def _internal_error(self, index: int, message: messages.InternalError) -> None:
         raise ChildInternalError(message.text)
 
     def _remember(self, memo: bytes | None) -> None:

@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from pytest_hotreload import compat, epoch, forks, standing, terminal, totals
+from pytest_hotreload import compat, epoch, standing, terminal, totals
 from pytest_hotreload._native import make_own, own_pages
 from pytest_hotreload.affects import Affects, TimeAndSize, time_and_size
-from pytest_hotreload.channel import Channel
 from pytest_hotreload.dependencies import first_party_roots, project_folders
 from pytest_hotreload.first_party import FirstParty
 from pytest_hotreload.observation import Observer, Row
-from pytest_hotreload.pulse import Pulse, Quiet, limit
+from pytest_hotreload.process import fork_state
+from pytest_hotreload.process.channel import Channel
+from pytest_hotreload.process.heartbeat import Pulse, Quiet, limit
 from pytest_hotreload.ran import OUTCOMES, outcome_of
 from pytest_hotreload.records import Records, report_files
 from pytest_hotreload.watch_messages import (
@@ -81,7 +82,7 @@ class Rerun:
         self._quiet, self._edited = Quiet(), False
         self._known_seconds: dict[str, dict[str, float]] = {}
         self.affects = Affects(config, records, first_party.known)
-        self.inherited = forks.inventory()
+        self.inherited = fork_state.inventory()
         self._outcomes: dict[str, str] = {}
         self._files: dict[str, str] = {}
         self._texts: dict[str, str] = {}
@@ -354,7 +355,7 @@ class Rerun:
         return Loaded(
             tuple(observer.loaded()),
             tuple(sorted((owner, str(file)) for owner, file in edges)),
-            (*forks.new_modules(self.inherited), *totals.learned(self.config)),
+            (*fork_state.new_modules(self.inherited), *totals.learned(self.config)),
             self._outside(),
             None if self.records is None else (*self._touched("write", "update"), *report_files(self.config)),
             any(row.kind in ("start", "subprocess") for row in self._rows()),

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pytest_hotreload import pulse, screen, terminal
+from pytest_hotreload import screen, terminal
 from pytest_hotreload.family import Process
-from pytest_hotreload.pulse import Patience, Quiet, is_traced, written
+from pytest_hotreload.process import heartbeat
+from pytest_hotreload.process.heartbeat import Patience, Quiet, is_traced, written
 from pytest_hotreload.surroundings import discard_bytecode
 from pytest_hotreload.watch_messages import (
     Alone,
@@ -486,7 +487,7 @@ class Reruns:
         quiet = self._quiet.look(current.process.token, sign, time.monotonic())
         most = max(seconds, self._patience.seconds)
         if quiet <= most or self.lent or not self._is_waited_for(current) or is_traced(current.process.pid):
-            return pulse.LOOK_SECONDS
+            return heartbeat.LOOK_SECONDS
         self._end_hang(current, what, quiet)
         return self.mind_deadline()
 

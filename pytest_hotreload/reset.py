@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_hotreload import _native, compat, handover
 from pytest_hotreload._native import guard, join_board, set_child_subreaper
-from pytest_hotreload.forks import forget_inherited
+from pytest_hotreload.process.fork_state import forget_inherited
 from pytest_hotreload.world import (
     BUILTINS,
     MODULES,

@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from pytest_hotreload import user_file
+from pytest_hotreload.process import user_file
 from pytest_hotreload.world import os
 
 #: The number is raised when something is removed, or means something else; additions leave it.

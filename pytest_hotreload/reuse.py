@@ -18,7 +18,7 @@ from pytest_hotreload import others, reuse_messages, selection, terminal
 from pytest_hotreload.declarations import Declarations
 from pytest_hotreload.last_run import Last, name_of
 from pytest_hotreload.options import Options
-from pytest_hotreload.protocol import ItemFinished, ItemStarted
+from pytest_hotreload.process.messages import ItemFinished, ItemStarted
 from pytest_hotreload.ran import CLEAN
 from pytest_hotreload.records import Records, Verdict
 from pytest_hotreload.replay import Receiver

@@ -8,19 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hotreload import (
-    ci_messages,
-    compat,
-    forks,
-    github,
-    host_messages,
-    others,
-    resultfile,
-    terminal,
-    totals,
-)
+from pytest_hotreload import ci_messages, compat, github, host_messages, others, resultfile, terminal, totals
 from pytest_hotreload.errors import ChildInternalError
 from pytest_hotreload.inplace import InPlace
+from pytest_hotreload.process import fork_state
 from pytest_hotreload.world import os, time
 
 if TYPE_CHECKING:
@@ -162,7 +153,7 @@ class Run:
         """After pytest's last line, when the exit status is what it will be."""
         active = self.active
         if os.getpid() == active.pid:
-            forks.write_all(active.totals.at_exit)
+            fork_state.write_all(active.totals.at_exit)
         if active.outcomes is None or active.outcomes.session is None or os.getpid() != active.pid:
             return
         if active.options.json is not None:

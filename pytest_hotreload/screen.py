@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, TextIO
 
-from pytest_hotreload.protocol import Warmed
+from pytest_hotreload.process.messages import Warmed
 from pytest_hotreload.terminal import PREFIX, status_text
 from pytest_hotreload.watch_messages import Changed
 

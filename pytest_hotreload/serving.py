@@ -15,7 +15,7 @@ import pytest
 from pytest_hotreload import analysis, plugin, screen
 from pytest_hotreload.attach import Attachments
 from pytest_hotreload.family import Family, Process
-from pytest_hotreload.protocol import Gone, Refused, Started, Warmed
+from pytest_hotreload.process.messages import Gone, Refused, Started, Warmed
 from pytest_hotreload.rendezvous import OccupiedError
 from pytest_hotreload.surroundings import Surroundings
 from pytest_hotreload.watch_messages import Ready

@@ -10,20 +10,21 @@ import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pytest_hotreload import compat, forks, learning, reset, terminal
+from pytest_hotreload import compat, learning, reset, terminal
 from pytest_hotreload.analysis import Analysis, analyse, third_party
 from pytest_hotreload.birth import Birth, SlotEnd, random_state
-from pytest_hotreload.channel import pair
-from pytest_hotreload.forkpoint import ForkPoint
-from pytest_hotreload.forks import native_threads
 from pytest_hotreload.observation import Observer
-from pytest_hotreload.protocol import Assignment, Start, Warm
-from pytest_hotreload.questions import is_inside
+from pytest_hotreload.process import fork_state
+from pytest_hotreload.process.channel import pair
+from pytest_hotreload.process.fork_server import ForkPoint
+from pytest_hotreload.process.fork_state import native_threads
+from pytest_hotreload.process.import_inputs import is_inside
+from pytest_hotreload.process.messages import Assignment, Start, Warm
+from pytest_hotreload.process.slots import Slot
+from pytest_hotreload.process.template import Template
 from pytest_hotreload.schedule import Group
 from pytest_hotreload.sharding import shard_of
-from pytest_hotreload.slots import Slot
 from pytest_hotreload.spawn import Spawner
-from pytest_hotreload.template import Template
 from pytest_hotreload.world import contextlib, os
 
 if TYPE_CHECKING:
@@ -70,9 +71,9 @@ class Sources:
         """Before the first child: freeze this process and fork its fork point, where one is needed."""
         loop = self.loop
         self.had_threads = native_threads() > 1
-        self.inherited = forks.inventory()
+        self.inherited = fork_state.inventory()
         compat.flush_terminal(loop.config)
-        forks.flush_before_fork(self.inherited)
+        fork_state.flush_before_fork(self.inherited)
         reset.freeze()
         if self.template is not None:
             loop.children.add_point(self.template)

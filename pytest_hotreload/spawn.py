@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 import pytest
 
-from pytest_hotreload import leftovers
 from pytest_hotreload._native import children_of, set_child_subreaper
-from pytest_hotreload.channel import pair
-from pytest_hotreload.forkpoint import ForkPoint
-from pytest_hotreload.protocol import ENVIRONMENT, Gone, Refused, Start, Started
+from pytest_hotreload.process import leftovers
+from pytest_hotreload.process.channel import pair
+from pytest_hotreload.process.fork_server import ForkPoint
+from pytest_hotreload.process.messages import ENVIRONMENT, Gone, Refused, Start, Started
 from pytest_hotreload.world import contextlib, low_threads, os, pickle, signal, subprocess, tempfile, time
 
 #: As `python -m pytest` would: suites look at `__main__.__file__`. sys.path is the controller's own.

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from pytest_hotreload import adoption, attached, compat, forks, questions, terminal
+from pytest_hotreload import attached, compat, terminal
 from pytest_hotreload._native import (
     freeze,
     guard,
@@ -27,13 +27,14 @@ from pytest_hotreload._native import (
     remember_modes,
     set_child_subreaper,
 )
-from pytest_hotreload.channel import Channel, pair
 from pytest_hotreload.first_party import FirstParty
-from pytest_hotreload.forkpoint import serve
 from pytest_hotreload.keyboard import Modes
 from pytest_hotreload.observation import Observer
-from pytest_hotreload.pulse import Pulse
-from pytest_hotreload.template import Become, Parked
+from pytest_hotreload.process import adoption, fork_state, import_inputs
+from pytest_hotreload.process.channel import Channel, pair
+from pytest_hotreload.process.fork_server import serve
+from pytest_hotreload.process.heartbeat import Pulse
+from pytest_hotreload.process.template import Become, Parked
 from pytest_hotreload.watch_messages import Attach, Consulted, Extend, Inputs, Learned, Ready, Unfit
 from pytest_hotreload.world import contextlib, gc, os, random, select, signal, sockets, subprocess, time
 
@@ -49,7 +50,7 @@ _BOOT = """\
 import os, runpy, sys
 path, sys.path[:] = sys.path[1:], {path!r}; sys.argv[:] = {argv!r}
 from importlib.util import module_from_spec, spec_from_file_location
-spec = spec_from_file_location('pytest_hotreload.questions', {questions!r})
+spec = spec_from_file_location('pytest_hotreload.process.import_inputs', {questions!r})
 questions = module_from_spec(spec)
 spec.loader.exec_module(questions)
 asked, environment, plain = set(), dict(os.environ), os.environ.encodekey
@@ -95,8 +96,8 @@ def start_template(
     terminal = os.dup(0) if modes is not None else -1  # capture puts another file in place of 0
     told = ":".join([str(terminal), *map(str, modes[:4]), _characters(modes).hex()]) if modes else ""
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-    questions = str(Path(__file__).with_name("questions.py"))
-    code = _BOOT.format(path=sys.path, argv=[sys.argv[0], *arguments], questions=questions)
+    import_inputs = str(Path(__file__).with_name("questions.py"))
+    code = _BOOT.format(path=sys.path, argv=[sys.argv[0], *arguments], questions=import_inputs)
     # Ctrl-C is the watcher's to hear; what is ignored stays so across an exec.
     heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
     process = subprocess.Popen(
@@ -150,7 +151,7 @@ class TemplateStart(BaseException):
         environment: dict[str, str],
         asked: set[str],
         plain: Any,
-        recorder: questions.Recorder,
+        recorder: import_inputs.Recorder,
     ) -> None:
         """In the template: serve until the watcher closes the channel. Comes back in forks only.
 
@@ -186,9 +187,9 @@ class TemplateStart(BaseException):
                 self.control.send(-1, Consulted(frozenset(self._asked)))
 
 
-def _pytests_own(recorder: questions.Recorder) -> set[str]:
+def _pytests_own(recorder: import_inputs.Recorder) -> set[str]:
     """What stays in ``sys.modules``: pytest and ours, and all that these import. Every run has it before anything."""
-    own = [name for name in recorder.modules if name.partition(".")[0] in questions.OURS]
+    own = [name for name in recorder.modules if name.partition(".")[0] in import_inputs.OURS]
     return recorder.imported_by([*own, "pygments", "cloudpickle"])
 
 
@@ -220,7 +221,7 @@ class _Place:
 class _Ended:
     """What a rerun has to do when pytest's own end is reached. ``finish``: gets the exit status."""
 
-    inherited: forks.Inherited
+    inherited: fork_state.Inherited
     finish: Callable[[int], None] = field(default=lambda _: None)
 
 
@@ -254,7 +255,7 @@ def _serve(
         os.close(lifeline)
         return chosen, own[0]
     except BaseException:
-        forks.last_words()
+        fork_state.last_words()
         put_back_modes()
         os._exit(70)  # EX_SOFTWARE; the watcher sees the channel close
     put_back_modes()  # a watcher's death may show first as the end of the channel
@@ -292,8 +293,8 @@ def _attach(order: Attach, become: Become, lifeline: int, beginning: attached.Be
         attached.start_over(order, kept, terminal.unfit(module, why))
 
     adoption.on_difference(start_over)
-    inherited = forks.inventory()
-    _end = _Ended(inherited, lambda _: channel.send(-1, Learned(forks.new_modules(inherited))))
+    inherited = fork_state.inventory()
+    _end = _Ended(inherited, lambda _: channel.send(-1, Learned(fork_state.new_modules(inherited))))
 
 
 def _become(start: Any, descriptors: list[int]) -> None:
@@ -328,7 +329,7 @@ def park(
         _ready(_here.channel, Ready(first_party.inputs(), first_party.refused))
         keep_frozen()
         gc.collect()
-        forks.flush_before_fork(forks.inventory())
+        fork_state.flush_before_fork(fork_state.inventory())
         freeze()
         become, lifeline = _serve(_here.channel, _here.lifeline, _ignoring_interrupts(_become))
         place = _enter((become, lifeline))
@@ -352,7 +353,7 @@ def _awake(seeded: object) -> None:
     guard(_here.lifeline, not os.environ.get("PYTEST_HOTRELOAD_NO_DEATH_SIGNAL"))
     if random.getstate() == seeded:
         random.seed()
-    _end = _Ended(forks.inventory())
+    _end = _Ended(fork_state.inventory())
 
 
 # ----------------------------------------------------------------------------------- the end
@@ -374,10 +375,10 @@ def leave(end: BaseException | None) -> None:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         if _end is not None:
-            forks.leave(_end.inherited)
+            fork_state.leave(_end.inherited)
             _end.finish(status)
     except BaseException:
-        forks.last_words()
+        fork_state.last_words()
     finally:
         os._exit(status)
 

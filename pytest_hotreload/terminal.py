@@ -9,7 +9,7 @@ import pytest
 
 from pytest_hotreload import compat
 from pytest_hotreload.options import Options
-from pytest_hotreload.protocol import Collision
+from pytest_hotreload.process.messages import Collision
 from pytest_hotreload.world import os, signal
 
 PREFIX = "hotreload: "

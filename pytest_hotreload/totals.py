@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_hotreload.protocol import Ended, Warmed
+from pytest_hotreload.process.messages import Ended, Warmed
 from pytest_hotreload.world import time
 
 #: Where the durations are kept in pytest's cache: {path relative to the root: seconds}.

@@ -28,7 +28,7 @@ from pytest_hotreload.family import Family, Process
 from pytest_hotreload.keyboard import Keyboard
 from pytest_hotreload.options import Options
 from pytest_hotreload.plan import Graph, merged, plan, ranks, without
-from pytest_hotreload.protocol import Gone, Refused, Started, Warmed
+from pytest_hotreload.process.messages import Gone, Refused, Started, Warmed
 from pytest_hotreload.rendezvous import OccupiedError
 from pytest_hotreload.reruns import Reruns
 from pytest_hotreload.results import Results

@@ -1,6 +1,6 @@
 """What crosses the borders of a watch: between the watcher, the template, its fork points and reruns.
 
-Framed and pickled as in ``channel.py``, over unnamed socket pairs. To start any of these processes the
+Framed and pickled as in ``process/channel.py``, over unnamed socket pairs. To start any of these processes the
 watcher sends its parent a :class:`protocol.Start` with one of the orders below and, along with it, the end
 of the socket pair that the new process talks over.
 """

@@ -11,7 +11,7 @@ from typing import Any
 
 from pytest_hotreload import compat
 from pytest_hotreload.pickling import pack
-from pytest_hotreload.protocol import ReportKey, StatsChanged
+from pytest_hotreload.process.messages import ReportKey, StatsChanged
 from pytest_hotreload.unpickling import loads
 from pytest_hotreload.world import BUILTINS, pytest
 

@@ -120,7 +120,7 @@ class Loaded:
 
 
 #: Looked at for each frame, for all of :data:`_REFERRED`: tests that empty ``sys.modules`` take them all.
-_SENTINELS = ("_pytest.reports", "pytest_hotreload.protocol")
+_SENTINELS = ("_pytest.reports", "pytest_hotreload.process.messages")
 
 loaded = Loaded()
 

@@ -66,7 +66,7 @@ def test_breaks(request):
 def test_what_is_lost_on_the_way_is_an_error_of_the_last_test(project, slots):
     project.write({
         "test_a.py": """
-            from pytest_hotreload.channel import Channel
+            from pytest_hotreload.process.channel import Channel
 
             def test_loses():
                 plain = Channel.put

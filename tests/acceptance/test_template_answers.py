@@ -383,8 +383,8 @@ def _case(random):
 _FORKS = """\
 import os, runpy, sys
 from pytest_hotreload import adoption, analysis
-from pytest_hotreload.questions import Recorder
-from pytest_hotreload.template import import_module, recording
+from pytest_hotreload.process.import_inputs import Recorder
+from pytest_hotreload.process.template import import_module, recording
 sys.path[:0] = [{site!r}]
 modules = ["inst%d" % number for number in range({modules})]
 

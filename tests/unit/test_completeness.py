@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_hotreload.completeness import Arrived, Rules, missing
-from pytest_hotreload.protocol import ItemRan
+from pytest_hotreload.process.messages import ItemRan
 
 OWN = Rules(own_protocol=True, calls=True)
 FOREIGN = Rules(own_protocol=False, calls=True)

@@ -13,9 +13,9 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="waits for a pro
 #: The channel is closed and a child has ended before the fork point looks again: it is stopped meanwhile.
 SCRIPT = """
     import os, signal, time
-    from pytest_hotreload.forkpoint import serve
-    from pytest_hotreload.channel import pair
-    from pytest_hotreload.protocol import Start
+    from pytest_hotreload.process.fork_server import serve
+    from pytest_hotreload.process.channel import pair
+    from pytest_hotreload.process.messages import Start
 
     ours, theirs = pair()
     lifeline = os.pipe()
@@ -43,10 +43,10 @@ SCRIPT = """
 AHEAD = """
     import os, signal, time
     del os.pidfd_open
-    from pytest_hotreload.ahead import Ahead
-    from pytest_hotreload.channel import pair
-    from pytest_hotreload.forkpoint import serve
-    from pytest_hotreload.protocol import Start
+    from pytest_hotreload.process.prefork import Ahead
+    from pytest_hotreload.process.channel import pair
+    from pytest_hotreload.process.fork_server import serve
+    from pytest_hotreload.process.messages import Start
 
     ours, theirs = pair()
     lifeline = os.pipe()

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from pytest_hotreload.interrupts import Interrupts
+from pytest_hotreload.process.interrupts import Interrupts
 
 # pytest-xdist's workers have a thread; what is forked here leaves at once.
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_hotreload import protocol
-from pytest_hotreload.channel import Inbox, pack, pair
 from pytest_hotreload.errors import ProtocolError
-from pytest_hotreload.protocol import Answer, Logged, Printed, Progress, Reported
-from pytest_hotreload.slots import Slot
+from pytest_hotreload.process import messages
+from pytest_hotreload.process.channel import Inbox, pack, pair
+from pytest_hotreload.process.messages import Answer, Logged, Printed, Progress, Reported
+from pytest_hotreload.process.slots import Slot
 
 MESSAGES = st.one_of(
     st.builds(Reported, st.binary(max_size=300), st.integers(0, 9)),
@@ -105,7 +105,7 @@ def _interrupted() -> None:
 def test_progress_is_read_as_it_was_written(index, phase, at):
     descriptor = _anonymous_file()
     try:
-        page = protocol.Progress(descriptor)
+        page = messages.Progress(descriptor)
         page.write(index, phase, at)
         assert page.read() == (index, Progress.PHASES[phase], at)
         page.clear()

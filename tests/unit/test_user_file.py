@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_hotreload import user_file
+from pytest_hotreload.process import user_file
 
 CONTENT = b"content\n" * 20_000  # more than a pipe takes
 

@@ -5,8 +5,9 @@ Where a busy machine makes it end a test that does not hang, that test runs agai
 
 from __future__ import annotations
 
-from pytest_hotreload import pulse, reruns
+from pytest_hotreload import reruns
+from pytest_hotreload.process import heartbeat
 
-pulse.QUIET_SECONDS = reruns.GRACE_SECONDS = 1.0
-pulse.COLLECTING_SECONDS = 2.0
-pulse.LOOK_SECONDS = 0.1
+heartbeat.QUIET_SECONDS = reruns.GRACE_SECONDS = 1.0
+heartbeat.COLLECTING_SECONDS = 2.0
+heartbeat.LOOK_SECONDS = 0.1

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from pytest_hotreload._native import send_all
-from pytest_hotreload.protocol import Asked, Message, Unreadable
+from pytest_hotreload.process.messages import Asked, Message, Unreadable
 from pytest_hotreload.world import BUILTINS, os, pickle, sockets, struct
 
 __builtins__ = BUILTINS

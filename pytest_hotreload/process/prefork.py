@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from pytest_hotreload.channel import Channel, pair
-from pytest_hotreload.protocol import Start
+from pytest_hotreload.process.channel import Channel, pair
+from pytest_hotreload.process.messages import Start
 from pytest_hotreload.world import BUILTINS
 
 __builtins__ = BUILTINS

@@ -16,13 +16,13 @@ import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
-from pytest_hotreload import adoption
 from pytest_hotreload._native import freeze, guard, note_opens, noted_opens, set_child_subreaper
-from pytest_hotreload.channel import Channel, pair
-from pytest_hotreload.forkpoint import ForkPoint, Unwind, fork_quietly, serve
-from pytest_hotreload.forks import native_threads, output_to_nowhere
-from pytest_hotreload.protocol import Probe, Probed, Start, Warm, Warmed
-from pytest_hotreload.questions import Recorder
+from pytest_hotreload.process import adoption
+from pytest_hotreload.process.channel import Channel, pair
+from pytest_hotreload.process.fork_server import ForkPoint, Unwind, fork_quietly, serve
+from pytest_hotreload.process.fork_state import native_threads, output_to_nowhere
+from pytest_hotreload.process.import_inputs import Recorder
+from pytest_hotreload.process.messages import Probe, Probed, Start, Warm, Warmed
 from pytest_hotreload.world import MODULES, contextlib, os, pickle, threading, time
 
 #: Between the names of the modules that a warm-up began with and what came of it. In no name.

@@ -1,4 +1,4 @@
-"""Everything that crosses a process border. How it does, says ``channel.py``."""
+"""Everything that crosses a process border. How it does, says ``process/channel.py``."""
 
 from __future__ import annotations
 

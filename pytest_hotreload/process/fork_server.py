@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pytest_hotreload import adoption, leftovers, suspension
 from pytest_hotreload._native import collapse_heap, guard, set_child_subreaper
-from pytest_hotreload.ahead import Ahead
-from pytest_hotreload.channel import Channel, pair
-from pytest_hotreload.protocol import Gone, Kill, Refused, Start, Started
+from pytest_hotreload.process import adoption, job_control, leftovers
+from pytest_hotreload.process.channel import Channel, pair
+from pytest_hotreload.process.messages import Gone, Kill, Refused, Start, Started
+from pytest_hotreload.process.prefork import Ahead
 from pytest_hotreload.world import BUILTINS, contextlib, os, select, signal, sockets, warnings
 
 __builtins__ = BUILTINS
@@ -131,7 +131,7 @@ def serve(
     ahead: Ahead | None = None,
 ) -> None:
     """The fork point's life: until the controller closes the channel, or dies. ``ahead``: one child is kept ready."""
-    suspension.forget()
+    job_control.forget()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     ignores_children = signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN
     if ignores_children:  # a conftest's wish, by which nobody learns how a child ended

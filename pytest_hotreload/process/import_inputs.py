@@ -1,6 +1,6 @@
 """Records what modules ask for while they are imported into a template: variables, files, other modules.
 
-``adoption.py`` compares the answers with those that an import in a run would get.
+``process/adoption.py`` compares the answers with those that an import in a run would get.
 The program of a watch's template executes this file before pytest is imported, so only the standard library is
 imported at the top.
 """

@@ -1,7 +1,7 @@
 """Gives a run the modules that its template imported, each at the moment when the run imports it.
 
 Between warming and that moment they are not in ``sys.modules``. A module is adopted, with all that it imported, if
-every question that was asked while they were imported (``questions.py``) would get the same answer now. Otherwise the
+every question that was asked while they were imported (``process/import_inputs.py``) would get the same answer now. Otherwise the
 interpreter imports it anew, and so everything that imported it.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable
 from types import ModuleType
 from typing import Any
 
-from pytest_hotreload.questions import (
+from pytest_hotreload.process.import_inputs import (
     Asked,
     Event,
     Recorder,

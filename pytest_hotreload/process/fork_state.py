@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from typing import Any
 
-from pytest_hotreload import adoption
 from pytest_hotreload._native import flush_c_stdio, objects_of_types
+from pytest_hotreload.process import adoption
 from pytest_hotreload.world import (
     BUILTINS,
     MODULES,
