@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_hotreload import options, reset, terminal, totals
-from pytest_hotreload.early_readers import WorkerIdWatch
+from pytest_hotreload.compat.worker_id import WorkerIdWatch
 from pytest_hotreload.threads import ThreadWatch
 from pytest_hotreload.world import contextlib, os
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hotreload import compat, terminal
+from pytest_hotreload import terminal
 from pytest_hotreload._native import Records as Store
+from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.records import report_files
 from pytest_hotreload.watch_messages import Changed, Select
 
@@ -35,7 +36,7 @@ class Affects:
 
     def load(self, known: Sequence[str]) -> None:
         """Read the records, as they are now."""
-        folder = compat.cache_folder(self.config) / "d" / "hotreload"
+        folder = pytest_config.cache_folder(self.config) / "d" / "hotreload"
         if self.records is not None and folder.is_dir():
             self._store = Store(str(folder), self.root)
             self._store.leave_out(report_files(self.config))

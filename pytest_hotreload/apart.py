@@ -11,11 +11,12 @@ import sys
 from collections.abc import Generator, Sequence
 from typing import Any
 
-from pytest_hotreload import child, compat, fixtures, gathered, handover, others, reset, spawn
+from pytest_hotreload import child, fixtures, gathered, reset, spawn
 from pytest_hotreload._native import keep_frozen
 from pytest_hotreload.birth import Birth, Born, SlotEnd, seed_of
-from pytest_hotreload.early_readers import hide_worker
-from pytest_hotreload.nodes import join_convention
+from pytest_hotreload.compat import handover, plugins, pytest_config
+from pytest_hotreload.compat.worker_id import hide_worker
+from pytest_hotreload.compat.xdist import join_convention
 from pytest_hotreload.observation import Observer
 from pytest_hotreload.owned import Owned
 from pytest_hotreload.process import adoption, fork_state
@@ -48,9 +49,9 @@ def neutralise(config: pytest.Config) -> None:
     for name, value in _NEUTRAL.items():
         if hasattr(config.option, name):
             setattr(config.option, name, value)
-    others.stop_xdist(config)
-    others.tame_coverage(config)
-    compat.close_log_file(config)
+    plugins.stop_xdist(config)
+    plugins.tame_coverage(config)
+    pytest_config.close_log_file(config)
 
 
 class Apart:
@@ -114,7 +115,7 @@ class Apart:
             config.workerinput = self.place.workerinput  # type: ignore[attr-defined]
         config.workeroutput = {}  # type: ignore[attr-defined]
         join_convention(config, several=self.place.workerinput is not None)
-        others.keep_coverage_files(config)
+        plugins.keep_coverage_files(config)
         fork_state.randomness(seed_of(self.order.randomness, self.order.name))
         files = self.place.files.fds
         os.dup2(files["printed_out"], 1)
@@ -156,10 +157,10 @@ class Apart:
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
         if self.xmlpath:
-            compat.stand_in_for_junit(config, self.xmlpath)
+            pytest_config.stand_in_for_junit(config, self.xmlpath)
         self.reporter = child.Reporter(config)
         config.pluginmanager.register(self.reporter, "hotreload-reporter")
-        compat.relay_terminal(config, lambda _text, _markup: None)
+        pytest_config.relay_terminal(config, lambda _text, _markup: None)
         if self.order.shard is not None:
             config.pluginmanager.register(Owned(config, self.order.shard), "hotreload-owned")
         # pytest's own plugin has just pointed it to stderr; a death is explained in the slot's file.
@@ -206,10 +207,10 @@ class Apart:
         session.testsfailed = self.start.failed
         reporter = self._awake(session)
         self.inherited = fork_state.inventory()
-        reporter.gathered = gathered.note(session, others.participants(session.config))
+        reporter.gathered = gathered.note(session, plugins.participants(session.config))
         ordered = [(index, items[index]) for index in self.start.indices if index in items]
         child.Runner(session, reporter, self.place).run_guarded(iter([(ordered, None)]))
-        compat.relay_terminal(session.config, lambda _text, _markup: None)
+        pytest_config.relay_terminal(session.config, lambda _text, _markup: None)
         keep_frozen()  # pytest collects at its end: 80 ms each in a heavy suite
 
     def _awake(self, session: pytest.Session) -> child.Reporter:
@@ -228,9 +229,9 @@ class Apart:
         """Be the fork point of this slot, until the controller closes it."""
         assert self.reporter is not None
         self.reporter.prepare(session)
-        others.find_participants(session.config)
-        others.flush_coverage()
-        self.reporter.gathered = gathered.note(session, others.participants(session.config))
+        plugins.find_participants(session.config)
+        plugins.flush_coverage()
+        self.reporter.gathered = gathered.note(session, plugins.participants(session.config))
         inherited = fork_state.inventory()
         fork_state.flush_before_fork(inherited)
         reset.freeze()

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from pytest_hotreload import compat
 from pytest_hotreload._native import observe_for
+from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.declarations import Declarations
 from pytest_hotreload.records import Records
 from pytest_hotreload.world import time
@@ -24,7 +24,7 @@ class Bookkeeper:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection(self, session: pytest.Session) -> Generator[None, object, object]:
-        compat.after_import(session, self._imported)
+        pytest_config.after_import(session, self._imported)
         self.records.partial_by_name |= any("::" in argument for argument in session.config.args)
         self.records.filtered = _filters(session.config)
         return (yield)
@@ -85,4 +85,4 @@ def _filters(config: pytest.Config) -> bool:
         getattr(option, name, None)
         for name in ("keyword", "markexpr", "lf", "ignore", "ignore_glob", "deselect", "stepwise")
     )
-    return narrowed or not compat.selects_everything(config)
+    return narrowed or not pytest_config.selects_everything(config)

@@ -11,12 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pytest_hotreload import compat, handover, reset
+from pytest_hotreload import reset
 from pytest_hotreload._native import look_for_contention
+from pytest_hotreload.compat import handover, pytest_config
+from pytest_hotreload.compat.pickling import pack
+from pytest_hotreload.compat.plugins import coverage_bytes, restart_coverage
+from pytest_hotreload.compat.reports import pack_report, pack_warning
+from pytest_hotreload.compat.withdrawals import Withdrawals
 from pytest_hotreload.conflicts import address_in_use
 from pytest_hotreload.observation import Observed, Observer
-from pytest_hotreload.others import coverage_bytes, restart_coverage
-from pytest_hotreload.pickling import pack
 from pytest_hotreload.process import fork_state
 from pytest_hotreload.process.channel import Channel
 from pytest_hotreload.process.messages import (
@@ -43,8 +46,6 @@ from pytest_hotreload.process.messages import (
     Warned,
     Wrote,
 )
-from pytest_hotreload.serialise import pack_report, pack_warning
-from pytest_hotreload.withdrawals import Withdrawals
 from pytest_hotreload.world import BUILTINS, MODULES, contextlib, low_threads, os, pytest, signal, time
 
 __builtins__ = BUILTINS
@@ -116,7 +117,7 @@ class Reporter:
         """In the controller, once: what :meth:`wake` will keep of each relayed hook."""
         self.session = session
         self.kept = {
-            hook: compat.keep_only(
+            hook: pytest_config.keep_only(
                 self.config,
                 hook,
                 [self, session] if hook == "pytest_runtest_logreport" else [self],
@@ -132,16 +133,16 @@ class Reporter:
         self.channel.before_send = self.collect_printed
         self.place, self.awake = place, True
         for hook, implementations in self.kept.items():
-            compat.set_implementations(self.config, hook, implementations)
+            pytest_config.set_implementations(self.config, hook, implementations)
         self.withdrawals = Withdrawals(self.config, self.session)
-        compat.relay_terminal(
+        pytest_config.relay_terminal(
             self.config,
             self._write,
             lambda: self.put(NewlineEnsured()),
         )
-        compat.relay_live_log(self.config, lambda text, when: self.put(LoggedLive(text, when)))
-        compat.relay_log_file(self.config, lambda text: self.put(Logged(text)), always=log_file)
-        compat.relay_junit(self.config, self._junit)
+        pytest_config.relay_live_log(self.config, lambda text, when: self.put(LoggedLive(text, when)))
+        pytest_config.relay_log_file(self.config, lambda text: self.put(Logged(text)), always=log_file)
+        pytest_config.relay_junit(self.config, self._junit)
 
     def put(self, message: Message) -> None:
         """Queue ``message`` behind what was printed past the capture before it. Where that can't be, the child ends."""
@@ -243,7 +244,7 @@ class Reporter:
             if address is not None:
                 self.put(Collided(address))
 
-    @pytest.hookimpl(tryfirst=True)  # before the session counts it, see ``withdrawals.py``
+    @pytest.hookimpl(tryfirst=True)  # before the session counts it, see ``compat/withdrawals.py``
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if not self.awake:
             return
@@ -260,7 +261,7 @@ class Reporter:
             look_for_contention()  # the controller looks at the page before it takes the report
         item = self.item
         self._tell_changes()
-        failed = compat.failed_subtests(self.config, item) if item is not None else 0
+        failed = pytest_config.failed_subtests(self.config, item) if item is not None else 0
         if self.gathered is not None:
             self.put_gathered(live=True)
             self.gathered.hold(report)
@@ -368,21 +369,21 @@ class Runner:
                     break
                 if after is not None:  # another file follows in this process
                     self.reporter.put_gathered()
-            compat.teardown_everything(self.session)
+            pytest_config.teardown_everything(self.session)
             self.reporter.put_gathered(last=True)
         except pytest.exit.Exception as error:
             self._after_stop(Exited(str(error.msg), error.returncode, self._memo(error)))
         except KeyboardInterrupt as error:
             self._after_stop(Interrupted(self._memo(error)))
         except BaseException as error:
-            self._after_stop(InternalError(compat.internal_error_text(self.config, error)))
+            self._after_stop(InternalError(pytest_config.internal_error_text(self.config, error)))
         return None
 
     def _after_stop(self, message: Message) -> None:
         """Fixtures are torn down before the run ends, as pytest's sessionfinish does."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         with contextlib.suppress(BaseException):  # the reason to stop is what the user must see
-            compat.teardown_everything(self.session)
+            pytest_config.teardown_everything(self.session)
         self.reporter.put_gathered(last=True)
         self.reporter.put(message)
 
@@ -413,7 +414,7 @@ def live(
         reset.debugger(place, reporter)
         restart_coverage()
         if not place.first:
-            compat.drop_pending_exceptions(session.config)
+            pytest_config.drop_pending_exceptions(session.config)
         reporter.wake(place)
         reset.share(place)
         if place.observer is not None:

@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from pytest_hotreload import compat, screen
+from pytest_hotreload import screen
+from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.watch_messages import Go, both
 from pytest_hotreload.wishes import Wish
 
@@ -87,7 +88,9 @@ class Commands:
             return screen.no_such_path(given) if known and not any(given in path for path in known) else ""
         namespace = self.watch.config.known_args_namespace
         first = getattr(namespace, {"keyword": "keyword", "marker": "markexpr"}[name])
-        return compat.expression_error(prompt, given) or compat.expression_error(prompt, both(first, given))
+        return pytest_config.expression_error(prompt, given) or pytest_config.expression_error(
+            prompt, both(first, given)
+        )
 
     def _clear_filters(self) -> None:
         self.reruns.try_filters(Go())

@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hotreload import compat, conflicts, fixtures, gathered, handover, others, reset, terminal
+from pytest_hotreload import conflicts, fixtures, gathered, reset, terminal
 from pytest_hotreload.child import Reporter
 from pytest_hotreload.children import Children, Running
+from pytest_hotreload.compat import handover, plugins, pytest_config
+from pytest_hotreload.compat.unpickling import loads
+from pytest_hotreload.compat.xdist import Nodes
 from pytest_hotreload.crashes import Crashes
 from pytest_hotreload.deadlines import Deadlines
 from pytest_hotreload.errors import IncompleteRunError
 from pytest_hotreload.gathered_merge import Merger
 from pytest_hotreload.lease import Lease
-from pytest_hotreload.nodes import Nodes
 from pytest_hotreload.process import heartbeat
 from pytest_hotreload.process.heartbeat import Quiet
 from pytest_hotreload.process.interrupts import Interrupts
@@ -42,7 +44,6 @@ from pytest_hotreload.replay import Receiver, Replay
 from pytest_hotreload.schedule import Group, Schedule, make_groups
 from pytest_hotreload.sources import Sources
 from pytest_hotreload.status import Status
-from pytest_hotreload.unpickling import loads
 from pytest_hotreload.world import contextlib, os, signal, time
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class RunLoop:
         self.deadlines = Deadlines(self)
         self.status = Status(self)
         self.sources = Sources(self, active)
-        self.real = (os.dup(1), os.dup(2)) if compat.stderr_is_real() else (os.dup(1), os.dup(1))
+        self.real = (os.dup(1), os.dup(2)) if pytest_config.stderr_is_real() else (os.dup(1), os.dup(1))
         for slot in self.slots:
             self.children.add_slot(slot)
         self.shared = fixtures.Shared()
@@ -100,7 +101,7 @@ class RunLoop:
 
     def _make_slots(self) -> list[Slot]:
         count = min(self.options.slots, max(len(self.groups), 1))
-        one_stream = compat.stderr_is_real() and os.path.sameopenfile(1, 2)
+        one_stream = pytest_config.stderr_is_real() and os.path.sameopenfile(1, 2)
         if count > 1:
             self._board = new_board()
         return [Slot(i, alone=self.alone, one_stream=one_stream, board=self._board) for i in range(count)]
@@ -137,7 +138,7 @@ class RunLoop:
 
     def _turn(self) -> None:
         self._fill_slots()
-        others.let_greenlets_run()
+        plugins.let_greenlets_run()
         if self.rerun is not None:
             self.rerun.turn(self)
         for running, frames in self.children.events(_TICK if self.children.living else 0):
@@ -171,8 +172,8 @@ class RunLoop:
         self.nodes.configure()
         self.nodes.collected([item.nodeid for item in self.items])
         handover.prepare(self.session, self.nodes.any_workerinput(), several=not self.alone)
-        others.stand_in_for_xdist()
-        others.flush_coverage()
+        plugins.stand_in_for_xdist()
+        plugins.flush_coverage()
         self.reporter.prepare(self.session)
         running = {group.path for group in self.groups}
         with self.records.sharing() if self.records is not None else contextlib.nullcontext():
@@ -196,7 +197,7 @@ class RunLoop:
     def _note_gathered(self) -> None:
         """What plugins gather in children comes back here."""
         several = not self.alone or self.options.slots > 1
-        skip = others.hand_over(self.config) if several else ()
+        skip = plugins.hand_over(self.config) if several else ()
         state = gathered.note(self.session, skip, self.totals.notices.append)
         self.reporter.gathered = state
         if state is not None:
@@ -329,7 +330,7 @@ class RunLoop:
     def _answer(self, running: Running, asked: Asked) -> None:
         answer: Any = None
         if asked.what == "basetemp":
-            answer = str(compat.temporary_factory(self.config).getbasetemp())
+            answer = str(pytest_config.temporary_factory(self.config).getbasetemp())
         elif asked.what == "shown":
             self._show()
         elif asked.what == "files":
@@ -405,7 +406,7 @@ class RunLoop:
         if not running.group.alone:
             self.sources.learn(ended.modules)
         if ended.coverage is not None:
-            others.add_coverage(ended.coverage)
+            plugins.add_coverage(ended.coverage)
 
     # -- a watch -----------------------------------------------------------------------------------
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hotreload import compat, others, terminal
+from pytest_hotreload import terminal
+from pytest_hotreload.compat import plugins, pytest_config
+from pytest_hotreload.compat.reports import new_report
 from pytest_hotreload.process.messages import Collision, Ended, ItemFinished, ItemStarted
-from pytest_hotreload.serialise import new_report
 from pytest_hotreload.world import contextlib, os, signal, time
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ class Crashes:
     def shared_teardown_failed(self, error: BaseException) -> None:
         """The teardown of a fixture that was set up once: an error of the last test, as in plain pytest."""
         index = min(self.loop.replay.head, len(self.loop.items) - 1)
-        text = compat.internal_error_text(self.loop.config, error)
+        text = pytest_config.internal_error_text(self.loop.config, error)
         self.loop.replay.show(index, new_report(self.loop.items[index], "teardown", text))
 
     def _is_innocent(self, running: Running, phase: str) -> bool:
@@ -181,7 +182,7 @@ class Crashes:
 
     def _tell_plugins(self, item: pytest.Item, report: pytest.TestReport) -> None:
         try:
-            others.tell_of_death(self.loop.config, item, report)
+            plugins.tell_of_death(self.loop.config, item, report)
         except Exception as error:  # another version of it: a file less, which is no reason to lose the run
             self.loop.totals.notices.append(terminal.not_written("result of allure", item.nodeid, error))
 

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hotreload import host_messages, others, terminal
+from pytest_hotreload import host_messages, terminal
 from pytest_hotreload.child import Reporter
+from pytest_hotreload.compat import plugins
+from pytest_hotreload.compat.unpickling import loads
 from pytest_hotreload.controller import RunLoop
 from pytest_hotreload.host_protocol import (
     Absent,
@@ -31,7 +33,6 @@ from pytest_hotreload.host_protocol import (
 from pytest_hotreload.process.messages import Ended
 from pytest_hotreload.process.slots import Slot
 from pytest_hotreload.schedule import Group
-from pytest_hotreload.unpickling import loads
 from pytest_hotreload.world import time
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class DistributingLoop(RunLoop):
 
     def _before_first_fork(self) -> None:
         self.nodes.collected([item.nodeid for item in self.items])
-        others.find_participants(self.config)
+        plugins.find_participants(self.config)
         if self.records is not None:
             self.records.selected(self.items)
             # A failure still refutes a record; a pass elsewhere makes none.
@@ -184,7 +185,7 @@ class DistributingLoop(RunLoop):
         self.totals.ended(ended)
         self.nodes.child_ended(host.workers[message.slot], loads(ended.workeroutput, self.config))
         if ended.coverage is not None:
-            others.add_coverage(ended.coverage)
+            plugins.add_coverage(ended.coverage)
 
     def _noticed(self, host: Host, message: Noticed) -> None:
         text = host_messages.from_host(host.name, message.text)

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from pytest_hotreload import compat
+from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.process import foreign
 
 #: Hooks that run in the controller after the last test.
@@ -43,7 +43,7 @@ IN_CHILD = (
     "pytest_assertrepr_compare",
     "pytest_assertion_pass",
 )
-#: Packages whose own state needs nothing of this: pytest's and ours, and those with special care in ``others.py``.
+#: Packages whose own state needs nothing of this: pytest's and ours, and those with special care in ``compat/plugins.py``.
 _KNOWN = {
     "_pytest",
     "pytest",
@@ -79,7 +79,9 @@ def owners(config: pytest.Config) -> list[Owner]:
     """All plugins that have a hook at the session's end or for each test, by package or conftest."""
     found: dict[str, Owner] = {}
     ending = {
-        id(plugin) for hook in (*AT_END, *PER_TEST) for plugin in compat.implementing_plugins(config, hook)
+        id(plugin)
+        for hook in (*AT_END, *PER_TEST)
+        for plugin in pytest_config.implementing_plugins(config, hook)
     }
     needed = set()
     for name, plugin in config.pluginmanager.list_name_plugin():
@@ -226,7 +228,7 @@ class Reader:
                         self._visit(found, sys.modules[module])
 
     def _ask(self, found: Reached, namespace: dict[str, Any], name: str, asked: set[str]) -> None:
-        if namespace is foreign.module_dict(pytest) and name in compat.NAMES_OF_PYTEST:
+        if namespace is foreign.module_dict(pytest) and name in pytest_config.NAMES_OF_PYTEST:
             return
         asked.add(name)
         if name in namespace:
@@ -302,7 +304,7 @@ def child_hooks(owner: Owner) -> list[str]:
             kind = plugin if foreign.is_a(plugin, type) else type(plugin)
             held = {name for base in foreign.mro(kind) for name in foreign.class_dict(base)}
         names |= {name for name in held if name.startswith("pytest_")}
-    return sorted(name for name in names if name in IN_CHILD or not compat.is_pytests_hook(name))
+    return sorted(name for name in names if name in IN_CHILD or not pytest_config.is_pytests_hook(name))
 
 
 def _attribute(plugin: Any, name: str) -> Any:

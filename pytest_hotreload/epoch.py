@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import pytest
 
-from pytest_hotreload import compat
+from pytest_hotreload.compat import pytest_config
 
 #: Raised whenever what a record holds, or how it is judged, changes.
 SCHEMA: Final = "4"
@@ -118,8 +118,8 @@ def inputs(config: pytest.Config, environment: Mapping[str, str]) -> dict[str, s
         "abi": str(sysconfig.get_config_var("SOABI")),
         "platform": f"{sys.platform} {platform.machine()}",
         "interpreter flags": str(tuple(sys.flags)),
-        "plugins": " ".join(sorted(set(compat.plugin_names(config)))),
-        "ini": json.dumps(compat.ini_values(config), sort_keys=True),
+        "plugins": " ".join(sorted(set(pytest_config.plugin_names(config)))),
+        "ini": json.dumps(pytest_config.ini_values(config), sort_keys=True),
         "arguments": json.dumps(_arguments(vars(config.option)), sort_keys=True),
     }
     found.update({f"environment {name}": environment[name] for name in _VARIABLES if name in environment})

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_hotreload import compat
 from pytest_hotreload._native import observe_for
+from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.observation import Observer
 from pytest_hotreload.process import fork_state
 from pytest_hotreload.process.fork_state import native_threads
@@ -48,7 +48,7 @@ class FirstParty:
                 if getattr(sys.modules.get(name), "__file__", None) != file:
                     self.refused.setdefault(file, "its import gives another file")
             for file in order.tests:
-                self._import(file, functools.partial(compat.import_test_file, self.config, Path(file)))
+                self._import(file, functools.partial(pytest_config.import_test_file, self.config, Path(file)))
         self._refuse_readers(order.written)
 
     def _import(self, file: str, load: Callable[[], str]) -> None:
@@ -76,7 +76,7 @@ class FirstParty:
     def _as_collected(self) -> Iterator[None]:
         """As in a collection: warnings by the user's filters, kept for the reruns; output unseen."""
         with fork_state.output_to_nowhere(), warnings.catch_warnings(record=True) as caught:
-            compat.apply_warning_filters(self.config)
+            pytest_config.apply_warning_filters(self.config)
             yield
         self.warned += caught or []
 
@@ -92,7 +92,7 @@ class FirstParty:
         seen = self.observer.peek()
         files = {row.subject for row in seen.rows if row.kind in ("read", "update")}
         files |= {module.file for module in seen.modules if module.file}
-        files |= set(compat.conftest_files(self.config))
+        files |= set(pytest_config.conftest_files(self.config))
         loaded = self.observer.loaded()  # all that is known where nobody observes
         files |= {file for _, file in loaded}
         asked = [module.name for module in seen.modules] + [name for name, _ in loaded]

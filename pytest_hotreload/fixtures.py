@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-from pytest_hotreload import clearing, compat, terminal
+from pytest_hotreload import clearing, terminal
+from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.process.fork_state import native_threads
 from pytest_hotreload.world import threading
 
@@ -46,7 +47,7 @@ class Shared:
     def note_clearing(self, definition: Any) -> None:
         """A fixture that removes files was set up once, though nobody asked for that."""
         self.notices.append(terminal.set_up_once(definition.argname))
-        if compat.fixture_value(definition) is None:
+        if pytest_config.fixture_value(definition) is None:
             self.cleared.append((definition.baseid, definition.argname))
 
     def tear_down(self, session: pytest.Session) -> list[BaseException]:
@@ -55,14 +56,14 @@ class Shared:
         if not self.stacks:
             return errors
         item = session.items[-1]
-        with compat.captured_into(item, "teardown"), compat.warnings_of(item) as warned:
+        with pytest_config.captured_into(item, "teardown"), pytest_config.warnings_of(item) as warned:
             for stack in reversed(self.stacks):
                 try:
-                    compat.restore_setup(session, stack)
-                    compat.teardown_everything(session)
+                    pytest_config.restore_setup(session, stack)
+                    pytest_config.teardown_everything(session)
                 except BaseException as error:  # becomes a report
                     errors.append(error)
-        compat.show_warnings(item, warned)
+        pytest_config.show_warnings(item, warned)
         return errors
 
 
@@ -72,16 +73,20 @@ def set_up(session: pytest.Session, named: Iterable[str], items: Sequence[pytest
     for name in dict.fromkeys([*named, *_found(session)]) if items else ():
         item = _first_use(items, name, found=name not in named)
         if item is not None:
-            clears = name not in named and _clears(compat.visible_fixture(item, name))
+            clears = name not in named and _clears(pytest_config.visible_fixture(item, name))
             if _share(session, item, name, result) and clears:
-                result.note_clearing(compat.visible_fixture(item, name))
+                result.note_clearing(pytest_config.visible_fixture(item, name))
         elif name in named:
             result.notices.append(terminal.shared_unknown(name))
     return result
 
 
 def _found(session: pytest.Session) -> list[str]:
-    return [each.argname for each in compat.fixture_definitions(session) if _is_marked(each) or _clears(each)]
+    return [
+        each.argname
+        for each in pytest_config.fixture_definitions(session)
+        if _is_marked(each) or _clears(each)
+    ]
 
 
 def _is_marked(definition: Any) -> bool:
@@ -97,9 +102,9 @@ def _clears(definition: Any) -> bool:
 def leave_out(session: pytest.Session, cleared: Iterable[tuple[str, str]]) -> None:
     """In a child that collects for itself: these have been set up once, in the controller, and gave nothing."""
     wanted = set(cleared)
-    for definition in compat.fixture_definitions(session) if wanted else ():
+    for definition in pytest_config.fixture_definitions(session) if wanted else ():
         if (definition.baseid, definition.argname) in wanted:
-            compat.replace_fixture_function(definition, _nothing)
+            pytest_config.replace_fixture_function(definition, _nothing)
 
 
 def _nothing() -> None:
@@ -112,13 +117,13 @@ def _first_use(items: Sequence[pytest.Item], name: str, *, found: bool) -> pytes
     pytest-django's fixtures are asked for while tests run, which nothing tells before.
     """
     for item in items:
-        definition = compat.fixture_of(item, name)
+        definition = pytest_config.fixture_of(item, name)
         if definition is not None and definition.scope in _SCOPES:
             if found and not (_is_marked(definition) or _clears(definition)):
                 continue  # another fixture of that name
             return item
     for item in [] if found else items:
-        definition = compat.visible_fixture(item, name)
+        definition = pytest_config.visible_fixture(item, name)
         if definition is not None and definition.scope in _SCOPES:
             return item
     return None
@@ -126,7 +131,7 @@ def _first_use(items: Sequence[pytest.Item], name: str, *, found: bool) -> pytes
 
 def _share(session: pytest.Session, item: pytest.Item, name: str, result: Shared) -> bool:
     try:
-        parametrised = compat.is_parametrised(session, item, name)
+        parametrised = pytest_config.is_parametrised(session, item, name)
         why = "it is parametrised" if parametrised else _set_up_one(session, item, name, result)
     except KeyboardInterrupt:  # Ctrl-C: nothing will run any more
         result.tear_down(session)
@@ -140,23 +145,23 @@ def _share(session: pytest.Session, item: pytest.Item, name: str, result: Shared
 
 def _set_up_one(session: pytest.Session, item: pytest.Item, name: str, result: Shared) -> str:
     """Why it can't be shared, or "" after it was set up."""
-    before, captured = _Living(), len(compat.report_sections(item))
-    with compat.captured_into(item, "setup"), compat.warnings_of(item) as warned:
+    before, captured = _Living(), len(pytest_config.report_sections(item))
+    with pytest_config.captured_into(item, "setup"), pytest_config.warnings_of(item) as warned:
         try:
-            compat.set_up_fixture(session, item, name)
+            pytest_config.set_up_fixture(session, item, name)
             why = before.what_is_new()
         except KeyboardInterrupt:
-            compat.teardown_everything(session)
+            pytest_config.teardown_everything(session)
             raise
         except BaseException as error:  # each test that uses it will show the error
             why = f"its setup failed: {type(error).__name__}: {error}".splitlines()[0]
-    stack = compat.take_setup(session)
+    stack = pytest_config.take_setup(session)
     if not why:
         result.stacks.append(stack)
-        compat.show_warnings(item, warned)
+        pytest_config.show_warnings(item, warned)
         return ""
     undone = Shared([stack]).tear_down(session)
-    del compat.report_sections(item)[captured:]  # a child will show it
+    del pytest_config.report_sections(item)[captured:]  # a child will show it
     return why + "".join(f"; its teardown failed, too: {error}" for error in undone)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from pytest_hotreload import compat
+from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.containers import Container, Keyed, Members, Names, Sequence, Text, container_of
 from pytest_hotreload.end_hooks import AT_END, PER_TEST, Owner, Reached, Reader, child_hooks, owners
 from pytest_hotreload.gathered_merge import MISSING
@@ -87,7 +87,7 @@ class GatheredState:
         self._taken: dict[str, set[str]] = {}
         self._item_names: set[str] = set()
         self._items: dict[str, pytest.Item] = {}
-        self.implementing = compat.implementing_plugins(self.config, "pytest_hotreload_gather")
+        self.implementing = pytest_config.implementing_plugins(self.config, "pytest_hotreload_gather")
         skip |= {id(plugin) for plugin in self.implementing}
         found = [
             each for each in owners(self.config) if not any(id(plugin) in skip for plugin in each.plugins)
@@ -139,10 +139,10 @@ class GatheredState:
         """What plugins hang on the config and the session."""
         for thing, path in ((self.config, _CONFIG), (self.session, _SESSION)):
             taken = self._taken.setdefault(path, set())
-            names = found.names - compat.own_attributes(thing) - taken
+            names = found.names - pytest_config.own_attributes(thing) - taken
             taken |= names
             self._walk(Names(f"{path}<{owner.label}>", owner.label, thing, live, names=names), again=True)
-            stored = compat.stash_content(thing) if "stash" in found.names else None
+            stored = pytest_config.stash_content(thing) if "stash" in found.names else None
             for key, name in found.stash_keys() if stored is not None else ():
                 self.objects[f"key {name}"], self.paths[id(key)] = key, f"key {name}"
                 if f"{path}.stash[{name}]" not in self.containers:
@@ -208,7 +208,9 @@ class GatheredState:
         for plugin in self.implementing:
             name = str(self.config.pluginmanager.get_name(plugin))
             try:
-                found = compat.call_for(self.config, "pytest_hotreload_gather", [plugin], config=self.config)
+                found = pytest_config.call_for(
+                    self.config, "pytest_hotreload_gather", [plugin], config=self.config
+                )
                 operations += [("hook", name, self.dumps(each)) for each in found]
             except Exception as error:
                 why = f"{type(error).__name__}: {error}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_hotreload import compat, gathered_rules
+from pytest_hotreload import gathered_rules
+from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.containers import Container, Keyed, Members, Names, Sequence, Text, attributes
 from pytest_hotreload.process import foreign
 from pytest_hotreload.world import pickle
@@ -66,7 +67,7 @@ class Merger:
         config, plugin = self.state.config, self.state.config.pluginmanager.get_plugin(name)
         self.applied.add(name)
         gathered = self.state.loads(data)
-        compat.call_for(config, "pytest_hotreload_merge", [plugin], config=config, gathered=gathered)
+        pytest_config.call_for(config, "pytest_hotreload_merge", [plugin], config=config, gathered=gathered)
 
     def _item(self, nodeid: str, values: dict[str, bytes]) -> None:
         item = self.state.item(nodeid)

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hotreload import analysis, compat, terminal
+from pytest_hotreload import analysis, terminal
+from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.import_times import ImportTimes, by_package, saving
 from pytest_hotreload.process import user_file
 from pytest_hotreload.ran import OUTCOMES, outcome_of
@@ -74,7 +75,7 @@ class Gathering:
     def pytest_collection(self, session: pytest.Session) -> Generator[None, object, object]:
         self.mark("collection")
         if self.records is None:  # else they measure it
-            compat.after_import(session, self._imported)
+            pytest_config.after_import(session, self._imported)
         return (yield)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -178,7 +179,7 @@ class Gathering:
         test = self.timeline.tests[index]
         outcome = REUSED if getattr(report, "reused", None) is not None else outcome_of(report)
         test.outcome = max(test.outcome or "passed", outcome, key=_ORDER.index)
-        if compat.is_subtest(report) or outcome == REUSED:
+        if pytest_config.is_subtest(report) or outcome == REUSED:
             return
         child = self._assigned.get(index)
         if child is None:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from pytest_hotreload import ci_messages, compat, resultfile
+from pytest_hotreload import ci_messages, resultfile
+from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.process import user_file
 from pytest_hotreload.world import os
 
@@ -37,7 +38,9 @@ def wanted(environment: Mapping[str, str]) -> bool:
 
 def tell(config: pytest.Config, outcomes: Outcomes) -> None:
     """Annotate what failed, and add to the summary."""
-    lines = [] if _OTHER in compat.plugin_names(config) else list(annotated(config, outcomes, os.environ))
+    lines = (
+        [] if _OTHER in pytest_config.plugin_names(config) else list(annotated(config, outcomes, os.environ))
+    )
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary:
         try:
@@ -45,7 +48,7 @@ def tell(config: pytest.Config, outcomes: Outcomes) -> None:
         except OSError as error:
             lines.append(ci_messages.no_step_summary(error))
     if lines:
-        compat.write_lines(config, lines)
+        pytest_config.write_lines(config, lines)
 
 
 # ------------------------------------------------------------------------------------- annotations

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hotreload import apart, compat, host_messages, others, terminal
+from pytest_hotreload import apart, host_messages, terminal
 from pytest_hotreload._native import guard
 from pytest_hotreload.children import Running
+from pytest_hotreload.compat import plugins, pytest_config
+from pytest_hotreload.compat.xdist import Node, Nodes, Place
 from pytest_hotreload.controller import RunLoop
 from pytest_hotreload.host_protocol import (
     ENVIRONMENT,
@@ -34,7 +36,6 @@ from pytest_hotreload.host_protocol import (
     Wants,
 )
 from pytest_hotreload.host_start import inherited
-from pytest_hotreload.nodes import Node, Nodes, Place
 from pytest_hotreload.options import Options
 from pytest_hotreload.process.channel import Channel
 from pytest_hotreload.process.messages import Asked, Ended
@@ -113,7 +114,7 @@ class Host:
     def join(self, config: pytest.Config) -> None:
         """Before the first conftest."""
         config.workeroutput = {}  # type: ignore[attr-defined]
-        others.keep_coverage_files(config)
+        plugins.keep_coverage_files(config)
         config.pluginmanager.register(self, "hotreload-host")
 
     def worker_for_good(self, config: pytest.Config) -> None:
@@ -133,7 +134,7 @@ class Host:
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
         if self.xmlpath:
-            compat.stand_in_for_junit(config, self.xmlpath)
+            pytest_config.stand_in_for_junit(config, self.xmlpath)
         config.stash[terminal.TOLD] = lambda text: self.send(Noticed(text, summary=False))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:

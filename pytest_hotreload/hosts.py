@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from pytest_hotreload import __version__, host_messages, host_options
+from pytest_hotreload.compat.xdist import Nodes
 from pytest_hotreload.host_options import Spec
 from pytest_hotreload.host_protocol import (
     LONGEST_GREETING,
@@ -30,7 +31,6 @@ from pytest_hotreload.host_protocol import (
     Shut,
     Worker,
 )
-from pytest_hotreload.nodes import Nodes
 from pytest_hotreload.process.channel import Channel, Inbox, pack, pair
 from pytest_hotreload.schedule import Group
 from pytest_hotreload.world import contextlib, select, subprocess, time

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hotreload import compat
+from pytest_hotreload.compat import pytest_config
 
 if TYPE_CHECKING:
     from pytest_hotreload.active import Active
@@ -67,7 +67,7 @@ class InPlace:
     def _borrow_for_debugger(self) -> None:
         rerun = self.active.rerun
         assert rerun is not None
-        pdb = compat.pdb_class()
+        pdb = pytest_config.pdb_class()
         plain = pdb._init_pdb.__func__
 
         def with_terminal(cls: Any, method: str, *args: Any, **kwargs: Any) -> Any:

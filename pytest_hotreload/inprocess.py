@@ -12,8 +12,8 @@ from typing import IO, NamedTuple, TextIO
 
 import pytest
 
-from pytest_hotreload import compat
 from pytest_hotreload._native import flush_c_stdio
+from pytest_hotreload.compat import pytest_config
 
 
 class Heard(NamedTuple):
@@ -103,7 +103,7 @@ class _PlaceFinder:
         folder = _records_folder(early_config)
         try:
             if folder is not None and self._make:
-                folder = compat.make_cache_folder(early_config, folder.name)
+                folder = pytest_config.make_cache_folder(early_config, folder.name)
         except OSError as error:
             self.refused = error
         self.places.append(Place(early_config.rootpath, folder))
@@ -116,4 +116,4 @@ def _records_folder(config: pytest.Config) -> Path | None:
     """As ``Cache.mkdir("hotreload")`` makes it."""
     if not config.pluginmanager.hasplugin("cacheprovider"):
         return None
-    return compat.cache_folder(config) / "d" / "hotreload"
+    return pytest_config.cache_folder(config) / "d" / "hotreload"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hotreload import compat
+from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.process.messages import Answer
 from pytest_hotreload.world import os, signal
 
@@ -30,7 +30,7 @@ class Lease:
         self.holder = running
         if self._rerun is not None:
             self._rerun.borrow()
-        compat.flush_terminal(self._config)
+        pytest_config.flush_terminal(self._config)
         self._handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
         running.slot.channel.send(-1, Answer(asked.number, os.getpgrp()))
 

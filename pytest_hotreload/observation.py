@@ -13,7 +13,6 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pytest_hotreload import compat
 from pytest_hotreload._native import (
     canonical_path,
     observe,
@@ -24,6 +23,7 @@ from pytest_hotreload._native import (
     watch_imports,
 )
 from pytest_hotreload.analysis import site_folders
+from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.process.fork_state import namespace
 from pytest_hotreload.world import (
     BUILTINS,
@@ -91,10 +91,10 @@ class Observer:
     def __init__(self, config: pytest.Config) -> None:
         self.root = str(config.rootpath)
         self.installed = site_folders()
-        folders = {*self.installed, *_standard_library(), str(compat.cache_folder(config))}
+        folders = {*self.installed, *_standard_library(), str(pytest_config.cache_folder(config))}
         folders |= {str(Path(self.root, name)) for name in _STATE_FOLDERS}
         # A project that tests one of these has it below its root: then it is its own.
-        self.callers = sorted({*compat.package_folders(), str(Path(__file__).parent)})
+        self.callers = sorted({*pytest_config.package_folders(), str(Path(__file__).parent)})
         folders |= {folder for folder in self.callers if not _below(folder, [self.root])}
         self.ignored = sorted(folders)
         self.callers += _tool_folders()

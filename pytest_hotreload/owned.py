@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from pytest_hotreload import compat
 from pytest_hotreload.analysis import site_folders
+from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.shards import Shard
 from pytest_hotreload.timings import named
 from pytest_hotreload.world import os
@@ -74,7 +74,7 @@ class Owned:
         """A file that is named on the command line is asked of nobody: it must not be named."""
         config = session.config
         named_here = config.args
-        places = [compat.place_of_argument(config, each) for each in named_here]
+        places = [pytest_config.place_of_argument(config, each) for each in named_here]
         self._places = tuple(dict.fromkeys(places))
         both = zip(named_here, places, strict=True)
         config.args = [each for each, place in both if not self._is_foreign(place)]

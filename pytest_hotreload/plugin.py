@@ -13,21 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hotreload import (
-    ci_messages,
-    compat,
-    gathered_hooks,
-    host_messages,
-    nodes,
-    options,
-    others,
-    resultfile,
-    standing,
-    terminal,
-    totals,
-)
+from pytest_hotreload import ci_messages, host_messages, options, resultfile, standing, terminal, totals
 from pytest_hotreload.active import Active
 from pytest_hotreload.bookkeeping import Bookkeeper
+from pytest_hotreload.compat import gathered_hookspecs, plugins, pytest_config, xdist
 from pytest_hotreload.declarations import Declarations
 from pytest_hotreload.errors import usage_error
 from pytest_hotreload.host_protocol import ENVIRONMENT as HOST
@@ -50,12 +39,12 @@ _owner: int | None = None
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    options.add_options(parser, compat.declared_options(parser))
+    options.add_options(parser, pytest_config.declared_options(parser))
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     """Always: a conftest may implement them."""
-    pluginmanager.add_hookspecs(gathered_hooks)
+    pluginmanager.add_hookspecs(gathered_hookspecs)
 
 
 def stand_aside() -> None:
@@ -115,7 +104,7 @@ def _activate(config: pytest.Config, namespace: Any, host: Host | None) -> Apart
         # An import goes through the world that conftests and test files make.
         from pytest_hotreload import birth, controller, gathered  # noqa: F401
 
-    others.refuse(namespace)
+    plugins.refuse(namespace)
     chosen = options.read(config, namespace, host=host is not None)
     chosen = chosen if host is None else host.options(chosen)
     if chosen.watch and not standing.is_standing() and not _only_asks(namespace):
@@ -144,7 +133,7 @@ def _activate(config: pytest.Config, namespace: Any, host: Host | None) -> Apart
     config.pluginmanager.register(active.threads, "hotreload-threads")
     if host is not None:
         host.join(config)
-    nodes.join_convention(config, several=chosen.slots > 1 or host is not None or bool(chosen.hosts))
+    xdist.join_convention(config, several=chosen.slots > 1 or host is not None or bool(chosen.hosts))
     return None
 
 
@@ -153,7 +142,7 @@ def _open_hosts(active: Active, namespace: Any) -> None:
     lists = namespace.collectonly or getattr(namespace, "setupplan", False) or _only_asks(namespace)
     if lists or not active.options.hosts:
         return
-    if others.measures_coverage():  # what pytest-cov has not begun yet
+    if plugins.measures_coverage():  # what pytest-cov has not begun yet
         raise host_messages.coverage_here_only()
     from pytest_hotreload import distribution  # noqa: F401 - before conftests, as all that a run needs
     from pytest_hotreload.hosts import Hosts
@@ -203,7 +192,7 @@ def _forget(active: Active) -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
     if _KEY in config.stash:
-        others.stop_xdist(config)
+        plugins.stop_xdist(config)
         if standing.is_standing():
             _park(config, config.stash[_KEY])
     return (yield)

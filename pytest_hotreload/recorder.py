@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pytest_hotreload.others import stop_xdist
+from pytest_hotreload.compat.plugins import stop_xdist
 
 #: Worst first: a test is what its worst report says.
 _ORDER = ("error", "failed", "skipped", "passed")

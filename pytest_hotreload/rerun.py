@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from pytest_hotreload import compat, epoch, standing, terminal, totals
+from pytest_hotreload import epoch, standing, terminal, totals
 from pytest_hotreload._native import make_own, own_pages
 from pytest_hotreload.affects import Affects, TimeAndSize, time_and_size
+from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.dependencies import first_party_roots, project_folders
 from pytest_hotreload.first_party import FirstParty
 from pytest_hotreload.observation import Observer, Row
@@ -92,10 +93,10 @@ class Rerun:
         self.after_all: Callable[[], None] | None = None
         #: All test files; None until pytest has found them, and chose among their tests.
         self.collected: tuple[str, ...] | None = None
-        self._held: compat.HeldTerminal | None = None
+        self._held: pytest_config.HeldTerminal | None = None
         if records is not None:
             epoch.inputs(config, records.environment)  # what it reads once is read before somebody waits
-        ini = json.dumps(compat.ini_values(config), sort_keys=True)
+        ini = json.dumps(pytest_config.ini_values(config), sort_keys=True)
         outside = tuple(self.affects.outside)
         self._answer(Waiting(str(config.rootpath), options.slots, options.direct, ini, outside))
         self.go = self._wait()
@@ -139,7 +140,7 @@ class Rerun:
         self._environment, self._path = dict(os.environ), list(sys.path)
         self._variables: frozenset[str] = frozenset()
         self._path_changed = False
-        compat.renew_capture(self.config)
+        pytest_config.renew_capture(self.config)
         standing.at_end(self._finish)
         option, go = self.config.option, self.go
         option.no_header = True
@@ -174,7 +175,7 @@ class Rerun:
     def pytest_sessionstart(self) -> None:
         """Before pytest's first line."""
         if self.go.hold:
-            self._held = compat.HeldTerminal(self.config)
+            self._held = pytest_config.HeldTerminal(self.config)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_make_collect_report(self, collector: pytest.Collector) -> None:
@@ -302,7 +303,7 @@ class Rerun:
 
     def _stopped(self, files: list[str], hanging: tuple[str, float] | None = None) -> None:
         """Said here, where a line that is not complete is known; by the watcher where nothing of this run is seen."""
-        told = self._held is None and compat.terminal_reporter(self.config) is not None
+        told = self._held is None and pytest_config.terminal_reporter(self.config) is not None
         if told:
             text = terminal.changed_meanwhile(len(files)) if hanging is None else terminal.hangs(*hanging)
             terminal.notice(self.config, text)
@@ -400,7 +401,10 @@ class Rerun:
 
     def _vanished(self) -> tuple[str, ...]:
         collected = self.records.collected.modules if self.records is not None else ()
-        files = {*compat.conftest_files(self.config), *(module.file for module in collected if module.file)}
+        files = {
+            *pytest_config.conftest_files(self.config),
+            *(module.file for module in collected if module.file),
+        }
         return tuple(sorted(file for file in files if not Path(file).exists()))
 
     def _touched(self, *kinds: str) -> tuple[str, ...]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from pytest_hotreload import _native, compat, handover
+from pytest_hotreload import _native
 from pytest_hotreload._native import guard, join_board, set_child_subreaper
+from pytest_hotreload.compat import handover, pytest_config
 from pytest_hotreload.process.fork_state import forget_inherited
 from pytest_hotreload.world import (
     BUILTINS,
@@ -103,13 +104,13 @@ def silence(config: pytest.Config, place: Place) -> None:
     if place.direct:
         return
     files = place.files.fds
-    captured = compat.captured_files(config)
+    captured = pytest_config.captured_files(config)
     for number, capture_file, saved in captured:
         own = files["out" if number == 1 else "err"]
         os.dup2(own, capture_file, inheritable=False)
         if saved is not None:
             os.dup2(files["printed_out" if number == 1 else "printed_err"], saved, inheritable=False)
-    if not compat.is_capturing_now(config):
+    if not pytest_config.is_capturing_now(config):
         os.dup2(files["printed_out"], 1)
         os.dup2(files["printed_err"], 2)
 
@@ -126,10 +127,10 @@ def temporary(config: pytest.Config, place: Place, reporter: Reporter) -> None:
             os.mkdir(str(own), 0o700)
         return own
 
-    factory = compat.temporary_factory(config)
+    factory = pytest_config.temporary_factory(config)
     if factory is not None and factory._basetemp is not None and place.worker_id != "master":
         factory._basetemp = None
-    compat.use_basetemp(config, ask)
+    pytest_config.use_basetemp(config, ask)
 
 
 def worker(config: pytest.Config, place: Place) -> None:
@@ -141,7 +142,7 @@ def worker(config: pytest.Config, place: Place) -> None:
 
 def debugger(place: Place, reporter: Reporter) -> None:
     """A debugger first takes the terminal over from the controller, and gives it back after."""
-    pdb = compat.pdb_class()
+    pdb = pytest_config.pdb_class()
     plain = pdb._init_pdb.__func__
 
     def with_terminal(cls: Any, method: str, *args: Any, **kwargs: Any) -> Any:
@@ -161,7 +162,7 @@ def take_terminal(place: Place, reporter: Reporter) -> None:
         os.setpgid(0, group)
     for number, saved in ((1, place.real[0]), (2, place.real[1])):
         os.dup2(saved, number)
-    for number, _, kept in compat.captured_files(reporter.config):
+    for number, _, kept in pytest_config.captured_files(reporter.config):
         if kept is not None:
             os.dup2(place.real[number - 1], kept, inheritable=False)
 
@@ -178,7 +179,7 @@ def give_terminal_back(config: pytest.Config, place: Place, reporter: Reporter) 
 
 def speak(config: pytest.Config) -> None:
     """At the exit, capture and pytest's hooks for lost exceptions are gone in plain pytest."""
-    for number, _, saved in compat.captured_files(config):
+    for number, _, saved in pytest_config.captured_files(config):
         if saved is not None:
             os.dup2(saved, number)
     sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from pytest_hotreload import others, reuse_messages, selection, terminal
+from pytest_hotreload import reuse_messages, selection, terminal
+from pytest_hotreload.compat import plugins
 from pytest_hotreload.declarations import Declarations
 from pytest_hotreload.last_run import Last, name_of
 from pytest_hotreload.options import Options
@@ -255,6 +256,6 @@ def _why_off(config: pytest.Config, chosen: Options, records: Records | None) ->
             if chosen.isolate == "worker" and chosen.records
             else reuse_messages.NO_RECORDS
         )
-    if chosen.reuse == "on" and others.measures_coverage():
+    if chosen.reuse == "on" and plugins.measures_coverage():
         return reuse_messages.COVERAGE
     return reuse_messages.TRACED if getattr(config.option, "trace", False) else ""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hotreload import ci_messages, compat, github, host_messages, others, resultfile, terminal, totals
+from pytest_hotreload import ci_messages, github, host_messages, resultfile, terminal, totals
+from pytest_hotreload.compat import plugins, pytest_config
 from pytest_hotreload.errors import ChildInternalError
 from pytest_hotreload.inplace import InPlace
 from pytest_hotreload.process import fork_state
@@ -54,7 +55,7 @@ class Run:
             return None  # pytest says what plain pytest says
         if config.option.collectonly or not session.items or getattr(config.option, "setupplan", 0):
             return None
-        reason = others.needs_plain(config, session.items, self.active.slots)
+        reason = plugins.needs_plain(config, session.items, self.active.slots)
         if reason:
             self.active.drop_records()
             if self.active.outcomes is not None:
@@ -119,7 +120,7 @@ class Run:
     def pytest_keyboard_interrupt(self) -> None:
         loop = self.active.loop
         if loop is not None and loop.replay.memo is not None:
-            compat.set_interrupt_memo(self.config, loop.replay.memo)
+            pytest_config.set_interrupt_memo(self.config, loop.replay.memo)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

@@ -10,9 +10,10 @@ import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pytest_hotreload import compat, learning, reset, terminal
+from pytest_hotreload import learning, reset, terminal
 from pytest_hotreload.analysis import Analysis, analyse, third_party
 from pytest_hotreload.birth import Birth, SlotEnd, random_state
+from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.observation import Observer
 from pytest_hotreload.process import fork_state
 from pytest_hotreload.process.channel import pair
@@ -72,7 +73,7 @@ class Sources:
         loop = self.loop
         self.had_threads = native_threads() > 1
         self.inherited = fork_state.inventory()
-        compat.flush_terminal(loop.config)
+        pytest_config.flush_terminal(loop.config)
         fork_state.flush_before_fork(self.inherited)
         reset.freeze()
         if self.template is not None:
@@ -247,7 +248,7 @@ class Sources:
             environ=loop.nodes.environ(slot),
             randomness=self.randomness,
             name=name,
-            log_file=compat.has_log_file(loop.config),
+            log_file=pytest_config.has_log_file(loop.config),
             observe=self._observer is not None,
             cleared=tuple(loop.shared.cleared),
         )

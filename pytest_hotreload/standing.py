@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from pytest_hotreload import attached, compat, terminal
+from pytest_hotreload import attached, terminal
 from pytest_hotreload._native import (
     freeze,
     guard,
@@ -27,6 +27,7 @@ from pytest_hotreload._native import (
     remember_modes,
     set_child_subreaper,
 )
+from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.first_party import FirstParty
 from pytest_hotreload.keyboard import Modes
 from pytest_hotreload.observation import Observer
@@ -143,7 +144,7 @@ class TemplateStart(BaseException):
     def __init__(self, control: Channel, lifeline: int) -> None:
         super().__init__()
         self.control, self.lifeline = control, lifeline
-        self._rewriting = compat.rewriting_hook()
+        self._rewriting = pytest_config.rewriting_hook()
 
     def park_template(
         self,

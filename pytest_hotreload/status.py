@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_hotreload import compat
+from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.world import time
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Status:
         self.loop = loop
         self._drawn = False
         self._last = 0.0
-        writer = compat.terminal_writer(loop.config)
+        writer = pytest_config.terminal_writer(loop.config)
         self._writer: Any = writer
         self.enabled = bool(
             writer is not None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pytest
 
-from pytest_hotreload import compat
+from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.options import Options
 from pytest_hotreload.process.messages import Collision
 from pytest_hotreload.world import os, signal
@@ -81,10 +81,10 @@ def notice(config: pytest.Config, text: str) -> None:
     if told is not None:
         told(text)
         return
-    reporter = compat.terminal_reporter(config)
+    reporter = pytest_config.terminal_reporter(config)
     if reporter is None:
         return
-    compat.ensure_newline(config)
+    pytest_config.ensure_newline(config)
     reporter.write_line(PREFIX + text, yellow=True)
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_hotreload import bytecode, compat
+from pytest_hotreload import bytecode
+from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.world import os, time
 
 #: Of the optimiser, in a name.
@@ -73,7 +74,7 @@ def _is_equal(config: pytest.Config, source: str, compiled: str) -> bool:
     try:
         code = marshal.loads(Path(compiled).read_bytes()[bytecode.HEADER.size :])
         if "-pytest-" in compiled:
-            return bool(code == compat.rewritten(config, Path(source)))
+            return bool(code == pytest_config.rewritten(config, Path(source)))
         level = _LEVEL.search(compiled)
         text = Path(source).read_bytes()
         return bool(

@@ -19,11 +19,12 @@ from typing import Any
 
 import pytest
 
-from pytest_hotreload import analysis, compat, reuse_messages, screen
+from pytest_hotreload import analysis, reuse_messages, screen
 from pytest_hotreload._native import Changes, Watcher
 from pytest_hotreload.affects import time_and_size
 from pytest_hotreload.attach import Attachments
 from pytest_hotreload.commands import Commands
+from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.family import Family, Process
 from pytest_hotreload.keyboard import Keyboard
 from pytest_hotreload.options import Options
@@ -48,7 +49,7 @@ def watch(config: pytest.Config, options: Options) -> None:
     """Be the watcher until the user has enough; does not return. Raises :class:`pytest.UsageError`."""
     namespace = config.known_args_namespace
     for option, text in (("-k", namespace.keyword), ("-m", namespace.markexpr)):
-        if wrong := compat.expression_error(option, text):
+        if wrong := pytest_config.expression_error(option, text):
             raise pytest.UsageError(wrong)
     status = Watch(config, options).run()
     sys.stdout.flush()

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pytest_hotreload.pickling import pack
-from pytest_hotreload.unpickling import Placeholder, loads
+from pytest_hotreload.compat.pickling import pack
+from pytest_hotreload.compat.unpickling import Placeholder, loads
 
 HERE = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 Pair = collections.namedtuple("Pair", "first second")  # noqa: PYI024 - as suites make them

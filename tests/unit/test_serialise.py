@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pytest_hotreload.serialise import pack_report, pack_warning, unpack_report, unpack_warning
+from pytest_hotreload.compat.reports import pack_report, pack_warning, unpack_report, unpack_warning
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.binary(max_size=8),

@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pytest_hotreload import compat, others, terminal
-from pytest_hotreload.pickling import pack
-from pytest_hotreload.unpickling import loads
+from pytest_hotreload import terminal
+from pytest_hotreload.compat import plugins, pytest_config
+from pytest_hotreload.compat.pickling import pack
+from pytest_hotreload.compat.unpickling import loads
 from pytest_hotreload.world import BUILTINS, os, pytest, select, signal, time
 
 __builtins__ = BUILTINS
@@ -31,8 +32,8 @@ _PATIENCE = 5.0
 def prepare(session: pytest.Session, workerinput: Mapping[str, Any], *, several: bool) -> None:
     """In the controller, once, before the first fork."""
     config = session.config
-    others.find_participants(config)
-    if several or compat.implementing_plugins_of(config, "pytest_testnodedown"):
+    plugins.find_participants(config)
+    if several or pytest_config.implementing_plugins_of(config, "pytest_testnodedown"):
         config.stash[_EARLY] = _early_output(session, workerinput)
         if not several:
             config.stash[_ALONE] = dict(workerinput)
@@ -51,13 +52,15 @@ def finish(session: pytest.Session) -> Iterator[str]:
     if config.stash.get(_ALONE, None) is not None:
         begin(config, config.stash[_ALONE])
     status = session.exitstatus or (1 if session.testsfailed else 0)
-    for owner in others.participants(config):
+    for owner in plugins.participants(config):
         try:
-            compat.call_for(config, "pytest_sessionfinish", [owner], session=session, exitstatus=status)
+            pytest_config.call_for(
+                config, "pytest_sessionfinish", [owner], session=session, exitstatus=status
+            )
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # pytest.exit, for one
-            name = compat.plugin_name(config, owner)
+            name = pytest_config.plugin_name(config, owner)
             yield terminal.hook_failed(name, "pytest_sessionfinish", error)
 
 
@@ -71,8 +74,8 @@ def _early_output(session: pytest.Session, workerinput: Mapping[str, Any]) -> di
     calls = [
         (hook, plugin)
         for hook in _EARLY_HOOKS
-        for plugin in compat.implementing_plugins(session.config, hook)
-        if others.names_workeroutput(plugin)
+        for plugin in pytest_config.implementing_plugins(session.config, hook)
+        if plugins.names_workeroutput(plugin)
     ]
     if not calls:
         return {}
@@ -107,7 +110,7 @@ def _tell_early_output(
         config.pluginmanager.register = lambda *_, **__: None  # type: ignore[method-assign]
         for hook, plugin in calls:
             try:
-                compat.call_directly(config, hook, plugin, {"config": config, "session": session})
+                pytest_config.call_directly(config, hook, plugin, {"config": config, "session": session})
             except BaseException:
                 continue
         with open(writing, "wb") as file:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
-from pytest_hotreload import compat
+from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.errors import usage_error
 from pytest_hotreload.process import foreign
 from pytest_hotreload.world import BUILTINS, MODULES, contextlib, pytest
@@ -124,14 +124,14 @@ def participants(config: pytest.Config) -> list[object]:
         return []
     return [
         plugin
-        for plugin in compat.implementing_plugins(config, "pytest_sessionfinish")
+        for plugin in pytest_config.implementing_plugins(config, "pytest_sessionfinish")
         if names_workeroutput(plugin)
     ]
 
 
 def find_participants(config: pytest.Config) -> None:
     """In the controller, once: read the sources, so that no child has to."""
-    for plugin in compat.implementing_plugins(config, "pytest_sessionfinish"):
+    for plugin in pytest_config.implementing_plugins(config, "pytest_sessionfinish"):
         names_workeroutput(plugin)
 
 
@@ -139,7 +139,7 @@ def hand_over(config: pytest.Config) -> list[object]:
     """Plugins that would hand results over by xdist's convention, were this a worker."""
     return [
         plugin
-        for plugin in compat.implementing_plugins(config, "pytest_sessionfinish")
+        for plugin in pytest_config.implementing_plugins(config, "pytest_sessionfinish")
         if names_workeroutput(plugin)
     ]
 

@@ -2,7 +2,7 @@
 
 A report is pickled as the object that it is: exact (tuples stay tuples, subtests keep their
 context, attributes of plugins survive) and three times as fast as pytest's JSON form. What can't
-travel is replaced where it stands, see ``pickling.py``, and never costs the result.
+travel is replaced where it stands, see ``compat/pickling.py``, and never costs the result.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pytest_hotreload import compat
-from pytest_hotreload.pickling import can_be_found, dumps, is_own, pack
-from pytest_hotreload.unpickling import find, loads, text_of
+from pytest_hotreload.compat import pytest_config
+from pytest_hotreload.compat.pickling import can_be_found, dumps, is_own, pack
+from pytest_hotreload.compat.unpickling import find, loads, text_of
 from pytest_hotreload.world import BUILTINS, pickle, pytest, time, warnings
 
 __builtins__ = BUILTINS
@@ -53,7 +53,7 @@ def new_report(
 
 
 #: What pickle can't get wrong.
-_SCALARS = frozenset((str, int, float, bool, type(None), bytes, *compat.node_id_types()))
+_SCALARS = frozenset((str, int, float, bool, type(None), bytes, *pytest_config.node_id_types()))
 _ARE_SCALARS = _SCALARS.issuperset
 
 

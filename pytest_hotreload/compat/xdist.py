@@ -14,10 +14,11 @@ from typing import Any, Protocol
 
 import pytest
 
-from pytest_hotreload import terminal, workers
+from pytest_hotreload import terminal
+from pytest_hotreload.compat import xdist_fixtures
 from pytest_hotreload.world import os
 
-#: Plugins that are not told of nodes: pytest-cov's distributed engine is not in use, see ``others.py``;
+#: Plugins that are not told of nodes: pytest-cov's distributed engine is not in use, see ``compat/plugins.py``;
 #: pytest-metadata wants what a worker that configures itself hands over, and has it all here.
 _OWN_WAY = ("_cov", "metadata", "pytest_metadata.plugin")
 
@@ -170,7 +171,7 @@ def join_convention(config: pytest.Config, *, several: bool) -> None:
     """Where xdist is not installed: its fixtures, and with more slots than one a plugin of its name."""
     if any(config.pluginmanager.hasplugin(name) for name in _XDIST):
         return
-    config.pluginmanager.register(workers, "hotreload-workers")
+    config.pluginmanager.register(xdist_fixtures, "hotreload-workers")
     if several:
         config.pluginmanager.register(StandIn(), "xdist")
 
@@ -180,6 +181,6 @@ class StandIn:
 
     @staticmethod
     def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
-        from pytest_hotreload import hooks
+        from pytest_hotreload.compat import xdist_hookspecs
 
-        pluginmanager.add_hookspecs(hooks)
+        pluginmanager.add_hookspecs(xdist_hookspecs)
