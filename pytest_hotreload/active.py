@@ -9,7 +9,7 @@ import pytest
 
 from pytest_hotreload import options, reset, terminal, totals
 from pytest_hotreload.compat.worker_id import WorkerIdWatch
-from pytest_hotreload.threads import ThreadWatch
+from pytest_hotreload.imports.threads import ThreadWatch
 from pytest_hotreload.world import contextlib, os
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from typing import Any
 
 from pytest_hotreload import screen
 from pytest_hotreload.family import Family, Process
-from pytest_hotreload.learning import Learner
+from pytest_hotreload.imports.learning import Learner
 from pytest_hotreload.process.channel import Channel, pair
 from pytest_hotreload.process.messages import Gone, Refused, Start, Started
 from pytest_hotreload.rendezvous import Rendezvous

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_hotreload._native import Project
-from pytest_hotreload.analysis import scan
+from pytest_hotreload.imports.analysis import scan
 from pytest_hotreload.observation import Module, Observed, Observer, Row, canonical
 from pytest_hotreload.world import os
 

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from pytest_hotreload import epoch, reuse, reuse_messages, selection, terminal, totals
-from pytest_hotreload.analysis import open_project, scan, site_folders, third_party
 from pytest_hotreload.graph import short
+from pytest_hotreload.imports.analysis import open_project, scan, site_folders, third_party
 from pytest_hotreload.inprocess import ask
 from pytest_hotreload.records import Records, Verdict
 

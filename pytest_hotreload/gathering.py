@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hotreload import analysis, terminal
+from pytest_hotreload import terminal
 from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.import_times import ImportTimes, by_package, saving
+from pytest_hotreload.imports import analysis
 from pytest_hotreload.process import user_file
 from pytest_hotreload.ran import OUTCOMES, outcome_of
 from pytest_hotreload.report import page

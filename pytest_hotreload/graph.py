@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pytest_hotreload import terminal
-from pytest_hotreload.analysis import open_project, scan, third_party
+from pytest_hotreload.imports.analysis import open_project, scan, third_party
 from pytest_hotreload.inprocess import ask
 
 

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
-from pytest_hotreload import analysis, isolate_messages
+from pytest_hotreload import isolate_messages
 from pytest_hotreload._native import Project
+from pytest_hotreload.imports import analysis
 from pytest_hotreload.isolate_errors import IsolationError
 
 #: Folders that hold no modules, or another interpreter's.

@@ -22,8 +22,8 @@ from pytest_hotreload._native import (
     watch_environment,
     watch_imports,
 )
-from pytest_hotreload.analysis import site_folders
 from pytest_hotreload.compat import pytest_config
+from pytest_hotreload.imports.analysis import site_folders
 from pytest_hotreload.process.fork_state import namespace
 from pytest_hotreload.world import (
     BUILTINS,

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from pytest_hotreload.analysis import site_folders
 from pytest_hotreload.compat import pytest_config
+from pytest_hotreload.imports.analysis import site_folders
 from pytest_hotreload.shards import Shard
 from pytest_hotreload.timings import named
 from pytest_hotreload.world import os

@@ -12,9 +12,10 @@ from collections.abc import Generator, Mapping, Sequence
 
 import pytest
 
-from pytest_hotreload import analysis, plugin, screen
+from pytest_hotreload import plugin, screen
 from pytest_hotreload.attach import Attachments
 from pytest_hotreload.family import Family, Process
+from pytest_hotreload.imports import analysis
 from pytest_hotreload.process.messages import Gone, Refused, Started, Warmed
 from pytest_hotreload.rendezvous import OccupiedError
 from pytest_hotreload.surroundings import Surroundings

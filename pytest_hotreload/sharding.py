@@ -16,7 +16,7 @@ import pytest
 
 from pytest_hotreload import shard_messages, shards, terminal, timings
 from pytest_hotreload._native import Records as Store
-from pytest_hotreload.analysis import probable_test_files
+from pytest_hotreload.imports.analysis import probable_test_files
 from pytest_hotreload.options import Options
 from pytest_hotreload.owned import Names, Owned
 from pytest_hotreload.process import user_file

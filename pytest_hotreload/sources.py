@@ -10,10 +10,11 @@ import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pytest_hotreload import learning, reset, terminal
-from pytest_hotreload.analysis import Analysis, analyse, third_party
+from pytest_hotreload import reset, terminal
 from pytest_hotreload.birth import Birth, SlotEnd, random_state
 from pytest_hotreload.compat import pytest_config
+from pytest_hotreload.imports import learning
+from pytest_hotreload.imports.analysis import Analysis, analyse, third_party
 from pytest_hotreload.observation import Observer
 from pytest_hotreload.process import fork_state
 from pytest_hotreload.process.channel import pair

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_hotreload import bytecode
 from pytest_hotreload.compat import pytest_config
+from pytest_hotreload.imports import bytecode
 from pytest_hotreload.world import os, time
 
 #: Of the optimiser, in a name.

@@ -19,13 +19,14 @@ from typing import Any
 
 import pytest
 
-from pytest_hotreload import analysis, reuse_messages, screen
+from pytest_hotreload import reuse_messages, screen
 from pytest_hotreload._native import Changes, Watcher
 from pytest_hotreload.affects import time_and_size
 from pytest_hotreload.attach import Attachments
 from pytest_hotreload.commands import Commands
 from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.family import Family, Process
+from pytest_hotreload.imports import analysis
 from pytest_hotreload.keyboard import Keyboard
 from pytest_hotreload.options import Options
 from pytest_hotreload.plan import Graph, merged, plan, ranks, without

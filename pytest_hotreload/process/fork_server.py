@@ -108,7 +108,7 @@ class ForkPoint:
 
 
 def fork_quietly() -> int:
-    """``os.fork`` without 3.12's warning of threads: they were compared (see ``threads.py``)."""
+    """``os.fork`` without 3.12's warning of threads: they were compared (see ``imports/threads.py``)."""
     if len(_tasks()) <= 1:
         return os.fork()
     with warnings.catch_warnings():

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from pytest_hotreload.bytecode import YOUNG_NS
+from pytest_hotreload.imports.bytecode import YOUNG_NS
 
 from .keeping import Kept, outcomes, reasons, said
 from .processes import Process

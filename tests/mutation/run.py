@@ -29,7 +29,8 @@ from typing import Any
 import pytest
 
 import pytest_hotreload.plugin
-from pytest_hotreload import bytecode, records
+from pytest_hotreload import records
+from pytest_hotreload.imports import bytecode
 from tests.mutation.edits import Editor
 from tests.mutation.processes import Processes
 from tests.mutation.project import Project

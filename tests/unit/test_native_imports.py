@@ -17,7 +17,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pytest_hotreload import _native, fallback_parser
+from pytest_hotreload import _native
+from pytest_hotreload.imports import fallback_parser
 
 
 def project(root: Path, **options: Any) -> _native.Project:

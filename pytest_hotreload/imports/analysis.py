@@ -13,8 +13,8 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_hotreload import fallback_parser
 from pytest_hotreload._native import Project
+from pytest_hotreload.imports import fallback_parser
 
 if TYPE_CHECKING:
     import pytest
