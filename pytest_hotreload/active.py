@@ -7,23 +7,24 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hotreload import options, reset, terminal, totals
+from pytest_hotreload import options, reset, terminal
 from pytest_hotreload.compat.worker_id import WorkerIdWatch
 from pytest_hotreload.imports.threads import ThreadWatch
+from pytest_hotreload.records import totals
 from pytest_hotreload.world import contextlib, os
 
 if TYPE_CHECKING:
     from pytest_hotreload.controller import RunLoop
-    from pytest_hotreload.declarations import Declarations
     from pytest_hotreload.gathering import Gathering
     from pytest_hotreload.host import Host
     from pytest_hotreload.hosts import Hosts
     from pytest_hotreload.inplace import InPlace
     from pytest_hotreload.outcomes import Outcomes
     from pytest_hotreload.process.template import Template
-    from pytest_hotreload.records import Records
+    from pytest_hotreload.records.declarations import Declarations
+    from pytest_hotreload.records.records import Records
+    from pytest_hotreload.records.reuse import Reuse
     from pytest_hotreload.rerun import Rerun
-    from pytest_hotreload.reuse import Reuse
 
 
 class Active:

@@ -14,11 +14,11 @@ import pytest
 from pytest_hotreload import terminal
 from pytest_hotreload._native import Records as Store
 from pytest_hotreload.compat import pytest_config
-from pytest_hotreload.records import report_files
+from pytest_hotreload.records.records import report_files
 from pytest_hotreload.watch_messages import Changed, Select
 
 if TYPE_CHECKING:
-    from pytest_hotreload.records import Records
+    from pytest_hotreload.records.records import Records
 
 #: Of a file: when it was changed, in ns, and its bytes.
 TimeAndSize = tuple[int, int]

@@ -17,13 +17,13 @@ from pytest_hotreload.birth import Birth, Born, SlotEnd, seed_of
 from pytest_hotreload.compat import handover, plugins, pytest_config
 from pytest_hotreload.compat.worker_id import hide_worker
 from pytest_hotreload.compat.xdist import join_convention
-from pytest_hotreload.observation import Observer
 from pytest_hotreload.owned import Owned
 from pytest_hotreload.process import adoption, fork_state
 from pytest_hotreload.process.channel import Channel
 from pytest_hotreload.process.fork_server import serve
 from pytest_hotreload.process.messages import ENVIRONMENT, Ended, Gone, Missing, Start
 from pytest_hotreload.process.slots import TRAVELLING, SlotFiles
+from pytest_hotreload.records.observer import Observer
 from pytest_hotreload.world import BUILTINS, faulthandler, functools, os, pytest, select, signal, sockets
 
 __builtins__ = BUILTINS

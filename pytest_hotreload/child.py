@@ -18,8 +18,6 @@ from pytest_hotreload.compat.pickling import pack
 from pytest_hotreload.compat.plugins import coverage_bytes, restart_coverage
 from pytest_hotreload.compat.reports import pack_report, pack_warning
 from pytest_hotreload.compat.withdrawals import Withdrawals
-from pytest_hotreload.conflicts import address_in_use
-from pytest_hotreload.observation import Observed, Observer
 from pytest_hotreload.process import fork_state
 from pytest_hotreload.process.channel import Channel
 from pytest_hotreload.process.messages import (
@@ -46,6 +44,8 @@ from pytest_hotreload.process.messages import (
     Warned,
     Wrote,
 )
+from pytest_hotreload.records.conflicts import address_in_use
+from pytest_hotreload.records.observer import Observed, Observer
 from pytest_hotreload.world import BUILTINS, MODULES, contextlib, low_threads, os, pytest, signal, time
 
 __builtins__ = BUILTINS

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hotreload import conflicts, fixtures, gathered, reset, terminal
+from pytest_hotreload import fixtures, gathered, reset, terminal
 from pytest_hotreload.child import Reporter
 from pytest_hotreload.children import Children, Running
 from pytest_hotreload.compat import handover, plugins, pytest_config
@@ -40,6 +40,7 @@ from pytest_hotreload.process.messages import (
     Unreadable,
 )
 from pytest_hotreload.process.slots import Slot, new_board
+from pytest_hotreload.records import conflicts
 from pytest_hotreload.replay import Receiver, Replay
 from pytest_hotreload.schedule import Group, Schedule, make_groups
 from pytest_hotreload.sources import Sources

@@ -18,9 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pytest_hotreload import couplings, terminal
+from pytest_hotreload import terminal
 from pytest_hotreload._native import Records
 from pytest_hotreload.inprocess import Heard, place
+from pytest_hotreload.records import couplings
 
 _RECORDER = "pytest_hotreload.recorder"
 #: Runs of one test at the most while its module is searched: 2**16 modules are more than any suite has.

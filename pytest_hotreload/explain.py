@@ -16,11 +16,12 @@ from typing import Any
 
 import pytest
 
-from pytest_hotreload import epoch, reuse, reuse_messages, selection, terminal, totals
+from pytest_hotreload import terminal
 from pytest_hotreload.graph import short
 from pytest_hotreload.imports.analysis import open_project, scan, site_folders, third_party
 from pytest_hotreload.inprocess import ask
-from pytest_hotreload.records import Records, Verdict
+from pytest_hotreload.records import affected, epoch, messages, reuse, totals
+from pytest_hotreload.records.records import Records, Verdict
 
 
 def explain(arguments: Sequence[str]) -> int:
@@ -161,11 +162,7 @@ class _Explanation:
     def _reuse(self) -> Iterator[str]:
         """What is affected is not reused either, for the same reason."""
         if self.doubt is not None:
-            yield (
-                reuse_messages.would_not_be_reused(self.doubt)
-                if self.doubt
-                else reuse_messages.would_be_reused()
-            )
+            yield (messages.would_not_be_reused(self.doubt) if self.doubt else messages.would_be_reused())
 
     def _why(self) -> str:
         if self.records is None or self.survey.store is None:
@@ -175,7 +172,7 @@ class _Explanation:
             return terminal.would_not_run(Counter(outcome for _, outcome, _ in self.record["tests"]))
         if verdict.kind == "epoch" and self.records.changes:
             return terminal.would_run(terminal.new_epoch(self.records.changes))
-        reason = selection.explain(self.survey.config, [verdict])[0]
+        reason = affected.explain(self.survey.config, [verdict])[0]
         return terminal.would_run(reason.removeprefix(os.path.relpath(self.file, self.survey.root) + ": "))
 
     def _verdict(self, records: Records) -> Verdict:

@@ -12,10 +12,10 @@ import pytest
 
 from pytest_hotreload._native import observe_for
 from pytest_hotreload.compat import pytest_config
-from pytest_hotreload.observation import Observer
 from pytest_hotreload.process import fork_state
 from pytest_hotreload.process.fork_state import native_threads
 from pytest_hotreload.process.template import import_module
+from pytest_hotreload.records.observer import Observer
 from pytest_hotreload.watch_messages import Extend, Inputs
 from pytest_hotreload.world import contextlib
 

@@ -21,7 +21,7 @@ from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.import_times import ImportTimes, by_package, saving
 from pytest_hotreload.imports import analysis
 from pytest_hotreload.process import user_file
-from pytest_hotreload.ran import OUTCOMES, outcome_of
+from pytest_hotreload.records.file_outcome import OUTCOMES, outcome_of
 from pytest_hotreload.report import page
 from pytest_hotreload.spawn import Spawner
 from pytest_hotreload.timeline import REUSED, Child, Collected, Phase, Saving, Span, Test, Timeline, lay_out

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from pytest_hotreload import last_run
 from pytest_hotreload.merge_checks import Result
 from pytest_hotreload.process import user_file
+from pytest_hotreload.records import last_run
 
 _FAILED: Final = "cache/lastfailed"
 _KNOWN: Final = "cache/nodeids"

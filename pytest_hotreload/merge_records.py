@@ -12,12 +12,13 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from pytest_hotreload import couplings, merge_memory
+from pytest_hotreload import merge_memory
 from pytest_hotreload._native import Records as Store
 from pytest_hotreload.merge_checks import Result
 from pytest_hotreload.merge_files import homes
-from pytest_hotreload.ran import CLEAN
-from pytest_hotreload.totals import DURATIONS_KEY
+from pytest_hotreload.records import couplings
+from pytest_hotreload.records.file_outcome import CLEAN
+from pytest_hotreload.records.totals import DURATIONS_KEY
 
 
 def merge(results: Sequence[Result], stores: Sequence[Path], cache: Path) -> int:

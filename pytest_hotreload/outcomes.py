@@ -18,8 +18,8 @@ import pytest
 
 from pytest_hotreload import __version__, resultfile
 from pytest_hotreload.owned import Names
-from pytest_hotreload.ran import OUTCOMES, outcome_of
-from pytest_hotreload.records import Records
+from pytest_hotreload.records.file_outcome import OUTCOMES, outcome_of
+from pytest_hotreload.records.records import Records
 from pytest_hotreload.sharding import shard_of
 from pytest_hotreload.world import time
 

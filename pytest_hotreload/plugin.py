@@ -13,19 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hotreload import ci_messages, host_messages, options, resultfile, standing, terminal, totals
+from pytest_hotreload import ci_messages, host_messages, options, resultfile, standing, terminal
 from pytest_hotreload.active import Active
-from pytest_hotreload.bookkeeping import Bookkeeper
 from pytest_hotreload.compat import gathered_hookspecs, plugins, pytest_config, xdist
-from pytest_hotreload.declarations import Declarations
 from pytest_hotreload.errors import usage_error
 from pytest_hotreload.host_protocol import ENVIRONMENT as HOST
 from pytest_hotreload.outcomes import Outcomes
 from pytest_hotreload.process.messages import ENVIRONMENT
-from pytest_hotreload.records import Records
-from pytest_hotreload.reuse import Reuse
+from pytest_hotreload.records import totals
+from pytest_hotreload.records.affected import Selection
+from pytest_hotreload.records.collection_hooks import Bookkeeper
+from pytest_hotreload.records.declarations import Declarations
+from pytest_hotreload.records.records import Records
+from pytest_hotreload.records.reuse import Reuse
 from pytest_hotreload.run import Run, tells_github
-from pytest_hotreload.selection import Selection
 from pytest_hotreload.sharding import Sharding
 from pytest_hotreload.world import os
 

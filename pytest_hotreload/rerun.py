@@ -15,18 +15,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from pytest_hotreload import epoch, standing, terminal, totals
+from pytest_hotreload import standing, terminal
 from pytest_hotreload._native import make_own, own_pages
 from pytest_hotreload.affects import Affects, TimeAndSize, time_and_size
 from pytest_hotreload.compat import pytest_config
-from pytest_hotreload.dependencies import first_party_roots, project_folders
 from pytest_hotreload.first_party import FirstParty
-from pytest_hotreload.observation import Observer, Row
 from pytest_hotreload.process import fork_state
 from pytest_hotreload.process.channel import Channel
 from pytest_hotreload.process.heartbeat import Pulse, Quiet, limit
-from pytest_hotreload.ran import OUTCOMES, outcome_of
-from pytest_hotreload.records import Records, report_files
+from pytest_hotreload.records import epoch, totals
+from pytest_hotreload.records.dependencies import first_party_roots, project_folders
+from pytest_hotreload.records.file_outcome import OUTCOMES, outcome_of
+from pytest_hotreload.records.observer import Observer, Row
+from pytest_hotreload.records.records import Records, report_files
 from pytest_hotreload.watch_messages import (
     Alone,
     Began,

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hotreload import ci_messages, github, host_messages, resultfile, terminal, totals
+from pytest_hotreload import ci_messages, github, host_messages, resultfile, terminal
 from pytest_hotreload.compat import plugins, pytest_config
 from pytest_hotreload.errors import ChildInternalError
 from pytest_hotreload.inplace import InPlace
 from pytest_hotreload.process import fork_state
+from pytest_hotreload.records import totals
 from pytest_hotreload.world import os, time
 
 if TYPE_CHECKING:
     from pytest_hotreload.active import Active
     from pytest_hotreload.controller import RunLoop
-    from pytest_hotreload.records import Records
+    from pytest_hotreload.records.records import Records
 
 
 def tells_github(active: Active) -> bool:

@@ -20,7 +20,7 @@ from pytest_hotreload.imports.analysis import probable_test_files
 from pytest_hotreload.options import Options
 from pytest_hotreload.owned import Names, Owned
 from pytest_hotreload.process import user_file
-from pytest_hotreload.records import Records
+from pytest_hotreload.records.records import Records
 from pytest_hotreload.shards import Plan, Shard
 from pytest_hotreload.timings import Timings
 from pytest_hotreload.world import contextlib, os, time

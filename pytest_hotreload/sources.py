@@ -15,7 +15,6 @@ from pytest_hotreload.birth import Birth, SlotEnd, random_state
 from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.imports import learning
 from pytest_hotreload.imports.analysis import Analysis, analyse, third_party
-from pytest_hotreload.observation import Observer
 from pytest_hotreload.process import fork_state
 from pytest_hotreload.process.channel import pair
 from pytest_hotreload.process.fork_server import ForkPoint
@@ -24,6 +23,7 @@ from pytest_hotreload.process.import_inputs import is_inside
 from pytest_hotreload.process.messages import Assignment, Start, Warm
 from pytest_hotreload.process.slots import Slot
 from pytest_hotreload.process.template import Template
+from pytest_hotreload.records.observer import Observer
 from pytest_hotreload.schedule import Group
 from pytest_hotreload.sharding import shard_of
 from pytest_hotreload.spawn import Spawner

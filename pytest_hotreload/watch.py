@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from pytest_hotreload import reuse_messages, screen
+from pytest_hotreload import screen
 from pytest_hotreload._native import Changes, Watcher
 from pytest_hotreload.affects import time_and_size
 from pytest_hotreload.attach import Attachments
@@ -31,6 +31,7 @@ from pytest_hotreload.keyboard import Keyboard
 from pytest_hotreload.options import Options
 from pytest_hotreload.plan import Graph, merged, plan, ranks, without
 from pytest_hotreload.process.messages import Gone, Refused, Started, Warmed
+from pytest_hotreload.records import messages
 from pytest_hotreload.rendezvous import OccupiedError
 from pytest_hotreload.reruns import Reruns
 from pytest_hotreload.results import Results
@@ -139,7 +140,7 @@ class Watch:
         except (OSError, OccupiedError) as error:
             self.screen.notice(screen.not_attachable(error))
         if self.options.reuse != "off":
-            self.screen.notice(reuse_messages.IN_WATCH)
+            self.screen.notice(messages.IN_WATCH)
         self._guessed = analysis.probable_test_files(self.config)
         self._warm = analysis.analyse(self.config, self._guessed, minimum=1).modules
         first = self.options.watch_first

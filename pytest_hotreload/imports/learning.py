@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from pytest_hotreload.observation import Observer
 from pytest_hotreload.process import adoption
 from pytest_hotreload.process.import_inputs import Recorder
 from pytest_hotreload.process.messages import Warm
 from pytest_hotreload.process.template import import_module, in_fork, quiet, recording
+from pytest_hotreload.records.observer import Observer
 from pytest_hotreload.world import BUILTINS, MODULES, contextlib
 
 __builtins__ = BUILTINS

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_hotreload import _native, cli, last_run
+from pytest_hotreload import _native, cli
+from pytest_hotreload.records import last_run
 
 from .compare import Project
 from .schema import faults

@@ -29,8 +29,8 @@ from typing import Any
 import pytest
 
 import pytest_hotreload.plugin
-from pytest_hotreload import records
 from pytest_hotreload.imports import bytecode
+from pytest_hotreload.records import records
 from tests.mutation.edits import Editor
 from tests.mutation.processes import Processes
 from tests.mutation.project import Project

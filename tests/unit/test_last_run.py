@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_hotreload import reuse_messages
-from pytest_hotreload.last_run import Last, load, merged, name_of, revision, save
+from pytest_hotreload.records import messages
+from pytest_hotreload.records.last_run import Last, load, merged, name_of, revision, save
 
 LASTS = st.builds(Last, st.integers(0, 9), st.sampled_from(["", "a", "b"]))
 KNOWN = st.dictionaries(st.sampled_from("xyz"), LASTS)
@@ -113,7 +113,7 @@ def test_a_worktree(clone, tmp_path):
     ],
 )
 def test_ages(seconds, shown):
-    assert reuse_messages.age(seconds) == shown
+    assert messages.age(seconds) == shown
 
 
 @pytest.mark.parametrize(
@@ -127,4 +127,4 @@ def test_ages(seconds, shown):
     ],
 )
 def test_when_they_ran(lasts, shown):
-    assert reuse_messages.ran(lasts, 10_802) == shown
+    assert messages.ran(lasts, 10_802) == shown

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from pytest_hotreload import _native, couplings, last_run, merge_records
+from pytest_hotreload import _native, merge_records
 from pytest_hotreload.merge_checks import Result
+from pytest_hotreload.records import couplings, last_run
 
 from .records import ENVIRONMENT, Project, draft, started
 

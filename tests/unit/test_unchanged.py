@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import chain, repeat
 
-from pytest_hotreload import unchanged
+from pytest_hotreload.records import unchanged
 
 
 def test_an_interrupted_look_is_no_clock_that_was_put_back(monkeypatch):

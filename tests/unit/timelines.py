@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from pytest_hotreload.ran import OUTCOMES
+from pytest_hotreload.records.file_outcome import OUTCOMES
 from pytest_hotreload.timeline import Child, Collected, Imported, Phase, Saving, Span, Test, Timeline, lay_out
 
 #: What a test's clock may say: the truth, or anything.

@@ -5,7 +5,7 @@ An interpreter needs longer than that to start, so whatever a test wrote before 
 
 from __future__ import annotations
 
-from pytest_hotreload import records
 from pytest_hotreload.imports import bytecode
+from pytest_hotreload.records import records
 
 records.YOUNG_NS = bytecode.YOUNG_NS = 30_000_000

@@ -14,14 +14,15 @@ from typing import Any
 
 import pytest
 
-from pytest_hotreload import reuse_messages, selection, terminal
+from pytest_hotreload import terminal
 from pytest_hotreload.compat import plugins
-from pytest_hotreload.declarations import Declarations
-from pytest_hotreload.last_run import Last, name_of
 from pytest_hotreload.options import Options
 from pytest_hotreload.process.messages import ItemFinished, ItemStarted
-from pytest_hotreload.ran import CLEAN
-from pytest_hotreload.records import Records, Verdict
+from pytest_hotreload.records import affected, messages
+from pytest_hotreload.records.declarations import Declarations
+from pytest_hotreload.records.file_outcome import CLEAN
+from pytest_hotreload.records.last_run import Last, name_of
+from pytest_hotreload.records.records import Records, Verdict
 from pytest_hotreload.replay import Receiver
 from pytest_hotreload.world import time
 
@@ -128,7 +129,7 @@ class _Doubts:
 
 
 def _doubt(path: str, kind: str, detail: str = "") -> Verdict:
-    return Verdict(path, f"reuse {kind}", reuse_messages.reason(kind, detail))
+    return Verdict(path, f"reuse {kind}", messages.reason(kind, detail))
 
 
 class Reuse:
@@ -180,7 +181,7 @@ class Reuse:
             location=item.location,
             keywords=dict.fromkeys(item.keywords, 1),
             outcome="skipped",
-            longrepr=(path, (item.location[1] or 0) + 1, reuse_messages.reused(last, self._now)),
+            longrepr=(path, (item.location[1] or 0) + 1, messages.reused(last, self._now)),
             when="setup",
         )
         at = datetime.fromtimestamp(last.at, timezone.utc).isoformat() if last is not None else None
@@ -222,7 +223,7 @@ class Reuse:
             self._verified += bool(differing) or now.keys() == {nodeid for nodeid, _ in tests}
             if differing:
                 shown = name_of(path, self.config.rootpath)
-                self.wrong.append(reuse_messages.wrong_reuse(shown, differing, _FEW))
+                self.wrong.append(messages.wrong_reuse(shown, differing, _FEW))
                 self.records.spoiled(path)
         if self.wrong and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -235,27 +236,23 @@ class Reuse:
         lines = []
         if self._shown:
             lasts = {self._last[path] for path in self.taken if path in self._last}
-            lines.append(reuse_messages.count(self._shown, lasts, self._now))
+            lines.append(messages.count(self._shown, lasts, self._now))
         if self.verifying:
-            lines.append(reuse_messages.verified(self._verified, len(self.wrong)))
+            lines.append(messages.verified(self._verified, len(self.wrong)))
         kinds = Counter(verdict.kind for verdict in judged.others)
-        lines.append(reuse_messages.hits(len(judged.held) + len(judged.others), kinds, records.changes))
+        lines.append(messages.hits(len(judged.held) + len(judged.others), kinds, records.changes))
         lines = [terminal.PREFIX + line for line in lines]
         if self.config.get_verbosity() > 0:
-            lines += ["  " + reason for reason in selection.explain(self.config, judged.others)]
+            lines += ["  " + reason for reason in affected.explain(self.config, judged.others)]
         return lines
 
 
 def _why_off(config: pytest.Config, chosen: Options, records: Records | None) -> str:
     """In one line, or ""."""
     if chosen.force and chosen.reuse == "on":
-        return reuse_messages.FORCED
+        return messages.FORCED
     if records is None:
-        return (
-            reuse_messages.IN_WORKER
-            if chosen.isolate == "worker" and chosen.records
-            else reuse_messages.NO_RECORDS
-        )
+        return messages.IN_WORKER if chosen.isolate == "worker" and chosen.records else messages.NO_RECORDS
     if chosen.reuse == "on" and plugins.measures_coverage():
-        return reuse_messages.COVERAGE
-    return reuse_messages.TRACED if getattr(config.option, "trace", False) else ""
+        return messages.COVERAGE
+    return messages.TRACED if getattr(config.option, "trace", False) else ""

@@ -14,15 +14,22 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from pytest_hotreload import couplings, epoch, last_run, terminal, unchanged
+from pytest_hotreload import terminal
 from pytest_hotreload._native import Records as Store
-from pytest_hotreload.conflicts import keys_of
-from pytest_hotreload.dependencies import Dependencies, Searched, as_draft, first_party_roots, project_folders
-from pytest_hotreload.early_imports import import_again
 from pytest_hotreload.imports import bytecode
 from pytest_hotreload.imports.analysis import open_project, scan, site_folders
-from pytest_hotreload.observation import Observed, Observer, Row, canonical, on_path
-from pytest_hotreload.ran import Ran
+from pytest_hotreload.records import couplings, epoch, last_run, unchanged
+from pytest_hotreload.records.conflicts import keys_of
+from pytest_hotreload.records.dependencies import (
+    Dependencies,
+    Searched,
+    as_draft,
+    first_party_roots,
+    project_folders,
+)
+from pytest_hotreload.records.early_imports import import_again
+from pytest_hotreload.records.file_outcome import Ran
+from pytest_hotreload.records.observer import Observed, Observer, Row, canonical, on_path
 from pytest_hotreload.world import contextlib, os
 
 #: What was read is trusted only if it was older than that when the run began: the resolution of coarse file

@@ -10,8 +10,8 @@ import pytest
 
 from pytest_hotreload._native import observe_for
 from pytest_hotreload.compat import pytest_config
-from pytest_hotreload.declarations import Declarations
-from pytest_hotreload.records import Records
+from pytest_hotreload.records.declarations import Declarations
+from pytest_hotreload.records.records import Records
 from pytest_hotreload.world import time
 
 

@@ -94,7 +94,7 @@ class Observer:
         folders = {*self.installed, *_standard_library(), str(pytest_config.cache_folder(config))}
         folders |= {str(Path(self.root, name)) for name in _STATE_FOLDERS}
         # A project that tests one of these has it below its root: then it is its own.
-        self.callers = sorted({*pytest_config.package_folders(), str(Path(__file__).parent)})
+        self.callers = sorted({*pytest_config.package_folders(), str(Path(__file__).parents[1])})
         folders |= {folder for folder in self.callers if not _below(folder, [self.root])}
         self.ignored = sorted(folders)
         self.callers += _tool_folders()

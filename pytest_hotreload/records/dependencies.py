@@ -16,7 +16,7 @@ from typing import Any
 
 from pytest_hotreload._native import Project
 from pytest_hotreload.imports.analysis import scan
-from pytest_hotreload.observation import Module, Observed, Observer, Row, canonical
+from pytest_hotreload.records.observer import Module, Observed, Observer, Row, canonical
 from pytest_hotreload.world import os
 
 #: Kinds that make a file depend on a path's content, or its absence.

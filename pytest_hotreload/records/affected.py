@@ -14,7 +14,7 @@ from pytest_hotreload import terminal
 from pytest_hotreload.errors import usage_error
 from pytest_hotreload.imports.analysis import open_project, scan
 from pytest_hotreload.options import Options
-from pytest_hotreload.records import Records, Verdict
+from pytest_hotreload.records.records import Records, Verdict
 from pytest_hotreload.world import os, subprocess
 
 #: Reasons that are shown without ``-v``.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from pytest_hotreload.last_run import Last
+from pytest_hotreload.records.last_run import Last
 from pytest_hotreload.terminal import COUNTED, new_epoch
 
 IN_WATCH = "--reuse is ignored in a watch, which runs what an edit affects"

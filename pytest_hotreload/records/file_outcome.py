@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from pytest_hotreload.observation import Observed
+from pytest_hotreload.records.observer import Observed
 
 #: Worst last; what a test's phases say together is the worst of them.
 OUTCOMES: Final = ("passed", "skipped", "xfailed", "xpassed", "rerun", "error", "failed")
