@@ -14,8 +14,8 @@ import statistics
 from collections.abc import Mapping
 from pathlib import Path
 
-from pytest_hotreload.shards import by_hash, make
-from pytest_hotreload.timings import Cost, Timings
+from pytest_hotreload.ci.plan import by_hash, make
+from pytest_hotreload.ci.timings import Cost, Timings
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks-shards.md"
 SIZES = (500, 2000)

@@ -14,12 +14,12 @@ from pytest_hotreload.records import totals
 from pytest_hotreload.world import contextlib, os
 
 if TYPE_CHECKING:
+    from pytest_hotreload.ci.outcomes import Outcomes
     from pytest_hotreload.controller import RunLoop
     from pytest_hotreload.gathering import Gathering
     from pytest_hotreload.host import Host
     from pytest_hotreload.hosts import Hosts
     from pytest_hotreload.inplace import InPlace
-    from pytest_hotreload.outcomes import Outcomes
     from pytest_hotreload.process.template import Template
     from pytest_hotreload.records.declarations import Declarations
     from pytest_hotreload.records.records import Records

@@ -14,10 +14,10 @@ from typing import Any
 from pytest_hotreload import child, fixtures, gathered, reset, spawn
 from pytest_hotreload._native import keep_frozen
 from pytest_hotreload.birth import Birth, Born, SlotEnd, seed_of
+from pytest_hotreload.ci.ownership import Owned
 from pytest_hotreload.compat import handover, plugins, pytest_config
 from pytest_hotreload.compat.worker_id import hide_worker
 from pytest_hotreload.compat.xdist import join_convention
-from pytest_hotreload.owned import Owned
 from pytest_hotreload.process import adoption, fork_state
 from pytest_hotreload.process.channel import Channel
 from pytest_hotreload.process.fork_server import serve

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+from pytest_hotreload.ci.plan import MOST_SHARDS
 from pytest_hotreload.errors import usage_error
-from pytest_hotreload.shards import MOST_SHARDS
 
 AUTO: Final = "auto"
 

@@ -184,7 +184,7 @@ def _cache(chosen: argparse.Namespace, arguments: list[str]) -> int:
 
 
 def _merge(chosen: argparse.Namespace, arguments: list[str]) -> int:
-    from pytest_hotreload.merging import Wanted, merge
+    from pytest_hotreload.ci.merge import Wanted, merge
 
     if arguments:
         chosen.parser.error(f"unrecognized arguments: {' '.join(arguments)}")

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hotreload import ci_messages, host_messages, options, resultfile, standing, terminal
+from pytest_hotreload import host_messages, options, standing, terminal
 from pytest_hotreload.active import Active
+from pytest_hotreload.ci import messages, results_file
+from pytest_hotreload.ci.outcomes import Outcomes
+from pytest_hotreload.ci.sharding import Sharding
 from pytest_hotreload.compat import gathered_hookspecs, plugins, pytest_config, xdist
 from pytest_hotreload.errors import usage_error
 from pytest_hotreload.host_protocol import ENVIRONMENT as HOST
-from pytest_hotreload.outcomes import Outcomes
 from pytest_hotreload.process.messages import ENVIRONMENT
 from pytest_hotreload.records import totals
 from pytest_hotreload.records.affected import Selection
@@ -27,7 +29,6 @@ from pytest_hotreload.records.declarations import Declarations
 from pytest_hotreload.records.records import Records
 from pytest_hotreload.records.reuse import Reuse
 from pytest_hotreload.run import Run, tells_github
-from pytest_hotreload.sharding import Sharding
 from pytest_hotreload.world import os
 
 if TYPE_CHECKING:
@@ -171,10 +172,10 @@ def _park_template(active: Active) -> Apart | None:
 def _prepare_results(path: Path) -> None:
     """Of a run that does not come to its end there must be none, least of all that of an earlier one."""
     try:
-        resultfile.prepare(path)
+        results_file.prepare(path)
     except OSError as error:
         raise usage_error(
-            ci_messages.results_not_written(path, error), hint="name a file in a folder that can be written"
+            messages.results_not_written(path, error), hint="name a file in a folder that can be written"
         ) from None
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hotreload import ci_messages, github, host_messages, resultfile, terminal
+from pytest_hotreload import host_messages, terminal
+from pytest_hotreload.ci import github, messages, results_file
 from pytest_hotreload.compat import plugins, pytest_config
 from pytest_hotreload.errors import ChildInternalError
 from pytest_hotreload.inplace import InPlace
@@ -160,9 +161,9 @@ class Run:
             return
         if active.options.json is not None:
             try:
-                resultfile.write(active.options.json, active.outcomes.document())
+                results_file.write(active.options.json, active.outcomes.document())
             except OSError as error:
-                text = ci_messages.results_not_written(active.options.json, error)
+                text = messages.results_not_written(active.options.json, error)
                 print(terminal.PREFIX + text, file=sys.stderr)
         if tells_github(active):
             github.tell(config, active.outcomes)

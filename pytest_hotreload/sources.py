@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_hotreload import reset, terminal
 from pytest_hotreload.birth import Birth, SlotEnd, random_state
+from pytest_hotreload.ci.sharding import shard_of
 from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.imports import learning
 from pytest_hotreload.imports.analysis import Analysis, analyse, third_party
@@ -25,7 +26,6 @@ from pytest_hotreload.process.slots import Slot
 from pytest_hotreload.process.template import Template
 from pytest_hotreload.records.observer import Observer
 from pytest_hotreload.schedule import Group
-from pytest_hotreload.sharding import shard_of
 from pytest_hotreload.spawn import Spawner
 from pytest_hotreload.world import contextlib, os
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
-from pytest_hotreload.shards import Shard
+from pytest_hotreload.ci.plan import Shard
 from pytest_hotreload.world import BUILTINS, mmap, os, struct
 
 __builtins__ = BUILTINS

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from pytest_hotreload import timings
+from pytest_hotreload.ci import timings
 
 from .keeping import Kept, said
 from .reporting import BOTH, Told

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from pytest_hotreload.shards import Plan, as_json
+from pytest_hotreload.ci.plan import Plan, as_json
 
 from .compare import Result
 from .keeping import said

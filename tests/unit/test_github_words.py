@@ -7,7 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_hotreload import github
+from pytest_hotreload.ci import github
 
 ANY = st.text(st.characters() | st.sampled_from("%:,\r\n=ADC0123"))
 

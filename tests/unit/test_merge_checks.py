@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_hotreload import merge_checks
-from pytest_hotreload.merge_checks import Result
+from pytest_hotreload.ci import merge_checks
+from pytest_hotreload.ci.merge_checks import Result
 
 Documents = list[dict[str, Any]]
 

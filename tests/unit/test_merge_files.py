@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_hotreload import merge_files
-from pytest_hotreload.merge_files import Found, RefusedError, find
+from pytest_hotreload.ci import merge_files
+from pytest_hotreload.ci.merge_files import Found, RefusedError, find
 
 JUNIT = (
     '<?xml version="1.0" encoding="utf-8"?><testsuites name="pytest tests"><testsuite name="pytest" tests="{}" '

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from pytest_hotreload import _native, merge_records
-from pytest_hotreload.merge_checks import Result
+from pytest_hotreload import _native
+from pytest_hotreload.ci import merge_cache
+from pytest_hotreload.ci.merge_checks import Result
 from pytest_hotreload.records import couplings, last_run
 
 from .records import ENVIRONMENT, Project, draft, started
@@ -62,7 +63,7 @@ def merged(machines: list[Machine]) -> dict[str, Any]:
     """File -> flag of its record."""
     results = [machine.result for machine in machines]
     stores = [machine.store for machine in machines if machine.store.exists()]
-    merge_records.merge(results, stores, Path("cache"))
+    merge_cache.merge(results, stores, Path("cache"))
     store = _native.Records("cache/d/hotreload", ".")
     return {file: json.loads(store.get(file) or "{}")["flags"][0] for file in store.files()}
 
@@ -124,7 +125,7 @@ def test_reused_results_are_no_runs(machines: list[Machine]) -> None:
         {"nodeid": "x", "file": A, "outcome": "skipped", "seconds": 0, "reused": {"at": "", "revision": ""}}
     )
     said = {"tests": result, "files": [], "errors": []}
-    merge_records.merge([Result(one.folder / "r.json", said)], [one.store], Path("cache"))
+    merge_cache.merge([Result(one.folder / "r.json", said)], [one.store], Path("cache"))
     assert _native.Records("cache/d/hotreload", ".").files() == [A]
     assert json.loads(Path("cache/v/hotreload/durations").read_text()) == {}
 

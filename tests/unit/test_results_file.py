@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_hotreload import resultfile
-from pytest_hotreload.resultfile import UnusableError
+from pytest_hotreload.ci import results_file
+from pytest_hotreload.ci.results_file import UnusableError
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "results.schema.json").read_text(encoding="utf-8"))
 
@@ -26,7 +26,7 @@ def document(**changes: Any) -> dict[str, Any]:
         "text": "\udcff",
     }
     return {
-        "schema": resultfile.SCHEMA,
+        "schema": results_file.SCHEMA,
         "version": "1",
         "started": "2026-01-01T00:00:00.000+00:00",
         "seconds": 0.5,
@@ -73,30 +73,30 @@ def shape(schema: dict[str, Any]) -> Any:
 
 
 def test_the_schema_says_what_is_read() -> None:
-    assert shape(SCHEMA) == resultfile._SHAPE
+    assert shape(SCHEMA) == results_file._SHAPE
 
 
 def test_written_and_read(tmp_path: Path) -> None:
     path = tmp_path / "deep/r.json"
-    resultfile.write(path, document())
-    assert resultfile.read(path) == document()
+    results_file.write(path, document())
+    assert results_file.read(path) == document()
     assert [each.name for each in path.parent.iterdir()] == ["r.json"]
     assert path.read_bytes().isascii()
-    assert resultfile.is_one(path.read_bytes()[:40])
+    assert results_file.is_one(path.read_bytes()[:40])
     with pytest.raises(ValueError, match="Out of range"):
-        resultfile.write(path, document(seconds=float("nan")))
-    assert resultfile.read(path) == document()
+        results_file.write(path, document(seconds=float("nan")))
+    assert results_file.read(path) == document()
     assert [each.name for each in path.parent.iterdir()] == ["r.json"]
 
 
 @given(st.data())
 def test_cut_off_it_is_refused(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     path = tmp_path_factory.getbasetemp() / "cut.json"
-    resultfile.write(path, document())
+    results_file.write(path, document())
     whole = path.read_bytes().rstrip()
     path.write_bytes(whole[: data.draw(st.integers(0, len(whole) - 1))])
     with pytest.raises(UnusableError):
-        resultfile.read(path)
+        results_file.read(path)
 
 
 @pytest.mark.parametrize(
@@ -114,20 +114,20 @@ def test_cut_off_it_is_refused(tmp_path_factory: pytest.TempPathFactory, data: s
 )
 def test_of_another_shape(tmp_path: Path, change: dict[str, Any], why: str) -> None:
     path = tmp_path / "r.json"
-    resultfile.write(path, document(**change))
+    results_file.write(path, document(**change))
     with pytest.raises(UnusableError, match=why):
-        resultfile.read(path)
+        results_file.read(path)
 
 
 def test_further_keys_are_let_be(tmp_path: Path) -> None:
-    resultfile.write(tmp_path / "r.json", document(later=1))
-    assert resultfile.read(tmp_path / "r.json")["later"] == 1
+    results_file.write(tmp_path / "r.json", document(later=1))
+    assert results_file.read(tmp_path / "r.json")["later"] == 1
 
 
 def test_no_object(tmp_path: Path) -> None:
     for text in ("[]", "3", "[" * 100_000, "\xff"):
         (tmp_path / "r.json").write_text(text, encoding="latin-1")
         with pytest.raises(UnusableError):
-            resultfile.read(tmp_path / "r.json")
+            results_file.read(tmp_path / "r.json")
     with pytest.raises(UnusableError, match="it can't be read"):
-        resultfile.read(tmp_path)
+        results_file.read(tmp_path)

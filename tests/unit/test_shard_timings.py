@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from pytest_hotreload.shards import as_json, make
-from pytest_hotreload.timings import Cost, Timings, as_data, from_data, merged, of_records, of_text
+from pytest_hotreload.ci.plan import as_json, make
+from pytest_hotreload.ci.timings import Cost, Timings, as_data, from_data, merged, of_records, of_text
 
 
 def record(tests: list[float], collection: float, imports: float, *distributions: str) -> dict[str, Any]:

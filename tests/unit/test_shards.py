@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_hotreload.shards import Plan, Shard, as_json, by_hash, from_json, make
-from pytest_hotreload.timings import Cost, Timings
+from pytest_hotreload.ci.plan import Plan, Shard, as_json, by_hash, from_json, make
+from pytest_hotreload.ci.timings import Cost, Timings
 
 _NAMES = st.lists(
     st.sampled_from(["tests", "a", "b", "unit", "é", "with space"]), min_size=1, max_size=3
@@ -92,8 +92,8 @@ def test_hash_seed_and_random_seed_do_not_matter() -> None:
     """In other interpreters: sets of names come in another order there."""
     program = """
 import random, sys
-from pytest_hotreload.shards import as_json, make
-from pytest_hotreload.timings import Cost, Timings
+from pytest_hotreload.ci.plan import as_json, make
+from pytest_hotreload.ci.timings import Cost, Timings
 random.seed(sys.argv[1])
 files = [f"tests/test_{number}.py" for number in range(60)]
 random.shuffle(files)

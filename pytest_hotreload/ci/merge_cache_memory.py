@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from pytest_hotreload.merge_checks import Result
+from pytest_hotreload.ci.merge_checks import Result
 from pytest_hotreload.process import user_file
 from pytest_hotreload.records import last_run
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pytest_hotreload import ci_messages, resultfile
+from pytest_hotreload.ci import messages, results_file
 from pytest_hotreload.process import user_file
 
 #: Enough to know each kind by. An XML file may begin with a comment.
@@ -87,7 +87,7 @@ def _sort_in(path: Path, found: Found) -> None:
     except OSError:
         return
     kinds: list[tuple[list[Path], Callable[[bytes, Path], bool]]] = [
-        (found.results, lambda head, _: resultfile.is_one(head)),
+        (found.results, lambda head, _: results_file.is_one(head)),
         (found.junit, lambda head, _: _is_junit(head)),
         (found.report_logs, lambda head, _: _is_report_log(head)),
         (found.coverage, _is_coverage),
@@ -156,7 +156,7 @@ def _suites(path: Path) -> list[ET.Element]:
                 int(suite.get(name, "0"))
             float(suite.get("time", "0"))
     except (ET.ParseError, ValueError) as error:
-        raise RefusedError(ci_messages.unusable(path, f"no JUnit XML that can be merged ({error})")) from None
+        raise RefusedError(messages.unusable(path, f"no JUnit XML that can be merged ({error})")) from None
     return suites
 
 
@@ -182,7 +182,7 @@ def _report_lines(path: Path) -> Iterator[tuple[bytes, str]]:
             kind = str(said["$report_type"])
         except (ValueError, TypeError, KeyError):
             raise RefusedError(
-                ci_messages.unusable(path, f"line {number} is no event of a report log")
+                messages.unusable(path, f"line {number} is no event of a report log")
             ) from None
         yield line, kind
 
@@ -192,7 +192,7 @@ def coverage(paths: Sequence[Path], to: Path) -> None:
     try:
         import coverage as tool
     except ImportError:
-        raise RefusedError(ci_messages.no_coverage()) from None
+        raise RefusedError(messages.no_coverage()) from None
     folder = tempfile.mkdtemp(prefix="hotreload-")  # what it is written to may be no regular file
     beside = Path(folder, "coverage")
     try:
@@ -206,6 +206,6 @@ def coverage(paths: Sequence[Path], to: Path) -> None:
         whole.get_data().close()
         user_file.write(to, beside.read_bytes())
     except tool.CoverageException as error:
-        raise RefusedError(ci_messages.coverage_refused(error)) from None
+        raise RefusedError(messages.coverage_refused(error)) from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)

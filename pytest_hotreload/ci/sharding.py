@@ -14,15 +14,17 @@ from typing import Any
 
 import pytest
 
-from pytest_hotreload import shard_messages, shards, terminal, timings
+from pytest_hotreload import terminal
 from pytest_hotreload._native import Records as Store
+from pytest_hotreload.ci import plan as ci_plan
+from pytest_hotreload.ci import shard_messages, timings
+from pytest_hotreload.ci.ownership import Names, Owned
+from pytest_hotreload.ci.plan import Plan, Shard
+from pytest_hotreload.ci.timings import Timings
 from pytest_hotreload.imports.analysis import probable_test_files
 from pytest_hotreload.options import Options
-from pytest_hotreload.owned import Names, Owned
 from pytest_hotreload.process import user_file
 from pytest_hotreload.records.records import Records
-from pytest_hotreload.shards import Plan, Shard
-from pytest_hotreload.timings import Timings
 from pytest_hotreload.world import contextlib, os, time
 
 _KEY = pytest.StashKey[Shard]()
@@ -61,7 +63,7 @@ class Sharding:
     def _read_plan(self) -> Plan:
         file = str(self.options.shard_from)
         try:
-            plan = shards.from_json(self._place(file).read_text(encoding="utf-8"))
+            plan = ci_plan.from_json(self._place(file).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise shard_messages.plan_unreadable(file, _why(error)) from None
         if plan.of != self.asked.of:
@@ -71,7 +73,7 @@ class Sharding:
     def _make_plan(self) -> Plan:
         known = self._given() if self.options.timings else self._recorded()
         listed = [self.names.of(path) for path in self._not_ignored(probable_test_files(self.config))]
-        return shards.make([*listed, *self._unlisted(known, set(listed))], known, self.asked.of)
+        return ci_plan.make([*listed, *self._unlisted(known, set(listed))], known, self.asked.of)
 
     def _place(self, file: str) -> Path:
         return self.config.invocation_params.dir / file
@@ -157,7 +159,7 @@ class Sharding:
             return None
         file = self.options.shard_plan
         try:
-            user_file.write(self._place(file), shards.as_json(self.shard.plan).encode())
+            user_file.write(self._place(file), ci_plan.as_json(self.shard.plan).encode())
         except OSError as error:
             raise shard_messages.plan_unwritable(file, _why(error)) from None
         return True

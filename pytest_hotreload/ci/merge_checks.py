@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from pytest_hotreload import ci_messages
+from pytest_hotreload.ci import messages
 
 #: Of problems of one kind so many are named.
 _FEW: Final = 10
@@ -68,14 +68,14 @@ def problems(results: Sequence[Result]) -> list[str]:
             wrong = list(law(results))
             found += wrong[:_FEW]
             if len(wrong) > _FEW:
-                found.append(ci_messages.more_problems(len(wrong) - _FEW))
+                found.append(messages.more_problems(len(wrong) - _FEW))
     return found
 
 
 def _of_plans(results: Sequence[Result]) -> list[str]:
     without = [result.path for result in results if not result.plan]
     if without:
-        return [ci_messages.no_plan(without, len(results))]
+        return [messages.no_plan(without, len(results))]
     return _different(results) or _worlds(results) or [*islice(_of_shards(results), _FEW)]
 
 
@@ -87,7 +87,7 @@ def _different(results: Sequence[Result]) -> list[str]:
         plans[(plan["fingerprint"], plan["of"], tuple(sorted(plan["files"])))].append(result.path)
     if len(plans) == 1:
         return []
-    return [ci_messages.different_plans(_by_name(plans))]
+    return [messages.different_plans(_by_name(plans))]
 
 
 def _by_name(plans: Mapping[tuple[Any, ...], Sequence[Path]]) -> dict[str, Sequence[Path]]:
@@ -103,7 +103,7 @@ def _worlds(results: Sequence[Result]) -> list[str]:
     for result in results:
         python = ".".join(result.said["python"].split(".")[:2])
         worlds[f"Python {python} on {result.said['platform']}"].append(str(result.plan["shard"]))
-    return [ci_messages.different_worlds(worlds)] if len(worlds) > 1 else []
+    return [messages.different_worlds(worlds)] if len(worlds) > 1 else []
 
 
 def _of_shards(results: Sequence[Result]) -> Iterator[str]:
@@ -113,12 +113,12 @@ def _of_shards(results: Sequence[Result]) -> Iterator[str]:
         there[result.plan["shard"]].append(result.path)
     for number, paths in sorted(there.items()):
         if not 1 <= number <= of:
-            yield ci_messages.no_such_shard(paths[0], number, of)
+            yield messages.no_such_shard(paths[0], number, of)
         elif len(paths) > 1:
-            yield ci_messages.shard_twice(number, of, paths)
+            yield messages.shard_twice(number, of, paths)
     for number in range(1, of + 1):
         if number not in there:
-            yield ci_messages.missing_shard(number, of)
+            yield messages.missing_shard(number, of)
 
 
 # ------------------------------------------------------------------------------------- laws
@@ -132,10 +132,10 @@ def _of_files(results: Sequence[Result]) -> Iterator[str]:
         for file in result.plan.get("own", ()):
             owners[file].append(result.plan["shard"])
             if file not in planned:
-                yield ci_messages.not_planned(file, result.shard)
+                yield messages.not_planned(file, result.shard)
     for file in sorted(planned):
         if len(owners[file]) != 1:
-            yield ci_messages.owned_by(file, owners[file])
+            yield messages.owned_by(file, owners[file])
 
 
 def _of_collection(results: Sequence[Result]) -> Iterator[str]:
@@ -146,11 +146,11 @@ def _of_collection(results: Sequence[Result]) -> Iterator[str]:
         everywhere |= met
         if result.finished:
             for file in sorted(set(result.plan.get("own", ())) - met):
-                yield ci_messages.not_collected(file, result.shard)
+                yield messages.not_collected(file, result.shard)
     if all(result.finished for result in results):
         for result in results:
             for file in sorted(set(result.plan.get("found", ())) - everywhere):
-                yield ci_messages.nobodys(file, result.shard)
+                yield messages.nobodys(file, result.shard)
 
 
 def _of_owners(results: Sequence[Result]) -> Iterator[str]:
@@ -158,7 +158,7 @@ def _of_owners(results: Sequence[Result]) -> Iterator[str]:
     for result in results:
         others = set(result.plan.get("files", ())) - set(result.plan.get("own", ()))
         for file in sorted(others & {test["file"] for test in result.tests}):
-            yield ci_messages.not_its_own(file, result.shard)
+            yield messages.not_its_own(file, result.shard)
 
 
 def _of_ids(results: Sequence[Result]) -> Iterator[str]:
@@ -167,12 +167,12 @@ def _of_ids(results: Sequence[Result]) -> Iterator[str]:
     for result in results:
         ids = {test["nodeid"] for test in result.tests}
         for nodeid in sorted(ids & set(result.said["deselected"])):
-            yield ci_messages.ran_and_deselected(nodeid, result.shard)
+            yield messages.ran_and_deselected(nodeid, result.shard)
         for nodeid in ids:
             seen[nodeid].append(result.shard)
     for nodeid, shards in sorted(seen.items()):
         if len(shards) > 1:
-            yield ci_messages.id_twice(nodeid, shards)
+            yield messages.id_twice(nodeid, shards)
 
 
 def _of_numbers(results: Sequence[Result]) -> Iterator[str]:
@@ -181,7 +181,7 @@ def _of_numbers(results: Sequence[Result]) -> Iterator[str]:
         have, deselected = len(result.tests), len(result.said["deselected"])
         short = have < result.selected and not result.finished
         if have != result.selected and not short:
-            yield ci_messages.does_not_add_up(result.shard, have, deselected, result.said["collected"])
+            yield messages.does_not_add_up(result.shard, have, deselected, result.said["collected"])
 
 
 # ------------------------------------------------------------------------------------- the whole
@@ -192,13 +192,13 @@ def remarks(results: Sequence[Result]) -> list[str]:
     found = []
     for result in results:
         if result.finished and result.plan.get("left_out"):
-            found.append(ci_messages.left_out(result.shard, result.plan["left_out"]))
+            found.append(messages.left_out(result.shard, result.plan["left_out"]))
         bad = any(test["outcome"] in ("failed", "error") for test in result.tests) or result.said["errors"]
         if not result.finished:
             why = result.said["stopped"]
-            found.append(ci_messages.did_not_finish(result.shard, why, len(result.tests), result.selected))
+            found.append(messages.did_not_finish(result.shard, why, len(result.tests), result.selected))
         elif result.status not in (_OK, _NOTHING) and not bad:
-            found.append(ci_messages.failed_otherwise(result.shard, result.status))
+            found.append(messages.failed_otherwise(result.shard, result.status))
     return found
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
-from pytest_hotreload.timings import PLAN_SCHEMA, Cost, Timings, as_data, from_data, mapping, named, parsed
+from pytest_hotreload.ci.timings import PLAN_SCHEMA, Cost, Timings, as_data, from_data, mapping, named, parsed
 
 #: Raised whenever equal inputs would be dealt otherwise.
 ALGORITHM: Final = 2

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from pytest_hotreload import ci_messages, resultfile
+from pytest_hotreload.ci import messages, results_file
 from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.process import user_file
 from pytest_hotreload.world import os
 
 if TYPE_CHECKING:
-    from pytest_hotreload.outcomes import Outcomes, Test
+    from pytest_hotreload.ci.outcomes import Outcomes, Test
 
 #: GitHub shows 10 errors of a step, and drops the others without a word.
 MOST_ANNOTATIONS: Final = 10
@@ -46,7 +46,7 @@ def tell(config: pytest.Config, outcomes: Outcomes) -> None:
         try:
             user_file.append(Path(summary), markdown(outcomes).encode("utf-8", "backslashreplace"))
         except OSError as error:
-            lines.append(ci_messages.no_step_summary(error))
+            lines.append(messages.no_step_summary(error))
     if lines:
         pytest_config.write_lines(config, lines)
 
@@ -61,11 +61,11 @@ def annotated(config: pytest.Config, outcomes: Outcomes, environment: Mapping[st
     found = [command("error", _below(top, test.path), test.line, test.nodeid, test.message) for test in tests]
     for broken in outcomes.errors:
         path = str(config.rootpath / broken.nodeid.partition("::")[0]) if broken.nodeid else ""
-        title = broken.nodeid or ci_messages.INTERNAL_ERROR
+        title = broken.nodeid or messages.INTERNAL_ERROR
         found.append(command("error", _below(top, path), 1, title, _last_line(broken.text)))
     yield from found[:MOST_ANNOTATIONS]
     if len(found) > MOST_ANNOTATIONS:
-        yield command("notice", "", 0, "", ci_messages.more_failures(len(found) - MOST_ANNOTATIONS))
+        yield command("notice", "", 0, "", messages.more_failures(len(found) - MOST_ANNOTATIONS))
 
 
 def command(kind: str, file: str, line: int, title: str, message: str) -> str:
@@ -104,8 +104,8 @@ def markdown(outcomes: Outcomes) -> str:
     """What is added to the summary of the step."""
     document = outcomes.document()
     parts = [
-        f"### {ci_messages.totals(resultfile.counted(document))} in {ci_messages.duration(document['seconds'])}",
-        *ci_messages.step_lines(document),
+        f"### {messages.totals(results_file.counted(document))} in {messages.duration(document['seconds'])}",
+        *messages.step_lines(document),
         *_failures(outcomes.bad, document["errors"]),
         *_slowest(document["files"]),
     ]
@@ -114,13 +114,13 @@ def markdown(outcomes: Outcomes) -> str:
 
 def _failures(tests: Sequence[Test], errors: Sequence[Mapping[str, str]]) -> Iterator[str]:
     texts = [(test.nodeid, test.text) for test in tests]
-    texts += [(error["nodeid"] or ci_messages.INTERNAL_ERROR, error["text"]) for error in errors]
+    texts += [(error["nodeid"] or messages.INTERNAL_ERROR, error["text"]) for error in errors]
     for name, text in texts[:MOST_FAILURES]:
         fence = "`" * (1 + max([2, *map(len, re.findall("`+", text))]))
         summary = f"<details><summary><code>{html.escape(_one_line(name))}</code></summary>"
         yield f"{summary}\n\n{fence}text\n{text}\n{fence}\n\n</details>"
     if len(texts) > MOST_FAILURES:
-        yield ci_messages.more_failures(len(texts) - MOST_FAILURES)
+        yield messages.more_failures(len(texts) - MOST_FAILURES)
 
 
 def _slowest(files: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -130,7 +130,7 @@ def _slowest(files: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         for file in slowest
     ]
     if rows:
-        yield "\n".join([*ci_messages.SLOWEST_HEAD, *rows])
+        yield "\n".join([*messages.SLOWEST_HEAD, *rows])
 
 
 def _cell(text: str) -> str:

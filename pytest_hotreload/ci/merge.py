@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from pytest_hotreload import ci_messages, merge_checks, merge_files, resultfile, terminal
-from pytest_hotreload.merge_checks import Result
-from pytest_hotreload.merge_files import Found, RefusedError
+from pytest_hotreload import terminal
+from pytest_hotreload.ci import merge_checks, merge_files, messages, results_file
+from pytest_hotreload.ci.merge_checks import Result
+from pytest_hotreload.ci.merge_files import Found, RefusedError
 
 #: What was given can't be merged: as argparse ends for a user's mistake.
 REFUSED: Final = 2
@@ -48,7 +49,7 @@ def merge(folders: Sequence[Path], wanted: Wanted) -> int:
         except RefusedError as error:
             wrong = [str(error)]
         except OSError as error:
-            wrong = [ci_messages.can_not_write(error.filename, error)]
+            wrong = [messages.can_not_write(error.filename, error)]
     if wrong:
         print(*(terminal.PREFIX + each for each in wrong), sep="\n", file=sys.stderr)
         return REFUSED
@@ -57,15 +58,15 @@ def merge(folders: Sequence[Path], wanted: Wanted) -> int:
 
 
 def _read(folders: Sequence[Path], found: Found) -> tuple[list[Result], list[str]]:
-    wrong = [ci_messages.no_folder(folder) for folder in folders if not folder.is_dir()]
+    wrong = [messages.no_folder(folder) for folder in folders if not folder.is_dir()]
     results = []
     for path in found.results:
         try:
-            results.append(Result(path, resultfile.read(path)))
-        except resultfile.UnusableError as error:
-            wrong.append(ci_messages.unusable(path, str(error)))
+            results.append(Result(path, results_file.read(path)))
+        except results_file.UnusableError as error:
+            wrong.append(messages.unusable(path, str(error)))
     if not found.results and not wrong:
-        wrong.append(ci_messages.no_results(folders))
+        wrong.append(messages.no_results(folders))
     return results, wrong
 
 
@@ -90,7 +91,7 @@ def _counts(results: Sequence[Result], paths: Sequence[Path], what: str) -> list
     """One each, where they lie with the results that they belong to."""
     wrong = _without(results, results, paths, what)
     if not wrong and len(paths) != len(results):
-        wrong.append(ci_messages.too_many(len(paths), what, len(results), paths))
+        wrong.append(messages.too_many(len(paths), what, len(results), paths))
     return wrong
 
 
@@ -99,7 +100,7 @@ def _without(
 ) -> list[str]:
     homes = set(merge_files.homes(paths, [result.path for result in results]).values())
     lacking = [result.shard for result in those if result.path.resolve().parent not in homes]
-    return [ci_messages.lacks(lacking, what)] if lacking else []
+    return [messages.lacks(lacking, what)] if lacking else []
 
 
 # ------------------------------------------------------------------------------------- writing
@@ -129,22 +130,22 @@ def _write(results: Sequence[Result], found: Found, wanted: Wanted) -> list[str]
             lambda to: merge_files.coverage(found.coverage, to),
         ),
         (wanted.records, "--records", order(found.stores), lambda to: _merge_records(results, found, to)),
-        (wanted.json, "--json", [], lambda to: resultfile.write(to, whole(results))),
+        (wanted.json, "--json", [], lambda to: results_file.write(to, whole(results))),
     ]
     said = []
     for to, option, paths, write in steps:
         if to is not None:
             write(to)
-            said.append(ci_messages.wrote(to))
+            said.append(messages.wrote(to))
         elif paths:
-            said.append(ci_messages.left_alone(len(paths), paths[0], option))
+            said.append(messages.left_alone(len(paths), paths[0], option))
     return said
 
 
 def _merge_records(results: Sequence[Result], found: Found, to: Path) -> None:
-    from pytest_hotreload import merge_records
+    from pytest_hotreload.ci import merge_cache
 
-    merge_records.merge(results, found.stores, to)
+    merge_cache.merge(results, found.stores, to)
 
 
 def _in_order(results: Sequence[Result], found: Found) -> Callable[[Sequence[Path]], list[Path]]:
@@ -200,22 +201,22 @@ def _tell(results: Sequence[Result], wrote: Sequence[str]) -> None:
     document = whole(results)
     for test in document["tests"]:
         if test["outcome"] in ("failed", "error"):
-            print(ci_messages.bad_test(test["outcome"], test["nodeid"], test.get("text", "")))
+            print(messages.bad_test(test["outcome"], test["nodeid"], test.get("text", "")))
     for error in document["errors"]:
-        print(ci_messages.bad_test("error", error["nodeid"] or ci_messages.INTERNAL_ERROR, error["text"]))
+        print(messages.bad_test("error", error["nodeid"] or messages.INTERNAL_ERROR, error["text"]))
     for result in results:
         if result.plan:
             print(terminal.PREFIX + _shard_line(result))
     for line in [*merge_checks.remarks(results), *wrote]:
         print(terminal.PREFIX + line)
-    counts = resultfile.counted(document)
-    print(terminal.PREFIX + ci_messages.whole(len(results), counts, document["seconds"]))
+    counts = results_file.counted(document)
+    print(terminal.PREFIX + messages.whole(len(results), counts, document["seconds"]))
 
 
 def _shard_line(result: Result) -> str:
     files = result.said["files"]
     took = sum(file["seconds"] + file.get("collection", 0.0) for file in files)
-    return ci_messages.one_shard(
+    return messages.one_shard(
         result.shard,
         sum(1 for file in files if file["tests"]),
         len(result.tests),

@@ -16,11 +16,12 @@ from typing import Any, Final
 
 import pytest
 
-from pytest_hotreload import __version__, resultfile
-from pytest_hotreload.owned import Names
+from pytest_hotreload import __version__
+from pytest_hotreload.ci import results_file
+from pytest_hotreload.ci.ownership import Names
+from pytest_hotreload.ci.sharding import shard_of
 from pytest_hotreload.records.file_outcome import OUTCOMES, outcome_of
 from pytest_hotreload.records.records import Records
-from pytest_hotreload.sharding import shard_of
 from pytest_hotreload.world import time
 
 BAD: Final = ("error", "failed")
@@ -192,7 +193,7 @@ class Outcomes:
         """The content of the results file."""
         tests, files = list(self.tests), self.files()
         return {
-            "schema": resultfile.SCHEMA,
+            "schema": results_file.SCHEMA,
             "version": __version__,
             "started": self.started.isoformat(timespec="milliseconds"),
             "seconds": round(self.seconds, 3),

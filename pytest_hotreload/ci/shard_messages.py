@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pytest_hotreload.ci.plan import Plan, Shard
 from pytest_hotreload.errors import usage_error
-from pytest_hotreload.shards import Plan, Shard
 from pytest_hotreload.terminal import PREFIX
 
 #: Below that a share is not named as one of more or less.

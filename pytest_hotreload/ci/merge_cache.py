@@ -12,10 +12,10 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from pytest_hotreload import merge_memory
 from pytest_hotreload._native import Records as Store
-from pytest_hotreload.merge_checks import Result
-from pytest_hotreload.merge_files import homes
+from pytest_hotreload.ci import merge_cache_memory
+from pytest_hotreload.ci.merge_checks import Result
+from pytest_hotreload.ci.merge_files import homes
 from pytest_hotreload.records import couplings
 from pytest_hotreload.records.file_outcome import CLEAN
 from pytest_hotreload.records.totals import DURATIONS_KEY
@@ -32,7 +32,7 @@ def merge(results: Sequence[Result], stores: Sequence[Path], cache: Path) -> int
             couplings.save(folder, (), known)
     _save_durations(results, stores, cache)
     whole = Store(str(folder), str(Path.cwd()))
-    merge_memory.merge(results, [store.parent.parent for store in stores], cache, whole.files())
+    merge_cache_memory.merge(results, [store.parent.parent for store in stores], cache, whole.files())
     return len(whole.files())
 
 
@@ -83,7 +83,7 @@ def _save_durations(results: Sequence[Result], stores: Sequence[Path], cache: Pa
             if not test["reused"]:
                 measured[test["file"]] += test["seconds"]
     known.update({file: round(seconds, 4) for file, seconds in measured.items()})
-    merge_memory.write(cache, DURATIONS_KEY, dict(sorted(known.items())))
+    merge_cache_memory.write(cache, DURATIONS_KEY, dict(sorted(known.items())))
 
 
 def _durations(cache: Path) -> dict[str, float]:

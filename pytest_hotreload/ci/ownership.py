@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
+from pytest_hotreload.ci.plan import Shard
+from pytest_hotreload.ci.timings import named
 from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.imports.analysis import site_folders
-from pytest_hotreload.shards import Shard
-from pytest_hotreload.timings import named
 from pytest_hotreload.world import os
 
 #: Files of installed distributions are named as if they lay here: where they do differs from machine to machine.
