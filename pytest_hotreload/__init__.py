@@ -9,7 +9,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pytest_hotreload.fixtures import shared
     from pytest_hotreload.isolate import IsolatedEnvironment, IsolatedProcess, isolate_imports
     from pytest_hotreload.isolate_errors import (
         CarryError,
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
         IsolatedTimeout,
         IsolationError,
     )
+    from pytest_hotreload.run.shared_fixtures import shared
 
 __all__ = [
     "CarryError",
@@ -40,7 +40,7 @@ __version__ = "0.1.0"
 
 #: Name -> module. Imported when asked for: `shared` needs pytest, and `isolate_imports` must not.
 _PLACES = {
-    "shared": "fixtures",
+    "shared": "run.shared_fixtures",
     **dict.fromkeys(("isolate_imports", "IsolatedEnvironment", "IsolatedProcess"), "isolate"),
     **dict.fromkeys(
         (

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Generator, Sequence
 from typing import Any
 
-from pytest_hotreload import child, fixtures, gathered, reset, spawn
+from pytest_hotreload import child, gathered, reset
 from pytest_hotreload._native import keep_frozen
 from pytest_hotreload.birth import Birth, Born, SlotEnd, seed_of
 from pytest_hotreload.ci.ownership import Owned
@@ -24,6 +24,7 @@ from pytest_hotreload.process.fork_server import serve
 from pytest_hotreload.process.messages import ENVIRONMENT, Ended, Gone, Missing, Start
 from pytest_hotreload.process.slots import TRAVELLING, SlotFiles
 from pytest_hotreload.records.observer import Observer
+from pytest_hotreload.run import shared_fixtures, spawn
 from pytest_hotreload.world import BUILTINS, faulthandler, functools, os, pytest, select, signal, sockets
 
 __builtins__ = BUILTINS
@@ -186,7 +187,7 @@ class Apart:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         self.collected = True
-        fixtures.leave_out(session, self.order.cleared)
+        shared_fixtures.leave_out(session, self.order.cleared)
         found = {item.nodeid: item for item in session.items}
         items = {index: found[nodeid] for index, nodeid in self.order.wanted if nodeid in found}
         reason = "\n\n".join(self.errors) or (
@@ -304,9 +305,9 @@ class Apart:
                     os._exit(0)
                 self._all_missing(reason)
             output = handover.output(config) if config is not None else b""
-            fixtures = reporter.fixtures if reporter is not None else {}
+            shared_fixtures = reporter.fixtures if reporter is not None else {}
             index = reporter.index if reporter is not None else -1
-            message = child.last_message(inherited, output, fixtures, self.place.observer)
+            message = child.last_message(inherited, output, shared_fixtures, self.place.observer)
             message = message._replace(at_exit=child.printed_at_exit(self.place), started_over=self.why)
             self.place.channel.acknowledged = False
             self.place.channel.put(index, message._replace(frames=self.place.channel.in_the_end()))

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hotreload import host_messages, terminal
+from pytest_hotreload import host_messages
 from pytest_hotreload.child import Reporter
 from pytest_hotreload.compat import plugins
 from pytest_hotreload.compat.unpickling import loads
-from pytest_hotreload.controller import RunLoop
 from pytest_hotreload.host_protocol import (
     Absent,
     ChildEnded,
@@ -32,12 +31,14 @@ from pytest_hotreload.host_protocol import (
 )
 from pytest_hotreload.process.messages import Ended
 from pytest_hotreload.process.slots import Slot
-from pytest_hotreload.schedule import Group
+from pytest_hotreload.run import messages
+from pytest_hotreload.run.loop import RunLoop
+from pytest_hotreload.run.schedule import Group
 from pytest_hotreload.world import time
 
 if TYPE_CHECKING:
-    from pytest_hotreload.active import Active
     from pytest_hotreload.hosts import Host, Hosts
+    from pytest_hotreload.run.session import Active
 
 #: Seconds between two looks at what is shown while hosts say nothing.
 _TICK = 0.5
@@ -192,7 +193,7 @@ class DistributingLoop(RunLoop):
         if message.summary:
             self.totals.notices.append(text)
         else:
-            terminal.notice(self.config, text)
+            messages.notice(self.config, text)
 
     @staticmethod
     def _idle(host: Host, _: Idle) -> None:
@@ -202,7 +203,7 @@ class DistributingLoop(RunLoop):
         """It is lost. What it had goes to the front of the queue, in the order in which it was given out."""
         host.gone, lost, host.out = True, host.out, []
         why = message.why or host_messages.ended(message.status, message.tail)
-        terminal.notice(self.config, host_messages.lost(host.name, why, len(lost)))
+        messages.notice(self.config, host_messages.lost(host.name, why, len(lost)))
         for group in [] if self.interrupts else reversed(lost):
             rest = self._unfinished(group)
             if group.tries + 1 < _MOST_LOSSES:

@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pytest_hotreload import terminal
 from pytest_hotreload._native import Records
 from pytest_hotreload.inprocess import Heard, place
 from pytest_hotreload.records import couplings
+from pytest_hotreload.run import messages
 
 _RECORDER = "pytest_hotreload.recorder"
 #: Runs of one test at the most while its module is searched: 2**16 modules are more than any suite has.
@@ -40,12 +40,12 @@ class Recorded:
 
 def examine(arguments: Sequence[str]) -> int:
     """Print what is found. 0: no test leans on another file; 1: some do; 2: the suite can't be run."""
-    print(terminal.PREFIX + "running all files in company", flush=True)
+    print(messages.PREFIX + "running all files in company", flush=True)
     company = _run([*arguments, "--hotreload-on"])
     if not company.outcomes:
-        print(terminal.doctor_nothing(company.status))
+        print(messages.doctor_nothing(company.status))
         return 2
-    print(terminal.PREFIX + "running each file alone", flush=True)
+    print(messages.PREFIX + "running each file alone", flush=True)
     alone = _run([*arguments, "--hotreload-on", "--hotreload-isolate=strict"])
     coupled = [
         nodeid
@@ -57,8 +57,8 @@ def examine(arguments: Sequence[str]) -> int:
     for nodeid in coupled:
         cause = search.known_cause(nodeid, causes) or search.cause(nodeid)
         causes[nodeid] = cause
-        print(terminal.doctor_coupled(nodeid, cause), flush=True)
-    print(terminal.doctor_total(len(company.outcomes), len(coupled)))
+        print(messages.doctor_coupled(nodeid, cause), flush=True)
+    print(messages.doctor_total(len(company.outcomes), len(coupled)))
     _remember(arguments, company, causes)
     return 1 if coupled else 0
 
@@ -75,7 +75,7 @@ def _remember(arguments: Sequence[str], company: Recorded, causes: Mapping[str, 
         couplings.save(cache.folder, {_file(nodeid) for nodeid in company.outcomes}, found)
         Records(str(cache.folder), str(cache.root)).remove(sorted(found))
     except OSError as error:
-        print(terminal.store_refused(error), file=sys.stderr)
+        print(messages.store_refused(error), file=sys.stderr)
 
 
 def _file(nodeid: str) -> str:

@@ -16,23 +16,23 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hotreload import terminal
 from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.import_times import ImportTimes, by_package, saving
 from pytest_hotreload.imports import analysis
 from pytest_hotreload.process import user_file
 from pytest_hotreload.records.file_outcome import OUTCOMES, outcome_of
 from pytest_hotreload.report import page
-from pytest_hotreload.spawn import Spawner
+from pytest_hotreload.run import messages
+from pytest_hotreload.run.spawn import Spawner
 from pytest_hotreload.timeline import REUSED, Child, Collected, Phase, Saving, Span, Test, Timeline, lay_out
 from pytest_hotreload.trace import trace
 from pytest_hotreload.world import os, time
 
 if TYPE_CHECKING:
-    from pytest_hotreload.active import Active
-    from pytest_hotreload.children import Running
     from pytest_hotreload.process.messages import Ended
-    from pytest_hotreload.replay import Receiver
+    from pytest_hotreload.run.children import Running
+    from pytest_hotreload.run.replay import Receiver
+    from pytest_hotreload.run.session import Active
 
 #: A process that is older did not start for this run.
 _OLDEST = 600.0
@@ -149,7 +149,7 @@ class Gathering:
         if running.collided is not None:
             child.ending = "stopped: it shares an address with another child, and ran again alone"
         elif ended is None:
-            child.ending = running.because or terminal.status_text(running.status or 0)
+            child.ending = running.because or messages.status_text(running.status or 0)
         for cost in running.ended.fixtures if running.ended is not None else ():
             child.setups += [
                 Span(cost.name, at - self._clock, at - self._clock + took) for at, took in cost.setups
@@ -229,17 +229,17 @@ class Gathering:
                     finished = True
                 user_file.write(path, make(self.timeline).encode("utf-8", "backslashreplace"))
             except Exception as error:  # comfort never fails a run
-                self._failed.append(terminal.not_written(what, path, error))
+                self._failed.append(messages.not_written(what, path, error))
             else:
-                self._written.append(terminal.written(what, path))
+                self._written.append(messages.written(what, path))
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         if self.config.get_verbosity() >= 0:
             for text in self._written:
-                terminalreporter.write_line(terminal.PREFIX + text)
+                terminalreporter.write_line(messages.PREFIX + text)
         for text in self._failed:
-            terminalreporter.write_line(terminal.PREFIX + text, yellow=True)
+            terminalreporter.write_line(messages.PREFIX + text, yellow=True)
 
     def _finish(self, exitstatus: int) -> None:
         """Nothing more will come: put everything in its place."""

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_hotreload import terminal
 from pytest_hotreload.imports.analysis import open_project, scan, third_party
 from pytest_hotreload.inprocess import ask
+from pytest_hotreload.run import messages
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Graph:
 def show_graph(path: str, form: str, arguments: Sequence[str]) -> int:
     """Print it as ``form``: "tree", "dot" or "json". 2: not a test file; else pytest's status."""
     if not (path.endswith(".py") and Path(path).is_file()):
-        print(terminal.no_such_test_file(path), file=sys.stderr)
+        print(messages.no_such_test_file(path), file=sys.stderr)
         return 2
     reader = _Reader(str(Path(path).absolute()))
     heard = ask(reader, [path, *arguments])
@@ -66,7 +66,7 @@ class _Reader:
             third_party(later),
         )
         self.notes = [
-            terminal.diagnostic(short(root, where), line, text) for where, line, text in project.diagnostics()
+            messages.diagnostic(short(root, where), line, text) for where, line, text in project.diagnostics()
         ]
         return 0
 
@@ -112,7 +112,7 @@ def as_tree(graph: Graph) -> Iterator[str]:
         waiting = [(top, 0)] if top not in seen else []
         while waiting:  # a chain of imports may be as long as the suite is large
             file, depth = waiting.pop()
-            yield "  " * depth + terminal.in_tree(file, again=file in seen)
+            yield "  " * depth + messages.in_tree(file, again=file in seen)
             if file not in seen:
                 seen.add(file)
                 waiting += [(each, depth + 1) for each in reversed(imported[file])]

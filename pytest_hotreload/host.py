@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hotreload import apart, host_messages, terminal
+from pytest_hotreload import apart, host_messages
 from pytest_hotreload._native import guard
-from pytest_hotreload.children import Running
 from pytest_hotreload.compat import plugins, pytest_config
 from pytest_hotreload.compat.xdist import Node, Nodes, Place
-from pytest_hotreload.controller import RunLoop
 from pytest_hotreload.host_protocol import (
     ENVIRONMENT,
     Absent,
@@ -40,13 +38,16 @@ from pytest_hotreload.options import Options
 from pytest_hotreload.process.channel import Channel
 from pytest_hotreload.process.messages import Asked, Ended
 from pytest_hotreload.process.slots import Slot
-from pytest_hotreload.schedule import Group, Schedule
+from pytest_hotreload.run import messages
+from pytest_hotreload.run.children import Running
+from pytest_hotreload.run.loop import RunLoop
+from pytest_hotreload.run.schedule import Group, Schedule
 from pytest_hotreload.world import os, signal, sockets
 
 if TYPE_CHECKING:
-    from pytest_hotreload.active import Active
     from pytest_hotreload.child import Reporter
     from pytest_hotreload.gathered_merge import Merger
+    from pytest_hotreload.run.session import Active
 
 #: Seconds between two looks at living children, as in any run loop.
 _TICK = 0.1
@@ -135,7 +136,7 @@ class Host:
     def pytest_configure(self, config: pytest.Config) -> None:
         if self.xmlpath:
             pytest_config.stand_in_for_junit(config, self.xmlpath)
-        config.stash[terminal.TOLD] = lambda text: self.send(Noticed(text, summary=False))
+        config.stash[messages.TOLD] = lambda text: self.send(Noticed(text, summary=False))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:

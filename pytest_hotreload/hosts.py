@@ -32,7 +32,7 @@ from pytest_hotreload.host_protocol import (
     Worker,
 )
 from pytest_hotreload.process.channel import Channel, Inbox, pack, pair
-from pytest_hotreload.schedule import Group
+from pytest_hotreload.run.schedule import Group
 from pytest_hotreload.world import contextlib, select, subprocess, time
 
 #: Where the broker finds this package and execnet; it is isolated from the user's folder and variables.

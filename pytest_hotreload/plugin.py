@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hotreload import host_messages, options, standing, terminal
-from pytest_hotreload.active import Active
+from pytest_hotreload import host_messages, options, standing
 from pytest_hotreload.ci import messages, results_file
 from pytest_hotreload.ci.outcomes import Outcomes
 from pytest_hotreload.ci.sharding import Sharding
@@ -28,7 +27,9 @@ from pytest_hotreload.records.collection_hooks import Bookkeeper
 from pytest_hotreload.records.declarations import Declarations
 from pytest_hotreload.records.records import Records
 from pytest_hotreload.records.reuse import Reuse
-from pytest_hotreload.run import Run, tells_github
+from pytest_hotreload.run import messages as run_messages
+from pytest_hotreload.run.hooks import Run, tells_github
+from pytest_hotreload.run.session import Active
 from pytest_hotreload.world import os
 
 if TYPE_CHECKING:
@@ -104,7 +105,8 @@ def _activate(config: pytest.Config, namespace: Any, host: Host | None) -> Apart
     """In the controller: set everything up, and park the template. In its children: their role."""
     if not _only_asks(namespace):
         # An import goes through the world that conftests and test files make.
-        from pytest_hotreload import birth, controller, gathered  # noqa: F401
+        from pytest_hotreload import birth, gathered
+        from pytest_hotreload.run import loop as run_loop  # noqa: F401
 
     plugins.refuse(namespace)
     chosen = options.read(config, namespace, host=host is not None)
@@ -160,7 +162,7 @@ def _park_template(active: Active) -> Apart | None:
     try:
         active.template, become = template.park(active.lifeline)
     except OSError as error:
-        active.totals.fell_back.append(terminal.no_fork(error))
+        active.totals.fell_back.append(run_messages.no_fork(error))
         return None
     if become is None:
         return None
@@ -203,8 +205,9 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object
 def _park(config: pytest.Config, active: Active) -> None:
     """Be a fork point of a watch; comes back as a rerun."""
     global _owner
-    from pytest_hotreload import birth, controller  # noqa: F401 - each rerun finds them imported
+    from pytest_hotreload import birth
     from pytest_hotreload.rerun import Rerun
+    from pytest_hotreload.run import loop  # noqa: F401 - each rerun finds them imported
 
     observer = active.records.observer if active.records is not None else None
     since = active.records.started_ns if active.records is not None else 0

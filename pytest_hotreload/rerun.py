@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from pytest_hotreload import standing, terminal
+from pytest_hotreload import standing
 from pytest_hotreload._native import make_own, own_pages
 from pytest_hotreload.affects import Affects, TimeAndSize, time_and_size
 from pytest_hotreload.compat import pytest_config
@@ -28,6 +28,7 @@ from pytest_hotreload.records.dependencies import first_party_roots, project_fol
 from pytest_hotreload.records.file_outcome import OUTCOMES, outcome_of
 from pytest_hotreload.records.observer import Observer, Row
 from pytest_hotreload.records.records import Records, report_files
+from pytest_hotreload.run import messages
 from pytest_hotreload.watch_messages import (
     Alone,
     Began,
@@ -56,8 +57,8 @@ from pytest_hotreload.watch_messages import (
 from pytest_hotreload.world import contextlib, os, select, signal, time
 
 if TYPE_CHECKING:
-    from pytest_hotreload.controller import RunLoop
     from pytest_hotreload.options import Options
+    from pytest_hotreload.run.loop import RunLoop
 
 #: Modules of debuggers that talk to an editor: while a person thinks, nothing happens.
 _DEBUGGERS = ("pydevd", "debugpy")
@@ -306,8 +307,8 @@ class Rerun:
         """Said here, where a line that is not complete is known; by the watcher where nothing of this run is seen."""
         told = self._held is None and pytest_config.terminal_reporter(self.config) is not None
         if told:
-            text = terminal.changed_meanwhile(len(files)) if hanging is None else terminal.hangs(*hanging)
-            terminal.notice(self.config, text)
+            text = messages.changed_meanwhile(len(files)) if hanging is None else messages.hangs(*hanging)
+            messages.notice(self.config, text)
         self._tell(Stopped(tuple(files), told, hanging))
 
     def borrow(self) -> None:

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pytest_hotreload import screen, terminal
+from pytest_hotreload import screen
 from pytest_hotreload.family import Process
 from pytest_hotreload.process import heartbeat
 from pytest_hotreload.process.heartbeat import Patience, Quiet, is_traced, written
+from pytest_hotreload.run import messages
 from pytest_hotreload.surroundings import discard_bytecode
 from pytest_hotreload.watch_messages import (
     Alone,
@@ -327,9 +328,9 @@ class Reruns:
             self._hung.update(message.files)
             current.hanging = message.hanging
         if not message.told and message.hanging is not None:
-            self.screen.notice(terminal.hangs(*message.hanging))
+            self.screen.notice(messages.hangs(*message.hanging))
         elif not message.told:
-            self.screen.notice(terminal.changed_meanwhile(len(message.files)))
+            self.screen.notice(messages.changed_meanwhile(len(message.files)))
 
     def _unconfirmed(self, current: Rerun, _: Unconfirmed) -> None:
         current.unconfirmed = True
@@ -458,9 +459,9 @@ class Reruns:
         if current.cancelled:
             return
         if current.stopped and current.hanging is not None:
-            self.screen.notice(terminal.hangs(*current.hanging))
+            self.screen.notice(messages.hangs(*current.hanging))
         elif current.stopped:
-            self.screen.notice(terminal.changed_meanwhile(len(current.files)))
+            self.screen.notice(messages.changed_meanwhile(len(current.files)))
 
     def mind_deadline(self) -> float | None:
         """Kill what was told to stop and does not; in how many seconds to ask again."""

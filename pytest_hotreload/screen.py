@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, TextIO
 
 from pytest_hotreload.process.messages import Warmed
-from pytest_hotreload.terminal import PREFIX, status_text
+from pytest_hotreload.run.messages import PREFIX, status_text
 from pytest_hotreload.watch_messages import Changed
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from pytest_hotreload import attached, terminal
+from pytest_hotreload import attached
 from pytest_hotreload._native import (
     freeze,
     guard,
@@ -36,6 +36,7 @@ from pytest_hotreload.process.fork_server import serve
 from pytest_hotreload.process.heartbeat import Pulse
 from pytest_hotreload.process.template import Become, Parked
 from pytest_hotreload.records.observer import Observer
+from pytest_hotreload.run import messages
 from pytest_hotreload.watch_messages import Attach, Consulted, Extend, Inputs, Learned, Ready, Unfit
 from pytest_hotreload.world import contextlib, gc, os, random, select, signal, sockets, subprocess, time
 
@@ -94,8 +95,8 @@ def start_template(
     """
     ours, theirs = pair()
     passed = [theirs.fileno(), lifeline]
-    terminal = os.dup(0) if modes is not None else -1  # capture puts another file in place of 0
-    told = ":".join([str(terminal), *map(str, modes[:4]), _characters(modes).hex()]) if modes else ""
+    messages = os.dup(0) if modes is not None else -1  # capture puts another file in place of 0
+    told = ":".join([str(messages), *map(str, modes[:4]), _characters(modes).hex()]) if modes else ""
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
     import_inputs = str(Path(__file__).with_name("questions.py"))
     code = _BOOT.format(path=sys.path, argv=[sys.argv[0], *arguments], questions=import_inputs)
@@ -105,12 +106,12 @@ def start_template(
         [sys.executable, *flags, "-c", code],
         cwd=folder,
         env={**environment, _ENVIRONMENT: ",".join([*map(str, passed), told])},
-        pass_fds=[*passed, terminal] if modes is not None else passed,
+        pass_fds=[*passed, messages] if modes is not None else passed,
     )
     signal.signal(signal.SIGINT, heard)
     theirs.close()
     if modes is not None:
-        os.close(terminal)
+        os.close(messages)
     process.returncode = 0  # reaped by whoever reads its channel
     return process.pid, ours
 
@@ -123,10 +124,10 @@ def _outlive(lifeline: int, told: str) -> None:
     """From here on the template ends when the watcher is killed, and puts the terminal's modes back."""
     if told:
         *numbers, characters = told.split(":")
-        terminal, took, gave, control, local = map(int, numbers)
-        os.set_inheritable(terminal, False)
+        messages, took, gave, control, local = map(int, numbers)
+        os.set_inheritable(messages, False)
         with contextlib.suppress(OSError):  # it hung up
-            remember_modes(terminal, (took, gave, control, local), bytes.fromhex(characters))
+            remember_modes(messages, (took, gave, control, local), bytes.fromhex(characters))
     guard(lifeline, not os.environ.get("PYTEST_HOTRELOAD_NO_DEATH_SIGNAL"))
 
 
@@ -291,7 +292,7 @@ def _attach(order: Attach, become: Become, lifeline: int, beginning: attached.Be
 
     def start_over(module: str, why: str) -> None:
         channel.send(-1, Unfit(module, why))
-        attached.start_over(order, kept, terminal.unfit(module, why))
+        attached.start_over(order, kept, messages.unfit(module, why))
 
     adoption.on_difference(start_over)
     inherited = fork_state.inventory()

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from pytest_hotreload import terminal
 from pytest_hotreload._native import Records as Store
 from pytest_hotreload.ci import plan as ci_plan
 from pytest_hotreload.ci import shard_messages, timings
@@ -25,6 +24,7 @@ from pytest_hotreload.imports.analysis import probable_test_files
 from pytest_hotreload.options import Options
 from pytest_hotreload.process import user_file
 from pytest_hotreload.records.records import Records
+from pytest_hotreload.run import messages
 from pytest_hotreload.world import contextlib, os, time
 
 _KEY = pytest.StashKey[Shard]()
@@ -146,9 +146,9 @@ class Sharding:
     def _warn(self) -> None:
         plan = self.shard.plan
         if plan.of > 1 and plan.owners and plan.by == "hash" and self.options.shard_from is None:
-            terminal.notice(self.config, shard_messages.no_timings(self.notes))
+            messages.notice(self.config, shard_messages.no_timings(self.notes))
         elif self.notes:
-            terminal.notice(self.config, shard_messages.some_ignored(self.notes))
+            messages.notice(self.config, shard_messages.some_ignored(self.notes))
 
     # -- collecting and running ------------------------------------------------------------------------
 

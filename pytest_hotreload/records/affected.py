@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from pytest_hotreload import terminal
 from pytest_hotreload.errors import usage_error
 from pytest_hotreload.imports.analysis import open_project, scan
 from pytest_hotreload.options import Options
 from pytest_hotreload.records.records import Records, Verdict
+from pytest_hotreload.run import messages
 from pytest_hotreload.world import os, subprocess
 
 #: Reasons that are shown without ``-v``.
@@ -55,14 +55,14 @@ class Selection:
         verdicts = self.selected if config.get_verbosity() > 0 else self.selected[:_FEW]
         reasons = explain(config, verdicts)
         more = len(self.selected) - len(verdicts)
-        return reasons + ([terminal.more_reasons(more)] if more else [])
+        return reasons + ([messages.more_reasons(more)] if more else [])
 
     def pytest_report_collectionfinish(self) -> list[str]:
         """After pytest's own line of what was collected."""
         if self.records is None:
-            return [terminal.PREFIX + terminal.no_records()]
+            return [messages.PREFIX + messages.no_records()]
         return [
-            terminal.PREFIX + terminal.affected(len(self.selected), self.left_out),
+            messages.PREFIX + messages.affected(len(self.selected), self.left_out),
             *("  " + reason for reason in self.reasons),
         ]
 
@@ -78,7 +78,7 @@ def explain(config: pytest.Config, verdicts: Sequence[Verdict]) -> list[str]:
     chains = _chains(config, [verdict for verdict in verdicts if verdict.kind in ("content", "gone")])
     root = str(config.rootpath)
     return [
-        terminal.reason(os.path.relpath(v.file, root), v.kind, v.detail, chains.get(v.file, []))
+        messages.reason(os.path.relpath(v.file, root), v.kind, v.detail, chains.get(v.file, []))
         for v in verdicts
     ]
 

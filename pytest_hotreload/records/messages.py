@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from pytest_hotreload.records.last_run import Last
-from pytest_hotreload.terminal import COUNTED, new_epoch
+from pytest_hotreload.run.messages import COUNTED, new_epoch
 
 IN_WATCH = "--reuse is ignored in a watch, which runs what an edit affects"
 FORCED = "--force: everything runs, nothing is reused"

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from pytest_hotreload import terminal
 from pytest_hotreload._native import Records as Store
 from pytest_hotreload.imports import bytecode
 from pytest_hotreload.imports.analysis import open_project, scan, site_folders
@@ -30,6 +29,7 @@ from pytest_hotreload.records.dependencies import (
 from pytest_hotreload.records.early_imports import import_again
 from pytest_hotreload.records.file_outcome import Ran
 from pytest_hotreload.records.observer import Observed, Observer, Row, canonical, on_path
+from pytest_hotreload.run import messages
 from pytest_hotreload.world import contextlib, os
 
 #: What was read is trusted only if it was older than that when the run began: the resolution of coarse file
@@ -82,7 +82,7 @@ class Records:
         self.observer.add(seen.rows)
         #: Files of modules that were imported before us, if what they read then is not known; and that in words.
         self._unseen = {file for _, file in early} if seen.why else set()
-        self.doubt = terminal.unseen_import(seen.module, seen.why) if seen.why else ""
+        self.doubt = messages.unseen_import(seen.module, seen.why) if seen.why else ""
         self.files: defaultdict[str, Ran] = defaultdict(Ran)
         self.partial: set[str] = set()
         self.company: set[str] = set()
@@ -395,7 +395,7 @@ class Records:
     def summary(self) -> str:
         """One line of what the records said of this run's files."""
         kinds = Counter(verdict.kind for verdict in self.verdicts.values())
-        return terminal.records(len(self.verdicts), kinds, self.changes)
+        return messages.records(len(self.verdicts), kinds, self.changes)
 
 
 def report_files(config: pytest.Config) -> tuple[str, ...]:

@@ -6,12 +6,12 @@ import signal
 import subprocess
 import sys
 
-from pytest_hotreload.children import Children
 from pytest_hotreload.process.channel import pair
 from pytest_hotreload.process.fork_server import ForkPoint
 from pytest_hotreload.process.messages import Started
 from pytest_hotreload.process.slots import Slot
-from pytest_hotreload.schedule import Group
+from pytest_hotreload.run.children import Children
+from pytest_hotreload.run.schedule import Group
 
 
 def test_a_signal_reaches_a_child_whose_pid_is_told_later():

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_hotreload.completeness import Arrived, Rules, missing
 from pytest_hotreload.process.messages import ItemRan
+from pytest_hotreload.run.completeness import Arrived, Rules, missing
 
 OWN = Rules(own_protocol=True, calls=True)
 FOREIGN = Rules(own_protocol=False, calls=True)

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_hotreload.schedule import Group, Schedule, make_groups
+from pytest_hotreload.run.schedule import Group, Schedule, make_groups
 
 PATHS = st.lists(st.sampled_from(["a.py", "b.py", "c/a.py", "d.txt"]), max_size=30)
 SECONDS = st.dictionaries(st.sampled_from(["a.py", "b.py", "c/a.py", "d.txt"]), st.floats(0, 100))

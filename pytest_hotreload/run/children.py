@@ -14,8 +14,8 @@ from pytest_hotreload.process.fork_server import ForkPoint
 from pytest_hotreload.process.messages import Asked, Assignment, Ended, Gone, Refused, Start, Started
 from pytest_hotreload.process.poller import HasFileno, Poller
 from pytest_hotreload.process.slots import Slot
-from pytest_hotreload.schedule import Group
-from pytest_hotreload.spawn import Spawner
+from pytest_hotreload.run.schedule import Group
+from pytest_hotreload.run.spawn import Spawner
 from pytest_hotreload.world import contextlib, os, signal, time
 
 

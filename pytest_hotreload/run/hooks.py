@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hotreload import host_messages, terminal
+from pytest_hotreload import host_messages
 from pytest_hotreload.ci import github, messages, results_file
 from pytest_hotreload.compat import plugins, pytest_config
 from pytest_hotreload.errors import ChildInternalError
-from pytest_hotreload.inplace import InPlace
 from pytest_hotreload.process import fork_state
 from pytest_hotreload.records import totals
+from pytest_hotreload.run import messages as run_messages
+from pytest_hotreload.run.in_place import InPlace
 from pytest_hotreload.world import os, time
 
 if TYPE_CHECKING:
-    from pytest_hotreload.active import Active
-    from pytest_hotreload.controller import RunLoop
     from pytest_hotreload.records.records import Records
+    from pytest_hotreload.run.loop import RunLoop
+    from pytest_hotreload.run.session import Active
 
 
 def tells_github(active: Active) -> bool:
@@ -45,7 +46,7 @@ class Run:
     def pytest_report_header(self) -> list[str]:
         hosts = self.active.hosts
         where = "" if hosts is None else host_messages.hosts([(host.name, host.slots) for host in hosts.all])
-        return terminal.header(self.active.options, self.config.get_verbosity(), where)
+        return run_messages.header(self.active.options, self.config.get_verbosity(), where)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
@@ -62,7 +63,7 @@ class Run:
             self.active.drop_records()
             if self.active.outcomes is not None:
                 self.active.outcomes.left_to_plain = reason
-            terminal.notice(config, terminal.left_to_plain(reason))
+            run_messages.notice(config, run_messages.left_to_plain(reason))
             return None
         if InPlace.fits(self.active, session):
             self._run_in_place(session)
@@ -107,7 +108,7 @@ class Run:
 
             active.host.worker_for_good(self.config)
             return HostLoop(session, active, reporter, active.host)
-        from pytest_hotreload.controller import RunLoop
+        from pytest_hotreload.run.loop import RunLoop
 
         return RunLoop(session, active, reporter)
 
@@ -164,7 +165,7 @@ class Run:
                 results_file.write(active.options.json, active.outcomes.document())
             except OSError as error:
                 text = messages.results_not_written(active.options.json, error)
-                print(terminal.PREFIX + text, file=sys.stderr)
+                print(run_messages.PREFIX + text, file=sys.stderr)
         if tells_github(active):
             github.tell(config, active.outcomes)
 
@@ -174,15 +175,15 @@ class Run:
         if active.loop is None or self.config.get_verbosity() < 0:
             return
         for text in active.totals.notices:
-            terminalreporter.write_line(terminal.PREFIX + text, yellow=True)
+            terminalreporter.write_line(run_messages.PREFIX + text, yellow=True)
         if active.rerun is not None:
             return  # the watcher's own line follows
         costs, saved = active.totals.costly_fixtures(active.slots)
         if costs:
-            terminalreporter.write_line(terminal.costly_fixtures(costs, saved))
+            terminalreporter.write_line(run_messages.costly_fixtures(costs, saved))
         warmed = active.totals.warmed
         if warmed is not None:
-            for line in terminal.warmed(
+            for line in run_messages.warmed(
                 warmed.modules, warmed.seconds, active.quarantine, self.config.get_verbosity()
             ):
                 terminalreporter.write_line(line)
@@ -195,7 +196,7 @@ class Run:
             )
             return
         terminalreporter.write_line(
-            terminal.closing(
+            run_messages.closing(
                 active.totals.files,
                 active.totals.children,
                 len(active.totals.forked_in),
@@ -209,9 +210,9 @@ class Run:
         if records is None:
             return
         if records.doubt:
-            terminalreporter.write_line(terminal.PREFIX + records.doubt, yellow=True)
+            terminalreporter.write_line(run_messages.PREFIX + records.doubt, yellow=True)
         for text in records.notes():
-            terminalreporter.write_line(terminal.PREFIX + terminal.ignored(text), yellow=True)
+            terminalreporter.write_line(run_messages.PREFIX + run_messages.ignored(text), yellow=True)
         lines = reuse.summary() if reuse is not None else []
-        for line in lines or [terminal.PREFIX + records.summary()]:
+        for line in lines or [run_messages.PREFIX + records.summary()]:
             terminalreporter.write_line(line)

@@ -7,24 +7,25 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hotreload import options, reset, terminal
+from pytest_hotreload import options, reset
 from pytest_hotreload.compat.worker_id import WorkerIdWatch
 from pytest_hotreload.imports.threads import ThreadWatch
 from pytest_hotreload.records import totals
+from pytest_hotreload.run import messages
 from pytest_hotreload.world import contextlib, os
 
 if TYPE_CHECKING:
     from pytest_hotreload.ci.outcomes import Outcomes
-    from pytest_hotreload.controller import RunLoop
     from pytest_hotreload.gathering import Gathering
     from pytest_hotreload.host import Host
     from pytest_hotreload.hosts import Hosts
-    from pytest_hotreload.inplace import InPlace
     from pytest_hotreload.process.template import Template
     from pytest_hotreload.records.declarations import Declarations
     from pytest_hotreload.records.records import Records
     from pytest_hotreload.records.reuse import Reuse
     from pytest_hotreload.rerun import Rerun
+    from pytest_hotreload.run.in_place import InPlace
+    from pytest_hotreload.run.loop import RunLoop
 
 
 class Active:
@@ -89,7 +90,7 @@ class Active:
         """It can't be written. Said once."""
         if not self._lost_cache:
             self._lost_cache = True
-            self.totals.notices.append(terminal.no_cache(error))
+            self.totals.notices.append(messages.no_cache(error))
 
     def drop_records(self) -> None:
         """This run keeps none."""

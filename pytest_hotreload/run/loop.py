@@ -14,17 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hotreload import fixtures, gathered, reset, terminal
+from pytest_hotreload import gathered, reset
 from pytest_hotreload.child import Reporter
-from pytest_hotreload.children import Children, Running
 from pytest_hotreload.compat import handover, plugins, pytest_config
 from pytest_hotreload.compat.unpickling import loads
 from pytest_hotreload.compat.xdist import Nodes
-from pytest_hotreload.crashes import Crashes
-from pytest_hotreload.deadlines import Deadlines
 from pytest_hotreload.errors import IncompleteRunError
 from pytest_hotreload.gathered_merge import Merger
-from pytest_hotreload.lease import Lease
 from pytest_hotreload.process import heartbeat
 from pytest_hotreload.process.heartbeat import Quiet
 from pytest_hotreload.process.interrupts import Interrupts
@@ -41,14 +37,19 @@ from pytest_hotreload.process.messages import (
 )
 from pytest_hotreload.process.slots import Slot, new_board
 from pytest_hotreload.records import conflicts
-from pytest_hotreload.replay import Receiver, Replay
-from pytest_hotreload.schedule import Group, Schedule, make_groups
-from pytest_hotreload.sources import Sources
-from pytest_hotreload.status import Status
+from pytest_hotreload.run import messages, shared_fixtures
+from pytest_hotreload.run.children import Children, Running
+from pytest_hotreload.run.crashes import Crashes
+from pytest_hotreload.run.launcher import Sources
+from pytest_hotreload.run.replay import Receiver, Replay
+from pytest_hotreload.run.schedule import Group, Schedule, make_groups
+from pytest_hotreload.run.status_line import Status
+from pytest_hotreload.run.terminal_lease import Lease
+from pytest_hotreload.run.timeouts import Deadlines
 from pytest_hotreload.world import contextlib, os, signal, time
 
 if TYPE_CHECKING:
-    from pytest_hotreload.active import Active
+    from pytest_hotreload.run.session import Active
 
 #: Seconds between two looks at deadlines; none of them is shorter than this.
 _TICK = 0.1
@@ -90,7 +91,7 @@ class RunLoop:
         self.real = (os.dup(1), os.dup(2)) if pytest_config.stderr_is_real() else (os.dup(1), os.dup(1))
         for slot in self.slots:
             self.children.add_slot(slot)
-        self.shared = fixtures.Shared()
+        self.shared = shared_fixtures.Shared()
         self.rerun = active.rerun
         if self.rerun is not None:
             self.children.add_listener(self.rerun, functools.partial(self.rerun.listen, self))
@@ -178,7 +179,7 @@ class RunLoop:
         self.reporter.prepare(self.session)
         running = {group.path for group in self.groups}
         with self.records.sharing() if self.records is not None else contextlib.nullcontext():
-            self.shared = fixtures.set_up(
+            self.shared = shared_fixtures.set_up(
                 self.session,
                 self.options.shared_fixtures,
                 [item for item in self.items if str(item.path) in running],
@@ -187,9 +188,9 @@ class RunLoop:
             self.records.selected(self.items)
         self._keep_apart()
         if sys.platform == "linux" and not Path("/proc/self").is_dir():
-            terminal.notice(self.config, terminal.no_proc())
+            messages.notice(self.config, messages.no_proc())
         for text in self.shared.notices:
-            terminal.notice(self.config, text)
+            messages.notice(self.config, text)
         self._note_gathered()
         self.sources.prepare()
         if self.groups:
@@ -209,9 +210,9 @@ class RunLoop:
         running = {group.path for group in self.groups}
         unsafe = {path: what for path, what in self.sources.unsafe().items() if path in running}
         for path, what in unsafe.items():
-            terminal.notice(self.config, terminal.threads_left(self._shown(path), what))
+            messages.notice(self.config, messages.threads_left(self._shown(path), what))
         if self.sources.own_slots:
-            terminal.notice(self.config, terminal.own_slots(self.sources.own_slots))
+            messages.notice(self.config, messages.own_slots(self.sources.own_slots))
         for group in self.groups:
             if self.options.isolate == "strict":
                 group.alone = "strict"
@@ -231,7 +232,7 @@ class RunLoop:
             group.keys = keys.get(group.path, frozenset())
         shared = conflicts.shared(keys.values())
         if shared:
-            terminal.notice(self.config, terminal.taking_turns(shared))
+            messages.notice(self.config, messages.taking_turns(shared))
 
     def _shown(self, path: str) -> str:
         return os.path.relpath(path, self.config.rootpath)
@@ -251,7 +252,7 @@ class RunLoop:
         self.nodes.down()
         if self.merger is not None:
             reused = len(self.reuse.taken) if self.reuse is not None else 0
-            self.totals.notices += terminal.not_gathered(
+            self.totals.notices += messages.not_gathered(
                 self.merger.problems, self.merger.lost, sorted(self.merger.applied), reused
             )
         for slot in self.slots:
@@ -301,7 +302,7 @@ class RunLoop:
             return
         if isinstance(message, Unreadable):
             running.heard -= 1
-            self.children.kill(running, terminal.unreadable(message.why))
+            self.children.kill(running, messages.unreadable(message.why))
             return
         if running.stopped:
             return
@@ -390,7 +391,7 @@ class RunLoop:
 
     def _left_processes(self, running: Running) -> None:
         path = running.group.path
-        self.totals.notices.append(terminal.leftovers(self._shown(path), running.left))
+        self.totals.notices.append(messages.leftovers(self._shown(path), running.left))
         if self.records is not None:
             self.records.left_processes(path)
 
@@ -403,7 +404,7 @@ class RunLoop:
             self.records.child_ended(running.group.path, ended.observed, spent)
         if ended.started_over:
             path = self._shown(running.group.path)
-            self.totals.notices.append(terminal.collected_anew(path, ended.started_over))
+            self.totals.notices.append(messages.collected_anew(path, ended.started_over))
         if not running.group.alone:
             self.sources.learn(ended.modules)
         if ended.coverage is not None:

@@ -13,7 +13,7 @@ from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.world import time
 
 if TYPE_CHECKING:
-    from pytest_hotreload.controller import RunLoop
+    from pytest_hotreload.run.loop import RunLoop
 
 #: Seconds of silence before the line is drawn, and between two drawings of it.
 _QUIET = 0.5

@@ -13,7 +13,7 @@ import pytest
 from pytest_hotreload.compat import pytest_config
 
 if TYPE_CHECKING:
-    from pytest_hotreload.active import Active
+    from pytest_hotreload.run.session import Active
 
 
 class InPlace:

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hotreload import terminal
 from pytest_hotreload.compat import plugins, pytest_config
 from pytest_hotreload.compat.reports import new_report
 from pytest_hotreload.process.messages import Collision, Ended, ItemFinished, ItemStarted
+from pytest_hotreload.run import messages
 from pytest_hotreload.world import contextlib, os, signal, time
 
 if TYPE_CHECKING:
-    from pytest_hotreload.children import Running
-    from pytest_hotreload.controller import RunLoop
+    from pytest_hotreload.run.children import Running
+    from pytest_hotreload.run.loop import RunLoop
 
 #: pytest-timeout's thread method prints this and leaves by ``os._exit(1)``: a time-out, not a crash.
 _TIMEOUT_BANNER = "+++ Timeout +++"
@@ -67,9 +67,9 @@ class Crashes:
         loop, group = self.loop, running.group
         loop.replay.forget(index)
         loop.schedule.again(group.rest([index], alone="again", tries=1))
-        what = running.because or terminal.status_text(running.status or 0)
+        what = running.because or messages.status_text(running.status or 0)
         path = os.path.relpath(group.path, loop.config.rootpath)
-        loop.totals.notices.append(terminal.again_after_signal(path, loop.items[index].name, what))
+        loop.totals.notices.append(messages.again_after_signal(path, loop.items[index].name, what))
 
     def collided(self, running: Running, index: int, address: str) -> None:
         """An address is in use: perhaps by a child that lives beside this one. It stops, and runs again alone.
@@ -81,7 +81,7 @@ class Crashes:
         if group.exclusive or not (beside or running.accompanied) or loop.interrupts or loop.options.direct:
             return
         self._stop(running, index)
-        loop.totals.notices.append(terminal.collided(self._path(running), loop.items[index].name, address))
+        loop.totals.notices.append(messages.collided(self._path(running), loop.items[index].name, address))
 
     def contends(self, running: Running) -> bool:
         """Whether its page says that it used what another child has, which nobody does in plain pytest. Likewise.
@@ -104,7 +104,7 @@ class Crashes:
             kind = "write" if found.what == Collision.PATH else "bind"
             loop.records.contended(filter(None, (running.group.path, other)), kind, found.subject)
         beside = os.path.relpath(other, loop.config.rootpath) if other else "another file"
-        text = terminal.contended(self._path(running), loop.items[index].name, found, beside)
+        text = messages.contended(self._path(running), loop.items[index].name, found, beside)
         loop.totals.notices.append(text)
         return True
 
@@ -160,7 +160,7 @@ class Crashes:
         loop.schedule.again(group.rest(unfinished, tries=1))
         path = os.path.relpath(group.path, loop.config.rootpath)
         name = loop.items[index].name
-        loop.totals.notices.append(terminal.again_after_signal(path, name, "lost its fork point"))
+        loop.totals.notices.append(messages.again_after_signal(path, name, "lost its fork point"))
 
     def _fail(self, running: Running, index: int, phase: str, since: float) -> None:
         loop = self.loop
@@ -184,12 +184,12 @@ class Crashes:
         try:
             plugins.tell_of_death(self.loop.config, item, report)
         except Exception as error:  # another version of it: a file less, which is no reason to lose the run
-            self.loop.totals.notices.append(terminal.not_written("result of allure", item.nodeid, error))
+            self.loop.totals.notices.append(messages.not_written("result of allure", item.nodeid, error))
 
     def lost(self, running: Running, ended: Ended) -> None:
         """What a child says that it sent is not what arrived: an error of its last test, whatever was lost."""
         index = running.assigned[-1]
-        text = terminal.unreported(terminal.lost(ended.frames, running.heard))
+        text = messages.unreported(messages.lost(ended.frames, running.heard))
         self.loop.replay.feed(index, new_report(self.loop.items[index], "teardown", text))
 
     def missing(self, index: int, reason: str) -> None:
@@ -215,7 +215,7 @@ class Crashes:
             because = "was ended by pytest-timeout (thread method)"
         if printed:
             sections.append((f"Printed past the capture {shown}", printed))
-        text = terminal.died(phase, running.status if running.status is not None else -1, because)
+        text = messages.died(phase, running.status if running.status is not None else -1, because)
         stacks = files.text("fault").strip()
         if stacks:
             text += "\n\n" + stacks

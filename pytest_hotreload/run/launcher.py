@@ -10,7 +10,7 @@ import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pytest_hotreload import reset, terminal
+from pytest_hotreload import reset
 from pytest_hotreload.birth import Birth, SlotEnd, random_state
 from pytest_hotreload.ci.sharding import shard_of
 from pytest_hotreload.compat import pytest_config
@@ -25,13 +25,14 @@ from pytest_hotreload.process.messages import Assignment, Start, Warm
 from pytest_hotreload.process.slots import Slot
 from pytest_hotreload.process.template import Template
 from pytest_hotreload.records.observer import Observer
-from pytest_hotreload.schedule import Group
-from pytest_hotreload.spawn import Spawner
+from pytest_hotreload.run import messages
+from pytest_hotreload.run.schedule import Group
+from pytest_hotreload.run.spawn import Spawner
 from pytest_hotreload.world import contextlib, os
 
 if TYPE_CHECKING:
-    from pytest_hotreload.active import Active
-    from pytest_hotreload.controller import RunLoop
+    from pytest_hotreload.run.loop import RunLoop
+    from pytest_hotreload.run.session import Active
 
 
 #: Groups from which on huge pages pay: 1,000 trivial files gained 0.6 of 5.9 s, 60 heavy ones nothing.
@@ -128,7 +129,7 @@ class Sources:
                     )
                 )
             except OSError as error:
-                self._spawn_everything(terminal.no_fork(error))
+                self._spawn_everything(messages.no_fork(error))
                 return None
         return self._point
 
@@ -191,7 +192,7 @@ class Sources:
             warmed = template.warm([*found.modules, *learned], barred)
         except (OSError, EOFError):
             self.loop.children.drop_point(template)
-            self.loop.totals.notices.append(terminal.template_died())
+            self.loop.totals.notices.append(messages.template_died())
             return
         self.active.quarantine = {**found.quarantine, **warmed.quarantine}
         self.loop.totals.warmed = warmed
@@ -200,7 +201,7 @@ class Sources:
     def _tell(self, found: Analysis) -> None:
         if self.loop.config.get_verbosity() > 0:
             for path, line, text in found.diagnostics:
-                self.loop.totals.notices.append(terminal.diagnostic(path, line, text))
+                self.loop.totals.notices.append(messages.diagnostic(path, line, text))
 
     def spawner(self) -> Spawner:
         """Fresh interpreters."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_hotreload import terminal
 from pytest_hotreload.process import leftovers
 from pytest_hotreload.reset import STACKS_SIGNAL
+from pytest_hotreload.run import messages
 from pytest_hotreload.world import os, suppress, time
 
 if TYPE_CHECKING:
-    from pytest_hotreload.children import Running
-    from pytest_hotreload.controller import RunLoop
+    from pytest_hotreload.run.children import Running
+    from pytest_hotreload.run.loop import RunLoop
 
 #: Seconds without progress after which a file is named on the terminal (the issue's number).
 SILENT_SECONDS = 60.0
@@ -58,7 +58,7 @@ class Deadlines:
     def _one(self, running: Running, now: float) -> None:
         if self.loop.crashes.contends(running):
             if self._elapsed(running.collided_at, now) > STOP_SECONDS:
-                self.loop.children.kill(running, terminal.does_not_stop(STOP_SECONDS))
+                self.loop.children.kill(running, messages.does_not_stop(STOP_SECONDS))
             return
         index, phase, since = running.slot.files.progress.read()
         if index < 0 or not since:
@@ -68,7 +68,7 @@ class Deadlines:
             self._end(running, limit)
         elif self._hangs(running, now):
             running.hung = True
-            self.loop.children.kill(running, terminal.hung(HANG_SECONDS))
+            self.loop.children.kill(running, messages.hung(HANG_SECONDS))
         elif self._elapsed(max(since, running.warned), now) > SILENT_SECONDS:
             self._name(running, index, phase, self._elapsed(since, now))
             running.warned = now
@@ -109,9 +109,9 @@ class Deadlines:
             if grown and grown == size:
                 break
             size = grown
-        self.loop.children.kill(running, terminal.over_time(limit))
+        self.loop.children.kill(running, messages.over_time(limit))
 
     def _name(self, running: Running, index: int, phase: str, seconds: float) -> None:
         item = self.loop.items[index if index >= 0 else running.assigned[0]]
         path = os.path.relpath(running.group.path, self.loop.config.rootpath)
-        terminal.notice(self.loop.config, terminal.silent_file(path, item.nodeid, phase, seconds))
+        messages.notice(self.loop.config, messages.silent_file(path, item.nodeid, phase, seconds))

@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 
 import pytest
 
-from pytest_hotreload import clearing, terminal
 from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.process.fork_state import native_threads
+from pytest_hotreload.run import clearing_fixtures, messages
 from pytest_hotreload.world import threading
 
 _MARK = "_pytest_hotreload_shared"
@@ -46,7 +46,7 @@ class Shared:
 
     def note_clearing(self, definition: Any) -> None:
         """A fixture that removes files was set up once, though nobody asked for that."""
-        self.notices.append(terminal.set_up_once(definition.argname))
+        self.notices.append(messages.set_up_once(definition.argname))
         if pytest_config.fixture_value(definition) is None:
             self.cleared.append((definition.baseid, definition.argname))
 
@@ -77,7 +77,7 @@ def set_up(session: pytest.Session, named: Iterable[str], items: Sequence[pytest
             if _share(session, item, name, result) and clears:
                 result.note_clearing(pytest_config.visible_fixture(item, name))
         elif name in named:
-            result.notices.append(terminal.shared_unknown(name))
+            result.notices.append(messages.shared_unknown(name))
     return result
 
 
@@ -96,7 +96,7 @@ def _is_marked(definition: Any) -> bool:
 def _clears(definition: Any) -> bool:
     """Whether it removes files that the tests of other files may have written; pytest's own do not."""
     is_own = str(getattr(definition.func, "__module__", "")).startswith("_pytest.")
-    return definition.scope in _SCOPES and not is_own and clearing.clears(definition.func)
+    return definition.scope in _SCOPES and not is_own and clearing_fixtures.clears(definition.func)
 
 
 def leave_out(session: pytest.Session, cleared: Iterable[tuple[str, str]]) -> None:
@@ -137,7 +137,7 @@ def _share(session: pytest.Session, item: pytest.Item, name: str, result: Shared
         result.tear_down(session)
         raise
     if why:
-        result.notices.append(terminal.shared_refused(name, why))
+        result.notices.append(messages.shared_refused(name, why))
     else:
         result.names.append(name)
     return not why

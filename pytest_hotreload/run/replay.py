@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from pytest_hotreload import terminal
 from pytest_hotreload.compat import pytest_config, withdrawals
 from pytest_hotreload.compat.reports import new_report, unpack_report, unpack_warning
 from pytest_hotreload.compat.unpickling import loads
-from pytest_hotreload.completeness import Arrived, Rules, missing
 from pytest_hotreload.errors import ChildInternalError
 from pytest_hotreload.process import messages
+from pytest_hotreload.run import messages as run_messages
+from pytest_hotreload.run.completeness import Arrived, Rules, missing
 from pytest_hotreload.world import os
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ class Replay:
     def _tell_missing(self, what: str) -> None:
         if not self._arrived.started:
             self._started(self.head, None)
-        self._made_here(self.head, new_report(self.items[self.head], "call", terminal.unreported(what)))
+        self._made_here(self.head, new_report(self.items[self.head], "call", run_messages.unreported(what)))
         if not self._arrived.finished:
             self._finished(self.head, None)
 
@@ -216,7 +216,9 @@ class Replay:
         arrived = self._arrived
         if report.when == "teardown" and arrived.lacks_call(self._rules):
             what = "its setup passed, and its call was not reported"
-            self._made_here(self.head, new_report(self.items[self.head], "call", terminal.unreported(what)))
+            self._made_here(
+                self.head, new_report(self.items[self.head], "call", run_messages.unreported(what))
+            )
         arrived.note(report.when, passed=report.passed, subtest=pytest_config.is_subtest(report))
 
     def _gathered(self, _: int, message: messages.Gathered) -> None:
