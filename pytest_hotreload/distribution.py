@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_hotreload import host_messages
-from pytest_hotreload.child import Reporter
 from pytest_hotreload.compat import plugins
 from pytest_hotreload.compat.unpickling import loads
 from pytest_hotreload.host_protocol import (
@@ -32,6 +31,7 @@ from pytest_hotreload.host_protocol import (
 from pytest_hotreload.process.messages import Ended
 from pytest_hotreload.process.slots import Slot
 from pytest_hotreload.run import messages
+from pytest_hotreload.run.child.child import Reporter
 from pytest_hotreload.run.loop import RunLoop
 from pytest_hotreload.run.schedule import Group
 from pytest_hotreload.world import time

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hotreload import apart, host_messages
+from pytest_hotreload import host_messages
 from pytest_hotreload._native import guard
 from pytest_hotreload.compat import plugins, pytest_config
 from pytest_hotreload.compat.xdist import Node, Nodes, Place
@@ -39,14 +39,15 @@ from pytest_hotreload.process.channel import Channel
 from pytest_hotreload.process.messages import Asked, Ended
 from pytest_hotreload.process.slots import Slot
 from pytest_hotreload.run import messages
+from pytest_hotreload.run.child import self_collecting
 from pytest_hotreload.run.children import Running
 from pytest_hotreload.run.loop import RunLoop
 from pytest_hotreload.run.schedule import Group, Schedule
 from pytest_hotreload.world import os, signal, sockets
 
 if TYPE_CHECKING:
-    from pytest_hotreload.child import Reporter
     from pytest_hotreload.gathered_merge import Merger
+    from pytest_hotreload.run.child.child import Reporter
     from pytest_hotreload.run.session import Active
 
 #: Seconds between two looks at living children, as in any run loop.
@@ -127,7 +128,7 @@ class Host:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_cmdline_main(self, config: pytest.Config) -> Generator[None, object, object]:
         self.xmlpath = config.option.xmlpath
-        apart.neutralise(config)
+        self_collecting.neutralise(config)
         if config.option.basetemp:
             config.option.basetemp = f"{config.option.basetemp}-host{self.begin.number}"
         return (yield)

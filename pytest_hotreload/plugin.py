@@ -33,8 +33,8 @@ from pytest_hotreload.run.session import Active
 from pytest_hotreload.world import os
 
 if TYPE_CHECKING:
-    from pytest_hotreload.apart import Apart
     from pytest_hotreload.host import Host
+    from pytest_hotreload.run.child.self_collecting import Apart
 
 _KEY = pytest.StashKey["Active"]()
 #: The process that a run belongs to: an inner pytest (pytester) in it or in a child stays plain.
@@ -87,7 +87,7 @@ def _spawned() -> Apart | None:
     """In a fresh interpreter that a controller started: its role."""
     if ENVIRONMENT not in os.environ:
         return None
-    from pytest_hotreload.apart import Apart
+    from pytest_hotreload.run.child.self_collecting import Apart
 
     return Apart.spawned()
 
@@ -105,8 +105,9 @@ def _activate(config: pytest.Config, namespace: Any, host: Host | None) -> Apart
     """In the controller: set everything up, and park the template. In its children: their role."""
     if not _only_asks(namespace):
         # An import goes through the world that conftests and test files make.
-        from pytest_hotreload import birth, gathered
+        from pytest_hotreload import gathered
         from pytest_hotreload.run import loop as run_loop  # noqa: F401
+        from pytest_hotreload.run.child import entry as child_entry
 
     plugins.refuse(namespace)
     chosen = options.read(config, namespace, host=host is not None)
@@ -166,7 +167,7 @@ def _park_template(active: Active) -> Apart | None:
         return None
     if become is None:
         return None
-    from pytest_hotreload.apart import Apart
+    from pytest_hotreload.run.child.self_collecting import Apart
 
     return Apart(become.start, become.descriptors, active.lifeline[0], active.sys_path)
 
@@ -205,9 +206,9 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object
 def _park(config: pytest.Config, active: Active) -> None:
     """Be a fork point of a watch; comes back as a rerun."""
     global _owner
-    from pytest_hotreload import birth
     from pytest_hotreload.rerun import Rerun
     from pytest_hotreload.run import loop  # noqa: F401 - each rerun finds them imported
+    from pytest_hotreload.run.child import entry
 
     observer = active.records.observer if active.records is not None else None
     since = active.records.started_ns if active.records is not None else 0
@@ -227,7 +228,7 @@ def _park(config: pytest.Config, active: Active) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", options.MARKER)
     if _KEY in config.stash:
-        from pytest_hotreload.child import Reporter
+        from pytest_hotreload.run.child.child import Reporter
 
         _keep_records(config, config.stash[_KEY])
         _gather(config, config.stash[_KEY])

@@ -3,7 +3,7 @@
 It is forked from the controller before the first conftest is loaded and waits there. It warms itself
 only when something needs it (``strict``, slots of their own, files with threads, a death by signal):
 an ordinary run never pays for it. Its children go on from the very place where it was forked: each is
-an ordinary pytest that collects for itself (``apart.py``).
+an ordinary pytest that collects for itself (``run/child/self_collecting.py``).
 
 Invariant: no first-party module is ever imported here, and no thread runs.
 """

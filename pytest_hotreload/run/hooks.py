@@ -79,7 +79,7 @@ class Run:
         self.config.pluginmanager.register(active.in_place, "hotreload-in-place")
 
     def _run(self, session: pytest.Session) -> None:
-        from pytest_hotreload.birth import Born
+        from pytest_hotreload.run.child.entry import Born
 
         active = self.active
         active.stop_watching()

@@ -10,8 +10,6 @@ import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pytest_hotreload import reset
-from pytest_hotreload.birth import Birth, SlotEnd, random_state
 from pytest_hotreload.ci.sharding import shard_of
 from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.imports import learning
@@ -26,6 +24,8 @@ from pytest_hotreload.process.slots import Slot
 from pytest_hotreload.process.template import Template
 from pytest_hotreload.records.observer import Observer
 from pytest_hotreload.run import messages
+from pytest_hotreload.run.child import reset
+from pytest_hotreload.run.child.entry import Birth, SlotEnd, random_state
 from pytest_hotreload.run.schedule import Group
 from pytest_hotreload.run.spawn import Spawner
 from pytest_hotreload.world import contextlib, os

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hotreload import gathered, reset
-from pytest_hotreload.child import Reporter
+from pytest_hotreload import gathered
 from pytest_hotreload.compat import handover, plugins, pytest_config
 from pytest_hotreload.compat.unpickling import loads
 from pytest_hotreload.compat.xdist import Nodes
@@ -38,6 +37,8 @@ from pytest_hotreload.process.messages import (
 from pytest_hotreload.process.slots import Slot, new_board
 from pytest_hotreload.records import conflicts
 from pytest_hotreload.run import messages, shared_fixtures
+from pytest_hotreload.run.child import reset
+from pytest_hotreload.run.child.child import Reporter
 from pytest_hotreload.run.children import Children, Running
 from pytest_hotreload.run.crashes import Crashes
 from pytest_hotreload.run.launcher import Sources

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hotreload import options, reset
+from pytest_hotreload import options
 from pytest_hotreload.compat.worker_id import WorkerIdWatch
 from pytest_hotreload.imports.threads import ThreadWatch
 from pytest_hotreload.records import totals
 from pytest_hotreload.run import messages
+from pytest_hotreload.run.child import reset
 from pytest_hotreload.world import contextlib, os
 
 if TYPE_CHECKING:

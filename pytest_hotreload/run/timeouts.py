@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_hotreload.process import leftovers
-from pytest_hotreload.reset import STACKS_SIGNAL
 from pytest_hotreload.run import messages
+from pytest_hotreload.run.child.reset import STACKS_SIGNAL
 from pytest_hotreload.world import os, suppress, time
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ PACKAGE = Path(__file__).parents[2] / "pytest_hotreload"
 #: What runs in children, or in the process that forks them, after tests began.
 IN_CHILDREN = [
     "process.prefork",
-    "apart",
-    "birth",
+    "run.child.self_collecting",
+    "run.child.entry",
     "process.channel",
-    "child",
+    "run.child.child",
     "compat.pytest_config",
     "records.conflicts",
     "containers",
@@ -33,7 +33,7 @@ IN_CHILDREN = [
     "compat.pickling",
     "process.poller",
     "process.messages",
-    "reset",
+    "run.child.reset",
     "compat.reports",
     "process.slots",
     "process.job_control",
@@ -258,7 +258,8 @@ def test_every_module_is_on_one_side() -> None:
 
 def test_a_held_module_is_none_for_those_who_look_through_globals() -> None:
     """pyfakefs replaces modules, freezegun functions, in the globals of all loaded modules."""
-    from pytest_hotreload import child, world
+    from pytest_hotreload import world
+    from pytest_hotreload.run.child import child
 
     assert type(child.__dict__["os"]) is world.Held
     assert not [

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pytest_hotreload import reset
 from pytest_hotreload._native import look_for_contention
 from pytest_hotreload.compat import handover, pytest_config
 from pytest_hotreload.compat.pickling import pack
@@ -46,6 +45,7 @@ from pytest_hotreload.process.messages import (
 )
 from pytest_hotreload.records.conflicts import address_in_use
 from pytest_hotreload.records.observer import Observed, Observer
+from pytest_hotreload.run.child import reset
 from pytest_hotreload.world import BUILTINS, MODULES, contextlib, low_threads, os, pytest, signal, time
 
 __builtins__ = BUILTINS

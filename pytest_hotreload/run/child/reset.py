@@ -30,7 +30,7 @@ from pytest_hotreload.world import (
 __builtins__ = BUILTINS
 
 if TYPE_CHECKING:
-    from pytest_hotreload.child import Place, Reporter
+    from pytest_hotreload.run.child.child import Place, Reporter
 
 #: Asks a child for the stacks of all its threads. A real-time signal that neither glibc (the first
 #: two) nor our own parent-death signal (SIGRTMAX-3) uses.

@@ -11,9 +11,8 @@ import sys
 from collections.abc import Generator, Sequence
 from typing import Any
 
-from pytest_hotreload import child, gathered, reset
+from pytest_hotreload import gathered
 from pytest_hotreload._native import keep_frozen
-from pytest_hotreload.birth import Birth, Born, SlotEnd, seed_of
 from pytest_hotreload.ci.ownership import Owned
 from pytest_hotreload.compat import handover, plugins, pytest_config
 from pytest_hotreload.compat.worker_id import hide_worker
@@ -25,6 +24,8 @@ from pytest_hotreload.process.messages import ENVIRONMENT, Ended, Gone, Missing,
 from pytest_hotreload.process.slots import TRAVELLING, SlotFiles
 from pytest_hotreload.records.observer import Observer
 from pytest_hotreload.run import shared_fixtures, spawn
+from pytest_hotreload.run.child import child, reset
+from pytest_hotreload.run.child.entry import Birth, Born, SlotEnd, seed_of
 from pytest_hotreload.world import BUILTINS, faulthandler, functools, os, pytest, select, signal, sockets
 
 __builtins__ = BUILTINS

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_hotreload import child
 from pytest_hotreload.process import fork_state
 from pytest_hotreload.process.channel import Channel
 from pytest_hotreload.process.fork_server import Unwind
 from pytest_hotreload.process.messages import Missing, Start
 from pytest_hotreload.process.slots import SlotFiles
 from pytest_hotreload.records.observer import Observer
+from pytest_hotreload.run.child import child
 from pytest_hotreload.world import BUILTINS, hashlib, pytest, random
 
 __builtins__ = BUILTINS
