@@ -46,8 +46,8 @@ from pytest_hotreload.run.schedule import Group, Schedule
 from pytest_hotreload.world import os, signal, sockets
 
 if TYPE_CHECKING:
-    from pytest_hotreload.gathered_merge import Merger
     from pytest_hotreload.run.child.child import Reporter
+    from pytest_hotreload.run.gathered.merge import Merger
     from pytest_hotreload.run.session import Active
 
 #: Seconds between two looks at living children, as in any run loop.

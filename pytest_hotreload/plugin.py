@@ -105,9 +105,9 @@ def _activate(config: pytest.Config, namespace: Any, host: Host | None) -> Apart
     """In the controller: set everything up, and park the template. In its children: their role."""
     if not _only_asks(namespace):
         # An import goes through the world that conftests and test files make.
-        from pytest_hotreload import gathered
         from pytest_hotreload.run import loop as run_loop  # noqa: F401
         from pytest_hotreload.run.child import entry as child_entry
+        from pytest_hotreload.run.gathered import carry
 
     plugins.refuse(namespace)
     chosen = options.read(config, namespace, host=host is not None)

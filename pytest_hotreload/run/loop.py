@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hotreload import gathered
 from pytest_hotreload.compat import handover, plugins, pytest_config
 from pytest_hotreload.compat.unpickling import loads
 from pytest_hotreload.compat.xdist import Nodes
 from pytest_hotreload.errors import IncompleteRunError
-from pytest_hotreload.gathered_merge import Merger
 from pytest_hotreload.process import heartbeat
 from pytest_hotreload.process.heartbeat import Quiet
 from pytest_hotreload.process.interrupts import Interrupts
@@ -41,6 +39,8 @@ from pytest_hotreload.run.child import reset
 from pytest_hotreload.run.child.child import Reporter
 from pytest_hotreload.run.children import Children, Running
 from pytest_hotreload.run.crashes import Crashes
+from pytest_hotreload.run.gathered import carry
+from pytest_hotreload.run.gathered.merge import Merger
 from pytest_hotreload.run.launcher import Sources
 from pytest_hotreload.run.replay import Receiver, Replay
 from pytest_hotreload.run.schedule import Group, Schedule, make_groups
@@ -201,7 +201,7 @@ class RunLoop:
         """What plugins gather in children comes back here."""
         several = not self.alone or self.options.slots > 1
         skip = plugins.hand_over(self.config) if several else ()
-        state = gathered.note(self.session, skip, self.totals.notices.append)
+        state = carry.note(self.session, skip, self.totals.notices.append)
         self.reporter.gathered = state
         if state is not None:
             self.replay.gathered = self.merger = Merger(state)

@@ -24,7 +24,7 @@ from pytest_hotreload.run.completeness import Arrived, Rules, missing
 from pytest_hotreload.world import os
 
 if TYPE_CHECKING:
-    from pytest_hotreload.gathered_merge import Merger
+    from pytest_hotreload.run.gathered.merge import Merger
 
 #: How an item was completed.
 _COMPLETE, _LEFT_OUT = 1, 2

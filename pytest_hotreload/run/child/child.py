@@ -53,8 +53,8 @@ __builtins__ = BUILTINS
 if TYPE_CHECKING:
     import warnings
 
-    from pytest_hotreload.gathered import GatheredState
     from pytest_hotreload.process.slots import SlotFiles
+    from pytest_hotreload.run.gathered.carry import GatheredState
 
 #: The exit status of a child that could not say what it had to.
 UNSAID = 70

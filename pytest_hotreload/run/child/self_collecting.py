@@ -11,7 +11,6 @@ import sys
 from collections.abc import Generator, Sequence
 from typing import Any
 
-from pytest_hotreload import gathered
 from pytest_hotreload._native import keep_frozen
 from pytest_hotreload.ci.ownership import Owned
 from pytest_hotreload.compat import handover, plugins, pytest_config
@@ -26,6 +25,7 @@ from pytest_hotreload.records.observer import Observer
 from pytest_hotreload.run import shared_fixtures, spawn
 from pytest_hotreload.run.child import child, reset
 from pytest_hotreload.run.child.entry import Birth, Born, SlotEnd, seed_of
+from pytest_hotreload.run.gathered import carry
 from pytest_hotreload.world import BUILTINS, faulthandler, functools, os, pytest, select, signal, sockets
 
 __builtins__ = BUILTINS
@@ -209,7 +209,7 @@ class Apart:
         session.testsfailed = self.start.failed
         reporter = self._awake(session)
         self.inherited = fork_state.inventory()
-        reporter.gathered = gathered.note(session, plugins.participants(session.config))
+        reporter.gathered = carry.note(session, plugins.participants(session.config))
         ordered = [(index, items[index]) for index in self.start.indices if index in items]
         child.Runner(session, reporter, self.place).run_guarded(iter([(ordered, None)]))
         pytest_config.relay_terminal(session.config, lambda _text, _markup: None)
@@ -233,7 +233,7 @@ class Apart:
         self.reporter.prepare(session)
         plugins.find_participants(session.config)
         plugins.flush_coverage()
-        self.reporter.gathered = gathered.note(session, plugins.participants(session.config))
+        self.reporter.gathered = carry.note(session, plugins.participants(session.config))
         inherited = fork_state.inventory()
         fork_state.flush_before_fork(inherited)
         reset.freeze()

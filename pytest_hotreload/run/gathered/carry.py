@@ -1,6 +1,6 @@
 """Carries what plugins gather in children to the controller, where their session-end hooks read it.
 
-Before the first fork the objects that those hooks read (``end_hooks.py``) are noted with their content. A child
+Before the first fork the objects that those hooks read (``run/gathered/end_hooks.py``) are noted with their content. A child
 compares at its end, and sends what was added: elements of lists and sets, keys of dicts and attributes, counts.
 The controller adds it to its own objects, in pytest's order of files. So each child's part is added once, as plain
 pytest's one process would have added it.
@@ -15,10 +15,26 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from pytest_hotreload.compat import pytest_config
-from pytest_hotreload.containers import Container, Keyed, Members, Names, Sequence, Text, container_of
-from pytest_hotreload.end_hooks import AT_END, PER_TEST, Owner, Reached, Reader, child_hooks, owners
-from pytest_hotreload.gathered_merge import MISSING
 from pytest_hotreload.process import foreign
+from pytest_hotreload.run.gathered.containers import (
+    Container,
+    Keyed,
+    Members,
+    Names,
+    Sequence,
+    Text,
+    container_of,
+)
+from pytest_hotreload.run.gathered.end_hooks import (
+    AT_END,
+    PER_TEST,
+    Owner,
+    Reached,
+    Reader,
+    child_hooks,
+    owners,
+)
+from pytest_hotreload.run.gathered.merge import MISSING
 from pytest_hotreload.world import BUILTINS, io, os, pickle, pytest
 
 __builtins__ = BUILTINS

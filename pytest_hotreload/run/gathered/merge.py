@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_hotreload import gathered_rules
 from pytest_hotreload.compat import pytest_config
-from pytest_hotreload.containers import Container, Keyed, Members, Names, Sequence, Text, attributes
 from pytest_hotreload.process import foreign
+from pytest_hotreload.run.gathered import update_rules
+from pytest_hotreload.run.gathered.containers import (
+    Container,
+    Keyed,
+    Members,
+    Names,
+    Sequence,
+    Text,
+    attributes,
+)
 from pytest_hotreload.world import pickle
 
 if TYPE_CHECKING:
-    from pytest_hotreload.gathered import GatheredState
+    from pytest_hotreload.run.gathered.carry import GatheredState
 
 
 class _Missing:
@@ -177,18 +185,18 @@ class Merger:
         if type(now) is not type(new) and {type(now), type(new)} != {int, float}:
             return MISSING
         rule = self._rule(container, key)
-        if rule == gathered_rules.UNKNOWN and now == new:
-            rule = gathered_rules.LAST if type(new) in (str, bytes, bool) else rule
-        if rule == gathered_rules.ADD and type(new) is not bool:
+        if rule == update_rules.UNKNOWN and now == new:
+            rule = update_rules.LAST if type(new) in (str, bytes, bool) else rule
+        if rule == update_rules.ADD and type(new) is not bool:
             if type(new) in (str, bytes):
                 known = base if type(base) is type(new) and new.startswith(base) else new[:0]
                 return now + new[len(known) :]
             return now + new - (base if type(base) in (int, float) else 0)
-        if rule in (gathered_rules.LARGEST, gathered_rules.SMALLEST):
-            return (max if rule == gathered_rules.LARGEST else min)(now, new)
-        if rule == gathered_rules.FIRST:
+        if rule in (update_rules.LARGEST, update_rules.SMALLEST):
+            return (max if rule == update_rules.LARGEST else min)(now, new)
+        if rule == update_rules.FIRST:
             return now
-        if rule == gathered_rules.UNKNOWN:
+        if rule == update_rules.UNKNOWN:
             self._problem(container.owner, _name(container, key), "two test files gave it different values")
         return new
 
@@ -197,8 +205,8 @@ class Merger:
             foreign.is_a(container.thing, dict)
             and getattr(container.thing, "default_factory", None) in (int, float)
         ):
-            return gathered_rules.ADD
-        return gathered_rules.rule_of(self.state.files(container), str(key))
+            return update_rules.ADD
+        return update_rules.rule_of(self.state.files(container), str(key))
 
 
 def _equal(one: Any, other: Any) -> bool:
