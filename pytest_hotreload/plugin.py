@@ -130,7 +130,7 @@ def _activate(config: pytest.Config, namespace: Any, host: Host | None) -> Apart
     if chosen.records and chosen.isolate != "worker" and config.pluginmanager.hasplugin("cacheprovider"):
         active.records = Records(config, os.environ)
     if (chosen.report or chosen.trace) and not standing.is_standing():
-        from pytest_hotreload.gathering import Gathering
+        from pytest_hotreload.report.collector import Gathering
 
         active.gathering = Gathering(config, active)
     config.stash[_KEY] = active

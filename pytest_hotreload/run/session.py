@@ -17,13 +17,13 @@ from pytest_hotreload.world import contextlib, os
 
 if TYPE_CHECKING:
     from pytest_hotreload.ci.outcomes import Outcomes
-    from pytest_hotreload.gathering import Gathering
     from pytest_hotreload.host import Host
     from pytest_hotreload.hosts import Hosts
     from pytest_hotreload.process.template import Template
     from pytest_hotreload.records.declarations import Declarations
     from pytest_hotreload.records.records import Records
     from pytest_hotreload.records.reuse import Reuse
+    from pytest_hotreload.report.collector import Gathering
     from pytest_hotreload.rerun import Rerun
     from pytest_hotreload.run.in_place import InPlace
     from pytest_hotreload.run.loop import RunLoop

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_hotreload.report import page as page_of
+from pytest_hotreload.report.page import page as page_of
 
 from ..unit.timelines import big  # noqa: TID252 - one home for a big timeline
 from .browser import Browser, Page, found

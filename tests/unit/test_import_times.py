@@ -9,7 +9,7 @@ import traceback
 
 import pytest
 
-from pytest_hotreload.import_times import ImportTimes, by_package, saving
+from pytest_hotreload.report.import_times import ImportTimes, by_package, saving
 
 BUSY = "import time\nend = time.thread_time() + {}\nwhile time.thread_time() < end: pass\n"
 NAMES = ("top_one", "top_two", "top_bad")

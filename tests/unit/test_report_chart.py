@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_hotreload.chart import Bar, Row, merge, picture, rows_of, tick_text, ticks
+from pytest_hotreload.report.chart import Bar, Row, merge, picture, rows_of, tick_text, ticks
 
 from .timelines import big, timelines
 

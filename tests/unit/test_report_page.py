@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_hotreload import gathering, markup, page_data
-from pytest_hotreload.report import counted, findings, page
-from pytest_hotreload.timeline import Child, Phase, Saving, Span, Test, Timeline, lay_out
-from pytest_hotreload.trace import trace
+from pytest_hotreload.report import collector, html, page_data
+from pytest_hotreload.report.page import counted, findings, page
+from pytest_hotreload.report.timeline import Child, Phase, Saving, Span, Test, Timeline, lay_out
+from pytest_hotreload.report.trace import trace
 
 from .timelines import NAMES, big, timelines
 
@@ -159,7 +159,7 @@ def test_nothing_comes_from_elsewhere():
     assert not re.search(r"@import|url\(|https?://(?!www\.w3\.org/2000/svg)", source)
     policy = next(value for key, value in shown.attributes if key == "content" and "default-src" in value)
     assert policy.startswith("default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-")
-    assert markup.allowed(shown.texts["script"][1]) == policy
+    assert html.allowed(shown.texts["script"][1]) == policy
 
 
 def test_the_page_can_be_read_without_javascript():
@@ -223,7 +223,7 @@ def nest(events):
     ],
 )
 def test_seconds_are_as_long_as_they_need_to_be(amount, shown):
-    assert markup.seconds(amount) == shown
+    assert html.seconds(amount) == shown
 
 
 def test_what_stands_out_is_said():
@@ -264,7 +264,7 @@ def test_a_shard_says_what_its_plan_gives_to_each():
     config: Any = SimpleNamespace(
         pluginmanager=SimpleNamespace(get_plugin={"hotreload-sharding": plugin}.get)
     )
-    timeline = Timeline(shard=gathering.shard_of(config))
+    timeline = Timeline(shard=collector.shard_of(config))
     shown = Page(page(timeline))
     assert "Shard 2 of 2, plan 0a1b." in shown.texts["p"]
     cells = [cell for cell in shown.texts["td"] if cell]
@@ -273,5 +273,5 @@ def test_a_shard_says_what_its_plan_gives_to_each():
 
 def test_a_run_without_shards_says_nothing_of_them():
     config: Any = SimpleNamespace(pluginmanager=SimpleNamespace(get_plugin={}.get))
-    assert gathering.shard_of(config) is None
+    assert collector.shard_of(config) is None
     assert "Shards" not in Page(page(Timeline())).texts["h2"]

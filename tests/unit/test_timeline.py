@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_hotreload.timeline import (
+from pytest_hotreload.report.timeline import (
     Child,
     Collected,
     Phase,

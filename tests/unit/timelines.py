@@ -5,7 +5,17 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from pytest_hotreload.records.file_outcome import OUTCOMES
-from pytest_hotreload.timeline import Child, Collected, Imported, Phase, Saving, Span, Test, Timeline, lay_out
+from pytest_hotreload.report.timeline import (
+    Child,
+    Collected,
+    Imported,
+    Phase,
+    Saving,
+    Span,
+    Test,
+    Timeline,
+    lay_out,
+)
 
 #: What a test's clock may say: the truth, or anything.
 CLOCK = st.one_of(st.floats(0, 20), st.sampled_from([-1e9, 0.0, 1e9]))

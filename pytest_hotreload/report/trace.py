@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from pytest_hotreload.timeline import Child, Timeline
+from pytest_hotreload.report.timeline import Child, Timeline
 
 _PID = 1
 

@@ -12,7 +12,7 @@ import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from pytest_hotreload.timeline import Imported, Saving
+from pytest_hotreload.report.timeline import Imported, Saving
 from pytest_hotreload.world import threading, time
 
 #: importlib's own module, and what it calls the object. Read in CPython 3.10 to 3.13.

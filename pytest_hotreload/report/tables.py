@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pytest_hotreload.markup import Column, many, seconds, section, share, table, text
-from pytest_hotreload.timeline import BAD, Saving, Timeline, file_costs, fixture_costs
+from pytest_hotreload.report.html import Column, many, seconds, section, share, table, text
+from pytest_hotreload.report.timeline import BAD, Saving, Timeline, file_costs, fixture_costs
 
 #: Rows that stand in the page itself. With JavaScript there are all of them.
 _MOST_FILES, _MOST_TESTS, _MOST_IMPORTS = 100, 100, 25

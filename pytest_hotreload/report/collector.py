@@ -17,15 +17,25 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_hotreload.compat import pytest_config
-from pytest_hotreload.import_times import ImportTimes, by_package, saving
 from pytest_hotreload.imports import analysis
 from pytest_hotreload.process import user_file
 from pytest_hotreload.records.file_outcome import OUTCOMES, outcome_of
-from pytest_hotreload.report import page
+from pytest_hotreload.report.import_times import ImportTimes, by_package, saving
+from pytest_hotreload.report.page import page
+from pytest_hotreload.report.timeline import (
+    REUSED,
+    Child,
+    Collected,
+    Phase,
+    Saving,
+    Span,
+    Test,
+    Timeline,
+    lay_out,
+)
+from pytest_hotreload.report.trace import trace
 from pytest_hotreload.run import messages
 from pytest_hotreload.run.spawn import Spawner
-from pytest_hotreload.timeline import REUSED, Child, Collected, Phase, Saving, Span, Test, Timeline, lay_out
-from pytest_hotreload.trace import trace
 from pytest_hotreload.world import os, time
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
 
-from pytest_hotreload import chart, report_tables
-from pytest_hotreload.markup import Column, allowed, data, many, seconds, section, share, table, text
-from pytest_hotreload.page_data import COUNTED, payload
-from pytest_hotreload.timeline import BAD, Timeline, balance, fixture_costs, outcomes
+from pytest_hotreload.report import chart, tables
+from pytest_hotreload.report.html import Column, allowed, data, many, seconds, section, share, table, text
+from pytest_hotreload.report.page_data import COUNTED, payload
+from pytest_hotreload.report.timeline import BAD, Timeline, balance, fixture_costs, outcomes
 
 #: A file that takes that part of the run, or more, decides how long it is.
 _DOMINANT = 0.5
@@ -55,11 +55,11 @@ def page(timeline: Timeline) -> str:
             *_stands_out(timeline),
             *_timeline(timeline),
             *_phases(timeline),
-            *report_tables.files(timeline),
-            *report_tables.tests(timeline),
-            *report_tables.imports(timeline),
-            *report_tables.fixtures(timeline),
-            *report_tables.shard(timeline),
+            *tables.files(timeline),
+            *tables.tests(timeline),
+            *tables.imports(timeline),
+            *tables.fixtures(timeline),
+            *tables.shard(timeline),
             "</main>",
             f'<script type="application/json" id="data">{data(payload(timeline))}</script>',
             f"<script>{script}</script>",

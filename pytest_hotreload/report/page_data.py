@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from pytest_hotreload.timeline import BAD, REUSED, FileCost, Phase, Test, Timeline, file_costs
+from pytest_hotreload.report.timeline import BAD, REUSED, FileCost, Phase, Test, Timeline, file_costs
 
 #: Seconds of one unit.
 UNIT: Final = 1e-5

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from pytest_hotreload.markup import text
-from pytest_hotreload.timeline import BAD, Timeline
+from pytest_hotreload.report.html import text
+from pytest_hotreload.report.timeline import BAD, Timeline
 
 #: Points of the whole picture, of the names at its left, and of a row.
 WIDTH, LEFT, ROW, THIN = 1120.0, 84.0, 34.0, 16.0
