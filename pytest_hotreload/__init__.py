@@ -9,8 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pytest_hotreload.isolate import IsolatedEnvironment, IsolatedProcess, isolate_imports
-    from pytest_hotreload.isolate_errors import (
+    from pytest_hotreload.isolate.environment import IsolatedEnvironment, IsolatedProcess, isolate_imports
+    from pytest_hotreload.isolate.errors import (
         CarryError,
         EnvironmentClosed,
         IsolatedDeath,
@@ -41,7 +41,7 @@ __version__ = "0.1.0"
 #: Name -> module. Imported when asked for: `shared` needs pytest, and `isolate_imports` must not.
 _PLACES = {
     "shared": "run.shared_fixtures",
-    **dict.fromkeys(("isolate_imports", "IsolatedEnvironment", "IsolatedProcess"), "isolate"),
+    **dict.fromkeys(("isolate_imports", "IsolatedEnvironment", "IsolatedProcess"), "isolate.environment"),
     **dict.fromkeys(
         (
             "CarryError",
@@ -52,7 +52,7 @@ _PLACES = {
             "IsolatedTimeout",
             "IsolationError",
         ),
-        "isolate_errors",
+        "isolate.errors",
     ),
 }
 

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
-from pytest_hotreload import isolate_messages
 from pytest_hotreload._native import Project
 from pytest_hotreload.imports import analysis
-from pytest_hotreload.isolate_errors import IsolationError
+from pytest_hotreload.isolate import messages
+from pytest_hotreload.isolate.errors import IsolationError
 
 #: Folders that hold no modules, or another interpreter's.
 _SKIPPED = {"__pycache__", "node_modules"}
@@ -65,7 +65,7 @@ class Package:
         try:
             wanted, lines = self._read(files)
         except (OSError, ValueError, KeyError) as error:
-            lines.append(isolate_messages.unanalysed(error))
+            lines.append(messages.unanalysed(error))
         wanted += [name for name in self._include if name not in wanted]
         path = [entry for entry in _search_path() if _is_installed_folder(entry)]
         path += [entry for entry in _homes(self._include) if entry not in path]
@@ -84,11 +84,9 @@ class Package:
             and not self._is_ignored(name)
             and installed(name.partition(".")[0])
         ]
-        lines = [isolate_messages.unread(*each) for each in project.diagnostics()]
-        lines += [isolate_messages.missing(*each) for each in project.missing()]
-        lines += [
-            isolate_messages.quarantined(name, quarantine[name]) for name in wanted if name in quarantine
-        ]
+        lines = [messages.unread(*each) for each in project.diagnostics()]
+        lines += [messages.missing(*each) for each in project.missing()]
+        lines += [messages.quarantined(name, quarantine[name]) for name in wanted if name in quarantine]
         return [name for name in wanted if name not in quarantine], lines
 
     def _opened(self) -> Project:

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from pytest_hotreload.isolate_errors import CarryError, IsolatedExit, IsolationError, RemoteTraceback
+from pytest_hotreload.isolate.errors import CarryError, IsolatedExit, IsolationError, RemoteTraceback
 from pytest_hotreload.process.slots import anonymous_file
 
 #: What the first byte says.
@@ -226,7 +226,9 @@ def _text_of(error: BaseException) -> str:
     """The traceback as the child would have shown it, without our own frames."""
     try:
         frames = error.__traceback__
-        while frames is not None and frames.tb_frame.f_globals.get("__package__") == __package__:
+        while frames is not None and str(frames.tb_frame.f_globals.get("__package__")).startswith(
+            "pytest_hotreload"
+        ):
             frames = frames.tb_next
         return "".join(traceback.format_exception(type(error), error, frames))
     except Exception:

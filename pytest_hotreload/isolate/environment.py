@@ -15,13 +15,13 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
-from pytest_hotreload import isolate_messages as messages
-from pytest_hotreload.isolate_analysis import Package, Warmth
-from pytest_hotreload.isolate_calls import Surroundings, write_call
-from pytest_hotreload.isolate_errors import EnvironmentClosed, IsolationError
-from pytest_hotreload.isolate_process import Callback, IsolatedProcess, Stream
-from pytest_hotreload.isolate_reader import Reader, Run
-from pytest_hotreload.isolate_template import Handle
+from pytest_hotreload.isolate import messages as messages
+from pytest_hotreload.isolate.calls import Surroundings, write_call
+from pytest_hotreload.isolate.errors import EnvironmentClosed, IsolationError
+from pytest_hotreload.isolate.package import Package, Warmth
+from pytest_hotreload.isolate.process import Callback, IsolatedProcess, Stream
+from pytest_hotreload.isolate.reader import Reader, Run
+from pytest_hotreload.isolate.template import Handle
 
 __all__ = ["IsolatedEnvironment", "IsolatedProcess", "isolate_imports"]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from pytest_hotreload._native import guard, set_child_subreaper
 from pytest_hotreload.imports import bytecode
-from pytest_hotreload.isolate_calls import Desk, Surroundings
+from pytest_hotreload.isolate.calls import Desk, Surroundings
 from pytest_hotreload.process import fork_state
 
 

@@ -22,9 +22,9 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pytest_hotreload import isolate_child, isolate_messages
-from pytest_hotreload.isolate_analysis import Warmth
-from pytest_hotreload.isolate_errors import IsolationError
+from pytest_hotreload.isolate import child, messages
+from pytest_hotreload.isolate.errors import IsolationError
+from pytest_hotreload.isolate.package import Warmth
 from pytest_hotreload.process import fork_state
 from pytest_hotreload.process.channel import Channel, pair
 from pytest_hotreload.process.fork_server import serve
@@ -48,7 +48,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 spec = spec_from_file_location("pytest_hotreload", {ours!r})
 sys.modules[spec.name] = module_from_spec(spec)
 spec.loader.exec_module(sys.modules[spec.name])
-from pytest_hotreload.isolate_template import main
+from pytest_hotreload.isolate.template import main
 main({control}, {lifeline}, {own!r})
 """
 
@@ -102,7 +102,7 @@ class Handle:
             self.popen.wait()
             words = os.read(self._words, _SAID).decode("utf-8", "replace").strip().splitlines()
             raise IsolationError(
-                isolate_messages.not_started(words[-1] if words else ""),
+                messages.not_started(words[-1] if words else ""),
                 hint="look whether this interpreter starts at all with this environment and folder",
             ) from None
         assert isinstance(warmed, Warmed)
@@ -153,7 +153,7 @@ def _spawn(
 
     ``words`` is a pipe, since its children's standard streams are pipes as well, behind the same objects.
     """
-    ours = str(Path(__file__).with_name("__init__.py"))
+    ours = str(Path(__file__).parents[1] / "__init__.py")
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
     code = _BOOT.format(path=[*warmth.path], ours=ours, control=passed[0], lifeline=passed[1], own=warmth.own)
     return subprocess.Popen(
@@ -183,14 +183,14 @@ def main(control: int, lifeline: int, own: str) -> None:
         sys.modules["__main__"].__dict__.pop(name, None)
     holder = _Holder(channel, lifeline, own)
     try:
-        begin = functools.partial(isolate_child.begin, lifeline)
+        begin = functools.partial(child.begin, lifeline)
         serve(channel, holder.become, lifeline, holder.answer, Ahead(begin))
     except Become as become:
         descriptors = become.descriptors
     else:
         os._exit(0)
     sys.meta_path.remove(holder.keeper)
-    isolate_child.live(descriptors, holder.inherited)
+    child.live(descriptors, holder.inherited)
 
 
 class _Holder(Parked):
@@ -207,11 +207,11 @@ class _Holder(Parked):
 
     def objection(self) -> str:
         if self.keeper.asked:
-            return isolate_messages.first_party(self.keeper.asked[0])
+            return messages.first_party(self.keeper.asked[0])
         return super().objection()
 
     def settle(self) -> None:
-        isolate_child.prepare()
+        child.prepare()
         gc.collect()
         super().settle()
         self.inherited = fork_state.inventory()

@@ -9,8 +9,8 @@ import threading
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Literal
 
-from pytest_hotreload import isolate_messages as messages
-from pytest_hotreload.isolate_errors import (
+from pytest_hotreload.isolate import messages as messages
+from pytest_hotreload.isolate.errors import (
     EnvironmentClosed,
     IsolatedDeath,
     IsolatedEnd,
@@ -20,7 +20,7 @@ from pytest_hotreload.isolate_errors import (
 )
 
 if TYPE_CHECKING:
-    from pytest_hotreload.isolate_calls import Outcome
+    from pytest_hotreload.isolate.calls import Outcome
 
 Stream = Literal["stdout", "stderr"]
 #: Why a process was ended by us, if it was.

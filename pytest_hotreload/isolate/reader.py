@@ -16,11 +16,11 @@ import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pytest_hotreload import isolate_messages as messages
-from pytest_hotreload.isolate_calls import read_outcome
-from pytest_hotreload.isolate_errors import EnvironmentClosed, IsolatedDeath, IsolationError
-from pytest_hotreload.isolate_process import Host, IsolatedProcess, Reason, Stream
-from pytest_hotreload.isolate_template import Handle
+from pytest_hotreload.isolate import messages as messages
+from pytest_hotreload.isolate.calls import read_outcome
+from pytest_hotreload.isolate.errors import EnvironmentClosed, IsolatedDeath, IsolationError
+from pytest_hotreload.isolate.process import Host, IsolatedProcess, Reason, Stream
+from pytest_hotreload.isolate.template import Handle
 from pytest_hotreload.process.messages import Gone, Refused, Started
 
 #: What one look at a pipe takes at most: as much as it holds.
