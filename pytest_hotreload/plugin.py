@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hotreload import host_messages, options, standing
+from pytest_hotreload import options, standing
 from pytest_hotreload.ci import messages, results_file
 from pytest_hotreload.ci.outcomes import Outcomes
 from pytest_hotreload.ci.sharding import Sharding
 from pytest_hotreload.compat import gathered_hookspecs, plugins, pytest_config, xdist
 from pytest_hotreload.errors import usage_error
-from pytest_hotreload.host_protocol import ENVIRONMENT as HOST
+from pytest_hotreload.hosts import messages as hosts_messages
+from pytest_hotreload.hosts.protocol import ENVIRONMENT as HOST
 from pytest_hotreload.process.messages import ENVIRONMENT
 from pytest_hotreload.records import totals
 from pytest_hotreload.records.affected import Selection
@@ -33,7 +34,7 @@ from pytest_hotreload.run.session import Active
 from pytest_hotreload.world import os
 
 if TYPE_CHECKING:
-    from pytest_hotreload.host import Host
+    from pytest_hotreload.hosts.host import Host
     from pytest_hotreload.run.child.self_collecting import Apart
 
 _KEY = pytest.StashKey["Active"]()
@@ -96,7 +97,7 @@ def _host() -> Host | None:
     """In a pytest that another machine's controller had started: its role."""
     if HOST not in os.environ:
         return None
-    from pytest_hotreload.host import Host
+    from pytest_hotreload.hosts.host import Host
 
     return Host.started()
 
@@ -148,9 +149,9 @@ def _open_hosts(active: Active, namespace: Any) -> None:
     if lists or not active.options.hosts:
         return
     if plugins.measures_coverage():  # what pytest-cov has not begun yet
-        raise host_messages.coverage_here_only()
-    from pytest_hotreload import distribution  # noqa: F401 - before conftests, as all that a run needs
-    from pytest_hotreload.hosts import Hosts
+        raise hosts_messages.coverage_here_only()
+    from pytest_hotreload.hosts import dispatch  # noqa: F401 - before conftests, as all that a run needs
+    from pytest_hotreload.hosts.hosts import Hosts
 
     slots = options.slots_by_number(namespace)
     active.hosts = Hosts(active.config, active.options.hosts, slots, active.lifeline[0], os.environ)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hotreload import host_messages
 from pytest_hotreload.ci import github, messages, results_file
 from pytest_hotreload.compat import plugins, pytest_config
 from pytest_hotreload.errors import ChildInternalError
+from pytest_hotreload.hosts import messages as hosts_messages
 from pytest_hotreload.process import fork_state
 from pytest_hotreload.records import totals
 from pytest_hotreload.run import messages as run_messages
@@ -45,7 +45,7 @@ class Run:
 
     def pytest_report_header(self) -> list[str]:
         hosts = self.active.hosts
-        where = "" if hosts is None else host_messages.hosts([(host.name, host.slots) for host in hosts.all])
+        where = "" if hosts is None else hosts_messages.hosts([(host.name, host.slots) for host in hosts.all])
         return run_messages.header(self.active.options, self.config.get_verbosity(), where)
 
     @pytest.hookimpl(tryfirst=True)
@@ -100,11 +100,11 @@ class Run:
     def _loop(self, session: pytest.Session, reporter: Any) -> RunLoop:
         active = self.active
         if active.hosts is not None:
-            from pytest_hotreload.distribution import DistributingLoop
+            from pytest_hotreload.hosts.dispatch import DistributingLoop
 
             return DistributingLoop(session, active, reporter, active.hosts)
         if active.host is not None:
-            from pytest_hotreload.host import HostLoop
+            from pytest_hotreload.hosts.host import HostLoop
 
             active.host.worker_for_good(self.config)
             return HostLoop(session, active, reporter, active.host)
@@ -192,7 +192,7 @@ class Run:
             return
         if active.hosts is not None:
             terminalreporter.write_line(
-                host_messages.closing(active.totals.files, active.totals.children, len(active.hosts.all))
+                hosts_messages.closing(active.totals.files, active.totals.children, len(active.hosts.all))
             )
             return
         terminalreporter.write_line(

@@ -17,8 +17,8 @@ from pytest_hotreload.world import contextlib, os
 
 if TYPE_CHECKING:
     from pytest_hotreload.ci.outcomes import Outcomes
-    from pytest_hotreload.host import Host
-    from pytest_hotreload.hosts import Hosts
+    from pytest_hotreload.hosts.host import Host
+    from pytest_hotreload.hosts.hosts import Hosts
     from pytest_hotreload.process.template import Template
     from pytest_hotreload.records.declarations import Declarations
     from pytest_hotreload.records.records import Records

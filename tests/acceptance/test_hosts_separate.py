@@ -202,7 +202,7 @@ def test_without_hosts_nothing_is_imported_for_them(project):
             import sys
 
             def test_a():
-                assert not {"execnet", "pytest_hotreload.hosts", "pytest_hotreload.host"} & set(sys.modules)
+                assert not {"execnet", "pytest_hotreload.hosts.hosts", "pytest_hotreload.hosts.host"} & set(sys.modules)
         """
     })  # fmt: skip
     ours = project.run(slots=1)

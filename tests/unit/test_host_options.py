@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from pytest_hotreload import host_options, options
-from pytest_hotreload.host_protocol import Greeting
+from pytest_hotreload.hosts.protocol import Greeting
 
 HERE = Path("/here")
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hotreload import host_messages
 from pytest_hotreload.compat import plugins
 from pytest_hotreload.compat.unpickling import loads
-from pytest_hotreload.host_protocol import (
+from pytest_hotreload.hosts import messages as hosts_messages
+from pytest_hotreload.hosts.protocol import (
     Absent,
     ChildEnded,
     ChildStarted,
@@ -37,7 +37,7 @@ from pytest_hotreload.run.schedule import Group
 from pytest_hotreload.world import time
 
 if TYPE_CHECKING:
-    from pytest_hotreload.hosts import Host, Hosts
+    from pytest_hotreload.hosts.hosts import Host, Hosts
     from pytest_hotreload.run.session import Active
 
 #: Seconds between two looks at what is shown while hosts say nothing.
@@ -91,7 +91,7 @@ class DistributingLoop(RunLoop):
             self.records.selected(self.items)
             # A failure still refutes a record; a pass elsewhere makes none.
             self.records.partial.update(group.path for group in self.groups)
-            self.totals.notices.append(host_messages.no_records())
+            self.totals.notices.append(hosts_messages.no_records())
         self._keep_apart()
 
     def _fill_slots(self) -> None:
@@ -122,12 +122,12 @@ class DistributingLoop(RunLoop):
             self.status.show(time.monotonic())
         if not self.hosts.alive and not self.replay.done:
             waiting = sum(not self.replay.is_complete(index) for index in range(len(self.items)))
-            raise self.session.Interrupted(host_messages.none_left(waiting))
+            raise self.session.Interrupted(hosts_messages.none_left(waiting))
 
     def running_now(self, now: float) -> list[str]:  # noqa: ARG002 - hosts don't tell since when
         """By host."""
         return [
-            host_messages.runs(host.name, list(dict.fromkeys(self._shown(group.path) for group in host.out)))
+            hosts_messages.runs(host.name, list(dict.fromkeys(self._shown(group.path) for group in host.out)))
             for host in self.hosts.alive
             if host.out
         ]
@@ -157,7 +157,7 @@ class DistributingLoop(RunLoop):
 
     def _absent(self, host: Host, message: Absent) -> None:
         if not self.replay.is_complete(message.item):
-            self.crashes.missing(message.item, host_messages.from_host(host.name, message.reason))
+            self.crashes.missing(message.item, hosts_messages.from_host(host.name, message.reason))
         self._completed(host)
 
     def _completed(self, host: Host) -> None:
@@ -189,7 +189,7 @@ class DistributingLoop(RunLoop):
             plugins.add_coverage(ended.coverage)
 
     def _noticed(self, host: Host, message: Noticed) -> None:
-        text = host_messages.from_host(host.name, message.text)
+        text = hosts_messages.from_host(host.name, message.text)
         if message.summary:
             self.totals.notices.append(text)
         else:
@@ -202,15 +202,15 @@ class DistributingLoop(RunLoop):
     def _closed(self, host: Host, message: Closed) -> None:
         """It is lost. What it had goes to the front of the queue, in the order in which it was given out."""
         host.gone, lost, host.out = True, host.out, []
-        why = message.why or host_messages.ended(message.status, message.tail)
-        messages.notice(self.config, host_messages.lost(host.name, why, len(lost)))
+        why = message.why or hosts_messages.ended(message.status, message.tail)
+        messages.notice(self.config, hosts_messages.lost(host.name, why, len(lost)))
         for group in [] if self.interrupts else reversed(lost):
             rest = self._unfinished(group)
             if group.tries + 1 < _MOST_LOSSES:
                 self.schedule.again(group.rest(rest, tries=group.tries + 1))
                 continue
             for index in rest:
-                self.crashes.missing(index, host_messages.lost_too_often(_MOST_LOSSES))
+                self.crashes.missing(index, hosts_messages.lost_too_often(_MOST_LOSSES))
 
     # -- the end ---------------------------------------------------------------------------------
 

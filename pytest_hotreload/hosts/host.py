@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hotreload import host_messages
 from pytest_hotreload._native import guard
 from pytest_hotreload.compat import plugins, pytest_config
 from pytest_hotreload.compat.xdist import Node, Nodes, Place
-from pytest_hotreload.host_protocol import (
+from pytest_hotreload.hosts import messages as hosts_messages
+from pytest_hotreload.hosts.protocol import (
     ENVIRONMENT,
     Absent,
     Batch,
@@ -33,7 +33,7 @@ from pytest_hotreload.host_protocol import (
     Told,
     Wants,
 )
-from pytest_hotreload.host_start import inherited
+from pytest_hotreload.hosts.start import inherited
 from pytest_hotreload.options import Options
 from pytest_hotreload.process.channel import Channel
 from pytest_hotreload.process.messages import Asked, Ended
@@ -146,7 +146,7 @@ class Host:
     def why_missing(self, nodeid: str) -> str:
         """Why this item was not collected."""
         above = (text for collector, text in self.errors if nodeid.startswith(collector))
-        return "\n\n".join(above) or host_messages.not_found()
+        return "\n\n".join(above) or hosts_messages.not_found()
 
 
 class Relay:
@@ -353,7 +353,7 @@ class HostLoop(RunLoop):
 
     def _answer(self, running: Running, asked: Asked) -> None:
         if asked.what == "terminal":
-            self.children.kill(running, host_messages.no_terminal())
+            self.children.kill(running, hosts_messages.no_terminal())
         else:
             super()._answer(running, asked)
 

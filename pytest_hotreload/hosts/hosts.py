@@ -1,6 +1,6 @@
 """The user's controller's view of its hosts: who is there, with which slots, and what it runs.
 
-The gateways are held by a broker (``broker.py``), a fresh interpreter with one channel to us: this process has no
+The gateways are held by a broker (``hosts/broker.py``), a fresh interpreter with one channel to us: this process has no
 thread for them, and every host ends with the broker.
 """
 
@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 
-from pytest_hotreload import __version__, host_messages, host_options
+from pytest_hotreload import __version__, host_options
 from pytest_hotreload.compat.xdist import Nodes
 from pytest_hotreload.host_options import Spec
-from pytest_hotreload.host_protocol import (
+from pytest_hotreload.hosts import messages
+from pytest_hotreload.hosts.protocol import (
     LONGEST_GREETING,
     VERSION,
     Begin,
@@ -36,7 +37,7 @@ from pytest_hotreload.run.schedule import Group
 from pytest_hotreload.world import contextlib, select, subprocess, time
 
 #: Where the broker finds this package and execnet; it is isolated from the user's folder and variables.
-_BOOT = "import sys; sys.path += {path!r}; from pytest_hotreload.broker import main; main()"
+_BOOT = "import sys; sys.path += {path!r}; from pytest_hotreload.hosts.hosts.broker import main; main()"
 #: How long hosts may take for the end of their session. Plain pytest waits for ever.
 _END_SECONDS = 60.0
 
@@ -97,7 +98,7 @@ class Hosts:
         import execnet
 
         ours, theirs = pair()
-        found = [str(Path(str(each)).parents[1]) for each in (__file__, execnet.__file__)]
+        found = [str(Path(__file__).parents[2]), str(Path(str(execnet.__file__)).parents[1])]
         passed = [lifeline, theirs.fileno()]
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - it has no name, and ends with the broker
         self._broker = subprocess.Popen(
@@ -153,8 +154,8 @@ class Hosts:
 
     def _greeted(self, host: Host, message: Any) -> None:
         if isinstance(message, Closed):
-            why = message.why or host_messages.ended(message.status, message.tail)
-            raise host_messages.not_there(host.name, why)
+            why = message.why or messages.ended(message.status, message.tail)
+            raise messages.not_there(host.name, why)
         host.said += message.data
         line, newline, rest = host.said.partition(b"\n")
         if not newline and len(host.said) < LONGEST_GREETING:
@@ -162,7 +163,7 @@ class Hosts:
         try:
             host.greeting = Greeting.read(line)
         except ValueError:
-            raise host_messages.not_there(host.name, f"it says {line[:80]!r}") from None
+            raise messages.not_there(host.name, f"it says {line[:80]!r}") from None
         host.said = rest
         self._check(host, host.greeting)
         host.slots = self.asked or host.greeting.processors
@@ -171,9 +172,9 @@ class Hosts:
         ours, theirs = (__version__, VERSION), (there.version, there.protocol)
         if ours != theirs:
             texts = [f"{version} (protocol {protocol})" for version, protocol in (ours, theirs)]
-            raise host_messages.other_version(host.name, "pytest-hotreload", *texts)
+            raise messages.other_version(host.name, "pytest-hotreload", *texts)
         if there.pytest != pytest.__version__:
-            raise host_messages.other_version(host.name, "pytest", pytest.__version__, there.pytest)
+            raise messages.other_version(host.name, "pytest", pytest.__version__, there.pytest)
 
     def _number_slots(self) -> None:
         count = 0

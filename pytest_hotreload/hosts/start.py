@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pytest_hotreload import __version__
-from pytest_hotreload.host_protocol import ENVIRONMENT, VERSION, Greeting
+from pytest_hotreload.hosts.protocol import ENVIRONMENT, VERSION, Greeting
 from pytest_hotreload.options import processors
 
 #: Tells machines of one name apart, and containers share it with their machine.

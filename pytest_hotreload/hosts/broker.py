@@ -16,9 +16,9 @@ from typing import Any
 
 import execnet
 
-from pytest_hotreload import host_agent
 from pytest_hotreload._native import guard
-from pytest_hotreload.host_protocol import Closed, Data, Open, Shut
+from pytest_hotreload.hosts import agent
+from pytest_hotreload.hosts.protocol import Closed, Data, Open, Shut
 from pytest_hotreload.process.channel import Channel
 from pytest_hotreload.world import sockets
 
@@ -53,7 +53,7 @@ class Gate:
     def _open(self) -> None:
         self.group = execnet.Group()
         gateway = self.group.makegateway(execnet.XSpec(self.order.spec))
-        self.channel = gateway.remote_exec(host_agent)
+        self.channel = gateway.remote_exec(agent)
         self.channel.send(self.order.order)
         self.channel.setcallback(self._up, endmarker=None)
 
