@@ -23,7 +23,7 @@ import pytest
 from benchmarks import records, report
 from pytest_hotreload import _native
 from pytest_hotreload.affects import Affects
-from pytest_hotreload.watch_messages import Changed, Select
+from pytest_hotreload.watch.protocol import Changed, Select
 
 CALLS = 21
 #: Milliseconds for a leaf.

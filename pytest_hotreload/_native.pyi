@@ -434,7 +434,7 @@ def set_child_subreaper(enabled: bool) -> bool:
 def remember_modes(terminal: int, flags: tuple[int, int, int, int], characters: bytes) -> None:
     """When `guard` ends this process, and it is this one and no fork of it: give the terminal these modes.
 
-    Only if the terminal's modes are then what `keyboard.py` makes of these: else a shell has it. `flags`: input,
+    Only if the terminal's modes are then what `watch/keyboard.py` makes of these: else a shell has it. `flags`: input,
     output, control, local, `characters`: the control characters, both as `termios.tcgetattr` gives them.
     `terminal` must stay open. Raises `OSError` where it is none.
     """

@@ -15,7 +15,7 @@ from pytest_hotreload._native import Records as Store
 from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.records.records import report_files
 from pytest_hotreload.run import messages
-from pytest_hotreload.watch_messages import Changed, Select
+from pytest_hotreload.watch.protocol import Changed, Select
 
 if TYPE_CHECKING:
     from pytest_hotreload.records.records import Records

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from pytest_hotreload._native import guard, set_child_subreaper
 from pytest_hotreload.process import adoption
-from pytest_hotreload.watch_messages import Attach
+from pytest_hotreload.watch.protocol import Attach
 from pytest_hotreload.world import fcntl, io, os, random, subprocess, time
 
 #: The lowest number of descriptors that a run keeps beside its own.

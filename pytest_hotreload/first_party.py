@@ -16,7 +16,7 @@ from pytest_hotreload.process import fork_state
 from pytest_hotreload.process.fork_state import native_threads
 from pytest_hotreload.process.template import import_module
 from pytest_hotreload.records.observer import Observer
-from pytest_hotreload.watch_messages import Extend, Inputs
+from pytest_hotreload.watch.protocol import Extend, Inputs
 from pytest_hotreload.world import contextlib
 
 

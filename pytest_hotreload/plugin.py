@@ -114,7 +114,7 @@ def _activate(config: pytest.Config, namespace: Any, host: Host | None) -> Apart
     chosen = options.read(config, namespace, host=host is not None)
     chosen = chosen if host is None else host.options(chosen)
     if chosen.watch and not standing.is_standing() and not _only_asks(namespace):
-        from pytest_hotreload.watch import watch
+        from pytest_hotreload.watch.watcher import watch
 
         watch(config, chosen)
     if chosen.json is not None and not _only_asks(namespace):

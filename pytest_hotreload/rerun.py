@@ -29,7 +29,7 @@ from pytest_hotreload.records.file_outcome import OUTCOMES, outcome_of
 from pytest_hotreload.records.observer import Observer, Row
 from pytest_hotreload.records.records import Records, report_files
 from pytest_hotreload.run import messages
-from pytest_hotreload.watch_messages import (
+from pytest_hotreload.watch.protocol import (
     Alone,
     Began,
     Changed,

@@ -12,14 +12,15 @@ from collections.abc import Generator, Mapping, Sequence
 
 import pytest
 
-from pytest_hotreload import plugin, screen
-from pytest_hotreload.attach import Attachments
-from pytest_hotreload.family import Family, Process
+from pytest_hotreload import plugin
 from pytest_hotreload.imports import analysis
 from pytest_hotreload.process.messages import Gone, Refused, Started, Warmed
-from pytest_hotreload.rendezvous import OccupiedError
-from pytest_hotreload.surroundings import Surroundings
-from pytest_hotreload.watch_messages import Ready
+from pytest_hotreload.watch import screen
+from pytest_hotreload.watch.attach_server import Attachments
+from pytest_hotreload.watch.endpoint import OccupiedError
+from pytest_hotreload.watch.environment import Surroundings
+from pytest_hotreload.watch.processes import Family, Process
+from pytest_hotreload.watch.protocol import Ready
 
 #: By which a user, a shell or a system ends it.
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -29,7 +29,6 @@ from pytest_hotreload._native import (
 )
 from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.first_party import FirstParty
-from pytest_hotreload.keyboard import Modes
 from pytest_hotreload.process import adoption, fork_state, import_inputs
 from pytest_hotreload.process.channel import Channel, pair
 from pytest_hotreload.process.fork_server import serve
@@ -37,7 +36,8 @@ from pytest_hotreload.process.heartbeat import Pulse
 from pytest_hotreload.process.template import Become, Parked
 from pytest_hotreload.records.observer import Observer
 from pytest_hotreload.run import messages
-from pytest_hotreload.watch_messages import Attach, Consulted, Extend, Inputs, Learned, Ready, Unfit
+from pytest_hotreload.watch.keyboard import Modes
+from pytest_hotreload.watch.protocol import Attach, Consulted, Extend, Inputs, Learned, Ready, Unfit
 from pytest_hotreload.world import contextlib, gc, os, random, select, signal, sockets, subprocess, time
 
 #: Names the inherited descriptors of a template: its channel and its lifeline.

@@ -71,7 +71,7 @@ pub fn put_back() {
     }
 }
 
-/// As `keyboard.py` makes them of what it found: no echo, no lines, signals.
+/// As `watch/keyboard.py` makes them of what it found: no echo, no lines, signals.
 fn is_keyboards(now: &libc::termios, found: &libc::termios) -> bool {
     now.c_iflag == found.c_iflag
         && now.c_oflag == found.c_oflag

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_hotreload.keys import QUIET_SECONDS, Decoder, Edit, Line, Typed, width
+from pytest_hotreload.watch.line_editor import QUIET_SECONDS, Decoder, Edit, Line, Typed, width
 
 #: What a keyboard sends, and what it means.
 WHOLE = {

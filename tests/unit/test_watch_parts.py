@@ -11,13 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from pytest_hotreload import screen
-from pytest_hotreload.family import meets
-from pytest_hotreload.pages import Written
-from pytest_hotreload.results import Results
-from pytest_hotreload.surroundings import Outputs, Surroundings, discard_bytecode, is_output, syntax_error
-from pytest_hotreload.watch_messages import Changed, CollectionFailed, Inputs, Told
-from pytest_hotreload.wishes import Edit
+from pytest_hotreload.watch import screen
+from pytest_hotreload.watch.environment import (
+    Outputs,
+    Surroundings,
+    discard_bytecode,
+    is_output,
+    syntax_error,
+)
+from pytest_hotreload.watch.pages import Written
+from pytest_hotreload.watch.processes import meets
+from pytest_hotreload.watch.protocol import Changed, CollectionFailed, Inputs, Told
+from pytest_hotreload.watch.requests import Edit
+from pytest_hotreload.watch.results import Results
 
 # ------------------------------------------------------------------------------------- results
 
@@ -163,8 +169,8 @@ def test_files_that_say_what_the_environment_is(tmp_path):
 def test_what_is_installed_counts_when_the_installer_is_done(tmp_path, monkeypatch):
     site = tmp_path / "site"
     site.mkdir()
-    monkeypatch.setattr("pytest_hotreload.surroundings.site_folders", lambda: [str(site)])
-    monkeypatch.setattr("pytest_hotreload.surroundings._stamped", lambda: (str(site),))
+    monkeypatch.setattr("pytest_hotreload.watch.watcher.environment.site_folders", lambda: [str(site)])
+    monkeypatch.setattr("pytest_hotreload.watch.watcher.environment._stamped", lambda: (str(site),))
     found = Surroundings(tmp_path)
     assert found.settled_change() == ""
     (site / "new.dist-info").mkdir()
@@ -177,9 +183,10 @@ def test_what_is_installed_counts_when_the_installer_is_done(tmp_path, monkeypat
 def test_events_tell_when_to_look(tmp_path, monkeypatch):
     site = tmp_path / "site"
     site.mkdir()
-    monkeypatch.setattr("pytest_hotreload.surroundings.site_folders", lambda: [str(site)])
+    monkeypatch.setattr("pytest_hotreload.watch.watcher.environment.site_folders", lambda: [str(site)])
     monkeypatch.setattr(
-        "pytest_hotreload.surroundings._stamped", lambda: (str(site), str(tmp_path / "gone" / "x"))
+        "pytest_hotreload.watch.watcher.environment._stamped",
+        lambda: (str(site), str(tmp_path / "gone" / "x")),
     )
     path = site / "some.pth"
     path.write_text("# one\n")
@@ -205,7 +212,7 @@ def test_without_events_it_looks_more_often(tmp_path, monkeypatch):
     def refused(_: object) -> None:
         raise OSError
 
-    monkeypatch.setattr("pytest_hotreload.surroundings.FolderEvents", refused)
+    monkeypatch.setattr("pytest_hotreload.watch.watcher.environment.FolderEvents", refused)
     found = Surroundings(tmp_path)
     assert (found.events, found.patience) == (None, 2)
     found.stirred()

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_hotreload.plan import Graph, plan, ranks
-from pytest_hotreload.watch_messages import Changed
+from pytest_hotreload.watch.chain_plan import Graph, plan, ranks
+from pytest_hotreload.watch.protocol import Changed
 
 #: Files in the order of import: each may import what stands before it. The last ones are test files.
 _COUNT = 9

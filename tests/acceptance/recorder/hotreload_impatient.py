@@ -5,8 +5,8 @@ Where a busy machine makes it end a test that does not hang, that test runs agai
 
 from __future__ import annotations
 
-from pytest_hotreload import reruns
 from pytest_hotreload.process import heartbeat
+from pytest_hotreload.watch import reruns
 
 heartbeat.QUIET_SECONDS = reruns.GRACE_SECONDS = 1.0
 heartbeat.COLLECTING_SECONDS = 2.0

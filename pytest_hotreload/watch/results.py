@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from pytest_hotreload.watch_messages import CollectionFailed, Told
+from pytest_hotreload.watch.protocol import CollectionFailed, Told
 
 #: What makes a suite red.
 RED = ("failed", "error")

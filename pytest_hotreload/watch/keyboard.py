@@ -24,7 +24,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from pytest_hotreload.keys import QUIET_SECONDS, Decoder, Edit, Line, Typed
+from pytest_hotreload.watch.line_editor import QUIET_SECONDS, Decoder, Edit, Line, Typed
 
 #: What ``termios.tcgetattr`` gives: four sets of flags, two speeds, control characters. Plain data.
 Modes = list[Any]

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn, TextIO
 
 from pytest_hotreload.process.messages import Warmed
 from pytest_hotreload.run.messages import PREFIX, status_text
-from pytest_hotreload.watch_messages import Changed
+from pytest_hotreload.watch.protocol import Changed
 
 if TYPE_CHECKING:
-    from pytest_hotreload.wishes import Edit
+    from pytest_hotreload.watch.requests import Edit
 
 #: Characters of what the user typed that are shown again: two lines of a terminal.
 _LONGEST = 160

@@ -19,25 +19,31 @@ from typing import Any
 
 import pytest
 
-from pytest_hotreload import screen
 from pytest_hotreload._native import Changes, Watcher
 from pytest_hotreload.affects import time_and_size
-from pytest_hotreload.attach import Attachments
-from pytest_hotreload.commands import Commands
 from pytest_hotreload.compat import pytest_config
-from pytest_hotreload.family import Family, Process
 from pytest_hotreload.imports import analysis
-from pytest_hotreload.keyboard import Keyboard
 from pytest_hotreload.options import Options
-from pytest_hotreload.plan import Graph, merged, plan, ranks, without
 from pytest_hotreload.process.messages import Gone, Refused, Started, Warmed
 from pytest_hotreload.records import messages
-from pytest_hotreload.rendezvous import OccupiedError
-from pytest_hotreload.reruns import Reruns
-from pytest_hotreload.results import Results
-from pytest_hotreload.surroundings import Outputs, Surroundings, discard_bytecode, is_output, syntax_error
-from pytest_hotreload.watch_messages import Changed, Go, Loaded, Ready, Unfit, Waiting
-from pytest_hotreload.wishes import Edit, Wish
+from pytest_hotreload.watch import screen
+from pytest_hotreload.watch.attach_server import Attachments
+from pytest_hotreload.watch.chain_plan import Graph, merged, plan, ranks, without
+from pytest_hotreload.watch.endpoint import OccupiedError
+from pytest_hotreload.watch.environment import (
+    Outputs,
+    Surroundings,
+    discard_bytecode,
+    is_output,
+    syntax_error,
+)
+from pytest_hotreload.watch.key_bindings import Commands
+from pytest_hotreload.watch.keyboard import Keyboard
+from pytest_hotreload.watch.processes import Family, Process
+from pytest_hotreload.watch.protocol import Changed, Go, Loaded, Ready, Unfit, Waiting
+from pytest_hotreload.watch.requests import Edit, Wish
+from pytest_hotreload.watch.reruns import Reruns
+from pytest_hotreload.watch.results import Results
 
 #: Seconds within which a second Ctrl-C means: now.
 _SECOND = 2.0

@@ -18,13 +18,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_hotreload import screen
-from pytest_hotreload.family import Family, Process
 from pytest_hotreload.imports.learning import Learner
 from pytest_hotreload.process.channel import Channel, pair
 from pytest_hotreload.process.messages import Gone, Refused, Start, Started
-from pytest_hotreload.rendezvous import Rendezvous
-from pytest_hotreload.watch_messages import Attach, Learned, Unfit
+from pytest_hotreload.watch import screen
+from pytest_hotreload.watch.endpoint import Rendezvous
+from pytest_hotreload.watch.processes import Family, Process
+from pytest_hotreload.watch.protocol import Attach, Learned, Unfit
 from pytest_hotreload_client import meeting
 
 #: Seconds that a run has to tear down after its caller died.

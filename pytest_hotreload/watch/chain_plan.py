@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from pytest_hotreload.watch_messages import Extend
+from pytest_hotreload.watch.protocol import Extend
 
 
 class Graph(NamedTuple):

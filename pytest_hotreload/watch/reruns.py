@@ -10,13 +10,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pytest_hotreload import screen
-from pytest_hotreload.family import Process
 from pytest_hotreload.process import heartbeat
 from pytest_hotreload.process.heartbeat import Patience, Quiet, is_traced, written
 from pytest_hotreload.run import messages
-from pytest_hotreload.surroundings import discard_bytecode
-from pytest_hotreload.watch_messages import (
+from pytest_hotreload.watch import screen
+from pytest_hotreload.watch.environment import discard_bytecode
+from pytest_hotreload.watch.processes import Process
+from pytest_hotreload.watch.protocol import (
     Alone,
     Began,
     Changed,
@@ -38,10 +38,10 @@ from pytest_hotreload.watch_messages import (
     Waiting,
     WhatRuns,
 )
-from pytest_hotreload.wishes import Edit, Rerun, Wish
+from pytest_hotreload.watch.requests import Edit, Rerun, Wish
 
 if TYPE_CHECKING:
-    from pytest_hotreload.watch import Watch
+    from pytest_hotreload.watch.watcher import Watch
 
 #: So many files are tried without their company first; the collection of all takes less than more of them.
 _FEW_FILES = 8

@@ -14,7 +14,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from pytest_hotreload import screen
+from pytest_hotreload.watch import screen
 from pytest_hotreload_client import meeting
 
 #: Connections that wait to be accepted: the loop comes round in milliseconds.

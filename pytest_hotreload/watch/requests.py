@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from pytest_hotreload.family import Process
-from pytest_hotreload.watch_messages import Changed, Go
+from pytest_hotreload.watch.processes import Process
+from pytest_hotreload.watch.protocol import Changed, Go
 
 
 @dataclass

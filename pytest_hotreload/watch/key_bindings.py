@@ -6,13 +6,13 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from pytest_hotreload import screen
 from pytest_hotreload.compat import pytest_config
-from pytest_hotreload.watch_messages import Go, both
-from pytest_hotreload.wishes import Wish
+from pytest_hotreload.watch import screen
+from pytest_hotreload.watch.protocol import Go, both
+from pytest_hotreload.watch.requests import Wish
 
 if TYPE_CHECKING:
-    from pytest_hotreload.watch import Watch
+    from pytest_hotreload.watch.watcher import Watch
 
 
 class Commands:

@@ -15,15 +15,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pytest_hotreload.keyboard import found
-from pytest_hotreload.pages import Written
 from pytest_hotreload.process import heartbeat
 from pytest_hotreload.process.channel import Channel, pair
 from pytest_hotreload.process.heartbeat import Pulse
 from pytest_hotreload.process.messages import Gone, Refused, Start, Started, Warm, Warmed
 from pytest_hotreload.process.slots import anonymous_file
 from pytest_hotreload.standing import start_template
-from pytest_hotreload.watch_messages import (
+from pytest_hotreload.watch.keyboard import found
+from pytest_hotreload.watch.pages import Written
+from pytest_hotreload.watch.protocol import (
     Changed,
     Configure,
     Consulted,

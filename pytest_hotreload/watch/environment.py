@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pytest_hotreload._native import FolderEvents
 from pytest_hotreload.imports.analysis import site_folders
-from pytest_hotreload.watch_messages import Changed
+from pytest_hotreload.watch.protocol import Changed
 
 #: Names of files below the root that say what is installed, or which variables are set.
 _ENVIRONMENT_FILES = (".env", ".env.*", "*.lock", "Pipfile.lock", "requirements*.txt", ".python-version")
