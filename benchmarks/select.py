@@ -22,8 +22,8 @@ import pytest
 
 from benchmarks import records, report
 from pytest_hotreload import _native
-from pytest_hotreload.affects import Affects
 from pytest_hotreload.watch.protocol import Changed, Select
+from pytest_hotreload.watch.standby.affected import Affects
 
 CALLS = 21
 #: Milliseconds for a leaf.

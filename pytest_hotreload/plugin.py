@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hotreload import options, standing
+from pytest_hotreload import options
 from pytest_hotreload.ci import messages, results_file
 from pytest_hotreload.ci.outcomes import Outcomes
 from pytest_hotreload.ci.sharding import Sharding
@@ -31,6 +31,7 @@ from pytest_hotreload.records.reuse import Reuse
 from pytest_hotreload.run import messages as run_messages
 from pytest_hotreload.run.hooks import Run, tells_github
 from pytest_hotreload.run.session import Active
+from pytest_hotreload.watch.standby import park
 from pytest_hotreload.world import os
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def pytest_load_initial_conftests(
     global _owner
     if _owner is not None:
         return (yield)
-    starting = standing.template_start()
+    starting = park.template_start()
     if starting is not None:
         raise starting
     apart = _spawned()
@@ -113,7 +114,7 @@ def _activate(config: pytest.Config, namespace: Any, host: Host | None) -> Apart
     plugins.refuse(namespace)
     chosen = options.read(config, namespace, host=host is not None)
     chosen = chosen if host is None else host.options(chosen)
-    if chosen.watch and not standing.is_standing() and not _only_asks(namespace):
+    if chosen.watch and not park.is_standing() and not _only_asks(namespace):
         from pytest_hotreload.watch.watcher import watch
 
         watch(config, chosen)
@@ -121,7 +122,7 @@ def _activate(config: pytest.Config, namespace: Any, host: Host | None) -> Apart
         _prepare_results(chosen.json)
     active = Active(config, chosen, host)
     _open_hosts(active, namespace)
-    if chosen.start == "fork" and not (chosen.direct or chosen.hosts or standing.is_standing()):
+    if chosen.start == "fork" and not (chosen.direct or chosen.hosts or park.is_standing()):
         apart = _park_template(active)
         if apart is not None:
             return apart
@@ -130,7 +131,7 @@ def _activate(config: pytest.Config, namespace: Any, host: Host | None) -> Apart
     # Without a cache there is no place for them; files that share a child can't be told apart.
     if chosen.records and chosen.isolate != "worker" and config.pluginmanager.hasplugin("cacheprovider"):
         active.records = Records(config, os.environ)
-    if (chosen.report or chosen.trace) and not standing.is_standing():
+    if (chosen.report or chosen.trace) and not park.is_standing():
         from pytest_hotreload.report.collector import Gathering
 
         active.gathering = Gathering(config, active)
@@ -199,7 +200,7 @@ def _forget(active: Active) -> None:
 def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
     if _KEY in config.stash:
         plugins.stop_xdist(config)
-        if standing.is_standing():
+        if park.is_standing():
             _park(config, config.stash[_KEY])
     return (yield)
 
@@ -207,13 +208,13 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object
 def _park(config: pytest.Config, active: Active) -> None:
     """Be a fork point of a watch; comes back as a rerun."""
     global _owner
-    from pytest_hotreload.rerun import Rerun
     from pytest_hotreload.run import loop  # noqa: F401 - each rerun finds them imported
     from pytest_hotreload.run.child import entry
+    from pytest_hotreload.watch.standby.rerun import Rerun
 
     observer = active.records.observer if active.records is not None else None
     since = active.records.started_ns if active.records is not None else 0
-    channel, first_party, pulse = standing.park(config, observer, since)
+    channel, first_party, pulse = park.park(config, observer, since)
     _owner = os.getpid()
     active.reborn()
     active.rerun = Rerun(config, active.options, active.records, channel, first_party, pulse)

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from pytest_hotreload.records.records import Records
     from pytest_hotreload.records.reuse import Reuse
     from pytest_hotreload.report.collector import Gathering
-    from pytest_hotreload.rerun import Rerun
     from pytest_hotreload.run.in_place import InPlace
     from pytest_hotreload.run.loop import RunLoop
+    from pytest_hotreload.watch.standby.rerun import Rerun
 
 
 class Active:

@@ -11,8 +11,8 @@ from pytest_hotreload.process.messages import Answer
 from pytest_hotreload.world import os, signal
 
 if TYPE_CHECKING:
-    from pytest_hotreload.rerun import Rerun
     from pytest_hotreload.run.children import Running
+    from pytest_hotreload.watch.standby.rerun import Rerun
 
 
 class Lease:

@@ -20,7 +20,6 @@ from pytest_hotreload.process.channel import Channel, pair
 from pytest_hotreload.process.heartbeat import Pulse
 from pytest_hotreload.process.messages import Gone, Refused, Start, Started, Warm, Warmed
 from pytest_hotreload.process.slots import anonymous_file
-from pytest_hotreload.standing import start_template
 from pytest_hotreload.watch.keyboard import found
 from pytest_hotreload.watch.pages import Written
 from pytest_hotreload.watch.protocol import (
@@ -36,6 +35,7 @@ from pytest_hotreload.watch.protocol import (
     Unfit,
     Waiting,
 )
+from pytest_hotreload.watch.standby.park import start_template
 
 #: Seconds that the imports of one fork point may take: those of all first-party modules of a large project took 20.
 _AHEAD_SECONDS = 60.0

@@ -20,7 +20,6 @@ from typing import Any
 import pytest
 
 from pytest_hotreload._native import Changes, Watcher
-from pytest_hotreload.affects import time_and_size
 from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.imports import analysis
 from pytest_hotreload.options import Options
@@ -44,6 +43,7 @@ from pytest_hotreload.watch.protocol import Changed, Go, Loaded, Ready, Unfit, W
 from pytest_hotreload.watch.requests import Edit, Wish
 from pytest_hotreload.watch.reruns import Reruns
 from pytest_hotreload.watch.results import Results
+from pytest_hotreload.watch.standby.affected import time_and_size
 
 #: Seconds within which a second Ctrl-C means: now.
 _SECOND = 2.0

@@ -43,7 +43,7 @@ IN_CHILDREN = [
 #: No part of a run: commands, the processes of a watch above its reruns, fresh interpreters without conftests.
 OUTSIDE = {
     "__init__",
-    "affects",
+    "watch.standby.affected",
     "imports.analysis",
     "watch.attach_server",
     "hosts.broker",

@@ -15,11 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from pytest_hotreload import standing
 from pytest_hotreload._native import make_own, own_pages
-from pytest_hotreload.affects import Affects, TimeAndSize, time_and_size
 from pytest_hotreload.compat import pytest_config
-from pytest_hotreload.first_party import FirstParty
 from pytest_hotreload.process import fork_state
 from pytest_hotreload.process.channel import Channel
 from pytest_hotreload.process.heartbeat import Pulse, Quiet, limit
@@ -54,6 +51,9 @@ from pytest_hotreload.watch.protocol import (
     WhatRuns,
     both,
 )
+from pytest_hotreload.watch.standby import park
+from pytest_hotreload.watch.standby.affected import Affects, TimeAndSize, time_and_size
+from pytest_hotreload.watch.standby.preload import FirstParty
 from pytest_hotreload.world import contextlib, os, select, signal, time
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class Rerun:
         self._variables: frozenset[str] = frozenset()
         self._path_changed = False
         pytest_config.renew_capture(self.config)
-        standing.at_end(self._finish)
+        park.at_end(self._finish)
         option, go = self.config.option, self.go
         option.no_header = True
         option.keyword = both(option.keyword, go.keyword)

@@ -18,7 +18,6 @@ from typing import Any
 
 import pytest
 
-from pytest_hotreload import attached
 from pytest_hotreload._native import (
     freeze,
     guard,
@@ -28,7 +27,6 @@ from pytest_hotreload._native import (
     set_child_subreaper,
 )
 from pytest_hotreload.compat import pytest_config
-from pytest_hotreload.first_party import FirstParty
 from pytest_hotreload.process import adoption, fork_state, import_inputs
 from pytest_hotreload.process.channel import Channel, pair
 from pytest_hotreload.process.fork_server import serve
@@ -38,6 +36,8 @@ from pytest_hotreload.records.observer import Observer
 from pytest_hotreload.run import messages
 from pytest_hotreload.watch.keyboard import Modes
 from pytest_hotreload.watch.protocol import Attach, Consulted, Extend, Inputs, Learned, Ready, Unfit
+from pytest_hotreload.watch.standby import attached_run
+from pytest_hotreload.watch.standby.preload import FirstParty
 from pytest_hotreload.world import contextlib, gc, os, random, select, signal, sockets, subprocess, time
 
 #: Names the inherited descriptors of a template: its channel and its lifeline.
@@ -76,7 +76,7 @@ end = start()
 recorder.stop()
 if hasattr(end, 'park_template'):
     end.park_template(path, environment, asked, plain, recorder)
-    sys.modules['pytest_hotreload.standing'].leave(start())
+    sys.modules['pytest_hotreload.watch.standby.park'].leave(start())
 raise end
 """
 
@@ -98,8 +98,8 @@ def start_template(
     messages = os.dup(0) if modes is not None else -1  # capture puts another file in place of 0
     told = ":".join([str(messages), *map(str, modes[:4]), _characters(modes).hex()]) if modes else ""
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-    import_inputs = str(Path(__file__).with_name("questions.py"))
-    code = _BOOT.format(path=sys.path, argv=[sys.argv[0], *arguments], questions=import_inputs)
+    program = str(Path(import_inputs.__file__))
+    code = _BOOT.format(path=sys.path, argv=[sys.argv[0], *arguments], questions=program)
     # Ctrl-C is the watcher's to hear; what is ignored stays so across an exec.
     heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
     process = subprocess.Popen(
@@ -172,7 +172,7 @@ class TemplateStart(BaseException):
         os.environ.encodekey = plain
         order: Any = become.start.assignment
         if isinstance(order, Attach):
-            _attach(order, become, lifeline, attached.Beginning(path, environment))
+            _attach(order, become, lifeline, attached_run.Beginning(path, environment))
         else:
             _enter((become, lifeline))
 
@@ -282,17 +282,17 @@ def _give_up(module: str, why: str) -> None:
     os._exit(0)
 
 
-def _attach(order: Attach, become: Become, lifeline: int, beginning: attached.Beginning) -> None:
+def _attach(order: Attach, become: Become, lifeline: int, beginning: attached_run.Beginning) -> None:
     """Be an attached run: none of this family, but for its end."""
     global _end
     signal.signal(signal.SIGINT, signal.default_int_handler)
     *files, last = become.descriptors
-    kept = attached.begin(order, files, lifeline, beginning)
+    kept = attached_run.begin(order, files, lifeline, beginning)
     channel = Channel(sockets.socket(fileno=last))
 
     def start_over(module: str, why: str) -> None:
         channel.send(-1, Unfit(module, why))
-        attached.start_over(order, kept, messages.unfit(module, why))
+        attached_run.start_over(order, kept, messages.unfit(module, why))
 
     adoption.on_difference(start_over)
     inherited = fork_state.inventory()
