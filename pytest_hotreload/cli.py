@@ -137,7 +137,7 @@ def _add_attaching(commands: Any) -> None:
 
 
 def _serve(chosen: argparse.Namespace, arguments: list[str]) -> int:
-    from pytest_hotreload.serving import serve
+    from pytest_hotreload.commands.serve import serve
 
     if not chosen.idle >= 0:
         chosen.parser.error(f"--idle {chosen.idle:g}: minutes, 0 for ever; it can't be less")
@@ -154,26 +154,26 @@ def _attach(chosen: argparse.Namespace, arguments: list[str]) -> int:
 
 
 def _doctor(_: argparse.Namespace, arguments: list[str]) -> int:
-    from pytest_hotreload.doctor import examine
+    from pytest_hotreload.commands.doctor import examine
 
     return examine(arguments)
 
 
 def _explain(chosen: argparse.Namespace, arguments: list[str]) -> int:
-    from pytest_hotreload.explain import explain
+    from pytest_hotreload.commands.explain import explain
 
     _path(chosen, arguments)
     return explain(arguments)
 
 
 def _graph(chosen: argparse.Namespace, arguments: list[str]) -> int:
-    from pytest_hotreload.graph import show_graph
+    from pytest_hotreload.commands.graph import show_graph
 
     return show_graph(_path(chosen, arguments), chosen.form, arguments[1:])
 
 
 def _cache(chosen: argparse.Namespace, arguments: list[str]) -> int:
-    from pytest_hotreload.housekeeping import keep_house
+    from pytest_hotreload.commands.cache import keep_house
 
     if arguments:
         chosen.parser.error(f"unrecognized arguments: {' '.join(arguments)}")

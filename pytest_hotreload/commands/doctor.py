@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from pytest_hotreload._native import Records
-from pytest_hotreload.inprocess import Heard, place
+from pytest_hotreload.commands.ask_pytest import Heard, place
 from pytest_hotreload.records import couplings
 from pytest_hotreload.run import messages
 
-_RECORDER = "pytest_hotreload.recorder"
+_RECORDER = "pytest_hotreload.commands.doctor_plugin"
 #: Runs of one test at the most while its module is searched: 2**16 modules are more than any suite has.
 _MOST_STEPS = 16
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_hotreload.commands.ask_pytest import ask
 from pytest_hotreload.imports.analysis import open_project, scan, third_party
-from pytest_hotreload.inprocess import ask
 from pytest_hotreload.run import messages
 
 

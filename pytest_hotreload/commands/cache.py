@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pytest_hotreload._native import Records as Store
-from pytest_hotreload.inprocess import Heard, place
+from pytest_hotreload.commands.ask_pytest import Heard, place
 from pytest_hotreload.run import messages
 
 
