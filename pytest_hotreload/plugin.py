@@ -107,9 +107,9 @@ def _activate(config: pytest.Config, namespace: Any, host: Host | None) -> Apart
     """In the controller: set everything up, and park the template. In its children: their role."""
     if not _only_asks(namespace):
         # An import goes through the world that conftests and test files make.
-        from pytest_hotreload.run import loop as run_loop  # noqa: F401
-        from pytest_hotreload.run.child import entry as child_entry
-        from pytest_hotreload.run.gathered import carry
+        import pytest_hotreload.run.child.entry
+        import pytest_hotreload.run.gathered.carry
+        import pytest_hotreload.run.loop  # noqa: F401
 
     plugins.refuse(namespace)
     chosen = options.read(config, namespace, host=host is not None)
@@ -209,7 +209,6 @@ def _park(config: pytest.Config, active: Active) -> None:
     """Be a fork point of a watch; comes back as a rerun."""
     global _owner
     from pytest_hotreload.run import loop  # noqa: F401 - each rerun finds them imported
-    from pytest_hotreload.run.child import entry
     from pytest_hotreload.watch.standby.rerun import Rerun
 
     observer = active.records.observer if active.records is not None else None

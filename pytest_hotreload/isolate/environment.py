@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
-from pytest_hotreload.isolate import messages as messages
+from pytest_hotreload.isolate import messages
 from pytest_hotreload.isolate.calls import Surroundings, write_call
 from pytest_hotreload.isolate.errors import EnvironmentClosed, IsolationError
 from pytest_hotreload.isolate.package import Package, Warmth

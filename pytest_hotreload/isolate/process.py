@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Literal
 
-from pytest_hotreload.isolate import messages as messages
+from pytest_hotreload.isolate import messages
 from pytest_hotreload.isolate.errors import (
     EnvironmentClosed,
     IsolatedDeath,

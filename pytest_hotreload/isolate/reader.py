@@ -16,7 +16,7 @@ import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pytest_hotreload.isolate import messages as messages
+from pytest_hotreload.isolate import messages
 from pytest_hotreload.isolate.calls import read_outcome
 from pytest_hotreload.isolate.errors import EnvironmentClosed, IsolatedDeath, IsolationError
 from pytest_hotreload.isolate.process import Host, IsolatedProcess, Reason, Stream

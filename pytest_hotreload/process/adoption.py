@@ -1,8 +1,8 @@
 """Gives a run the modules that its template imported, each at the moment when the run imports it.
 
 Between warming and that moment they are not in ``sys.modules``. A module is adopted, with all that it imported, if
-every question that was asked while they were imported (``process/import_inputs.py``) would get the same answer now. Otherwise the
-interpreter imports it anew, and so everything that imported it.
+every question that was asked while they were imported (``process/import_inputs.py``) would get the same
+answer now. Otherwise the interpreter imports it anew, and so everything that imported it.
 """
 
 from __future__ import annotations

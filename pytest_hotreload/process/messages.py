@@ -172,7 +172,7 @@ class Asked(NamedTuple):
 
 
 class Gathered(NamedTuple):
-    """What plugins gathered in the child since the last one, for their session-end hooks (``run/gathered/carry.py``)."""
+    """What plugins gathered in the child since the last such message, for their session-end hooks."""
 
     payload: bytes
 

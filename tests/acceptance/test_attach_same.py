@@ -216,7 +216,7 @@ def path(place):
 def test_what_runs_import_is_learned(tmp_path):
     """By the second run that had to import it."""
     test = (
-        "from pytest_hotreload import adoption\n"
+        "from pytest_hotreload.process import adoption\n"
         "def test_a():\n    print('|', adoption.is_warm('imaplib'), '|')\n    import imaplib\n"
     )
     with Place(tmp_path, {"test_a.py": test}) as place:

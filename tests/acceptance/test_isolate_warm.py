@@ -94,7 +94,7 @@ def test_the_order_is_that_of_the_source(workshop, seed):
     ran = workshop.run(
         """
         def order():
-            from pytest_hotreload import adoption
+            from pytest_hotreload.process import adoption
             return [name for name in adoption.held().warmed if name.startswith("third_")]
         with isolate_imports("shop") as environment:
             report(order=environment.exec(order).result())

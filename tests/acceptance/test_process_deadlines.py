@@ -126,8 +126,8 @@ def test_a_file_without_progress_is_named(project, slots):
     project.write({
         "conftest.py": """
             def pytest_configure():
-                from pytest_hotreload import deadlines
-                deadlines.SILENT_SECONDS = 0.7
+                from pytest_hotreload.run import timeouts
+                timeouts.SILENT_SECONDS = 0.7
         """,
         "tests/test_a.py": """
             import time

@@ -74,12 +74,12 @@ def test_one_interrupt_is_plain_pytests(project, slots, group):
 
 
 @pytest.mark.parametrize(
-    "place", ["children.Children.start", "records.Records.judge", "channel.Channel.drain"]
+    "place", ["run.children.Children.start", "records.records.Records.judge", "process.channel.Channel.drain"]
 )
 def test_an_interrupt_while_the_controller_is_busy(project, slots, place):
     """On a busy machine a test may be under way before the controller looks at anything; it is torn down all the
     same."""
-    module, owner, name = place.split(".")
+    module, owner, name = place.rsplit(".", 2)
     project.write(SLEEPING)
     project.write({
         "busy.py": f"""

@@ -25,7 +25,7 @@ BROKEN = {
         "ended with exit status 0 after the last test",
     ),
     "raising": (
-        "from pytest_hotreload import child\n    child.pack_report = None",
+        "from pytest_hotreload.run.child import child\n    child.pack_report = None",
         "a report could not be made ready: TypeError",
     ),
     "closed": ("import os\n    os.closerange(3, 250)", "ended with exit status 70 during call"),

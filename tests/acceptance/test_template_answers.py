@@ -382,7 +382,8 @@ def _case(random):
 #: Per case: a fork that imports by itself, and forks of a fork that imported everything ahead.
 _FORKS = """\
 import os, runpy, sys
-from pytest_hotreload import adoption, analysis
+from pytest_hotreload.imports import analysis
+from pytest_hotreload.process import adoption
 from pytest_hotreload.process.import_inputs import Recorder
 from pytest_hotreload.process.template import import_module, recording
 sys.path[:0] = [{site!r}]

@@ -147,7 +147,7 @@ def test_a_signal_gets_a_second_try(project, slots, once):
 
 
 HANG = {
-    "impatient.py": "import pytest_hotreload.run.hooks.timeouts\npytest_hotreload.deadlines.HANG_SECONDS = 1.0\n",
+    "impatient.py": "from pytest_hotreload.run import timeouts\ntimeouts.HANG_SECONDS = 1.0\n",
     "test_a.py": """
         import time
         from pathlib import Path

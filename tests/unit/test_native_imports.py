@@ -391,7 +391,8 @@ def test_deep_nesting_ends_neither_reader(source: str, tmp_path: Path) -> None:
     path = written(tmp_path / "test_it.py", f"import_module('a')\n{source}\n".encode())
     script = """
         import sys
-        from pytest_hotreload import _native, fallback_parser
+        from pytest_hotreload import _native
+        from pytest_hotreload.imports import fallback_parser
         scanned = _native.Project(sys.argv[1], sys_path=[], stdlib=[], site_dirs=[])
         for path in scanned.scan([sys.argv[2]]):
             scanned.supply(path, *fallback_parser.imports_of(path))

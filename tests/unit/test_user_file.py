@@ -117,7 +117,7 @@ def test_a_socket(tmp_path: Path) -> None:
 
 WRITES = """
 import pathlib, sys
-from pytest_hotreload import user_file
+from pytest_hotreload.process import user_file
 print("before", flush=True)
 user_file.write(pathlib.Path(sys.argv[1]), b"content\\n")
 print("after", flush=True)

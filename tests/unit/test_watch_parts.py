@@ -169,8 +169,8 @@ def test_files_that_say_what_the_environment_is(tmp_path):
 def test_what_is_installed_counts_when_the_installer_is_done(tmp_path, monkeypatch):
     site = tmp_path / "site"
     site.mkdir()
-    monkeypatch.setattr("pytest_hotreload.watch.watcher.environment.site_folders", lambda: [str(site)])
-    monkeypatch.setattr("pytest_hotreload.watch.watcher.environment._stamped", lambda: (str(site),))
+    monkeypatch.setattr("pytest_hotreload.watch.environment.site_folders", lambda: [str(site)])
+    monkeypatch.setattr("pytest_hotreload.watch.environment._stamped", lambda: (str(site),))
     found = Surroundings(tmp_path)
     assert found.settled_change() == ""
     (site / "new.dist-info").mkdir()
@@ -183,9 +183,9 @@ def test_what_is_installed_counts_when_the_installer_is_done(tmp_path, monkeypat
 def test_events_tell_when_to_look(tmp_path, monkeypatch):
     site = tmp_path / "site"
     site.mkdir()
-    monkeypatch.setattr("pytest_hotreload.watch.watcher.environment.site_folders", lambda: [str(site)])
+    monkeypatch.setattr("pytest_hotreload.watch.environment.site_folders", lambda: [str(site)])
     monkeypatch.setattr(
-        "pytest_hotreload.watch.watcher.environment._stamped",
+        "pytest_hotreload.watch.environment._stamped",
         lambda: (str(site), str(tmp_path / "gone" / "x")),
     )
     path = site / "some.pth"
@@ -212,7 +212,7 @@ def test_without_events_it_looks_more_often(tmp_path, monkeypatch):
     def refused(_: object) -> None:
         raise OSError
 
-    monkeypatch.setattr("pytest_hotreload.watch.watcher.environment.FolderEvents", refused)
+    monkeypatch.setattr("pytest_hotreload.watch.environment.FolderEvents", refused)
     found = Surroundings(tmp_path)
     assert (found.events, found.patience) == (None, 2)
     found.stirred()

@@ -1,6 +1,6 @@
 """Carries what plugins gather in children to the controller, where their session-end hooks read it.
 
-Before the first fork the objects that those hooks read (``run/gathered/end_hooks.py``) are noted with their content. A child
+Before the first fork the objects that those hooks read (``end_hooks.py``) are noted with their content. A child
 compares at its end, and sends what was added: elements of lists and sets, keys of dicts and attributes, counts.
 The controller adds it to its own objects, in pytest's order of files. So each child's part is added once, as plain
 pytest's one process would have added it.

@@ -43,7 +43,8 @@ IN_CHILD = (
     "pytest_assertrepr_compare",
     "pytest_assertion_pass",
 )
-#: Packages whose own state needs nothing of this: pytest's and ours, and those with special care in ``compat/plugins.py``.
+#: Packages whose own state needs nothing of this: pytest's and ours, and those with special care in
+#: ``compat/plugins.py``.
 _KNOWN = {
     "_pytest",
     "pytest",
