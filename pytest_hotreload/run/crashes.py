@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hotreload.compat import plugins, pytest_config
+from pytest_hotreload.compat import console, plugins, pytest_config
 from pytest_hotreload.compat.reports import new_report
 from pytest_hotreload.process.messages import Collision, Ended, ItemFinished, ItemStarted
 from pytest_hotreload.run import messages
@@ -67,7 +67,7 @@ class Crashes:
         loop, group = self.loop, running.group
         loop.replay.forget(index)
         loop.schedule.again(group.rest([index], alone="again", tries=1))
-        what = running.because or messages.status_text(running.status or 0)
+        what = running.because or console.status_text(running.status or 0)
         path = os.path.relpath(group.path, loop.config.rootpath)
         loop.totals.notices.append(messages.again_after_signal(path, loop.items[index].name, what))
 
@@ -184,7 +184,7 @@ class Crashes:
         try:
             plugins.tell_of_death(self.loop.config, item, report)
         except Exception as error:  # another version of it: a file less, which is no reason to lose the run
-            self.loop.totals.notices.append(messages.not_written("result of allure", item.nodeid, error))
+            self.loop.totals.notices.append(console.not_written("result of allure", item.nodeid, error))
 
     def lost(self, running: Running, ended: Ended) -> None:
         """What a child says that it sent is not what arrived: an error of its last test, whatever was lost."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_hotreload.ci import github, messages, results_file
-from pytest_hotreload.compat import plugins, pytest_config
+from pytest_hotreload.compat import console, plugins, pytest_config
 from pytest_hotreload.errors import ChildInternalError
 from pytest_hotreload.hosts import messages as hosts_messages
 from pytest_hotreload.process import fork_state
@@ -63,7 +63,7 @@ class Run:
             self.active.drop_records()
             if self.active.outcomes is not None:
                 self.active.outcomes.left_to_plain = reason
-            run_messages.notice(config, run_messages.left_to_plain(reason))
+            console.notice(config, run_messages.left_to_plain(reason))
             return None
         if InPlace.fits(self.active, session):
             self._run_in_place(session)
@@ -165,7 +165,7 @@ class Run:
                 results_file.write(active.options.json, active.outcomes.document())
             except OSError as error:
                 text = messages.results_not_written(active.options.json, error)
-                print(run_messages.PREFIX + text, file=sys.stderr)
+                print(console.PREFIX + text, file=sys.stderr)
         if tells_github(active):
             github.tell(config, active.outcomes)
 
@@ -175,7 +175,7 @@ class Run:
         if active.loop is None or self.config.get_verbosity() < 0:
             return
         for text in active.totals.notices:
-            terminalreporter.write_line(run_messages.PREFIX + text, yellow=True)
+            terminalreporter.write_line(console.PREFIX + text, yellow=True)
         if active.rerun is not None:
             return  # the watcher's own line follows
         costs, saved = active.totals.costly_fixtures(active.slots)
@@ -210,9 +210,9 @@ class Run:
         if records is None:
             return
         if records.doubt:
-            terminalreporter.write_line(run_messages.PREFIX + records.doubt, yellow=True)
+            terminalreporter.write_line(console.PREFIX + records.doubt, yellow=True)
         for text in records.notes():
-            terminalreporter.write_line(run_messages.PREFIX + run_messages.ignored(text), yellow=True)
+            terminalreporter.write_line(console.PREFIX + run_messages.ignored(text), yellow=True)
         lines = reuse.summary() if reuse is not None else []
-        for line in lines or [run_messages.PREFIX + records.summary()]:
+        for line in lines or [console.PREFIX + records.summary()]:
             terminalreporter.write_line(line)

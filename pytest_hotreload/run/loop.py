@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hotreload.compat import handover, plugins, pytest_config
+from pytest_hotreload.compat import console, handover, plugins, pytest_config
 from pytest_hotreload.compat.unpickling import loads
 from pytest_hotreload.compat.xdist import Nodes
 from pytest_hotreload.errors import IncompleteRunError
@@ -189,9 +189,9 @@ class RunLoop:
             self.records.selected(self.items)
         self._keep_apart()
         if sys.platform == "linux" and not Path("/proc/self").is_dir():
-            messages.notice(self.config, messages.no_proc())
+            console.notice(self.config, messages.no_proc())
         for text in self.shared.notices:
-            messages.notice(self.config, text)
+            console.notice(self.config, text)
         self._note_gathered()
         self.sources.prepare()
         if self.groups:
@@ -211,9 +211,9 @@ class RunLoop:
         running = {group.path for group in self.groups}
         unsafe = {path: what for path, what in self.sources.unsafe().items() if path in running}
         for path, what in unsafe.items():
-            messages.notice(self.config, messages.threads_left(self._shown(path), what))
+            console.notice(self.config, messages.threads_left(self._shown(path), what))
         if self.sources.own_slots:
-            messages.notice(self.config, messages.own_slots(self.sources.own_slots))
+            console.notice(self.config, messages.own_slots(self.sources.own_slots))
         for group in self.groups:
             if self.options.isolate == "strict":
                 group.alone = "strict"
@@ -233,7 +233,7 @@ class RunLoop:
             group.keys = keys.get(group.path, frozenset())
         shared = conflicts.shared(keys.values())
         if shared:
-            messages.notice(self.config, messages.taking_turns(shared))
+            console.notice(self.config, messages.taking_turns(shared))
 
     def _shown(self, path: str) -> str:
         return os.path.relpath(path, self.config.rootpath)
