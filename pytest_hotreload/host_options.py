@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pytest_hotreload.errors import usage_error
-from pytest_hotreload.hosts.protocol import ENVIRONMENT
+from pytest_hotreload.usage import usage_error
 
+#: Names the descriptors that a host's pytest inherits: the lifeline and its end of the socket.
+HOST_ENVIRONMENT: Final = "PYTEST_HOTRELOAD_HOST"
 #: Keys of execnet's specifications that have a meaning here, besides ``env:NAME``.
 _KEYS: Final = ("popen", "ssh", "ssh_config", "vagrant_ssh", "python", "chdir", "nice", "id")
 _EXAMPLE: Final = "for example --tx popen --tx ssh=user@host//python=python3//chdir=/path/to/checkout"
-_BOOT: Final = "from pytest_hotreload.hosts.hosts.start import main; main({argv!r})"
+_BOOT: Final = "from pytest_hotreload.hosts.start import main; main({argv!r})"
 #: More hosts than this are a typing error.
 _MOST: Final = 512
 #: What decides how pytest and Python behave, and would be missing on another machine.
@@ -153,7 +154,7 @@ def order(
         "flags": list(flags),
         "folder_first": here in ("", str(folder)),
         "code": _BOOT.format(argv=[sys.argv[0], *_moved(arguments, str(folder))]),
-        "variable": ENVIRONMENT,
+        "variable": HOST_ENVIRONMENT,
         "one_stream": _one_stream(),
         "environment": {name: environment[name] for name in _VARIABLES if name in environment},
     }

@@ -13,9 +13,9 @@ from typing import Any, Final
 import pytest
 
 from pytest_hotreload import host_options, shard_options
-from pytest_hotreload.ci_variables import Number
-from pytest_hotreload.errors import usage_error
 from pytest_hotreload.host_options import Spec
+from pytest_hotreload.shard_options import ShardNumber
+from pytest_hotreload.usage import usage_error
 
 #: Open files of a run, and of each of its slots: runs of trivial tests took 32 with one slot, 60 with four.
 _BASE_DESCRIPTORS: Final = 40
@@ -67,7 +67,7 @@ class Options:
     watch_first: str = "affected"
     clear: bool = True
     json: Path | None = None
-    shard: Number | None = None
+    shard: ShardNumber | None = None
     shard_plan: str | None = None
     shard_from: str | None = None
     timings: tuple[str, ...] = ()

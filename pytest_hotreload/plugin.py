@@ -18,9 +18,8 @@ from pytest_hotreload.ci import messages, results_file
 from pytest_hotreload.ci.outcomes import Outcomes
 from pytest_hotreload.ci.sharding import Sharding
 from pytest_hotreload.compat import gathered_hookspecs, plugins, pytest_config, xdist
-from pytest_hotreload.errors import usage_error
+from pytest_hotreload.host_options import HOST_ENVIRONMENT
 from pytest_hotreload.hosts import messages as hosts_messages
-from pytest_hotreload.hosts.protocol import ENVIRONMENT as HOST
 from pytest_hotreload.process.messages import ENVIRONMENT
 from pytest_hotreload.records import totals
 from pytest_hotreload.records.affected import Selection
@@ -31,6 +30,7 @@ from pytest_hotreload.records.reuse import Reuse
 from pytest_hotreload.run import messages as run_messages
 from pytest_hotreload.run.hooks import Run, tells_github
 from pytest_hotreload.run.session import Active
+from pytest_hotreload.usage import usage_error
 from pytest_hotreload.watch.standby import park
 from pytest_hotreload.world import os
 
@@ -96,7 +96,7 @@ def _spawned() -> Apart | None:
 
 def _host() -> Host | None:
     """In a pytest that another machine's controller had started: its role."""
-    if HOST not in os.environ:
+    if HOST_ENVIRONMENT not in os.environ:
         return None
     from pytest_hotreload.hosts.host import Host
 

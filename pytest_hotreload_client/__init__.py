@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # collections takes 2 ms
     from collections.abc import Iterator, Sequence
     from typing import Any
 
-#: As in pytest_hotreload.run.hooks.messages, which would import pytest.
+#: As in pytest_hotreload.compat.console, which would import pytest.
 _PREFIX = "hotreload: "
 _NOBODY = "no watch or serve in this project"
 _COLD = "a cold run"

@@ -15,11 +15,10 @@ from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 from pytest_hotreload.ci.timings import PLAN_SCHEMA, Cost, Timings, as_data, from_data, mapping, named, parsed
+from pytest_hotreload.shard_options import MOST_SHARDS
 
 #: Raised whenever equal inputs would be dealt otherwise.
 ALGORITHM: Final = 2
-#: More shards than this are a typing error.
-MOST_SHARDS: Final = 10_000
 _KEYS: Final = frozenset({"schema", "algorithm", "fingerprint", "of", "by", "owners", "timings"})
 #: Plans as short as the shortest, but for this many percent, are told apart by their work: no shard's end can be
 #: predicted better than that.

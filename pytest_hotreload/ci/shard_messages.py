@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pytest_hotreload.ci.plan import Plan, Shard
 from pytest_hotreload.compat.console import PREFIX
-from pytest_hotreload.errors import usage_error
+from pytest_hotreload.usage import usage_error
 
 #: Below that a share is not named as one of more or less.
 _PERCENT = 0.5

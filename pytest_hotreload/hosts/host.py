@@ -15,9 +15,9 @@ import pytest
 from pytest_hotreload._native import guard
 from pytest_hotreload.compat import console, plugins, pytest_config
 from pytest_hotreload.compat.xdist import Node, Nodes, Place
+from pytest_hotreload.host_options import HOST_ENVIRONMENT
 from pytest_hotreload.hosts import messages as hosts_messages
 from pytest_hotreload.hosts.protocol import (
-    ENVIRONMENT,
     Absent,
     Batch,
     Begin,
@@ -76,7 +76,7 @@ class Host:
         found = inherited()
         if found is None:
             return None
-        del os.environ[ENVIRONMENT]
+        del os.environ[HOST_ENVIRONMENT]
         return cls(*found)
 
     def send(self, message: Any) -> None:

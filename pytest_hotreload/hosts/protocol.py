@@ -14,9 +14,6 @@ from typing import Any, NamedTuple
 #: Bumped with each change of a message here or in ``process/messages.py``.
 VERSION = 2
 
-#: Names the descriptors that a host's pytest inherits: the lifeline and its end of the socket.
-ENVIRONMENT = "PYTEST_HOTRELOAD_HOST"
-
 #: The longest greeting, a guard against reading something else as one.
 LONGEST_GREETING = 4096
 

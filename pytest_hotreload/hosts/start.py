@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from pytest_hotreload import __version__
-from pytest_hotreload.hosts.protocol import ENVIRONMENT, VERSION, Greeting
+from pytest_hotreload.host_options import HOST_ENVIRONMENT
+from pytest_hotreload.hosts.protocol import VERSION, Greeting
 from pytest_hotreload.options import processors
 
 #: Tells machines of one name apart, and containers share it with their machine.
@@ -22,7 +23,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 def inherited() -> tuple[int, int] | None:
     """(lifeline, socket) that the agent handed over; None in any other process."""
-    named = os.environ.get(ENVIRONMENT, "")
+    named = os.environ.get(HOST_ENVIRONMENT, "")
     if not named:
         return None
     lifeline, end = (int(number) for number in named.split(","))

@@ -9,13 +9,12 @@ Never first-party code; and a module that fails, or starts a thread, is tried in
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 
 from pytest_hotreload.process import adoption
 from pytest_hotreload.process.import_inputs import Recorder
 from pytest_hotreload.process.messages import Warm
 from pytest_hotreload.process.template import import_module, in_fork, quiet, recording
-from pytest_hotreload.records.observer import Observer
 from pytest_hotreload.world import BUILTINS, MODULES, contextlib
 
 __builtins__ = BUILTINS
@@ -42,7 +41,13 @@ class Learner:
         return tuple(ready)
 
 
-def answer(message: Any, observer: Observer | None) -> None:
+class LearningRecorder(Protocol):
+    """What records a run (:class:`records.observer.Observer`)."""
+
+    def learning(self) -> contextlib.AbstractContextManager[None]: ...
+
+
+def answer(message: Any, observer: LearningRecorder | None) -> None:
     """In the fork point: import what was learned, if all of it imports well here."""
     if not isinstance(message, Warm):
         return

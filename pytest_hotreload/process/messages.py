@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
-from pytest_hotreload.ci.plan import Shard
 from pytest_hotreload.world import BUILTINS, mmap, os, struct
 
 __builtins__ = BUILTINS
@@ -350,7 +349,7 @@ class Assignment(NamedTuple):
     log_file: bool
     observe: bool = False
     serve: bool = False
-    shard: Shard | None = None
+    shard: object = None  # a ci.plan.Shard, which this module does not know
     cleared: tuple[tuple[str, str], ...] = ()
 
 

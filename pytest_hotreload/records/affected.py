@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from pytest_hotreload.compat import console
-from pytest_hotreload.errors import usage_error
 from pytest_hotreload.imports.analysis import open_project, scan
 from pytest_hotreload.options import Options
 from pytest_hotreload.records.records import Records, Verdict
 from pytest_hotreload.run import messages
+from pytest_hotreload.usage import usage_error
 from pytest_hotreload.world import os, subprocess
 
 #: Reasons that are shown without ``-v``.

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -22,7 +22,6 @@ from pytest_hotreload.records.declarations import Declarations
 from pytest_hotreload.records.file_outcome import CLEAN
 from pytest_hotreload.records.last_run import Last, name_of
 from pytest_hotreload.records.records import Records, Verdict
-from pytest_hotreload.run.replay import Receiver
 from pytest_hotreload.world import time
 
 #: Tests of one file that are named where its reuse would have been wrong.
@@ -42,6 +41,13 @@ class Judged:
 
     held: dict[str, Tests] = field(default_factory=dict)
     others: list[Verdict] = field(default_factory=list)
+
+
+class ReportSink(Protocol):
+    """What takes the messages of an item (:class:`run.replay.Replay`)."""
+
+    def feed(self, index: int, message: Any) -> None: ...
+    def complete(self, index: int) -> None: ...
 
 
 def judge(
@@ -160,15 +166,15 @@ class Reuse:
             self.taken = self.judged.held
             self._last = self.records.last_runs() if self.taken else {}
 
-    def tell(self, items: Sequence[pytest.Item], replay: Receiver) -> None:
+    def tell(self, items: Sequence[pytest.Item], sink: ReportSink) -> None:
         """What is reused, as a child would have told it."""
         seen = Counter[str]()
         for index, item in enumerate(items):
             path = str(item.path)
             if path in self.taken:
                 for message in (ItemStarted(), self._report(item, seen[path]), ItemFinished()):
-                    replay.feed(index, message)
-                replay.complete(index)
+                    sink.feed(index, message)
+                sink.complete(index)
                 seen[path] += 1
 
     def _report(self, item: pytest.Item, nth: int) -> pytest.TestReport:

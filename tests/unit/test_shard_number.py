@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from pytest_hotreload import shard_options
-from pytest_hotreload.ci_variables import Number, number
+from pytest_hotreload.shard_options import ShardNumber, parse_shard
 
 #: Service -> (its variables, what they say).
 SERVICES: dict[str, tuple[dict[str, str], tuple[int, int]]] = {
@@ -26,7 +26,7 @@ SERVICES: dict[str, tuple[dict[str, str], tuple[int, int]]] = {
 @pytest.mark.parametrize("service", SERVICES)
 def test_auto_reads_each_service(service: str) -> None:
     variables, expected = SERVICES[service]
-    found = number("auto", variables)
+    found = parse_shard("auto", variables)
     assert found[:2] == expected
     read = [f"{name}={value}" for name, value in variables.items() if name != "GITLAB_CI"]
     assert found.source == f"{service}: {', '.join(read)}"
@@ -34,7 +34,7 @@ def test_auto_reads_each_service(service: str) -> None:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_without_auto_no_variable_matters(service: str) -> None:
-    assert number("1/2", SERVICES[service][0]) == Number(1, 2)
+    assert parse_shard("1/2", SERVICES[service][0]) == ShardNumber(1, 2)
 
 
 def test_each_index_is_one_shard() -> None:
@@ -46,7 +46,7 @@ def test_each_index_is_one_shard() -> None:
             if "INDEX" in name or "POSITION" in name or name.endswith(("JOB", "STEP"))
         ]
         first = int(variables[index]) - m + 1
-        found = [number("auto", {**variables, index: str(first + at)}).number for at in range(n)]
+        found = [parse_shard("auto", {**variables, index: str(first + at)}).number for at in range(n)]
         assert found == list(range(1, n + 1))
         for beyond in (first - 1, first + n):
             refused(variables={**variables, index: str(beyond)})
@@ -54,29 +54,31 @@ def test_each_index_is_one_shard() -> None:
 
 def test_bazel_is_told_that_shards_are_understood() -> None:
     variables = {**SERVICES["Bazel"][0], "TEST_SHARD_STATUS_FILE": "/tmp/status"}
-    assert number("auto", variables).touch == "/tmp/status"
-    assert number("auto", {**SERVICES["CircleCI"][0], "TEST_SHARD_STATUS_FILE": "/tmp/status"}).touch == ""
+    assert parse_shard("auto", variables).touch == "/tmp/status"
+    assert (
+        parse_shard("auto", {**SERVICES["CircleCI"][0], "TEST_SHARD_STATUS_FILE": "/tmp/status"}).touch == ""
+    )
 
 
 def test_a_job_that_is_not_parallel_is_the_only_one() -> None:
     """GitLab then says how many there are, and not which."""
-    found = number("auto", {"GITLAB_CI": "true", "CI_NODE_TOTAL": "1"})
-    assert found == Number(1, 1, "GitLab: CI_NODE_TOTAL=1")
+    found = parse_shard("auto", {"GITLAB_CI": "true", "CI_NODE_TOTAL": "1"})
+    assert found == ShardNumber(1, 1, "GitLab: CI_NODE_TOTAL=1")
 
 
 def test_what_is_not_parallel_does_not_contradict() -> None:
     variables = {"CIRCLE_NODE_INDEX": "0", "CIRCLE_NODE_TOTAL": "1", **SERVICES["Bazel"][0]}
-    assert number("auto", variables)[:2] == (5, 5)
+    assert parse_shard("auto", variables)[:2] == (5, 5)
 
 
 def test_two_that_agree_are_one() -> None:
     variables = {**SERVICES["CircleCI"][0], "TEST_SHARD_INDEX": "0", "TEST_TOTAL_SHARDS": "3"}
-    assert number("auto", variables)[:2] == (1, 3)
+    assert parse_shard("auto", variables)[:2] == (1, 3)
 
 
 def refused(text: str = "auto", variables: Mapping[str, str] | None = None) -> str:
     with pytest.raises(pytest.UsageError) as caught:
-        number(text, variables or {})
+        parse_shard(text, variables or {})
     message = str(caught.value)
     assert message.startswith("hotreload: --shard ")
     assert "; hint: " in message
@@ -145,7 +147,7 @@ def test_what_contradicts_is_refused(name: str) -> None:
     none = dict.fromkeys(
         ("hotreload_shard_plan", "hotreload_shard_from", "hotreload_timings", "hotreload_watch")
     )
-    assert shard_options.number(SimpleNamespace(**none, hotreload_shard="1/2")) == Number(1, 2)
+    assert shard_options.number(SimpleNamespace(**none, hotreload_shard="1/2")) == ShardNumber(1, 2)
     assert shard_options.number(SimpleNamespace(**none, hotreload_shard=None)) is None
     with pytest.raises(pytest.UsageError) as caught:
         shard_options.number(SimpleNamespace(**{**none, "hotreload_shard": "1/2", **given}))

@@ -13,6 +13,7 @@ from typing import Any
 
 from pytest_hotreload._native import keep_frozen
 from pytest_hotreload.ci.ownership import Owned
+from pytest_hotreload.ci.plan import Shard
 from pytest_hotreload.compat import handover, plugins, pytest_config
 from pytest_hotreload.compat.worker_id import hide_worker
 from pytest_hotreload.compat.xdist import join_convention
@@ -163,7 +164,7 @@ class Apart:
         self.reporter = child.Reporter(config)
         config.pluginmanager.register(self.reporter, "hotreload-reporter")
         pytest_config.relay_terminal(config, lambda _text, _markup: None)
-        if self.order.shard is not None:
+        if isinstance(self.order.shard, Shard):
             config.pluginmanager.register(Owned(config, self.order.shard), "hotreload-owned")
         # pytest's own plugin has just pointed it to stderr; a death is explained in the slot's file.
         faulthandler.enable(file=self.place.files.fds["fault"])
