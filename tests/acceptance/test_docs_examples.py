@@ -158,13 +158,18 @@ def test_links_lead_somewhere():
 # ----------------------------------------------------------------------------- ARCHITECTURE.md
 
 
-def test_the_map_names_every_module():
+def test_the_architecture_names_every_package():
     text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
     package = ROOT / "pytest_hotreload"
-    modules = {
-        str(path.relative_to(package))
-        for path in package.rglob("*.py*")
-        if path.suffix in (".py", ".pyi") and (path.parent == package or path.name != "__init__.py")
-    }
-    rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
-    assert {name for row in rows for name in re.findall(r"`([\w/]+\.pyi?)`", row)} == modules
+    packages = {path.name for path in package.iterdir() if (path / "__init__.py").exists()}
+    assert set(re.findall(r"^\*\*`(\w+)/`\*\*", text, re.MULTILINE)) == {*packages, "rust"}
+
+
+@pytest.mark.parametrize("page", ["ARCHITECTURE.md", "CONTRIBUTING.md"])
+def test_every_file_that_is_named_exists(page):
+    """In the package, where no folder of the project has it."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = set(re.findall(r"`([\w/]+(?:/|\.py|\.pyi|\.rs|\.md|\.toml))`", text))
+    known = (ROOT, ROOT / "pytest_hotreload", ROOT / "tests" / "acceptance", ROOT / "tests" / "unit")
+    assert named
+    assert {name for name in named if not any((top / name).exists() for top in known)} == set()
