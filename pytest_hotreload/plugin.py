@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_hotreload import options
+from pytest_hotreload.as_it_was import AS_IT_WAS
 from pytest_hotreload.ci import messages, results_file
 from pytest_hotreload.ci.outcomes import Outcomes
 from pytest_hotreload.ci.sharding import Sharding
@@ -111,6 +112,7 @@ def _activate(config: pytest.Config, namespace: Any, host: Host | None) -> Apart
         import pytest_hotreload.run.gathered.carry
         import pytest_hotreload.run.loop  # noqa: F401
 
+        AS_IT_WAS.remember()
     plugins.refuse(namespace)
     chosen = options.read(config, namespace, host=host is not None)
     chosen = chosen if host is None else host.options(chosen)

@@ -2,7 +2,7 @@
 
 Tests replace functions (``time.monotonic``, ``os.getpid``), builtins, modules (``sys.modules``) and whole worlds
 (pyfakefs, freezegun, time-machine, gevent), by fixtures, in a conftest, or for good. What we do must not depend on
-that, nor show in it. So our modules write ``from .world import os`` instead of ``import os``:
+that, nor show in it. So our modules write ``from pytest_hotreload.world import os`` instead of ``import os``:
 
 * such a name is no module but a copy of its names. Patches of the module do not reach it, and tools that look
   through the globals of all loaded modules (pyfakefs for modules, freezegun for functions) find nothing;

@@ -22,7 +22,9 @@ from pytest_hotreload.ci.ownership import Names
 from pytest_hotreload.ci.sharding import shard_of
 from pytest_hotreload.records.file_outcome import OUTCOMES, outcome_of
 from pytest_hotreload.records.records import Records
-from pytest_hotreload.world import time
+from pytest_hotreload.world import BUILTINS, time
+
+__builtins__ = BUILTINS
 
 BAD: Final = ("error", "failed")
 #: Of a failure's text this much of the end is kept: some 50 lines. GitHub shows no more than 1 MiB of a summary.

@@ -35,12 +35,19 @@ def serve(arguments: Sequence[str], idle: float) -> int:
     plugin.stand_aside()
     given = list(arguments)
     if os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD"):
-        given += ["-p", "hotreload"]  # the template parks in it; by the name that others may give, too
+        given += ["-p", _own_name(given)]  # the template parks in it
     start = _Start(given, idle, environment)
     try:
         return int(pytest.main(given, plugins=[start]))  # it says what is wrong with the arguments
     except _Over:
         return start.status[0]
+
+
+def _own_name(arguments: Sequence[str]) -> str:
+    """The name of this plugin that others give, too: pytest refuses one plugin under two names."""
+    given = {*arguments, *os.environ.get("PYTEST_ADDOPTS", "").split()}
+    given.update(os.environ.get("PYTEST_PLUGINS", "").split(","))
+    return plugin.__name__ if given & {plugin.__name__, f"-p{plugin.__name__}"} else "hotreload"
 
 
 class _Over(BaseException):

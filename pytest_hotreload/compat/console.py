@@ -7,7 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from pytest_hotreload.compat import pytest_config
-from pytest_hotreload.world import os, signal
+from pytest_hotreload.world import BUILTINS, os, signal
+
+__builtins__ = BUILTINS
 
 PREFIX = "hotreload: "
 

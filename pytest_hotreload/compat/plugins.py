@@ -196,8 +196,9 @@ def let_greenlets_run() -> None:
 
 
 def _coverage() -> Any:
-    module = MODULES.get("coverage")
-    return None if module is None else module.Coverage.current()
+    """By the module that has the class: what a test puts in place of ``coverage.Coverage`` measures nothing."""
+    current = getattr(getattr(MODULES.get("coverage.control"), "Coverage", None), "current", None)
+    return None if current is None else current()
 
 
 def measures_coverage() -> bool:
@@ -245,6 +246,35 @@ def keep_coverage_files(config: pytest.Config) -> None:
         import coverage
 
         setattr(coverage.Coverage, "erase", lambda _self: None)  # noqa: B010
+
+
+def serve_no_retries(config: pytest.Config) -> None:
+    """In a child that configures itself: pytest-retry is what it is without ``-n``, and keeps its own lines.
+
+    It starts a server for workers where ``-n`` is given, and asks every worker for the port of that server.
+    """
+    plugin = MODULES.get("pytest_retry.retry_plugin")
+    for hook in config.hook.pytest_configure.get_hookimpls():
+        if plugin is not None and hook.plugin is plugin and not config.getoption("numprocesses", None):
+            hook.function = _as_no_worker(hook.function)  # type: ignore[misc]
+
+
+def _as_no_worker(configure: Any) -> Any:
+    def configured(config: pytest.Config) -> None:
+        spaces: list[Any] = [vars(config), vars(type(config))]
+        kept = [space.get("workerinput") for space in spaces]
+        vars(config).pop("workerinput", None)
+        if kept[1] is not None:
+            del type(config).workerinput  # type: ignore[attr-defined]
+        try:
+            configure(config)
+        finally:
+            if kept[1] is not None:
+                type(config).workerinput = kept[1]  # type: ignore[attr-defined]
+            if kept[0] is not None:
+                config.workerinput = kept[0]  # type: ignore[attr-defined]
+
+    return configured
 
 
 def tame_coverage(config: pytest.Config) -> None:

@@ -15,7 +15,9 @@ from typing import Any, Protocol
 import pytest
 
 from pytest_hotreload.compat import console, xdist_fixtures
-from pytest_hotreload.world import os
+from pytest_hotreload.world import BUILTINS, os
+
+__builtins__ = BUILTINS
 
 #: Plugins that are not told of nodes: pytest-cov's distributed engine is not in use, see ``compat/plugins.py``;
 #: pytest-metadata wants what a worker that configures itself hands over, and has it all here.

@@ -33,7 +33,9 @@ from pytest_hotreload.process.slots import Slot
 from pytest_hotreload.run.child.child import Reporter
 from pytest_hotreload.run.loop import RunLoop
 from pytest_hotreload.run.schedule import Group
-from pytest_hotreload.world import time
+from pytest_hotreload.world import BUILTINS, time
+
+__builtins__ = BUILTINS
 
 if TYPE_CHECKING:
     from pytest_hotreload.hosts.hosts import Host, Hosts

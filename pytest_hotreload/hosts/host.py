@@ -42,7 +42,9 @@ from pytest_hotreload.run.child import self_collecting
 from pytest_hotreload.run.children import Running
 from pytest_hotreload.run.loop import RunLoop
 from pytest_hotreload.run.schedule import Group, Schedule
-from pytest_hotreload.world import os, signal, sockets
+from pytest_hotreload.world import BUILTINS, os, signal, sockets
+
+__builtins__ = BUILTINS
 
 if TYPE_CHECKING:
     from pytest_hotreload.run.child.child import Reporter
@@ -178,8 +180,11 @@ class Relay:
             self.host.send(Told(self.theirs[index], tuple(self._queues.pop(index, ()))))
 
     def leave_out(self, index: int) -> None:
-        """Only a watch and a page that is asked leave items out, and neither has hosts."""
-        raise NotImplementedError(index)
+        """The item has no result here. No run of hosts leaves one out by itself; there it is one that is missing."""
+        self._queues.pop(index, None)
+        if index not in self._complete:
+            self._complete.add(index)
+            self.host.send(Absent(self.theirs[index], hosts_messages.left_out()))
 
     def is_complete(self, index: int) -> bool:
         return index in self._complete

@@ -34,7 +34,9 @@ from pytest_hotreload.hosts.protocol import (
 )
 from pytest_hotreload.process.channel import Channel, Inbox, pack, pair
 from pytest_hotreload.run.schedule import Group
-from pytest_hotreload.world import contextlib, select, subprocess, time
+from pytest_hotreload.world import BUILTINS, contextlib, select, subprocess, time
+
+__builtins__ = BUILTINS
 
 #: Where the broker finds this package and execnet; it is isolated from the user's folder and variables.
 _BOOT = "import sys; sys.path += {path!r}; from pytest_hotreload.hosts.broker import main; main()"

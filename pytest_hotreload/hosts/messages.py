@@ -93,6 +93,10 @@ def no_terminal() -> str:
     return "was ended: it stopped in a debugger, and a host has no terminal; hint: run the file without --tx"
 
 
+def left_out() -> str:
+    return "its process was ended before it ran"
+
+
 def not_found() -> str:
     return "this test was collected here, and is not found in the host's own collection"
 

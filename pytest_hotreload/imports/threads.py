@@ -15,7 +15,9 @@ import pytest
 
 from pytest_hotreload.options import processors
 from pytest_hotreload.process.fork_state import native_threads
-from pytest_hotreload.world import threading
+from pytest_hotreload.world import BUILTINS, threading
+
+__builtins__ = BUILTINS
 
 #: Native threads that the import of a package starts, as a function of the processors: read off
 #: /proc/self/task after each import (numpy 2.3, scipy 1.16, pandas 2.3, pyarrow 21; 2 processors).

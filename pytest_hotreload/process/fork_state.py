@@ -57,7 +57,7 @@ def inventory() -> Inherited:
         log_handlers=len(getattr(_logging(), "_handlerList", ())),
         writers=_writers(),
         tracker=_resource_tracker(),
-        installed=(sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), *_INSTALLED),
+        installed=(*_SITE, *_INSTALLED),
     )
 
 
@@ -165,6 +165,8 @@ def _end_logging(inherited: Inherited) -> None:
 
 
 _STDLIB = sys.stdlib_module_names
+#: Asked now: a test may replace what this goes by.
+_SITE = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
 #: User sites and Debian's folders are none of sysconfig's two.
 _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from types import FrameType
 
-from pytest_hotreload.world import os, signal, threading
+from pytest_hotreload.world import BUILTINS, os, signal, threading
+
+__builtins__ = BUILTINS
 
 
 class Interrupts:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_hotreload.as_it_was import AS_IT_WAS
 from pytest_hotreload.compat import console
 from pytest_hotreload.imports.analysis import open_project, scan
 from pytest_hotreload.options import Options
@@ -50,7 +51,8 @@ class Selection:
         if left_out:
             items[:] = [item for item in items if str(item.path) in affected]
             config.hook.pytest_deselected(items=left_out)
-        self.reasons = self._explained(config)
+        with AS_IT_WAS:
+            self.reasons = self._explained(config)
 
     def _explained(self, config: pytest.Config) -> list[str]:
         verdicts = self.selected if config.get_verbosity() > 0 else self.selected[:_FEW]
@@ -96,7 +98,7 @@ def _chains(config: pytest.Config, verdicts: Sequence[Verdict]) -> dict[str, lis
         for verdict in verdicts:
             chain = project.chain(verdict.file, str(Path(root, verdict.detail)))
             found[verdict.file] = [os.path.relpath(file, root) for file in reversed(chain)]
-    except (OSError, ValueError, KeyError):
+    except Exception:  # comfort never fails a run
         return {}
     return found
 

@@ -12,7 +12,9 @@ from pytest_hotreload._native import observe_for
 from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.records.declarations import Declarations
 from pytest_hotreload.records.records import Records
-from pytest_hotreload.world import time
+from pytest_hotreload.world import BUILTINS, time
+
+__builtins__ = BUILTINS
 
 
 class Bookkeeper:

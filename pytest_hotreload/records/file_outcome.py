@@ -9,6 +9,9 @@ from typing import Final
 import pytest
 
 from pytest_hotreload.records.observer import Observed
+from pytest_hotreload.world import BUILTINS
+
+__builtins__ = BUILTINS
 
 #: Worst last; what a test's phases say together is the worst of them.
 OUTCOMES: Final = ("passed", "skipped", "xfailed", "xpassed", "rerun", "error", "failed")

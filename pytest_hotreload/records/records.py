@@ -8,13 +8,14 @@ from __future__ import annotations
 import functools
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import pytest
 
 from pytest_hotreload._native import Records as Store
+from pytest_hotreload.as_it_was import AS_IT_WAS
 from pytest_hotreload.imports import bytecode
 from pytest_hotreload.imports.analysis import open_project, scan, site_folders
 from pytest_hotreload.records import couplings, epoch, last_run, unchanged
@@ -30,7 +31,9 @@ from pytest_hotreload.records.early_imports import import_again
 from pytest_hotreload.records.file_outcome import Ran
 from pytest_hotreload.records.observer import Observed, Observer, Row, canonical, on_path
 from pytest_hotreload.run import messages
-from pytest_hotreload.world import contextlib, os
+from pytest_hotreload.world import BUILTINS, contextlib, os
+
+__builtins__ = BUILTINS
 
 #: What was read is trusted only if it was older than that when the run began: the resolution of coarse file
 #: systems, and what an editor may still have in its hands.
@@ -41,7 +44,34 @@ _NEVER = (0, 0, 0, 0)
 _LEFT = "left behind"
 #: Options that name what pytest and its plugins write at the end, where nobody observes.
 _REPORTS = ("xmlpath", "log_file", "report_log", "htmlpath", "json_report_file")
+_Method = TypeVar("_Method", bound=Callable[..., Any])
 _OWN_REPORTS = ("hotreload_report", "hotreload_trace", "hotreload_results")
+
+
+def _kept(
+    instead: Callable[..., Any], passes: tuple[type[Exception], ...] = ()
+) -> Callable[[_Method], _Method]:
+    """A method that never fails a run, whatever world the collected files have made: docs/design/worlds.md.
+
+    What goes wrong in it costs the records of this run. ``instead`` then makes what is returned, of the same arguments.
+    """
+
+    def wrapped(method: _Method) -> _Method:
+        @functools.wraps(method)
+        def kept(self: Records, *args: Any, **kwargs: Any) -> Any:
+            if not self.lost:
+                try:
+                    with AS_IT_WAS:
+                        return method(self, *args, **kwargs)
+                except passes:
+                    raise
+                except Exception as error:
+                    self.give_up(error)
+            return instead(self, *args, **kwargs)
+
+        return kept  # type: ignore[return-value]
+
+    return wrapped
 
 
 class Verdict(NamedTuple):
@@ -103,9 +133,36 @@ class Records:
         self._loaded = False
         self.store: Store | None = None
         self._refused: OSError | None = None
+        #: Why this run keeps no records after all, in words.
+        self.lost = ""
+
+    # -- what goes wrong ---------------------------------------------------------------------------
+
+    def give_up(self, error: Exception) -> None:
+        """This run keeps no records."""
+        try:
+            self.lost = f"{type(error).__name__}: {error}".splitlines()[0]
+        except Exception:  # of a class that a test made
+            self.lost = "an error that has no text"
+
+    def declared_conflicts(self) -> dict[str, frozenset[str]]:
+        """As :meth:`conflicts`, without any record."""
+        return {path: keys_of((), (), self.serial[path]) for path in self.files if self.serial[path]}
+
+    def all_unknown(self, paths: Iterable[str]) -> None:
+        """As :meth:`judge`, without any record."""
+        self.verdicts.update({file: Verdict(file, "unknown") for file in {*paths, *self.verdicts}})
+
+    def remove_refuted(self) -> None:
+        """As :meth:`save`, where no new record can be written: an older one may not outlive a failure."""
+        with contextlib.suppress(Exception), AS_IT_WAS:
+            if self.store is not None:
+                self.store.remove([path for path, ran in self.files.items() if _refutes(ran)])
+                self.store.save()
 
     # -- before the tests -------------------------------------------------------------------------
 
+    @_kept(lambda _: None)
     def stop_collecting(self) -> None:
         """Before the first fork. May be called again."""
         if self.observer.active:
@@ -137,6 +194,7 @@ class Records:
         self.held, self.watched = held or {}, True
         self.margin_ns = 0 if told else YOUNG_NS
 
+    @_kept(lambda records: records.declared_conflicts())
     def conflicts(self) -> dict[str, frozenset[str]]:
         """Test file -> what it may not share with another that runs at the same time."""
         store, root = self.opened(), self.config.rootpath
@@ -154,6 +212,7 @@ class Records:
                 found[path] = keys
         return found
 
+    @_kept(lambda _: None)
     def opened(self) -> Store | None:
         """The store, loaded; None where there can't be one. That it can't be written is told at the end."""
         if not self._loaded:
@@ -168,6 +227,7 @@ class Records:
                 self._notes = self.store.notes()
         return self.store
 
+    @_kept(lambda records, paths: records.all_unknown(paths))
     def judge(self, paths: Iterable[str]) -> None:
         """Say of each test file whether its record holds. Once."""
         if self.verdicts:
@@ -191,6 +251,7 @@ class Records:
             self._inputs = epoch.inputs(self.config, self.environment)
             self._epoch = store.epoch(self._inputs)
 
+    @_kept(lambda *_: [])
     def touched(self, changes: Sequence[str], names: Sequence[str]) -> list[Verdict]:
         """Test files whose records name one of these paths, whatever its content, or list the folder of a name."""
         store, root = self.opened(), str(self.config.rootpath)
@@ -269,6 +330,7 @@ class Records:
 
     # -- after the tests -----------------------------------------------------------------------------
 
+    @_kept(lambda records: records.remove_refuted(), passes=(OSError,))
     def save(self) -> None:
         """Write what was learned; forget what no longer holds.
 
@@ -334,6 +396,7 @@ class Records:
         ran = {last_run.name_of(path, self.config.rootpath): now for path in whole}
         last_run.save(self._folder(), ran, keep=store.files())
 
+    @_kept(lambda _: {})
     def last_runs(self) -> dict[str, last_run.Last]:
         """Test file (absolute) -> when it ran last, as far as that is known."""
         root = self.config.rootpath
@@ -344,6 +407,7 @@ class Records:
         folder: Path = cache.mkdir("hotreload")
         return folder
 
+    @_kept(lambda _: [])
     def setting(self) -> list[str]:
         """What is no matter of an epoch, and may alter an outcome: what shares a process, and the current folder."""
         isolate = self.config.getoption("hotreload_isolate")
@@ -364,6 +428,7 @@ class Records:
             found[path] = set().union(*leans) - {path}
         return found
 
+    @_kept(lambda _: {})
     def coupled(self) -> couplings.Couplings:
         """By absolute paths."""
         root = str(self.config.rootpath)
@@ -388,10 +453,12 @@ class Records:
 
     # -- words ---------------------------------------------------------------------------------------
 
+    @_kept(lambda _: [])
     def notes(self) -> list[str]:
         """What was wrong with the store."""
         return list(dict.fromkeys([*self._notes, *self.store.notes()])) if self.store is not None else []
 
+    @_kept(lambda _: "")
     def summary(self) -> str:
         """One line of what the records said of this run's files."""
         kinds = Counter(verdict.kind for verdict in self.verdicts.values())

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import pytest
 
+from pytest_hotreload.as_it_was import AS_IT_WAS
 from pytest_hotreload.compat import console, plugins
 from pytest_hotreload.options import Options
 from pytest_hotreload.process.messages import ItemFinished, ItemStarted
@@ -22,7 +23,9 @@ from pytest_hotreload.records.declarations import Declarations
 from pytest_hotreload.records.file_outcome import CLEAN
 from pytest_hotreload.records.last_run import Last, name_of
 from pytest_hotreload.records.records import Records, Verdict
-from pytest_hotreload.world import time
+from pytest_hotreload.world import BUILTINS, time
+
+__builtins__ = BUILTINS
 
 #: Tests of one file that are named where its reuse would have been wrong.
 _FEW = 3
@@ -161,10 +164,16 @@ class Reuse:
         """Once, before the first child."""
         if self.records is None or self.off:
             return
-        self.judged = judge(self.config, self.records, self.declarations, items)
-        if not self.verifying:
-            self.taken = self.judged.held
-            self._last = self.records.last_runs() if self.taken else {}
+        try:
+            with AS_IT_WAS:
+                judged = judge(self.config, self.records, self.declarations, items)
+                if not self.verifying and judged.held:
+                    self._last = self.records.last_runs()
+        except Exception as error:  # all of them run
+            self.records.give_up(error)
+        else:
+            self.judged = judged
+            self.taken = {} if self.verifying else judged.held
 
     def tell(self, items: Sequence[pytest.Item], sink: ReportSink) -> None:
         """What is reused, as a child would have told it."""

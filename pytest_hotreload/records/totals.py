@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from pytest_hotreload.process.messages import Ended, Warmed
-from pytest_hotreload.world import time
+from pytest_hotreload.world import BUILTINS, time
+
+__builtins__ = BUILTINS
 
 #: Where the durations are kept in pytest's cache: {path relative to the root: seconds}.
 DURATIONS_KEY = "hotreload/durations"

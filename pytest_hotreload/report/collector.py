@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_hotreload.as_it_was import AS_IT_WAS
 from pytest_hotreload.compat import console, pytest_config
 from pytest_hotreload.imports import analysis
 from pytest_hotreload.process import user_file
@@ -233,10 +234,11 @@ class Gathering:
             if path is None:
                 continue
             try:
-                if not finished:
-                    self._finish(int(exitstatus))
-                    finished = True
-                user_file.write(path, make(self.timeline).encode("utf-8", "backslashreplace"))
+                with AS_IT_WAS:
+                    if not finished:
+                        self._finish(int(exitstatus))
+                        finished = True
+                    user_file.write(path, make(self.timeline).encode("utf-8", "backslashreplace"))
             except Exception as error:  # comfort never fails a run
                 self._failed.append(console.not_written(what, path, error))
             else:

@@ -16,7 +16,9 @@ from pytest_hotreload.process.poller import HasFileno, Poller
 from pytest_hotreload.process.slots import Slot
 from pytest_hotreload.run.schedule import Group
 from pytest_hotreload.run.spawn import Spawner
-from pytest_hotreload.world import contextlib, os, signal, time
+from pytest_hotreload.world import BUILTINS, contextlib, os, signal, time
+
+__builtins__ = BUILTINS
 
 
 @dataclass(eq=False)

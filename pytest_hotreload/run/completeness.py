@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_hotreload.process.messages import ItemRan
+from pytest_hotreload.world import BUILTINS
+
+__builtins__ = BUILTINS
 
 
 @dataclass(frozen=True)

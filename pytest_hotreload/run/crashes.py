@@ -13,7 +13,9 @@ from pytest_hotreload.compat import console, plugins, pytest_config
 from pytest_hotreload.compat.reports import new_report
 from pytest_hotreload.process.messages import Collision, Ended, ItemFinished, ItemStarted
 from pytest_hotreload.run import messages
-from pytest_hotreload.world import contextlib, os, signal, time
+from pytest_hotreload.world import BUILTINS, contextlib, os, signal, time
+
+__builtins__ = BUILTINS
 
 if TYPE_CHECKING:
     from pytest_hotreload.run.children import Running

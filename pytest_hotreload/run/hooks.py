@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_hotreload.as_it_was import AS_IT_WAS
 from pytest_hotreload.ci import github, messages, results_file
 from pytest_hotreload.compat import console, plugins, pytest_config
 from pytest_hotreload.errors import ChildInternalError
@@ -16,7 +17,9 @@ from pytest_hotreload.process import fork_state
 from pytest_hotreload.records import totals
 from pytest_hotreload.run import messages as run_messages
 from pytest_hotreload.run.in_place import InPlace
-from pytest_hotreload.world import os, time
+from pytest_hotreload.world import BUILTINS, os, time
+
+__builtins__ = BUILTINS
 
 if TYPE_CHECKING:
     from pytest_hotreload.records.records import Records
@@ -74,9 +77,16 @@ class Run:
     def _run_in_place(self, session: pytest.Session) -> None:
         active = self.active
         active.stop_watching()
-        totals.load(self.config, active.totals)
+        self._load_totals()
         active.in_place = InPlace(session, active)
         self.config.pluginmanager.register(active.in_place, "hotreload-in-place")
+
+    def _load_totals(self) -> None:
+        try:
+            with AS_IT_WAS:
+                totals.load(self.config, self.active.totals)
+        except Exception as error:  # what earlier runs learned never fails one
+            self.active.totals.notices.append(run_messages.nothing_learned(error))
 
     def _run(self, session: pytest.Session) -> None:
         from pytest_hotreload.run.child.entry import Born
@@ -84,11 +94,12 @@ class Run:
         active = self.active
         active.stop_watching()
         active.totals.start_cpu = time.process_time()
-        totals.load(self.config, active.totals)
+        self._load_totals()
         if active.reuse is not None:
             active.reuse.decide(session.items)
         reporter: Any = self.config.pluginmanager.get_plugin("hotreload-reporter")
-        active.loop = self._loop(session, reporter)
+        with AS_IT_WAS:
+            active.loop = self._loop(session, reporter)
         child = None
         try:
             active.loop.run()
@@ -136,7 +147,8 @@ class Run:
         elif active.loop is None and not nothing_affected:
             return
         if active.reuse is not None:
-            active.reuse.verify(session)
+            with AS_IT_WAS:
+                active.reuse.verify(session)
         if active.rerun is None:
             self._save(session, active.records)
         else:  # when nobody waits for it
@@ -146,10 +158,11 @@ class Run:
         active = self.active
         try:
             if active.loop is not None or active.in_place is not None:
-                totals.save(self.config, session.items, active.totals)
+                with AS_IT_WAS:
+                    totals.save(self.config, session.items, active.totals)
             if records is not None:
                 records.save()
-        except OSError as error:
+        except Exception as error:  # what a run learned never fails it
             active.lost_cache(error)
 
     @pytest.hookimpl(trylast=True)
@@ -162,12 +175,14 @@ class Run:
             return
         if active.options.json is not None:
             try:
-                results_file.write(active.options.json, active.outcomes.document())
+                with AS_IT_WAS:
+                    results_file.write(active.options.json, active.outcomes.document())
             except OSError as error:
                 text = messages.results_not_written(active.options.json, error)
                 print(console.PREFIX + text, file=sys.stderr)
         if tells_github(active):
-            github.tell(config, active.outcomes)
+            with AS_IT_WAS:
+                github.tell(config, active.outcomes)
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
@@ -208,6 +223,11 @@ class Run:
     def _say_of_records(self, terminalreporter: Any) -> None:
         records, reuse = self.active.records, self.active.reuse
         if records is None:
+            return
+        if records.lost:
+            terminalreporter.write_line(
+                console.PREFIX + run_messages.records_lost(records.lost), yellow=True
+            )
             return
         if records.doubt:
             terminalreporter.write_line(console.PREFIX + records.doubt, yellow=True)

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_hotreload.compat import pytest_config
+from pytest_hotreload.world import BUILTINS
+
+__builtins__ = BUILTINS
 
 if TYPE_CHECKING:
     from pytest_hotreload.run.session import Active

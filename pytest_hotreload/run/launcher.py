@@ -10,6 +10,7 @@ import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from pytest_hotreload.as_it_was import AS_IT_WAS
 from pytest_hotreload.ci.sharding import shard_of
 from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.imports import learning
@@ -28,7 +29,9 @@ from pytest_hotreload.run.child import reset
 from pytest_hotreload.run.child.entry import Birth, SlotEnd, random_state
 from pytest_hotreload.run.schedule import Group
 from pytest_hotreload.run.spawn import Spawner
-from pytest_hotreload.world import contextlib, os
+from pytest_hotreload.world import BUILTINS, contextlib, os
+
+__builtins__ = BUILTINS
 
 if TYPE_CHECKING:
     from pytest_hotreload.run.loop import RunLoop
@@ -185,7 +188,8 @@ class Sources:
 
     def _warm_template(self, template: Template) -> None:
         paths = list(dict.fromkeys(str(item.path) for item in self.loop.items))
-        found = analyse(self.loop.config, paths, minimum=1 if self.own_slots else 2)
+        with AS_IT_WAS:
+            found = analyse(self.loop.config, paths, minimum=1 if self.own_slots else 2)
         learned = [name for name in third_party(self.loop.totals.learned) if name not in found.quarantine]
         try:
             barred = self.loop.config.getini("hotreload_not_warm")

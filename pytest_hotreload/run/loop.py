@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_hotreload.as_it_was import AS_IT_WAS
 from pytest_hotreload.compat import console, handover, plugins, pytest_config
 from pytest_hotreload.compat.unpickling import loads
 from pytest_hotreload.compat.xdist import Nodes
@@ -47,7 +48,9 @@ from pytest_hotreload.run.schedule import Group, Schedule, make_groups
 from pytest_hotreload.run.status_line import Status
 from pytest_hotreload.run.terminal_lease import Lease
 from pytest_hotreload.run.timeouts import Deadlines
-from pytest_hotreload.world import contextlib, os, signal, time
+from pytest_hotreload.world import BUILTINS, contextlib, os, signal, time
+
+__builtins__ = BUILTINS
 
 if TYPE_CHECKING:
     from pytest_hotreload.run.session import Active
@@ -116,8 +119,9 @@ class RunLoop:
         self._before_first_fork()
         if self.reuse is not None:
             self.reuse.tell(self.items, self.replay)
-        self.suspension.begin()
-        self.ctrl_c.begin()
+        with AS_IT_WAS:
+            self.suspension.begin()
+            self.ctrl_c.begin()
         try:
             self._fill_slots()
             if self.records is not None and self.rerun is None:  # while the first children run
@@ -241,8 +245,9 @@ class RunLoop:
     def _after_last_child(self) -> None:
         if self.gathering is not None:
             self.gathering.over()
-        self.suspension.end()
-        self.ctrl_c.end()
+        with AS_IT_WAS:
+            self.suspension.end()
+            self.ctrl_c.end()
         self.schedule.clear()
         self.lease.end()
         self.status.close()

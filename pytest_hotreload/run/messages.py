@@ -8,6 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pytest_hotreload.compat.console import PREFIX, status_text
 from pytest_hotreload.options import Options
 from pytest_hotreload.process.messages import Collision
+from pytest_hotreload.world import BUILTINS
+
+__builtins__ = BUILTINS
 
 NO_RECORDS = "there are no records (no cache)"
 
@@ -160,10 +163,13 @@ def taking_turns(keys: Mapping[str, int]) -> str:
     return f"{files} files share {most}{more}: they take turns"
 
 
-def no_cache(error: OSError) -> str:
-    return (
-        f"the cache folder can't be written ({error.strerror or error}): durations and records are not kept"
-    )
+def no_cache(error: Exception) -> str:
+    why = getattr(error, "strerror", None) or error
+    return f"the cache folder can't be written ({why}): durations and records are not kept"
+
+
+def nothing_learned(error: Exception) -> str:
+    return f"what earlier runs learned can't be read ({type(error).__name__}): files run in pytest's order"
 
 
 def no_proc() -> str:
@@ -287,6 +293,10 @@ def affected(selected: int, left_out: int) -> str:
 
 def no_records() -> str:
     return f"{NO_RECORDS}: everything runs"
+
+
+def records_lost(error: str) -> str:
+    return f"this run keeps no records ({error})"
 
 
 def ignored(note: str) -> str:

@@ -21,7 +21,9 @@ from pytest_hotreload.errors import ChildInternalError
 from pytest_hotreload.process import messages
 from pytest_hotreload.run import messages as run_messages
 from pytest_hotreload.run.completeness import Arrived, Rules, missing
-from pytest_hotreload.world import os
+from pytest_hotreload.world import BUILTINS, os
+
+__builtins__ = BUILTINS
 
 if TYPE_CHECKING:
     from pytest_hotreload.run.gathered.merge import Merger

@@ -13,6 +13,10 @@ from typing import Any
 
 import pytest
 
+from pytest_hotreload.world import BUILTINS
+
+__builtins__ = BUILTINS
+
 
 @dataclass(eq=False)
 class Group:

@@ -87,7 +87,7 @@ class Active:
             with self.records.observer.aside() if self.records is not None else contextlib.nullcontext():
                 self.worker_ids.end()
 
-    def lost_cache(self, error: OSError) -> None:
+    def lost_cache(self, error: Exception) -> None:
         """It can't be written. Said once."""
         if not self._lost_cache:
             self._lost_cache = True

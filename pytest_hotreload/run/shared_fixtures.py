@@ -17,7 +17,9 @@ import pytest
 from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.process.fork_state import native_threads
 from pytest_hotreload.run import clearing_fixtures, messages
-from pytest_hotreload.world import threading
+from pytest_hotreload.world import BUILTINS, threading
+
+__builtins__ = BUILTINS
 
 _MARK = "_pytest_hotreload_shared"
 _SCOPES = ("session", "package")

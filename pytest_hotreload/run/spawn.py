@@ -17,7 +17,19 @@ from pytest_hotreload.process import leftovers
 from pytest_hotreload.process.channel import pair
 from pytest_hotreload.process.fork_server import ForkPoint
 from pytest_hotreload.process.messages import ENVIRONMENT, Gone, Refused, Start, Started
-from pytest_hotreload.world import contextlib, low_threads, os, pickle, signal, subprocess, tempfile, time
+from pytest_hotreload.world import (
+    BUILTINS,
+    contextlib,
+    low_threads,
+    os,
+    pickle,
+    signal,
+    subprocess,
+    tempfile,
+    time,
+)
+
+__builtins__ = BUILTINS
 
 #: As `python -m pytest` would: suites look at `__main__.__file__`. sys.path is the controller's own.
 _BOOT = (

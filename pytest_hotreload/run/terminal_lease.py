@@ -8,7 +8,9 @@ import pytest
 
 from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.process.messages import Answer
-from pytest_hotreload.world import os, signal
+from pytest_hotreload.world import BUILTINS, os, signal
+
+__builtins__ = BUILTINS
 
 if TYPE_CHECKING:
     from pytest_hotreload.run.children import Running

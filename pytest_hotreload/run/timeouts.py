@@ -8,7 +8,9 @@ from pytest_hotreload.compat import console
 from pytest_hotreload.process import leftovers
 from pytest_hotreload.run import messages
 from pytest_hotreload.run.child.reset import STACKS_SIGNAL
-from pytest_hotreload.world import os, suppress, time
+from pytest_hotreload.world import BUILTINS, os, suppress, time
+
+__builtins__ = BUILTINS
 
 if TYPE_CHECKING:
     from pytest_hotreload.run.children import Running

@@ -145,6 +145,21 @@ def test_variables_that_imported_modules_set(place):
     assert place.say("run", "-q", "test_set.py", **given)[0::2] == (0, "")
 
 
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"PYTEST_PLUGINS": "pytest_hotreload.plugin", "PYTEST_ADDOPTS": ""},
+        {"PYTEST_PLUGINS": "hotreload", "PYTEST_ADDOPTS": ""},
+        {"PYTEST_ADDOPTS": "-p pytest_hotreload.plugin"},
+    ],
+    ids=["its module", "its name", "its module by -p"],
+)
+def test_the_plugin_under_a_name_that_others_give(place, named):
+    """pytest refuses one plugin under two names."""
+    place.serve(**named)
+    assert runs(place, **named) == ""
+
+
 def test_variables_that_do_not_matter(place):
     place.serve()
     assert runs(place, ANYTHING="else", COLUMNS="60", TERM="vt100", PATH="/nowhere") == ""

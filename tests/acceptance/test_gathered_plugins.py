@@ -93,8 +93,9 @@ def test_harvest(project, slots):
     assert [word in ours.read("found.txt") for word in ("'score': 1", "'name': 'b'")] == [True, True]
 
 
-def test_retry(project, slots):
-    """Its table of what was tried again."""
+@pytest.mark.parametrize("how", ["", "--hotreload-isolate=strict", "--hotreload-start=spawn"])
+def test_retry(project, slots, how):
+    """Its table of what was tried again. It asks each worker for the port of a server that only ``-n`` starts."""
     test = """
         import pytest
         TRIED = []
@@ -106,7 +107,7 @@ def test_retry(project, slots):
         def test_never(): assert 0
     """
     using(project, "pytest_retry.retry_plugin").write({"test_a.py": test, "test_b.py": test})
-    plain, ours = project.both("-p", "no:warnings", slots=slots)
+    plain, ours = project.both("-p", "no:warnings", slots=slots, extra=[how] if how else [])
     assert_same(plain, ours)
     assert ours.output.count("test_flaky passed on attempt 2!") == 2
 

@@ -328,13 +328,16 @@ def test_a_conftest_that_replaces_what_we_use(project: Any, slots: int) -> None:
     project.same("-p", "no:cacheprovider", slots=slots)
 
 
-#: Not yet with records: the distributions are read after the collection, by what importlib.metadata looks up.
-_NO_RECORDS = ["-p", "no:cacheprovider"]
+#: How our own run looks them up: by its functions, by those of the standard library, by classes, by ``sys``.
 REPLACED_FOR_GOOD = {
     "sys.platform": [],
     "os.urandom": [],
     "builtins.repr": [],
-    "io.open": _NO_RECORDS,
+    "os.environ.update": [],
+    "threading.get_ident": [],
+    "collections.Counter": [],
+    "sys.path": [],
+    "io.open": ["-p", "no:cacheprovider"],  # pytest's cache breaks by it
 }
 
 
@@ -344,6 +347,38 @@ def test_a_name_that_a_test_file_replaces_for_good(project: Any, slots: int, nam
     replaces = f"import unittest.mock\nunittest.mock.patch({name!r}, lambda *_, **__: None).start()\n"
     project.write({"test_a.py": replaces + "def test_a(): pass\n", **OTHER})
     project.same(*REPLACED_FOR_GOOD[name], slots=slots)
+
+
+#: Whatever goes wrong: each stands for what nobody has thought of.
+BROKEN = """
+import sys
+
+def raises(*args, **kwargs):
+    raise RuntimeError("out of order")
+
+def pytest_collection_finish():
+    module = sys.modules.get("pytest_hotreload.{module}")
+    if module is not None:
+        module.{name} = raises
+"""
+
+
+@pytest.mark.parametrize(
+    "what", ["epoch.inputs", "records.open_project", "records.Dependencies", "reuse.judge"]
+)
+def test_an_error_with_records_costs_them_and_a_line(project: Any, slots: int, what: str) -> None:
+    module, _, name = what.partition(".")
+    tests = "def test_passes(): pass\ndef test_fails(): assert 0\n"
+    project.write({"conftest.py": BROKEN.format(module=module, name=name), "test_a.py": tests, **OTHER})
+    _, ours = project.same(slots=slots, extra=["--reuse=on"])
+    assert "hotreload: this run keeps no records (RuntimeError: out of order)" in ours.notices
+
+
+@pytest.mark.parametrize("what", ["load", "save"])
+def test_an_error_with_durations_costs_them_and_a_line(project: Any, slots: int, what: str) -> None:
+    project.write({"conftest.py": BROKEN.format(module="totals", name=what), **OTHER})
+    _, ours = project.same(slots=slots)
+    assert [line for line in ours.notices if "RuntimeError" in line or "out of order" in line]
 
 
 OPTIONS = {

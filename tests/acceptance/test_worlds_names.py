@@ -1,5 +1,6 @@
 """Every name that our code reaches is replaced by a test, in turn, and nothing changes: docs/design/worlds.md.
 
+By a test, and by a test file while it is imported, which is in the controller.
 A sample of them; `HOTRELOAD_NAMES=0 pytest tests/acceptance/test_worlds_names.py` for all, HOTRELOAD_SEED for another.
 """
 
@@ -7,9 +8,12 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
-from . import worlds
+import pytest
+
+from . import worlds, worlds_import
 
 #: 18 names are 36 files: 20 s of CPU, most of it for names that break pytest itself, which get a run of their own.
 _SAMPLE = int(os.environ.get("HOTRELOAD_NAMES", "18"))
@@ -22,6 +26,26 @@ _ALWAYS = [
     "builtins.isinstance",
     "threading.active_count",
 ]
+#: While a test file is imported, by what is put in their place: each ended a run in INTERNALERROR, or never.
+_ALWAYS_AT_IMPORT = {
+    "raises": [
+        "builtins.frozenset", "builtins.sum", "builtins.vars", "os.environ.update", "os.listdir",
+        "pathlib.Path.read_text", "platform.machine", "site.getsitepackages", "sysconfig.get_paths",
+        "threading.get_ident",
+    ],
+    "none": ["threading.Thread", "threading.Lock"],
+    "mock": ["builtins.any", "builtins.min", "builtins.zip", "os.fstat"],
+    "object": ["sys.path_hooks", "sys.stdlib_module_names", "collections.Counter"],
+}  # fmt: skip
+#: Each way to run, and each replacement in the two that go the farthest from each other.
+_AT_IMPORT = [
+    (way, replacement)
+    for way in worlds_import.WAYS
+    for replacement in worlds_import.REPLACEMENTS
+    if replacement == "raises" or way in ("with records", "strict") or not _SAMPLE
+]
+#: Replaced together as long as nothing differs.
+_TOGETHER = 12
 #: Files in one run.
 _BATCH = 200
 
@@ -49,4 +73,23 @@ def test_no_name_makes_a_difference(tmp_path: Path) -> None:
     bad: list[str] = []
     for begin in range(0, len(files), _BATCH):
         bad += worlds.differences(tmp_path, files[begin : begin + _BATCH], slots=2)
+    assert not bad
+
+
+@pytest.fixture(scope="module")
+def forks() -> Iterator[worlds_import.Forks]:
+    made = worlds_import.Forks()
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize(("way", "replacement"), _AT_IMPORT)
+def test_no_name_that_a_test_file_replaces_makes_a_difference(
+    tmp_path: Path, forks: worlds_import.Forks, way: str, replacement: str
+) -> None:
+    always, names = _ALWAYS_AT_IMPORT[replacement], [] if _SAMPLE else worlds.reached()
+    bad = worlds_import.differences(forks, tmp_path, always, replacement, way)
+    for begin in range(0, len(names), _TOGETHER):
+        together = names[begin : begin + _TOGETHER]
+        bad += worlds_import.differences(forks, tmp_path, together, replacement, way)
     assert not bad

@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).parents[2] / "pytest_hotreload"
 IN_CHILDREN = [
     "process.prefork",
     "run.child.self_collecting",
+    "as_it_was",
     "run.child.entry",
     "process.channel",
     "run.child.child",
@@ -101,6 +102,38 @@ OUTSIDE = {
     "watch.requests",
     "world",
 }
+#: What the run loop calls between the collection and the end, outside of ``as_it_was``: builtins of its own.
+OF_THE_LOOP = [
+    "records.collection_hooks",
+    "run.children",
+    "run.completeness",
+    "run.loop",
+    "run.crashes",
+    "run.timeouts",
+    "hosts.dispatch",
+    "run.shared_fixtures",
+    "run.gathered.merge",
+    "hosts.host",
+    "hosts.hosts",
+    "run.in_place",
+    "process.interrupts",
+    "run.terminal_lease",
+    "compat.console",
+    "compat.xdist",
+    "ci.outcomes",
+    "records.file_outcome",
+    "records.records",
+    "run.replay",
+    "records.reuse",
+    "run.hooks",
+    "run.schedule",
+    "run.launcher",
+    "run.spawn",
+    "run.status_line",
+    "run.messages",
+    "imports.threads",
+    "records.totals",
+]
 #: Modules whose functions read the clock, wait, start or tell something: to be taken from ``world`` by all others.
 HELD = {
     "os",
@@ -223,8 +256,8 @@ def test_code_in_children_imports_nothing_when_it_is_called(name: str) -> None:
     assert [each for each in late if each not in LATE] == []
 
 
-@pytest.mark.parametrize("name", IN_CHILDREN)
-def test_code_in_children_has_builtins_of_its_own(name: str) -> None:
+@pytest.mark.parametrize("name", [*IN_CHILDREN, *OF_THE_LOOP])
+def test_code_of_a_run_has_builtins_of_its_own(name: str) -> None:
     assert "\n__builtins__ = BUILTINS\n" in _path(name).read_text()
 
 

@@ -135,7 +135,8 @@ def temporary(config: pytest.Config, place: Place, reporter: Reporter) -> None:
 
 def worker(config: pytest.Config, place: Place) -> None:
     """xdist's convention: who this process is."""
-    os.environ.update(place.environ)
+    for name, value in place.environ.items():  # a test may have replaced the method
+        os.environ[name] = value
     if place.workerinput is not None:
         handover.begin(config, place.workerinput)
 

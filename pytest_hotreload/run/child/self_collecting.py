@@ -146,6 +146,7 @@ class Apart:
     def pytest_cmdline_main(self, config: pytest.Config) -> Generator[None, object, object]:
         self.xmlpath = getattr(config.option, "xmlpath", None)
         neutralise(config)
+        plugins.serve_no_retries(config)
         if self.order.args is not None:
             config.args = list(self.order.args)
         self.reporter: child.Reporter | None = None

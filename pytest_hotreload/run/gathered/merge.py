@@ -16,7 +16,9 @@ from pytest_hotreload.run.gathered.containers import (
     Text,
     attributes,
 )
-from pytest_hotreload.world import pickle
+from pytest_hotreload.world import BUILTINS, pickle
+
+__builtins__ = BUILTINS
 
 if TYPE_CHECKING:
     from pytest_hotreload.run.gathered.carry import GatheredState

@@ -1,0 +1,157 @@
+"""The standard library as it was before the first conftest, for the length of one call of ours in the controller.
+
+A test file that is imported may replace names for good, and that is in the controller. ``world.py`` protects from
+patches of what our own code looks up, not of what a function of the standard library looks up itself: ``pathlib``
+goes by ``io.open``, ``json`` and ``re`` by builtins, each import by ``sys.path``. So what needs such functions
+(records, durations, report files) runs within :data:`AS_IT_WAS`. What a test put there is back after it.
+
+Never around a hook, a fixture or a fork: what runs there has to see the world that tests made.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import Any
+
+from pytest_hotreload.world import BUILTINS, MODULES, os
+
+__builtins__ = BUILTINS
+
+#: What a name is put back for; others are a module's own state (``tempfile.tempdir``, ``re._cache``).
+_KINDS = (FunctionType, BuiltinFunctionType, ModuleType, type, type(str.join), type(object().__str__))
+#: Modules whose values are constants, too.
+_CONSTANT = {"os", "posixpath", "ntpath", "stat", "errno"}
+_VALUES = (str, bytes, int, bool, type(None))
+#: Whoever sets these means to hear of something, of us too.
+_HOOKS = {
+    "excepthook", "unraisablehook", "displayhook", "breakpointhook", "showwarning", "_showwarnmsg",
+    "_showwarnmsg_impl",
+}  # fmt: skip
+#: Their classes are written in Python, and methods of classes are replaced, too.
+_CLASSES = {
+    "contextlib", "json.decoder", "json.encoder", "os", "pathlib", "pathlib._local", "pathlib._abc", "random",
+    "subprocess", "tempfile", "threading",
+}  # fmt: skip
+#: Packages that nothing of ours goes through: to look at them would take as long as at all others.
+_UNUSED = {
+    "asyncio", "bdb", "cmd", "code", "concurrent", "ctypes", "doctest", "email", "encodings", "http", "multiprocessing",
+    "pdb", "ssl", "unittest", "urllib", "xml",
+}  # fmt: skip
+#: What ``sys`` must have for imports, and of which type. Another list in its place is the test's good right.
+_IMPORTS = {"path": list, "meta_path": list, "path_hooks": list, "path_importer_cache": dict}
+#: What ``sys`` says of the interpreter, which no test changes.
+_FACTS = ("builtin_module_names", "flags", "platform", "stdlib_module_names", "version_info")
+_GONE: Any = object()
+#: The module itself, which is no held copy; and the attributes of ``os.environ``: others hide methods of its class.
+_OS: dict[str, Any] = vars(MODULES["os"])
+_OF_ENVIRON = frozenset(vars(os.environ))
+
+
+class AsItWas:
+    """A context; may be entered within itself. Does nothing in a process that remembered nothing."""
+
+    def __init__(self) -> None:
+        self._modules: list[tuple[dict[str, Any], list[tuple[str, Any]]]] = []
+        self._classes: list[tuple[type, list[tuple[str, Any]]]] = []
+        self._imports: dict[str, Any] = {}
+        self._undo: list[list[tuple[Any, str, Any]]] = []
+        self._found: list[tuple[Any, str, Any]] = []
+
+    def remember(self) -> None:
+        """This is how it was. The first call counts."""
+        if self._modules:
+            return
+        for name, module in MODULES.copy().items():
+            top = name.partition(".")[0]
+            if type(module) is not ModuleType or top not in sys.stdlib_module_names or top in _UNUSED:
+                continue
+            kinds = (*_KINDS, *_VALUES) if name in _CONSTANT else _KINDS
+            space = vars(module)
+            kept = [
+                (key, each) for key, each in space.items() if type(each) in kinds or isinstance(each, type)
+            ]
+            self._modules.append((space, [(key, each) for key, each in kept if key not in _HOOKS]))
+            if name in _CLASSES:
+                self._remember_classes(name, space)
+        self._imports = {name: vars(sys)[name] for name in (*_IMPORTS, *_FACTS)}
+
+    def _remember_classes(self, name: str, space: dict[str, Any]) -> None:
+        kinds = (FunctionType, classmethod, staticmethod, property)
+        for each in list(space.values()):
+            if isinstance(each, type) and each.__module__ == name:
+                self._classes.append(
+                    (each, [(key, value) for key, value in vars(each).items() if type(value) in kinds])
+                )
+
+    def __enter__(self) -> None:
+        if self._undo or not self._modules:  # within itself nothing differs
+            self._enter([])
+            return
+        self._found = self._differing()
+        self._enter(self._found)
+
+    def _enter(self, found: list[tuple[Any, str, Any]]) -> None:
+        undo = [(owner, name, _space(owner).get(name, _GONE)) for owner, name, _ in found]
+        self._undo.append(undo)
+        for owner, name, value in found:
+            _put(owner, name, value)
+
+    def _differing(self) -> list[tuple[Any, str, Any]]:
+        """(namespace or class, name, what it was)."""
+        found: list[tuple[Any, str, Any]] = []
+        for space, names in self._modules:
+            found += [(space, name, value) for name, value in names if space.get(name, _GONE) is not value]
+        for owner, names in self._classes:
+            now = vars(owner)
+            found += [(owner, name, value) for name, value in names if now.get(name, _GONE) is not value]
+        found += self._differing_in_sys()
+        own = vars(os.environ)
+        found += [(own, name, _GONE) for name in own if name not in _OF_ENVIRON]
+        if type(_OS.get("environ")) is not type(os.environ):
+            found.append((_OS, "environ", os.environ))
+        return found
+
+    def _differing_in_sys(self) -> list[tuple[Any, str, Any]]:
+        space = vars(sys)
+        wanted = {
+            name: value
+            for name, value in self._imports.items()
+            if type(space.get(name)) is not _IMPORTS.get(name, _GONE)
+        }
+        wanted["modules"] = MODULES
+        return [(space, name, value) for name, value in wanted.items() if space.get(name) is not value]
+
+    def __exit__(self, *_: object) -> None:
+        for owner, name, value in reversed(self._undo.pop()):
+            _put(owner, name, value)
+
+
+def _space(owner: Any) -> Any:
+    return vars(owner) if isinstance(owner, type) else owner
+
+
+def _put(owner: Any, name: str, value: Any) -> None:
+    if isinstance(owner, type):
+        type.__delattr__(owner, name) if value is _GONE else type.__setattr__(owner, name, value)
+    elif value is _GONE:
+        owner.pop(name, None)
+    else:
+        owner[name] = value
+
+
+class Known:
+    """The same, for what is done often: goes by what differed at the last full look, and mostly does nothing."""
+
+    def __init__(self, world: AsItWas) -> None:
+        self._world = world
+
+    def __enter__(self) -> None:
+        self._world._enter(self._world._found)
+
+    def __exit__(self, *_: object) -> None:
+        self._world.__exit__()
+
+
+AS_IT_WAS = AsItWas()
+KNOWN = Known(AS_IT_WAS)
