@@ -18,19 +18,23 @@ RATIO, BEYOND, CORE_CPU = 30, 50, 0.7
 
 HEAD = """# The edit loop
 
-Written by `python -m benchmarks.edits --write`: do not edit. The heavy suite ([benchmarks](benchmarks.md)), with a leaf
-module that one test file imports and a test file without imports and work. All contenders took turns on one machine;
-medians of {repeats} rounds after one that warmed up, lowest and highest beside them. Seconds say something about this
-machine only; the ratios are what to read.
+`python -m benchmarks.edits --write` writes this page: do not edit.
+The suite is the heavy suite ([benchmarks](benchmarks.md)), with two additional files.
+One is a leaf module that one test file imports, the other is a test file without imports and work.
+All contenders took turns on one machine.
+Figures are medians of {repeats} rounds after one warm-up round, with the lowest and highest in brackets.
+The seconds apply only to this machine; the ratios are the result.
 
 - **watch**: `pytest --hotreload --watch --hotreload-slots=2`, debounce {ours} ms
-- **pytest FILE**: plain pytest of the one test file that the edit is about (of the core module: one of 60)
+- **pytest FILE**: plain pytest of the one test file that the edit concerns (for the core module: one of 60)
 - **pytest-testmon**: `pytest --testmon`, started at the save
 - **pytest-watcher**: `ptw` of everything, debounce {ptw} ms
 - **pytest**: plain pytest of everything
 
-Summary is the time from the save to pytest's "… passed in" line, status that to the watch's own line behind it. CPU is
-that of all processes, of the watchers until they are at rest again: what is prepared for the next edit counts.
+Summary is the time from the save to pytest's "… passed in" line.
+Status is the time from the save to the watch's own line after it.
+CPU is the CPU time of all processes; for watchers, it is counted until they are idle again.
+The preparation for the next edit therefore counts.
 
 Machine: {machine}.
 """
@@ -77,8 +81,9 @@ def anatomy(found: Samples) -> str:
     lines = [
         "\n## Where the watch's time goes\n",
         (
-            "Milliseconds, medians: until the change was compared, until the test files were selected, until a rerun "
-            "was there, until its end; the last holds what pytest itself says.\n"
+            "The figures are the medians of four times in milliseconds: to compare the change, to select the test "
+            "files, to obtain a rerun, and to run it.\n"
+            "The last column is pytest's own time, which is part of the run.\n"
         ),
         f"| | {' | '.join(names)} |",
         f"| --- |{' ---: |' * len(names)}",
@@ -122,7 +127,7 @@ def targets(found: Samples, less: Mapping[str, float]) -> str:
             f"{beyond('leaf module', 'first-party imports'):.0f}",
         ),
         (
-            "the same module again: without bodies and its own import, ms",
+            "the same module again: the same, without bodies and its own import, ms",
             f"≤ {BEYOND}",
             f"{beyond('the same module again', 'own import'):.0f}",
         ),
@@ -138,9 +143,10 @@ def targets(found: Samples, less: Mapping[str, float]) -> str:
     lines = [
         "\n## Targets\n",
         (
-            f"Bodies are the {less['bodies'] * 1000:.0f} ms that `--durations=0` says of the test file; the leaf's own "
-            f"import takes {less['own import'] * 1000:.0f} ms, with all first-party modules below it "
-            f"{less['first-party imports'] * 1000:.0f} ms, third-party modules being there.\n"
+            f"Bodies are the {less['bodies'] * 1000:.0f} ms that `--durations=0` reports for the test file.\n"
+            f"The leaf's own import takes {less['own import'] * 1000:.0f} ms, and "
+            f"{less['first-party imports'] * 1000:.0f} ms with all first-party modules below it, if third-party "
+            "modules are already imported.\n"
         ),
         "| | target | measured |",
         "| --- | ---: | ---: |",

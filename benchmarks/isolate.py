@@ -50,15 +50,21 @@ NAMES = {
 
 HEAD = """# Benchmarks of isolated calls
 
-Written by `python -m benchmarks.isolate --write`: do not edit. A function of a package that imports NumPy and pandas is
-called, and its result waited for, in {rounds} rounds that take turns. The bare loop forks a process that holds both,
-imports the package in the child, pickles the result into a pipe and waits for the child's end: the least that such a
-call can be. Start is from the import of the library to the first result. Medians of the calls, with the tenth and the
-ninetieth percentile beside them; seconds say something about this machine only. [How it works](design/isolation.md).
+`python -m benchmarks.isolate --write` writes this page: do not edit.
+The benchmark calls a function of a package that imports NumPy and pandas, and waits for its result.
+The contenders take turns, in {rounds} rounds.
+The bare loop forks a process that has imported both, and imports the package in the child.
+The child pickles the result into a pipe, and the loop waits for the child's end: such a call cannot do less.
+Start is the time from the import of the library to the first result.
+Figures are medians of the calls, with the tenth and the ninetieth percentile in brackets.
+The seconds apply only to this machine.
+See [how isolated calls work](design/isolation.md).
 
-firehot {firehot} takes the first `python` on PATH, which was put there. As it comes it holds nothing whose import
-leaves a native thread: neither NumPy nor pandas, since OpenBLAS has a pool. With that pool switched off it does; its
-calls then begin fast and get slower the more there were, which is the width of that row.
+firehot {firehot} uses the first `python` on PATH, which the benchmark sets.
+By default, firehot imports no module ahead whose import leaves a native thread behind.
+These modules include NumPy and pandas, because OpenBLAS has a thread pool.
+With this pool switched off, firehot imports both ahead.
+Its calls are then fast at first, and become slower with their number, which explains the range in that row.
 
 Machine: {machine}.
 
@@ -277,8 +283,9 @@ def _example(saves: list[float]) -> str:
 
 ## The web server of examples/hot_server
 
-From a save to the first answer with it, over {len(ordered)} saves: {middle:.0f} ms, at worst {worst:.0f} ms; up to
-20 ms of it pass until the loop looks.
+The time from a save to the first answer with the new code is {middle:.0f} ms in the median of {len(ordered)} saves.
+The worst was {worst:.0f} ms.
+Up to 20 ms of this time pass until the loop checks the sources.
 """
 
 

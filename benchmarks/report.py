@@ -17,17 +17,20 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 
 HEAD = """# Benchmarks
 
-Written by `make bench` (`python -m benchmarks.run`): do not edit. Every figure compares runs that took turns on one
-machine, medians of {repeats} rounds after one that warmed bytecode and disk; {slots} places for all that run
-in parallel. Seconds say something about this machine only; the ratios are what to read.
+`make bench` (`python -m benchmarks.run`) writes this page: do not edit.
+Every figure compares runs that took turns on one machine.
+Figures are medians of {repeats} rounds after one round that warmed bytecode and disk.
+All contenders that run in parallel use {slots} processes at a time.
+The seconds apply only to this machine; the ratios are the result.
 
 - **plain**: `pytest`
 - **xdist**: `pytest -n{slots} --dist=loadfile`
-- **hotreload**: `pytest --hotreload --hotreload-slots={slots}` without anything learned from earlier runs
-- **hotreload, again**: the same with what the runs before left in pytest's cache
+- **hotreload**: `pytest --hotreload --hotreload-slots={slots}` without any data from earlier runs
+- **hotreload, again**: the same with the data that earlier runs left in pytest's cache
 
-Wall is what the user waits; CPU is that of all processes; memory is the largest sum of the proportional set sizes
-(PSS) of all processes at one time, sampled in a run of its own.
+Wall is the time that the user waits.
+CPU is the CPU time of all processes.
+Memory is the largest sum of the proportional set sizes (PSS) of all processes at one time, sampled in a separate run.
 
 Machine: {machine}.
 """
@@ -35,9 +38,10 @@ Machine: {machine}.
 CHILD_HEAD = """
 ## What a child costs
 
-{files} files of one trivial test each, less one file with the same tests, over {files}: milliseconds a file, one
-slot. What plain pytest spends on a file stands beside it. The heavy process has all imports of the heavy suite in
-its conftest.
+The figures are milliseconds per file with one slot: {files} files of one trivial test each, minus one file with the \
+same tests, divided by {files}.
+Plain pytest's time per file is shown for comparison.
+The heavy process has all imports of the heavy suite in its conftest.
 
 | process | | wall, ms | CPU, ms |
 | --- | --- | ---: | ---: |
@@ -46,8 +50,9 @@ its conftest.
 GROWTH_HEAD = """
 ## Growth
 
-CPU seconds of suites of trivial files, all in one directory. The growth factor is what a file of the second
-doubling costs more than one of the first: 1 is linear, 2 would be quadratic.
+The figures are CPU seconds of suites of trivial files, all in one directory.
+The growth factor is the cost of a file of the second doubling over the cost of a file of the first.
+A factor of 1 is linear, and 2 would be quadratic.
 
 | | {sizes} | factor |
 | --- | {rules} | ---: |

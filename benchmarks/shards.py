@@ -31,23 +31,28 @@ HEAVY = {"torch": (40.0, 0.10), "pandas": (10.0, 0.30), "django": (10.0, 0.30), 
 
 HEAD = """# Benchmarks of shards
 
-Written by `python -m benchmarks.shards --write`: do not edit. Simulated, so no figure is a time: generated suites of
-log-normal durations (spread {spread}), {suites} of each kind. A figure is the longest shard over the least that is
-possible, the larger of the mean and the longest file: 1.00 can't be beaten. Shown are the median and, behind it, the
-worst. [How it works](design/shards.md).
+`python -m benchmarks.shards --write` writes this page: do not edit.
+The benchmark is a simulation, so no figure is a time.
+The simulation uses generated suites of log-normal durations (spread {spread}), {suites} of each kind.
+A figure is the longest shard over the least possible, which is the larger of the mean and the longest file.
+No plan can be better than 1.00.
+The first number is the median, and the number in brackets is the worst.
+See [how shards work](design/shards.md).
 
-- **planned**: what the plan predicts of itself
-- **noise**: each file took up to {noise:.0%} more or less than was recorded
-- **missing**: of {missing:.0%} of the files nothing was recorded; they count as the median
-- **hash**: files dealt by the hash of their paths, which is what happens without any durations
+- **planned**: the plan's own prediction
+- **noise**: each file took up to {noise:.0%} more or less than its recorded duration
+- **missing**: {missing:.0%} of the files have no recorded duration, and count as the median
+- **hash**: files are assigned by the hash of their paths, without any durations
 """
 
 HEAVY_HEAD = """
 ## With costly imports
 
-{count} files; some need distributions whose first import takes as long as 5 to 40 files of middling length, and a shard
-pays each once. **blind** is the same algorithm without knowing them: it deals well by seconds, and every shard imports
-everything. Work is the sum over all shards, over the least possible (each imported once).
+The suites have {count} files, some of which need distributions with a costly first import.
+Such an import takes as long as 5 to 40 files of average length, and a shard pays for each import once.
+**blind** is the same algorithm without knowledge of the imports.
+This algorithm distributes the seconds well, but every shard imports everything.
+Work is the sum over all shards, divided by the least possible sum (each distribution imported once).
 
 | shards | planned | blind | hash | work planned | work blind |
 | ---: | ---: | ---: | ---: | ---: | ---: |

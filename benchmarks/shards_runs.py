@@ -39,13 +39,21 @@ def test_computes():
 
 HEAD = """# How even shards are when they run
 
-Written by `python -m benchmarks.shards_runs --write`: do not edit. {machine}.
+`python -m benchmarks.shards_runs --write` writes this page: do not edit.
 
-Generated suites of log-normal durations, {suites}; their tests compute. Each ran once for its records, then {repeats}
-times in shards, each with one slot, one after the other, by a plan made anew from the records as they were then.
-**planned** is the longest shard that the plan predicts over the least possible, the larger of the mean and the longest
-file; **achieved** the same of what the shards then took for their files; **wall** their time from start to end, with
-the start of interpreter and pytest, over the mean of all shards. Medians, and the worst in brackets.
+Machine: {machine}.
+
+The suites are generated, with log-normal durations: {suites}; their tests compute.
+Each suite ran once for its records.
+Each suite then ran {repeats} times in shards, one shard after the other, with one slot each.
+Each of these runs used a new plan from the records at that time.
+Figures are medians, with the worst in brackets.
+
+- **planned**: the longest shard of the plan's prediction over the least possible
+- **achieved**: the same ratio for the measured time that the shards took for their files
+- **wall**: the longest shard, including the start of interpreter and pytest, over the mean of all shards
+
+The least possible is the larger of the mean and the longest file.
 
 | files | shards | planned | achieved | wall |
 | ---: | ---: | ---: | ---: | ---: |

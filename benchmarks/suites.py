@@ -195,7 +195,7 @@ def write_heavy_process(write: Callable[[Path, int, int], None]) -> Callable[[Pa
 
 
 def trivial(files: int) -> Suite:
-    return Suite("trivial", "two trivial tests a file", files, 2 * files, write_trivial)
+    return Suite("trivial", "two trivial tests per file", files, 2 * files, write_trivial)
 
 
 SUITES = {
