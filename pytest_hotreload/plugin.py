@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_hotreload import options
-from pytest_hotreload.as_it_was import AS_IT_WAS
 from pytest_hotreload.ci import messages, results_file
 from pytest_hotreload.ci.outcomes import Outcomes
 from pytest_hotreload.ci.sharding import Sharding
 from pytest_hotreload.compat import gathered_hookspecs, plugins, pytest_config, xdist
 from pytest_hotreload.host_options import HOST_ENVIRONMENT
 from pytest_hotreload.hosts import messages as hosts_messages
+from pytest_hotreload.original_names import ORIGINAL_NAMES
 from pytest_hotreload.process.messages import ENVIRONMENT
 from pytest_hotreload.records import totals
 from pytest_hotreload.records.affected import Selection
@@ -112,7 +112,7 @@ def _activate(config: pytest.Config, namespace: Any, host: Host | None) -> Apart
         import pytest_hotreload.run.gathered.carry
         import pytest_hotreload.run.loop  # noqa: F401
 
-        AS_IT_WAS.remember()
+        ORIGINAL_NAMES.remember()
     plugins.refuse(namespace)
     chosen = options.read(config, namespace, host=host is not None)
     chosen = chosen if host is None else host.options(chosen)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from _pytest._code.code import TerminalRepr
 from _pytest._io import TerminalWriter
 
-from pytest_hotreload.as_it_was import KNOWN
+from pytest_hotreload.original_names import KNOWN_CHANGES
 from pytest_hotreload.world import BUILTINS, MODULES, io, loaded, os, pickle, pytest, sysconfig
 
 __builtins__ = BUILTINS
@@ -305,7 +305,7 @@ def loads(data: bytes, config: pytest.Config, item: pytest.Item | None = None) -
     """What :func:`dumps` or :func:`pack` wrote; None of b"". Raises where it is no pickle at all."""
     if not data:
         return None
-    with loaded, KNOWN:
+    with loaded, KNOWN_CHANGES:
         try:
             return _Reader(data, config, item).load()
         except Exception:  # by what is in it

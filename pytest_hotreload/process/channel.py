@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from pytest_hotreload._native import send_all
-from pytest_hotreload.as_it_was import KNOWN
+from pytest_hotreload.original_names import KNOWN_CHANGES
 from pytest_hotreload.process.messages import Asked, Message, Unreadable
 from pytest_hotreload.world import BUILTINS, os, pickle, sockets, struct
 
@@ -67,7 +67,7 @@ class Inbox:
 
     def _message(self, body: bytes) -> tuple[int, Any]:
         try:
-            with KNOWN:  # a class that is unpickled may be written in Python (dataclasses)
+            with KNOWN_CHANGES:  # a class that is unpickled may be written in Python (dataclasses)
                 index, message = pickle.loads(body)
         except Exception as error:  # garbage may be read as anything
             if not self.tolerant:

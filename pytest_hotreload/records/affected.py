@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from pytest_hotreload.as_it_was import AS_IT_WAS
 from pytest_hotreload.compat import console
 from pytest_hotreload.imports.analysis import open_project, scan
 from pytest_hotreload.options import Options
+from pytest_hotreload.original_names import ORIGINAL_NAMES
 from pytest_hotreload.records.records import Records, Verdict
 from pytest_hotreload.run import messages
 from pytest_hotreload.usage import usage_error
@@ -51,7 +51,7 @@ class Selection:
         if left_out:
             items[:] = [item for item in items if str(item.path) in affected]
             config.hook.pytest_deselected(items=left_out)
-        with AS_IT_WAS:
+        with ORIGINAL_NAMES:
             self.reasons = self._explained(config)
 
     def _explained(self, config: pytest.Config) -> list[str]:

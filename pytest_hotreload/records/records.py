@@ -15,9 +15,9 @@ from typing import Any, NamedTuple, TypeVar
 import pytest
 
 from pytest_hotreload._native import Records as Store
-from pytest_hotreload.as_it_was import AS_IT_WAS
 from pytest_hotreload.imports import bytecode
 from pytest_hotreload.imports.analysis import open_project, scan, site_folders
+from pytest_hotreload.original_names import ORIGINAL_NAMES
 from pytest_hotreload.records import couplings, epoch, last_run, unchanged
 from pytest_hotreload.records.conflicts import keys_of
 from pytest_hotreload.records.dependencies import (
@@ -61,7 +61,7 @@ def _kept(
         def kept(self: Records, *args: Any, **kwargs: Any) -> Any:
             if not self.lost:
                 try:
-                    with AS_IT_WAS:
+                    with ORIGINAL_NAMES:
                         return method(self, *args, **kwargs)
                 except passes:
                     raise
@@ -155,7 +155,7 @@ class Records:
 
     def remove_refuted(self) -> None:
         """As :meth:`save`, where no new record can be written: an older one may not outlive a failure."""
-        with contextlib.suppress(Exception), AS_IT_WAS:
+        with contextlib.suppress(Exception), ORIGINAL_NAMES:
             if self.store is not None:
                 self.store.remove([path for path, ran in self.files.items() if _refutes(ran)])
                 self.store.save()

@@ -14,9 +14,9 @@ from typing import Any, Protocol
 
 import pytest
 
-from pytest_hotreload.as_it_was import AS_IT_WAS
 from pytest_hotreload.compat import console, plugins
 from pytest_hotreload.options import Options
+from pytest_hotreload.original_names import ORIGINAL_NAMES
 from pytest_hotreload.process.messages import ItemFinished, ItemStarted
 from pytest_hotreload.records import affected, messages
 from pytest_hotreload.records.declarations import Declarations
@@ -165,7 +165,7 @@ class Reuse:
         if self.records is None or self.off:
             return
         try:
-            with AS_IT_WAS:
+            with ORIGINAL_NAMES:
                 judged = judge(self.config, self.records, self.declarations, items)
                 if not self.verifying and judged.held:
                     self._last = self.records.last_runs()

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hotreload.as_it_was import AS_IT_WAS
 from pytest_hotreload.compat import console, pytest_config
 from pytest_hotreload.imports import analysis
+from pytest_hotreload.original_names import ORIGINAL_NAMES
 from pytest_hotreload.process import user_file
 from pytest_hotreload.records.file_outcome import OUTCOMES, outcome_of
 from pytest_hotreload.report.import_times import ImportTimes, by_package, saving
@@ -234,7 +234,7 @@ class Gathering:
             if path is None:
                 continue
             try:
-                with AS_IT_WAS:
+                with ORIGINAL_NAMES:
                     if not finished:
                         self._finish(int(exitstatus))
                         finished = True

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hotreload.as_it_was import AS_IT_WAS
 from pytest_hotreload.ci import github, messages, results_file
 from pytest_hotreload.compat import console, plugins, pytest_config
 from pytest_hotreload.errors import ChildInternalError
 from pytest_hotreload.hosts import messages as hosts_messages
+from pytest_hotreload.original_names import ORIGINAL_NAMES
 from pytest_hotreload.process import fork_state
 from pytest_hotreload.records import totals
 from pytest_hotreload.run import messages as run_messages
@@ -83,7 +83,7 @@ class Run:
 
     def _load_totals(self) -> None:
         try:
-            with AS_IT_WAS:
+            with ORIGINAL_NAMES:
                 totals.load(self.config, self.active.totals)
         except Exception as error:  # what earlier runs learned never fails one
             self.active.totals.notices.append(run_messages.nothing_learned(error))
@@ -98,7 +98,7 @@ class Run:
         if active.reuse is not None:
             active.reuse.decide(session.items)
         reporter: Any = self.config.pluginmanager.get_plugin("hotreload-reporter")
-        with AS_IT_WAS:
+        with ORIGINAL_NAMES:
             active.loop = self._loop(session, reporter)
         child = None
         try:
@@ -147,7 +147,7 @@ class Run:
         elif active.loop is None and not nothing_affected:
             return
         if active.reuse is not None:
-            with AS_IT_WAS:
+            with ORIGINAL_NAMES:
                 active.reuse.verify(session)
         if active.rerun is None:
             self._save(session, active.records)
@@ -158,7 +158,7 @@ class Run:
         active = self.active
         try:
             if active.loop is not None or active.in_place is not None:
-                with AS_IT_WAS:
+                with ORIGINAL_NAMES:
                     totals.save(self.config, session.items, active.totals)
             if records is not None:
                 records.save()
@@ -175,13 +175,13 @@ class Run:
             return
         if active.options.json is not None:
             try:
-                with AS_IT_WAS:
+                with ORIGINAL_NAMES:
                     results_file.write(active.options.json, active.outcomes.document())
             except OSError as error:
                 text = messages.results_not_written(active.options.json, error)
                 print(console.PREFIX + text, file=sys.stderr)
         if tells_github(active):
-            with AS_IT_WAS:
+            with ORIGINAL_NAMES:
                 github.tell(config, active.outcomes)
 
     @pytest.hookimpl(trylast=True)
@@ -225,9 +225,7 @@ class Run:
         if records is None:
             return
         if records.lost:
-            terminalreporter.write_line(
-                console.PREFIX + run_messages.records_lost(records.lost), yellow=True
-            )
+            terminalreporter.write_line(console.PREFIX + run_messages.records_lost(records.lost), yellow=True)
             return
         if records.doubt:
             terminalreporter.write_line(console.PREFIX + records.doubt, yellow=True)

@@ -10,11 +10,11 @@ import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pytest_hotreload.as_it_was import AS_IT_WAS
 from pytest_hotreload.ci.sharding import shard_of
 from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.imports import learning
 from pytest_hotreload.imports.analysis import Analysis, analyse, third_party
+from pytest_hotreload.original_names import ORIGINAL_NAMES
 from pytest_hotreload.process import fork_state
 from pytest_hotreload.process.channel import pair
 from pytest_hotreload.process.fork_server import ForkPoint
@@ -188,7 +188,7 @@ class Sources:
 
     def _warm_template(self, template: Template) -> None:
         paths = list(dict.fromkeys(str(item.path) for item in self.loop.items))
-        with AS_IT_WAS:
+        with ORIGINAL_NAMES:
             found = analyse(self.loop.config, paths, minimum=1 if self.own_slots else 2)
         learned = [name for name in third_party(self.loop.totals.learned) if name not in found.quarantine]
         try:

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hotreload.as_it_was import AS_IT_WAS
 from pytest_hotreload.compat import console, handover, plugins, pytest_config
 from pytest_hotreload.compat.unpickling import loads
 from pytest_hotreload.compat.xdist import Nodes
 from pytest_hotreload.errors import IncompleteRunError
+from pytest_hotreload.original_names import ORIGINAL_NAMES
 from pytest_hotreload.process import heartbeat
 from pytest_hotreload.process.heartbeat import Quiet
 from pytest_hotreload.process.interrupts import Interrupts
@@ -119,7 +119,7 @@ class RunLoop:
         self._before_first_fork()
         if self.reuse is not None:
             self.reuse.tell(self.items, self.replay)
-        with AS_IT_WAS:
+        with ORIGINAL_NAMES:
             self.suspension.begin()
             self.ctrl_c.begin()
         try:
@@ -245,7 +245,7 @@ class RunLoop:
     def _after_last_child(self) -> None:
         if self.gathering is not None:
             self.gathering.over()
-        with AS_IT_WAS:
+        with ORIGINAL_NAMES:
             self.suspension.end()
             self.ctrl_c.end()
         self.schedule.clear()

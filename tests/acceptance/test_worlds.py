@@ -369,7 +369,9 @@ def pytest_collection_finish():
 def test_an_error_with_records_costs_them_and_a_line(project: Any, slots: int, what: str) -> None:
     module, _, name = what.partition(".")
     tests = "def test_passes(): pass\ndef test_fails(): assert 0\n"
-    project.write({"conftest.py": BROKEN.format(module=f"records.{module}", name=name), "test_a.py": tests, **OTHER})
+    project.write(
+        {"conftest.py": BROKEN.format(module=f"records.{module}", name=name), "test_a.py": tests, **OTHER}
+    )
     _, ours = project.same(slots=slots, extra=["--reuse=on"])
     assert "hotreload: this run keeps no records (RuntimeError: out of order)" in ours.notices
 

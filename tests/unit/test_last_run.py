@@ -14,10 +14,10 @@ from pytest_hotreload.records import messages
 from pytest_hotreload.records.last_run import Last, load, merged, name_of, revision, save
 
 LASTS = st.builds(Last, st.integers(0, 9), st.sampled_from(["", "a", "b"]))
-KNOWN = st.dictionaries(st.sampled_from("xyz"), LASTS)
+KNOWN_CHANGES = st.dictionaries(st.sampled_from("xyz"), LASTS)
 
 
-@given(KNOWN, KNOWN, KNOWN)
+@given(KNOWN_CHANGES, KNOWN_CHANGES, KNOWN_CHANGES)
 def test_the_order_of_merging_does_not_matter(one, two, three):
     results = [merged(*order) for order in itertools.permutations((one, two, three))]
     assert all(result == results[0] for result in results)

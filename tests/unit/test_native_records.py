@@ -390,7 +390,7 @@ def test_links_count_by_what_they_lead_to(project: Project) -> None:
         assert project.check() == verdict(expected, "" if expected == "fresh" else "link")
 
 
-def test_a_linked_test_file_is_named_as_it_was_given(project: Project) -> None:
+def test_a_linked_test_file_is_named_original_names_given(project: Project) -> None:
     (project.root / "tests/test_link.py").symlink_to("test_a.py")
     (project.root / "linked").symlink_to("tests")
     for name in ("tests/test_link.py", "linked/test_a.py"):

@@ -102,7 +102,7 @@ def _interrupted() -> None:
 
 
 @given(st.integers(-1, 1 << 30), st.integers(0, len(Progress.PHASES) - 1), st.floats(0, 1e9))
-def test_progress_is_read_as_it_was_written(index, phase, at):
+def test_progress_is_read_original_names_written(index, phase, at):
     descriptor = _anonymous_file()
     try:
         page = messages.Progress(descriptor)

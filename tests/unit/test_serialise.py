@@ -51,7 +51,7 @@ def sent(request: pytest.FixtureRequest, report: pytest.TestReport):
 
 @HERE
 @given(more=st.dictionaries(NAMES, PLAIN, max_size=4))
-def test_what_can_be_pickled_arrives_as_it_was(request, more):
+def test_what_can_be_pickled_arrives_original_names(request, more):
     report = report_of(request.node, **more)
     assert vars(sent(request, report)) == vars(report)
 

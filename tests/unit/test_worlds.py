@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[2] / "pytest_hotreload"
 IN_CHILDREN = [
     "process.prefork",
     "run.child.self_collecting",
-    "as_it_was",
+    "original_names",
     "run.child.entry",
     "process.channel",
     "run.child.child",
@@ -102,7 +102,7 @@ OUTSIDE = {
     "watch.requests",
     "world",
 }
-#: What the run loop calls between the collection and the end, outside of ``as_it_was``: builtins of its own.
+#: What the run loop calls between the collection and the end, outside of ``original_names``: builtins of its own.
 OF_THE_LOOP = [
     "records.collection_hooks",
     "run.children",

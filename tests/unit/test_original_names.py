@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pytest_hotreload.as_it_was import AsItWas, Known
+from pytest_hotreload.original_names import Known, OriginalNames
 
 MOCK: Any = object()
 #: Functions of modules, methods of classes written in Python, builtins, constants, and what imports need.
@@ -37,8 +37,8 @@ NAMES = [
 
 
 @pytest.fixture
-def world() -> AsItWas:
-    made = AsItWas()
+def world() -> OriginalNames:
+    made = OriginalNames()
     made.remember()
     return made
 
@@ -49,7 +49,7 @@ def target(request: pytest.FixtureRequest) -> tuple[Any, str]:
     return owner, name
 
 
-def test_a_replaced_name(world: AsItWas, target: tuple[Any, str]) -> None:
+def test_a_replaced_name(world: OriginalNames, target: tuple[Any, str]) -> None:
     """Replaced for as short as can be: pytest needs them, too."""
     owner, name = target
     was = vars(owner)[name]
@@ -64,7 +64,7 @@ def test_a_replaced_name(world: AsItWas, target: tuple[Any, str]) -> None:
     assert after is MOCK
 
 
-def test_a_name_that_is_gone(world: AsItWas) -> None:
+def test_a_name_that_is_gone(world: OriginalNames) -> None:
     was = json.dumps
     try:
         del json.dumps
@@ -77,7 +77,7 @@ def test_a_name_that_is_gone(world: AsItWas) -> None:
     assert not after
 
 
-def test_a_method_that_an_attribute_hides(world: AsItWas, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_method_that_an_attribute_hides(world: OriginalNames, monkeypatch: pytest.MonkeyPatch) -> None:
     """``mock.patch("os.environ.get")``."""
     monkeypatch.setattr(os.environ, "get", MOCK, raising=False)
     with world:
@@ -85,7 +85,7 @@ def test_a_method_that_an_attribute_hides(world: AsItWas, monkeypatch: pytest.Mo
     assert vars(os.environ)["get"] is MOCK
 
 
-def test_what_a_test_may_set_stays(world: AsItWas, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_test_may_set_stays(world: OriginalNames, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another list of paths, hooks, streams, a module's own state."""
     mine: Any = [*sys.path, "/more"]
     for owner, name, value in [
@@ -101,7 +101,9 @@ def test_what_a_test_may_set_stays(world: AsItWas, monkeypatch: pytest.MonkeyPat
         monkeypatch.undo()
 
 
-def test_within_itself_and_when_something_is_raised(world: AsItWas, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_within_itself_and_when_something_is_raised(
+    world: OriginalNames, monkeypatch: pytest.MonkeyPatch
+) -> None:
     was = io.open
     monkeypatch.setattr(io, "open", MOCK)
 
@@ -115,7 +117,7 @@ def test_within_itself_and_when_something_is_raised(world: AsItWas, monkeypatch:
     assert io.open is MOCK
 
 
-def test_what_is_known_from_the_last_look(world: AsItWas, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_known_from_the_last_look(world: OriginalNames, monkeypatch: pytest.MonkeyPatch) -> None:
     was, known = io.open, Known(world)
     monkeypatch.setattr(io, "open", MOCK)
     with known:  # nobody looked
@@ -129,5 +131,5 @@ def test_what_is_known_from_the_last_look(world: AsItWas, monkeypatch: pytest.Mo
 
 def test_who_remembered_nothing_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(io, "open", MOCK)
-    with AsItWas():
+    with OriginalNames():
         assert io.open is MOCK

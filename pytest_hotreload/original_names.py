@@ -3,7 +3,7 @@
 A test file that is imported may replace names for good, and that is in the controller. ``world.py`` protects from
 patches of what our own code looks up, not of what a function of the standard library looks up itself: ``pathlib``
 goes by ``io.open``, ``json`` and ``re`` by builtins, each import by ``sys.path``. So what needs such functions
-(records, durations, report files) runs within :data:`AS_IT_WAS`. What a test put there is back after it.
+(records, durations, report files) runs within :data:`ORIGINAL_NAMES`. What a test put there is back after it.
 
 Never around a hook, a fixture or a fork: what runs there has to see the world that tests made.
 """
@@ -48,7 +48,7 @@ _OS: dict[str, Any] = vars(MODULES["os"])
 _OF_ENVIRON = frozenset(vars(os.environ))
 
 
-class AsItWas:
+class OriginalNames:
     """A context; may be entered within itself. Does nothing in a process that remembered nothing."""
 
     def __init__(self) -> None:
@@ -143,7 +143,7 @@ def _put(owner: Any, name: str, value: Any) -> None:
 class Known:
     """The same, for what is done often: goes by what differed at the last full look, and mostly does nothing."""
 
-    def __init__(self, world: AsItWas) -> None:
+    def __init__(self, world: OriginalNames) -> None:
         self._world = world
 
     def __enter__(self) -> None:
@@ -153,5 +153,5 @@ class Known:
         self._world.__exit__()
 
 
-AS_IT_WAS = AsItWas()
-KNOWN = Known(AS_IT_WAS)
+ORIGINAL_NAMES = OriginalNames()
+KNOWN_CHANGES = Known(ORIGINAL_NAMES)
