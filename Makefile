@@ -1,7 +1,8 @@
 # Everything happens in virtual environments of this checkout; needed are Python >= 3.10 with venv, and Rust.
 #
 #   make build   the wheel, in build/wheel, when its sources changed
-#   make test    everything that a change must pass (lint, Rust, Python, each installed Python x pytest)
+#   make check   what each change must pass before it is committed: the tests with fewer random edits, in minutes
+#   make test    the whole, as in CI (lint, Rust, Python, the source distribution, each installed Python x pytest)
 #   make demo    pytest and pytest --hotreload on examples/shop, side by side
 #   make bench   the benchmarks; writes docs/benchmarks.md (SUITES="heavy light" for some of them)
 #   make clean   forget all of it
@@ -38,12 +39,23 @@ WHEEL_SOURCES := Cargo.toml Cargo.lock pyproject.toml LICENSE $(wildcard README.
 # The wheel's name is known when it is built, not when this file is read.
 WHEEL = $$(echo build/wheel/*.whl)
 
-.PHONY: build demo test checks lint lint-python lint-rust rust test-rust test-python test-sdist matrix bench clean
+.PHONY: build demo test check checks lint lint-python lint-rust rust test-rust test-python test-sdist matrix bench clean
 
 build: build/wheel.stamp
 
 test: checks test-sdist test-python matrix
 	@echo 'make test: all passed'
+
+# Other random edits each time. A failure names its seed: HOTRELOAD_SEED=… make check repeats it.
+check: export HOTRELOAD_SEED ?= $(shell date +%j%H%M)
+check: export HOTRELOAD_EDITS ?= 300
+check: export HOTRELOAD_SAVES ?= 30
+check: export HOTRELOAD_SUITES ?= 20
+check: export HOTRELOAD_NAMES ?= 6
+check: export HOTRELOAD_CHECK := yes
+check: PYTEST_WORKERS += --timeout=120
+check: checks test-python
+	@echo "make check: all passed, seed $$HOTRELOAD_SEED"
 
 lint: lint-python lint-rust
 
