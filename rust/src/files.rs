@@ -11,7 +11,7 @@ use indexmap::{IndexMap, IndexSet};
 use crate::cache::ParseCache;
 use crate::error::Rejected;
 use crate::imports::{self, Parsed};
-use crate::parallel::{stack_for, Pool};
+use crate::process::thread_pool::{stack_for, Pool};
 use crate::source;
 
 /// A file that was looked at in this scan.

@@ -73,7 +73,7 @@ pub struct Parsed {
 /// chains count a level each.
 const DEEPEST_BODY: usize = 4_000;
 
-/// Parses decoded text. To be called on a thread of `parallel.rs` only: nested source takes stack.
+/// Parses decoded text. To be called on a thread of `process/thread_pool.rs` only: nested source takes stack.
 pub fn parse(source: &str) -> Result<Parsed, Rejected> {
     let lines = Lines::of(source);
     let suite = ast::Suite::parse(source, "").map_err(|error| Rejected::Syntax {

@@ -13,7 +13,7 @@ use crate::files::{Counts, Files};
 use crate::graph::{Edge, Edges, Graph, NodeId, Reached};
 use crate::imports::{Context, Import, Parsed};
 use crate::layout::{self, ImportMode};
-use crate::parallel::Pool;
+use crate::process::thread_pool::Pool;
 use crate::quarantine;
 use crate::resolve::{absolute_path, canonical_path, Origin, Resolver, Target, View};
 

@@ -15,9 +15,15 @@ use crate::effects::{Effect, Kind};
 use crate::error::Error;
 use crate::imports::{Context, Import, Parsed};
 use crate::layout::ImportMode;
+use crate::process;
+use crate::process::huge_pages;
+use crate::process::private_pages;
+use crate::process::terminal_modes;
+use crate::project;
+use crate::python_audit;
 use crate::python_records::{glob_matches, Records};
 use crate::python_watcher::{Changes, FolderEvents, Watcher};
-use crate::{heap, modes, pages, process, project, python_audit, python_world};
+use crate::python_world;
 
 impl From<Error> for PyErr {
     fn from(error: Error) -> Self {
@@ -210,49 +216,49 @@ impl Project {
 
 #[pyfunction]
 fn set_child_subreaper(enabled: bool) -> PyResult<bool> {
-    process::set_child_subreaper(enabled).map_err(|error| os_error(&error, None))
+    process::guard::set_child_subreaper(enabled).map_err(|error| os_error(&error, None))
 }
 
 #[pyfunction]
 #[pyo3(signature = (lifeline, parent_death_signal = true))]
 fn guard(lifeline: i32, parent_death_signal: bool) -> PyResult<()> {
-    process::guard(lifeline, parent_death_signal).map_err(|error| os_error(&error, None))
+    process::guard::guard(lifeline, parent_death_signal).map_err(|error| os_error(&error, None))
 }
 
 #[pyfunction]
-fn remember_modes(terminal: i32, flags: modes::Flags, characters: &[u8]) -> PyResult<()> {
-    modes::remember(terminal, flags, characters).map_err(|error| os_error(&error, None))
+fn remember_modes(terminal: i32, flags: terminal_modes::Flags, characters: &[u8]) -> PyResult<()> {
+    terminal_modes::remember(terminal, flags, characters).map_err(|error| os_error(&error, None))
 }
 
 #[pyfunction]
 fn put_back_modes() {
-    modes::put_back();
+    terminal_modes::put_back();
 }
 
 #[pyfunction]
 fn children_of(py: Python<'_>, pid: i32) -> Vec<i32> {
-    py.detach(|| process::children_of(pid))
+    py.detach(|| process::guard::children_of(pid))
 }
 
 #[pyfunction]
 fn flush_c_stdio(py: Python<'_>) -> PyResult<()> {
-    py.detach(process::flush_c_stdio).map_err(|error| os_error(&error, None))
+    py.detach(process::guard::flush_c_stdio).map_err(|error| os_error(&error, None))
 }
 
 #[pyfunction]
 #[pyo3(signature = (minimum_bytes = 2_097_152))]
 fn collapse_heap(py: Python<'_>, minimum_bytes: usize) -> usize {
-    py.detach(|| heap::collapse(minimum_bytes))
+    py.detach(|| huge_pages::collapse(minimum_bytes))
 }
 
 #[pyfunction]
 fn own_pages(py: Python<'_>) -> Bound<'_, PyBytes> {
-    PyBytes::new(py, &py.detach(pages::own))
+    PyBytes::new(py, &py.detach(private_pages::own))
 }
 
 #[pyfunction]
 fn make_own(py: Python<'_>, pages: &[u8]) {
-    py.detach(|| pages::make_own(pages));
+    py.detach(|| private_pages::make_own(pages));
 }
 
 #[pymodule]

@@ -3,24 +3,25 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
+use crate::process::gc_freeze;
+use crate::process::system_calls;
 use crate::python::os_error;
-use crate::{freezer, world};
 
 #[pyfunction]
 #[expect(clippy::cast_precision_loss, reason = "as time.monotonic() does: a microsecond is left after 285 years")]
 fn monotonic() -> f64 {
-    world::monotonic_ns() as f64 / 1e9
+    system_calls::monotonic_ns() as f64 / 1e9
 }
 
 #[pyfunction]
 #[expect(clippy::cast_precision_loss, reason = "as time.time() does")]
 fn time() -> f64 {
-    world::time_ns() as f64 / 1e9
+    system_calls::time_ns() as f64 / 1e9
 }
 
 #[pyfunction]
 fn time_ns() -> i64 {
-    world::time_ns()
+    system_calls::time_ns()
 }
 
 #[pyfunction]
@@ -30,36 +31,36 @@ fn pid() -> i32 {
 
 #[pyfunction]
 fn exit_now(status: i32) {
-    world::exit(status)
+    system_calls::exit(status)
 }
 
 #[pyfunction]
 fn send_all(py: Python<'_>, socket: i32, data: &[u8]) -> PyResult<()> {
-    py.detach(|| world::send_all(socket, data)).map_err(|error| os_error(&error, None))
+    py.detach(|| system_calls::send_all(socket, data)).map_err(|error| os_error(&error, None))
 }
 
 #[pyfunction]
 fn freeze(py: Python<'_>) -> PyResult<bool> {
-    freezer::freeze(py)
+    gc_freeze::freeze(py)
 }
 
 #[pyfunction]
 fn thaw() {
-    freezer::thaw();
+    gc_freeze::thaw();
 }
 
 #[pyfunction]
 fn keep_frozen() {
-    freezer::keep_frozen();
+    gc_freeze::keep_frozen();
 }
 
 #[pyfunction]
 fn objects_of_types<'py>(py: Python<'py>, kinds: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyList>> {
-    freezer::of_types(py, kinds)
+    gc_freeze::of_types(py, kinds)
 }
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    freezer::bind(module.py())?;
+    gc_freeze::bind(module.py())?;
     module.add_function(wrap_pyfunction!(monotonic, module)?)?;
     module.add_function(wrap_pyfunction!(time, module)?)?;
     module.add_function(wrap_pyfunction!(time_ns, module)?)?;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::fingerprint::{self, Cached, Found, Stat};
 use crate::importable::Folders;
-use crate::parallel::Pool;
+use crate::process::thread_pool::Pool;
 use crate::project_files;
 use crate::table::{Dependency, DependencyId, Entry, QuickMap, QuickSet, Subject, Table, TextId};
 

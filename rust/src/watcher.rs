@@ -28,7 +28,7 @@ use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 use self::burst::{Burst, Hints, Nanoseconds, Pace, MILLISECOND};
 use self::contents::Differences;
 use self::state::{monotonic, State};
-use crate::parallel::{kernel_id, wait_until_gone};
+use crate::process::thread_pool::{kernel_id, wait_until_gone};
 
 pub struct Settings {
     pub paths: Vec<PathBuf>,

@@ -11,7 +11,7 @@ use _native::effects::{Effect, Kind};
 use _native::graph::{Edge, Edges, Graph, NodeId};
 use _native::imports::{self, Context, Import, Parsed};
 use _native::layout::ImportMode;
-use _native::parallel::{stack_for, Pool};
+use _native::process::thread_pool::{stack_for, Pool};
 use _native::project::{Project, Settings};
 use _native::resolve::{Origin, Resolver, Target, View};
 use indexmap::IndexMap;

@@ -12,7 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use blake3::{Hash, Hasher};
 use nix::libc;
 
-use crate::parallel::Pool;
+use crate::process::thread_pool::Pool;
 
 /// Files above this are compared by size and times: hashing 64 MB takes 20 ms at 3 GB/s, a quiet window.
 const LARGEST_HASHED: u64 = 64 << 20;

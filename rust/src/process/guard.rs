@@ -208,7 +208,7 @@ const ROUNDS: u32 = 300;
 
 /// Kills the children, those that come to us as they die, our group if we lead it, and us.
 fn end_everything() {
-    crate::modes::put_back();
+    crate::process::terminal_modes::put_back();
     // SAFETY: kill, waitpid, poll, getpid, getpgrp and _exit are async-signal-safe; waitpid and poll take
     // null pointers where nothing is wanted back.
     unsafe {
