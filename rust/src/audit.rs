@@ -26,9 +26,9 @@ use crate::contention;
 use crate::endpoints::{Endpoint, Protocol};
 use crate::forked;
 use crate::frames;
+use crate::imports::resolve::absolute_path;
 use crate::places::{Place, Settings};
 use crate::programs::Command;
-use crate::resolve::absolute_path;
 use crate::tracker::{now, Kind, Row, Tracker, Wanted};
 
 static INSTALLED: AtomicBool = AtomicBool::new(false);

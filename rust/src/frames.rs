@@ -10,8 +10,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
+use crate::imports::resolve::canonical_path;
 use crate::places::Settings;
-use crate::resolve::canonical_path;
 use crate::tracker::Kind;
 
 /// As many frames as may lie between a patched dict's copying and the environment's methods.

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use pyo3::prelude::*;
 
+use crate::imports::resolve::absolute_path;
 use crate::places::Settings;
 use crate::python::paths;
-use crate::resolve::absolute_path;
 use crate::tracker::State;
 use crate::{audit, board, contention, doors, opened};
 
@@ -69,7 +69,7 @@ fn carriers(py: Python<'_>) -> PyResult<Vec<PathBuf>> {
 fn canonical_path(path: PathBuf) -> PyResult<OsString> {
     let folder =
         std::env::current_dir().or_else(|error| if path.is_absolute() { Ok("/".into()) } else { Err(error) })?;
-    Ok(crate::resolve::canonical_path(&folder, &path).into_os_string())
+    Ok(crate::imports::resolve::canonical_path(&folder, &path).into_os_string())
 }
 
 #[pyfunction]

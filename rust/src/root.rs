@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use crate::resolve::{absolute_path, canonical_path};
+use crate::imports::resolve::{absolute_path, canonical_path};
 use crate::text::Text;
 
 pub struct Root {

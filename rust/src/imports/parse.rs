@@ -4,10 +4,10 @@ use rustpython_parser::ast::{self, Constant, Expr, ExprCall, Ranged, Stmt};
 use rustpython_parser::Parse;
 use serde::{Deserialize, Serialize};
 
-use crate::effects::{self, Effect};
 use crate::error::Rejected;
-use crate::source::Lines;
-use crate::walk::{self, Body};
+use crate::imports::ast_walk::{self, Body};
+use crate::imports::effects::{self, Effect};
+use crate::imports::source::Lines;
 
 /// When an import runs, from "whenever the file is imported" to "never": the later one of two
 /// that are nested holds for the inner.
@@ -131,7 +131,7 @@ impl Collector<'_> {
         if self.dynamic {
             self.dynamic(statement, context);
         }
-        for body in walk::bodies(statement) {
+        for body in ast_walk::bodies(statement) {
             let (body, inner) = placed(&body);
             self.body(body, context.max(inner))?;
         }
@@ -157,7 +157,7 @@ impl Collector<'_> {
 
     fn dynamic(&mut self, statement: &Stmt, context: Context) {
         let (lines, found) = (self.lines, &mut self.found);
-        walk::own_calls(statement, &mut |call, later| {
+        ast_walk::own_calls(statement, &mut |call, later| {
             if let Some((level, module)) = imported_by(call) {
                 let context = if later { context.max(Context::Function) } else { context };
                 let line = lines.line(u32::from(call.start()));

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use blake3::Hash;
 use serde::{Deserialize, Serialize};
 
-use crate::effects::{Effect, Kind};
 use crate::error::{Error, Result};
-use crate::imports::{Context, Import, Parsed};
+use crate::imports::effects::{Effect, Kind};
+use crate::imports::parse::{Context, Import, Parsed};
 
 /// To be raised whenever the parser, or what is kept of a file, changes.
 pub const VERSION: u32 = 1;

@@ -2,7 +2,7 @@
 
 use indexmap::{IndexMap, IndexSet};
 
-use crate::resolve::Origin;
+use crate::imports::resolve::Origin;
 
 pub type NodeId = usize;
 pub type ForeignId = usize;

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use blake3::Hash;
 use indexmap::{IndexMap, IndexSet};
 
-use crate::cache::ParseCache;
 use crate::error::Rejected;
-use crate::imports::{self, Parsed};
+use crate::imports::parse::{self, Parsed};
+use crate::imports::parse_cache::ParseCache;
+use crate::imports::source;
 use crate::process::thread_pool::{stack_for, Pool};
-use crate::source;
 
 /// A file that was looked at in this scan.
 #[derive(Debug, Clone)]
@@ -165,7 +165,7 @@ fn threads_for(files: usize) -> usize {
 fn examine(path: &Path, cache: &ParseCache) -> Outcome {
     read(path, cache, |text| {
         // A bug in the parser costs the file, not the run. Nothing of it is used after a panic.
-        std::panic::catch_unwind(|| imports::parse(text)).unwrap_or(Err(Rejected::Panicked))
+        std::panic::catch_unwind(|| parse::parse(text)).unwrap_or(Err(Rejected::Panicked))
     })
 }
 

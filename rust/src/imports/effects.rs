@@ -8,9 +8,9 @@ use std::collections::{HashMap, HashSet};
 use rustpython_parser::ast::{self, Expr, ExprCall, Operator, Ranged, Stmt};
 use serde::{Deserialize, Serialize};
 
-use crate::imports::literal;
-use crate::source::Lines;
-use crate::walk::{self, Body};
+use crate::imports::ast_walk::{self, Body};
+use crate::imports::parse::literal;
+use crate::imports::source::Lines;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -64,7 +64,7 @@ const EARLY_HOOKS: [&str; 8] = [
     "pytest_sessionstart",
 ];
 
-/// Bodies deeper than this are not followed (`imports.rs` rejects such files before).
+/// Bodies deeper than this are not followed (`imports/parse.rs` rejects such files before).
 const DEEPEST_BODY: usize = 4_000;
 
 pub fn of(suite: &[Stmt], lines: &Lines) -> Vec<Effect> {
@@ -101,7 +101,7 @@ impl<'a> Reader<'a> {
         self.depth += 1;
         for statement in body {
             self.statement(statement);
-            for inner in walk::bodies(statement) {
+            for inner in ast_walk::bodies(statement) {
                 match inner {
                     Body::Always(body)
                     | Body::Class(body)
@@ -145,7 +145,7 @@ impl<'a> Reader<'a> {
             _other => {}
         }
         let mut calls = Vec::new();
-        walk::own_calls(statement, &mut |call, later| {
+        ast_walk::own_calls(statement, &mut |call, later| {
             if !later {
                 self.call(call, &mut calls);
             }

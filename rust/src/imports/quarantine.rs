@@ -5,9 +5,9 @@ use std::path::Path;
 
 use indexmap::IndexMap;
 
-use crate::effects::{Effect, Kind, UNKNOWN};
-use crate::imports::{Context, Parsed};
-use crate::resolve::Origin;
+use crate::imports::effects::{Effect, Kind, UNKNOWN};
+use crate::imports::parse::{Context, Parsed};
+use crate::imports::resolve::Origin;
 
 /// Top-level modules -> environment keys, or beginnings of keys (`DASK_*`), that are read while they are imported,
 /// so that a later write is ignored. Confirmed by tracing the environment during the import of each, in Python and

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use crate::imports::Import;
-use crate::listing::{tag_of, Listing};
+use crate::imports::module_listing::{tag_of, Listing};
+use crate::imports::parse::Import;
 
 /// Where a module comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -6,16 +6,16 @@ use std::sync::Arc;
 
 use indexmap::{IndexMap, IndexSet};
 
-use crate::cache::ParseCache;
-use crate::effects::Effect;
 use crate::error::{Error, Result};
-use crate::files::{Counts, Files};
-use crate::graph::{Edge, Edges, Graph, NodeId, Reached};
-use crate::imports::{Context, Import, Parsed};
-use crate::layout::{self, ImportMode};
+use crate::imports::effects::Effect;
+use crate::imports::files::{Counts, Files};
+use crate::imports::graph::{Edge, Edges, Graph, NodeId, Reached};
+use crate::imports::parse::{Context, Import, Parsed};
+use crate::imports::parse_cache::ParseCache;
+use crate::imports::pytest_layout::{self, ImportMode};
+use crate::imports::quarantine;
+use crate::imports::resolve::{absolute_path, canonical_path, Origin, Resolver, Target, View};
 use crate::process::thread_pool::Pool;
-use crate::quarantine;
-use crate::resolve::{absolute_path, canonical_path, Origin, Resolver, Target, View};
 
 /// The run, as the caller knows it.
 pub struct Settings {
@@ -140,10 +140,10 @@ impl Project {
         let mut placed = Vec::with_capacity(test_files.len());
         for test_file in test_files {
             let file = absolute_path(&self.rootdir, test_file);
-            let entries = layout::entries(self.import_mode, &self.rootdir, &file);
+            let entries = pytest_layout::entries(self.import_mode, &self.rootdir, &file);
             let roots = self.roots(&entries);
             last.extend(roots.iter().cloned());
-            let view = self.view(layout::view(self.import_mode, roots));
+            let view = self.view(pytest_layout::view(self.import_mode, roots));
             placed.push(Placed { file, entries, view });
         }
         if !matches!(self.import_mode, ImportMode::Importlib | ImportMode::Package) {
@@ -157,14 +157,14 @@ impl Project {
         let mut roots = IndexSet::new();
         for entry in entries.iter().rev().filter(|entry| !entry.ends_with("__init__.py")) {
             let namespace = self.namespace_packages.then(|| self.namespace_root(entry)).flatten();
-            roots.insert(namespace.unwrap_or_else(|| layout::package_root(entry)));
+            roots.insert(namespace.unwrap_or_else(|| pytest_layout::package_root(entry)));
         }
         roots.into_iter().collect()
     }
 
     /// With `consider_namespace_packages`: the nearest folder from which the file can be imported already.
     fn namespace_root(&mut self, file: &Path) -> Option<PathBuf> {
-        let start = layout::package_root(file);
+        let start = pytest_layout::package_root(file);
         let folders = start.ancestors().map(Path::to_owned).collect::<Vec<_>>();
         folders.into_iter().find(|folder| {
             let Ok(inside) = file.strip_prefix(folder) else { return false };
