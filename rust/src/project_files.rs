@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use crate::fingerprint::{Stat, GRANULARITY};
-use crate::watcher::tree::{self, Enter, Rules};
+use crate::watch::tree::{self, Enter, Rules};
 
 /// More files than this are not read: nothing that depends on them is ever fresh.
 const MOST_FILES: usize = 200_000;

@@ -7,9 +7,9 @@ use nix::errno::Errno;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use crate::folder_events;
 use crate::python::{os_error, paths, shown};
-use crate::watcher;
+use crate::watch::folder_events;
+use crate::watch::watcher;
 
 #[pyclass(frozen, get_all, module = "pytest_hotreload._native")]
 pub struct Changes {

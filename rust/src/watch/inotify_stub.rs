@@ -1,12 +1,12 @@
-//! Where there is no inotify: no system tells us of changes. The face is that of `events.rs`.
+//! Where there is no inotify: no system tells us of changes. The face is that of `inotify.rs`.
 
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use super::burst::Hints;
-use super::tree::Rules;
+use crate::watch::burst::Hints;
+use crate::watch::tree::Rules;
 
 /// Is never made.
 pub enum Events {}

@@ -9,13 +9,13 @@ use std::sync::atomic::AtomicBool;
 
 use nix::time::{clock_gettime, ClockId};
 
-use super::burst::{Hints, Nanoseconds};
-use super::contents::{read_all, Contents, Differences, Stamp};
-use super::events::{remote, Events};
-use super::notices;
-use super::polling::Polling;
-use super::repository::Repository;
-use super::tree::{hops, is_marker, walk, Enter, Listing, Rules};
+use crate::watch::burst::{Hints, Nanoseconds};
+use crate::watch::contents::{read_all, Contents, Differences, Stamp};
+use crate::watch::git::Repository;
+use crate::watch::inotify::{remote, Events};
+use crate::watch::notices;
+use crate::watch::polling::Polling;
+use crate::watch::tree::{hops, is_marker, walk, Enter, Listing, Rules};
 
 /// Files that are read between two looks at the events, in the beginning: 3 ms at 10 µs a file.
 const SOME: usize = 256;
@@ -354,7 +354,7 @@ impl State {
 
     fn add_if_touched(&self, file: PathBuf, hints: &mut Hints) {
         let stamp = Stamp::of_file(&file);
-        let is_known = |known: &super::contents::Known| known.settled && stamp == Some(known.stamp);
+        let is_known = |known: &crate::watch::contents::Known| known.settled && stamp == Some(known.stamp);
         if !self.contents.get(&file).is_some_and(is_known) {
             hints.add(file, false);
         }

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
 
-use super::burst::Hints;
-use super::tree::Rules;
+use crate::watch::burst::Hints;
+use crate::watch::tree::Rules;
 
 /// All that changes what a path holds. Opening and reading is not asked for: our own would wake us.
 /// The same for every folder, since a second watch on a folder replaces the first one's.

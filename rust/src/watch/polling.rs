@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use super::burst::{Hints, Nanoseconds};
-use super::contents::{read, Contents, Stamp};
+use crate::watch::burst::{Hints, Nanoseconds};
+use crate::watch::contents::{read, Contents, Stamp};
 
 /// The part of a core that looking may take, one in so many: the users' limit is 2 %, one in 50, and a look's system
 /// calls cost somewhat more than the thread's own clock says (50 was measured to take 2.1 %). At 1.5 µs a file,

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::burst::LARGE_LONGEST;
-use super::contents::Stamp;
+use crate::watch::burst::LARGE_LONGEST;
+use crate::watch::contents::Stamp;
 
 pub struct Repository {
     folder: PathBuf,

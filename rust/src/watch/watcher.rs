@@ -1,18 +1,8 @@
 //! Which files under some paths changed by content. Events are hints: what was hashed is the truth.
 //!
-//! One thread waits for events (`watcher/events.rs`) or looks now and then (`watcher/polling.rs`), joins what belongs
-//! together (`watcher/burst.rs`), and compares (`watcher/state.rs`, `watcher/contents.rs`). Why:
+//! One thread waits for events (`watch/inotify.rs`) or looks now and then (`watch/polling.rs`), joins what belongs
+//! together (`watch/burst.rs`), and compares (`watch/state.rs`, `watch/contents.rs`). Why:
 //! `docs/design/watching-files.md`.
-
-mod burst;
-mod contents;
-#[cfg_attr(not(target_os = "linux"), path = "watcher/no_events.rs")]
-mod events;
-mod notices;
-mod polling;
-mod repository;
-mod state;
-pub(crate) mod tree;
 
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -25,10 +15,11 @@ use std::thread::JoinHandle;
 
 use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 
-use self::burst::{Burst, Hints, Nanoseconds, Pace, MILLISECOND};
-use self::contents::Differences;
-use self::state::{monotonic, State};
 use crate::process::thread_pool::{kernel_id, wait_until_gone};
+use crate::watch::burst::{Burst, Hints, Nanoseconds, Pace, MILLISECOND};
+use crate::watch::contents::Differences;
+use crate::watch::notices;
+use crate::watch::state::{monotonic, State};
 
 pub struct Settings {
     pub paths: Vec<PathBuf>,

@@ -1,6 +1,6 @@
 //! That something came, went or changed in one of some folders; not what, and not below them.
 //!
-//! For folders that change seldom and are too large for a [`crate::watcher::Watcher`]: no thread, nothing read.
+//! For folders that change seldom and are too large for a [`crate::watch::watcher::Watcher`]: no thread, nothing read.
 
 use std::io;
 use std::os::fd::RawFd;
