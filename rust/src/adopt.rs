@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::bucket::Bucket;
 use crate::epochs;
 use crate::error::{Error, Result};
-use crate::mirror::place;
+use crate::records::record_path::place;
 use crate::store::{read_record, Store};
 
 impl Store {

@@ -10,10 +10,10 @@ use crate::fingerprint::Found;
 use crate::glob;
 use crate::importable;
 use crate::project_files;
+use crate::records::table::{Dependency, DependencyId, QuickMap, QuickSet, Subject, TextId};
+use crate::records::text::Text;
 use crate::select::{self, Variables, Verdict};
 use crate::store::Store;
-use crate::table::{Dependency, DependencyId, QuickMap, QuickSet, Subject, TextId};
-use crate::text::Text;
 use crate::users::Users;
 
 /// Changed paths: themselves, and the folders that they may have been added to or removed from. `listings`: folders of

@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use nix::fcntl::OFlag;
 
 use crate::fingerprint::{self, Stat};
-use crate::record::{Bad, SCHEMA};
+use crate::records::record::{Bad, SCHEMA};
+use crate::records::table::Stamp;
 use crate::select::spread;
-use crate::table::Stamp;
 
 const PREFIX: &str = "records-";
 const TEMPORARY: &[u8] = b"tmp-";

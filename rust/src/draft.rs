@@ -8,12 +8,12 @@
 use std::collections::BTreeSet;
 
 use crate::fingerprint::{Found, GRANULARITY};
-use crate::record::{Costs, Draft, Pair, Record, Touch};
-use crate::root::Root;
+use crate::records::record::{Costs, Draft, Pair, Record, Touch};
+use crate::records::root::Root;
+use crate::records::rounding::rounded;
+use crate::records::table::{Subject, Table, TextId};
+use crate::records::text::Text;
 use crate::select::{Present, Seen};
-use crate::table::{Subject, Table, TextId};
-use crate::text::Text;
-use crate::timings::rounded;
 
 /// A draft in the form of the record, before anything was looked at.
 pub struct Plan {

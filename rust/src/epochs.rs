@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::bucket::Bucket;
-use crate::record::{self, Fingerprint};
+use crate::records::record::{self, Fingerprint};
+use crate::records::text::{Json, Text};
 use crate::store::Store;
-use crate::text::{Json, Text};
 
 /// Inputs of an epoch, by name.
 pub type Inputs = BTreeMap<Text, Text>;

@@ -14,7 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use nix::errno::Errno;
 
 use crate::glob;
-use crate::record::Fingerprint;
+use crate::records::record::Fingerprint;
 
 const SECOND: i64 = 1_000_000_000;
 /// Git's rule for racy files, with the coarsest clock of a file system in use: a file that was younger than this when

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::UNIX_EPOCH;
 
 use crate::fingerprint::{self, Found, Stat};
-use crate::record::Fingerprint;
+use crate::records::record::Fingerprint;
 
 /// What is importable by a name, and from which file; or a folder, perhaps a package.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

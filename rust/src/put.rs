@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use crate::draft::{self, Plan};
 use crate::error::{Error, Result};
-use crate::mirror::place;
-use crate::record::{Draft, Record};
+use crate::records::record::{Draft, Record};
+use crate::records::record_path::place;
+use crate::records::rounding;
+use crate::records::table::{Stamp, Subject, TextId};
+use crate::records::text::Text;
 use crate::select::{look_at, spread, Present, Scene, Seen, Variables};
 use crate::store::{read_record, Store};
-use crate::table::{Stamp, Subject, TextId};
-use crate::text::Text;
-use crate::timings;
 
 /// The record that is on the disk now.
 struct Put {
@@ -81,8 +81,8 @@ impl Store {
         let place = place(&record.file.0);
         // The record on the disk, which another process may have written, is the one that is known.
         if let Some((old, stamp)) = read_record(&self.bucket, place.as_bytes()).ok().flatten() {
-            let is_kept = timings::is_kept(&old, &record) || {
-                timings::average(&old, &mut record);
+            let is_kept = rounding::is_kept(&old, &record) || {
+                rounding::average(&old, &mut record);
                 old == record
             };
             if is_kept {

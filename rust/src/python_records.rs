@@ -11,8 +11,8 @@ use pyo3::types::{PyDict, PyMapping};
 use crate::epochs::Inputs;
 use crate::glob;
 use crate::python::{items, lock, paths};
+use crate::records::text::Text;
 use crate::store::{Results, Store};
-use crate::text::Text;
 
 /// Bytes go back as `str`, as `os.fsdecode` shows them.
 fn shown(text: Text) -> OsString {

@@ -10,7 +10,7 @@ use crate::fingerprint::{self, Cached, Found, Stat};
 use crate::importable::Folders;
 use crate::process::thread_pool::Pool;
 use crate::project_files;
-use crate::table::{Dependency, DependencyId, Entry, QuickMap, QuickSet, Subject, Table, TextId};
+use crate::records::table::{Dependency, DependencyId, Entry, QuickMap, QuickSet, Subject, Table, TextId};
 
 /// Variables by name, as bytes.
 pub type Variables = BTreeMap<Vec<u8>, Vec<u8>>;

@@ -1,7 +1,7 @@
 //! Who depends on what, the other way round: from a path to dependencies, from a dependency to test files. Made once
 //! for a table, so that what an edit affects takes as long as the answer is, not as all records are.
 
-use crate::table::{Dependency, DependencyId, QuickSet, Subject, Table, TextId};
+use crate::records::table::{Dependency, DependencyId, QuickSet, Subject, Table, TextId};
 
 pub struct Users {
     /// Dependencies on files, sorted by the files' names.
@@ -97,7 +97,7 @@ impl Users {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::{Entry, Stamp};
+    use crate::records::table::{Entry, Stamp};
 
     /// One test file for each name, which it is called after and depends on.
     fn table(names: &[&str]) -> Table {

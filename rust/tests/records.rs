@@ -8,13 +8,13 @@ use std::os::unix::ffi::OsStrExt;
 
 use _native::fingerprint::now;
 use _native::glob;
-use _native::index;
-use _native::mirror::place;
-use _native::record::Record;
+use _native::records::index;
+use _native::records::record::Record;
+use _native::records::record_path::place;
+use _native::records::table::Table;
+use _native::records::text::{Json, Text};
 use _native::select::{Variables, Verdict};
 use _native::store::Store;
-use _native::table::Table;
-use _native::text::{Json, Text};
 use proptest::prelude::*;
 
 use common::Folder;

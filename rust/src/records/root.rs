@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use crate::imports::resolve::{absolute_path, canonical_path};
-use crate::text::Text;
+use crate::records::text::Text;
 
 pub struct Root {
     path: PathBuf,

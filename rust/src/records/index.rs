@@ -5,8 +5,8 @@
 //! use is written, so it does not grow.
 
 use crate::fingerprint::{Cached, Stat};
-use crate::record::Fingerprint;
-use crate::table::{Dependency, Entry, QuickMap, Stamp, Subject, Table, TextId};
+use crate::records::record::Fingerprint;
+use crate::records::table::{Dependency, Entry, QuickMap, Stamp, Subject, Table, TextId};
 
 /// To be raised whenever the form, or the meaning of a fingerprint, changes.
 const MAGIC: &[u8; 16] = b"hotreload-idx-3\n";

@@ -7,8 +7,8 @@ use std::hash::{BuildHasherDefault, Hasher};
 use indexmap::IndexSet;
 
 use crate::fingerprint::Cached;
-use crate::record::{Fingerprint, Pair, Record};
-use crate::text::Text;
+use crate::records::record::{Fingerprint, Pair, Record};
+use crate::records::text::Text;
 
 /// A quick hash, for keys that nobody picks to make them collide: loading is mostly hashing.
 #[derive(Default, Clone, Copy)]

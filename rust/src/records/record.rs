@@ -9,7 +9,7 @@ use std::fmt;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use crate::text::{Json, Text};
+use crate::records::text::{Json, Text};
 
 /// To be raised, with the number in the bucket's name, whenever the shape changes.
 pub const SCHEMA: u64 = 4;

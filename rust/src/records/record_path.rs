@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use crate::record::Fingerprint;
+use crate::records::record::Fingerprint;
 
 /// Longer components end in a hash: with its suffix one stays below the 255 bytes of most file systems.
 const LONGEST_COMPONENT: usize = 150;

@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 
-use crate::record::{Costs, Record};
-use crate::text::Text;
+use crate::records::record::{Costs, Record};
+use crate::records::text::Text;
 
 /// Below both of these a difference is noise: a quarter, and 5 ms.
 const RELATIVE: f64 = 0.25;

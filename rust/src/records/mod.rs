@@ -1,0 +1,9 @@
+//! What is known of each test file: the form of a record, and all records in one table.
+
+pub mod index;
+pub mod record;
+pub mod record_path;
+pub mod root;
+pub mod rounding;
+pub mod table;
+pub mod text;
