@@ -6,15 +6,15 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use crate::fingerprint::Found;
-use crate::glob;
-use crate::importable;
-use crate::project_files;
+use crate::freshness::dependents::Users;
+use crate::freshness::fingerprint::Found;
+use crate::freshness::glob;
+use crate::freshness::importable;
+use crate::freshness::project_files;
+use crate::freshness::verdict::{self, Variables, Verdict};
 use crate::records::table::{Dependency, DependencyId, QuickMap, QuickSet, Subject, TextId};
 use crate::records::text::Text;
-use crate::select::{self, Variables, Verdict};
 use crate::store::Store;
-use crate::users::Users;
 
 /// Changed paths: themselves, and the folders that they may have been added to or removed from. `listings`: folders of
 /// which a name came or went. `added`: paths that came while a record may have been in the making.
@@ -110,7 +110,7 @@ impl Store {
         let present = self.look(subjects, &Variables::new());
         let mut verdicts: QuickMap<DependencyId, Verdict> = QuickMap::default();
         for (id, one) in &used {
-            let seen = || select::change(one, present.found(one));
+            let seen = || verdict::change(one, present.found(one));
             let verdict = self.told(one, changed).or_else(|| doubtful.contains(id).then(seen).flatten());
             verdicts.extend(verdict.map(|verdict| (*id, verdict)));
         }
@@ -120,7 +120,7 @@ impl Store {
         let mut found = Vec::new();
         for file in concerned {
             let Some(entry) = self.table.entries.get(&file) else { continue };
-            let judged = select::judge(&self.table, entry, look, |id| verdicts.get(&id).copied());
+            let judged = verdict::judge(&self.table, entry, look, |id| verdicts.get(&id).copied());
             if judged.0 != Verdict::Fresh {
                 found.push((self.about(Some(file)), judged.0, self.about(judged.1)));
             }
@@ -185,7 +185,7 @@ impl Store {
                 // Another content than any: whatever it is, it counts as changed. What the record knows as missing, and
                 // still is, went away before the record was written.
                 let found = if self.exists(name) { Found::Unreadable } else { Found::Missing };
-                select::change(one, found).or(Some(Verdict::Gone))
+                verdict::change(one, found).or(Some(Verdict::Gone))
             }
             // That these look as they did says nothing of how they looked before the change.
             Subject::Listing

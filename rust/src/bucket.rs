@@ -12,10 +12,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::fcntl::OFlag;
 
-use crate::fingerprint::{self, Stat};
+use crate::freshness::fingerprint::{self, Stat};
+use crate::freshness::verdict::spread;
 use crate::records::record::{Bad, SCHEMA};
 use crate::records::table::Stamp;
-use crate::select::spread;
 
 const PREFIX: &str = "records-";
 const TEMPORARY: &[u8] = b"tmp-";

@@ -7,13 +7,13 @@
 
 use std::collections::BTreeSet;
 
-use crate::fingerprint::{Found, GRANULARITY};
+use crate::freshness::fingerprint::{Found, GRANULARITY};
+use crate::freshness::verdict::{Present, Seen};
 use crate::records::record::{Costs, Draft, Pair, Record, Touch};
 use crate::records::root::Root;
 use crate::records::rounding::rounded;
 use crate::records::table::{Subject, Table, TextId};
 use crate::records::text::Text;
-use crate::select::{Present, Seen};
 
 /// A draft in the form of the record, before anything was looked at.
 pub struct Plan {

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use crate::draft::{self, Plan};
 use crate::error::{Error, Result};
+use crate::freshness::verdict::{look_at, spread, Present, Scene, Seen, Variables};
 use crate::records::record::{Draft, Record};
 use crate::records::record_path::place;
 use crate::records::rounding;
 use crate::records::table::{Stamp, Subject, TextId};
 use crate::records::text::Text;
-use crate::select::{look_at, spread, Present, Scene, Seen, Variables};
 use crate::store::{read_record, Store};
 
 /// The record that is on the disk now.

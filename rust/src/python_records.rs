@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMapping};
 
 use crate::epochs::Inputs;
-use crate::glob;
+use crate::freshness::glob;
 use crate::python::{items, lock, paths};
 use crate::records::text::Text;
 use crate::store::{Results, Store};
@@ -210,7 +210,7 @@ impl Records {
     ) -> PyResult<Vec<Row>> {
         let (files, environment) = (bytes(files)?, mapping(environment)?);
         let verdicts = self.with(py, |store| store.check(&files, &epoch, &environment));
-        let row = |(file, (verdict, about)): (Vec<u8>, (crate::select::Verdict, Text))| {
+        let row = |(file, (verdict, about)): (Vec<u8>, (crate::freshness::verdict::Verdict, Text))| {
             (OsString::from_vec(file), verdict.name(), shown(about))
         };
         Ok(files.into_iter().zip(verdicts).map(row).collect())

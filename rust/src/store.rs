@@ -9,17 +9,17 @@ use std::path::{Path, PathBuf};
 
 use crate::bucket::{Bucket, Walked};
 use crate::error::{Error, Result};
-use crate::fingerprint;
-use crate::glob;
-use crate::importable::Folders;
+use crate::freshness::dependents::Users;
+use crate::freshness::fingerprint;
+use crate::freshness::glob;
+use crate::freshness::importable::Folders;
+use crate::freshness::verdict::{self, look_at, spread, subjects_of, Judged, Present, Scene, Variables, Verdict};
 use crate::records::index;
 use crate::records::record::{self, Bad, Fingerprint, Record};
 use crate::records::record_path::place;
 use crate::records::root::Root;
 use crate::records::table::{Dependency, DependencyId, Entry, QuickMap, QuickSet, Stamp, Subject, Table, TextId};
 use crate::records::text::Text;
-use crate::select::{self, look_at, spread, subjects_of, Judged, Present, Scene, Variables, Verdict};
-use crate::users::Users;
 
 const INDEX: &[u8] = b"index";
 
@@ -325,16 +325,16 @@ impl Store {
         let entry_of = |table: &Table, id: Option<TextId>| id.and_then(|id| table.entries.get(&id).cloned());
         let entries: Vec<Option<Entry>> = ids.into_iter().map(|id| entry_of(&self.table, id)).collect();
         let early: Vec<Option<Judged>> =
-            entries.iter().map(|entry| select::without_looking(entry.as_ref(), epoch)).collect();
+            entries.iter().map(|entry| verdict::without_looking(entry.as_ref(), epoch)).collect();
         let open = entries.iter().zip(&early).filter(|(_, early)| early.is_none());
         let needed: QuickSet<DependencyId> =
             open.flat_map(|(entry, _)| entry.iter().flat_map(|entry| entry.dependencies.iter().copied())).collect();
         let present = self.look(subjects_of(&self.table, &needed), environment);
-        let changes = select::changes(&self.table, &needed, &present);
+        let changes = verdict::changes(&self.table, &needed, &present);
         let change = |id: DependencyId| changes.get(&id).copied();
         let judged = entries.iter().zip(early).map(|(entry, early)| match (early, entry) {
             (Some(early), _) => early,
-            (None, Some(entry)) => select::judge(&self.table, entry, |one| present.found(one), change),
+            (None, Some(entry)) => verdict::judge(&self.table, entry, |one| present.found(one), change),
             (None, None) => (Verdict::Unknown, None),
         });
         judged.map(|(verdict, about)| (verdict, self.about(about))).collect()

@@ -6,14 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 
-use _native::fingerprint::now;
-use _native::glob;
+use _native::freshness::fingerprint::now;
+use _native::freshness::glob;
+use _native::freshness::verdict::{Variables, Verdict};
 use _native::records::index;
 use _native::records::record::Record;
 use _native::records::record_path::place;
 use _native::records::table::Table;
 use _native::records::text::{Json, Text};
-use _native::select::{Variables, Verdict};
 use _native::store::Store;
 use proptest::prelude::*;
 
@@ -67,7 +67,7 @@ fn draft(closure: &BTreeSet<usize>, reads: &BTreeSet<usize>, folder: &Folder) ->
 }
 
 fn touch(folder: &Folder, name: &str) -> (i64, i64, u64, u64) {
-    let stat = _native::fingerprint::Stat::of(&folder.0.join(name)).unwrap();
+    let stat = _native::freshness::fingerprint::Stat::of(&folder.0.join(name)).unwrap();
     (stat.mtime, stat.ctime, stat.size, stat.inode)
 }
 

@@ -4,7 +4,7 @@
 //! Magic, checksum, then texts, statuses, dependencies and entries; all numbers little-endian. Only what entries
 //! use is written, so it does not grow.
 
-use crate::fingerprint::{Cached, Stat};
+use crate::freshness::fingerprint::{Cached, Stat};
 use crate::records::record::Fingerprint;
 use crate::records::table::{Dependency, Entry, QuickMap, Stamp, Subject, Table, TextId};
 

@@ -6,7 +6,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use indexmap::IndexSet;
 
-use crate::fingerprint::Cached;
+use crate::freshness::fingerprint::Cached;
 use crate::records::record::{Fingerprint, Pair, Record};
 use crate::records::text::Text;
 

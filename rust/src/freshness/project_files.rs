@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use crate::fingerprint::{Stat, GRANULARITY};
+use crate::freshness::fingerprint::{Stat, GRANULARITY};
 use crate::watch::tree::{self, Enter, Rules};
 
 /// More files than this are not read: nothing that depends on them is ever fresh.

@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use crate::fingerprint::Stat;
+use crate::freshness::fingerprint::Stat;
 
 /// More entries than this are not looked at: such a pattern is never fresh.
 const MOST_ENTRIES: usize = 1_000_000;

@@ -6,10 +6,10 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::fingerprint::{self, Cached, Found, Stat};
-use crate::importable::Folders;
+use crate::freshness::fingerprint::{self, Cached, Found, Stat};
+use crate::freshness::importable::Folders;
+use crate::freshness::project_files;
 use crate::process::thread_pool::Pool;
-use crate::project_files;
 use crate::records::table::{Dependency, DependencyId, Entry, QuickMap, QuickSet, Subject, Table, TextId};
 
 /// Variables by name, as bytes.

@@ -13,7 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
 
-use crate::glob;
+use crate::freshness::glob;
 use crate::records::record::Fingerprint;
 
 const SECOND: i64 = 1_000_000_000;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::UNIX_EPOCH;
 
-use crate::fingerprint::{self, Found, Stat};
+use crate::freshness::fingerprint::{self, Found, Stat};
 use crate::records::record::Fingerprint;
 
 /// What is importable by a name, and from which file; or a folder, perhaps a package.
