@@ -7,18 +7,13 @@
 //! `arguments.rs`, `frames.rs`) and what stands before imports and the environment (`doors.rs`).
 
 pub mod access;
-mod adopt;
-pub mod affected;
 mod arguments;
 mod audit;
 pub mod board;
-pub mod bucket;
 pub mod bytecode;
 mod contention;
 mod doors;
-pub mod draft;
 pub mod endpoints;
-pub mod epochs;
 pub mod error;
 mod forked;
 mod frames;
@@ -28,13 +23,12 @@ mod opened;
 pub mod places;
 pub mod process;
 mod programs;
-pub mod put;
 mod python;
 mod python_audit;
 mod python_records;
 mod python_watcher;
 mod python_world;
 pub mod records;
-pub mod store;
+pub mod storage;
 pub mod tracker;
 pub mod watch;

@@ -8,11 +8,11 @@ use std::sync::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMapping};
 
-use crate::epochs::Inputs;
 use crate::freshness::glob;
 use crate::python::{items, lock, paths};
 use crate::records::text::Text;
-use crate::store::{Results, Store};
+use crate::storage::epochs::Inputs;
+use crate::storage::store::{Results, Store};
 
 /// Bytes go back as `str`, as `os.fsdecode` shows them.
 fn shown(text: Text) -> OsString {

@@ -14,7 +14,7 @@ use _native::records::record::Record;
 use _native::records::record_path::place;
 use _native::records::table::Table;
 use _native::records::text::{Json, Text};
-use _native::store::Store;
+use _native::storage::store::Store;
 use proptest::prelude::*;
 
 use common::Folder;

@@ -14,7 +14,7 @@ use crate::freshness::project_files;
 use crate::freshness::verdict::{self, Variables, Verdict};
 use crate::records::table::{Dependency, DependencyId, QuickMap, QuickSet, Subject, TextId};
 use crate::records::text::Text;
-use crate::store::Store;
+use crate::storage::store::Store;
 
 /// Changed paths: themselves, and the folders that they may have been added to or removed from. `listings`: folders of
 /// which a name came or went. `added`: paths that came while a record may have been in the making.

@@ -7,7 +7,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::bucket::{Bucket, Walked};
 use crate::error::{Error, Result};
 use crate::freshness::dependents::Users;
 use crate::freshness::fingerprint;
@@ -20,6 +19,7 @@ use crate::records::record_path::place;
 use crate::records::root::Root;
 use crate::records::table::{Dependency, DependencyId, Entry, QuickMap, QuickSet, Stamp, Subject, Table, TextId};
 use crate::records::text::Text;
+use crate::storage::directory::{Bucket, Walked};
 
 const INDEX: &[u8] = b"index";
 

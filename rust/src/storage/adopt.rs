@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use crate::bucket::Bucket;
-use crate::epochs;
 use crate::error::{Error, Result};
 use crate::records::record_path::place;
-use crate::store::{read_record, Store};
+use crate::storage::directory::Bucket;
+use crate::storage::epochs;
+use crate::storage::store::{read_record, Store};
 
 impl Store {
     /// Takes the records of these files from the store in another folder, and what is known of their epochs. What that

@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::bucket::Bucket;
 use crate::records::record::{self, Fingerprint};
 use crate::records::text::{Json, Text};
-use crate::store::Store;
+use crate::storage::directory::Bucket;
+use crate::storage::store::Store;
 
 /// Inputs of an epoch, by name.
 pub type Inputs = BTreeMap<Text, Text>;

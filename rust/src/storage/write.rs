@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::draft::{self, Plan};
 use crate::error::{Error, Result};
 use crate::freshness::verdict::{look_at, spread, Present, Scene, Seen, Variables};
 use crate::records::record::{Draft, Record};
@@ -10,7 +9,8 @@ use crate::records::record_path::place;
 use crate::records::rounding;
 use crate::records::table::{Stamp, Subject, TextId};
 use crate::records::text::Text;
-use crate::store::{read_record, Store};
+use crate::storage::draft::{self, Plan};
+use crate::storage::store::{read_record, Store};
 
 /// The record that is on the disk now.
 struct Put {
