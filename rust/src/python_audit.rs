@@ -6,11 +6,15 @@ use std::path::PathBuf;
 
 use pyo3::prelude::*;
 
+use crate::audit::board;
+use crate::audit::contention;
+use crate::audit::hook;
+use crate::audit::interpose;
+use crate::audit::opened;
+use crate::audit::scope::Settings;
+use crate::audit::tracker::State;
 use crate::imports::resolve::absolute_path;
-use crate::places::Settings;
 use crate::python::paths;
-use crate::tracker::State;
-use crate::{audit, board, contention, doors, opened};
 
 type Shown = (OsString, &'static str, OsString, Option<(i64, i64, u64, u64)>);
 
@@ -40,7 +44,7 @@ fn observe(
         installed: absolute(installed.unwrap_or_default()),
         carriers: carriers(py)?,
     };
-    audit::start(py, settings)
+    hook::start(py, settings)
 }
 
 fn carriers(py: Python<'_>) -> PyResult<Vec<PathBuf>> {
@@ -74,12 +78,12 @@ fn canonical_path(path: PathBuf) -> PyResult<OsString> {
 
 #[pyfunction]
 fn observe_again() {
-    audit::start_again();
+    hook::start_again();
 }
 
 #[pyfunction]
 fn join_board(py: Python<'_>, page: i32, board: i32, slot: usize) -> PyResult<()> {
-    audit::install(py)?;
+    hook::install(py)?;
     Ok(contention::join(page, board, slot)?)
 }
 
@@ -90,29 +94,29 @@ fn look_for_contention() -> bool {
 
 #[pyfunction]
 fn observe_for(owner: OsString) -> OsString {
-    audit::set_owner(owner)
+    hook::set_owner(owner)
 }
 
 #[pyfunction]
 fn observed() -> Vec<Shown> {
     let state = |state: State| (state.modified, state.changed, state.size, state.inode);
-    let shown = |row: crate::tracker::Row| (row.owner, row.kind.name(), row.subject, row.state.map(state));
-    audit::take().into_iter().map(shown).collect()
+    let shown = |row: crate::audit::tracker::Row| (row.owner, row.kind.name(), row.subject, row.state.map(state));
+    hook::take().into_iter().map(shown).collect()
 }
 
 #[pyfunction]
 fn stop_observing() {
-    audit::stop();
+    hook::stop();
 }
 
 #[pyfunction]
 fn watch_imports(py: Python<'_>, enabled: bool) -> PyResult<()> {
-    doors::watch_imports(py, enabled)
+    interpose::watch_imports(py, enabled)
 }
 
 #[pyfunction]
 fn watch_environment(py: Python<'_>, enabled: bool) -> PyResult<()> {
-    doors::watch_environment(py, enabled)
+    interpose::watch_environment(py, enabled)
 }
 
 #[pyfunction]

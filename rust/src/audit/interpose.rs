@@ -13,9 +13,9 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyModule, PyString, PyTuple};
 
-use crate::arguments::{folder_of, path_of};
-use crate::audit;
-use crate::frames::bytes_of;
+use crate::audit::arguments::{folder_of, path_of};
+use crate::audit::frames::bytes_of;
+use crate::audit::hook;
 
 /// An attribute of something, and what was put in its place.
 struct Door {
@@ -208,7 +208,7 @@ unsafe extern "C" fn on_fork_exec(
     // SAFETY: as above.
     unsafe {
         looked_at(arguments, keywords, |call| {
-            audit::note_process(call.arguments.py(), FORK_EXEC_NAME);
+            hook::note_process(call.arguments.py(), FORK_EXEC_NAME);
             Some(())
         });
         FORK_EXEC.call(arguments, keywords)
@@ -245,21 +245,21 @@ fn searched(call: &Call<'_>) -> Option<()> {
     // The other argument of the two below is a path.
     let package = || call.get(1, "package")?.extract::<String>().ok();
     let absolute = absolute(&name[level..], level, package)?;
-    audit::note_search(call.arguments.py(), &absolute);
+    hook::note_search(call.arguments.py(), &absolute);
     Some(())
 }
 
 fn lines_wanted(call: &Call<'_>) -> Option<()> {
     let name = call.get(0, "filename")?;
     let path = path_of(&name).filter(|path| !path.as_os_str().as_bytes().starts_with(b"<"))?;
-    audit::note_read(call.arguments.py(), path);
+    hook::note_read(call.arguments.py(), path);
     Some(())
 }
 
 fn link_asked(call: &Call<'_>) -> Option<()> {
     let path = path_of(&call.get(0, "path")?)?;
     let folder = call.get(usize::MAX, "dir_fd").and_then(|folder| folder.extract().ok()).and_then(folder_of);
-    audit::note_link(call.arguments.py(), folder, &path);
+    hook::note_link(call.arguments.py(), folder, &path);
     Some(())
 }
 
@@ -270,7 +270,7 @@ unsafe fn looked_at(
     keywords: *mut ffi::PyObject,
     look: impl FnOnce(&Call<'_>) -> Option<()>,
 ) {
-    if !audit::is_recording() {
+    if !hook::is_recording() {
         return;
     }
     // SAFETY: the caller's promise; both references are borrowed from it.
@@ -278,7 +278,7 @@ unsafe fn looked_at(
         let py = Python::assume_attached();
         (py, Bound::from_borrowed_ptr(py, arguments), Bound::from_borrowed_ptr_or_opt(py, keywords))
     };
-    audit::quietly(py, || {
+    hook::quietly(py, || {
         let keywords = keywords.and_then(|keywords| keywords.cast_into::<PyDict>().ok());
         if let Ok(arguments) = arguments.cast_into::<PyTuple>() {
             look(&Call { arguments, keywords });
@@ -314,21 +314,21 @@ fn asked_of_import(call: &Call<'_>) -> Option<()> {
     let file = file.as_ref().and_then(bytes_of);
     let file = file.as_deref().map(OsStr::from_bytes);
     // First of all, since nearly every import of a large suite is one of these.
-    if file.is_some_and(|file| audit::is_within_a_package(file, name, call.level(4))) {
+    if file.is_some_and(|file| hook::is_within_a_package(file, name, call.level(4))) {
         return None;
     }
     let absolute = absolute(name, call.level(4), || package_of(&value))?;
-    if audit::is_stdlib(&absolute) {
+    if hook::is_stdlib(&absolute) {
         return None;
     }
-    audit::note_module(py, &absolute, file);
+    hook::note_module(py, &absolute, file);
     let wanted = call.get(3, "fromlist").filter(|wanted| !wanted.is_none())?;
     if !(wanted.is_instance_of::<PyTuple>() || wanted.is_instance_of::<PyList>()) {
         return None;
     }
     for item in wanted.try_iter().ok()?.flatten() {
         if let Some(item) = item.extract::<String>().ok().filter(|item| item != "*") {
-            audit::note_module(py, &format!("{absolute}.{item}"), file);
+            hook::note_module(py, &format!("{absolute}.{item}"), file);
         }
     }
     Some(())
@@ -339,7 +339,7 @@ fn asked_of_gcd_import(call: &Call<'_>) -> Option<()> {
     let name = name.cast::<PyString>().ok()?.to_str().ok()?;
     let package = || call.get(1, "package")?.extract::<String>().ok();
     let absolute = absolute(name, call.level(2), package)?;
-    audit::note_module(call.arguments.py(), &absolute, None);
+    hook::note_module(call.arguments.py(), &absolute, None);
     Some(())
 }
 
@@ -447,7 +447,7 @@ fn is_machinery(name: &OsStr) -> bool {
 /// # Safety
 /// The interpreter's lock is held; the key is a live object.
 unsafe fn read_variable(key: *mut ffi::PyObject, name: impl FnOnce(&Bound<'_, PyAny>) -> Option<OsString>) {
-    if !audit::is_recording() {
+    if !hook::is_recording() {
         return;
     }
     // SAFETY: the caller's promise.
@@ -455,9 +455,9 @@ unsafe fn read_variable(key: *mut ffi::PyObject, name: impl FnOnce(&Bound<'_, Py
         let py = Python::assume_attached();
         (py, Bound::from_borrowed_ptr(py, key))
     };
-    audit::quietly(py, || {
+    hook::quietly(py, || {
         if let Some(name) = name(&key).filter(|name| !is_machinery(name)) {
-            audit::note_variable(py, &name);
+            hook::note_variable(py, &name);
         }
     });
 }

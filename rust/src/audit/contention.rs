@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::access::Access;
-use crate::board::{self, Bind, Board, Since, SLOTS};
-use crate::endpoints::{self, Endpoint};
+use crate::audit::access::Access;
+use crate::audit::board::{self, Bind, Board, Since, SLOTS};
+use crate::audit::endpoints::{self, Endpoint};
 
 /// The slot's page, in words of eight bytes: `protocol.Progress` has what lies where.
 const PAGE: usize = 4096;

@@ -17,19 +17,19 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use crate::access::{access_of, spellings, Access};
-use crate::arguments::{
+use crate::audit::access::{access_of, spellings, Access};
+use crate::audit::arguments::{
     address_of, databases, descriptor_of, family_of, folder_of, is_local, joined, open_folders, path_of, port_of,
     remember_sockets, type_of, Arguments,
 };
-use crate::contention;
-use crate::endpoints::{Endpoint, Protocol};
-use crate::forked;
-use crate::frames;
+use crate::audit::contention;
+use crate::audit::endpoints::{Endpoint, Protocol};
+use crate::audit::forked;
+use crate::audit::frames;
+use crate::audit::programs::Command;
+use crate::audit::scope::{Place, Settings};
+use crate::audit::tracker::{now, Kind, Row, Tracker, Wanted};
 use crate::imports::resolve::absolute_path;
-use crate::places::{Place, Settings};
-use crate::programs::Command;
-use crate::tracker::{now, Kind, Row, Tracker, Wanted};
 
 static INSTALLED: AtomicBool = AtomicBool::new(false);
 static RECORDING: AtomicBool = AtomicBool::new(false);

@@ -6,7 +6,7 @@ use std::fs;
 use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt;
 
-use crate::board::Bind;
+use crate::audit::board::Bind;
 
 /// Any address of this machine, or one that is not known.
 const ANY: u64 = 0;

@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 
-use crate::frames::bytes_of;
+use crate::audit::frames::bytes_of;
 
 /// What an event carries.
 pub struct Arguments<'py>(pub Bound<'py, PyTuple>);

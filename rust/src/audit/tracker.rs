@@ -10,10 +10,10 @@ use std::sync::Arc;
 use indexmap::IndexSet;
 use nix::libc;
 
-use crate::access::Access;
-use crate::bytecode;
-use crate::forked;
-use crate::places::{Place, Settings};
+use crate::audit::access::Access;
+use crate::audit::bytecode;
+use crate::audit::forked;
+use crate::audit::scope::{Place, Settings};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {

@@ -11,7 +11,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use crate::arguments::Arguments;
+use crate::audit::arguments::Arguments;
 
 static INSTALLED: AtomicBool = AtomicBool::new(false);
 static NOTING: AtomicBool = AtomicBool::new(false);

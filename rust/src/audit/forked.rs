@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 use nix::libc;
 
-use crate::tracker::{Kind, Row, State};
+use crate::audit::tracker::{Kind, Row, State};
 
 /// Mapped when something forks; only what is written costs memory.
 const LENGTH: usize = 1 << 20;

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::arguments::{joined, path_of, Arguments};
-use crate::frames::bytes_of;
+use crate::audit::arguments::{joined, path_of, Arguments};
+use crate::audit::frames::bytes_of;
 
 /// They read no file at all.
 const IDLE: [&str; 11] =
