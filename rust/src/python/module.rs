@@ -20,10 +20,10 @@ use crate::process;
 use crate::process::huge_pages;
 use crate::process::private_pages;
 use crate::process::terminal_modes;
-use crate::python_audit;
-use crate::python_records::{glob_matches, Records};
-use crate::python_watcher::{Changes, FolderEvents, Watcher};
-use crate::python_world;
+use crate::python::observe;
+use crate::python::records::{glob_matches, Records};
+use crate::python::watcher::{Changes, FolderEvents, Watcher};
+use crate::python::world;
 
 impl From<Error> for PyErr {
     fn from(error: Error) -> Self {
@@ -281,6 +281,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(collapse_heap, module)?)?;
     module.add_function(wrap_pyfunction!(own_pages, module)?)?;
     module.add_function(wrap_pyfunction!(make_own, module)?)?;
-    python_world::register(module)?;
-    python_audit::register(module)
+    world::register(module)?;
+    observe::register(module)
 }

@@ -14,7 +14,7 @@ use crate::audit::opened;
 use crate::audit::scope::Settings;
 use crate::audit::tracker::State;
 use crate::imports::resolve::absolute_path;
-use crate::python::paths;
+use crate::python::module::paths;
 
 type Shown = (OsString, &'static str, OsString, Option<(i64, i64, u64, u64)>);
 
