@@ -9,6 +9,7 @@
 
 pub mod audit;
 pub mod error;
+pub mod filesystem;
 pub mod freshness;
 pub mod imports;
 pub mod process;

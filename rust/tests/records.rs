@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 
-use _native::freshness::fingerprint::now;
+use _native::filesystem::stat::now;
 use _native::freshness::glob;
 use _native::freshness::verdict::{Variables, Verdict};
 use _native::records::index;
@@ -67,7 +67,7 @@ fn draft(closure: &BTreeSet<usize>, reads: &BTreeSet<usize>, folder: &Folder) ->
 }
 
 fn touch(folder: &Folder, name: &str) -> (i64, i64, u64, u64) {
-    let stat = _native::freshness::fingerprint::Stat::of(&folder.0.join(name)).unwrap();
+    let stat = _native::filesystem::stat::FileStamp::of(&folder.0.join(name)).unwrap();
     (stat.mtime, stat.ctime, stat.size, stat.inode)
 }
 

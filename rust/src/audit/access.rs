@@ -57,7 +57,7 @@ pub fn access_of(flags: i32, mode: Option<&str>) -> Option<Access> {
 #[must_use]
 pub fn spellings(folder: &Path, path: &Path) -> Vec<PathBuf> {
     let bytes = path.as_os_str().as_bytes();
-    let normal = crate::imports::resolve::absolute_path(folder, path);
+    let normal = crate::filesystem::paths::absolute_path(folder, path);
     if bytes.windows(2).all(|pair| pair != b"..") {
         return vec![normal];
     }

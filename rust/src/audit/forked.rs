@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 use nix::libc;
 
-use crate::audit::tracker::{Kind, Row, State};
+use crate::audit::rows::{Kind, Row};
+use crate::filesystem::stat::FileStamp;
 
 /// Mapped when something forks; only what is written costs memory.
 const LENGTH: usize = 1 << 20;
@@ -53,7 +54,7 @@ pub fn share() -> bool {
 }
 
 /// In a process that was forked since: says what it touched.
-pub fn tell(owner: &OsStr, kind: Kind, subject: &OsStr, state: Option<State>) {
+pub fn tell(owner: &OsStr, kind: Kind, subject: &OsStr, state: Option<FileStamp>) {
     let ledger = LEDGER.load(Ordering::SeqCst);
     if ledger.is_null() || process() == OWNER.load(Ordering::SeqCst) {
         return;
@@ -98,17 +99,16 @@ pub fn told() -> Vec<Row> {
 
 /// There was more than is known: an input that is never as it was.
 fn lost() -> Row {
-    let state = State { modified: 0, changed: 0, size: 0, inode: 0 };
+    let state = FileStamp::default();
     let subject = OsString::from("what forked processes read");
     Row { owner: OsString::new(), kind: Kind::Read, subject, state: Some(state) }
 }
 
-fn encoded(owner: &OsStr, kind: Kind, subject: &OsStr, state: Option<State>) -> Vec<u8> {
+fn encoded(owner: &OsStr, kind: Kind, subject: &OsStr, state: Option<FileStamp>) -> Vec<u8> {
     let mut bytes = vec![kind as u8, u8::from(state.is_some())];
-    let State { modified, changed, size, inode } =
-        state.unwrap_or(State { modified: 0, changed: 0, size: 0, inode: 0 });
-    bytes.extend(modified.to_ne_bytes());
-    bytes.extend(changed.to_ne_bytes());
+    let FileStamp { mtime, ctime, size, inode, .. } = state.unwrap_or(FileStamp::default());
+    bytes.extend(mtime.to_ne_bytes());
+    bytes.extend(ctime.to_ne_bytes());
     bytes.extend(size.to_ne_bytes());
     bytes.extend(inode.to_ne_bytes());
     bytes.extend((owner.len() as u64).to_ne_bytes());
@@ -121,12 +121,13 @@ fn decoded(bytes: &[u8]) -> Option<Row> {
     let (head, rest) = bytes.split_at_checked(2)?;
     let (numbers, rest) = rest.split_at_checked(40)?;
     let number = |at: usize| -> Option<[u8; 8]> { numbers.get(at * 8..at * 8 + 8)?.try_into().ok() };
-    let state = State {
-        modified: i64::from_ne_bytes(number(0)?),
-        changed: i64::from_ne_bytes(number(1)?),
-        size: u64::from_ne_bytes(number(2)?),
-        inode: u64::from_ne_bytes(number(3)?),
-    };
+    let state = FileStamp::file(
+        i64::from_ne_bytes(number(0)?),
+        i64::from_ne_bytes(number(1)?),
+        u64::from_ne_bytes(number(2)?),
+        u64::from_ne_bytes(number(3)?),
+        0,
+    );
     let (owner, subject) = rest.split_at_checked(usize::try_from(u64::from_ne_bytes(number(4)?)).ok()?)?;
     Some(Row {
         owner: OsString::from_vec(owner.to_vec()),
@@ -159,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_row_comes_back_as_it_was() {
-        let state = State { modified: -1, changed: 2, size: 3, inode: u64::MAX };
+        let state = FileStamp::file(-1, 2, 3, u64::MAX, 0);
         for (place, kind) in Kind::ALL.into_iter().enumerate() {
             assert_eq!(kind as usize, place);
             let state = (kind == Kind::Read).then_some(state);

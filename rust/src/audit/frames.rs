@@ -10,9 +10,9 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
+use crate::audit::rows::Kind;
 use crate::audit::scope::Settings;
-use crate::audit::tracker::Kind;
-use crate::imports::resolve::canonical_path;
+use crate::filesystem::paths::canonical_path;
 
 /// As many frames as may lie between a patched dict's copying and the environment's methods.
 const NEAR: usize = 8;

@@ -27,9 +27,11 @@ use crate::audit::endpoints::{Endpoint, Protocol};
 use crate::audit::forked;
 use crate::audit::frames;
 use crate::audit::programs::Command;
+use crate::audit::rows::{Kind, Row};
 use crate::audit::scope::{Place, Settings};
-use crate::audit::tracker::{now, Kind, Row, Tracker, Wanted};
-use crate::imports::resolve::absolute_path;
+use crate::audit::tracker::{Tracker, Wanted};
+use crate::filesystem::paths::absolute_path;
+use crate::filesystem::stat::coarse_now;
 
 static INSTALLED: AtomicBool = AtomicBool::new(false);
 static RECORDING: AtomicBool = AtomicBool::new(false);
@@ -71,7 +73,7 @@ pub fn start(py: Python<'_>, settings: Settings) -> PyResult<()> {
     let again = Settings { collecting: false, ..settings.clone() };
     *AGAIN.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(again));
     forked::begin();
-    *TRACKER.lock().unwrap_or_else(PoisonError::into_inner) = Some(Tracker::new(Arc::new(settings), now()));
+    *TRACKER.lock().unwrap_or_else(PoisonError::into_inner) = Some(Tracker::new(Arc::new(settings), coarse_now()));
     RECORDING.store(true, Ordering::SeqCst);
     Ok(())
 }
@@ -82,7 +84,7 @@ pub fn start_again() {
     let settings = AGAIN.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let Some(settings) = settings else { return };
     forked::begin();
-    *TRACKER.lock().unwrap_or_else(PoisonError::into_inner) = Some(Tracker::new(settings, now()));
+    *TRACKER.lock().unwrap_or_else(PoisonError::into_inner) = Some(Tracker::new(settings, coarse_now()));
     RECORDING.store(true, Ordering::SeqCst);
 }
 

@@ -12,5 +12,6 @@ pub(crate) mod hook;
 pub(crate) mod interpose;
 pub(crate) mod opened;
 pub(crate) mod programs;
+pub mod rows;
 pub mod scope;
 pub mod tracker;

@@ -3,109 +3,17 @@
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use indexmap::IndexSet;
-use nix::libc;
 
 use crate::audit::access::Access;
 use crate::audit::bytecode;
 use crate::audit::forked;
+use crate::audit::rows::{Kind, Row};
 use crate::audit::scope::{Place, Settings};
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    Read,
-    Update,
-    Write,
-    List,
-    Import,
-    /// A module that was looked for, and not imported.
-    Find,
-    Environ,
-    Subprocess,
-    /// A process that may read anything of the project.
-    Start,
-    Connect,
-    Bind,
-}
-
-impl Kind {
-    /// In the order of the declaration: rows of forked processes name a kind by its place.
-    pub const ALL: [Self; Self::Bind as usize + 1] = [
-        Self::Read,
-        Self::Update,
-        Self::Write,
-        Self::List,
-        Self::Import,
-        Self::Find,
-        Self::Environ,
-        Self::Subprocess,
-        Self::Start,
-        Self::Connect,
-        Self::Bind,
-    ];
-
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Update => "update",
-            Self::Write => "write",
-            Self::List => "list",
-            Self::Import => "import",
-            Self::Find => "find",
-            Self::Environ => "environ",
-            Self::Subprocess => "subprocess",
-            Self::Start => "start",
-            Self::Connect => "connect",
-            Self::Bind => "bind",
-        }
-    }
-}
-
-/// Times in nanoseconds since 1970.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct State {
-    pub modified: i64,
-    pub changed: i64,
-    pub size: u64,
-    pub inode: u64,
-}
-
-impl From<&fs::Metadata> for State {
-    fn from(found: &fs::Metadata) -> Self {
-        let nanoseconds = |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
-        Self {
-            modified: nanoseconds(found.mtime(), found.mtime_nsec()),
-            changed: nanoseconds(found.ctime(), found.ctime_nsec()),
-            size: found.size(),
-            inode: found.ino(),
-        }
-    }
-}
-
-impl State {
-    /// `None` where nothing is, or nothing that this process may see.
-    #[must_use]
-    pub fn of(path: &Path) -> Option<Self> {
-        fs::metadata(path).ok().map(|found| Self::from(&found))
-    }
-
-    fn is_before(&self, moment: i64) -> bool {
-        self.modified < moment && self.changed < moment
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
-    pub owner: OsString,
-    pub kind: Kind,
-    pub subject: OsString,
-    pub state: Option<State>,
-}
+use crate::filesystem::stat::FileStamp;
 
 /// A touch that counts, if the one who did it does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,7 +28,7 @@ struct Touched {
     by: Vec<(usize, Kind)>,
     /// Replaced by this process before it was read.
     is_output: bool,
-    first: Option<Option<State>>,
+    first: Option<Option<FileStamp>>,
 }
 
 impl Touched {
@@ -143,7 +51,7 @@ pub struct Tracker {
     started: i64,
     owners: IndexSet<OsString>,
     touched: HashMap<OsString, Touched>,
-    rows: Vec<(usize, Kind, OsString, Option<State>)>,
+    rows: Vec<(usize, Kind, OsString, Option<FileStamp>)>,
 }
 
 impl Tracker {
@@ -229,12 +137,12 @@ impl Tracker {
 
     /// Nothing changed it since the recording began.
     fn is_old(&self, path: &Path) -> bool {
-        State::of(path).is_some_and(|state| state.is_before(self.started))
+        FileStamp::of(path).is_ok_and(|stamp| stamp.is_before(self.started))
     }
 
     /// The same of the name, where that is a link.
     fn is_old_link(&self, path: &Path) -> bool {
-        fs::symlink_metadata(path).is_ok_and(|found| State::from(&found).is_before(self.started))
+        fs::symlink_metadata(path).is_ok_and(|found| FileStamp::from(&found).is_before(self.started))
     }
 
     pub fn record(&mut self, owner: &OsStr, wanted: Wanted) {
@@ -252,9 +160,9 @@ impl Tracker {
             return;
         }
         let state = match kind {
-            Kind::Read | Kind::Update => *touched.first.get_or_insert_with(|| State::of(Path::new(&subject))),
+            Kind::Read | Kind::Update => *touched.first.get_or_insert_with(|| FileStamp::of(Path::new(&subject)).ok()),
             Kind::Write if !touched.is_output => {
-                touched.first.get_or_insert_with(|| State::of(Path::new(&subject)));
+                touched.first.get_or_insert_with(|| FileStamp::of(Path::new(&subject)).ok());
                 None
             }
             _ => None,
@@ -280,7 +188,7 @@ impl Tracker {
         self.hear();
         self.touched.clear();
         let owners = &self.owners;
-        let row = |(owner, kind, subject, state): (usize, Kind, OsString, Option<State>)| Row {
+        let row = |(owner, kind, subject, state): (usize, Kind, OsString, Option<FileStamp>)| Row {
             owner: owners.get_index(owner).cloned().unwrap_or_default(),
             kind,
             subject,
@@ -290,33 +198,15 @@ impl Tracker {
     }
 }
 
-/// The clock that file systems stamp with, which may lag a tick behind the exact one: a file that is written right
-/// after this call must not seem older.
-#[must_use]
-pub fn now() -> i64 {
-    #[cfg(target_os = "linux")]
-    const CLOCK: libc::clockid_t = libc::CLOCK_REALTIME_COARSE;
-    #[cfg(not(target_os = "linux"))]
-    const CLOCK: libc::clockid_t = libc::CLOCK_REALTIME;
-    // SAFETY: an all-zero timespec is a valid value; the call writes to it and to nothing else.
-    let time = unsafe {
-        let mut time: libc::timespec = std::mem::zeroed();
-        libc::clock_gettime(CLOCK, &raw mut time);
-        time
-    };
-    #[allow(clippy::useless_conversion, reason = "not 64 bits everywhere")]
-    let (seconds, rest) = (i64::from(time.tv_sec), i64::from(time.tv_nsec));
-    seconds.saturating_mul(1_000_000_000).saturating_add(rest)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::filesystem::stat::coarse_now;
 
     fn tracker(collecting: bool) -> Tracker {
         let settings =
             Settings { root: "/none".into(), collecting, temporary: vec!["/".into()], ..Settings::default() };
-        Tracker::new(Arc::new(settings), now())
+        Tracker::new(Arc::new(settings), coarse_now())
     }
 
     fn touch(tracker: &mut Tracker, owner: &str, access: Access, path: &str) {

@@ -7,118 +7,17 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
 
+use crate::filesystem::stat::{now, FileStamp, Kind};
 use crate::freshness::glob;
 use crate::records::record::Fingerprint;
+use crate::records::table::Cached;
 
-const SECOND: i64 = 1_000_000_000;
-/// Git's rule for racy files, with the coarsest clock of a file system in use: a file that was younger than this when
-/// it was hashed may have been written once more in the same tick.
-const RACY: i64 = 2 * SECOND;
-/// Kernels stamp files by a clock that steps every 1 to 10 ms.
-pub const GRANULARITY: i64 = 20_000_000;
 const CHUNK: usize = 1 << 17;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Stat {
-    pub mtime: i64,
-    pub ctime: i64,
-    pub size: u64,
-    pub inode: u64,
-    pub device: u64,
-    kind: Kind,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Kind {
-    #[default]
-    File,
-    Folder,
-    Special(&'static str),
-}
-
-impl Stat {
-    /// Of what the path leads to.
-    pub fn of(path: &Path) -> io::Result<Self> {
-        fs::metadata(path).map(|data| Self::from(&data))
-    }
-
-    #[must_use]
-    pub fn is_folder(&self) -> bool {
-        self.kind == Kind::Folder
-    }
-
-    #[must_use]
-    pub fn is_file(&self) -> bool {
-        self.kind == Kind::File
-    }
-
-    #[must_use]
-    pub fn identity(&self) -> (u64, u64) {
-        (self.device, self.inode)
-    }
-
-    #[must_use]
-    pub fn file(mtime: i64, ctime: i64, size: u64, inode: u64, device: u64) -> Self {
-        Self { mtime, ctime, size, inode, device, kind: Kind::File }
-    }
-
-    /// Whether it had not been changed for so long that the next change will show.
-    #[must_use]
-    pub fn was_old(&self, then: i64) -> bool {
-        self.mtime.max(self.ctime) < then.saturating_sub(RACY)
-    }
-
-    /// The latest moment at which it may have been changed.
-    #[must_use]
-    pub fn newest(&self) -> i64 {
-        latest(self.mtime).max(latest(self.ctime))
-    }
-
-    /// Of the nearest folder above that exists.
-    #[must_use]
-    pub fn newest_above(path: &Path) -> i64 {
-        path.ancestors().skip(1).find_map(|folder| Self::of(folder).ok()).map_or(0, |stat| stat.newest())
-    }
-}
-
-/// A whole second may come from a clock that knows no smaller steps than two of them.
-fn latest(time: i64) -> i64 {
-    if time % SECOND == 0 {
-        time.saturating_add(RACY - GRANULARITY)
-    } else {
-        time
-    }
-}
-
-impl From<&fs::Metadata> for Stat {
-    fn from(data: &fs::Metadata) -> Self {
-        let nanoseconds = |seconds: i64, rest: i64| seconds.saturating_mul(SECOND).saturating_add(rest);
-        Self {
-            mtime: nanoseconds(data.mtime(), data.mtime_nsec()),
-            ctime: nanoseconds(data.ctime(), data.ctime_nsec()),
-            size: data.len(),
-            inode: data.ino(),
-            device: data.dev(),
-            kind: kind_of(data.file_type()),
-        }
-    }
-}
-
-fn kind_of(kind: fs::FileType) -> Kind {
-    match kind {
-        _file if kind.is_file() => Kind::File,
-        _folder if kind.is_dir() => Kind::Folder,
-        _fifo if kind.is_fifo() => Kind::Special("fifo"),
-        _socket if kind.is_socket() => Kind::Special("socket"),
-        _device => Kind::Special("device"),
-    }
-}
 
 /// What a look found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,31 +38,18 @@ impl Found {
     }
 }
 
-/// A file's status, and the fingerprint of the content that it had then.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cached {
-    pub stat: Stat,
-    pub fingerprint: Fingerprint,
-}
-
 #[derive(Debug, Clone, Copy)]
 pub struct Look {
     pub found: Found,
-    pub stat: Option<Stat>,
+    pub stat: Option<FileStamp>,
     /// To be remembered: set if the file was read and was old enough.
     pub cached: Option<Cached>,
-}
-
-#[must_use]
-pub fn now() -> i64 {
-    let passed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(passed.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// The content of a file, symbolic links followed; of anything else the kind.
 #[must_use]
 pub fn file(path: &Path, known: Option<&Cached>) -> Look {
-    let stat = match Stat::of(path) {
+    let stat = match FileStamp::of(path) {
         Ok(stat) => stat,
         Err(error) => return Look { found: without(&error), stat: None, cached: None },
     };
@@ -191,12 +77,12 @@ fn read(path: &Path) -> io::Result<Look> {
     // Between the look and this a FIFO may have taken its place.
     let flags = nix::fcntl::OFlag::O_NONBLOCK | nix::fcntl::OFlag::O_NOCTTY;
     let mut file = File::options().read(true).custom_flags(flags.bits()).open(path)?;
-    let before = Stat::from(&file.metadata()?);
+    let before = FileStamp::from(&file.metadata()?);
     if !before.is_file() {
         return Err(io::Error::other("it changes while it is looked at"));
     }
     let fingerprint = Fingerprint::from(hash(&mut file, before.size)?);
-    let after = Stat::from(&file.metadata()?);
+    let after = FileStamp::from(&file.metadata()?);
     let cached = (before.was_old(started) && before == after).then_some(Cached { stat: before, fingerprint });
     Ok(Look { found: Found::Is(fingerprint), stat: Some(after), cached })
 }

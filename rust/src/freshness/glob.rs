@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use crate::freshness::fingerprint::Stat;
+use crate::filesystem::stat::FileStamp;
 
 /// More entries than this are not looked at: such a pattern is never fresh.
 const MOST_ENTRIES: usize = 1_000_000;
@@ -76,7 +76,7 @@ impl Search<'_> {
             self.literal(folder, part, rest);
             return;
         }
-        let Ok(stat) = Stat::of(folder) else { return };
+        let Ok(stat) = FileStamp::of(folder) else { return };
         // Only `**` could go round for ever.
         if *part == b"**" && self.above.contains(&stat.identity()) {
             return;
@@ -89,12 +89,12 @@ impl Search<'_> {
 
     fn literal(&mut self, folder: &Path, part: &[u8], rest: &[&[u8]]) {
         let path = folder.join(OsStr::from_bytes(part));
-        match Stat::of(&path) {
+        match FileStamp::of(&path) {
             Ok(_exists) if rest.is_empty() => self.found.files.push(path),
             Ok(stat) if stat.is_folder() => self.folder(&path, rest),
             Ok(_no_folder) => {}
             // It may have been there a moment ago.
-            Err(_missing) => self.found.newest = self.found.newest.max(Stat::newest_above(&path)),
+            Err(_missing) => self.found.newest = self.found.newest.max(FileStamp::newest_above(&path)),
         }
     }
 

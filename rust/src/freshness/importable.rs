@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::UNIX_EPOCH;
 
-use crate::freshness::fingerprint::{self, Found, Stat};
+use crate::filesystem::stat::{now, FileStamp};
+use crate::freshness::fingerprint::Found;
 use crate::records::record::Fingerprint;
 
 /// What is importable by a name, and from which file; or a folder, perhaps a package.
@@ -22,7 +23,7 @@ enum Module {
 
 /// What a folder offers, and its status then.
 struct Offer {
-    stat: Stat,
+    stat: FileStamp,
     modules: Vec<Module>,
 }
 
@@ -78,16 +79,16 @@ impl Folders {
     }
 
     fn offer(&self, folder: &Path) -> io::Result<Arc<Offer>> {
-        let stat = Stat::of(folder)?;
+        let stat = FileStamp::of(folder)?;
         let kept = |folders: &Self| folders.0.lock().unwrap_or_else(PoisonError::into_inner).get(folder).cloned();
         if let Some(offer) = kept(self).filter(|offer| offer.stat == stat) {
             return Ok(offer);
         }
-        let started = fingerprint::now();
+        let started = now();
         let (modules, has_links) = modules_of(folder)?;
         let offer = Arc::new(Offer { stat, modules });
         // Where a link leads to may change without the folder.
-        if !has_links && stat.was_old(started) && Stat::of(folder)? == stat {
+        if !has_links && stat.was_old(started) && FileStamp::of(folder)? == stat {
             let mut folders = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             folders.insert(folder.to_owned(), Arc::clone(&offer));
         }
@@ -135,7 +136,7 @@ fn newest_of(paths: impl Iterator<Item = PathBuf>, changed: Option<i64>) -> i64 
 /// When an entry may have been added. A folder changes with each `__pycache__` that is made in it, which is no news:
 /// where the file system knows when it was born, that counts, unless it was moved (then ctime is later than mtime).
 fn added(data: &fs::Metadata) -> i64 {
-    let stat = Stat::from(data);
+    let stat = FileStamp::from(data);
     let born = data.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok());
     match born.and_then(|born| i64::try_from(born.as_nanos()).ok()) {
         Some(born) if data.is_dir() && stat.ctime <= stat.mtime => born,

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use crate::freshness::fingerprint::{Stat, GRANULARITY};
+use crate::filesystem::stat::{FileStamp, GRANULARITY};
 use crate::watch::tree::{self, Enter, Rules};
 
 /// More files than this are not read: nothing that depends on them is ever fresh.
@@ -62,7 +62,7 @@ fn is_measured(name: &OsStr) -> bool {
 
 /// When names in a folder changed last; 0 if that was the birth of what a run adds by itself.
 fn changed(folder: &Path, is_left_out: impl Fn(&Path) -> bool) -> i64 {
-    let Ok(stat) = Stat::of(folder) else { return 0 };
+    let Ok(stat) = FileStamp::of(folder) else { return 0 };
     let Ok(entries) = fs::read_dir(folder) else { return stat.newest() };
     let rules = Rules::new([]);
     let mut litter = entries.flatten().filter(|entry| {

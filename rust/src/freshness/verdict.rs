@@ -6,11 +6,12 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::freshness::fingerprint::{self, Cached, Found, Stat};
+use crate::filesystem::stat::FileStamp;
+use crate::freshness::fingerprint::{self, Found};
 use crate::freshness::importable::Folders;
 use crate::freshness::project_files;
-use crate::process::thread_pool::Pool;
-use crate::records::table::{Dependency, DependencyId, Entry, QuickMap, QuickSet, Subject, Table, TextId};
+use crate::process::thread_pool::map_chunks;
+use crate::records::table::{Cached, Dependency, DependencyId, Entry, QuickMap, QuickSet, Subject, Table, TextId};
 
 /// Variables by name, as bytes.
 pub type Variables = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -117,7 +118,7 @@ fn is_confirmed(table: &Table, entry: &Entry, found: impl Fn(&Dependency) -> Fou
 pub struct Seen {
     pub found: Found,
     /// Of a file.
-    pub stat: Option<Stat>,
+    pub stat: Option<FileStamp>,
     /// The latest moment at which it may have been changed.
     pub newest: i64,
 }
@@ -160,8 +161,8 @@ impl Scene<'_> {
             }
             Subject::Listing => {
                 let folder = self.path(name);
-                let stat = Stat::of(&folder).ok();
-                let newest = stat.map_or_else(|| Stat::newest_above(&folder), |stat| stat.newest());
+                let stat = FileStamp::of(&folder).ok();
+                let newest = stat.map_or_else(|| FileStamp::newest_above(&folder), |stat| stat.newest());
                 (fingerprint::listing(&folder, self.own), stat, newest)
             }
             Subject::Project => {
@@ -221,7 +222,7 @@ impl Present {
 pub fn look_at(table: &mut Table, scene: &Scene<'_>, mut subjects: Vec<(Subject, TextId)>) -> Present {
     subjects.sort_unstable();
     subjects.dedup();
-    let looks = spread(&subjects, |(subject, id)| scene.look(table, *subject, *id));
+    let looks = map_chunks(&subjects, |(subject, id)| scene.look(table, *subject, *id));
     let root = scene.root.as_os_str().as_bytes();
     let mut present = Vec::with_capacity(subjects.len());
     for (subject, (seen, hashed)) in subjects.into_iter().zip(looks) {
@@ -253,18 +254,4 @@ pub fn changes(
         Some((*id, change(&dependency, present.found(&dependency))?))
     };
     dependencies.iter().filter_map(changed).collect()
-}
-
-/// Below this many looks threads cost more than they save: starting and joining two takes as long as 100 looks.
-const WORTH_THREADS: usize = 256;
-const PIECE: usize = 64;
-const STACK: usize = 1 << 20;
-
-/// The results in the order of the inputs, by as many threads as help; none outlives the call.
-pub fn spread<T: Sync, R: Send>(inputs: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
-    let pool = (inputs.len() >= WORTH_THREADS && threads > 1).then(|| Pool::start(threads, STACK)).flatten();
-    let Some(pool) = pool else { return inputs.iter().map(work).collect() };
-    let pieces: Vec<&[T]> = inputs.chunks(PIECE).collect();
-    pool.map(&pieces, |piece| piece.iter().map(&work).collect::<Vec<R>>()).into_iter().flatten().collect()
 }

@@ -307,3 +307,14 @@ fn catches_import_error(caught: Option<&Expr>) -> bool {
         Some(_other) => false,
     }
 }
+
+/// The text of a literal string.
+pub fn literal(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Constant(node) => match &node.value {
+            Constant::Str(text) => Some(text),
+            _other => None,
+        },
+        _other => None,
+    }
+}

@@ -1,11 +1,11 @@
 //! What a file imports. The seam behind which the parser stands: text in, [`Parsed`] out.
 
-use rustpython_parser::ast::{self, Constant, Expr, ExprCall, Ranged, Stmt};
+use rustpython_parser::ast::{self, Expr, ExprCall, Ranged, Stmt};
 use rustpython_parser::Parse;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Rejected;
-use crate::imports::ast_walk::{self, Body};
+use crate::imports::ast_walk::{self, literal, Body};
 use crate::imports::effects::{self, Effect};
 use crate::imports::source::Lines;
 
@@ -206,17 +206,6 @@ fn strings_of(value: &Expr) -> Vec<String> {
         single => return literal(single).map(|text| vec![text.to_owned()]).unwrap_or_default(),
     };
     elements.iter().filter_map(literal).map(str::to_owned).collect()
-}
-
-/// The text of a literal string.
-pub fn literal(expr: &Expr) -> Option<&str> {
-    match expr {
-        Expr::Constant(node) => match &node.value {
-            Constant::Str(text) => Some(text),
-            _other => None,
-        },
-        _other => None,
-    }
 }
 
 /// Level and module of `import_module("a.b")`, `__import__("a")`, `importorskip("a")`.

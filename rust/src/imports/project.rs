@@ -7,6 +7,7 @@ use std::sync::Arc;
 use indexmap::{IndexMap, IndexSet};
 
 use crate::error::{Error, Result};
+use crate::filesystem::paths::{absolute_path, canonical_path};
 use crate::imports::effects::Effect;
 use crate::imports::files::{Counts, Files};
 use crate::imports::graph::{Edge, Edges, Graph, NodeId, Reached};
@@ -14,7 +15,7 @@ use crate::imports::parse::{Context, Import, Parsed};
 use crate::imports::parse_cache::ParseCache;
 use crate::imports::pytest_layout::{self, ImportMode};
 use crate::imports::quarantine;
-use crate::imports::resolve::{absolute_path, canonical_path, Origin, Resolver, Target, View};
+use crate::imports::resolve::{Origin, Resolver, Target, View};
 use crate::process::thread_pool::Pool;
 
 /// The run, as the caller knows it.

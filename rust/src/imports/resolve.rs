@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -391,38 +391,4 @@ fn join(package: &str, name: &str) -> String {
 
 fn real(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_missing| path.to_owned())
-}
-
-/// The one form in which paths are compared: absolute, without `.`, `..` and doubled slashes. What stands before a `..`
-/// is followed, if it exists, since it may be a link; all other links keep their names.
-#[must_use]
-pub fn canonical_path(folder: &Path, path: &Path) -> PathBuf {
-    let path = folder.join(path);
-    let parts: Vec<Component<'_>> = path.components().collect();
-    let last = parts.iter().rposition(|part| *part == Component::ParentDir);
-    let Some(last) = last else { return absolute_path(Path::new("/"), &path) };
-    let (above, below): (PathBuf, PathBuf) = (parts[..=last].iter().collect(), parts[last + 1..].iter().collect());
-    let normal = absolute_path(Path::new("/"), &above);
-    let above = match (fs::canonicalize(&above), fs::canonicalize(&normal)) {
-        (Ok(found), Ok(same)) if found == same => normal,
-        (Ok(found), _) => found,
-        (Err(_), _) => normal,
-    };
-    absolute_path(&above, &below)
-}
-
-/// An absolute path without `.` and `..`, symbolic links kept: as `os.path.abspath`.
-#[must_use]
-pub fn absolute_path(root: &Path, path: &Path) -> PathBuf {
-    let mut result = PathBuf::new();
-    for part in root.join(path).components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir => {
-                result.pop();
-            }
-            Component::Normal(_) | Component::RootDir | Component::Prefix(_) => result.push(part),
-        }
-    }
-    result
 }

@@ -70,6 +70,20 @@ impl Drop for Pool {
     }
 }
 
+/// Below this many looks threads cost more than they save: starting and joining two takes as long as 100 looks.
+const WORTH_THREADS: usize = 256;
+const PIECE: usize = 64;
+const SMALL_STACK: usize = 1 << 20;
+
+/// The results in the order of the inputs, by as many threads as help; none outlives the call.
+pub fn map_chunks<T: Sync, R: Send>(inputs: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
+    let pool = (inputs.len() >= WORTH_THREADS && threads > 1).then(|| Pool::start(threads, SMALL_STACK)).flatten();
+    let Some(pool) = pool else { return inputs.iter().map(work).collect() };
+    let pieces: Vec<&[T]> = inputs.chunks(PIECE).collect();
+    pool.map(&pieces, |piece| piece.iter().map(&work).collect::<Vec<R>>()).into_iter().flatten().collect()
+}
+
 fn spawn(thread: rayon::ThreadBuilder, kept: &Threads) -> std::io::Result<()> {
     let mut builder = std::thread::Builder::new();
     if let Some(size) = thread.stack_size() {

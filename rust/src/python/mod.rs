@@ -1,7 +1,10 @@
-//! The Python face of this crate; the contract is `_native.pyi`.
+//! The Python face of this crate.
 
-pub(crate) mod module;
-pub(crate) mod observe;
-pub(crate) mod records;
-pub(crate) mod watcher;
-pub(crate) mod world;
+mod convert;
+mod module;
+mod observe;
+mod process;
+mod project;
+mod records;
+mod watcher;
+mod world;

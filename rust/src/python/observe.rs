@@ -12,9 +12,9 @@ use crate::audit::hook;
 use crate::audit::interpose;
 use crate::audit::opened;
 use crate::audit::scope::Settings;
-use crate::audit::tracker::State;
-use crate::imports::resolve::absolute_path;
-use crate::python::module::paths;
+use crate::filesystem::paths::absolute_path;
+use crate::filesystem::stat::FileStamp;
+use crate::python::convert::paths;
 
 type Shown = (OsString, &'static str, OsString, Option<(i64, i64, u64, u64)>);
 
@@ -73,7 +73,7 @@ fn carriers(py: Python<'_>) -> PyResult<Vec<PathBuf>> {
 fn canonical_path(path: PathBuf) -> PyResult<OsString> {
     let folder =
         std::env::current_dir().or_else(|error| if path.is_absolute() { Ok("/".into()) } else { Err(error) })?;
-    Ok(crate::imports::resolve::canonical_path(&folder, &path).into_os_string())
+    Ok(crate::filesystem::paths::canonical_path(&folder, &path).into_os_string())
 }
 
 #[pyfunction]
@@ -99,8 +99,8 @@ fn observe_for(owner: OsString) -> OsString {
 
 #[pyfunction]
 fn observed() -> Vec<Shown> {
-    let state = |state: State| (state.modified, state.changed, state.size, state.inode);
-    let shown = |row: crate::audit::tracker::Row| (row.owner, row.kind.name(), row.subject, row.state.map(state));
+    let state = |stamp: FileStamp| (stamp.mtime, stamp.ctime, stamp.size, stamp.inode);
+    let shown = |row: crate::audit::rows::Row| (row.owner, row.kind.name(), row.subject, row.state.map(state));
     hook::take().into_iter().map(shown).collect()
 }
 

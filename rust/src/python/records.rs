@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMapping};
 
 use crate::freshness::glob;
-use crate::python::module::{items, lock, paths};
+use crate::python::convert::{items, lock, paths};
 use crate::records::text::Text;
 use crate::storage::epochs::Inputs;
 use crate::storage::store::{Results, Store};

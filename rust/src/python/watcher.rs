@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use crate::python::module::{os_error, paths, shown};
+use crate::python::convert::{os_error, paths, shown};
 use crate::watch::folder_events;
 use crate::watch::watcher;
 

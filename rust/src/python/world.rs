@@ -5,7 +5,7 @@ use pyo3::types::{PyList, PyTuple};
 
 use crate::process::gc_freeze;
 use crate::process::system_calls;
-use crate::python::module::os_error;
+use crate::python::convert::os_error;
 
 #[pyfunction]
 #[expect(clippy::cast_precision_loss, reason = "as time.monotonic() does: a microsecond is left after 285 years")]

@@ -4,9 +4,9 @@
 //! Magic, checksum, then texts, statuses, dependencies and entries; all numbers little-endian. Only what entries
 //! use is written, so it does not grow.
 
-use crate::freshness::fingerprint::{Cached, Stat};
+use crate::filesystem::stat::FileStamp;
 use crate::records::record::Fingerprint;
-use crate::records::table::{Dependency, Entry, QuickMap, Stamp, Subject, Table, TextId};
+use crate::records::table::{Cached, Dependency, Entry, QuickMap, Stamp, Subject, Table, TextId};
 
 /// To be raised whenever the form, or the meaning of a fingerprint, changes.
 const MAGIC: &[u8; 16] = b"hotreload-idx-3\n";
@@ -174,7 +174,7 @@ fn read_statuses(reader: &mut Reader<'_>, table: &mut Table) -> Option<()> {
     table.cached.reserve(count);
     for _ in 0..count {
         let id = reader.below(table.texts.len())?;
-        let stat = Stat::file(reader.i64()?, reader.i64()?, reader.u64()?, reader.u64()?, reader.u64()?);
+        let stat = FileStamp::file(reader.i64()?, reader.i64()?, reader.u64()?, reader.u64()?, reader.u64()?);
         table.cached.insert(id, Cached { stat, fingerprint: Fingerprint(reader.array()?) });
     }
     Some(())

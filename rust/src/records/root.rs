@@ -6,7 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use crate::imports::resolve::{absolute_path, canonical_path};
+use crate::filesystem::paths::{absolute_path, canonical_path};
+
 use crate::records::text::Text;
 
 pub struct Root {

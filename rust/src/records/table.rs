@@ -6,7 +6,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use indexmap::IndexSet;
 
-use crate::freshness::fingerprint::Cached;
+use crate::filesystem::stat::FileStamp;
 use crate::records::record::{Fingerprint, Pair, Record};
 use crate::records::text::Text;
 
@@ -78,6 +78,13 @@ pub struct Dependency {
     pub subject: Subject,
     pub name: TextId,
     pub fingerprint: Option<Fingerprint>,
+}
+
+/// A file's status, and the fingerprint of the content that it had then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cached {
+    pub stat: FileStamp,
+    pub fingerprint: Fingerprint,
 }
 
 /// How a record file was when it was read.

@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::fcntl::OFlag;
 
-use crate::freshness::fingerprint::{self, Stat};
-use crate::freshness::verdict::spread;
+use crate::filesystem::stat::{now, FileStamp};
+use crate::process::thread_pool::map_chunks;
 use crate::records::record::{Bad, SCHEMA};
 use crate::records::table::Stamp;
 
@@ -39,7 +39,7 @@ pub struct Walked {
 
 impl From<&fs::Metadata> for Stamp {
     fn from(data: &fs::Metadata) -> Self {
-        let Stat { mtime, ctime, size, inode, .. } = Stat::from(data);
+        let FileStamp { mtime, ctime, size, inode, .. } = FileStamp::from(data);
         Self { mtime, ctime, size, inode }
     }
 }
@@ -116,7 +116,7 @@ impl Bucket {
         self.make_folders(folder)?;
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         // The time, too: two containers may have a process of the same number.
-        let temporary = folder.join(format!("tmp-{}-{number}-{}", std::process::id(), fingerprint::now()));
+        let temporary = folder.join(format!("tmp-{}-{number}-{}", std::process::id(), now()));
         let written = write_whole(&temporary, bytes).and_then(|file| {
             fs::rename(&temporary, path)?;
             // After it, since it changes the ctime.
@@ -152,7 +152,7 @@ impl Bucket {
         let mut level: Vec<Vec<u8>> = vec![b"tree".to_vec(), b"outside".to_vec()];
         while !level.is_empty() {
             let mut next = Vec::new();
-            for mut walked in spread(&level, |folder| self.walk_folder(folder)) {
+            for mut walked in map_chunks(&level, |folder| self.walk_folder(folder)) {
                 all.records.append(&mut walked.records);
                 all.bad.append(&mut walked.bad);
                 all.temporary.append(&mut walked.temporary);
@@ -186,7 +186,7 @@ impl Bucket {
 
     /// Empty folders, and temporary files of writers that are dead.
     pub fn sweep(&self, walked: &Walked) {
-        let oldest = fingerprint::now().saturating_sub(LIFE_OF_TEMPORARY);
+        let oldest = now().saturating_sub(LIFE_OF_TEMPORARY);
         let mut temporary = walked.temporary.clone();
         for folder in [&b""[..], b"epochs"] {
             temporary.append(&mut self.walk_folder(folder).temporary);
@@ -203,7 +203,7 @@ impl Bucket {
 
     /// Removes the epochs of which `is_needed` says no, unless somebody may just be about to use one.
     pub fn sweep_epochs(&self, is_needed: impl Fn(&[u8]) -> bool) {
-        let oldest = fingerprint::now().saturating_sub(LIFE_OF_TEMPORARY);
+        let oldest = now().saturating_sub(LIFE_OF_TEMPORARY);
         let Ok(entries) = fs::read_dir(self.path.join("epochs")) else { return };
         for entry in entries.flatten() {
             let name = entry.file_name().into_vec();

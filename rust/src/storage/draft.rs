@@ -7,7 +7,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::freshness::fingerprint::{Found, GRANULARITY};
+use crate::filesystem::stat::GRANULARITY;
+use crate::freshness::fingerprint::Found;
 use crate::freshness::verdict::{Present, Seen};
 use crate::records::record::{Costs, Draft, Pair, Record, Touch};
 use crate::records::root::Root;

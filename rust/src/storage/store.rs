@@ -8,11 +8,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::filesystem::stat::now;
 use crate::freshness::dependents::Users;
-use crate::freshness::fingerprint;
 use crate::freshness::glob;
 use crate::freshness::importable::Folders;
-use crate::freshness::verdict::{self, look_at, spread, subjects_of, Judged, Present, Scene, Variables, Verdict};
+use crate::freshness::verdict::{self, look_at, subjects_of, Judged, Present, Scene, Variables, Verdict};
+use crate::process::thread_pool::map_chunks;
 use crate::records::index;
 use crate::records::record::{self, Bad, Fingerprint, Record};
 use crate::records::record_path::place;
@@ -103,7 +104,7 @@ impl Store {
         }
         let mut walked = self.bucket.walk();
         let changed = self.drop_changed(&walked);
-        let read = spread(&changed, |place| read_record(&self.bucket, place));
+        let read = map_chunks(&changed, |place| read_record(&self.bucket, place));
         for (place, result) in changed.into_iter().zip(read) {
             match result {
                 Ok(Some((record, stamp))) => self.table.insert(&record, stamp),
@@ -184,7 +185,7 @@ impl Store {
             return files.iter().map(|_none| None).collect();
         }
         let places: Vec<String> = files.iter().map(|file| place(&self.root.shorten(file).0)).collect();
-        spread(&places, |place| {
+        map_chunks(&places, |place| {
             let (record, _) = read_record(&self.bucket, place.as_bytes()).ok()??;
             let tests = record.tests.into_iter().map(|(node_id, outcome, _seconds)| (node_id, outcome));
             Some((record.flags, record.writes, tests.collect()))
@@ -193,7 +194,7 @@ impl Store {
 
     /// Remembers since when folders and patterns have looked as they do.
     pub(crate) fn observe(&mut self, present: &Present) {
-        let now = fingerprint::now();
+        let now = now();
         for (subject, id, seen) in present.all() {
             let (Some(fingerprint), Subject::Listing | Subject::Declared | Subject::Project | Subject::Layout) =
                 (seen.found.fingerprint(), subject)
@@ -261,7 +262,7 @@ impl Store {
         }
         let mut walked = self.bucket.walk();
         let places: Vec<Vec<u8>> = walked.records.into_iter().map(|(place, _)| place).collect();
-        let results = spread(&places, |place| read_record(&self.bucket, place).err());
+        let results = map_chunks(&places, |place| read_record(&self.bucket, place).err());
         walked.bad.extend(places.into_iter().zip(results).filter_map(|(place, bad)| Some((place, bad?))));
         walked.bad.sort();
         walked.bad.into_iter().map(|(place, bad)| (self.bucket.path_of(&place), bad.to_string())).collect()

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
-use crate::freshness::verdict::{look_at, spread, Present, Scene, Seen, Variables};
+use crate::freshness::verdict::{look_at, Present, Scene, Seen, Variables};
+use crate::process::thread_pool::map_chunks;
 use crate::records::record::{Draft, Record};
 use crate::records::record_path::place;
 use crate::records::rounding;
@@ -29,7 +30,7 @@ impl Store {
         self.bucket.create().map_err(|source| Error::Io { path: self.bucket.path_of(b""), source })?;
         let since = draft::since(started);
         let present = self.look_at_inputs(&plans, since, environment);
-        let put = spread(&plans, |plan| self.put(plan.record(&self.table, &present, since, self.known(started))));
+        let put = map_chunks(&plans, |plan| self.put(plan.record(&self.table, &present, since, self.known(started))));
         self.observe(&present);
         let (mut changed, mut failed) = (0, None);
         for result in put {
@@ -46,7 +47,7 @@ impl Store {
 
     /// Sorted by file.
     fn plans(&self, drafts: &[(Vec<u8>, String)]) -> Result<Vec<Plan>> {
-        let parsed = spread(drafts, |(file, text)| {
+        let parsed = map_chunks(drafts, |(file, text)| {
             let file = self.root.shorten(file);
             let draft: Draft =
                 serde_json::from_str(text).map_err(|error| Error::Draft(format!("{}: {error}", file.shown())))?;

@@ -1,0 +1,4 @@
+//! Facts about files and folders that every other folder of this crate may ask for.
+
+pub mod paths;
+pub mod stat;
