@@ -39,6 +39,12 @@ impl FileStamp {
         fs::metadata(path).map(|data| Self::from(&data))
     }
 
+    /// Of a regular file, links followed.
+    #[must_use]
+    pub fn of_file(path: &Path) -> Option<Self> {
+        Self::of(path).ok().filter(Self::is_file)
+    }
+
     #[must_use]
     pub fn is_folder(&self) -> bool {
         self.kind == Kind::Folder
@@ -69,6 +75,13 @@ impl FileStamp {
     #[must_use]
     pub fn is_before(&self, moment: i64) -> bool {
         self.mtime < moment && self.ctime < moment
+    }
+
+    /// Whether a further change would leave another stamp. The times of a content may be set, that of an inode not.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        let passed = now().div_euclid(SECOND) - self.ctime.div_euclid(SECOND);
+        passed > RACY / SECOND
     }
 
     /// The latest moment at which it may have been changed.

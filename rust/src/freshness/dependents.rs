@@ -97,7 +97,8 @@ impl Users {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::records::table::{Entry, Stamp};
+    use crate::filesystem::stat::FileStamp;
+    use crate::records::table::Entry;
 
     /// One test file for each name, which it is called after and depends on.
     fn table(names: &[&str]) -> Table {
@@ -107,7 +108,7 @@ mod tests {
             let own = table.depend(Subject::File, name.as_bytes(), None);
             let folder = table.depend(Subject::Listing, b"folder", None);
             let entry = Entry {
-                stamp: Stamp::default(),
+                stamp: FileStamp::default(),
                 epoch: file,
                 is_clean: true,
                 unsettled: None,

@@ -6,10 +6,10 @@
 
 use crate::filesystem::stat::FileStamp;
 use crate::records::record::Fingerprint;
-use crate::records::table::{Cached, Dependency, Entry, QuickMap, Stamp, Subject, Table, TextId};
+use crate::records::table::{Cached, Dependency, Entry, QuickMap, Subject, Table, TextId};
 
 /// To be raised whenever the form, or the meaning of a fingerprint, changes.
-const MAGIC: &[u8; 16] = b"hotreload-idx-3\n";
+const MAGIC: &[u8; 16] = b"hotreload-idx-4\n";
 const NONE: u32 = u32::MAX;
 const NO_FINGERPRINT: u8 = 0x80;
 
@@ -59,14 +59,15 @@ fn put(out: &mut Vec<u8>, number: u32) {
     out.extend(number.to_le_bytes());
 }
 
-fn put_all<const N: usize>(out: &mut Vec<u8>, numbers: [[u8; 8]; N]) {
-    out.extend(numbers.as_flattened());
+fn put_stamp(out: &mut Vec<u8>, stamp: &FileStamp) {
+    let FileStamp { mtime, ctime, size, inode, device, .. } = *stamp;
+    out.extend([mtime, ctime].map(i64::to_le_bytes).as_flattened());
+    out.extend([size, inode, device].map(u64::to_le_bytes).as_flattened());
 }
 
 fn put_entry(out: &mut Vec<u8>, file: u32, entry: &Entry, texts: &mut Numbers, dependencies: &mut Numbers) {
     put(out, file);
-    let Stamp { mtime, ctime, size, inode } = entry.stamp;
-    put_all(out, [mtime.to_le_bytes(), ctime.to_le_bytes(), size.to_le_bytes(), inode.to_le_bytes()]);
+    put_stamp(out, &entry.stamp);
     put(out, texts.of(entry.epoch));
     out.push(u8::from(entry.is_clean));
     put(out, entry.unsettled.map_or(NONE, |id| texts.of(id)));
@@ -89,8 +90,7 @@ fn statuses(table: &Table, texts: &mut Numbers, used: impl Fn(TextId) -> bool) -
     let mut out = Vec::with_capacity(cached.len() * 60);
     for (id, Cached { stat, fingerprint }) in &cached {
         put(&mut out, texts.of(**id));
-        put_all(&mut out, [stat.mtime.to_le_bytes(), stat.ctime.to_le_bytes()]);
-        put_all(&mut out, [stat.size, stat.inode, stat.device].map(u64::to_le_bytes));
+        put_stamp(&mut out, stat);
         out.extend(fingerprint.0);
     }
     (cached.len(), out)
@@ -129,6 +129,11 @@ impl<'a> Reader<'a> {
 
     fn i64(&mut self) -> Option<i64> {
         self.array().map(i64::from_le_bytes)
+    }
+
+    /// Of a regular file.
+    fn stamp(&mut self) -> Option<FileStamp> {
+        Some(FileStamp::file(self.i64()?, self.i64()?, self.u64()?, self.u64()?, self.u64()?))
     }
 
     /// A count, of rows that are at least so long: a wrong one must not reserve memory.
@@ -174,7 +179,7 @@ fn read_statuses(reader: &mut Reader<'_>, table: &mut Table) -> Option<()> {
     table.cached.reserve(count);
     for _ in 0..count {
         let id = reader.below(table.texts.len())?;
-        let stat = FileStamp::file(reader.i64()?, reader.i64()?, reader.u64()?, reader.u64()?, reader.u64()?);
+        let stat = reader.stamp()?;
         table.cached.insert(id, Cached { stat, fingerprint: Fingerprint(reader.array()?) });
     }
     Some(())
@@ -195,12 +200,12 @@ fn read_dependencies(reader: &mut Reader<'_>, table: &mut Table) -> Option<()> {
 }
 
 fn read_entries(reader: &mut Reader<'_>, table: &mut Table) -> Option<()> {
-    let count = reader.count(61)?;
+    let count = reader.count(69)?;
     table.entries.reserve(count);
     for _ in 0..count {
         let file = reader.below(table.texts.len())?;
         let entry = Entry {
-            stamp: Stamp { mtime: reader.i64()?, ctime: reader.i64()?, size: reader.u64()?, inode: reader.u64()? },
+            stamp: reader.stamp()?,
             epoch: reader.below(table.texts.len())?,
             is_clean: reader.array::<1>()? == [1],
             unsettled: match reader.u32()? {

@@ -87,18 +87,10 @@ pub struct Cached {
     pub fingerprint: Fingerprint,
 }
 
-/// How a record file was when it was read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Stamp {
-    pub mtime: i64,
-    pub ctime: i64,
-    pub size: u64,
-    pub inode: u64,
-}
-
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    pub stamp: Stamp,
+    /// How the record file was when it was read.
+    pub stamp: FileStamp,
     pub epoch: TextId,
     pub is_clean: bool,
     pub unsettled: Option<TextId>,
@@ -158,7 +150,7 @@ impl Table {
     }
 
     /// Takes what a check needs of a record.
-    pub fn insert(&mut self, record: &Record, stamp: Stamp) {
+    pub fn insert(&mut self, record: &Record, stamp: FileStamp) {
         let file = self.intern(&record.file.0);
         let entry = Entry {
             stamp,

@@ -15,7 +15,6 @@ use nix::fcntl::OFlag;
 use crate::filesystem::stat::{now, FileStamp};
 use crate::process::thread_pool::map_chunks;
 use crate::records::record::{Bad, SCHEMA};
-use crate::records::table::Stamp;
 
 const PREFIX: &str = "records-";
 const TEMPORARY: &[u8] = b"tmp-";
@@ -31,17 +30,10 @@ pub struct Bucket {
 /// All that a walk met: record files by their place, and what is in the way of one.
 #[derive(Default)]
 pub struct Walked {
-    pub records: Vec<(Vec<u8>, Stamp)>,
+    pub records: Vec<(Vec<u8>, FileStamp)>,
     pub bad: Vec<(Vec<u8>, Bad)>,
-    pub temporary: Vec<(PathBuf, Stamp)>,
+    pub temporary: Vec<(PathBuf, FileStamp)>,
     folders: Vec<Vec<u8>>,
-}
-
-impl From<&fs::Metadata> for Stamp {
-    fn from(data: &fs::Metadata) -> Self {
-        let FileStamp { mtime, ctime, size, inode, .. } = FileStamp::from(data);
-        Self { mtime, ctime, size, inode }
-    }
 }
 
 impl Bucket {
@@ -88,7 +80,7 @@ impl Bucket {
         self.write(b".gitignore", b"*\n").map(drop)
     }
 
-    pub fn read(&self, place: &[u8]) -> io::Result<(Vec<u8>, Stamp)> {
+    pub fn read(&self, place: &[u8]) -> io::Result<(Vec<u8>, FileStamp)> {
         // Not blocked by a FIFO, not led elsewhere by a link.
         let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
         let mut file = File::options().read(true).custom_flags(flags.bits()).open(self.path_of(place))?;
@@ -98,10 +90,10 @@ impl Bucket {
         }
         let mut bytes = Vec::with_capacity(usize::try_from(data.len()).unwrap_or(0).min(1 << 24) + 1);
         file.read_to_end(&mut bytes)?;
-        Ok((bytes, Stamp::from(&data)))
+        Ok((bytes, FileStamp::from(&data)))
     }
 
-    pub fn write(&self, place: &[u8], bytes: &[u8]) -> io::Result<Stamp> {
+    pub fn write(&self, place: &[u8], bytes: &[u8]) -> io::Result<FileStamp> {
         let path = self.path_of(place);
         match self.write_to(&path, bytes) {
             // Another process has pruned the empty folder.
@@ -110,7 +102,7 @@ impl Bucket {
         }
     }
 
-    fn write_to(&self, path: &Path, bytes: &[u8]) -> io::Result<Stamp> {
+    fn write_to(&self, path: &Path, bytes: &[u8]) -> io::Result<FileStamp> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let folder = path.parent().unwrap_or(&self.path);
         self.make_folders(folder)?;
@@ -120,7 +112,7 @@ impl Bucket {
         let written = write_whole(&temporary, bytes).and_then(|file| {
             fs::rename(&temporary, path)?;
             // After it, since it changes the ctime.
-            Ok(Stamp::from(&file.metadata()?))
+            Ok(FileStamp::from(&file.metadata()?))
         });
         if written.is_err() {
             let _already_failing = fs::remove_file(&temporary);
@@ -207,7 +199,7 @@ impl Bucket {
         let Ok(entries) = fs::read_dir(self.path.join("epochs")) else { return };
         for entry in entries.flatten() {
             let name = entry.file_name().into_vec();
-            let is_old = entry.metadata().is_ok_and(|data| Stamp::from(&data).mtime < oldest);
+            let is_old = entry.metadata().is_ok_and(|data| FileStamp::from(&data).mtime < oldest);
             if is_old && !name.strip_suffix(b".json").is_some_and(&is_needed) {
                 let _best_effort = fs::remove_file(entry.path());
             }
@@ -237,9 +229,9 @@ impl Walked {
         // By their ends first: a test file may be called `tmp-…`, too, and its record then ends in `.json`.
         match (data.is_dir(), name.ends_with(b".d"), name.ends_with(b".json")) {
             (true, true, _) => self.folders.push(place),
-            (false, _, true) if data.is_file() => self.records.push((place, Stamp::from(data))),
+            (false, _, true) if data.is_file() => self.records.push((place, FileStamp::from(data))),
             (_, true, _) | (_, _, true) => self.bad.push((place, Bad::Foreign)),
-            (false, ..) if name.starts_with(TEMPORARY) => self.temporary.push((path(), Stamp::from(data))),
+            (false, ..) if name.starts_with(TEMPORARY) => self.temporary.push((path(), FileStamp::from(data))),
             _unknown => {}
         }
     }

@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::filesystem::stat::now;
+use crate::filesystem::stat::{now, FileStamp};
 use crate::freshness::dependents::Users;
 use crate::freshness::glob;
 use crate::freshness::importable::Folders;
@@ -18,7 +18,7 @@ use crate::records::index;
 use crate::records::record::{self, Bad, Fingerprint, Record};
 use crate::records::record_path::place;
 use crate::records::root::Root;
-use crate::records::table::{Dependency, DependencyId, Entry, QuickMap, QuickSet, Stamp, Subject, Table, TextId};
+use crate::records::table::{Dependency, DependencyId, Entry, QuickMap, QuickSet, Subject, Table, TextId};
 use crate::records::text::Text;
 use crate::storage::directory::{Bucket, Walked};
 
@@ -118,7 +118,7 @@ impl Store {
 
     /// Forgets what is gone or differs; returns the places of what is to be read.
     fn drop_changed(&mut self, walked: &Walked) -> Vec<Vec<u8>> {
-        let stamps: QuickMap<&[u8], Stamp> =
+        let stamps: QuickMap<&[u8], FileStamp> =
             walked.records.iter().map(|(place, stamp)| (place.as_slice(), *stamp)).collect();
         let mut same: QuickSet<&[u8]> = QuickSet::default();
         let texts = &self.table.texts;
@@ -391,7 +391,7 @@ impl Store {
 }
 
 /// None if it is gone by now.
-pub(crate) fn read_record(bucket: &Bucket, at: &[u8]) -> std::result::Result<Option<(Record, Stamp)>, Bad> {
+pub(crate) fn read_record(bucket: &Bucket, at: &[u8]) -> std::result::Result<Option<(Record, FileStamp)>, Bad> {
     let (bytes, stamp) = match bucket.read(at) {
         Ok(read) => read,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
+use crate::filesystem::stat::FileStamp;
 use crate::freshness::verdict::{look_at, Present, Scene, Seen, Variables};
 use crate::process::thread_pool::map_chunks;
 use crate::records::record::{Draft, Record};
 use crate::records::record_path::place;
 use crate::records::rounding;
-use crate::records::table::{Stamp, Subject, TextId};
+use crate::records::table::{Subject, TextId};
 use crate::records::text::Text;
 use crate::storage::draft::{self, Plan};
 use crate::storage::store::{read_record, Store};
@@ -16,7 +17,7 @@ use crate::storage::store::{read_record, Store};
 /// The record that is on the disk now.
 struct Put {
     record: Record,
-    stamp: Stamp,
+    stamp: FileStamp,
     is_changed: bool,
 }
 

@@ -1,17 +1,17 @@
 //! What is compared: the content of each file, as it was last read.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::Read as _;
 use std::ops::Bound;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use blake3::{Hash, Hasher};
 use nix::libc;
 
+use crate::filesystem::stat::FileStamp;
 use crate::process::thread_pool::Pool;
 
 /// Files above this are compared by size and times: hashing 64 MB takes 20 ms at 3 GB/s, a quiet window.
@@ -19,10 +19,6 @@ const LARGEST_HASHED: u64 = 64 << 20;
 
 /// A file that is written without a pause is read at most so often at once; then it is looked at again later.
 const ATTEMPTS: usize = 5;
-
-/// Seconds after a change in which a second one may leave the same stamp: the coarsest clock of a file system in use
-/// has two (FAT; ext4's ticks are 4 ms). The same as for records.
-const SETTLED_SECONDS: i64 = 2;
 
 /// Below this many files (0.6 ms at the 8 to 10 µs a file of `docs/design/watching-files.md`) there is little for threads
 /// to save. An estimate.
@@ -36,62 +32,19 @@ const STACK: usize = 512 << 10;
 
 const BUFFER: usize = 64 << 10;
 
-/// What tells that a file was touched without reading it. The change time of the inode can't be set by anyone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stamp {
-    length: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-    inode: u64,
-}
-
-impl Stamp {
-    fn of(data: &Metadata) -> Self {
-        Self {
-            length: data.len(),
-            modified: (data.mtime(), data.mtime_nsec()),
-            changed: (data.ctime(), data.ctime_nsec()),
-            inode: data.ino(),
-        }
-    }
-
-    /// Of a file or a folder, links followed; None if there is none.
-    #[must_use]
-    pub fn at(path: &Path) -> Option<Self> {
-        fs::metadata(path).ok().map(|data| Self::of(&data))
-    }
-
-    /// Of a regular file, links followed.
-    #[must_use]
-    pub fn of_file(path: &Path) -> Option<Self> {
-        fs::metadata(path).ok().filter(Metadata::is_file).map(|data| Self::of(&data))
-    }
-
-    /// Whether a further change would leave another stamp.
-    #[must_use]
-    pub fn is_settled(&self) -> bool {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |span| span.as_secs());
-        i64::try_from(now).is_ok_and(|now| self.changed.0 + SETTLED_SECONDS < now)
-    }
-
-    fn is_saved_since(&self, before: &Self, written: bool) -> bool {
-        self.modified != before.modified || self.inode != before.inode || (written && self != before)
-    }
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Content {
     /// Not read yet: known is only how the file was when the watching began.
     Unread,
     Hashed(Hash),
-    Large(Stamp),
+    Large(FileStamp),
     /// There, but not for us.
     Forbidden,
 }
 
 #[derive(Debug, Clone)]
 pub struct Known {
-    pub stamp: Stamp,
+    pub stamp: FileStamp,
     pub settled: bool,
     content: Content,
 }
@@ -155,7 +108,7 @@ impl Contents {
         if self.0.contains_key(path) {
             return false;
         }
-        let Some(stamp) = Stamp::of_file(path) else { return false };
+        let Some(stamp) = FileStamp::of_file(path) else { return false };
         self.0.insert(path.to_owned(), Known { stamp, settled: true, content: Content::Unread });
         true
     }
@@ -199,7 +152,7 @@ impl Contents {
                     if differs(before, now, *written) {
                         Some(&mut differences.changed)
                     } else {
-                        now.stamp.is_saved_since(&before.stamp, *written).then_some(&mut differences.saved)
+                        is_saved(&before.stamp, &now.stamp, *written).then_some(&mut differences.saved)
                     }
                 }
             };
@@ -225,6 +178,10 @@ fn differs(before: &Known, now: &Known, written: bool) -> bool {
         Content::Unread => written || before.stamp != now.stamp,
         content => content != now.content,
     }
+}
+
+fn is_saved(before: &FileStamp, now: &FileStamp, written: bool) -> bool {
+    now.mtime != before.mtime || now.inode != before.inode || (written && now != before)
 }
 
 /// Reads files, in parallel if they are many; None if `stop` was set meanwhile.
@@ -257,16 +214,16 @@ fn read_once(path: &Path) -> Found {
     // Something else than a file, put there at this moment, must not block: a named pipe would.
     let opened = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path);
     let Ok(mut file) = opened else { return unopened(path) };
-    let Some(before) = file.metadata().ok().filter(Metadata::is_file).map(|data| Stamp::of(&data)) else {
+    let Some(before) = file.metadata().ok().filter(Metadata::is_file).map(|data| FileStamp::from(&data)) else {
         return Found::Gone;
     };
-    let content = match before.length > LARGEST_HASHED {
+    let content = match before.size > LARGEST_HASHED {
         true => Content::Large(before),
         false => hash(&mut file).map_or(Content::Forbidden, Content::Hashed),
     };
     let settled = before.is_settled();
     let known = Known { stamp: before, settled, content };
-    let after = file.metadata().map(|data| Stamp::of(&data));
+    let after = file.metadata().map(|data| FileStamp::from(&data));
     if after.is_ok_and(|after| after == before) {
         Found::File(known)
     } else {
@@ -276,7 +233,7 @@ fn read_once(path: &Path) -> Found {
 
 fn unopened(path: &Path) -> Found {
     let forbidden = |stamp| Known { stamp, settled: true, content: Content::Forbidden };
-    Stamp::of_file(path).map_or(Found::Gone, |stamp| Found::File(forbidden(stamp)))
+    FileStamp::of_file(path).map_or(Found::Gone, |stamp| Found::File(forbidden(stamp)))
 }
 
 fn hash(file: &mut File) -> std::io::Result<Hash> {

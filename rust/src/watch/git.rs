@@ -4,13 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::filesystem::stat::FileStamp;
 use crate::watch::burst::LARGE_LONGEST;
-use crate::watch::contents::Stamp;
 
 pub struct Repository {
     folder: PathBuf,
     head: Option<Vec<u8>>,
-    index: Option<Stamp>,
+    index: Option<FileStamp>,
 }
 
 impl Repository {
@@ -55,7 +55,7 @@ impl Repository {
 
     /// Whether git has worked since the last call, for one who may have missed the lock: it replaces its index.
     pub fn has_worked(&mut self) -> bool {
-        let index = Stamp::of_file(&self.folder.join("index"));
+        let index = FileStamp::of_file(&self.folder.join("index"));
         let worked = index != self.index;
         self.index = index;
         self.has_moved() || worked || self.is_locked()

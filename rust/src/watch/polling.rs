@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
+use crate::filesystem::stat::FileStamp;
 use crate::watch::burst::{Hints, Nanoseconds};
-use crate::watch::contents::{read, Contents, Stamp};
+use crate::watch::contents::{read, Contents};
 
 /// The part of a core that looking may take, one in so many: the users' limit is 2 %, one in 50, and a look's system
 /// calls cost somewhat more than the thread's own clock says (50 was measured to take 2.1 %). At 1.5 µs a file,
@@ -17,9 +18,9 @@ pub struct Polling {
     /// … and the one that the last look's cost allows.
     pub interval: Nanoseconds,
     pub next: Nanoseconds,
-    folders: BTreeMap<PathBuf, Option<Stamp>>,
+    folders: BTreeMap<PathBuf, Option<FileStamp>>,
     /// What was hinted at and not compared yet.
-    told: HashMap<PathBuf, Option<Stamp>>,
+    told: HashMap<PathBuf, Option<FileStamp>>,
 }
 
 impl Polling {
@@ -37,7 +38,7 @@ impl Polling {
     /// To be called before the folder is listed.
     pub fn enter(&mut self, folder: &Path) {
         // A second entry may come within one tick of the clock: then the listing is to be had again.
-        let stamp = Stamp::at(folder).filter(Stamp::is_settled);
+        let stamp = FileStamp::of(folder).ok().filter(FileStamp::is_settled);
         self.folders.insert(folder.to_owned(), stamp);
     }
 
@@ -58,10 +59,10 @@ impl Polling {
 
     /// What does not look as it did at the last comparison or look.
     pub fn look(&mut self, contents: &mut Contents, hints: &mut Hints) {
-        let mut touched: Vec<(PathBuf, Option<Stamp>)> = Vec::new();
+        let mut touched: Vec<(PathBuf, Option<FileStamp>)> = Vec::new();
         let mut unsettled: Vec<PathBuf> = Vec::new();
         for (path, known) in contents.iter() {
-            let stamp = Stamp::of_file(path);
+            let stamp = FileStamp::of_file(path);
             if stamp != Some(known.stamp) {
                 touched.push((path.clone(), stamp));
             } else if !known.settled {
@@ -69,7 +70,7 @@ impl Polling {
             }
         }
         for (folder, known) in &self.folders {
-            let stamp = Stamp::at(folder);
+            let stamp = FileStamp::of(folder).ok();
             if stamp.is_none() || stamp != *known {
                 touched.push((folder.clone(), stamp));
             }
@@ -85,7 +86,7 @@ impl Polling {
     }
 
     /// Each state of a path is an event once, or a burst would never be quiet.
-    pub fn tell(&mut self, path: PathBuf, stamp: Option<Stamp>, hints: &mut Hints) {
+    pub fn tell(&mut self, path: PathBuf, stamp: Option<FileStamp>, hints: &mut Hints) {
         if self.told.get(&path) != Some(&stamp) {
             self.told.insert(path.clone(), stamp);
             // Whether it was written, or its rights were changed, its times will say.

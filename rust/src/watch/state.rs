@@ -9,8 +9,9 @@ use std::sync::atomic::AtomicBool;
 
 use nix::time::{clock_gettime, ClockId};
 
+use crate::filesystem::stat::FileStamp;
 use crate::watch::burst::{Hints, Nanoseconds};
-use crate::watch::contents::{read_all, Contents, Differences, Stamp};
+use crate::watch::contents::{read_all, Contents, Differences};
 use crate::watch::git::Repository;
 use crate::watch::inotify::{remote, Events};
 use crate::watch::notices;
@@ -260,7 +261,7 @@ impl State {
                 polling.look(&mut self.contents, &mut hints);
                 for anchor in &self.anchors {
                     if self.contents.get(anchor).is_none() && !polling.knows(anchor) && anchor.exists() {
-                        polling.tell(anchor.clone(), Stamp::at(anchor), &mut hints);
+                        polling.tell(anchor.clone(), FileStamp::of(anchor).ok(), &mut hints);
                     }
                 }
                 let worked: Vec<bool> = self.repositories.iter_mut().map(Repository::has_worked).collect();
@@ -353,7 +354,7 @@ impl State {
     }
 
     fn add_if_touched(&self, file: PathBuf, hints: &mut Hints) {
-        let stamp = Stamp::of_file(&file);
+        let stamp = FileStamp::of_file(&file);
         let is_known = |known: &crate::watch::contents::Known| known.settled && stamp == Some(known.stamp);
         if !self.contents.get(&file).is_some_and(is_known) {
             hints.add(file, false);
