@@ -106,7 +106,7 @@ fn lost() -> Row {
 
 fn encoded(owner: &OsStr, kind: Kind, subject: &OsStr, state: Option<FileStamp>) -> Vec<u8> {
     let mut bytes = vec![kind as u8, u8::from(state.is_some())];
-    let FileStamp { mtime, ctime, size, inode, .. } = state.unwrap_or(FileStamp::default());
+    let FileStamp { mtime, ctime, size, inode, .. } = state.unwrap_or_default();
     bytes.extend(mtime.to_ne_bytes());
     bytes.extend(ctime.to_ne_bytes());
     bytes.extend(size.to_ne_bytes());
