@@ -1,6 +1,9 @@
 //! Who loads what, in which order. Nodes are files as seen by a test file's search path.
 
+use fixedbitset::FixedBitSet;
 use indexmap::{IndexMap, IndexSet};
+use petgraph::algo::kosaraju_scc;
+use petgraph::graph::DiGraph;
 
 use crate::imports::resolve::Origin;
 
@@ -157,29 +160,30 @@ impl Graph {
         let components = self.components();
         let mut counts = vec![0; self.foreign.len()];
         for group in groups {
-            let mut united = Bits::new(self.foreign.len());
+            let mut united = FixedBitSet::with_capacity(self.foreign.len());
             for entry in group {
-                united.unite(&components.foreign[components.of[*entry]]);
+                united.union_with(&components.foreign[components.of[*entry]]);
             }
-            united.each(|id| counts[id] += 1);
+            united.ones().for_each(|id| counts[id] += 1);
         }
         counts
     }
 
     fn components(&self) -> Components {
-        let order = strong_components(&self.edges);
+        // Kosaraju's algorithm, since petgraph's Tarjan is recursive: a chain of imports would overflow the stack.
+        let order = kosaraju_scc(&self.loads());
         let mut of = vec![0; self.edges.len()];
         for (number, members) in order.iter().enumerate() {
-            members.iter().for_each(|node| of[*node] = number);
+            members.iter().for_each(|node| of[node.index()] = number);
         }
-        let mut foreign: Vec<Bits> = Vec::with_capacity(order.len());
+        let mut foreign: Vec<FixedBitSet> = Vec::with_capacity(order.len());
         for (number, members) in order.iter().enumerate() {
-            let mut own = Bits::new(self.foreign.len());
-            for edge in members.iter().flat_map(|node| &self.edges[*node].load) {
+            let mut own = FixedBitSet::with_capacity(self.foreign.len());
+            for edge in members.iter().flat_map(|node| &self.edges[node.index()].load) {
                 match *edge {
-                    Edge::Foreign(id) => own.set(id),
+                    Edge::Foreign(id) => own.insert(id),
                     // Components come after all that they lead to.
-                    Edge::Node(next) if of[next] != number => own.unite(&foreign[of[next]]),
+                    Edge::Node(next) if of[next] != number => own.union_with(&foreign[of[next]]),
                     Edge::Node(_own) => {}
                 }
             }
@@ -187,118 +191,23 @@ impl Graph {
         }
         Components { of, foreign }
     }
+
+    /// What loads what when it is imported.
+    fn loads(&self) -> DiGraph<(), (), usize> {
+        let mut loads = DiGraph::with_capacity(self.edges.len(), 0);
+        self.edges.iter().for_each(|_| { loads.add_node(()); });
+        for (node, edges) in self.edges.iter().enumerate() {
+            for edge in &edges.load {
+                if let Edge::Node(next) = *edge {
+                    loads.add_edge(node.into(), next.into(), ());
+                }
+            }
+        }
+        loads
+    }
 }
 
 struct Components {
     of: Vec<usize>,
-    foreign: Vec<Bits>,
-}
-
-#[derive(Clone)]
-struct Bits(Vec<u64>);
-
-impl Bits {
-    fn new(length: usize) -> Self {
-        Self(vec![0; length.div_ceil(64)])
-    }
-
-    fn set(&mut self, at: usize) {
-        self.0[at / 64] |= 1 << (at % 64);
-    }
-
-    fn unite(&mut self, other: &Self) {
-        self.0.iter_mut().zip(&other.0).for_each(|(own, other)| *own |= other);
-    }
-
-    fn each(&self, mut call: impl FnMut(usize)) {
-        for (word, bits) in self.0.iter().enumerate() {
-            (0..64).filter(|bit| bits >> bit & 1 == 1).for_each(|bit| call(word * 64 + bit));
-        }
-    }
-}
-
-/// Tarjan's algorithm without recursion. A component comes after all components that it leads to.
-fn strong_components(edges: &[Edges]) -> Vec<Vec<NodeId>> {
-    let mut search = Tarjan {
-        edges,
-        index: vec![UNSEEN; edges.len()],
-        arrived: 0,
-        low: vec![0; edges.len()],
-        on_stack: vec![false; edges.len()],
-        stack: Vec::new(),
-        found: Vec::new(),
-    };
-    for node in 0..edges.len() {
-        if search.index[node] == UNSEEN {
-            search.from(node);
-        }
-    }
-    search.found
-}
-
-const UNSEEN: usize = usize::MAX;
-
-struct Tarjan<'a> {
-    edges: &'a [Edges],
-    /// By node, in order of arrival; [`UNSEEN`] before.
-    index: Vec<usize>,
-    arrived: usize,
-    low: Vec<usize>,
-    on_stack: Vec<bool>,
-    stack: Vec<NodeId>,
-    found: Vec<Vec<NodeId>>,
-}
-
-impl Tarjan<'_> {
-    fn from(&mut self, entry: NodeId) {
-        let mut calls = vec![(entry, 0)];
-        self.enter(entry);
-        while let Some((node, position)) = calls.pop() {
-            match self.edges[node].load.get(position) {
-                Some(Edge::Node(next)) => {
-                    calls.push((node, position + 1));
-                    self.step(node, *next, &mut calls);
-                }
-                Some(Edge::Foreign(_)) => calls.push((node, position + 1)),
-                None => {
-                    self.leave(node);
-                    if let Some((caller, _)) = calls.last() {
-                        self.low[*caller] = self.low[*caller].min(self.low[node]);
-                    }
-                }
-            }
-        }
-    }
-
-    fn enter(&mut self, node: NodeId) {
-        self.low[node] = self.arrived;
-        self.index[node] = self.arrived;
-        self.arrived += 1;
-        self.stack.push(node);
-        self.on_stack[node] = true;
-    }
-
-    fn step(&mut self, node: NodeId, next: NodeId, calls: &mut Vec<(NodeId, usize)>) {
-        if self.index[next] == UNSEEN {
-            self.enter(next);
-            calls.push((next, 0));
-        } else if self.on_stack[next] {
-            self.low[node] = self.low[node].min(self.index[next]);
-        }
-    }
-
-    fn leave(&mut self, node: NodeId) {
-        if self.index[node] != self.low[node] {
-            return;
-        }
-        let mut members = Vec::new();
-        while let Some(member) = self.stack.pop() {
-            self.on_stack[member] = false;
-            members.push(member);
-            if member == node {
-                break;
-            }
-        }
-        self.found.push(members);
-    }
+    foreign: Vec<FixedBitSet>,
 }
