@@ -1,7 +1,9 @@
 //! Who depends on what, the other way round: from a path to dependencies, from a dependency to test files. Made once
 //! for a table, so that what an edit affects takes as long as the answer is, not as all records are.
 
-use crate::records::table::{Dependency, DependencyId, QuickSet, Subject, Table, TextId};
+use rustc_hash::FxHashSet;
+
+use crate::records::table::{Dependency, DependencyId, Subject, Table, TextId};
 
 pub struct Users {
     /// Dependencies on files, sorted by the files' names.
@@ -65,7 +67,7 @@ impl Users {
     /// What a change of these paths may concern: each path and all below it, and all that is not about one file.
     pub fn near<'a>(&self, table: &Table, paths: impl Iterator<Item = &'a [u8]>) -> Vec<(DependencyId, Dependency)> {
         let below = paths.flat_map(|path| self.at_or_below(table, path));
-        let ids: QuickSet<DependencyId> = below.chain(self.others.iter().copied()).collect();
+        let ids: FxHashSet<DependencyId> = below.chain(self.others.iter().copied()).collect();
         ids.into_iter().filter_map(|id| Some((id, table.dependency(id)?))).collect()
     }
 

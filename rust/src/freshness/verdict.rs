@@ -6,12 +6,14 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use rustc_hash::{FxHashMap, FxHashSet};
+
 use crate::filesystem::stat::FileStamp;
 use crate::freshness::fingerprint::{self, Found};
 use crate::freshness::importable::Folders;
 use crate::freshness::project_files;
 use crate::process::thread_pool::map_chunks;
-use crate::records::table::{Cached, Dependency, DependencyId, Entry, QuickMap, QuickSet, Subject, Table, TextId};
+use crate::records::table::{Cached, Dependency, DependencyId, Entry, Subject, Table, TextId};
 
 /// Variables by name, as bytes.
 pub type Variables = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -238,7 +240,7 @@ pub fn look_at(table: &mut Table, scene: &Scene<'_>, mut subjects: Vec<(Subject,
 
 /// The subjects of some dependencies.
 #[must_use]
-pub fn subjects_of(table: &Table, dependencies: &QuickSet<DependencyId>) -> Vec<(Subject, TextId)> {
+pub fn subjects_of(table: &Table, dependencies: &FxHashSet<DependencyId>) -> Vec<(Subject, TextId)> {
     dependencies.iter().filter_map(|id| table.dependency(*id)).map(|one| (one.subject, one.name)).collect()
 }
 
@@ -246,9 +248,9 @@ pub fn subjects_of(table: &Table, dependencies: &QuickSet<DependencyId>) -> Vec<
 #[must_use]
 pub fn changes(
     table: &Table,
-    dependencies: &QuickSet<DependencyId>,
+    dependencies: &FxHashSet<DependencyId>,
     present: &Present,
-) -> QuickMap<DependencyId, Verdict> {
+) -> FxHashMap<DependencyId, Verdict> {
     let changed = |id: &DependencyId| {
         let dependency = table.dependency(*id)?;
         Some((*id, change(&dependency, present.found(&dependency))?))

@@ -195,7 +195,9 @@ impl Graph {
     /// What loads what when it is imported.
     fn loads(&self) -> DiGraph<(), (), usize> {
         let mut loads = DiGraph::with_capacity(self.edges.len(), 0);
-        self.edges.iter().for_each(|_| { loads.add_node(()); });
+        self.edges.iter().for_each(|_| {
+            loads.add_node(());
+        });
         for (node, edges) in self.edges.iter().enumerate() {
             for edge in &edges.load {
                 if let Edge::Node(next) = *edge {

@@ -4,9 +4,11 @@
 //! Magic, checksum, then texts, statuses, dependencies and entries; all numbers little-endian. Only what entries
 //! use is written, so it does not grow.
 
+use rustc_hash::FxHashMap;
+
 use crate::filesystem::stat::FileStamp;
 use crate::records::record::Fingerprint;
-use crate::records::table::{Cached, Dependency, Entry, QuickMap, Subject, Table, TextId};
+use crate::records::table::{Cached, Dependency, Entry, Subject, Table, TextId};
 
 /// To be raised whenever the form, or the meaning of a fingerprint, changes.
 const MAGIC: &[u8; 16] = b"hotreload-idx-4\n";
@@ -17,7 +19,7 @@ const NO_FINGERPRINT: u8 = 0x80;
 #[derive(Default)]
 struct Numbers {
     order: Vec<u32>,
-    by_id: QuickMap<u32, u32>,
+    by_id: FxHashMap<u32, u32>,
 }
 
 impl Numbers {

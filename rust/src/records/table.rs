@@ -1,55 +1,12 @@
 //! All records in memory, as what a check needs of them: names and dependencies are kept once, however many records
 //! share them.
 
-use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasherDefault, Hasher};
-
 use indexmap::IndexSet;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use crate::filesystem::stat::FileStamp;
 use crate::records::record::{Fingerprint, Pair, Record};
 use crate::records::text::Text;
-
-/// A quick hash, for keys that nobody picks to make them collide: loading is mostly hashing.
-#[derive(Default, Clone, Copy)]
-pub struct Quick(u64);
-
-const FACTOR: u64 = 0xf135_7aea_2e62_a9c5;
-
-impl Hasher for Quick {
-    fn write(&mut self, bytes: &[u8]) {
-        let mut rest = bytes;
-        while let Some((word, after)) = rest.split_first_chunk::<8>() {
-            self.write_u64(u64::from_le_bytes(*word));
-            rest = after;
-        }
-        rest.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
-    }
-
-    fn write_u8(&mut self, number: u8) {
-        self.write_u64(u64::from(number));
-    }
-
-    fn write_u32(&mut self, number: u32) {
-        self.write_u64(u64::from(number));
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        self.0 = (self.0.rotate_left(5) ^ number).wrapping_mul(FACTOR);
-    }
-
-    fn write_usize(&mut self, number: usize) {
-        self.write_u64(number as u64);
-    }
-
-    fn finish(&self) -> u64 {
-        // A product's best bits are its high ones, and tables take low ones.
-        self.0.rotate_left(26)
-    }
-}
-
-pub type QuickMap<K, V> = HashMap<K, V, BuildHasherDefault<Quick>>;
-pub type QuickSet<K> = HashSet<K, BuildHasherDefault<Quick>>;
 
 pub type TextId = u32;
 pub type DependencyId = u32;
@@ -102,14 +59,15 @@ pub struct Entry {
     pub writes: Box<[TextId]>,
 }
 
+/// The maps take a quick hash: loading is mostly hashing, and nobody picks these keys to make them collide.
 #[derive(Default)]
 pub struct Table {
-    pub texts: IndexSet<Box<[u8]>, BuildHasherDefault<Quick>>,
+    pub texts: IndexSet<Box<[u8]>, FxBuildHasher>,
     /// By text, where it is a path of a file.
-    pub cached: QuickMap<TextId, Cached>,
-    pub dependencies: IndexSet<Dependency, BuildHasherDefault<Quick>>,
+    pub cached: FxHashMap<TextId, Cached>,
+    pub dependencies: IndexSet<Dependency, FxBuildHasher>,
     /// By the test file's path.
-    pub entries: QuickMap<TextId, Entry>,
+    pub entries: FxHashMap<TextId, Entry>,
 }
 
 fn number(index: usize) -> u32 {

@@ -6,13 +6,15 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+use rustc_hash::{FxHashMap, FxHashSet};
+
 use crate::freshness::dependents::Users;
 use crate::freshness::fingerprint::Found;
 use crate::freshness::glob;
 use crate::freshness::importable;
 use crate::freshness::project_files;
 use crate::freshness::verdict::{self, Variables, Verdict};
-use crate::records::table::{Dependency, DependencyId, QuickMap, QuickSet, Subject, TextId};
+use crate::records::table::{Dependency, DependencyId, Subject, TextId};
 use crate::records::text::Text;
 use crate::storage::store::Store;
 
@@ -101,20 +103,20 @@ impl Store {
     fn affected_by(&mut self, changed: &Changed, users: &Users) -> Vec<(Text, Verdict, Text)> {
         let used = users.near(&self.table, changed.paths.iter().map(Vec::as_slice));
         let is_doubtful = |one: &Dependency| self.is_doubtful(one, changed);
-        let doubtful: QuickSet<DependencyId> =
+        let doubtful: FxHashSet<DependencyId> =
             used.iter().filter(|(_, one)| is_doubtful(one)).map(|(id, _)| *id).collect();
         // A confirmation is of all layouts at once.
         let looked = used.iter().filter(|(id, one)| one.subject == Subject::Layout || doubtful.contains(id));
         let subjects = looked.map(|(_, one)| (one.subject, one.name)).collect();
         let subjects = if doubtful.is_empty() { Vec::new() } else { subjects };
         let present = self.look(subjects, &Variables::new());
-        let mut verdicts: QuickMap<DependencyId, Verdict> = QuickMap::default();
+        let mut verdicts: FxHashMap<DependencyId, Verdict> = FxHashMap::default();
         for (id, one) in &used {
             let seen = || verdict::change(one, present.found(one));
             let verdict = self.told(one, changed).or_else(|| doubtful.contains(id).then(seen).flatten());
             verdicts.extend(verdict.map(|verdict| (*id, verdict)));
         }
-        let concerned: QuickSet<TextId> = verdicts.keys().flat_map(|id| users.tests(*id)).copied().collect();
+        let concerned: FxHashSet<TextId> = verdicts.keys().flat_map(|id| users.tests(*id)).copied().collect();
         // What looks as it was confirmed may have been confirmed before, or after, that name came.
         let look = |one: &Dependency| if self.came_near(one, changed) { Found::Unreadable } else { present.found(one) };
         let mut found = Vec::new();

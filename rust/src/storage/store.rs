@@ -7,6 +7,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustc_hash::{FxHashMap, FxHashSet};
+
 use crate::error::{Error, Result};
 use crate::filesystem::stat::{now, FileStamp};
 use crate::freshness::dependents::Users;
@@ -18,7 +20,7 @@ use crate::records::index;
 use crate::records::record::{self, Bad, Fingerprint, Record};
 use crate::records::record_path::place;
 use crate::records::root::Root;
-use crate::records::table::{Dependency, DependencyId, Entry, QuickMap, QuickSet, Subject, Table, TextId};
+use crate::records::table::{Dependency, DependencyId, Entry, Subject, Table, TextId};
 use crate::records::text::Text;
 use crate::storage::directory::{Bucket, Walked};
 
@@ -118,9 +120,9 @@ impl Store {
 
     /// Forgets what is gone or differs; returns the places of what is to be read.
     fn drop_changed(&mut self, walked: &Walked) -> Vec<Vec<u8>> {
-        let stamps: QuickMap<&[u8], FileStamp> =
+        let stamps: FxHashMap<&[u8], FileStamp> =
             walked.records.iter().map(|(place, stamp)| (place.as_slice(), *stamp)).collect();
-        let mut same: QuickSet<&[u8]> = QuickSet::default();
+        let mut same: FxHashSet<&[u8]> = FxHashSet::default();
         let texts = &self.table.texts;
         self.table.entries.retain(|file, entry| {
             let place = texts.get_index(*file as usize).map(|file| place(file));
@@ -298,7 +300,7 @@ impl Store {
         names.into_iter().filter(|name| name.starts_with(b"/")).map(|name| Text(name.to_vec())).collect()
     }
 
-    fn used(&self) -> QuickSet<DependencyId> {
+    fn used(&self) -> FxHashSet<DependencyId> {
         self.table.entries.values().flat_map(|entry| entry.dependencies.iter().copied()).collect()
     }
 
@@ -328,7 +330,7 @@ impl Store {
         let early: Vec<Option<Judged>> =
             entries.iter().map(|entry| verdict::without_looking(entry.as_ref(), epoch)).collect();
         let open = entries.iter().zip(&early).filter(|(_, early)| early.is_none());
-        let needed: QuickSet<DependencyId> =
+        let needed: FxHashSet<DependencyId> =
             open.flat_map(|(entry, _)| entry.iter().flat_map(|entry| entry.dependencies.iter().copied())).collect();
         let present = self.look(subjects_of(&self.table, &needed), environment);
         let changes = verdict::changes(&self.table, &needed, &present);
