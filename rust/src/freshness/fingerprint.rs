@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
+use crate::filesystem::folder::entries;
 use crate::filesystem::stat::{now, FileStamp, Kind};
 use crate::freshness::glob;
 use crate::records::record::Fingerprint;
@@ -120,9 +121,8 @@ pub fn listing(folder: &Path, own: &Path) -> Found {
 }
 
 fn names_in(folder: &Path, own: &Path) -> Found {
-    let names = fs::read_dir(folder).and_then(|entries| {
-        entries.map(|entry| entry.map(|entry| entry.file_name().into_vec())).collect::<io::Result<Vec<_>>>()
-    });
+    let names = entries(folder)
+        .and_then(|entries| entries.map(|entry| Ok(entry?.name().into_vec())).collect::<io::Result<Vec<_>>>());
     let mut names = match names {
         Ok(names) => names,
         Err(error) => return absent(&error),

@@ -2,10 +2,10 @@
 //! `?` and `[…]` stay within a name, and a leading dot is nothing special.
 
 use std::ffi::OsStr;
-use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use crate::filesystem::folder::entries;
 use crate::filesystem::stat::FileStamp;
 
 /// More entries than this are not looked at: such a pattern is never fresh.
@@ -99,7 +99,7 @@ impl Search<'_> {
     }
 
     fn entries(&mut self, folder: &Path, part: &[u8], rest: &[&[u8]], parts: &[&[u8]]) {
-        let Ok(entries) = fs::read_dir(folder) else {
+        let Ok(entries) = entries(folder) else {
             self.found.partial = true;
             return;
         };
@@ -120,19 +120,15 @@ impl Search<'_> {
                 return;
             }
             let path = entry.path();
-            let name = entry.file_name().into_vec();
+            let name = entry.name().into_vec();
             if SKIPPED.contains(&name.as_slice()) || path == self.skipped {
                 continue;
             }
-            self.entry(path, &name, entry.file_type().ok(), parts);
+            self.entry(path, &name, entry.is_folder().unwrap_or(false), parts);
         }
     }
 
-    fn entry(&mut self, path: PathBuf, name: &[u8], kind: Option<fs::FileType>, parts: &[&[u8]]) {
-        let is_folder = match kind {
-            Some(kind) if !kind.is_symlink() => kind.is_dir(),
-            _link => path.is_dir(),
-        };
+    fn entry(&mut self, path: PathBuf, name: &[u8], is_folder: bool, parts: &[&[u8]]) {
         match parts {
             [b"**"] if !is_folder => self.found.files.push(path),
             [b"**", ..] if is_folder => self.folder(&path, parts),

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::UNIX_EPOCH;
 
+use crate::filesystem::folder::entries;
 use crate::filesystem::stat::{now, FileStamp};
 use crate::freshness::fingerprint::Found;
 use crate::records::record::Fingerprint;
@@ -99,13 +100,12 @@ impl Folders {
 /// Sorted, and whether some of them are symbolic links.
 fn modules_of(folder: &Path) -> io::Result<(Vec<Module>, bool)> {
     let (mut modules, mut has_links) = (Vec::new(), false);
-    for entry in fs::read_dir(folder)? {
+    for entry in entries(folder)? {
         let entry = entry?;
-        let Ok(file_name) = entry.file_name().into_string() else { continue };
+        let Ok(file_name) = entry.name().into_string() else { continue };
         let Some((name, suffix)) = module_name(&file_name) else { continue };
-        let kind = entry.file_type()?;
-        has_links |= kind.is_symlink();
-        let is_folder = if kind.is_symlink() { entry.path().is_dir() } else { kind.is_dir() };
+        has_links |= entry.is_link()?;
+        let is_folder = entry.is_folder()?;
         let name = name.to_owned();
         match (is_folder, suffix) {
             (true, None) => modules.push(Module::Folder { name }),

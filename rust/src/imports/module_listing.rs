@@ -1,8 +1,9 @@
 //! Which modules one folder offers, from one reading of it.
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::{Path, PathBuf};
+
+use crate::filesystem::folder::entries;
 
 /// What one folder offers under each name.
 #[derive(Debug, Clone, Copy, Default)]
@@ -59,13 +60,9 @@ fn module_of(listing: &Listing, folder: &Path, name: &str) -> Option<PathBuf> {
 
 fn read_listing(folder: &Path, tag: Option<&str>) -> Option<Listing> {
     let mut listing = Listing::default();
-    for entry in fs::read_dir(folder).ok()?.flatten() {
-        let Ok(file_name) = entry.file_name().into_string() else { continue };
-        let is_folder = match entry.file_type() {
-            Ok(kind) if kind.is_symlink() => entry.path().is_dir(),
-            Ok(kind) => kind.is_dir(),
-            Err(_vanished) => continue,
-        };
+    for entry in entries(folder).ok()?.flatten() {
+        let Ok(file_name) = entry.name().into_string() else { continue };
+        let Ok(is_folder) = entry.is_folder() else { continue };
         if is_folder {
             if !file_name.contains('.') {
                 listing.offers.entry(file_name).or_default().folder = true;
