@@ -10,10 +10,11 @@ use _native::filesystem::stat::now;
 use _native::freshness::glob;
 use _native::freshness::verdict::{Variables, Verdict};
 use _native::records::index;
+use _native::records::json::Json;
 use _native::records::record::Record;
 use _native::records::record_path::place;
 use _native::records::table::Table;
-use _native::records::text::{Json, Text};
+use _native::records::text::Text;
 use _native::storage::store::Store;
 use proptest::prelude::*;
 

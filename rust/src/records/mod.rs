@@ -1,6 +1,7 @@
 //! What is known of each test file: the form of a record, and all records in one table.
 
 pub mod index;
+pub mod json;
 pub mod record;
 pub mod record_path;
 pub mod root;

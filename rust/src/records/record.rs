@@ -9,7 +9,8 @@ use std::fmt;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use crate::records::text::{Json, Text};
+use crate::records::json::Json;
+use crate::records::text::Text;
 
 /// To be raised, with the number in the bucket's name, whenever the shape changes.
 pub const SCHEMA: u64 = 4;

@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::records::json::Json;
 use crate::records::record::{self, Fingerprint};
-use crate::records::text::{Json, Text};
+use crate::records::text::Text;
 use crate::storage::directory::Bucket;
 use crate::storage::store::Store;
 
