@@ -1,4 +1,4 @@
-//! What is done to a path, and which path is meant.
+//! Classifies accesses to paths, and finds the paths that a spelling may mean.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;

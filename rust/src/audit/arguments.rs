@@ -1,4 +1,4 @@
-//! What the arguments of audit events mean: paths, descriptors, addresses.
+//! Reads the arguments of audit events: paths, descriptors, addresses.
 
 #[cfg(not(target_os = "linux"))]
 use std::ffi::CStr;

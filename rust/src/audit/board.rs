@@ -1,8 +1,8 @@
-//! Shared memory of one run: which ports its children bound, and which paths they wrote, in order.
+//! Shared memory of one run: the ports that its children bound and the paths that they wrote, in order.
 //!
-//! Two ring buffers of atomics. A child appends before it acts, then reads what the others appended: of two that
-//! meet, at least one sees the other. Nothing is ever removed. A reader drops entries that were overwritten while it
-//! read them, and those of children that did not live beside its own.
+//! The board holds two ring buffers of atomics. A child appends before it acts, then reads what the others appended:
+//! of two children that collide, at least one sees the other. Nothing is ever removed. A reader drops entries that
+//! were overwritten while it read them, and entries of children that did not live beside its own.
 
 use std::sync::atomic::{fence, AtomicU64, Ordering};
 

@@ -1,4 +1,4 @@
-//! Which source a bytecode file stands for.
+//! Maps bytecode files to their sources.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

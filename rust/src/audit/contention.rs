@@ -1,7 +1,7 @@
-//! What this child, and another that lives beside it, may not both use: ports, and paths that one of them writes.
+//! Detects collisions between this child and the children beside it: ports, and paths that one of them writes.
 //!
-//! Plain pytest runs one test at a time, so a port or path that another child holds would have been free. The collision
-//! is noted at once, by whichever thread meets it, on the slot's page, where the controller reads it.
+//! Plain pytest runs one test at a time, so a port or path that another child holds would have been free. The thread
+//! that meets a collision notes it at once on the page of its slot, where the controller reads it.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -19,7 +19,7 @@ use crate::audit::endpoints::{self, Endpoint};
 const PAGE: usize = 4096;
 const ITEM: usize = 0;
 const STATE: usize = 2;
-const WHAT: usize = 3;
+const KIND: usize = 3;
 const HOLDER: usize = 4;
 const LENGTH: usize = 5;
 const TEXT: usize = 6;
@@ -43,7 +43,7 @@ static CHILD: Mutex<Option<Child>> = Mutex::new(None);
 
 /// What was done, for the controller's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum What {
+pub enum CollisionKind {
     Bind = 1,
     Connect = 2,
     Path = 3,
@@ -95,7 +95,7 @@ pub fn binds(endpoint: Endpoint, shown: &OsStr, descriptor: i32) -> bool {
         let inode = inode_of(descriptor);
         child.board.add_bind(Bind { key, address, slot: child.slot, process, descriptor, inode });
         let holder = child.holder(&endpoint, false);
-        holder.map(|holder| child.publish(What::Bind, holder, shown)).is_some()
+        holder.map(|holder| child.publish(CollisionKind::Bind, holder, shown)).is_some()
     })
     .unwrap_or_default()
 }
@@ -104,7 +104,7 @@ pub fn binds(endpoint: Endpoint, shown: &OsStr, descriptor: i32) -> bool {
 pub fn connects(endpoint: Endpoint, shown: &OsStr) -> bool {
     with(|child| {
         let holder = child.holder(&endpoint, true);
-        holder.map(|holder| child.publish(What::Connect, holder, shown)).is_some()
+        holder.map(|holder| child.publish(CollisionKind::Connect, holder, shown)).is_some()
     })
     .unwrap_or_default()
 }
@@ -138,12 +138,12 @@ pub fn alters_folder_of(path: &Path) {
 }
 
 /// A test failed. Notes whether it used a path that a child beside this one wrote.
-pub fn look_for_paths() -> bool {
+pub fn find_path_collision() -> bool {
     with(|child| {
         let wrote = child.board.write_beside(child.slot, &child.since, |hash| child.touched.contains_key(&hash));
         let Some((hash, other)) = wrote else { return false };
         let path = child.touched.get(&hash).cloned().unwrap_or_default();
-        child.publish(What::Path, other, &path);
+        child.publish(CollisionKind::Path, other, &path);
         true
     })
     .unwrap_or_default()
@@ -214,7 +214,7 @@ impl Child {
     }
 
     /// The first collision counts; of what comes later the first may be the cause.
-    fn publish(&self, what: What, holder: usize, shown: &OsStr) {
+    fn publish(&self, kind: CollisionKind, holder: usize, shown: &OsStr) {
         let word = |at: usize| self.page.get(at);
         let (Some(state), Some(item)) = (word(STATE), word(ITEM)) else { return };
         if state.compare_exchange(0, WRITING, Ordering::SeqCst, Ordering::SeqCst).is_err() {
@@ -225,7 +225,7 @@ impl Child {
         let index = item.load(Ordering::SeqCst).to_ne_bytes();
         let index = u32::from_ne_bytes([index[0], index[1], index[2], index[3]]);
         let holder = self.board.last_child(holder);
-        let header = [(WHAT, what as u64 | u64::from(index) << 32), (HOLDER, holder), (LENGTH, bytes.len() as u64)];
+        let header = [(KIND, kind as u64 | u64::from(index) << 32), (HOLDER, holder), (LENGTH, bytes.len() as u64)];
         let text = bytes.chunks(8).enumerate().map(|(at, part)| {
             let mut whole = [0_u8; 8];
             whole.iter_mut().zip(part).for_each(|(to, from)| *to = *from);

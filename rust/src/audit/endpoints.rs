@@ -1,4 +1,4 @@
-//! Addresses of sockets: which of them overlap, and which process holds one.
+//! Addresses of sockets: whether two of them overlap, and which process holds one.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;

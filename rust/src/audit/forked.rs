@@ -1,5 +1,6 @@
-//! What processes that were forked touch, told to the process that records: on memory that they share since before the
-//! fork. A pipe or a file would be closed by those that close every descriptor.
+//! Collects the rows of forked processes in memory that they share with the recording process since before the fork.
+//!
+//! A pipe or a file would be closed by programs that close every descriptor.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -24,7 +25,7 @@ static OWNER: AtomicI32 = AtomicI32::new(0);
 static READ: AtomicU64 = AtomicU64::new(FIRST as u64);
 
 /// This process records from now on, with nothing of another.
-pub fn begin() {
+pub fn start() {
     OWNER.store(process(), Ordering::SeqCst);
     forget();
 }
@@ -54,7 +55,7 @@ pub fn share() -> bool {
 }
 
 /// In a process that was forked since: says what it touched.
-pub fn tell(owner: &OsStr, kind: Kind, subject: &OsStr, state: Option<FileStamp>) {
+pub fn append(owner: &OsStr, kind: Kind, subject: &OsStr, state: Option<FileStamp>) {
     let ledger = LEDGER.load(Ordering::SeqCst);
     if ledger.is_null() || process() == OWNER.load(Ordering::SeqCst) {
         return;
@@ -72,7 +73,7 @@ pub fn tell(owner: &OsStr, kind: Kind, subject: &OsStr, state: Option<FileStamp>
 }
 
 /// What was told since the last time. One that is still being written comes the next time, with those after it.
-pub fn told() -> Vec<Row> {
+pub fn take() -> Vec<Row> {
     let ledger = LEDGER.load(Ordering::SeqCst);
     if ledger.is_null() || process() != OWNER.load(Ordering::SeqCst) {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! Who does something: the Python frames of this thread.
+//! Attributes an event to code, by the Python frames of this thread.
 
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
@@ -120,7 +120,7 @@ pub fn owners(py: Python<'_>, settings: &Settings, kind: Kind, default: &OsStr) 
     if kind == Kind::List && settings.is_metadata(Path::new(&file)) {
         return None;
     }
-    let frame = principal(frame, |file| settings.is_carrier(Path::new(file)));
+    let frame = responsible_frame(frame, |file| settings.is_intermediary(Path::new(file)));
     owners_from(settings, frame, default)
 }
 
@@ -153,14 +153,14 @@ pub fn reader(py: Python<'_>, settings: &Settings, default: &OsStr) -> Option<Ow
     if is_patching(&innermost) {
         return None;
     }
-    let frame = principal(innermost, |file| is_frozen(file, "") || settings.is_carrier(Path::new(file)));
+    let frame = responsible_frame(innermost, |file| is_frozen(file, "") || settings.is_intermediary(Path::new(file)));
     owners_from(settings, frame, default)
 }
 
 /// The innermost frame that does not act on behalf of its caller.
-fn principal<'py>(innermost: Frame<'py>, is_carrier: impl Fn(&OsStr) -> bool) -> Frame<'py> {
+fn responsible_frame<'py>(innermost: Frame<'py>, is_intermediary: impl Fn(&OsStr) -> bool) -> Frame<'py> {
     let mut frame = innermost;
-    while is_carrier(&frame.file()) {
+    while is_intermediary(&frame.file()) {
         let Some(back) = frame.back() else { break };
         frame = back;
     }
@@ -179,19 +179,19 @@ fn is_patching(innermost: &Frame<'_>) -> bool {
     outer.take(NEAR - 1).any(|frame| is_patcher(&frame))
 }
 
-/// The principal's doing, on behalf of all that called it. A value that was read may be kept at any level (a cache, an
+/// The owners of what the responsible frame does, on behalf of all its callers. A value that was read may be kept at any level (a cache, an
 /// attribute, a global), and whoever comes later gets it from there without an event: so it belongs to every
 /// first-party file whose code is on the stack, and with that to all that import it, up to the body of a module that
 /// is being imported. What installed code did on the way belongs to its package in the same way.
-fn owners_from(settings: &Settings, principal: Frame<'_>, default: &OsStr) -> Option<Owners> {
-    if settings.is_caller(Path::new(&principal.file())) {
+fn owners_from(settings: &Settings, responsible: Frame<'_>, default: &OsStr) -> Option<Owners> {
+    if settings.is_caller(Path::new(&responsible.file())) {
         return None;
     }
     if !settings.collecting {
         return Some(vec![OsString::new()]);
     }
     let (mut found, mut is_called, mut last) = (Owners::new(), true, OsString::new());
-    let mut next = Some(principal);
+    let mut next = Some(responsible);
     while let Some(frame) = next {
         let file = frame.file();
         let own = own_file(settings, &file);

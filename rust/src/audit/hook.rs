@@ -1,7 +1,7 @@
-//! The audit hook: which events say what this process touches, and what their arguments mean.
+//! The audit hook: decides which events touch something, and records it.
 //!
-//! It runs inside of every open() of the process. So it never raises, never panics outwards, holds no lock while
-//! Python runs, and returns at once for what it does not know.
+//! The hook runs inside every open() of the process. Therefore it never raises, never panics outwards, holds no lock
+//! while Python runs, and returns at once for an event that it does not know.
 
 use std::cell::Cell;
 use std::ffi::{c_char, c_int, c_void, CStr, OsStr, OsString};
@@ -28,7 +28,7 @@ use crate::audit::forked;
 use crate::audit::frames;
 use crate::audit::programs::Command;
 use crate::audit::rows::{Kind, Row};
-use crate::audit::scope::{Place, Settings};
+use crate::audit::scope::{PathClass, Settings};
 use crate::audit::tracker::{Tracker, Wanted};
 use crate::filesystem::paths::absolute_path;
 use crate::filesystem::stat::coarse_now;
@@ -72,7 +72,7 @@ pub fn start(py: Python<'_>, settings: Settings) -> PyResult<()> {
     install(py)?;
     let again = Settings { collecting: false, ..settings.clone() };
     *AGAIN.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(again));
-    forked::begin();
+    forked::start();
     *TRACKER.lock().unwrap_or_else(PoisonError::into_inner) = Some(Tracker::new(Arc::new(settings), coarse_now()));
     RECORDING.store(true, Ordering::SeqCst);
     Ok(())
@@ -83,7 +83,7 @@ pub fn start(py: Python<'_>, settings: Settings) -> PyResult<()> {
 pub fn start_again() {
     let settings = AGAIN.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let Some(settings) = settings else { return };
-    forked::begin();
+    forked::start();
     *TRACKER.lock().unwrap_or_else(PoisonError::into_inner) = Some(Tracker::new(settings, coarse_now()));
     RECORDING.store(true, Ordering::SeqCst);
 }
@@ -111,7 +111,7 @@ pub fn is_within_a_package(importer: &OsStr, name: &str, level: usize) -> bool {
     let importer = Path::new(importer);
     with(|tracker| match level {
         0 => tracker.settings.is_of_one_package(importer, name),
-        _relative => tracker.settings.place(importer) == Place::Ignored,
+        _relative => tracker.settings.classify(importer) == PathClass::Ignored,
     })
     .unwrap_or_default()
 }
@@ -366,7 +366,7 @@ fn host_of(address: &OsStr) -> &OsStr {
 fn forks(py: Python<'_>) -> bool {
     let Some(settings) = with(|tracker| Arc::clone(&tracker.settings)) else { return true };
     if frames::is_by_caller(py, &settings) {
-        with(Tracker::hear);
+        with(Tracker::take_over_forked);
         forked::forget();
         return true;
     }
@@ -429,7 +429,7 @@ fn started(event: &'static str, arguments: &Arguments<'_>) {
     }
     let Some(settings) = with(|tracker| Arc::clone(&tracker.settings)) else { return };
     if command.may_read_all() {
-        let is_temporary = |path: &Path| settings.place(path) == Place::Temporary;
+        let is_temporary = |path: &Path| settings.classify(path) == PathClass::Temporary;
         note(py, Kind::Start, &command.described(event, &settings.ignored, is_temporary));
     }
     for path in command.files(&settings.ignored) {

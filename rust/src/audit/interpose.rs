@@ -1,7 +1,8 @@
-//! What no audit event tells: imports of modules that are loaded already, and reads of the environment.
+//! Interposers for accesses that raise no audit event: imports of loaded modules, searches for modules, reads of the
+//! environment.
 //!
-//! Native callables stand in front of the interpreter's own and pass on what they were given. They have no Python
-//! frame, so tracebacks are as before.
+//! A native callable replaces the interpreter's own and passes its arguments on. Native callables have no Python
+//! frame, so tracebacks stay as they were.
 
 use std::borrow::Cow;
 use std::ffi::{CStr, CString, OsStr, OsString};
@@ -18,14 +19,14 @@ use crate::audit::frames::bytes_of;
 use crate::audit::hook;
 
 /// An attribute of something, and what was put in its place.
-struct Door {
+struct Interposer {
     owner: Py<PyAny>,
     name: &'static str,
     original: Py<PyAny>,
     ours: Py<PyAny>,
 }
 
-impl Door {
+impl Interposer {
     fn replace(
         owner: &Bound<'_, PyAny>,
         name: &'static str,
@@ -51,31 +52,31 @@ impl Door {
     }
 }
 
-static DOORS: Mutex<Vec<Door>> = Mutex::new(Vec::new());
+static INTERPOSERS: Mutex<Vec<Interposer>> = Mutex::new(Vec::new());
 const IMPORT_NAME: &str = "__import__";
 const GCD_IMPORT_NAME: &str = "_gcd_import";
 const FORK_EXEC_NAME: &str = "fork_exec";
-static IMPORT: Target = Target::new();
-static GCD_IMPORT: Target = Target::new();
-static FORK_EXEC: Target = Target::new();
+static IMPORT: ImportTarget = ImportTarget::new();
+static GCD_IMPORT: ImportTarget = ImportTarget::new();
+static FORK_EXEC: ImportTarget = ImportTarget::new();
 /// Of the first argument: a module that is looked for, a file of which lines are wanted, a link.
 const FIND_SPEC: &str = "find_spec";
 const FIND_SPEC_BELOW: &str = "_find_spec";
 const GET_LINES: &str = "getlines";
 const READ_LINK: &str = "readlink";
-static FIND: Target = Target::new();
-static FIND_BELOW: Target = Target::new();
-static FIND_OF_ALL: Target = Target::new();
-static LINES: Target = Target::new();
-static LINK: Target = Target::new();
+static FIND: ImportTarget = ImportTarget::new();
+static FIND_BELOW: ImportTarget = ImportTarget::new();
+static FIND_OF_ALL: ImportTarget = ImportTarget::new();
+static LINES: ImportTarget = ImportTarget::new();
+static LINK: ImportTarget = ImportTarget::new();
 
 /// What a native callable stands in front of; never released, since a test may have kept the callable.
-struct Target {
+struct ImportTarget {
     original: AtomicPtr<ffi::PyObject>,
     ours: AtomicPtr<ffi::PyObject>,
 }
 
-impl Target {
+impl ImportTarget {
     const fn new() -> Self {
         Self { original: AtomicPtr::new(std::ptr::null_mut()), ours: AtomicPtr::new(std::ptr::null_mut()) }
     }
@@ -98,28 +99,28 @@ pub fn watch_imports(py: Python<'_>, enabled: bool) -> PyResult<()> {
     let builtins = py.import("builtins")?;
     let bootstrap = py.import("_frozen_importlib")?;
     let processes = py.import("_posixsubprocess")?;
-    close(py, &[IMPORT_NAME, GCD_IMPORT_NAME, FORK_EXEC_NAME, FIND_SPEC, FIND_SPEC_BELOW, GET_LINES, READ_LINK])?;
+    restore(py, &[IMPORT_NAME, GCD_IMPORT_NAME, FORK_EXEC_NAME, FIND_SPEC, FIND_SPEC_BELOW, GET_LINES, READ_LINK])?;
     if !enabled {
         return Ok(());
     }
-    open_import(&builtins, IMPORT_NAME, &IMPORT, on_import)?;
-    open_import(&bootstrap, GCD_IMPORT_NAME, &GCD_IMPORT, on_gcd_import)?;
+    wrap_import(&builtins, IMPORT_NAME, &IMPORT, on_import)?;
+    wrap_import(&bootstrap, GCD_IMPORT_NAME, &GCD_IMPORT, on_gcd_import)?;
     // subprocess took the original when it was imported, and raises an event of its own.
     py.import("subprocess")?;
-    open_import(&processes, FORK_EXEC_NAME, &FORK_EXEC, on_fork_exec)?;
+    wrap_import(&processes, FORK_EXEC_NAME, &FORK_EXEC, on_fork_exec)?;
     let util = py.import("importlib.util")?;
-    open_import(&util, FIND_SPEC, &FIND, on_find_spec)?;
+    wrap_import(&util, FIND_SPEC, &FIND, on_find_spec)?;
     // Whoever took `find_spec` before asks this one, and so does `importlib.find_loader`.
-    open_import(&util, FIND_SPEC_BELOW, &FIND_BELOW, on_find_spec_below)?;
-    open_import(&bootstrap, FIND_SPEC_BELOW, &FIND_OF_ALL, on_find_spec_of_all)?;
-    open_import(&py.import("linecache")?, GET_LINES, &LINES, on_get_lines)?;
-    open_import(&py.import("os")?, READ_LINK, &LINK, on_read_link)
+    wrap_import(&util, FIND_SPEC_BELOW, &FIND_BELOW, on_find_spec_below)?;
+    wrap_import(&bootstrap, FIND_SPEC_BELOW, &FIND_OF_ALL, on_find_spec_of_all)?;
+    wrap_import(&py.import("linecache")?, GET_LINES, &LINES, on_get_lines)?;
+    wrap_import(&py.import("os")?, READ_LINK, &LINK, on_read_link)
 }
 
-fn open_import(
+fn wrap_import(
     module: &Bound<'_, PyModule>,
     name: &'static str,
-    target: &Target,
+    target: &ImportTarget,
     call: ffi::PyCFunctionWithKeywords,
 ) -> PyResult<()> {
     let original = module.getattr(name)?;
@@ -133,8 +134,8 @@ fn open_import(
     }
     // SAFETY: it was stored above or by an earlier call, and is never released.
     let ours = unsafe { Bound::from_borrowed_ptr(module.py(), target.ours.load(Ordering::SeqCst)) };
-    let door = Door::replace(module.as_any(), name, &original, &ours)?;
-    DOORS.lock().unwrap_or_else(PoisonError::into_inner).push(door);
+    let interposer = Interposer::replace(module.as_any(), name, &original, &ours)?;
+    INTERPOSERS.lock().unwrap_or_else(PoisonError::into_inner).push(interposer);
     Ok(())
 }
 
@@ -168,11 +169,12 @@ fn function<'py>(
     }
 }
 
-fn close(py: Python<'_>, names: &[&str]) -> PyResult<()> {
-    let doors = std::mem::take(&mut *DOORS.lock().unwrap_or_else(PoisonError::into_inner));
-    let (meant, others): (Vec<Door>, Vec<Door>) = doors.into_iter().partition(|door| names.contains(&door.name));
-    DOORS.lock().unwrap_or_else(PoisonError::into_inner).extend(others);
-    meant.iter().try_for_each(|door| door.restore(py))
+fn restore(py: Python<'_>, names: &[&str]) -> PyResult<()> {
+    let interposers = std::mem::take(&mut *INTERPOSERS.lock().unwrap_or_else(PoisonError::into_inner));
+    let (meant, others): (Vec<Interposer>, Vec<Interposer>) =
+        interposers.into_iter().partition(|interposer| names.contains(&interposer.name));
+    INTERPOSERS.lock().unwrap_or_else(PoisonError::into_inner).extend(others);
+    meant.iter().try_for_each(|interposer| interposer.restore(py))
 }
 
 unsafe extern "C" fn on_import(
@@ -182,7 +184,7 @@ unsafe extern "C" fn on_import(
 ) -> *mut ffi::PyObject {
     // SAFETY: the interpreter calls with its lock held, a tuple, and a dict or null.
     unsafe {
-        looked_at(arguments, keywords, asked_of_import);
+        observe_call(arguments, keywords, asked_of_import);
         IMPORT.call(arguments, keywords)
     }
 }
@@ -194,7 +196,7 @@ unsafe extern "C" fn on_gcd_import(
 ) -> *mut ffi::PyObject {
     // SAFETY: the interpreter calls with its lock held, a tuple, and a dict or null.
     unsafe {
-        looked_at(arguments, keywords, asked_of_gcd_import);
+        observe_call(arguments, keywords, asked_of_gcd_import);
         GCD_IMPORT.call(arguments, keywords)
     }
 }
@@ -207,7 +209,7 @@ unsafe extern "C" fn on_fork_exec(
 ) -> *mut ffi::PyObject {
     // SAFETY: as above.
     unsafe {
-        looked_at(arguments, keywords, |call| {
+        observe_call(arguments, keywords, |call| {
             hook::note_process(call.arguments.py(), FORK_EXEC_NAME);
             Some(())
         });
@@ -216,7 +218,7 @@ unsafe extern "C" fn on_fork_exec(
 }
 
 /// A native function that looks at the arguments and passes them on.
-macro_rules! door {
+macro_rules! interposer {
     ($name:ident, $target:ident, $look:expr) => {
         unsafe extern "C" fn $name(
             _module: *mut ffi::PyObject,
@@ -225,18 +227,18 @@ macro_rules! door {
         ) -> *mut ffi::PyObject {
             // SAFETY: the interpreter calls with its lock held, a tuple, and a dict or null.
             unsafe {
-                looked_at(arguments, keywords, $look);
+                observe_call(arguments, keywords, $look);
                 $target.call(arguments, keywords)
             }
         }
     };
 }
 
-door!(on_find_spec, FIND, searched);
-door!(on_find_spec_below, FIND_BELOW, searched);
-door!(on_find_spec_of_all, FIND_OF_ALL, searched);
-door!(on_get_lines, LINES, lines_wanted);
-door!(on_read_link, LINK, link_asked);
+interposer!(on_find_spec, FIND, searched);
+interposer!(on_find_spec_below, FIND_BELOW, searched);
+interposer!(on_find_spec_of_all, FIND_OF_ALL, searched);
+interposer!(on_get_lines, LINES, lines_wanted);
+interposer!(on_read_link, LINK, link_asked);
 
 fn searched(call: &Call<'_>) -> Option<()> {
     let name = call.get(0, "name")?;
@@ -265,7 +267,7 @@ fn link_asked(call: &Call<'_>) -> Option<()> {
 
 /// # Safety
 /// The interpreter's lock is held; the arguments are a tuple, and a dict or null.
-unsafe fn looked_at(
+unsafe fn observe_call(
     arguments: *mut ffi::PyObject,
     keywords: *mut ffi::PyObject,
     look: impl FnOnce(&Call<'_>) -> Option<()>,
@@ -379,12 +381,12 @@ const ENCODE: &str = "encodekey";
 const DECODE: &str = "decodekey";
 
 /// PyMethodDef holds pointers, to constants here.
-struct Method(ffi::PyMethodDef);
+struct BoundMethod(ffi::PyMethodDef);
 // SAFETY: all that it points to is constant.
-unsafe impl Sync for Method {}
+unsafe impl Sync for BoundMethod {}
 
-const fn method(name: &'static CStr, call: ffi::PyCFunction) -> Method {
-    Method(ffi::PyMethodDef {
+const fn bound_method(name: &'static CStr, call: ffi::PyCFunction) -> BoundMethod {
+    BoundMethod(ffi::PyMethodDef {
         ml_name: name.as_ptr(),
         ml_meth: ffi::PyMethodDefPointer { PyCFunction: call },
         ml_flags: ffi::METH_O,
@@ -392,11 +394,11 @@ const fn method(name: &'static CStr, call: ffi::PyCFunction) -> Method {
     })
 }
 
-static ON_ENCODE: Method = method(c"encodekey", on_encode);
-static ON_DECODE: Method = method(c"decodekey", on_decode);
+static ON_ENCODE: BoundMethod = bound_method(c"encodekey", on_encode);
+static ON_DECODE: BoundMethod = bound_method(c"decodekey", on_decode);
 
 pub fn watch_environment(py: Python<'_>, enabled: bool) -> PyResult<()> {
-    close(py, &[ENCODE, DECODE])?;
+    restore(py, &[ENCODE, DECODE])?;
     if !enabled {
         return Ok(());
     }
@@ -415,8 +417,8 @@ pub fn watch_environment(py: Python<'_>, enabled: bool) -> PyResult<()> {
                     ffi::PyCFunction_NewEx(definition, original.as_ptr(), std::ptr::null_mut()),
                 )
             }?;
-            let door = Door::replace(&environment, name, &original, &ours)?;
-            DOORS.lock().unwrap_or_else(PoisonError::into_inner).push(door);
+            let interposer = Interposer::replace(&environment, name, &original, &ours)?;
+            INTERPOSERS.lock().unwrap_or_else(PoisonError::into_inner).push(interposer);
         }
     }
     Ok(())

@@ -1,6 +1,6 @@
-//! Names the files that are opened for reading while modules are imported into a template.
+//! Lists the files that are opened for reading while modules are imported into a template.
 //!
-//! A hook of its own: the template records every path as it was given, and nothing else.
+//! This list has an audit hook of its own: the template records every path as it was given, and nothing else.
 
 use std::ffi::{c_char, c_int, c_void, CStr, OsString};
 use std::sync::atomic::{AtomicBool, Ordering};

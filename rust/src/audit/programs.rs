@@ -1,7 +1,7 @@
-//! What a process that a test starts may read of the project, by its program and its arguments.
+//! Classifies started processes by program and arguments: which files of the project one may read.
 //!
-//! Nobody sees what it does. So it may read everything, unless it is one of a few programs of the system that start
-//! nothing, and read nothing but the files that they are given.
+//! No hook observes a started process. It may therefore read everything, except for a few programs of the system that
+//! start nothing, and read nothing but the files that they are given.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;

@@ -1,4 +1,4 @@
-//! Which paths count for a recording, and whose frames do.
+//! Classifies paths (recorded, ignored or temporary) and the files of stack frames.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -18,11 +18,11 @@ pub struct Settings {
     /// Where installed packages lie.
     pub installed: Vec<PathBuf>,
     /// Modules of the standard library that open, list and read the environment on behalf of others.
-    pub carriers: Vec<PathBuf>,
+    pub intermediaries: Vec<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum PathClass {
     Recorded,
     Ignored,
     Temporary,
@@ -34,7 +34,7 @@ const SYSTEM: [&str; 3] = ["/proc", "/dev", "/sys"];
 impl Settings {
     /// The longest prefix decides; the root wins a tie, since a row too many is no error.
     #[must_use]
-    pub fn place(&self, path: &Path) -> Place {
+    pub fn classify(&self, path: &Path) -> PathClass {
         let depth = |folder: &Path| is_below(path, folder).then_some(folder.as_os_str().len());
         let deepest = |folders: &[PathBuf]| folders.iter().filter_map(|folder| depth(folder)).max();
         let system = SYSTEM.iter().filter_map(|folder| depth(Path::new(folder))).max();
@@ -42,11 +42,11 @@ impl Settings {
         let ignored = deepest(&self.ignored).max(system);
         let temporary = deepest(&self.temporary);
         if root >= ignored && root >= temporary {
-            Place::Recorded
+            PathClass::Recorded
         } else if ignored >= temporary {
-            Place::Ignored
+            PathClass::Ignored
         } else {
-            Place::Temporary
+            PathClass::Temporary
         }
     }
 
@@ -76,18 +76,18 @@ impl Settings {
     #[must_use]
     pub fn is_metadata(&self, file: &Path) -> bool {
         let in_package = |name: &str| file.parent().is_some_and(|folder| folder.ends_with(name));
-        in_package("importlib/metadata") && self.is_carrier(file) || in_package("importlib_metadata")
+        in_package("importlib/metadata") && self.is_intermediary(file) || in_package("importlib_metadata")
     }
 
     #[must_use]
-    pub fn is_carrier(&self, file: &Path) -> bool {
-        self.carriers.iter().any(|carrier| is_below(file, carrier))
+    pub fn is_intermediary(&self, file: &Path) -> bool {
+        self.intermediaries.iter().any(|intermediary| is_below(file, intermediary))
     }
 
     /// Whether what the code of this file does belongs to it: it is first-party, below the root or beside it.
     #[must_use]
     pub fn is_owner(&self, file: &Path) -> bool {
-        file.is_absolute() && self.place(file) != Place::Ignored
+        file.is_absolute() && self.classify(file) != PathClass::Ignored
     }
 
     /// The folder, or the file, of the installed top-level package that this file is part of.
@@ -129,27 +129,27 @@ mod tests {
     #[test]
     fn the_longest_prefix_decides() {
         let settings = settings();
-        let place = |path: &str| settings.place(Path::new(path));
+        let place = |path: &str| settings.classify(Path::new(path));
         for path in ["/tmp/p", "/tmp/p/a", "/tmp/p/.venv2", "/home/x", "/", "/usr2"] {
-            assert_eq!(place(path), Place::Recorded, "{path}");
+            assert_eq!(place(path), PathClass::Recorded, "{path}");
         }
         for path in ["/tmp/p/.venv", "/tmp/p/.venv/a", "/usr/a", "/proc/self/stat", "/dev/null", "/sys"] {
-            assert_eq!(place(path), Place::Ignored, "{path}");
+            assert_eq!(place(path), PathClass::Ignored, "{path}");
         }
         for path in ["/tmp", "/tmp/pp", "/tmp/p/.venv/tmp/a"] {
-            assert_eq!(place(path), Place::Temporary, "{path}");
+            assert_eq!(place(path), PathClass::Temporary, "{path}");
         }
     }
 
     #[test]
     fn a_root_may_be_everything_or_lie_in_memory() {
         let all = Settings { root: "/".into(), ignored: vec!["/usr".into()], ..Settings::default() };
-        assert_eq!(all.place(Path::new("/home")), Place::Recorded);
-        assert_eq!(all.place(Path::new("/usr/a")), Place::Ignored);
-        assert_eq!(all.place(Path::new("/dev/null")), Place::Ignored);
+        assert_eq!(all.classify(Path::new("/home")), PathClass::Recorded);
+        assert_eq!(all.classify(Path::new("/usr/a")), PathClass::Ignored);
+        assert_eq!(all.classify(Path::new("/dev/null")), PathClass::Ignored);
         let memory = Settings { root: "/dev/shm/p".into(), ..Settings::default() };
-        assert_eq!(memory.place(Path::new("/dev/shm/p/a")), Place::Recorded);
-        assert_eq!(memory.place(Path::new("/dev/shm/q")), Place::Ignored);
+        assert_eq!(memory.classify(Path::new("/dev/shm/p/a")), PathClass::Recorded);
+        assert_eq!(memory.classify(Path::new("/dev/shm/q")), PathClass::Ignored);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What a process touched: each subject once for each owner, with the state that it met first.
+//! Records what a process touches: each subject once for each owner, with its state at the first touch.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -12,7 +12,7 @@ use crate::audit::access::Access;
 use crate::audit::bytecode;
 use crate::audit::forked;
 use crate::audit::rows::{Kind, Row};
-use crate::audit::scope::{Place, Settings};
+use crate::audit::scope::{PathClass, Settings};
 use crate::filesystem::stat::FileStamp;
 
 /// A touch that counts, if the one who did it does.
@@ -79,17 +79,17 @@ impl Tracker {
         let path = source.as_deref().unwrap_or(path);
         let linked = if access == Access::Link { None } else { self.linked_into_root(path) };
         let path = linked.as_deref().unwrap_or(path);
-        let kind = match (self.settings.place(path), access) {
-            (Place::Ignored, _) | (Place::Temporary, Access::Replace | Access::Change) => return None,
-            (Place::Temporary, Access::Link) if !self.is_old_link(path) => return None,
+        let kind = match (self.settings.classify(path), access) {
+            (PathClass::Ignored, _) | (PathClass::Temporary, Access::Replace | Access::Change) => return None,
+            (PathClass::Temporary, Access::Link) if !self.is_old_link(path) => return None,
             (_, Access::Link) => Kind::List,
-            (Place::Temporary, _) if !self.is_old(path) => return None,
+            (PathClass::Temporary, _) if !self.is_old(path) => return None,
             // The folder of all temporary ones changes by itself.
-            (Place::Temporary, Access::List) if !self.settings.is_temporary_root(path) => Kind::List,
-            (Place::Temporary, _) | (Place::Recorded, Access::Read | Access::Move) => Kind::Read,
-            (Place::Recorded, Access::Update | Access::Append) => Kind::Update,
-            (Place::Recorded, Access::Replace | Access::Change) => Kind::Write,
-            (Place::Recorded, Access::List) => Kind::List,
+            (PathClass::Temporary, Access::List) if !self.settings.is_temporary_root(path) => Kind::List,
+            (PathClass::Temporary, _) | (PathClass::Recorded, Access::Read | Access::Move) => Kind::Read,
+            (PathClass::Recorded, Access::Update | Access::Append) => Kind::Update,
+            (PathClass::Recorded, Access::Replace | Access::Change) => Kind::Write,
+            (PathClass::Recorded, Access::List) => Kind::List,
         };
         let replaces = access == Access::Replace;
         if self.touched.get(path.as_os_str()).is_some_and(|known| self.is_known(known, kind, replaces, path)) {
@@ -128,11 +128,11 @@ impl Tracker {
 
     /// A test may reach the project's files by a link in a folder of its own.
     fn linked_into_root(&self, path: &Path) -> Option<PathBuf> {
-        if self.settings.place(path) != Place::Temporary {
+        if self.settings.classify(path) != PathClass::Temporary {
             return None;
         }
         let real = fs::canonicalize(path).ok()?;
-        (real.starts_with(&self.settings.root) && self.settings.place(&real) == Place::Recorded).then_some(real)
+        (real.starts_with(&self.settings.root) && self.settings.classify(&real) == PathClass::Recorded).then_some(real)
     }
 
     /// Nothing changed it since the recording began.
@@ -168,13 +168,13 @@ impl Tracker {
             _ => None,
         };
         touched.by.push((owner, kind));
-        forked::tell(self.owners.get_index(owner).map_or(OsStr::new(""), OsString::as_os_str), kind, &subject, state);
+        forked::append(self.owners.get_index(owner).map_or(OsStr::new(""), OsString::as_os_str), kind, &subject, state);
         self.rows.push((owner, kind, subject, state));
     }
 
     /// Takes over what forked processes told. What was replaced here is no input for them either.
-    pub fn hear(&mut self) {
-        for row in forked::told() {
+    pub fn take_over_forked(&mut self) {
+        for row in forked::take() {
             let owner = if self.settings.collecting { self.owners.insert_full(row.owner).0 } else { 0 };
             if !self.has(owner, row.kind, &row.subject) {
                 self.touched.entry(row.subject.clone()).or_default().by.push((owner, row.kind));
@@ -185,7 +185,7 @@ impl Tracker {
 
     /// In the order of the first touch; what comes later is recorded anew.
     pub fn take(&mut self) -> Vec<Row> {
-        self.hear();
+        self.take_over_forked();
         self.touched.clear();
         let owners = &self.owners;
         let row = |(owner, kind, subject, state): (usize, Kind, OsString, Option<FileStamp>)| Row {

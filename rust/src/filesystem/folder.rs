@@ -1,4 +1,4 @@
-//! The entries of a folder, with what their names lead to.
+//! Lists a folder.
 
 use std::ffi::OsString;
 use std::fs;

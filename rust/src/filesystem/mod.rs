@@ -1,4 +1,4 @@
-//! Facts about files and folders that every other folder of this crate may ask for.
+//! Facts about files and folders that every folder above may ask for.
 
 pub mod folder;
 pub mod paths;

@@ -1,4 +1,4 @@
-//! The status of a file: what tells that it changed without reading it.
+//! The status of a file, which shows most changes without reading the file.
 
 use std::fs;
 use std::io;

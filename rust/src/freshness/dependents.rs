@@ -1,11 +1,12 @@
-//! Who depends on what, the other way round: from a path to dependencies, from a dependency to test files. Made once
-//! for a table, so that what an edit affects takes as long as the answer is, not as all records are.
+//! Reverse dependency index: path → dependency → test files.
+//!
+//! The index is built once for each table, so that a query costs time in proportion to its result.
 
 use rustc_hash::FxHashSet;
 
 use crate::records::table::{Dependency, DependencyId, Subject, Table, TextId};
 
-pub struct Users {
+pub struct Dependents {
     /// Dependencies on files, sorted by the files' names.
     files: Vec<(TextId, DependencyId)>,
     /// Those on folders, patterns and layouts: few, and a change of one path may concern any of them.
@@ -15,7 +16,7 @@ pub struct Users {
     tests: Vec<TextId>,
 }
 
-impl Users {
+impl Dependents {
     #[must_use]
     pub fn of(table: &Table) -> Self {
         let mut starts = vec![0; table.dependencies.len() + 1];
@@ -48,7 +49,7 @@ impl Users {
     fn sort(&mut self, table: &Table) {
         for (id, one) in (0..).zip(&table.dependencies) {
             match one.subject {
-                _unused if self.tests(id).is_empty() => {}
+                _unused if self.test_files(id).is_empty() => {}
                 Subject::File => self.files.push((one.name, id)),
                 Subject::Listing | Subject::Declared | Subject::Project | Subject::Layout => self.others.push(id),
                 Subject::Environment => {}
@@ -59,7 +60,7 @@ impl Users {
 
     /// The test files that have this dependency.
     #[must_use]
-    pub fn tests(&self, id: DependencyId) -> &[TextId] {
+    pub fn test_files(&self, id: DependencyId) -> &[TextId] {
         let at = |index: usize| self.starts.get(index).copied().unwrap_or(self.tests.len());
         self.tests.get(at(id as usize)..at(id as usize + 1)).unwrap_or_default()
     }
@@ -126,10 +127,10 @@ mod tests {
 
     fn found(path: &str) -> Vec<String> {
         let table = table(&["a", "a/b", "a/b/c", "a-b", "a.py", "ab", "/x", "/x/y", "z"]);
-        let users = Users::of(&table);
-        let near = users.near(&table, std::iter::once(path.as_bytes()));
+        let dependents = Dependents::of(&table);
+        let near = dependents.near(&table, std::iter::once(path.as_bytes()));
         let files = near.iter().filter(|(_, one)| one.subject == Subject::File);
-        let tests = files.flat_map(|(id, _)| users.tests(*id));
+        let tests = files.flat_map(|(id, _)| dependents.test_files(*id));
         let mut names: Vec<String> =
             tests.map(|id| String::from_utf8_lossy(table.text(*id)).replace("test ", "")).collect();
         names.sort();
@@ -149,11 +150,11 @@ mod tests {
     #[test]
     fn all_test_files_of_a_dependency() {
         let table = table(&["a", "b", "c"]);
-        let users = Users::of(&table);
-        let near = users.near(&table, std::iter::once(b"other".as_slice()));
+        let dependents = Dependents::of(&table);
+        let near = dependents.near(&table, std::iter::once(b"other".as_slice()));
         let [(id, one)] = near.as_slice() else { panic!("{near:?}") };
         assert_eq!(one.subject, Subject::Listing);
-        let mut tests: Vec<&[u8]> = users.tests(*id).iter().map(|id| table.text(*id)).collect();
+        let mut tests: Vec<&[u8]> = dependents.test_files(*id).iter().map(|id| table.text(*id)).collect();
         tests.sort_unstable();
         assert_eq!(tests, [b"test a", b"test b", b"test c"]);
     }

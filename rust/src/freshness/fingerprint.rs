@@ -1,7 +1,7 @@
-//! What is there now: fingerprints of files, of the names in folders, of what may be imported from them, and of all
-//! that a pattern matches. Content is the truth; a file's status may only spare reading it.
+//! Fingerprints of files, of the names in a folder, of everything that a pattern matches, and of the environment.
 //!
-//! Nothing here blocks: of a FIFO or a device only the kind is looked at.
+//! Only the content counts; a file's status may only spare reading it. Nothing here blocks: of a FIFO or a device only
+//! the kind is looked at.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};

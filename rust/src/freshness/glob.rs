@@ -1,5 +1,8 @@
-//! Which files a declared pattern means. `**` stands for any number of folders, and for all below at the end; `*`,
-//! `?` and `[…]` stay within a name, and a leading dot is nothing special.
+//! Finds the files that a declared pattern matches.
+//!
+//! `**` stands for any number of folders, and at the end for everything below; `*`, `?` and `[…]` stay within a name,
+//! and a leading dot is nothing special. The matching is our own: globset's `?` matches a byte and not a character,
+//! and braces and an open bracket have another meaning there.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};

@@ -1,6 +1,7 @@
-//! What looking up names in a folder would find: modules, packages, folders that may be namespace packages.
+//! Fingerprints of the modules that a folder offers: modules, packages, and folders that may be namespace packages.
 //!
-//! A module that is added, removed or renamed, and a folder that becomes a package, change it; an edit does not.
+//! Adding, removing or renaming a module changes the fingerprint, and so does a folder that becomes a package. An edit
+//! does not.
 
 use std::collections::HashMap;
 use std::fmt::Write;

@@ -1,4 +1,4 @@
-//! Whether records still hold: what is there now, compared with what they say.
+//! Compares records with what is on the disk now.
 
 pub mod dependents;
 pub mod fingerprint;

@@ -1,5 +1,7 @@
-//! All files of the project below a folder: what a process may read that nobody sees. The watcher's rules say which are
-//! none of the project's, so that whatever counts here wakes a watch, too.
+//! Lists all files of the project below a folder, which an unobserved process may read.
+//!
+//! The rules of the watcher exclude files that are not the project's, so that every file that counts here also wakes a
+//! watch.
 
 use std::ffi::OsStr;
 use std::fs;

@@ -1,5 +1,7 @@
-//! Which records still hold. A verdict is a pure function of a record and of what is there now; looking at what is
-//! there, each thing once however many records name it, is here too.
+//! Decides which records still hold.
+//!
+//! A verdict is a pure function of a record and of what is on the disk now. Reading the disk, each subject once
+//! however many records name it, is here, too.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
@@ -82,7 +84,7 @@ pub fn change(dependency: &Dependency, found: Found) -> Option<Verdict> {
 
 /// What needs no look at anything.
 #[must_use]
-pub fn without_looking(entry: Option<&Entry>, epoch: Option<TextId>) -> Option<Judged> {
+pub fn judge_without_io(entry: Option<&Entry>, epoch: Option<TextId>) -> Option<Judged> {
     let Some(entry) = entry else { return Some((Verdict::Unknown, None)) };
     if Some(entry.epoch) != epoch {
         return Some((Verdict::Epoch, Some(entry.epoch)));
@@ -117,7 +119,7 @@ fn is_confirmed(table: &Table, entry: &Entry, found: impl Fn(&Dependency) -> Fou
 
 /// A look at one subject.
 #[derive(Debug, Clone, Copy)]
-pub struct Seen {
+pub struct Observed {
     pub found: Found,
     /// Of a file.
     pub stat: Option<FileStamp>,
@@ -126,7 +128,7 @@ pub struct Seen {
 }
 
 /// From where is looked.
-pub struct Scene<'a> {
+pub struct Snapshot<'a> {
     pub root: &'a Path,
     /// The store's own folder.
     pub own: &'a Path,
@@ -140,7 +142,7 @@ pub struct Scene<'a> {
 
 pub type Hashed = Vec<(Vec<u8>, Cached)>;
 
-impl Scene<'_> {
+impl Snapshot<'_> {
     fn path(&self, text: &[u8]) -> PathBuf {
         match text {
             b"." => self.root.to_owned(),
@@ -148,7 +150,7 @@ impl Scene<'_> {
         }
     }
 
-    fn look(&self, table: &Table, subject: Subject, id: TextId) -> (Seen, Hashed) {
+    fn observe(&self, table: &Table, subject: Subject, id: TextId) -> (Observed, Hashed) {
         let name = table.text(id);
         let mut hashed = Vec::new();
         let known = |path: &Path| {
@@ -171,7 +173,7 @@ impl Scene<'_> {
                 let place = self.path(name);
                 let all = project_files::below(&place, |path| path == self.own || self.reports.contains(path));
                 if all.partial {
-                    return (Seen { found: Found::Unreadable, stat: None, newest: i64::MAX }, hashed);
+                    return (Observed { found: Found::Unreadable, stat: None, newest: i64::MAX }, hashed);
                 }
                 let (found, newest) = fingerprint::contents(&place, &all.files, known, &mut hashed);
                 (found, None, newest.max(all.newest))
@@ -186,7 +188,7 @@ impl Scene<'_> {
             }
             Subject::Environment => (self.variable(name), None, 0),
         };
-        (Seen { found, stat, newest }, hashed)
+        (Observed { found, stat, newest }, hashed)
     }
 
     fn variable(&self, name: &[u8]) -> Found {
@@ -199,17 +201,17 @@ impl Scene<'_> {
 
 /// What was found of each subject, sorted by these.
 #[derive(Default)]
-pub struct Present(Vec<((Subject, TextId), Seen)>);
+pub struct OnDisk(Vec<((Subject, TextId), Observed)>);
 
-impl Present {
+impl OnDisk {
     #[must_use]
-    pub fn of(&self, subject: Subject, name: TextId) -> Option<Seen> {
+    pub fn of(&self, subject: Subject, name: TextId) -> Option<Observed> {
         let at = self.0.binary_search_by_key(&(subject, name), |(key, _)| *key).ok()?;
         self.0.get(at).map(|(_, seen)| *seen)
     }
 
     /// Everything that was looked at.
-    pub fn all(&self) -> impl Iterator<Item = (Subject, TextId, Seen)> + '_ {
+    pub fn all(&self) -> impl Iterator<Item = (Subject, TextId, Observed)> + '_ {
         self.0.iter().map(|((subject, id), seen)| (*subject, *id, *seen))
     }
 
@@ -221,21 +223,21 @@ impl Present {
 }
 
 /// Looks at each subject once, and keeps in the table what was hashed.
-pub fn look_at(table: &mut Table, scene: &Scene<'_>, mut subjects: Vec<(Subject, TextId)>) -> Present {
+pub fn observe_on_disk(table: &mut Table, snapshot: &Snapshot<'_>, mut subjects: Vec<(Subject, TextId)>) -> OnDisk {
     subjects.sort_unstable();
     subjects.dedup();
-    let looks = map_chunks(&subjects, |(subject, id)| scene.look(table, *subject, *id));
-    let root = scene.root.as_os_str().as_bytes();
-    let mut present = Vec::with_capacity(subjects.len());
+    let looks = map_chunks(&subjects, |(subject, id)| snapshot.observe(table, *subject, *id));
+    let root = snapshot.root.as_os_str().as_bytes();
+    let mut on_disk = Vec::with_capacity(subjects.len());
     for (subject, (seen, hashed)) in subjects.into_iter().zip(looks) {
-        present.push((subject, seen));
+        on_disk.push((subject, seen));
         for (path, cached) in hashed {
             let below = path.strip_prefix(root).and_then(|path| path.strip_prefix(b"/"));
             let id = table.intern(below.unwrap_or(&path));
             table.cached.insert(id, cached);
         }
     }
-    Present(present)
+    OnDisk(on_disk)
 }
 
 /// The subjects of some dependencies.
@@ -249,11 +251,11 @@ pub fn subjects_of(table: &Table, dependencies: &FxHashSet<DependencyId>) -> Vec
 pub fn changes(
     table: &Table,
     dependencies: &FxHashSet<DependencyId>,
-    present: &Present,
+    on_disk: &OnDisk,
 ) -> FxHashMap<DependencyId, Verdict> {
     let changed = |id: &DependencyId| {
         let dependency = table.dependency(*id)?;
-        Some((*id, change(&dependency, present.found(&dependency))?))
+        Some((*id, change(&dependency, on_disk.found(&dependency))?))
     };
     dependencies.iter().filter_map(changed).collect()
 }

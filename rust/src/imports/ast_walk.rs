@@ -1,4 +1,6 @@
-//! What stands in a statement: its calls and its bodies, each with when it runs. All variants are named, so that new syntax breaks the build and not a result.
+//! Walks the syntax tree: the calls and the bodies of a statement, each with the time when it runs.
+//!
+//! All variants are named, so that new syntax breaks the build and not a result.
 
 use rustpython_parser::ast::{
     ArgWithDefault, Arguments, BoolOp, Comprehension, Constant, ExceptHandler, Expr, ExprCall, Keyword, Stmt, StmtIf,

@@ -1,7 +1,7 @@
-//! What a file changes in the process before its first test runs: the environment, `sys.path`, other modules.
+//! Finds what a file changes in the process before its first test runs: the environment, `sys.path`, other modules.
 //!
-//! Read from the statements that run when the file is imported, from the functions of the file that those
-//! call by name, and from the pytest hooks that run before collection ends.
+//! The statements that run when the file is imported are read, the functions of the file that these call by name, and
+//! the pytest hooks that run before collection ends.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,4 +1,4 @@
-//! The first-party files of a scan: read, hashed, and parsed or taken from the cache.
+//! Reads the first-party files of a scan: hashed, then parsed or taken from the cache.
 
 use std::collections::HashMap;
 use std::fs;
@@ -75,7 +75,7 @@ impl Files {
     }
 
     pub fn rejected(&self) -> impl Iterator<Item = (&PathBuf, &Rejected)> {
-        self.seen.iter().filter_map(|(path, seen)| seen.rejected.as_ref().map(|why| (path, why)))
+        self.seen.iter().filter_map(|(path, seen)| seen.rejected.as_ref().map(|reason| (path, reason)))
     }
 
     pub fn notes(&self) -> impl Iterator<Item = (&PathBuf, &(Option<u32>, String))> {
@@ -122,12 +122,12 @@ impl Files {
                 seen.parsed = Arc::new(parsed);
                 self.cache.insert(hash, Arc::clone(&seen.parsed));
             }
-            Outcome::Parsed(hash, Err(why)) => {
+            Outcome::Parsed(hash, Err(reason)) => {
                 seen.hash = Some(hash);
                 match self.supplied.get(&hash) {
                     // Supplied empty with a reason before, for the same content.
                     Some(notes) => seen.notes.clone_from(notes),
-                    None => seen.rejected = Some(why),
+                    None => seen.rejected = Some(reason),
                 }
             }
         }

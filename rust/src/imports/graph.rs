@@ -1,4 +1,4 @@
-//! Who loads what, in which order. Nodes are files as seen by a test file's search path.
+//! The import graph: which file loads what, in which order. Its nodes are files under the search path of a test file.
 
 use fixedbitset::FixedBitSet;
 use indexmap::{IndexMap, IndexSet};

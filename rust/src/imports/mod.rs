@@ -1,4 +1,4 @@
-//! What test files import: read, resolved, and joined to a graph.
+//! Reads and resolves what test files import.
 
 pub mod ast_walk;
 pub mod effects;

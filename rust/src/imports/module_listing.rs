@@ -1,4 +1,4 @@
-//! Which modules one folder offers, from one reading of it.
+//! Lists the modules that one folder offers, from one reading of it.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

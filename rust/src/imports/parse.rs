@@ -1,4 +1,4 @@
-//! What a file imports. The seam behind which the parser stands: text in, [`Parsed`] out.
+//! Parses the imports of a file. The parser stands behind this seam: text in, [`Parsed`] out.
 
 use rustpython_parser::ast::{self, Expr, ExprCall, Ranged, Stmt};
 use rustpython_parser::Parse;

@@ -1,4 +1,4 @@
-//! The parse cache: what was read of a file, by the hash of its content. One JSON file.
+//! The parse cache: the imports and effects of each file, by the hash of its content. One JSON file.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;

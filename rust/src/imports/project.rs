@@ -1,4 +1,4 @@
-//! What a test suite imports: scan it once, then ask.
+//! The imports of a test suite: scanned once, then queried.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -405,7 +405,7 @@ impl Project {
     pub fn diagnostics(&self) -> Vec<Diagnostic> {
         let cache =
             self.cache_note.iter().map(|note| (self.cache_file.clone().unwrap_or_default(), None, note.clone()));
-        let rejected = self.files.rejected().map(|(path, why)| (path.clone(), why.line(), why.to_string()));
+        let rejected = self.files.rejected().map(|(path, reason)| (path.clone(), reason.line(), reason.to_string()));
         let notes = self.files.notes().map(|(path, (line, text))| (path.clone(), *line, text.clone()));
         cache.chain(rejected).chain(notes).collect()
     }

@@ -1,5 +1,5 @@
-//! How pytest would import test files and conftests: which folder it puts on `sys.path`, and what it
-//! imports before them.
+//! Models how pytest imports test files and conftests: the folder that it adds to `sys.path`, and what it imports
+//! first.
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,5 @@
-//! Which foreign modules must stay out of the template, because first-party code does something before them that
-//! decides how they come up.
+//! Finds the foreign modules that must stay out of the template, because first-party code acts before they are
+//! imported and decides how they come up.
 
 use std::path::Path;
 
@@ -119,7 +119,8 @@ pub fn of<'a>(
             }
         }
     }
-    let ordered = modules.iter().filter_map(|(name, _)| reasons.get(name).map(|why| ((*name).to_owned(), why.clone())));
+    let ordered =
+        modules.iter().filter_map(|(name, _)| reasons.get(name).map(|reason| ((*name).to_owned(), reason.clone())));
     ordered.collect()
 }
 

@@ -1,4 +1,4 @@
-//! From a name to what the interpreter would import for it, under a search path.
+//! Resolves a name to what the interpreter would import for it under a search path.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;

@@ -1,4 +1,4 @@
-//! A Python source file as text: decoded as the interpreter would, and where its lines begin.
+//! Decodes a Python source file as the interpreter would, and finds where its lines begin.
 
 use std::borrow::Cow;
 

@@ -1,9 +1,9 @@
-//! `gc.freeze`, without a trace: whoever asks the garbage collector about objects finds all of them.
+//! `gc.freeze` without visible effects: code that asks the garbage collector about objects finds all of them.
 //!
-//! Frozen objects are hidden from `gc.get_objects` and `gc.get_referrers`, are not collected by `gc.collect`, and
-//! are counted by `gc.get_freeze_count`. So these functions thaw first. A stand-in written in Python would be seen:
-//! its frame refers to the arguments, its type is another, tracebacks and profilers show it. Here the functions stay
-//! the objects that they are; what changes, until the first call, is the table entry that each of them points to.
+//! Frozen objects are hidden from `gc.get_objects` and `gc.get_referrers`, are not collected by `gc.collect`, and are
+//! counted by `gc.get_freeze_count`. Therefore these functions thaw first. A replacement written in Python would be
+//! visible: its frame refers to the arguments, its type is another, tracebacks and profilers show it. Here the
+//! functions stay the same objects; until the first call, the table entry that each of them points to is another one.
 
 use std::sync::atomic::{AtomicPtr, Ordering};
 

@@ -1,4 +1,4 @@
-//! The few system calls that Python lacks: dying with a parent, adopting orphans, huge pages.
+//! Ends a process and its descendants when its parent dies, and adopts orphans.
 
 use std::io;
 use std::sync::atomic::{AtomicI32, Ordering};

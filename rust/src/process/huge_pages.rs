@@ -1,5 +1,6 @@
-//! Huge pages for a process that is about to be forked many times: a fork copies a page table entry for each
-//! page, so 2 GB cost 32 ms in 4 KiB pages and 1.1 ms in 2 MiB ones.
+//! Moves a heap into huge pages before its process is forked many times.
+//!
+//! A fork copies a page table entry for each page, so 2 GB cost 32 ms in 4 KiB pages and 1.1 ms in 2 MiB ones.
 
 /// What one huge page covers on x86-64 and on arm64 with 4 KiB pages.
 #[cfg(target_os = "linux")]

@@ -1,4 +1,4 @@
-//! System calls that Python lacks, and threads that are gone before the process forks.
+//! System calls that Python lacks, and threads that end before the process forks.
 
 pub(crate) mod gc_freeze;
 pub mod guard;

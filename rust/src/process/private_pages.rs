@@ -1,5 +1,7 @@
-//! The pages that a fork writes to. Each costs a fault and a copy when that happens; a fork that waits can have them
-//! before, as its own. Which ones, a fork that did the same work before tells: addresses are the same in all forks.
+//! Pre-faults the pages that a child will write to.
+//!
+//! Each costs a page fault and a copy on the first write; an idle fork can pay that early. The set is learned from an
+//! earlier fork that did the same work, since addresses are identical in all forks.
 
 /// From `linux/mman.h`, Linux 5.14.
 #[cfg(target_os = "linux")]
@@ -26,10 +28,10 @@ pub fn own() -> Vec<u8> {
 
 /// Makes those of these pages this process's own that are in memory, and shared with another. What they hold stays.
 #[cfg(target_os = "linux")]
-pub fn make_own(told: &[u8]) {
+pub fn make_own(learned: &[u8]) {
     let (writable, Ok(table)) = (writable(), std::fs::File::open("/proc/self/pagemap")) else { return };
     let mut ranges = writable.iter().peekable();
-    for run in told.chunks_exact(RUN_BYTES) {
+    for run in learned.chunks_exact(RUN_BYTES) {
         let (start, end) = (number(&run[..8]), number(&run[8..]));
         // Both are sorted. What is mapped there may be another thing in this process.
         while ranges.next_if(|range| range.1 <= start).is_some() {}

@@ -1,7 +1,7 @@
-//! The clock, sending and leaving, where no test can put something else in their place.
+//! The clock, sending and leaving, as system calls that no test can replace.
 //!
-//! Tests replace `time.monotonic`, `socket.send` and `os._exit` by fixtures, for good, or in C (time-machine swaps
-//! the function behind the Python object). System calls that are made here are out of their reach.
+//! Tests replace `time.monotonic`, `socket.send` and `os._exit` by fixtures, for good, or in C (time-machine swaps the
+//! function behind the Python object). The system calls that are made here are out of their reach.
 
 use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};

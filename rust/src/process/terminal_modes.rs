@@ -1,7 +1,7 @@
-//! A terminal's modes, put back by a process whose parent was killed.
+//! Restores the modes of a terminal after the process that changed them was killed.
 //!
-//! The watcher changes the modes of the user's terminal, so that keys come one by one. SIGKILL leaves it no time to
-//! put them back; its child, the template, does so in the handler that ends it (see `process/guard.rs`).
+//! The watcher changes the modes of the user's terminal, so that keys arrive one by one. SIGKILL leaves it no time to
+//! restore them. Its child, the template, does so in the handler that ends it (see `process/guard.rs`).
 
 use std::cell::UnsafeCell;
 use std::io;

@@ -1,7 +1,7 @@
-//! Threads for one scan, with the stack that parsing needs, gone when the scan is.
+//! Thread pools that leave no thread behind, with the stack that parsing needs.
 //!
-//! The process forks afterwards, so a pool must not only be told to end: its threads are joined, and have
-//! left the kernel's list, before the pool is dropped.
+//! The process forks afterwards, so it does not suffice to tell a pool to end: its threads are joined, and have left
+//! the kernel's list, before the pool is dropped.
 
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

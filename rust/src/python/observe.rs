@@ -1,4 +1,4 @@
-//! The Python face of recording: `observe` and its kin.
+//! The Python face of recording: `observe` and the functions around it.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -42,12 +42,12 @@ fn observe(
         pycache_prefix: pycache_prefix.map(|prefix| absolute_path(&folder, &prefix)),
         stdlib: py.import("sys")?.getattr("stdlib_module_names")?.extract::<HashSet<String>>()?,
         installed: absolute(installed.unwrap_or_default()),
-        carriers: carriers(py)?,
+        intermediaries: intermediaries(py)?,
     };
     hook::start(py, settings)
 }
 
-fn carriers(py: Python<'_>) -> PyResult<Vec<PathBuf>> {
+fn intermediaries(py: Python<'_>) -> PyResult<Vec<PathBuf>> {
     let file: PathBuf = py.import("os")?.getattr("__file__")?.extract()?;
     let beside = |name: &&str| file.with_file_name(name);
     let names = [
@@ -89,7 +89,7 @@ fn join_board(py: Python<'_>, page: i32, board: i32, slot: usize) -> PyResult<()
 
 #[pyfunction]
 fn look_for_contention() -> bool {
-    contention::look_for_paths()
+    contention::find_path_collision()
 }
 
 #[pyfunction]

@@ -163,7 +163,7 @@ impl Records {
 
     fn verify(&self, py: Python<'_>) -> Vec<(OsString, String)> {
         let found = self.with(py, |store| store.verify());
-        found.into_iter().map(|(path, why)| (path.into_os_string(), why)).collect()
+        found.into_iter().map(|(path, reason)| (path.into_os_string(), reason)).collect()
     }
 
     fn save(&self, py: Python<'_>) -> PyResult<()> {

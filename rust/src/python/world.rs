@@ -1,4 +1,4 @@
-//! The Python face of what holds in the world that a test made: clock, frames, leaving, the garbage collector.
+//! The Python face of the system calls and collector functions that a test cannot replace.
 
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};

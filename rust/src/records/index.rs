@@ -1,8 +1,8 @@
-//! The index: the table of all records in one file, so that only records that changed are read. It is derived, and
-//! one machine's: whatever is wrong with it, it is ignored.
+//! The index: the table of all records in one file, so that only records that changed are read.
 //!
-//! Magic, checksum, then texts, statuses, dependencies and entries; all numbers little-endian. Only what entries
-//! use is written, so it does not grow.
+//! The index is derived and valid on one machine only. An index with any fault is ignored. A file holds a magic
+//! number, a checksum, then texts, statuses, dependencies and entries; all numbers are little-endian. Only texts and
+//! dependencies that entries use are written, so the index does not grow.
 
 use rustc_hash::FxHashMap;
 

@@ -1,4 +1,4 @@
-//! What is known of each test file: the form of a record, and all records in one table.
+//! The form of a record, and all records in one table.
 
 pub mod index;
 pub mod json;

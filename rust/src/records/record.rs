@@ -1,7 +1,7 @@
-//! What is known of one test file: the shape of a record, and its one way of being written.
+//! The record of one test file: its fields and its only encoding.
 //!
-//! A file has two lines, a header with the checksum of the second, and the record. Nothing of time, of inodes or of
-//! where the root lies is in it, so equal inputs give equal bytes on every machine.
+//! A file has two lines, a header with the checksum of the second line, and the record. A record contains no time of
+//! day, no inode and no absolute path of the root, so equal inputs give equal bytes on every machine.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer};
 use crate::records::json::Json;
 use crate::records::text::Text;
 
-/// To be raised, with the number in the bucket's name, whenever the shape changes.
+/// To be raised, with the number in the directory's name, whenever the shape changes.
 pub const SCHEMA: u64 = 4;
 
 /// 128 bits of BLAKE3.
@@ -157,12 +157,12 @@ impl Bad {
 impl fmt::Display for Bad {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Corrupt(why) => write!(out, "corrupt: {why}"),
+            Self::Corrupt(reason) => write!(out, "corrupt: {reason}"),
             Self::Older(schema) => write!(out, "older: schema {schema} where {SCHEMA} is read"),
             Self::Newer(schema) => write!(out, "newer: schema {schema} where {SCHEMA} is read"),
             Self::Foreign => write!(out, "foreign: not a record"),
             Self::Misplaced(file) => write!(out, "misplaced: the record of {file}"),
-            Self::Unreadable(why) => write!(out, "unreadable: {why}"),
+            Self::Unreadable(reason) => write!(out, "unreadable: {reason}"),
         }
     }
 }
@@ -185,7 +185,7 @@ pub fn sealed(kind: &str, payload: &[u8]) -> Vec<u8> {
 
 /// The payload, if the header is of this kind and the checksum holds.
 pub fn opened<'a>(kind: &str, bytes: &'a [u8]) -> Result<&'a [u8], Bad> {
-    let corrupt = |why: &str| Bad::Corrupt(why.to_owned());
+    let corrupt = |reason: &str| Bad::Corrupt(reason.to_owned());
     if bytes.is_empty() {
         return Err(corrupt("empty"));
     }

@@ -1,7 +1,7 @@
-//! Where a record lies: at a path that mirrors the test file's own, on whatever file system.
+//! The path of a record, which mirrors the path of its test file on any file system.
 //!
 //! Folders end in `.d` and records in `.json`, so that `a.py`, a folder `a.py` and our own names never meet. No two
-//! test files share a place, also where case is ignored.
+//! test files share a path, even where case is ignored.
 
 use std::fmt::Write;
 
@@ -10,12 +10,12 @@ use crate::records::record::Fingerprint;
 /// Longer components end in a hash: with its suffix one stays below the 255 bytes of most file systems.
 const LONGEST_COMPONENT: usize = 150;
 const KEPT_OF_LONGER: usize = 100;
-/// A mirrored path above this goes by its hash: PATH_MAX is 4096, or 1024, and counts the bucket's own path.
+/// A mirrored path above this goes by its hash: PATH_MAX is 4096, or 1024, and counts the directory's own path.
 const LONGEST_PATH: usize = 700;
 
-/// The place of a test file's record below the bucket, with "/". `file` is relative to the root, or absolute.
+/// The place of a test file's record below the directory, with "/". `file` is relative to the root, or absolute.
 #[must_use]
-pub fn place(file: &[u8]) -> String {
+pub fn record_path(file: &[u8]) -> String {
     if file.starts_with(b"/") {
         return hashed(file);
     }
@@ -78,25 +78,25 @@ mod tests {
 
     #[test]
     fn places_mirror_the_tree() {
-        assert_eq!(place(b"tests/unit/test_a.py"), "tree/tests.d/unit.d/test_a.py.json");
-        assert_eq!(place(b"Test a.py"), "tree/%54est%20a.py.json");
-        assert_eq!(place(b".hidden/a./\xff%"), "tree/%2ehidden.d/a%2e.d/%ff%25.json");
+        assert_eq!(record_path(b"tests/unit/test_a.py"), "tree/tests.d/unit.d/test_a.py.json");
+        assert_eq!(record_path(b"Test a.py"), "tree/%54est%20a.py.json");
+        assert_eq!(record_path(b".hidden/a./\xff%"), "tree/%2ehidden.d/a%2e.d/%ff%25.json");
     }
 
     #[test]
     fn devices_are_no_names() {
         for (name, escaped) in [("con", "%63on"), ("nul.py", "%6eul.py"), ("com0.a.b", "%63om0.a.b")] {
-            assert_eq!(place(name.as_bytes()), format!("tree/{escaped}.json"));
+            assert_eq!(record_path(name.as_bytes()), format!("tree/{escaped}.json"));
         }
-        assert_eq!(place(b"console/com10.py"), "tree/console.d/com10.py.json");
+        assert_eq!(record_path(b"console/com10.py"), "tree/console.d/com10.py.json");
     }
 
     #[test]
     fn long_names_end_in_a_hash() {
         let long = [b'a'; 200];
         let hash = Fingerprint::of(&long);
-        assert_eq!(place(&long), format!("tree/{}%-{hash}.json", "a".repeat(100)));
+        assert_eq!(record_path(&long), format!("tree/{}%-{hash}.json", "a".repeat(100)));
         let deep = "abc/".repeat(200) + "x";
-        assert_eq!(place(deep.as_bytes()), format!("outside/{}.json", Fingerprint::of(deep.as_bytes())));
+        assert_eq!(record_path(deep.as_bytes()), format!("outside/{}.json", Fingerprint::of(deep.as_bytes())));
     }
 }

@@ -1,4 +1,4 @@
-//! The root that records are relative to, and how a path is written below it.
+//! The root that records are relative to, and the form of paths below it.
 
 use std::ffi::OsStr;
 use std::fs;

@@ -1,5 +1,6 @@
-//! Seconds in a record: rounded, averaged, and left alone where they barely moved, so that a cache of records in
-//! continuous integration keeps its bytes.
+//! Rounds and averages the seconds in a record.
+//!
+//! Seconds that barely moved stay as they were, so that a cache of records in continuous integration keeps its bytes.
 
 use std::collections::HashMap;
 

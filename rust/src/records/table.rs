@@ -1,5 +1,6 @@
-//! All records in memory, as what a check needs of them: names and dependencies are kept once, however many records
-//! share them.
+//! All records in memory, reduced to what a check needs.
+//!
+//! Names and dependencies are stored once, however many records share them.
 
 use indexmap::IndexSet;
 use rustc_hash::{FxBuildHasher, FxHashMap};

@@ -1,5 +1,6 @@
-//! Strings of a record: bytes as the system has them. In JSON they look as `os.fsdecode` shows them, so a byte that
-//! is no text is a lone surrogate there.
+//! Strings of a record: bytes as the system has them.
+//!
+//! In JSON they look as `os.fsdecode` shows them, so a byte that is not text is a lone surrogate there.
 
 use std::ffi::OsStr;
 use std::fmt;

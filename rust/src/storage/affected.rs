@@ -1,4 +1,4 @@
-//! Which records depend on paths that are said to have changed. The content of these is not read.
+//! Finds the records that depend on paths that are reported as changed, without reading the content of these.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::freshness::dependents::Users;
+use crate::freshness::dependents::Dependents;
 use crate::freshness::fingerprint::Found;
 use crate::freshness::glob;
 use crate::freshness::importable;
@@ -94,14 +94,14 @@ impl Store {
         self.need_load();
         let short = |path: &Vec<u8>| self.root.shorten(path);
         let changed = Changed::new(changes.iter().map(short), names.iter().map(short), added.iter().map(short));
-        let users = self.users.take().unwrap_or_else(|| Users::of(&self.table));
-        let found = self.affected_by(&changed, &users);
-        self.users = Some(users);
+        let dependents = self.dependents.take().unwrap_or_else(|| Dependents::of(&self.table));
+        let found = self.affected_by(&changed, &dependents);
+        self.dependents = Some(dependents);
         found
     }
 
-    fn affected_by(&mut self, changed: &Changed, users: &Users) -> Vec<(Text, Verdict, Text)> {
-        let used = users.near(&self.table, changed.paths.iter().map(Vec::as_slice));
+    fn affected_by(&mut self, changed: &Changed, dependents: &Dependents) -> Vec<(Text, Verdict, Text)> {
+        let used = dependents.near(&self.table, changed.paths.iter().map(Vec::as_slice));
         let is_doubtful = |one: &Dependency| self.is_doubtful(one, changed);
         let doubtful: FxHashSet<DependencyId> =
             used.iter().filter(|(_, one)| is_doubtful(one)).map(|(id, _)| *id).collect();
@@ -109,16 +109,16 @@ impl Store {
         let looked = used.iter().filter(|(id, one)| one.subject == Subject::Layout || doubtful.contains(id));
         let subjects = looked.map(|(_, one)| (one.subject, one.name)).collect();
         let subjects = if doubtful.is_empty() { Vec::new() } else { subjects };
-        let present = self.look(subjects, &Variables::new());
+        let on_disk = self.on_disk(subjects, &Variables::new());
         let mut verdicts: FxHashMap<DependencyId, Verdict> = FxHashMap::default();
         for (id, one) in &used {
-            let seen = || verdict::change(one, present.found(one));
-            let verdict = self.told(one, changed).or_else(|| doubtful.contains(id).then(seen).flatten());
+            let seen = || verdict::change(one, on_disk.found(one));
+            let verdict = self.by_path_alone(one, changed).or_else(|| doubtful.contains(id).then(seen).flatten());
             verdicts.extend(verdict.map(|verdict| (*id, verdict)));
         }
-        let concerned: FxHashSet<TextId> = verdicts.keys().flat_map(|id| users.tests(*id)).copied().collect();
+        let concerned: FxHashSet<TextId> = verdicts.keys().flat_map(|id| dependents.test_files(*id)).copied().collect();
         // What looks as it was confirmed may have been confirmed before, or after, that name came.
-        let look = |one: &Dependency| if self.came_near(one, changed) { Found::Unreadable } else { present.found(one) };
+        let look = |one: &Dependency| if self.came_near(one, changed) { Found::Unreadable } else { on_disk.found(one) };
         let mut found = Vec::new();
         for file in concerned {
             let Some(entry) = self.table.entries.get(&file) else { continue };
@@ -180,7 +180,7 @@ impl Store {
     }
 
     /// What follows from the paths alone.
-    fn told(&self, one: &Dependency, changed: &Changed) -> Option<Verdict> {
+    fn by_path_alone(&self, one: &Dependency, changed: &Changed) -> Option<Verdict> {
         let name = self.table.text(one.name);
         match one.subject {
             Subject::File if changed.holds(name) => {

@@ -1,7 +1,7 @@
-//! The folder of the records: what lies where, whether it is ours, and how a file in it is read and written.
+//! The folder of the records: its layout, its owner, and how its files are read and written.
 //!
-//! Many processes write here at once and may be killed at any point: a file appears whole, by a rename, or its
-//! checksum tells. Nothing is synchronised to the disk, since a lost record costs time only.
+//! Many processes write here at once and may be killed at any point: a file appears as a whole, by a rename, or its
+//! checksum fails. Nothing is synchronised to the disk, since a lost record costs time only.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
@@ -22,7 +22,7 @@ const TEMPORARY: &[u8] = b"tmp-";
 const LIFE_OF_TEMPORARY: i64 = 3_600_000_000_000;
 const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n# The records of pytest-hotreload.\n";
 
-pub struct Bucket {
+pub struct RecordDirectory {
     folder: PathBuf,
     path: PathBuf,
 }
@@ -36,7 +36,7 @@ pub struct Walked {
     folders: Vec<Vec<u8>>,
 }
 
-impl Bucket {
+impl RecordDirectory {
     #[must_use]
     pub fn new(folder: PathBuf) -> Self {
         let path = folder.join(format!("{PREFIX}{SCHEMA}"));
@@ -54,13 +54,13 @@ impl Bucket {
     }
 
     /// Whether it is there; an error says why it is not to be used.
-    pub fn look(&self) -> io::Result<bool> {
+    pub fn exists(&self) -> io::Result<bool> {
         let data = match fs::symlink_metadata(&self.path) {
             Ok(data) => data,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(error),
         };
-        let refused = |why: &str| Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+        let refused = |reason: &str| Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
         match data.is_dir() {
             false if data.is_symlink() => refused("it is a symbolic link"),
             false => refused("it is no folder"),
@@ -70,12 +70,12 @@ impl Bucket {
     }
 
     pub fn create(&self) -> io::Result<()> {
-        if self.look()? {
+        if self.exists()? {
             return Ok(());
         }
         fs::create_dir_all(&self.folder)?;
         make_folder(&self.path)?;
-        self.look()?;
+        self.exists()?;
         self.write(b"CACHEDIR.TAG", TAG.as_bytes())?;
         self.write(b".gitignore", b"*\n").map(drop)
     }
@@ -206,7 +206,7 @@ impl Bucket {
         }
     }
 
-    /// Removes this bucket and older ones. Links and what belongs to others stay.
+    /// Removes this directory and older ones. Links and what belongs to others stay.
     pub fn clear(&self) -> io::Result<()> {
         let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries,

@@ -1,15 +1,15 @@
-//! From what a run says of a test file to its record: paths made relative, lists sorted, everything fingerprinted,
-//! and the question whether an input changed while it ran.
+//! Turns the draft of a run into a record: relative paths, sorted lists, fingerprints, and whether an input changed
+//! while the test file ran.
 //!
-//! It counts as changed if its status is not as at the first touch, or if it was changed after the start. A folder or
-//! a pattern, whose times also move for `__pycache__` and the like, counts as unchanged if it looks now as it did at a
-//! check before the start.
+//! An input counts as changed if its status differs from that at the first touch, or if it was changed after the
+//! start. A folder or a pattern, whose times also move for `__pycache__` and the like, counts as unchanged if it looks
+//! now as it did at a check before the start.
 
 use std::collections::BTreeSet;
 
 use crate::filesystem::stat::GRANULARITY;
 use crate::freshness::fingerprint::Found;
-use crate::freshness::verdict::{Present, Seen};
+use crate::freshness::verdict::{Observed, OnDisk};
 use crate::records::record::{Costs, Draft, Pair, Record, Touch};
 use crate::records::root::Root;
 use crate::records::rounding::rounded;
@@ -77,13 +77,13 @@ impl Plan {
     pub fn record(
         &self,
         table: &Table,
-        present: &Present,
+        on_disk: &OnDisk,
         since: i64,
-        before: impl Fn(Subject, TextId, Seen) -> bool,
+        before: impl Fn(Subject, TextId, Observed) -> bool,
     ) -> Record {
         let seen = |subject: Subject, name: &Text| {
-            let unseen = Seen { found: Found::Unreadable, stat: None, newest: i64::MAX };
-            table.id(&name.0).and_then(|id| present.of(subject, id)).unwrap_or(unseen)
+            let unseen = Observed { found: Found::Unreadable, stat: None, newest: i64::MAX };
+            table.id(&name.0).and_then(|id| on_disk.of(subject, id)).unwrap_or(unseen)
         };
         let unsettled = self.unsettled(since, &seen, |subject, name| {
             table.id(&name.0).is_some_and(|id| before(subject, id, seen(subject, name)))
@@ -142,7 +142,7 @@ impl Plan {
     fn unsettled(
         &self,
         since: i64,
-        seen: &impl Fn(Subject, &Text) -> Seen,
+        seen: &impl Fn(Subject, &Text) -> Observed,
         before: impl Fn(Subject, &Text) -> bool,
     ) -> Option<Text> {
         let imported = |path: &&Text| is_imported_settled(seen(Subject::File, path), since);
@@ -164,11 +164,11 @@ impl Plan {
     }
 }
 
-fn is_imported_settled(seen: Seen, since: i64) -> bool {
+fn is_imported_settled(seen: Observed, since: i64) -> bool {
     matches!(seen.found, Found::Is(_)) && seen.newest < since
 }
 
-fn is_read_settled(seen: Seen, touch: Option<Touch>, since: i64) -> bool {
+fn is_read_settled(seen: Observed, touch: Option<Touch>, since: i64) -> bool {
     match (seen.found, seen.stat, touch) {
         (Found::Missing, _, None) => true,
         // Of a folder or a device only the kind counts.

@@ -1,12 +1,14 @@
-//! Epochs: named inputs that all records of a run share. Records name one by its fingerprint; what it stands for is
-//! kept so that a difference can be told.
+//! Epochs: named inputs that all records of a run share.
+//!
+//! Records refer to an epoch by its fingerprint. The inputs behind a fingerprint are kept, so that a difference can be
+//! reported.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::records::json::Json;
 use crate::records::record::{self, Fingerprint};
 use crate::records::text::Text;
-use crate::storage::directory::Bucket;
+use crate::storage::directory::RecordDirectory;
 use crate::storage::store::Store;
 
 /// Inputs of an epoch, by name.
@@ -20,15 +22,16 @@ impl Store {
         let payload = inputs_json(inputs);
         let epoch = Fingerprint::of(&payload).to_string();
         let place = epoch_place(&epoch);
-        let is_known = || self.bucket.look().is_ok_and(|exists| exists) && self.bucket.path_of(&place).is_file();
+        let is_known =
+            || self.directory.exists().is_ok_and(|exists| exists) && self.directory.path_of(&place).is_file();
         let sealed = record::sealed("epoch", &payload);
         let written = if is_known() {
             Ok(())
         } else {
-            self.bucket.create().and_then(|()| self.bucket.write(&place, &sealed).map(drop))
+            self.directory.create().and_then(|()| self.directory.write(&place, &sealed).map(drop))
         };
         if let Err(error) = written {
-            self.notes.push(format!("epoch not remembered: {}: {error}", self.bucket.path_of(&place).display()));
+            self.notes.push(format!("epoch not remembered: {}: {error}", self.directory.path_of(&place).display()));
         }
         epoch
     }
@@ -36,8 +39,8 @@ impl Store {
     /// What differs from the inputs of an epoch; None if it is not known.
     #[must_use]
     pub fn epoch_changes(&self, epoch: &str, inputs: &Inputs) -> Option<Vec<Change>> {
-        self.bucket.look().ok().filter(|exists| *exists && is_hex(epoch.as_bytes()))?;
-        let (bytes, _) = self.bucket.read(&epoch_place(epoch)).ok()?;
+        self.directory.exists().ok().filter(|exists| *exists && is_hex(epoch.as_bytes()))?;
+        let (bytes, _) = self.directory.read(&epoch_place(epoch)).ok()?;
         let then: Inputs = serde_json::from_slice(record::opened("epoch", &bytes).ok()?).ok()?;
         let names: BTreeSet<&Text> = then.keys().chain(inputs.keys()).collect();
         let changes = names.into_iter().map(|name| (name.clone(), then.get(name).cloned(), inputs.get(name).cloned()));
@@ -46,7 +49,7 @@ impl Store {
 }
 
 /// Remembers what an epoch of another store stands for; where that fails its differences can't be told, no more.
-pub(crate) fn adopt(own: &Bucket, other: &Bucket, epoch: &Text) {
+pub(crate) fn adopt(own: &RecordDirectory, other: &RecordDirectory, epoch: &Text) {
     let Some(epoch) = std::str::from_utf8(&epoch.0).ok().filter(|epoch| is_hex(epoch.as_bytes())) else { return };
     let place = epoch_place(epoch);
     if own.path_of(&place).is_file() {

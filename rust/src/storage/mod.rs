@@ -1,4 +1,4 @@
-//! The store on the disk: one record for each test file, and everything that reads or writes many.
+//! The store on the disk: reads, writes and checks the records of all test files.
 
 pub(crate) mod adopt;
 pub mod affected;

@@ -1,6 +1,6 @@
 //! The store: one record for each test file, in a folder of its own.
 //!
-//! Nothing that is found there is an error. What can't be used is ignored, and noted in a line.
+//! Nothing that is found in the folder is an error. A file that is not usable is ignored, and noted in one line.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
@@ -11,18 +11,18 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::error::{Error, Result};
 use crate::filesystem::stat::{now, FileStamp};
-use crate::freshness::dependents::Users;
+use crate::freshness::dependents::Dependents;
 use crate::freshness::glob;
 use crate::freshness::importable::Folders;
-use crate::freshness::verdict::{self, look_at, subjects_of, Judged, Present, Scene, Variables, Verdict};
+use crate::freshness::verdict::{self, observe_on_disk, subjects_of, Judged, OnDisk, Snapshot, Variables, Verdict};
 use crate::process::thread_pool::map_chunks;
 use crate::records::index;
 use crate::records::record::{self, Bad, Fingerprint, Record};
-use crate::records::record_path::place;
+use crate::records::record_path::record_path;
 use crate::records::root::Root;
 use crate::records::table::{Dependency, DependencyId, Entry, Subject, Table, TextId};
 use crate::records::text::Text;
-use crate::storage::directory::{Bucket, Walked};
+use crate::storage::directory::{RecordDirectory, Walked};
 
 const INDEX: &[u8] = b"index";
 
@@ -30,7 +30,7 @@ const INDEX: &[u8] = b"index";
 pub type Results = (Vec<Text>, Vec<Text>, Vec<(Text, Text)>);
 
 pub struct Store {
-    pub(crate) bucket: Bucket,
+    pub(crate) directory: RecordDirectory,
     pub(crate) root: Root,
     pub(crate) table: Table,
     pub(crate) notes: Vec<String>,
@@ -41,7 +41,7 @@ pub struct Store {
     /// Folders and patterns, as they have been since when.
     pub(crate) observed: HashMap<(Subject, TextId), (Fingerprint, i64)>,
     /// Of the records as they are; None until somebody asks.
-    pub(crate) users: Option<Users>,
+    pub(crate) dependents: Option<Dependents>,
     /// Layouts as they were looked at, until they are confirmed.
     looked: HashMap<TextId, Vec<Dependency>>,
 }
@@ -51,7 +51,7 @@ impl Store {
     pub fn new(folder: &Path, rootdir: &Path) -> Self {
         let root = Root::new(rootdir);
         Self {
-            bucket: Bucket::new(root.path().join(folder)),
+            directory: RecordDirectory::new(root.path().join(folder)),
             root,
             table: Table::default(),
             notes: Vec::new(),
@@ -59,7 +59,7 @@ impl Store {
             folders: Folders::default(),
             reports: HashSet::new(),
             observed: HashMap::new(),
-            users: None,
+            dependents: None,
             looked: HashMap::new(),
         }
     }
@@ -76,16 +76,16 @@ impl Store {
     /// Brings the table in line with the disk; says how many records there are.
     pub fn load(&mut self) -> usize {
         self.notes.clear();
-        self.users = None;
+        self.dependents = None;
         self.looked.clear();
-        match self.bucket.look() {
+        match self.directory.exists() {
             Ok(true) => {
                 self.refresh();
             }
             Ok(false) => self.table.entries.clear(),
             Err(error) => {
                 self.table.entries.clear();
-                self.notes.push(format!("records ignored: {}: {error}", self.bucket.path_of(b"").display()));
+                self.notes.push(format!("records ignored: {}: {error}", self.directory.path_of(b"").display()));
             }
         }
         self.is_loaded = true;
@@ -100,13 +100,13 @@ impl Store {
 
     fn refresh(&mut self) -> Walked {
         if !self.is_loaded {
-            if let Some(table) = self.bucket.read(INDEX).ok().and_then(|(bytes, _)| index::decode(&bytes)) {
+            if let Some(table) = self.directory.read(INDEX).ok().and_then(|(bytes, _)| index::decode(&bytes)) {
                 self.table = table;
             }
         }
-        let mut walked = self.bucket.walk();
+        let mut walked = self.directory.walk();
         let changed = self.drop_changed(&walked);
-        let read = map_chunks(&changed, |place| read_record(&self.bucket, place));
+        let read = map_chunks(&changed, |place| read_record(&self.directory, place));
         for (place, result) in changed.into_iter().zip(read) {
             match result {
                 Ok(Some((record, stamp))) => self.table.insert(&record, stamp),
@@ -125,7 +125,7 @@ impl Store {
         let mut same: FxHashSet<&[u8]> = FxHashSet::default();
         let texts = &self.table.texts;
         self.table.entries.retain(|file, entry| {
-            let place = texts.get_index(*file as usize).map(|file| place(file));
+            let place = texts.get_index(*file as usize).map(|file| record_path(file));
             let known = place.and_then(|place| stamps.get_key_value(place.as_bytes()));
             known.is_some_and(|(place, stamp)| *stamp == entry.stamp && same.insert(place))
         });
@@ -140,14 +140,14 @@ impl Store {
 
     fn note(&mut self, bad: &[(Vec<u8>, Bad)]) {
         let mut kinds: BTreeMap<&'static str, Vec<(&[u8], &Bad)>> = BTreeMap::new();
-        for (place, why) in bad {
-            kinds.entry(why.kind()).or_default().push((place, why));
+        for (place, reason) in bad {
+            kinds.entry(reason.kind()).or_default().push((place, reason));
         }
         for found in kinds.into_values() {
-            let Some((place, why)) = found.iter().min() else { continue };
-            let path = self.bucket.path_of(place);
+            let Some((place, reason)) = found.iter().min() else { continue };
+            let path = self.directory.path_of(place);
             let more = if found.len() > 1 { format!(" (and {} more)", found.len() - 1) } else { String::new() };
-            self.notes.push(format!("record ignored: {}: {why}{more}", path.display()));
+            self.notes.push(format!("record ignored: {}: {reason}{more}", path.display()));
         }
     }
 
@@ -173,8 +173,8 @@ impl Store {
     /// The record's JSON, from the disk.
     #[must_use]
     pub fn get(&self, file: &[u8]) -> Option<String> {
-        self.bucket.look().ok().filter(|exists| *exists)?;
-        let (record, _) = read_record(&self.bucket, place(&self.root.shorten(file).0).as_bytes()).ok()??;
+        self.directory.exists().ok().filter(|exists| *exists)?;
+        let (record, _) = read_record(&self.directory, record_path(&self.root.shorten(file).0).as_bytes()).ok()??;
         let bytes = record.encode();
         let payload = record::opened("record", &bytes).ok()?;
         Some(String::from_utf8_lossy(payload).into_owned())
@@ -183,21 +183,21 @@ impl Store {
     /// Of each record, from the disk; None where there is none.
     #[must_use]
     pub fn results(&self, files: &[Vec<u8>]) -> Vec<Option<Results>> {
-        if !self.bucket.look().unwrap_or(false) {
+        if !self.directory.exists().unwrap_or(false) {
             return files.iter().map(|_none| None).collect();
         }
-        let places: Vec<String> = files.iter().map(|file| place(&self.root.shorten(file).0)).collect();
+        let places: Vec<String> = files.iter().map(|file| record_path(&self.root.shorten(file).0)).collect();
         map_chunks(&places, |place| {
-            let (record, _) = read_record(&self.bucket, place.as_bytes()).ok()??;
+            let (record, _) = read_record(&self.directory, place.as_bytes()).ok()??;
             let tests = record.tests.into_iter().map(|(node_id, outcome, _seconds)| (node_id, outcome));
             Some((record.flags, record.writes, tests.collect()))
         })
     }
 
     /// Remembers since when folders and patterns have looked as they do.
-    pub(crate) fn observe(&mut self, present: &Present) {
+    pub(crate) fn observe(&mut self, on_disk: &OnDisk) {
         let now = now();
-        for (subject, id, seen) in present.all() {
+        for (subject, id, seen) in on_disk.all() {
             let (Some(fingerprint), Subject::Listing | Subject::Declared | Subject::Project | Subject::Layout) =
                 (seen.found.fingerprint(), subject)
             else {
@@ -212,15 +212,15 @@ impl Store {
 
     pub fn remove(&mut self, files: &[Vec<u8>]) -> Result<()> {
         self.need_load();
-        self.users = None;
-        if !self.bucket.look().unwrap_or(false) {
+        self.dependents = None;
+        if !self.directory.exists().unwrap_or(false) {
             return Ok(());
         }
         for file in files {
             let file = self.root.shorten(file);
-            let place = place(&file.0);
-            let failed = |source| Error::Io { path: self.bucket.path_of(place.as_bytes()), source };
-            self.bucket.remove(place.as_bytes()).map_err(failed)?;
+            let place = record_path(&file.0);
+            let failed = |source| Error::Io { path: self.directory.path_of(place.as_bytes()), source };
+            self.directory.remove(place.as_bytes()).map_err(failed)?;
             if let Some(id) = self.table.id(&file.0) {
                 self.table.entries.remove(&id);
             }
@@ -232,48 +232,48 @@ impl Store {
     pub fn prune(&mut self) -> Result<Vec<Text>> {
         self.load();
         // Without its root nothing is known to be gone.
-        if !self.root.path().is_dir() || !self.bucket.look().unwrap_or(false) {
+        if !self.root.path().is_dir() || !self.directory.exists().unwrap_or(false) {
             return Ok(Vec::new());
         }
         let mut gone = self.files();
         gone.retain(|file| is_gone(&self.root.path().join(file.as_path())));
         let paths: Vec<Vec<u8>> = gone.iter().map(|file| file.0.clone()).collect();
         self.remove(&paths)?;
-        self.bucket.sweep(&self.bucket.walk());
+        self.directory.sweep(&self.directory.walk());
         let epochs: HashSet<&[u8]> = self.table.entries.values().map(|entry| self.table.text(entry.epoch)).collect();
-        self.bucket.sweep_epochs(|epoch| epochs.contains(epoch));
+        self.directory.sweep_epochs(|epoch| epochs.contains(epoch));
         Ok(gone)
     }
 
     pub fn clear(&mut self) -> Result<()> {
         self.table = Table::default();
-        self.users = None;
+        self.dependents = None;
         self.observed.clear();
         self.notes.clear();
         self.is_loaded = false;
-        self.bucket.clear().map_err(|source| Error::Io { path: self.bucket.folder().to_owned(), source })
+        self.directory.clear().map_err(|source| Error::Io { path: self.directory.folder().to_owned(), source })
     }
 
-    /// Every record file that is not what it should be, and why.
+    /// Every record file that is not what it should be, and the reason.
     #[must_use]
     pub fn verify(&self) -> Vec<(PathBuf, String)> {
-        match self.bucket.look() {
+        match self.directory.exists() {
             Ok(true) => {}
             Ok(false) => return Vec::new(),
-            Err(error) => return vec![(self.bucket.path_of(b""), error.to_string())],
+            Err(error) => return vec![(self.directory.path_of(b""), error.to_string())],
         }
-        let mut walked = self.bucket.walk();
+        let mut walked = self.directory.walk();
         let places: Vec<Vec<u8>> = walked.records.into_iter().map(|(place, _)| place).collect();
-        let results = map_chunks(&places, |place| read_record(&self.bucket, place).err());
+        let results = map_chunks(&places, |place| read_record(&self.directory, place).err());
         walked.bad.extend(places.into_iter().zip(results).filter_map(|(place, bad)| Some((place, bad?))));
         walked.bad.sort();
-        walked.bad.into_iter().map(|(place, bad)| (self.bucket.path_of(&place), bad.to_string())).collect()
+        walked.bad.into_iter().map(|(place, bad)| (self.directory.path_of(&place), bad.to_string())).collect()
     }
 
     pub fn save(&mut self) -> Result<()> {
         self.need_load();
-        let failed = |source| Error::Io { path: self.bucket.path_of(INDEX), source };
-        if !self.bucket.look().map_err(failed)? {
+        let failed = |source| Error::Io { path: self.directory.path_of(INDEX), source };
+        if !self.directory.exists().map_err(failed)? {
             return Ok(());
         }
         let (patterns, projects) = (self.names(Subject::Declared), self.names(Subject::Project));
@@ -288,7 +288,7 @@ impl Store {
                 || projects.iter().any(|place| has(place, path))
         };
         let bytes = index::encode(&self.table, is_declared);
-        self.bucket.write(INDEX, &bytes).map(drop).map_err(failed)
+        self.directory.write(INDEX, &bytes).map(drop).map_err(failed)
     }
 
     /// The files and folders outside of the root that any record depends on, whether they exist or not, sorted.
@@ -328,16 +328,16 @@ impl Store {
         let entry_of = |table: &Table, id: Option<TextId>| id.and_then(|id| table.entries.get(&id).cloned());
         let entries: Vec<Option<Entry>> = ids.into_iter().map(|id| entry_of(&self.table, id)).collect();
         let early: Vec<Option<Judged>> =
-            entries.iter().map(|entry| verdict::without_looking(entry.as_ref(), epoch)).collect();
+            entries.iter().map(|entry| verdict::judge_without_io(entry.as_ref(), epoch)).collect();
         let open = entries.iter().zip(&early).filter(|(_, early)| early.is_none());
         let needed: FxHashSet<DependencyId> =
             open.flat_map(|(entry, _)| entry.iter().flat_map(|entry| entry.dependencies.iter().copied())).collect();
-        let present = self.look(subjects_of(&self.table, &needed), environment);
-        let changes = verdict::changes(&self.table, &needed, &present);
+        let on_disk = self.on_disk(subjects_of(&self.table, &needed), environment);
+        let changes = verdict::changes(&self.table, &needed, &on_disk);
         let change = |id: DependencyId| changes.get(&id).copied();
         let judged = entries.iter().zip(early).map(|(entry, early)| match (early, entry) {
             (Some(early), _) => early,
-            (None, Some(entry)) => verdict::judge(&self.table, entry, |one| present.found(one), change),
+            (None, Some(entry)) => verdict::judge(&self.table, entry, |one| on_disk.found(one), change),
             (None, None) => (Verdict::Unknown, None),
         });
         judged.map(|(verdict, about)| (verdict, self.about(about))).collect()
@@ -347,18 +347,18 @@ impl Store {
         Text(text.map_or_else(Vec::new, |id| self.table.text(id).to_vec()))
     }
 
-    pub(crate) fn look(&mut self, subjects: Vec<(Subject, TextId)>, environment: &Variables) -> Present {
-        let scene = Scene {
+    pub(crate) fn on_disk(&mut self, subjects: Vec<(Subject, TextId)>, environment: &Variables) -> OnDisk {
+        let snapshot = Snapshot {
             root: self.root.path(),
-            own: self.bucket.folder(),
+            own: self.directory.folder(),
             environment,
             reports: &self.reports,
             folders: &self.folders,
             since: None,
         };
-        let present = look_at(&mut self.table, &scene, subjects);
-        self.observe(&present);
-        present
+        let on_disk = observe_on_disk(&mut self.table, &snapshot, subjects);
+        self.observe(&on_disk);
+        on_disk
     }
 
     /// Looks at the layouts of these records, for `confirm`.
@@ -368,8 +368,8 @@ impl Store {
         let layouts: Vec<(TextId, Vec<Dependency>)> =
             ids.into_iter().filter_map(|id| Some((id, self.layouts(self.table.entries.get(&id)?)))).collect();
         let subjects = layouts.iter().flat_map(|(_, layouts)| layouts).map(|one| (one.subject, one.name)).collect();
-        let present = self.look(subjects, &Variables::new());
-        let now = |one: Dependency| Dependency { fingerprint: present.found(&one).fingerprint(), ..one };
+        let on_disk = self.on_disk(subjects, &Variables::new());
+        let now = |one: Dependency| Dependency { fingerprint: on_disk.found(&one).fingerprint(), ..one };
         self.looked = layouts.into_iter().map(|(id, layouts)| (id, layouts.into_iter().map(now).collect())).collect();
     }
 
@@ -393,14 +393,17 @@ impl Store {
 }
 
 /// None if it is gone by now.
-pub(crate) fn read_record(bucket: &Bucket, at: &[u8]) -> std::result::Result<Option<(Record, FileStamp)>, Bad> {
-    let (bytes, stamp) = match bucket.read(at) {
+pub(crate) fn read_record(
+    directory: &RecordDirectory,
+    at: &[u8],
+) -> std::result::Result<Option<(Record, FileStamp)>, Bad> {
+    let (bytes, stamp) = match directory.read(at) {
         Ok(read) => read,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Bad::Unreadable(error.to_string())),
     };
     let record = Record::decode(&bytes)?;
-    match place(&record.file.0).as_bytes() == at {
+    match record_path(&record.file.0).as_bytes() == at {
         true => Ok(Some((record, stamp))),
         false => Err(Bad::Misplaced(record.file.shown())),
     }

@@ -1,13 +1,13 @@
-//! Writing the records of a run. What they depend on is looked at once, however many of them name it.
+//! Writes the records of a run. Each of their dependencies is read once, however many records name it.
 
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
 use crate::filesystem::stat::FileStamp;
-use crate::freshness::verdict::{look_at, Present, Scene, Seen, Variables};
+use crate::freshness::verdict::{observe_on_disk, Observed, OnDisk, Snapshot, Variables};
 use crate::process::thread_pool::map_chunks;
 use crate::records::record::{Draft, Record};
-use crate::records::record_path::place;
+use crate::records::record_path::record_path;
 use crate::records::rounding;
 use crate::records::table::{Subject, TextId};
 use crate::records::text::Text;
@@ -26,13 +26,13 @@ impl Store {
     pub fn put_all(&mut self, drafts: &[(Vec<u8>, String)], started: i64, environment: &Variables) -> Result<usize> {
         let plans = self.plans(drafts)?;
         self.need_load();
-        self.users = None;
+        self.dependents = None;
         // Before anything is looked at: a listing may meet it.
-        self.bucket.create().map_err(|source| Error::Io { path: self.bucket.path_of(b""), source })?;
+        self.directory.create().map_err(|source| Error::Io { path: self.directory.path_of(b""), source })?;
         let since = draft::since(started);
-        let present = self.look_at_inputs(&plans, since, environment);
-        let put = map_chunks(&plans, |plan| self.put(plan.record(&self.table, &present, since, self.known(started))));
-        self.observe(&present);
+        let on_disk = self.look_at_inputs(&plans, since, environment);
+        let put = map_chunks(&plans, |plan| self.put(plan.record(&self.table, &on_disk, since, self.known(started))));
+        self.observe(&on_disk);
         let (mut changed, mut failed) = (0, None);
         for result in put {
             match result {
@@ -58,21 +58,21 @@ impl Store {
         Ok(plans.into_values().collect())
     }
 
-    fn look_at_inputs(&mut self, plans: &[Plan], since: i64, environment: &Variables) -> Present {
+    fn look_at_inputs(&mut self, plans: &[Plan], since: i64, environment: &Variables) -> OnDisk {
         let subjects = plans.iter().flat_map(|plan| plan.subjects(&mut self.table)).collect();
-        let scene = Scene {
+        let snapshot = Snapshot {
             root: self.root.path(),
-            own: self.bucket.folder(),
+            own: self.directory.folder(),
             environment,
             reports: &self.reports,
             folders: &self.folders,
             since: Some(since),
         };
-        look_at(&mut self.table, &scene, subjects)
+        observe_on_disk(&mut self.table, &snapshot, subjects)
     }
 
     /// Whether a folder or a pattern looked before the start as it was seen now.
-    fn known(&self, started: i64) -> impl Fn(Subject, TextId, Seen) -> bool + '_ {
+    fn known(&self, started: i64) -> impl Fn(Subject, TextId, Observed) -> bool + '_ {
         move |subject, id, seen| {
             let known = self.observed.get(&(subject, id));
             known.is_some_and(|(then, when)| *when <= started && Some(*then) == seen.found.fingerprint())
@@ -80,9 +80,9 @@ impl Store {
     }
 
     fn put(&self, mut record: Record) -> Result<Put> {
-        let place = place(&record.file.0);
+        let place = record_path(&record.file.0);
         // The record on the disk, which another process may have written, is the one that is known.
-        if let Some((old, stamp)) = read_record(&self.bucket, place.as_bytes()).ok().flatten() {
+        if let Some((old, stamp)) = read_record(&self.directory, place.as_bytes()).ok().flatten() {
             let is_kept = rounding::is_kept(&old, &record) || {
                 rounding::average(&old, &mut record);
                 old == record
@@ -91,8 +91,8 @@ impl Store {
                 return Ok(Put { record: old, stamp, is_changed: false });
             }
         }
-        let failed = |source| Error::Io { path: self.bucket.path_of(place.as_bytes()), source };
-        let stamp = self.bucket.write(place.as_bytes(), &record.encode()).map_err(failed)?;
+        let failed = |source| Error::Io { path: self.directory.path_of(place.as_bytes()), source };
+        let stamp = self.directory.write(place.as_bytes(), &record.encode()).map_err(failed)?;
         Ok(Put { record, stamp, is_changed: true })
     }
 }

@@ -1,4 +1,4 @@
-//! When is a burst of events over? A function of times alone, so that it can be tested without waiting.
+//! Decides when a burst of events is over: a function of times alone, tested without waiting.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! What is compared: the content of each file, as it was last read.
+//! The content of each watched file as it was last read, and the comparison with its content now.
 
 use std::collections::BTreeMap;
 use std::fs::{File, Metadata, OpenOptions};

@@ -1,6 +1,7 @@
-//! That something came, went or changed in one of some folders; not what, and not below them.
+//! Reports that something was added, removed or changed in one of some folders, but not what, and not below them.
 //!
-//! For folders that change seldom and are too large for a [`crate::watch::watcher::Watcher`]: no thread, nothing read.
+//! This serves folders that change seldom and are too large for a [`crate::watch::watcher::Watcher`]: there is no
+//! thread, and nothing is read.
 
 use std::io;
 use std::os::fd::RawFd;

@@ -1,4 +1,4 @@
-//! Is git at work? It holds a lock while it changes files, and moves HEAD.
+//! Detects that git is at work: it holds a lock while it changes files, and moves HEAD.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! inotify: what the kernel tells of folders. One folder can have several names, since links lead to it.
+//! The events of inotify. One folder can have several names, since links lead to it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};

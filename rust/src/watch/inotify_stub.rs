@@ -1,4 +1,4 @@
-//! Where there is no inotify: no system tells us of changes. The face is that of `inotify.rs`.
+//! The interface of `inotify.rs` on systems without inotify, where nothing reports changes.
 
 use std::ffi::OsStr;
 use std::io;

@@ -1,4 +1,4 @@
-//! Files that change while somebody watches.
+//! Reports changes of files.
 
 mod burst;
 mod contents;

@@ -1,4 +1,4 @@
-//! Every word of the watcher's that the user reads.
+//! All texts of the watcher that the user reads.
 
 use std::io;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Where nobody tells: look at each file and folder now and then, without reading.
+//! Polls each file and folder without reading it, where no events are available.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -20,14 +20,14 @@ pub struct Polling {
     pub next: Nanoseconds,
     folders: BTreeMap<PathBuf, Option<FileStamp>>,
     /// What was hinted at and not compared yet.
-    told: HashMap<PathBuf, Option<FileStamp>>,
+    hinted: HashMap<PathBuf, Option<FileStamp>>,
 }
 
 impl Polling {
     #[must_use]
     pub fn new(shortest: Nanoseconds, now: Nanoseconds) -> Self {
-        let (folders, told) = Default::default();
-        Self { shortest, interval: shortest, next: now + shortest, folders, told }
+        let (folders, hinted) = Default::default();
+        Self { shortest, interval: shortest, next: now + shortest, folders, hinted }
     }
 
     #[must_use]
@@ -54,7 +54,7 @@ impl Polling {
 
     /// All that was hinted at was compared.
     pub fn compared(&mut self) {
-        self.told.clear();
+        self.hinted.clear();
     }
 
     /// What does not look as it did at the last comparison or look.
@@ -87,8 +87,8 @@ impl Polling {
 
     /// Each state of a path is an event once, or a burst would never be quiet.
     pub fn tell(&mut self, path: PathBuf, stamp: Option<FileStamp>, hints: &mut Hints) {
-        if self.told.get(&path) != Some(&stamp) {
-            self.told.insert(path.clone(), stamp);
+        if self.hinted.get(&path) != Some(&stamp) {
+            self.hinted.insert(path.clone(), stamp);
             // Whether it was written, or its rights were changed, its times will say.
             hints.add(path, false);
         }

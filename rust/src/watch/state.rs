@@ -1,4 +1,4 @@
-//! What is watched, and how: from hints to the files that are to be compared.
+//! The state of the watcher: what is watched and in which way, from hints to the files that are compared.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -306,7 +306,7 @@ impl State {
 
     /// Puts in the place of folders the files that may differ in them.
     pub fn expand(&mut self, hints: &mut Hints) {
-        let told = std::mem::take(&mut hints.paths);
+        let hinted = std::mem::take(&mut hints.paths);
         if hints.lost {
             let everything: Vec<PathBuf> = self.contents.iter().map(|(path, _)| path.clone()).collect();
             hints.paths.extend(everything.into_iter().map(|path| (path, false)));
@@ -314,7 +314,7 @@ impl State {
                 self.look_at(&anchor, false, Depth::All, hints);
             }
         }
-        for (path, written) in told {
+        for (path, written) in hinted {
             self.look_at(&path, written, Depth::Unknown, hints);
         }
     }

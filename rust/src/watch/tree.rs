@@ -1,4 +1,5 @@
-//! Which files and folders lie below a path, by the project's names for them, and which are none of ours.
+//! Lists the files and folders below a path, by the project's names for them, without those that are not the
+//! project's.
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::ffi::{OsStr, OsString};

@@ -1,7 +1,8 @@
-//! Which files under some paths changed by content. Events are hints: what was hashed is the truth.
+//! The watcher: reports the files below some paths whose content changed. Events are hints; only hashed content
+//! counts.
 //!
-//! One thread waits for events (`watch/inotify.rs`) or looks now and then (`watch/polling.rs`), joins what belongs
-//! together (`watch/burst.rs`), and compares (`watch/state.rs`, `watch/contents.rs`). Why:
+//! One thread waits for events (`watch/inotify.rs`) or polls (`watch/polling.rs`), joins events that belong together
+//! (`watch/burst.rs`), and compares (`watch/state.rs`, `watch/contents.rs`). The reasons are in
 //! `docs/design/watching-files.md`.
 
 use std::io::{self, Read as _, Write as _};
@@ -199,10 +200,10 @@ struct Loop<'a> {
 
 impl Loop<'_> {
     fn run(&mut self, woken: &UnixStream) {
-        let mut told = lock(&self.shared.state).descriptor();
+        let mut event_source = lock(&self.shared.state).descriptor();
         let mut timeout = Some(0);
         while !self.shared.stop.load(Ordering::Acquire) {
-            wait(woken, told.as_ref(), timeout);
+            wait(woken, event_source.as_ref(), timeout);
             drain(woken);
             let mut state = lock(&self.shared.state);
             let now = monotonic();
@@ -210,7 +211,7 @@ impl Loop<'_> {
             self.add(hints, now);
             timeout = self.step(&mut state);
             if state.is_polling() {
-                told = None;
+                event_source = None;
             }
             self.shared.publish(&mut state);
         }
@@ -273,8 +274,8 @@ fn changes(differences: Differences, burst: &'static str, first_ns: Nanoseconds)
 }
 
 /// Until one of them is readable, or so many nanoseconds are over; for ever without a number.
-fn wait(woken: &UnixStream, told: Option<&OwnedFd>, timeout: Option<Nanoseconds>) {
-    let descriptors = [Some(woken.as_fd()), told.map(AsFd::as_fd)];
+fn wait(woken: &UnixStream, event_source: Option<&OwnedFd>, timeout: Option<Nanoseconds>) {
+    let descriptors = [Some(woken.as_fd()), event_source.map(AsFd::as_fd)];
     let mut descriptors: Vec<PollFd<'_>> =
         descriptors.into_iter().flatten().map(|one| PollFd::new(one, PollFlags::POLLIN)).collect();
     let timeout = timeout.map_or(PollTimeout::NONE, |span| {
