@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use nix::libc;
 
-/// What is done to a path.
+/// The way in which a path is accessed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     Read,
     Update,
     /// Written behind what is there, which is not seen.
     Append,
-    /// Nothing of what was there is left.
+    /// The earlier content is lost.
     Replace,
     /// Written without being replaced: what is read later is not this process's output alone.
     Change,

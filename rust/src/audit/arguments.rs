@@ -15,7 +15,7 @@ use pyo3::types::{PyBytes, PyString, PyTuple};
 
 use crate::audit::frames::bytes_of;
 
-/// What an event carries.
+/// The arguments of an event.
 pub struct Arguments<'py>(pub Bound<'py, PyTuple>);
 
 impl<'py> Arguments<'py> {
@@ -127,7 +127,7 @@ pub fn address_of(address: &Bound<'_, PyAny>) -> Option<(OsString, bool)> {
     Some((joined(OsStr::new("unix:"), OsStr::from_bytes(&path)), !path.is_empty()))
 }
 
-/// Of an address as `address_of` gives it; None for a path.
+/// The port of an address as `address_of` gives it; None for a path.
 pub fn port_of(address: &OsStr) -> Option<u16> {
     let text = address.to_str().filter(|text| !text.starts_with("unix:"))?;
     text.rsplit(':').next()?.parse().ok()
@@ -141,7 +141,7 @@ pub fn remember_sockets(py: Python<'_>) -> PyResult<()> {
     FILENO.get_or_try_init(py, find).map(|_| ())
 }
 
-/// Of a socket that is open.
+/// The family of an open socket.
 pub fn descriptor_of(socket: &Bound<'_, PyAny>) -> Option<i32> {
     let number = FILENO.get(socket.py())?.bind(socket.py()).call1((socket,)).ok()?;
     number.extract().ok().filter(|number| *number >= 0)

@@ -36,7 +36,7 @@ pub struct Bind {
     pub inode: u64,
 }
 
-/// Of one child: from where on the entries of each slot are those of a child that lived beside it.
+/// For one child the index in each slot from which on entries are those of a child that lived beside it.
 pub struct Since {
     binds: Vec<u64>,
     writes: Vec<u64>,
@@ -119,7 +119,7 @@ impl Board {
         fence(Ordering::SeqCst);
     }
 
-    /// Those of children that lived beside the one of this slot, oldest first.
+    /// The binds of children that lived beside the child of this slot, oldest first.
     pub fn binds_beside(&self, slot: usize, since: &Since) -> Vec<Bind> {
         let head = self.binds_head();
         let least = since.binds.iter().copied().min().unwrap_or(head);

@@ -25,7 +25,7 @@ pub fn source_of(path: &Path, prefix: Option<&Path>) -> Option<PathBuf> {
     Some(home.join(OsStr::from_bytes(&file)))
 }
 
-/// Where only bytecode and its temporary files are written: what is written there is nobody's input.
+/// Whether the path lies where only bytecode and its temporary files are written, which are no input.
 #[must_use]
 pub fn is_store(path: &Path, prefix: Option<&Path>) -> bool {
     prefix.is_some_and(|prefix| path.starts_with(prefix))

@@ -26,7 +26,7 @@ const TEXT: usize = 6;
 const MOST_TEXT: usize = 1024;
 const WRITING: u64 = 1;
 const WRITTEN: u64 = 2;
-/// A port that nobody beside this child holds, and somebody else does, is not looked for again before that: each
+/// How long a port counts as held by a process that is not a child beside this one, without another search: each
 /// request to a test's own server would read the system's tables (50 µs).
 const KNOWN: Duration = Duration::from_secs(1);
 
@@ -41,7 +41,7 @@ const MEMORY: &[u8] = b"/dev/shm/";
 static JOINED: AtomicBool = AtomicBool::new(false);
 static CHILD: Mutex<Option<Child>> = Mutex::new(None);
 
-/// What was done, for the controller's words.
+/// The kind of a collision, for the message of the controller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CollisionKind {
     Bind = 1,
@@ -54,7 +54,7 @@ struct Child {
     board: Board,
     slot: usize,
     since: Since,
-    /// By hash, what this child touched.
+    /// The paths that this child touched, by hash.
     touched: HashMap<u64, OsString>,
     strangers: HashMap<u64, Instant>,
 }
@@ -185,7 +185,7 @@ impl Child {
         self.holder_by_the_tables(endpoint, connects)
     }
 
-    /// Of sockets that no event told of: another program's that a test started, or native code's.
+    /// Finds sockets without an event: of a program that a test started, or of native code.
     fn holder_by_the_tables(&mut self, endpoint: &Endpoint, connects: bool) -> Option<usize> {
         let sockets = endpoints::sockets_on(endpoint, connects);
         if sockets.is_empty() {

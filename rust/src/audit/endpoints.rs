@@ -13,7 +13,7 @@ const ANY: u64 = 0;
 /// "localhost": one of the two below.
 const LOCAL: u64 = 1;
 const LOOPBACKS: [&str; 2] = ["127.0.0.1", "::1"];
-/// Of a row in proc(5)'s tables of sockets: the state of one that waits for connections.
+/// The state of a listening socket in the tables of proc(5).
 const LISTENING: &str = "0A";
 /// Held by no process any more.
 const TIME_WAIT: &str = "06";
@@ -25,7 +25,7 @@ pub enum Protocol {
     Unix,
 }
 
-/// What two sockets of one machine can't have both.
+/// An address that two sockets of one machine can't both have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Endpoint {
     pub protocol: Protocol,

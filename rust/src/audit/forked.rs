@@ -11,9 +11,9 @@ use nix::libc;
 use crate::audit::rows::{Kind, Row};
 use crate::filesystem::stat::FileStamp;
 
-/// Mapped when something forks; only what is written costs memory.
+/// The size of the memory that is mapped at a fork; only written pages cost memory.
 const LENGTH: usize = 1 << 20;
-/// Where the number of bytes stands that are taken.
+/// The offset of the number of bytes in use.
 const USED: usize = 0;
 const FIRST: usize = 8;
 const ALIGNED: usize = 8;
@@ -24,19 +24,19 @@ static OWNER: AtomicI32 = AtomicI32::new(0);
 /// How far it has read.
 static READ: AtomicU64 = AtomicU64::new(FIRST as u64);
 
-/// This process records from now on, with nothing of another.
+/// Makes this process the recording one, without rows of another.
 pub fn start() {
     OWNER.store(process(), Ordering::SeqCst);
     forget();
 }
 
-/// The mapping stays: another thread may be writing to it.
+/// Stops sharing. The mapping stays, since another thread may be writing to it.
 pub fn forget() {
     LEDGER.store(std::ptr::null_mut(), Ordering::SeqCst);
     READ.store(FIRST as u64, Ordering::SeqCst);
 }
 
-/// Before a fork. False where there is no memory, and so nothing will be told.
+/// Maps the memory before a fork. False where the system refuses it, so that no row will arrive.
 pub fn share() -> bool {
     if !LEDGER.load(Ordering::SeqCst).is_null() {
         return true;
@@ -54,7 +54,7 @@ pub fn share() -> bool {
     true
 }
 
-/// In a process that was forked since: says what it touched.
+/// Appends a row in a process that was forked since; does nothing in the recording process.
 pub fn append(owner: &OsStr, kind: Kind, subject: &OsStr, state: Option<FileStamp>) {
     let ledger = LEDGER.load(Ordering::SeqCst);
     if ledger.is_null() || process() == OWNER.load(Ordering::SeqCst) {
@@ -72,7 +72,7 @@ pub fn append(owner: &OsStr, kind: Kind, subject: &OsStr, state: Option<FileStam
     length(ledger, at).store(u32::try_from(bytes.len()).unwrap_or_default(), Ordering::Release);
 }
 
-/// What was told since the last time. One that is still being written comes the next time, with those after it.
+/// Takes the rows since the last call. A row that is still being written comes next time, with those after it.
 pub fn take() -> Vec<Row> {
     let ledger = LEDGER.load(Ordering::SeqCst);
     if ledger.is_null() || process() != OWNER.load(Ordering::SeqCst) {

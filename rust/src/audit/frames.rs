@@ -16,7 +16,7 @@ use crate::filesystem::paths::canonical_path;
 
 /// As many frames as may lie between a patched dict's copying and the environment's methods.
 const NEAR: usize = 8;
-/// Copies all of a dict to restore it later, and so reads nothing.
+/// Functions that copy a whole dict to restore it later, and so read no variable.
 const PATCHERS: [&str; 3] = ["_patch_dict", "_unpatch_dict", "_clear_dict"];
 
 /// The text of a str, as `os.fsencode`, or the bytes.
@@ -108,7 +108,7 @@ pub fn is_of_the_path_finder(py: Python<'_>) -> bool {
     Frame::innermost(py).is_some_and(|frame| is_frozen(&frame.file(), "importlib"))
 }
 
-/// Whom an event that happens now belongs to; `None` if it doesn't count, for who does it.
+/// The owners of an event that happens now; `None` if it does not count because of the code that causes it.
 pub fn owners(py: Python<'_>, settings: &Settings, kind: Kind, default: &OsStr) -> Option<Owners> {
     let Some(frame) = Frame::innermost(py) else { return Some(vec![default.to_owned()]) };
     let file = frame.file();
@@ -116,7 +116,7 @@ pub fn owners(py: Python<'_>, settings: &Settings, kind: Kind, default: &OsStr) 
     if kind == Kind::List && is_frozen(&file, "importlib") {
         return None;
     }
-    // It lists the whole search path for each question; which distributions there are is part of the epoch.
+    // importlib.metadata lists the whole search path for each question; the set of distributions is part of the epoch.
     if kind == Kind::List && settings.is_metadata(Path::new(&file)) {
         return None;
     }
@@ -179,10 +179,10 @@ fn is_patching(innermost: &Frame<'_>) -> bool {
     outer.take(NEAR - 1).any(|frame| is_patcher(&frame))
 }
 
-/// The owners of what the responsible frame does, on behalf of all its callers. A value that was read may be kept at any level (a cache, an
-/// attribute, a global), and whoever comes later gets it from there without an event: so it belongs to every
-/// first-party file whose code is on the stack, and with that to all that import it, up to the body of a module that
-/// is being imported. What installed code did on the way belongs to its package in the same way.
+/// The owners of what the responsible frame does, on behalf of all its callers. A value that was read may be kept at
+/// any level (a cache, an attribute, a global), and later code gets it from there without an event: so it
+/// belongs to every first-party file whose code is on the stack, and with that to all that import it, up to the body
+/// of a module that is being imported. What installed code did on the way belongs to its package in the same way.
 fn owners_from(settings: &Settings, responsible: Frame<'_>, default: &OsStr) -> Option<Owners> {
     if settings.is_caller(Path::new(&responsible.file())) {
         return None;
@@ -212,7 +212,7 @@ fn owners_from(settings: &Settings, responsible: Frame<'_>, default: &OsStr) -> 
             return Some(vec![OsString::new()]);
         }
     }
-    // Nobody can tell for whom a thread of the standard library's works.
+    // The stack of a thread of the standard library does not show for whom it works.
     let is_nobodys = found.is_empty() && Path::new(&last).ends_with("threading.py");
     let rest = if is_nobodys { OsString::new() } else { default.to_owned() };
     found.extend((!found.contains(&rest)).then_some(rest));
@@ -220,7 +220,7 @@ fn owners_from(settings: &Settings, responsible: Frame<'_>, default: &OsStr) -> 
 }
 
 /// Whether code that runs a module's body does that for an import. A program (who calls `pytest.main`) is not imported,
-/// nor is what `runpy` or `exec` runs for code of the project: whoever runs it keeps what it read.
+/// nor is what `runpy` or `exec` runs for code of the project: the code that runs it keeps what it read.
 fn imports(settings: &Settings, runs_body: &Frame<'_>) -> bool {
     let file = runs_body.file();
     let is_runpy = is_frozen(&file, "runpy") || Path::new(&file).ends_with("runpy.py");

@@ -42,7 +42,7 @@ static TRACKER: Mutex<Option<Tracker>> = Mutex::new(None);
 static AGAIN: Mutex<Option<Arc<Settings>>> = Mutex::new(None);
 
 thread_local! {
-    /// What the hook does may raise events itself.
+    /// Set while the hook works, since that may raise events itself.
     static BUSY: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -78,7 +78,7 @@ pub fn start(py: Python<'_>, settings: Settings) -> PyResult<()> {
     Ok(())
 }
 
-/// Begins with nothing, as a process that is not collecting, under the settings of the last `start`: made ready
+/// Starts an empty recording that is not collecting, under the settings of the last `start`: they were prepared
 /// then, since each forked child calls this.
 pub fn start_again() {
     let settings = AGAIN.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -97,7 +97,7 @@ pub fn take() -> Vec<Row> {
     with(|tracker| tracker.take()).unwrap_or_default()
 }
 
-/// The owner before.
+/// Sets the owner, and returns the previous one.
 pub fn set_owner(owner: OsString) -> OsString {
     with(|tracker| std::mem::replace(&mut tracker.owner, owner)).unwrap_or_default()
 }
@@ -120,7 +120,7 @@ pub fn is_stdlib(module: &str) -> bool {
     with(|tracker| tracker.settings.is_stdlib(module)).unwrap_or_default()
 }
 
-/// No Python code runs in `action`, so whoever holds the interpreter's lock finds this one free.
+/// No Python code runs in `action`, so a thread that holds the interpreter's lock finds this one free.
 fn with<T>(action: impl FnOnce(&mut Tracker) -> T) -> Option<T> {
     match TRACKER.try_lock() {
         Ok(mut tracker) => tracker.as_mut().map(action),
@@ -129,7 +129,7 @@ fn with<T>(action: impl FnOnce(&mut Tracker) -> T) -> Option<T> {
     }
 }
 
-/// Runs what looks at Python objects on an event's behalf: not inside of itself, and without a trace in the
+/// Runs an action that looks at Python objects for an event: never inside itself, and without a trace in the
 /// interpreter, whatever comes.
 pub fn quietly(_attached: Python<'_>, action: impl FnOnce()) {
     // SAFETY: no precondition but the interpreter's lock, which the argument stands for.
@@ -165,7 +165,7 @@ extern "C" fn hook(event: *const c_char, arguments: *mut ffi::PyObject, _data: *
         }
     });
     let Some((number, text)) = refused else { return 0 };
-    // What the system would say; the other child is not disturbed. An event that raises does not happen.
+    // The error that the system would give. An event that raises does not happen, so the other child is not disturbed.
     PyOSError::new_err((number, text)).restore(py);
     -1
 }
@@ -242,7 +242,7 @@ impl Event {
     }
 }
 
-/// What the system call shall fail with instead of being made, as number and text.
+/// The error, as number and text, with which the system call fails instead of being made.
 type Refusal = (i32, &'static str);
 
 fn handle(event: Event, arguments: &Arguments<'_>) -> Option<Refusal> {
@@ -279,14 +279,14 @@ fn note_event(event: Event, arguments: &Arguments<'_>) {
             touch_at(arguments, Access::Replace, 1, Some(3));
         }
         Event::Link => {
-            // What is read by the new name is what the old one names.
+            // A later reading by the new name reads the file of the old name.
             touch_at(arguments, Access::Read, 0, Some(2));
             touch_at(arguments, Access::Replace, 1, Some(3));
         }
         Event::Symlink => linked(arguments),
         Event::Process(event) => started(event, arguments),
         Event::Symbol => {
-            // It stands before or behind the library.
+            // The name stands before or behind the library.
             let names = [0, 1].into_iter().filter_map(|at| arguments.text(at));
             if names.into_iter().any(|name| STARTERS.iter().any(|known| name == *known)) {
                 note_process(py, "native code");
@@ -362,7 +362,7 @@ fn host_of(address: &OsStr) -> &OsStr {
     OsStr::from_bytes(bytes.get(..end).unwrap_or(bytes))
 }
 
-/// What forks is to be told of; our own forks record for themselves. Whether what the fork does will be known.
+/// Prepares for a fork; our own forks record for themselves. Returns whether the accesses of the fork will be known.
 fn forks(py: Python<'_>) -> bool {
     let Some(settings) = with(|tracker| Arc::clone(&tracker.settings)) else { return true };
     if frames::is_by_caller(py, &settings) {
@@ -409,7 +409,7 @@ fn imported(arguments: &Arguments<'_>) {
     note_module(py, &name, None);
 }
 
-/// What a link leads to is read by the link's name.
+/// The target of a link is read by the link's name.
 fn linked(arguments: &Arguments<'_>) {
     let py = arguments.0.py();
     if let (Some(target), Some(link), Some(folder)) = (arguments.path(0), arguments.path(1), arguments.folder(Some(2)))
@@ -451,7 +451,7 @@ fn based(arguments: &Arguments<'_>, at: usize, folder: Option<usize>) -> Option<
     Some((base, path))
 }
 
-/// Where something stands already, nothing is made (`exist_ok=True`): that is met, not written.
+/// A path that exists is not made again (`exist_ok=True`): it is read, not written.
 fn makes_folder(arguments: &Arguments<'_>) {
     let Some((base, path)) = based(arguments, 0, Some(2)) else { return };
     let made = absolute_path(&base, &path);
@@ -481,7 +481,7 @@ fn touch(py: Python<'_>, access: Access, folder: &Path, path: &Path) {
             Some((wanted, Arc::clone(&tracker.settings), tracker.owner.clone()))
         });
         let Some((wanted, settings, default)) = wanted.flatten() else { continue };
-        // What a listing of a temporary folder counts as does not make the path finder's a reading.
+        // A listing of a temporary folder may count as a reading; a listing by the path finder never does.
         let kind = if access == Access::List { Kind::List } else { wanted.kind };
         record(frames::owners(py, &settings, kind, &default), &wanted);
     }
@@ -493,7 +493,7 @@ fn record(owners: Option<frames::Owners>, wanted: &Wanted) {
     }
 }
 
-/// Something without a path.
+/// Notes a touch of a name that is not a path.
 fn note(py: Python<'_>, kind: Kind, name: &OsStr) {
     let wanted = with(|tracker| {
         let wanted = tracker.wanted_name(kind, name)?;
@@ -529,7 +529,7 @@ pub fn note_link(py: Python<'_>, folder: Option<PathBuf>, path: &Path) {
     }
 }
 
-/// One that may read anything of the project.
+/// Notes a process that may read anything of the project.
 pub fn note_process(py: Python<'_>, name: &str) {
     note(py, Kind::Subprocess, OsStr::new(name));
     note(py, Kind::Start, OsStr::new(name));

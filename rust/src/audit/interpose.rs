@@ -18,7 +18,7 @@ use crate::audit::arguments::{folder_of, path_of};
 use crate::audit::frames::bytes_of;
 use crate::audit::hook;
 
-/// An attribute of something, and what was put in its place.
+/// A replaced attribute: the original and our callable.
 struct Interposer {
     owner: Py<PyAny>,
     name: &'static str,
@@ -42,7 +42,7 @@ impl Interposer {
         })
     }
 
-    /// Whoever put something of his own in front of ours keeps it.
+    /// Restores the original, unless other code has replaced ours since.
     fn restore(&self, py: Python<'_>) -> PyResult<()> {
         let owner = self.owner.bind(py);
         if owner.getattr(self.name)?.is(&self.ours) {
@@ -59,7 +59,7 @@ const FORK_EXEC_NAME: &str = "fork_exec";
 static IMPORT: ImportTarget = ImportTarget::new();
 static GCD_IMPORT: ImportTarget = ImportTarget::new();
 static FORK_EXEC: ImportTarget = ImportTarget::new();
-/// Of the first argument: a module that is looked for, a file of which lines are wanted, a link.
+/// Functions whose first argument counts: a module that is looked for, a file whose lines are wanted, a link.
 const FIND_SPEC: &str = "find_spec";
 const FIND_SPEC_BELOW: &str = "_find_spec";
 const GET_LINES: &str = "getlines";
@@ -70,7 +70,7 @@ static FIND_OF_ALL: ImportTarget = ImportTarget::new();
 static LINES: ImportTarget = ImportTarget::new();
 static LINK: ImportTarget = ImportTarget::new();
 
-/// What a native callable stands in front of; never released, since a test may have kept the callable.
+/// The original of a native callable; never released, since a test may have kept the callable.
 struct ImportTarget {
     original: AtomicPtr<ffi::PyObject>,
     ours: AtomicPtr<ffi::PyObject>,
@@ -110,7 +110,7 @@ pub fn watch_imports(py: Python<'_>, enabled: bool) -> PyResult<()> {
     wrap_import(&processes, FORK_EXEC_NAME, &FORK_EXEC, on_fork_exec)?;
     let util = py.import("importlib.util")?;
     wrap_import(&util, FIND_SPEC, &FIND, on_find_spec)?;
-    // Whoever took `find_spec` before asks this one, and so does `importlib.find_loader`.
+    // Code that imported `find_spec` earlier calls this function, and so does `importlib.find_loader`.
     wrap_import(&util, FIND_SPEC_BELOW, &FIND_BELOW, on_find_spec_below)?;
     wrap_import(&bootstrap, FIND_SPEC_BELOW, &FIND_OF_ALL, on_find_spec_of_all)?;
     wrap_import(&py.import("linecache")?, GET_LINES, &LINES, on_get_lines)?;
@@ -139,7 +139,7 @@ fn wrap_import(
     Ok(())
 }
 
-/// A function that looks as the original does.
+/// A function with the name, signature and docstring of the original.
 fn function<'py>(
     original: &Bound<'py, PyAny>,
     name: &'static str,
@@ -201,7 +201,7 @@ unsafe extern "C" fn on_gcd_import(
     }
 }
 
-/// By it multiprocessing starts interpreters.
+/// The function by which multiprocessing starts interpreters.
 unsafe extern "C" fn on_fork_exec(
     _module: *mut ffi::PyObject,
     arguments: *mut ffi::PyObject,

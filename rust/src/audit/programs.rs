@@ -13,15 +13,15 @@ use pyo3::types::PyDict;
 use crate::audit::arguments::{joined, path_of, Arguments};
 use crate::audit::frames::bytes_of;
 
-/// They read no file at all.
+/// Programs that read no file at all.
 const IDLE: [&str; 11] =
     ["true", "false", "echo", "sleep", "yes", "seq", "basename", "dirname", "uname", "kill", "ldconfig"];
-/// They read, or write, the files that their arguments name, and no others.
+/// Programs that read, or write, the files that their arguments name, and no others.
 const READERS: [&str; 14] =
     ["cat", "head", "tail", "cmp", "tee", "touch", "mkdir", "rmdir", "rm", "cp", "mv", "ln", "chmod", "base64"];
 /// Where the system's own programs lie: a file of these names elsewhere is another program.
 const SYSTEM: [&str; 4] = ["/bin", "/usr/bin", "/sbin", "/usr/sbin"];
-/// What is installed there belongs to the system, not to the project.
+/// Programs in these folders belong to the system, not to the project.
 const INSTALLED: [&str; 5] = ["/bin/", "/sbin/", "/usr/", "/lib", "/nix/"];
 const ADDED: &str = "/usr/local/";
 
@@ -75,12 +75,12 @@ impl Command {
             path.starts_with(ADDED.as_bytes()) || !INSTALLED.iter().any(|folder| path.starts_with(folder.as_bytes()))
         };
         let program = self.found().filter(|path| is_own(path) && !is_of_environment(path, libraries) && path.is_file());
-        // What a reader is given may be missing, too: it tells that.
+        // A file that a reader is given may be missing, too: the reader reports that.
         let named = self.named().filter(|path| path.is_file() || (is_reader && !path.exists()));
         program.into_iter().chain(named).collect()
     }
 
-    /// What it is called in a record: nothing of it differs from run to run. `is_temporary`: of a path.
+    /// The name in a record, of which nothing differs from run to run. `is_temporary` tells that of a path.
     #[must_use]
     pub fn described(&self, event: &str, libraries: &[PathBuf], is_temporary: impl Fn(&Path) -> bool) -> OsString {
         let Some(program) = self.program.as_deref().map(Path::new) else { return event.into() };
@@ -154,7 +154,7 @@ fn program(arguments: &Arguments<'_>) -> Option<OsString> {
     path_of(&first).or_else(|| path_of(&first.get_item(0).ok()?)).map(PathBuf::into_os_string)
 }
 
-/// Of a list or tuple; anything else has none that are known. A single text is the program alone.
+/// The texts of a list or tuple; anything else has none that are known. A single text is the program alone.
 fn texts(list: &Bound<'_, PyAny>) -> Vec<OsString> {
     if bytes_of(list).is_some() {
         return Vec::new();

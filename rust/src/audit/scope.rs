@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-/// What the caller of `observe` said, paths absolute.
+/// The arguments of `observe`, with absolute paths.
 #[derive(Debug, Default, Clone)]
 pub struct Settings {
     pub root: PathBuf,
     pub collecting: bool,
     pub ignored: Vec<PathBuf>,
     pub temporary: Vec<PathBuf>,
-    /// Packages whose own doings are none of the tests'.
+    /// Packages whose own accesses do not count for tests.
     pub callers: Vec<PathBuf>,
     pub pycache_prefix: Option<PathBuf>,
     /// First components of dotted names that are never recorded.
@@ -28,7 +28,7 @@ pub enum PathClass {
     Temporary,
 }
 
-/// What the kernel makes up. A root below one of them (a disk in memory) still counts.
+/// File systems of the kernel. A root below one of them (a disk in memory) still counts.
 const SYSTEM: [&str; 3] = ["/proc", "/dev", "/sys"];
 
 impl Settings {
@@ -105,7 +105,7 @@ impl Settings {
     }
 }
 
-/// By bytes, since both sides are normal paths: `Path::starts_with` takes them apart, for each open() of a process.
+/// Compares bytes, since both are normal paths: `Path::starts_with` would split them at each open() of a process.
 fn is_below(path: &Path, folder: &Path) -> bool {
     let (path, folder) = (path.as_os_str().as_encoded_bytes(), folder.as_os_str().as_encoded_bytes());
     let folder = folder.strip_suffix(b"/").unwrap_or(folder);

@@ -15,7 +15,7 @@ use crate::audit::rows::{Kind, Row};
 use crate::audit::scope::{PathClass, Settings};
 use crate::filesystem::stat::FileStamp;
 
-/// A touch that counts, if the one who did it does.
+/// A touch that counts, if the code that caused it does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
     pub kind: Kind,
@@ -33,7 +33,7 @@ struct Touched {
 
 impl Touched {
     fn has(&self, owner: usize, kind: Kind) -> bool {
-        // What was updated is an input already.
+        // A file that was updated is an input already.
         self.by
             .iter()
             .any(|(by, known)| *by == owner && (*known == kind || (kind == Kind::Read && *known == Kind::Update)))
@@ -46,7 +46,7 @@ impl Touched {
 
 pub struct Tracker {
     pub settings: Arc<Settings>,
-    /// Whom events belong to that no running module body claims.
+    /// The owner of events that no running module body claims.
     pub owner: OsString,
     started: i64,
     owners: IndexSet<OsString>,
@@ -122,7 +122,7 @@ impl Tracker {
 
     fn has(&self, owner: usize, kind: Kind, subject: &OsStr) -> bool {
         let has = |subject: &OsStr| self.touched.get(subject).is_some_and(|known| known.has(owner, kind));
-        // Who read all of the environment read each variable.
+        // A reader of the whole environment has read each variable.
         has(subject) || (kind == Kind::Environ && has(OsStr::new("*")))
     }
 
@@ -135,12 +135,12 @@ impl Tracker {
         (real.starts_with(&self.settings.root) && self.settings.classify(&real) == PathClass::Recorded).then_some(real)
     }
 
-    /// Nothing changed it since the recording began.
+    /// Whether the path did not change since the recording began.
     fn is_old(&self, path: &Path) -> bool {
         FileStamp::of(path).is_ok_and(|stamp| stamp.is_before(self.started))
     }
 
-    /// The same of the name, where that is a link.
+    /// As `is_old`, of the name itself where that is a link.
     fn is_old_link(&self, path: &Path) -> bool {
         fs::symlink_metadata(path).is_ok_and(|found| FileStamp::from(&found).is_before(self.started))
     }
@@ -172,7 +172,7 @@ impl Tracker {
         self.rows.push((owner, kind, subject, state));
     }
 
-    /// Takes over what forked processes told. What was replaced here is no input for them either.
+    /// Takes over the rows of forked processes. A file that was replaced here is no input for them either.
     pub fn take_over_forked(&mut self) {
         for row in forked::take() {
             let owner = if self.settings.collecting { self.owners.insert_full(row.owner).0 } else { 0 };

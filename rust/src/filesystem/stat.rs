@@ -34,12 +34,12 @@ pub enum Kind {
 }
 
 impl FileStamp {
-    /// Of what the path leads to.
+    /// The stamp of the file that the path leads to.
     pub fn of(path: &Path) -> io::Result<Self> {
         fs::metadata(path).map(|data| Self::from(&data))
     }
 
-    /// Of a regular file, links followed.
+    /// The stamp of a regular file, links followed; None if there is none.
     #[must_use]
     pub fn of_file(path: &Path) -> Option<Self> {
         Self::of(path).ok().filter(Self::is_file)
@@ -65,13 +65,13 @@ impl FileStamp {
         Self { mtime, ctime, size, inode, device, kind: Kind::File }
     }
 
-    /// Whether it had not been changed for so long that the next change will show.
+    /// Whether the file had been unchanged for so long that the next change gives another stamp.
     #[must_use]
     pub fn was_old(&self, then: i64) -> bool {
         self.mtime.max(self.ctime) < then.saturating_sub(RACY)
     }
 
-    /// Whether it was changed last before that moment.
+    /// Whether the last change came before that moment.
     #[must_use]
     pub fn is_before(&self, moment: i64) -> bool {
         self.mtime < moment && self.ctime < moment
@@ -90,7 +90,7 @@ impl FileStamp {
         latest(self.mtime).max(latest(self.ctime))
     }
 
-    /// Of the nearest folder above that exists.
+    /// The newest time of the nearest folder above that exists.
     #[must_use]
     pub fn newest_above(path: &Path) -> i64 {
         path.ancestors().skip(1).find_map(|folder| Self::of(folder).ok()).map_or(0, |stat| stat.newest())

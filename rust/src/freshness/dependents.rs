@@ -9,9 +9,9 @@ use crate::records::table::{Dependency, DependencyId, Subject, Table, TextId};
 pub struct Dependents {
     /// Dependencies on files, sorted by the files' names.
     files: Vec<(TextId, DependencyId)>,
-    /// Those on folders, patterns and layouts: few, and a change of one path may concern any of them.
+    /// Dependencies on folders, patterns and layouts: few, and a change of one path may concern any of them.
     others: Vec<DependencyId>,
-    /// Of each dependency, where its test files begin; they end where the next one's do.
+    /// For each dependency the index of its first test file; its test files end where those of the next begin.
     starts: Vec<usize>,
     tests: Vec<TextId>,
 }
@@ -65,7 +65,8 @@ impl Dependents {
         self.tests.get(at(id as usize)..at(id as usize + 1)).unwrap_or_default()
     }
 
-    /// What a change of these paths may concern: each path and all below it, and all that is not about one file.
+    /// The dependencies that a change of these paths may concern: on each path, on paths below, and on more than one
+    /// file.
     pub fn near<'a>(&self, table: &Table, paths: impl Iterator<Item = &'a [u8]>) -> Vec<(DependencyId, Dependency)> {
         let below = paths.flat_map(|path| self.at_or_below(table, path));
         let ids: FxHashSet<DependencyId> = below.chain(self.others.iter().copied()).collect();

@@ -20,12 +20,12 @@ use crate::records::table::Cached;
 
 const CHUNK: usize = 1 << 17;
 
-/// What a look found.
+/// The result of fingerprinting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
     Missing,
     Is(Fingerprint),
-    /// It is there and can't be read: equal to nothing, not even to itself.
+    /// The path exists and can't be read: equal to nothing, not even to itself.
     Unreadable,
 }
 
@@ -88,7 +88,7 @@ fn read(path: &Path) -> io::Result<Look> {
     Ok(Look { found: Found::Is(fingerprint), stat: Some(after), cached })
 }
 
-/// By pieces: a file may be larger than memory.
+/// Hashes in pieces: a file may be larger than memory.
 fn hash(file: &mut File, size: u64) -> io::Result<blake3::Hash> {
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; usize::try_from(size).map_or(CHUNK, |size| size.clamp(1, CHUNK - 1) + 1)];
@@ -140,8 +140,8 @@ fn absent(error: &io::Error) -> Found {
     }
 }
 
-/// What a pattern matches, with contents. `cached` answers for a file that was hashed before; what is newly hashed
-/// is added to `hashed`.
+/// The fingerprint of all files that a pattern matches, with contents. `cached` answers for a file that was hashed
+/// before; what is newly hashed is added to `hashed`.
 pub fn declared<'a>(
     root: &Path,
     pattern: &[u8],

@@ -14,10 +14,10 @@ use crate::filesystem::stat::FileStamp;
 /// More entries than this are not looked at: such a pattern is never fresh.
 const MOST_ENTRIES: usize = 1_000_000;
 
-/// What tools write while tests run, left out unless it is named.
+/// Names that tools write while tests run, left out unless a pattern spells them.
 const SKIPPED: [&[u8]; 3] = [b"__pycache__", b".pytest_cache", b".git"];
 
-/// What a pattern matches, and the youngest change of the folders that were searched.
+/// The files that a pattern matches, and the youngest change of the folders that were searched.
 #[derive(Default)]
 pub struct Matches {
     pub files: Vec<PathBuf>,
@@ -96,7 +96,7 @@ impl Search<'_> {
             Ok(_exists) if rest.is_empty() => self.found.files.push(path),
             Ok(stat) if stat.is_folder() => self.folder(&path, rest),
             Ok(_no_folder) => {}
-            // It may have been there a moment ago.
+            // The path may have existed a moment ago.
             Err(_missing) => self.found.newest = self.found.newest.max(FileStamp::newest_above(&path)),
         }
     }
@@ -107,7 +107,7 @@ impl Search<'_> {
             return;
         };
         if part == b"**" && !rest.is_empty() {
-            // It may stand for no folder at all; this one is on the list of those above.
+            // `**` may stand for no folder at all; this folder is on the list of those above.
             let identity = self.above.pop();
             self.folder(folder, rest);
             self.above.extend(identity);

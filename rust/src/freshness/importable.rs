@@ -16,14 +16,14 @@ use crate::filesystem::stat::{now, FileStamp};
 use crate::freshness::fingerprint::Found;
 use crate::records::record::Fingerprint;
 
-/// What is importable by a name, and from which file; or a folder, perhaps a package.
+/// A name that can be imported: a file with its suffix, or a folder, which may be a package.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Module {
     File { name: String, suffix: String },
     Folder { name: String },
 }
 
-/// What a folder offers, and its status then.
+/// The modules of a folder, and the status that the folder had.
 struct Offer {
     stat: FileStamp,
     modules: Vec<Module>,
@@ -36,7 +36,7 @@ pub struct Folders(Mutex<HashMap<PathBuf, Arc<Offer>>>);
 
 impl Folders {
     /// The fingerprint, and when a name may have been added last, which is only looked at if the folder itself
-    /// changed since `since`. A name that went away needs no time: whoever had found it depends on its file.
+    /// changed since `since`. A name that went away needs no time: an import that had found it depends on its file.
     pub fn layout(&self, folder: &Path, since: Option<i64>) -> (Found, i64) {
         match self.offer(folder) {
             Ok(offer) => self.described(folder, &offer, since),
@@ -127,7 +127,7 @@ fn newest_name(folder: &Path, offer: &Offer, since: Option<i64>) -> i64 {
     newest_of(offer.modules.iter().map(path), changed_since(offer, since))
 }
 
-/// Of what is in a folder that changed then: nothing was added later than that.
+/// The time of the youngest path in a folder that changed at `changed`: nothing was added later than that.
 fn newest_of(paths: impl Iterator<Item = PathBuf>, changed: Option<i64>) -> i64 {
     let Some(changed) = changed else { return 0 };
     let newest = |path: PathBuf| fs::symlink_metadata(path).map_or(i64::MAX, |data| added(&data));

@@ -14,7 +14,7 @@ use crate::watch::tree::{self, Enter, Rules};
 
 /// More files than this are not read: nothing that depends on them is ever fresh.
 const MOST_FILES: usize = 200_000;
-/// What was measured of a run, which each run writes anew.
+/// The data of a coverage measurement, which each run writes anew.
 const MEASURED: &[u8] = b".coverage";
 
 #[derive(Default)]

@@ -82,7 +82,7 @@ pub fn change(dependency: &Dependency, found: Found) -> Option<Verdict> {
     (!is_same).then_some(changed)
 }
 
-/// What needs no look at anything.
+/// The verdict where a record decides it without any look at the disk.
 #[must_use]
 pub fn judge_without_io(entry: Option<&Entry>, epoch: Option<TextId>) -> Option<Judged> {
     let Some(entry) = entry else { return Some((Verdict::Unknown, None)) };
@@ -111,23 +111,23 @@ pub fn judge(
     }
 }
 
-/// All folders together, as they were then: a mixture of two states is one that nobody looked at.
+/// Whether all folders together look as confirmed: a mixture of two states was never observed.
 fn is_confirmed(table: &Table, entry: &Entry, found: impl Fn(&Dependency) -> Found) -> bool {
     let is_same = |one: Dependency| one.fingerprint.is_some() && found(&one).fingerprint() == one.fingerprint;
     !entry.confirmed.is_empty() && entry.confirmed.iter().all(|id| table.dependency(*id).is_some_and(is_same))
 }
 
-/// A look at one subject.
+/// The state of one subject on the disk.
 #[derive(Debug, Clone, Copy)]
 pub struct Observed {
     pub found: Found,
-    /// Of a file.
+    /// The status, where the subject is a file.
     pub stat: Option<FileStamp>,
     /// The latest moment at which it may have been changed.
     pub newest: i64,
 }
 
-/// From where is looked.
+/// The circumstances under which subjects are observed.
 pub struct Snapshot<'a> {
     pub root: &'a Path,
     /// The store's own folder.
@@ -199,7 +199,7 @@ impl Snapshot<'_> {
     }
 }
 
-/// What was found of each subject, sorted by these.
+/// The observed state of each subject, sorted by subject.
 #[derive(Default)]
 pub struct OnDisk(Vec<((Subject, TextId), Observed)>);
 
@@ -215,7 +215,7 @@ impl OnDisk {
         self.0.iter().map(|((subject, id), seen)| (*subject, *id, *seen))
     }
 
-    /// What was not looked at is not known to be the same.
+    /// A subject that was not observed is not known to be the same.
     #[must_use]
     pub fn found(&self, dependency: &Dependency) -> Found {
         self.of(dependency.subject, dependency.name).map_or(Found::Unreadable, |seen| seen.found)
@@ -246,7 +246,7 @@ pub fn subjects_of(table: &Table, dependencies: &FxHashSet<DependencyId>) -> Vec
     dependencies.iter().filter_map(|id| table.dependency(*id)).map(|one| (one.subject, one.name)).collect()
 }
 
-/// Those of the dependencies that changed, and how: few, as a rule.
+/// The dependencies that changed, each with its verdict: few, as a rule.
 #[must_use]
 pub fn changes(
     table: &Table,

@@ -11,7 +11,7 @@ use rustpython_parser::ast::{
 /// parser's thread has to hold the walk (`docs/design/imports.md`).
 pub const DEEPEST: usize = 1_000;
 
-/// What is called for each call: the call, and whether it runs later, since it stands in a lambda.
+/// Called for each call: the call, and whether it runs later, since it stands in a lambda.
 pub type OnCall<'a> = dyn FnMut(&ExprCall, bool) + 'a;
 
 pub fn calls(expr: &Expr, on_call: &mut OnCall<'_>) {
@@ -254,7 +254,7 @@ fn branches(node: &StmtIf) -> Vec<Body<'_>> {
     }
 }
 
-/// What a test is known to be when the tests run: `TYPE_CHECKING` is false.
+/// The value of a condition, where that is known when the tests run: `TYPE_CHECKING` is false.
 fn truth(test: &Expr) -> Option<bool> {
     match test {
         Expr::Name(node) if node.id.as_str() == "TYPE_CHECKING" => Some(false),

@@ -41,7 +41,7 @@ impl Kind {
     }
 }
 
-/// What the detail is when the source does not say it literally.
+/// The detail where the source does not say it literally.
 pub const UNKNOWN: &str = "*";
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -293,7 +293,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// `mock.patch("a.b").start()` and its kin.
+    /// `mock.patch("a.b").start()` and similar calls.
     fn started_patch(&self, patch: &Expr) -> Vec<(Kind, String)> {
         let Expr::Call(call) = patch else { return Vec::new() };
         let Some(name) = self.dotted(&call.func) else { return Vec::new() };

@@ -21,7 +21,7 @@ pub struct Seen {
     pub parsed: Arc<Parsed>,
     /// Why there is no import list yet.
     pub rejected: Option<Rejected>,
-    /// What supply() or reading reported.
+    /// The diagnostic of supply() or of reading.
     pub notes: Vec<(Option<u32>, String)>,
 }
 
@@ -58,7 +58,7 @@ impl Files {
         &mut self.cache
     }
 
-    /// Everything is looked at again: content is the truth.
+    /// Reads everything again, since only the content counts.
     pub fn begin(&mut self) {
         self.seen.clear();
         self.counts = Counts::default();

@@ -14,7 +14,7 @@ pub enum Edge {
     Foreign(ForeignId),
 }
 
-/// What a node loads: when it is imported itself, and perhaps later (in functions, under conditions).
+/// The edges of a node: loaded when it is imported, and perhaps later (in functions, under conditions).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Edges {
     pub load: Vec<Edge>,
@@ -27,7 +27,7 @@ pub struct Graph {
     foreign: IndexMap<String, Origin>,
 }
 
-/// What is reached from some nodes, each kind in the order in which it would be imported.
+/// Everything reached from some nodes, each kind in the order in which it would be imported.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Reached {
     pub nodes: IndexSet<NodeId>,
@@ -219,7 +219,7 @@ const UNSEEN: usize = usize::MAX;
 
 struct Tarjan<'a> {
     edges: &'a [Edges],
-    /// By node, in order of arrival; [`UNSEEN`] before.
+    /// The order of arrival of each node; [`UNSEEN`] before.
     index: Vec<usize>,
     arrived: usize,
     low: Vec<usize>,

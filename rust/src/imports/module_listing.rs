@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::filesystem::folder::entries;
 
-/// What one folder offers under each name.
+/// The kinds of modules that one folder offers under a name.
 #[derive(Debug, Clone, Copy, Default)]
 struct Offer {
     folder: bool,

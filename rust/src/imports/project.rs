@@ -35,7 +35,7 @@ pub type Diagnostic = (PathBuf, Option<u32>, String);
 
 type ViewId = usize;
 
-/// Of the view that adds nothing to `sys.path`.
+/// The number of the view that adds nothing to `sys.path`.
 const PLAIN: ViewId = 0;
 
 pub struct Project {
@@ -51,11 +51,11 @@ pub struct Project {
     found: Structure,
 }
 
-/// What one scan built.
+/// The result of one scan.
 #[derive(Default)]
 struct Structure {
     graph: Graph,
-    /// By node: where it stands.
+    /// The view and the file of each node.
     places: Vec<(ViewId, PathBuf)>,
     nodes: HashMap<(ViewId, PathBuf), NodeId>,
     /// Each view with the plain nodes that it touches: from which something is reached that imports a
@@ -179,7 +179,7 @@ impl Project {
     }
 
     fn view(&mut self, view: View) -> ViewId {
-        // What is first on `sys.path` already adds nothing when it is put there.
+        // A folder that is first on `sys.path` already adds nothing when it is put there.
         if view.after.is_empty() && self.resolver.sys_path().starts_with(&view.before) {
             return PLAIN;
         }

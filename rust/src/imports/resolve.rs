@@ -28,7 +28,7 @@ pub struct Found {
     pub package: Vec<PathBuf>,
 }
 
-/// What importing something loads, in order.
+/// One module that an import loads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     First(PathBuf),
@@ -61,7 +61,7 @@ pub struct Resolver {
     tag: Option<String>,
     listings: HashMap<PathBuf, Option<Arc<Listing>>>,
     origins: HashMap<PathBuf, Origin>,
-    /// What `sys.path` gives for a top-level name.
+    /// Results of `sys.path` for top-level names.
     tops: HashMap<String, Option<Arc<Found>>>,
     /// Folders that other test files add, and what they give: asked when all else failed.
     last: Vec<PathBuf>,
@@ -126,7 +126,7 @@ impl Resolver {
         names
     }
 
-    /// What an import in `file` loads.
+    /// The modules that an import in `file` loads, in order.
     pub fn resolve(&mut self, import: &Import, file: &Path, view: &View) -> Resolution {
         if import.level == 0 {
             return self.absolute(&import.module, import.name.as_deref(), view);
@@ -267,7 +267,7 @@ impl Resolver {
         !folders.is_empty() && self.search(&folders, name).is_none()
     }
 
-    /// What a finder-kind editable install maps: asked after `sys.path`, as its finder is.
+    /// The module that a finder-kind editable install maps; asked after `sys.path`, as its finder is.
     fn editable(&mut self, name: &str) -> Option<Found> {
         let target = self.editable.get(name)?.clone();
         if target.is_file() {

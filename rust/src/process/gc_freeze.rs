@@ -19,7 +19,7 @@ struct Function {
     entry: *mut ffi::PyMethodDef,
 }
 
-/// What is put before the original; `ours` is a copy of its table entry with another function.
+/// A function that is put before the original; `ours` is a copy of its table entry with another function.
 struct Thawing {
     name: &'static str,
     function: AtomicPtr<Function>,
@@ -62,7 +62,7 @@ pub fn bind(py: Python<'_>) -> PyResult<()> {
     bind_slot::<4>(&gc)
 }
 
-/// One that is not the interpreter's own (somebody replaced it before us) is left alone.
+/// A function that is not the interpreter's own (somebody replaced it before us) is left alone.
 fn bind_slot<const SLOT: usize>(gc: &Bound<'_, PyModule>) -> PyResult<()> {
     let slot = &THAWING[SLOT];
     let function = gc.getattr(slot.name)?;
@@ -87,7 +87,7 @@ fn flags(function: &Bound<'_, PyAny>) -> i32 {
     unsafe { ffi::PyCFunction_GetFlags(function.as_ptr()) }
 }
 
-/// By the ways in which the collector's functions take their arguments, in Python 3.10 to 3.14.
+/// Selects by the ways in which the collector's functions take their arguments, in Python 3.10 to 3.14.
 fn trampoline<const SLOT: usize>(flags: i32) -> Option<ffi::PyMethodDefPointer> {
     const FAST: i32 = ffi::METH_FASTCALL;
     const FAST_KEYWORDS: i32 = ffi::METH_FASTCALL | ffi::METH_KEYWORDS;
@@ -141,7 +141,7 @@ pub fn freeze(py: Python<'_>) -> PyResult<bool> {
     Ok(true)
 }
 
-/// Everything as if nothing had been frozen. Does nothing where nothing is.
+/// Undoes a freeze. Idempotent.
 pub fn thaw() {
     if !is_frozen() {
         return;

@@ -2,7 +2,7 @@
 //!
 //! A fork copies a page table entry for each page, so 2 GB cost 32 ms in 4 KiB pages and 1.1 ms in 2 MiB ones.
 
-/// What one huge page covers on x86-64 and on arm64 with 4 KiB pages.
+/// The size of one huge page on x86-64 and on arm64 with 4 KiB pages.
 #[cfg(target_os = "linux")]
 const HUGE: usize = 2 << 20;
 

@@ -13,7 +13,7 @@ const PRESENT: u64 = 1 << 63;
 #[cfg(target_os = "linux")]
 const EXCLUSIVE: u64 = 1 << 56;
 
-/// Of one run of pages: the addresses of its begin and end.
+/// The size of one run of pages: the addresses of its begin and end.
 #[cfg(target_os = "linux")]
 const RUN_BYTES: usize = 2 * std::mem::size_of::<u64>();
 

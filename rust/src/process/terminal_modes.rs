@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use nix::libc;
 
-/// What Python's `termios.tcgetattr` calls the flags: input, output, control, local.
+/// The flags of Python's `termios.tcgetattr`: input, output, control, local.
 pub type Flags = (libc::tcflag_t, libc::tcflag_t, libc::tcflag_t, libc::tcflag_t);
 
 /// Told to a terminal when keys are over: pasted text comes without brackets again (xterm's mode 2004).
@@ -23,7 +23,7 @@ struct Found(UnsafeCell<MaybeUninit<libc::termios>>);
 unsafe impl Sync for Found {}
 
 static FOUND: Found = Found(UnsafeCell::new(MaybeUninit::uninit()));
-/// Of the one process that restores: forked copies of it inherit these values, and have another pid.
+/// The pid of the one process that restores: forked copies of it inherit these values, and have another pid.
 static OWNER: AtomicI32 = AtomicI32::new(0);
 static TERMINAL: AtomicI32 = AtomicI32::new(-1);
 
@@ -57,7 +57,7 @@ pub fn put_back() {
         if !is_keyboards(&now, found) {
             return;
         }
-        // Not undone: whoever puts modes back is about to end.
+        // Not undone: a process that restores modes is about to end.
         let mut set: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut set);
         libc::sigaddset(&raw mut set, libc::SIGTTOU);

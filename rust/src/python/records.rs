@@ -48,7 +48,7 @@ impl From<Key> for Text {
     }
 }
 
-/// Of a declared pattern: as it means files on the disk.
+/// Matches a path against a declared pattern, as a search of the disk would.
 #[pyfunction]
 #[expect(clippy::needless_pass_by_value, reason = "extracted from Python")]
 pub fn glob_matches(pattern: PathBuf, path: PathBuf) -> bool {

@@ -84,7 +84,7 @@ fn put_ids(out: &mut Vec<u8>, ids: &[u32], numbers: &mut Numbers) {
     ids.iter().for_each(|id| put(out, numbers.of(*id)));
 }
 
-/// Of texts that are written anyway, and of those that `used` names: files below a declared pattern.
+/// The statuses of texts that are written anyway, and of those that `used` names: files below a declared pattern.
 fn statuses(table: &Table, texts: &mut Numbers, used: impl Fn(TextId) -> bool) -> (usize, Vec<u8>) {
     let mut cached: Vec<(&TextId, &Cached)> =
         table.cached.iter().filter(|(id, _)| texts.by_id.contains_key(id) || used(**id)).collect();
@@ -107,7 +107,7 @@ fn put_texts(out: &mut Vec<u8>, table: &Table, order: &[TextId]) {
     }
 }
 
-/// What is left to be read.
+/// Reads the bytes that are left.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -133,7 +133,7 @@ impl<'a> Reader<'a> {
         self.array().map(i64::from_le_bytes)
     }
 
-    /// Of a regular file.
+    /// The stamp of a regular file.
     fn stamp(&mut self) -> Option<FileStamp> {
         Some(FileStamp::file(self.i64()?, self.i64()?, self.u64()?, self.u64()?, self.u64()?))
     }

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use crate::records::text::Text;
 
-/// Compact JSON, written in the order in which it is told.
+/// Compact JSON, in the order of the calls.
 #[derive(Default)]
 pub struct Json(Vec<u8>);
 
@@ -52,7 +52,7 @@ impl Json {
         self.enclosed('[', items, write, ']');
     }
 
-    /// Of a list: all but the brackets differs not.
+    /// As `list`, with braces.
     pub fn object<T>(&mut self, items: &[T], write: impl Fn(&mut Self, &T)) {
         self.enclosed('{', items, write, '}');
     }

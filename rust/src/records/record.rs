@@ -61,7 +61,7 @@ pub type Touch = (i64, i64, u64, u64);
 /// Node id, outcome, seconds.
 pub type Test = (Text, Text, f64);
 
-/// What is fingerprinted: its name, and its fingerprint, None where it does not exist.
+/// The name of an input and its fingerprint, None where the input does not exist.
 pub type Pair = (Text, Option<Fingerprint>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
@@ -72,7 +72,7 @@ pub struct Costs {
     pub imports: f64,
 }
 
-/// What a run says of a test file.
+/// The report of a run on one test file.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Draft {
@@ -98,7 +98,7 @@ pub struct Draft {
     pub serial: Vec<Text>,
 }
 
-/// What is stored of it. Lists without an order of their own are sorted.
+/// The stored form of a draft. Lists without an order of their own are sorted.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Record {
     pub file: Text,

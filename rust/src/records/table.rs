@@ -12,7 +12,7 @@ use crate::records::text::Text;
 pub type TextId = u32;
 pub type DependencyId = u32;
 
-/// What is looked at. The order is that of the verdicts.
+/// The kinds of inputs. Their order is that of the verdicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subject {
     /// A file that is imported or read.
@@ -64,10 +64,10 @@ pub struct Entry {
 #[derive(Default)]
 pub struct Table {
     pub texts: IndexSet<Box<[u8]>, FxBuildHasher>,
-    /// By text, where it is a path of a file.
+    /// Fingerprints by text, where that is the path of a file.
     pub cached: FxHashMap<TextId, Cached>,
     pub dependencies: IndexSet<Dependency, FxBuildHasher>,
-    /// By the test file's path.
+    /// Entries by the path of their test file.
     pub entries: FxHashMap<TextId, Entry>,
 }
 
@@ -136,7 +136,7 @@ impl Table {
             (Subject::File, record.closure.iter().chain(&record.reads).collect()),
             (Subject::Listing, record.listings.iter().collect()),
             (Subject::Declared, record.declared.iter().collect()),
-            // One that is named says more than all of them.
+            // A named variable says more than all of them.
             (Subject::Environment, named.into_iter().chain(all).collect()),
             (Subject::Project, record.project.iter().collect()),
             (Subject::Layout, record.layout.iter().collect()),

@@ -65,7 +65,7 @@ fn is_near(path: &[u8], folder: &[u8]) -> bool {
     module_of(path).is_some_and(|(_, suffix)| suffix.is_some()) && may_lead_into(path, folder)
 }
 
-/// The same of what may be a folder, too.
+/// As `is_near`, for a path that may be a folder, too.
 fn may_lead_into(path: &[u8], folder: &[u8]) -> bool {
     module_of(path).is_some() && (parent(path) == folder || parent(parent(path)) == folder)
 }
@@ -117,7 +117,7 @@ impl Store {
             verdicts.extend(verdict.map(|verdict| (*id, verdict)));
         }
         let concerned: FxHashSet<TextId> = verdicts.keys().flat_map(|id| dependents.test_files(*id)).copied().collect();
-        // What looks as it was confirmed may have been confirmed before, or after, that name came.
+        // A layout that looks as confirmed may have been confirmed before, or after, that name came.
         let look = |one: &Dependency| if self.came_near(one, changed) { Found::Unreadable } else { on_disk.found(one) };
         let mut found = Vec::new();
         for file in concerned {
@@ -146,13 +146,13 @@ impl Store {
         }
     }
 
-    /// One that is gone may have been a folder, or a file.
+    /// Whether the path is a file of the project. A path that is gone may have been a folder, or a file.
     fn is_of_project(&self, place: &[u8], path: &[u8]) -> bool {
         let path = self.full(path);
         project_files::is_of(&self.full(place), &path) && !path.is_dir() && !self.reports.contains(&path)
     }
 
-    /// A folder that came or went as a whole: which files did, nobody may have told.
+    /// Whether a folder of the project came or went as a whole: its files may not have been reported.
     fn is_folder_of_project(&self, place: &[u8], changed: &Changed) -> bool {
         let place = self.full(place);
         changed
@@ -179,17 +179,17 @@ impl Store {
         one.subject == Subject::Layout && changed.added.iter().any(|path| may_lead_into(&path.0, name))
     }
 
-    /// What follows from the paths alone.
+    /// The verdict that follows from the paths alone.
     fn by_path_alone(&self, one: &Dependency, changed: &Changed) -> Option<Verdict> {
         let name = self.table.text(one.name);
         match one.subject {
             Subject::File if changed.holds(name) => {
-                // Another content than any: whatever it is, it counts as changed. What the record knows as missing, and
+                // A present file counts as changed, whatever its content. A file that the record knows as missing, and
                 // still is, went away before the record was written.
                 let found = if self.exists(name) { Found::Unreadable } else { Found::Missing };
                 verdict::change(one, found).or(Some(Verdict::Gone))
             }
-            // That these look as they did says nothing of how they looked before the change.
+            // A folder that looks as recorded may have looked otherwise before the change.
             Subject::Listing
                 if changed.listings.contains(name)
                     || changed.paths.iter().any(|path| parent(path) == name && !self.exists(path)) =>

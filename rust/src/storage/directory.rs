@@ -193,7 +193,7 @@ impl RecordDirectory {
         }
     }
 
-    /// Removes the epochs of which `is_needed` says no, unless somebody may just be about to use one.
+    /// Removes the epochs that are not needed, except young ones, which another process may be about to use.
     pub fn sweep_epochs(&self, is_needed: impl Fn(&[u8]) -> bool) {
         let oldest = now().saturating_sub(LIFE_OF_TEMPORARY);
         let Ok(entries) = fs::read_dir(self.path.join("epochs")) else { return };
@@ -226,7 +226,7 @@ impl RecordDirectory {
 
 impl Walked {
     fn sort_in(&mut self, place: Vec<u8>, name: &[u8], data: &fs::Metadata, path: impl Fn() -> PathBuf) {
-        // By their ends first: a test file may be called `tmp-…`, too, and its record then ends in `.json`.
+        // Suffixes decide first: a test file may be called `tmp-…`, too, and its record then ends in `.json`.
         match (data.is_dir(), name.ends_with(b".d"), name.ends_with(b".json")) {
             (true, true, _) => self.folders.push(place),
             (false, _, true) if data.is_file() => self.records.push((place, FileStamp::from(data))),
@@ -250,7 +250,7 @@ fn make_folder(path: &Path) -> io::Result<()> {
 }
 
 fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<File> {
-    // One of that name was left by a dead process that had this number.
+    // A file of that name was left by a dead process that had this number.
     let mut file = match File::options().write(true).create_new(true).mode(0o600).open(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             fs::remove_file(path)?;

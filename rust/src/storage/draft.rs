@@ -171,7 +171,7 @@ fn is_imported_settled(seen: Observed, since: i64) -> bool {
 fn is_read_settled(seen: Observed, touch: Option<Touch>, since: i64) -> bool {
     match (seen.found, seen.stat, touch) {
         (Found::Missing, _, None) => true,
-        // Of a folder or a device only the kind counts.
+        // Only the kind of a folder or a device counts.
         (Found::Is(_), Some(stat), Some(_)) if !stat.is_file() => true,
         (Found::Is(_), Some(stat), Some(touch)) => {
             (stat.mtime, stat.ctime, stat.size, stat.inode) == touch && seen.newest < since
@@ -186,7 +186,7 @@ pub fn since(started: i64) -> i64 {
     started.saturating_sub(GRANULARITY)
 }
 
-/// Of a file that was touched twice the first touch counts.
+/// The first touch counts where a file was touched twice.
 fn reads(root: &Root, reads: Vec<(Text, Option<Touch>)>) -> Vec<(Text, Option<Touch>)> {
     let mut reads: Vec<_> = reads.into_iter().map(|(path, touch)| (root.shorten(&path.0), touch)).collect();
     reads.sort_by(|one, other| one.0.cmp(&other.0));

@@ -36,7 +36,7 @@ impl Store {
         epoch
     }
 
-    /// What differs from the inputs of an epoch; None if it is not known.
+    /// The differences from the inputs of an epoch; None if the epoch is not known.
     #[must_use]
     pub fn epoch_changes(&self, epoch: &str, inputs: &Inputs) -> Option<Vec<Change>> {
         self.directory.exists().ok().filter(|exists| *exists && is_hex(epoch.as_bytes()))?;

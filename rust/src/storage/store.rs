@@ -40,7 +40,7 @@ pub struct Store {
     pub(crate) reports: HashSet<PathBuf>,
     /// Folders and patterns, as they have been since when.
     pub(crate) observed: HashMap<(Subject, TextId), (Fingerprint, i64)>,
-    /// Of the records as they are; None until somebody asks.
+    /// The index of the records as they are; None until it is needed.
     pub(crate) dependents: Option<Dependents>,
     /// Layouts as they were looked at, until they are confirmed.
     looked: HashMap<TextId, Vec<Dependency>>,
@@ -156,7 +156,7 @@ impl Store {
         self.table.files().into_iter().map(|file| Text(file.to_vec())).collect()
     }
 
-    /// Of the records that name any: the file, its ports, what it writes.
+    /// The file, its ports and its writes, of each record that names any.
     pub fn conflicts(&mut self) -> Vec<(Text, Vec<Text>, Vec<Text>)> {
         self.need_load();
         let table = &self.table;
@@ -180,7 +180,7 @@ impl Store {
         Some(String::from_utf8_lossy(payload).into_owned())
     }
 
-    /// Of each record, from the disk; None where there is none.
+    /// The results of each record, from the disk; None where there is no record.
     #[must_use]
     pub fn results(&self, files: &[Vec<u8>]) -> Vec<Option<Results>> {
         if !self.directory.exists().unwrap_or(false) {

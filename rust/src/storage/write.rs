@@ -27,7 +27,7 @@ impl Store {
         let plans = self.plans(drafts)?;
         self.need_load();
         self.dependents = None;
-        // Before anything is looked at: a listing may meet it.
+        // Before anything is observed, since a listing may include the folder.
         self.directory.create().map_err(|source| Error::Io { path: self.directory.path_of(b""), source })?;
         let since = draft::since(started);
         let on_disk = self.look_at_inputs(&plans, since, environment);

@@ -22,16 +22,16 @@ pub const LARGE_LONGEST: Nanoseconds = 5_000 * MILLISECOND;
 /// How long a burst of an ordinary edit is waited for.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
-    /// It ends when no event came for so long …
+    /// A burst ends when no event came for so long …
     pub quiet: Nanoseconds,
     /// … and at the latest so long after the first.
     pub longest: Nanoseconds,
 }
 
-/// What events say: look there. None of it is believed.
+/// Places where events say that something changed. They are never trusted, only compared.
 #[derive(Debug, Default)]
 pub struct Hints {
-    /// Where to look, and whether something was written there; else it was closed, touched, or went.
+    /// The paths, and whether a content was written there; otherwise the path was closed, touched, or removed.
     pub paths: BTreeMap<PathBuf, bool>,
     /// Git took its lock, or moved HEAD.
     pub git: bool,
@@ -90,7 +90,7 @@ impl Burst {
         (self.last + quiet).min(self.first + longest)
     }
 
-    /// What kind of burst it was, when `paths` were found to differ.
+    /// The kind of the burst, when `paths` were found to differ.
     #[must_use]
     pub fn name(&self, paths: usize) -> &'static str {
         if self.hints.lost {

@@ -172,7 +172,7 @@ impl Contents {
     }
 }
 
-/// What was touched before it was first read counts as changed: nobody knows what it held.
+/// A file that was touched before its first reading counts as changed, since its earlier content is unknown.
 fn differs(before: &Known, now: &Known, written: bool) -> bool {
     match before.content {
         Content::Unread => written || before.stamp != now.stamp,

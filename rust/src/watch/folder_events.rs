@@ -72,7 +72,7 @@ mod inotify {
 pub struct FolderEvents(inotify::Events);
 
 impl FolderEvents {
-    /// A folder that does not exist tells nothing, also when it comes later. An error where the system tells nobody.
+    /// A folder that does not exist has no events, even if it is made later. An error where the system has no events.
     pub fn new(folders: &[PathBuf]) -> io::Result<Self> {
         inotify::Events::new(folders).map(Self)
     }
@@ -82,7 +82,7 @@ impl FolderEvents {
         self.0.descriptor()
     }
 
-    /// Whether there was anything; it is forgotten then.
+    /// Discards all events; returns whether there were any.
     #[must_use]
     pub fn drain(&self) -> bool {
         self.0.drain()

@@ -14,7 +14,7 @@ pub struct Repository {
 }
 
 impl Repository {
-    /// Of the folder that the path lies in, or one above.
+    /// The repository of the folder that the path lies in, or of one above.
     #[must_use]
     pub fn of(path: &Path) -> Option<Self> {
         let folder = path.ancestors().find_map(git_folder)?;
@@ -38,14 +38,14 @@ impl Repository {
         self.folder.join("HEAD")
     }
 
-    /// A lock that is older than we wait is that of a git that died, or is given up.
+    /// A lock older than the longest wait belongs to a git that died, or is no longer waited for.
     #[must_use]
     pub fn is_locked(&self) -> bool {
         let made = fs::metadata(self.lock()).and_then(|data| data.modified());
         made.is_ok_and(|made| made.elapsed().unwrap_or_default() < Duration::from_nanos(LARGE_LONGEST))
     }
 
-    /// Whether HEAD names something else than at the last call.
+    /// Whether HEAD changed since the last call.
     pub fn has_moved(&mut self) -> bool {
         let head = fs::read(self.head()).ok();
         let moved = head != self.head;

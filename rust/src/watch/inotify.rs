@@ -14,7 +14,7 @@ use crate::watch::burst::Hints;
 use crate::watch::tree::Rules;
 
 /// All that changes what a path holds. Opening and reading is not asked for: our own would wake us.
-/// The same for every folder, since a second watch on a folder replaces the first one's.
+/// The mask of every folder is the same, since a second watch on a folder replaces the first one's.
 const WANTED: AddWatchFlags = AddWatchFlags::IN_MODIFY
     .union(AddWatchFlags::IN_CLOSE_WRITE)
     .union(AddWatchFlags::IN_ATTRIB)
@@ -25,7 +25,7 @@ const WANTED: AddWatchFlags = AddWatchFlags::IN_MODIFY
     .union(AddWatchFlags::IN_MOVE_SELF)
     .union(AddWatchFlags::IN_ONLYDIR);
 
-/// Those that say that a file's content was written. (A file may be opened for writing, and closed, without.)
+/// Events that say that a file's content was written. (A file may be opened for writing, and closed, without.)
 const WRITTEN: AddWatchFlags =
     AddWatchFlags::IN_MODIFY.union(AddWatchFlags::IN_CREATE).union(AddWatchFlags::IN_MOVED_TO);
 
@@ -121,7 +121,7 @@ impl Events {
         watch.folders.retain(|name| name != folder);
         if watch.folders.is_empty() && watch.names.is_empty() {
             self.watches.remove(&descriptor);
-            // It is gone already if the folder is.
+            // The watch is gone already if the folder is.
             let _gone = self.inotify.rm_watch(descriptor);
         }
     }
@@ -169,7 +169,7 @@ impl Events {
         }
     }
 
-    /// A watched folder was deleted or moved: whoever comes in its place is another one. Where a file was to appear
+    /// A watched folder was deleted or moved: a folder that takes its place is another one. Where a file was to appear
     /// in it, the way there is looked at again.
     fn gone(&mut self, descriptor: WatchDescriptor, hints: &mut Hints) {
         let Some(watch) = self.watches.remove(&descriptor) else { return };

@@ -19,7 +19,7 @@ pub struct Polling {
     pub interval: Nanoseconds,
     pub next: Nanoseconds,
     folders: BTreeMap<PathBuf, Option<FileStamp>>,
-    /// What was hinted at and not compared yet.
+    /// Paths that were hinted at and not compared yet.
     hinted: HashMap<PathBuf, Option<FileStamp>>,
 }
 
@@ -57,7 +57,7 @@ impl Polling {
         self.hinted.clear();
     }
 
-    /// What does not look as it did at the last comparison or look.
+    /// Hints at paths whose status differs from that at the last comparison or look.
     pub fn look(&mut self, contents: &mut Contents, hints: &mut Hints) {
         let mut touched: Vec<(PathBuf, Option<FileStamp>)> = Vec::new();
         let mut unsettled: Vec<PathBuf> = Vec::new();

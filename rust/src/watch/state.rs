@@ -42,9 +42,9 @@ enum Source {
 
 pub struct State {
     rules: Rules,
-    /// What the caller asked for.
+    /// The paths that the caller asked for.
     anchors: BTreeSet<PathBuf>,
-    /// Those of which, where they are folders, only the names in them count.
+    /// Anchors in which, where they are folders, only the names count.
     shallow: BTreeSet<PathBuf>,
     links: BTreeSet<PathBuf>,
     contents: Contents,
@@ -54,7 +54,7 @@ pub struct State {
     shortest: Nanoseconds,
     repositories: Vec<Repository>,
     told_slow: bool,
-    /// Nobody has looked at all folders since it polls.
+    /// Set when polling begins, until all folders were compared once.
     compare_all: bool,
     pub notices: Vec<String>,
 }
@@ -113,7 +113,7 @@ impl State {
         matches!(self.source, Source::Polling(_))
     }
 
-    /// What to wait for, if something tells.
+    /// The descriptor of the event source, if there is one.
     #[must_use]
     pub fn descriptor(&self) -> Option<OwnedFd> {
         match &self.source {
@@ -122,7 +122,7 @@ impl State {
         }
     }
 
-    /// When to look again, and how often that is: 0 if something tells.
+    /// The time of the next look, and the interval of looks: 0 with an event source.
     #[must_use]
     pub fn next_look(&self) -> (Option<Nanoseconds>, Nanoseconds) {
         match &self.source {
@@ -201,7 +201,7 @@ impl State {
         }
     }
 
-    /// What is in a folder, with a watch on it and on those below.
+    /// Lists a folder, and puts a watch on it and on those below.
     fn list(&mut self, folder: &Path, depth: Depth) -> Listing {
         let links = (!self.anchors.contains(folder)).then_some(&self.links);
         let listing = match &mut self.source {
@@ -245,7 +245,7 @@ impl State {
         }
     }
 
-    /// What was hinted at since the last call; never blocks.
+    /// Takes the hints since the last call; never blocks.
     pub fn gather(&mut self, now: Nanoseconds) -> Hints {
         let mut hints = Hints::default();
         match &mut self.source {
@@ -265,7 +265,7 @@ impl State {
                     }
                 }
                 let worked: Vec<bool> = self.repositories.iter_mut().map(Repository::has_worked).collect();
-                // By itself it is no reason to compare anything.
+                // Git's work alone is no reason to compare anything.
                 hints.git = !hints.is_empty() && worked.contains(&true);
                 polling.took(nanoseconds(ClockId::CLOCK_THREAD_CPUTIME_ID) - before, now);
                 if polling.interval >= SLOW && !self.told_slow {
@@ -293,7 +293,7 @@ impl State {
         let some = self.unread.split_off(self.unread.len().saturating_sub(SOME));
         let paths: Vec<&Path> = some.iter().map(PathBuf::as_path).collect();
         let Some(found) = read_all(&paths, stop) else { return Hints::default() };
-        // What was written before it was read has been told by now.
+        // An event for each file that was written before it was read has arrived by now.
         let mut hints = self.gather(monotonic());
         for (path, found) in some.iter().zip(&found) {
             let is_open = hints.paths.contains_key(path) || open.is_some_and(|open| open.contains_key(path));

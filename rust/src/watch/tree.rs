@@ -28,7 +28,7 @@ const MARKERS: [&str; 2] = ["pyvenv.cfg", "CACHEDIR.TAG"];
 /// As many links as the kernel follows before it says ELOOP.
 const MOST_LINKS: usize = 40;
 
-/// What is left out below every root.
+/// The rules by which paths are left out below every root.
 pub struct Rules {
     ignored: HashSet<PathBuf>,
 }
@@ -39,7 +39,7 @@ impl Rules {
         Self { ignored: ignored.into_iter().collect() }
     }
 
-    /// By its name, so that nothing is asked of the disk for each event.
+    /// Decides by the name alone, so that an event costs no system call.
     #[must_use]
     pub fn skips_name(&self, path: &Path, name: &OsStr) -> bool {
         IGNORED.iter().any(|ignored| name == *ignored) || is_leftover(name.as_bytes()) || self.ignored.contains(path)
@@ -119,7 +119,7 @@ impl Walk<'_, '_> {
         if matches!((self.enter)(folder)?, Enter::No) {
             return Ok(());
         }
-        // Gone again, or forbidden: whoever changes that is noticed in the folder above.
+        // Gone again, or forbidden: a change of that is noticed in the folder above.
         let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
         for entry in entries.flatten() {
             let (path, name) = (entry.path(), entry.file_name());

@@ -31,7 +31,7 @@ pub struct Settings {
     pub poll_ms: u64,
 }
 
-/// What one burst changed; each list is sorted.
+/// The changes of one burst; each list is sorted.
 #[derive(Debug)]
 pub struct Changes {
     pub changed: Vec<PathBuf>,
@@ -43,7 +43,7 @@ pub struct Changes {
     pub ready_ns: Nanoseconds,
 }
 
-/// What waits for the caller. Its bell is a socket with a byte in it as long as something does.
+/// Changes and notices that wait for the caller. The bell is a socket that holds a byte as long as something waits.
 struct Outbox {
     changes: Vec<Changes>,
     notices: Vec<String>,
@@ -80,7 +80,7 @@ impl Shared {
 
 pub struct Watcher {
     shared: Arc<Shared>,
-    /// What the caller waits on.
+    /// The descriptor that the caller waits on.
     heard: UnixStream,
     /// Wakes the thread.
     wake: UnixStream,
@@ -133,7 +133,7 @@ impl Watcher {
         (!self.shared.stop.load(Ordering::Acquire)).then(|| self.heard.as_raw_fd())
     }
 
-    /// What waits, oldest first. The bell is silent until something more does.
+    /// Takes all waiting changes, oldest first. The bell is silent until more arrive.
     pub fn take(&self) -> Vec<Changes> {
         let mut outbox = lock(&self.shared.outbox);
         drain(&self.heard);
@@ -223,7 +223,7 @@ impl Loop<'_> {
         }
     }
 
-    /// Does what is due, and says in how many nanoseconds something will be; None if nothing will.
+    /// Does the work that is due; returns the nanoseconds until more is due, None if nothing will be.
     fn step(&mut self, state: &mut State) -> Option<Nanoseconds> {
         let due = self.burst_due(state);
         if due.is_some_and(|due| due <= monotonic()) {
