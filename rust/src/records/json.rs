@@ -74,3 +74,28 @@ impl Json {
         let _never_fails = write!(self.0, "{comma}\"{name}\":");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round_trip(json: &str) -> (Text, String) {
+        let text: Text = serde_json::from_str(json).unwrap();
+        let mut out = Json::default();
+        out.text(&text);
+        (text, String::from_utf8(out.done()).unwrap())
+    }
+
+    #[test]
+    fn odd_bytes_are_what_python_shows_of_them() {
+        let (text, json) = round_trip(r#""a\udcff\udc80\udcbf\udcc0""#);
+        assert_eq!(text.0, b"a\xff\x80\xbf\xc0");
+        assert_eq!(json, r#""a\udcff\udc80\udcbf\udcc0""#);
+        assert_eq!(round_trip(r#""\ud800x""#).1, r#""\\ud800x""#);
+    }
+
+    #[test]
+    fn text_is_written_plainly() {
+        assert_eq!(round_trip(r#""\ud83d\ude00 \u00e9\n\"\\""#).1, "\"😀 é\\u000a\\\"\\\\\"");
+    }
+}
