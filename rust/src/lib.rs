@@ -1,10 +1,9 @@
 //! The Rust half of pytest-hotreload: the imports of a test suite, the dependencies of its test files, and system
 //! calls that Python lacks.
 //!
-//! Plain data in, plain data out: nothing here calls back into Python or prints, and no thread outlives the call that
-//! started it, except the thread of a `Watcher`. Python is known to `python/`, the face of this crate, and to code
-//! that the interpreter calls: the audit hook (`audit/hook.rs`, `audit/arguments.rs`, `audit/frames.rs`,
-//! `audit/opened.rs`), the interposers (`audit/interpose.rs`) and `process/gc_freeze.rs`.
+//! Plain data in, plain data out: nothing here calls back into Python or prints, and no thread outlives the call
+//! that started it, except the thread of a `Watcher`. Python is known to `python/`, the face of this crate, and to code
+//! that the interpreter calls: the audit hooks and the interposers (`audit/`), and `process/gc_freeze.rs`.
 
 pub mod audit;
 pub mod error;

@@ -16,7 +16,7 @@ use pyo3::types::{PyDict, PyList, PyModule, PyString, PyTuple};
 
 use crate::audit::arguments::{folder_of, path_of};
 use crate::audit::frames::bytes_of;
-use crate::audit::hook;
+use crate::audit::recording;
 
 /// A replaced attribute: the original and our callable.
 struct Interposer {
@@ -210,7 +210,7 @@ unsafe extern "C" fn on_fork_exec(
     // SAFETY: as above.
     unsafe {
         observe_call(arguments, keywords, |call| {
-            hook::note_process(call.arguments.py(), FORK_EXEC_NAME);
+            recording::note_process(call.arguments.py(), FORK_EXEC_NAME);
             Some(())
         });
         FORK_EXEC.call(arguments, keywords)
@@ -247,21 +247,21 @@ fn searched(call: &Call<'_>) -> Option<()> {
     // The other argument of the two below is a path.
     let package = || call.get(1, "package")?.extract::<String>().ok();
     let absolute = absolute(&name[level..], level, package)?;
-    hook::note_search(call.arguments.py(), &absolute);
+    recording::note_search(call.arguments.py(), &absolute);
     Some(())
 }
 
 fn lines_wanted(call: &Call<'_>) -> Option<()> {
     let name = call.get(0, "filename")?;
     let path = path_of(&name).filter(|path| !path.as_os_str().as_bytes().starts_with(b"<"))?;
-    hook::note_read(call.arguments.py(), path);
+    recording::note_read(call.arguments.py(), path);
     Some(())
 }
 
 fn link_asked(call: &Call<'_>) -> Option<()> {
     let path = path_of(&call.get(0, "path")?)?;
     let folder = call.get(usize::MAX, "dir_fd").and_then(|folder| folder.extract().ok()).and_then(folder_of);
-    hook::note_link(call.arguments.py(), folder, &path);
+    recording::note_link(call.arguments.py(), folder, &path);
     Some(())
 }
 
@@ -272,7 +272,7 @@ unsafe fn observe_call(
     keywords: *mut ffi::PyObject,
     look: impl FnOnce(&Call<'_>) -> Option<()>,
 ) {
-    if !hook::is_recording() {
+    if !recording::is_recording() {
         return;
     }
     // SAFETY: the caller's promise; both references are borrowed from it.
@@ -280,7 +280,7 @@ unsafe fn observe_call(
         let py = Python::assume_attached();
         (py, Bound::from_borrowed_ptr(py, arguments), Bound::from_borrowed_ptr_or_opt(py, keywords))
     };
-    hook::quietly(py, || {
+    recording::quietly(py, || {
         let keywords = keywords.and_then(|keywords| keywords.cast_into::<PyDict>().ok());
         if let Ok(arguments) = arguments.cast_into::<PyTuple>() {
             look(&Call { arguments, keywords });
@@ -316,21 +316,21 @@ fn asked_of_import(call: &Call<'_>) -> Option<()> {
     let file = file.as_ref().and_then(bytes_of);
     let file = file.as_deref().map(OsStr::from_bytes);
     // First of all, since nearly every import of a large suite is one of these.
-    if file.is_some_and(|file| hook::is_within_a_package(file, name, call.level(4))) {
+    if file.is_some_and(|file| recording::is_within_a_package(file, name, call.level(4))) {
         return None;
     }
     let absolute = absolute(name, call.level(4), || package_of(&value))?;
-    if hook::is_stdlib(&absolute) {
+    if recording::is_stdlib(&absolute) {
         return None;
     }
-    hook::note_module(py, &absolute, file);
+    recording::note_module(py, &absolute, file);
     let wanted = call.get(3, "fromlist").filter(|wanted| !wanted.is_none())?;
     if !(wanted.is_instance_of::<PyTuple>() || wanted.is_instance_of::<PyList>()) {
         return None;
     }
     for item in wanted.try_iter().ok()?.flatten() {
         if let Some(item) = item.extract::<String>().ok().filter(|item| item != "*") {
-            hook::note_module(py, &format!("{absolute}.{item}"), file);
+            recording::note_module(py, &format!("{absolute}.{item}"), file);
         }
     }
     Some(())
@@ -341,7 +341,7 @@ fn asked_of_gcd_import(call: &Call<'_>) -> Option<()> {
     let name = name.cast::<PyString>().ok()?.to_str().ok()?;
     let package = || call.get(1, "package")?.extract::<String>().ok();
     let absolute = absolute(name, call.level(2), package)?;
-    hook::note_module(call.arguments.py(), &absolute, None);
+    recording::note_module(call.arguments.py(), &absolute, None);
     Some(())
 }
 
@@ -449,7 +449,7 @@ fn is_machinery(name: &OsStr) -> bool {
 /// # Safety
 /// The interpreter's lock is held; the key is a live object.
 unsafe fn read_variable(key: *mut ffi::PyObject, name: impl FnOnce(&Bound<'_, PyAny>) -> Option<OsString>) {
-    if !hook::is_recording() {
+    if !recording::is_recording() {
         return;
     }
     // SAFETY: the caller's promise.
@@ -457,9 +457,9 @@ unsafe fn read_variable(key: *mut ffi::PyObject, name: impl FnOnce(&Bound<'_, Py
         let py = Python::assume_attached();
         (py, Bound::from_borrowed_ptr(py, key))
     };
-    hook::quietly(py, || {
+    recording::quietly(py, || {
         if let Some(name) = name(&key).filter(|name| !is_machinery(name)) {
-            hook::note_variable(py, &name);
+            recording::note_variable(py, &name);
         }
     });
 }

@@ -11,6 +11,7 @@ use crate::audit::contention;
 use crate::audit::hook;
 use crate::audit::interpose;
 use crate::audit::opened;
+use crate::audit::recording;
 use crate::audit::scope::Settings;
 use crate::filesystem::paths::absolute_path;
 use crate::filesystem::stat::FileStamp;
@@ -78,7 +79,7 @@ fn canonical_path(path: PathBuf) -> PyResult<OsString> {
 
 #[pyfunction]
 fn observe_again() {
-    hook::start_again();
+    recording::start_again();
 }
 
 #[pyfunction]
@@ -94,19 +95,19 @@ fn look_for_contention() -> bool {
 
 #[pyfunction]
 fn observe_for(owner: OsString) -> OsString {
-    hook::set_owner(owner)
+    recording::set_owner(owner)
 }
 
 #[pyfunction]
 fn observed() -> Vec<Shown> {
     let state = |stamp: FileStamp| (stamp.mtime, stamp.ctime, stamp.size, stamp.inode);
     let shown = |row: crate::audit::rows::Row| (row.owner, row.kind.name(), row.subject, row.state.map(state));
-    hook::take().into_iter().map(shown).collect()
+    recording::take().into_iter().map(shown).collect()
 }
 
 #[pyfunction]
 fn stop_observing() {
-    hook::stop();
+    recording::stop();
 }
 
 #[pyfunction]
