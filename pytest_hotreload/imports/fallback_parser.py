@@ -1,7 +1,7 @@
 """Reads what the Rust parser rejected, with the running interpreter's own `ast`.
 
-The rules are those of `rust/src/imports.rs`, `walk.rs` and `effects.rs`: `tests/unit/test_native_imports.py`
-holds the two against each other.
+The rules are those of `rust/src/imports/parse.rs`, `imports/ast_walk.rs` and `imports/effects.rs`:
+`tests/unit/test_native_imports.py` holds the two against each other.
 """
 
 from __future__ import annotations

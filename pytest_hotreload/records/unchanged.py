@@ -16,7 +16,7 @@ from pytest_hotreload.world import os, time
 
 #: Of the optimiser, in a name.
 _LEVEL = re.compile(r"\.opt-(\d)\.pyc$")
-#: Kernels stamp files by a clock that steps every 1 to 10 ms; as in ``fingerprint.rs``.
+#: Kernels stamp files by a clock that steps every 1 to 10 ms; as in ``filesystem/stat.rs``.
 _GRANULARITY_NS = 20_000_000
 #: A clock was put back if the two differ by so much less. Adjusting it slowly keeps them together.
 _CLOCK_STEP_NS = 1_000_000

@@ -1,4 +1,4 @@
-//! Errors of the analysis. `python.rs` is the one place that turns them into exceptions.
+//! Errors of the analysis and of the store. `python/convert.rs` turns them into exceptions.
 
 use std::path::PathBuf;
 

@@ -1,69 +1,17 @@
-//! The Rust half of pytest-hotreload: what a test suite imports, what its test files depend on, and the system
+//! The Rust half of pytest-hotreload: the imports of a test suite, the dependencies of its test files, and system
 //! calls that Python lacks.
 //!
 //! Plain data in, plain data out: nothing here calls back into Python or prints, and no thread outlives the call
-//! that started it, but for a `Watcher`'s. Python is known to `python.rs`, `python_audit.rs`,
-//! `python_records.rs` and `python_watcher.rs`, the face of this crate, and to what Python calls: the audit hook (`audit.rs`,
-//! `arguments.rs`, `frames.rs`) and what stands before imports and the environment (`doors.rs`).
+//! that started it, except the thread of a `Watcher`. Python is known to `python/`, the face of this crate, and to code
+//! that the interpreter calls: the audit hooks and the interposers (`audit/`), and `process/gc_freeze.rs`.
 
-pub mod access;
-mod adopt;
-pub mod affected;
-mod arguments;
-mod audit;
-pub mod board;
-pub mod bucket;
-pub mod bytecode;
-pub mod cache;
-mod contention;
-mod doors;
-pub mod draft;
-pub mod effects;
-pub mod endpoints;
-pub mod epochs;
+pub mod audit;
 pub mod error;
-pub mod files;
-pub mod fingerprint;
-pub mod folder_events;
-mod forked;
-mod frames;
-mod freezer;
-pub mod glob;
-pub mod graph;
-pub mod heap;
-pub mod importable;
+pub mod filesystem;
+pub mod freshness;
 pub mod imports;
-pub mod index;
-pub mod layout;
-pub mod listing;
-pub mod mirror;
-mod modes;
-mod opened;
-pub mod pages;
-pub mod parallel;
-pub mod places;
 pub mod process;
-mod programs;
-pub mod project;
-mod project_files;
-pub mod put;
 mod python;
-mod python_audit;
-mod python_records;
-mod python_watcher;
-mod python_world;
-pub mod quarantine;
-pub mod record;
-pub mod resolve;
-pub mod root;
-pub mod select;
-pub mod source;
-pub mod store;
-pub mod table;
-pub mod text;
-pub mod timings;
-pub mod tracker;
-pub mod users;
-pub mod walk;
-pub mod watcher;
-pub mod world;
+pub mod records;
+pub mod storage;
+pub mod watch;

@@ -6,14 +6,14 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use _native::cache::ParseCache;
-use _native::effects::{Effect, Kind};
-use _native::graph::{Edge, Edges, Graph, NodeId};
-use _native::imports::{self, Context, Import, Parsed};
-use _native::layout::ImportMode;
-use _native::parallel::{stack_for, Pool};
-use _native::project::{Project, Settings};
-use _native::resolve::{Origin, Resolver, Target, View};
+use _native::imports::effects::{Effect, Kind};
+use _native::imports::graph::{Edge, Edges, Graph, NodeId};
+use _native::imports::parse::{self, Context, Import, Parsed};
+use _native::imports::parse_cache::ParseCache;
+use _native::imports::project::{Project, Settings};
+use _native::imports::pytest_layout::ImportMode;
+use _native::imports::resolve::{Origin, Resolver, Target, View};
+use _native::process::thread_pool::{stack_for, Pool};
 use indexmap::IndexMap;
 use proptest::prelude::*;
 
@@ -126,7 +126,7 @@ proptest! {
 
     #[test]
     fn no_text_makes_the_reader_panic(text in "[a-z(){}\\[\\]:=.,'\"\n\t @*\\\\#]{0,200}") {
-        let _either = imports::parse(&text);
+        let _either = parse::parse(&text);
     }
 
     #[test]
@@ -254,7 +254,7 @@ fn deep_source_fits_the_stack_of_the_pool() {
         "if x: pass\n".to_owned() + &"elif x: pass\n".repeat(count / 2),
     ];
     let pool = Pool::start(2, stack_for(1 << 20)).unwrap();
-    let outcomes = pool.map(&sources, |source| imports::parse(source).map(|parsed| parsed.imports.len()).is_ok());
+    let outcomes = pool.map(&sources, |source| parse::parse(source).map(|parsed| parsed.imports.len()).is_ok());
     assert_eq!(outcomes, [true, true, true, true, true, false]);
 }
 

@@ -6,15 +6,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 
-use _native::fingerprint::now;
-use _native::glob;
-use _native::index;
-use _native::mirror::place;
-use _native::record::Record;
-use _native::select::{Variables, Verdict};
-use _native::store::Store;
-use _native::table::Table;
-use _native::text::{Json, Text};
+use _native::filesystem::stat::now;
+use _native::freshness::glob;
+use _native::freshness::verdict::{Variables, Verdict};
+use _native::records::index;
+use _native::records::json::Json;
+use _native::records::record::Record;
+use _native::records::record_path::record_path;
+use _native::records::table::Table;
+use _native::records::text::Text;
+use _native::storage::store::Store;
 use proptest::prelude::*;
 
 use common::Folder;
@@ -67,7 +68,7 @@ fn draft(closure: &BTreeSet<usize>, reads: &BTreeSet<usize>, folder: &Folder) ->
 }
 
 fn touch(folder: &Folder, name: &str) -> (i64, i64, u64, u64) {
-    let stat = _native::fingerprint::Stat::of(&folder.0.join(name)).unwrap();
+    let stat = _native::filesystem::stat::FileStamp::of(&folder.0.join(name)).unwrap();
     (stat.mtime, stat.ctime, stat.size, stat.inode)
 }
 
@@ -134,7 +135,7 @@ fn act(folder: &Folder, name: &str, act: &Act) {
 proptest! {
     #[test]
     fn no_two_files_share_a_place(one in path(), other in path()) {
-        let (first, second) = (place(&one), place(&other));
+        let (first, second) = (record_path(&one), record_path(&other));
         prop_assert_eq!(one == other, first.eq_ignore_ascii_case(&second));
         for part in first.split('/') {
             prop_assert!(part.len() < 255);
@@ -145,7 +146,7 @@ proptest! {
 
     #[test]
     fn a_place_is_no_folder_of_another(one in path(), other in path()) {
-        let (file, below) = (place(&one), format!("{}/", place(&other)));
+        let (file, below) = (record_path(&one), format!("{}/", record_path(&other)));
         prop_assert!(!file.starts_with(&below));
     }
 
@@ -253,7 +254,7 @@ fn drafts(files: &Files, folder: &Folder) -> Vec<(Vec<u8>, String)> {
 /// The bytes of the records, or none where it could not be written.
 fn bytes(store: &Store, folder: &Folder, files: &Files) -> Vec<Option<Vec<u8>>> {
     assert_eq!(store.verify(), []);
-    let path = |file| folder.0.join("cache/records-4").join(place(file));
+    let path = |file| folder.0.join("cache/records-4").join(record_path(file));
     files.keys().map(|file| fs::read(path(file)).ok()).collect()
 }
 

@@ -1,0 +1,26 @@
+//! The extension module `pytest_hotreload._native`; the contract is `_native.pyi`.
+
+use pyo3::prelude::*;
+
+use crate::python::observe;
+use crate::python::process;
+use crate::python::project::Project;
+use crate::python::records::{glob_matches, Records};
+use crate::python::watcher::{Changes, FolderEvents, Watcher};
+use crate::python::world;
+
+#[pymodule]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    // A panic becomes a rejection or a PanicException, which bear its text: nothing is printed into a test run. The
+    // hook is this library's own, since it holds a standard library of its own.
+    std::panic::set_hook(Box::new(|_panic| {}));
+    module.add_class::<Project>()?;
+    module.add_class::<Changes>()?;
+    module.add_class::<FolderEvents>()?;
+    module.add_class::<Watcher>()?;
+    module.add_class::<Records>()?;
+    module.add_function(wrap_pyfunction!(glob_matches, module)?)?;
+    process::register(module)?;
+    world::register(module)?;
+    observe::register(module)
+}

@@ -1,0 +1,10 @@
+//! The form of a record, and all records in one table.
+
+pub mod index;
+pub mod json;
+pub mod record;
+pub mod record_path;
+pub mod root;
+pub mod rounding;
+pub mod table;
+pub mod text;

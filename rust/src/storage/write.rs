@@ -1,0 +1,98 @@
+//! Writes the records of a run. Each of their dependencies is read once, however many records name it.
+
+use std::collections::BTreeMap;
+
+use crate::error::{Error, Result};
+use crate::filesystem::stat::FileStamp;
+use crate::freshness::verdict::{observe_on_disk, Observed, OnDisk, Snapshot, Variables};
+use crate::process::thread_pool::map_chunks;
+use crate::records::record::{Draft, Record};
+use crate::records::record_path::record_path;
+use crate::records::rounding;
+use crate::records::table::{Subject, TextId};
+use crate::records::text::Text;
+use crate::storage::draft::{self, Plan};
+use crate::storage::store::{read_record, Store};
+
+/// The record that is on the disk now.
+struct Put {
+    record: Record,
+    stamp: FileStamp,
+    is_changed: bool,
+}
+
+impl Store {
+    /// How many records' stored bytes changed. Of two drafts of one file the last counts.
+    pub fn put_all(&mut self, drafts: &[(Vec<u8>, String)], started: i64, environment: &Variables) -> Result<usize> {
+        let plans = self.plans(drafts)?;
+        self.need_load();
+        self.dependents = None;
+        // Before anything is observed, since a listing may include the folder.
+        self.directory.create().map_err(|source| Error::Io { path: self.directory.path_of(b""), source })?;
+        let since = draft::since(started);
+        let on_disk = self.look_at_inputs(&plans, since, environment);
+        let put = map_chunks(&plans, |plan| self.put(plan.record(&self.table, &on_disk, since, self.known(started))));
+        self.observe(&on_disk);
+        let (mut changed, mut failed) = (0, None);
+        for result in put {
+            match result {
+                Ok(put) => {
+                    changed += usize::from(put.is_changed);
+                    self.table.insert(&put.record, put.stamp);
+                }
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        failed.map_or(Ok(changed), Err)
+    }
+
+    /// Sorted by file.
+    fn plans(&self, drafts: &[(Vec<u8>, String)]) -> Result<Vec<Plan>> {
+        let parsed = map_chunks(drafts, |(file, text)| {
+            let file = self.root.shorten(file);
+            let draft: Draft =
+                serde_json::from_str(text).map_err(|error| Error::Draft(format!("{}: {error}", file.shown())))?;
+            Ok((file.clone(), Plan::new(&self.root, file, draft)))
+        });
+        let plans: BTreeMap<Text, Plan> = parsed.into_iter().collect::<Result<_>>()?;
+        Ok(plans.into_values().collect())
+    }
+
+    fn look_at_inputs(&mut self, plans: &[Plan], since: i64, environment: &Variables) -> OnDisk {
+        let subjects = plans.iter().flat_map(|plan| plan.subjects(&mut self.table)).collect();
+        let snapshot = Snapshot {
+            root: self.root.path(),
+            own: self.directory.folder(),
+            environment,
+            reports: &self.reports,
+            folders: &self.folders,
+            since: Some(since),
+        };
+        observe_on_disk(&mut self.table, &snapshot, subjects)
+    }
+
+    /// Whether a folder or a pattern looked before the start as it was seen now.
+    fn known(&self, started: i64) -> impl Fn(Subject, TextId, Observed) -> bool + '_ {
+        move |subject, id, seen| {
+            let known = self.observed.get(&(subject, id));
+            known.is_some_and(|(then, when)| *when <= started && Some(*then) == seen.found.fingerprint())
+        }
+    }
+
+    fn put(&self, mut record: Record) -> Result<Put> {
+        let place = record_path(&record.file.0);
+        // The record on the disk, which another process may have written, is the one that is known.
+        if let Some((old, stamp)) = read_record(&self.directory, place.as_bytes()).ok().flatten() {
+            let is_kept = rounding::is_kept(&old, &record) || {
+                rounding::average(&old, &mut record);
+                old == record
+            };
+            if is_kept {
+                return Ok(Put { record: old, stamp, is_changed: false });
+            }
+        }
+        let failed = |source| Error::Io { path: self.directory.path_of(place.as_bytes()), source };
+        let stamp = self.directory.write(place.as_bytes(), &record.encode()).map_err(failed)?;
+        Ok(Put { record, stamp, is_changed: true })
+    }
+}

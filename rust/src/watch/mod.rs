@@ -1,0 +1,13 @@
+//! Reports changes of files.
+
+mod burst;
+mod contents;
+pub mod folder_events;
+mod git;
+#[cfg_attr(not(target_os = "linux"), path = "inotify_stub.rs")]
+mod inotify;
+mod notices;
+mod polling;
+mod state;
+pub(crate) mod tree;
+pub mod watcher;

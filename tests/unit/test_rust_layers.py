@@ -1,0 +1,81 @@
+"""The Rust files import in one direction: no circles among files, and no folder imports one above it."""
+
+from __future__ import annotations
+
+import re
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+SOURCES = Path(__file__).parents[2] / "rust" / "src"
+#: From the lowest layer to the highest. A folder imports itself and those before it; ``lib.rs`` only declares.
+LAYERS = (
+    "error.rs",
+    "process",
+    "filesystem",
+    "imports",
+    "watch",
+    "records",
+    "freshness",
+    "storage",
+    "audit",
+    "python",
+)
+COMMENT = re.compile(r"//[^\n]*")
+PATH = re.compile(r"\bcrate::(\w+)(?:::(\w+))?")
+
+
+def code_of(file: Path) -> str:
+    return COMMENT.sub("", file.read_text(encoding="utf-8"))
+
+
+def files() -> list[Path]:
+    return sorted(path for path in SOURCES.rglob("*.rs") if path.name != "mod.rs" and path.name != "lib.rs")
+
+
+def imported_by(file: Path) -> set[str]:
+    """The files that a file names by `crate::` paths, relative to the sources."""
+    found = set()
+    for folder, module in PATH.findall(code_of(file)):
+        candidates = (f"{folder}/{module}.rs", f"{folder}.rs")
+        found.update([name for name in candidates if (SOURCES / name).is_file()][:1])
+    return found - {name_of(file)}
+
+
+def name_of(file: Path) -> str:
+    return file.relative_to(SOURCES).as_posix()
+
+
+def layer_of(name: str) -> int:
+    return LAYERS.index(name.split("/", maxsplit=1)[0])
+
+
+def test_layers_are_the_folders() -> None:
+    assert set(LAYERS) == {path.name for path in SOURCES.iterdir() if path.name != "lib.rs"}
+
+
+def test_files_name_others_by_their_whole_path() -> None:
+    """Else the two tests below would miss what a file imports."""
+    for file in files():
+        code = code_of(file)
+        # A file's own tests may import what the file has.
+        assert "super::" not in re.sub(r"\bmod tests \{.*?\buse super::\*;", "", code, flags=re.DOTALL), file
+        assert "use self::" not in code, file
+        for folder, module in PATH.findall(code):
+            is_file = (SOURCES / folder / f"{module}.rs").is_file() or (SOURCES / f"{folder}.rs").is_file()
+            assert is_file, (file, folder, module)
+
+
+def test_no_circles_among_files() -> None:
+    graph = {name_of(file): imported_by(file) for file in files()}
+    assert sum(map(len, graph.values())) > len(graph)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_no_folder_imports_one_above_it() -> None:
+    imports = [(name_of(file), name) for file in files() for name in imported_by(file)]
+    assert [(one, other) for one, other in imports if layer_of(other) > layer_of(one)] == []
