@@ -164,7 +164,7 @@ def test_a_path_that_is_no_test_file(shop, path):
     assert graph(shop, path) == (
         2,
         [],
-        [f"hotreload: {path} is no Python file; hint: name a test file"],
+        [f"hotreload: {path} is not a Python file; hint: name a test file"],
     )
 
 

@@ -70,7 +70,7 @@ def test_nothing_is_done_twice(tmp_path, twice):
     kept = kept_with(tmp_path, f"{twice}\nVALUE = 1")
     ours = kept.run()
     assert (ours.status, ours.errors) == (0, []), ours.raw
-    assert sum("own: what it reads while it is imported is not known" in line for line in ours.notices) == 1
+    assert sum("own: the inputs of its import are unknown" in line for line in ours.notices) == 1
     if "log.txt" in twice:
         assert (kept.root / "log.txt").read_text() == "x"
     if "mkdir" in twice:

@@ -153,7 +153,7 @@ def test_deaths_time_outs_and_second_tries(project):
     assert found.tests == found.traced == expected
     assert [(child["how"], child["ending"]) for child in found.children] == [
         ("fork", "ended with exit status 3"),
-        ("fork", "was ended: the test took longer than --hotreload-timeout=1 s"),
+        ("fork", "was killed: the test took longer than --hotreload-timeout=1 s"),
         ("fork", "was killed by SIGSEGV (signal 11)"),
         ("apart", ""),
     ]

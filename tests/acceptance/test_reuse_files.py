@@ -20,7 +20,7 @@ MARK = "import pytest\n{}def test_it(): pass\n"
 NETWORK = "it used the network"
 PROCESS = "it started a process, and declares no depends"
 MARKED = "a mark of it says reuse=False"
-FAILED = "a test of it failed"
+FAILED = "one of its tests failed"
 
 #: File -> its source, and why it runs again; None: it is reused.
 KINDS: dict[str, tuple[str, str | None]] = {

@@ -228,7 +228,7 @@ def test_a_slot_that_collects_for_itself_collects_its_shard(project):
     project.write({**files, "conftest.py": early, "ran/.keep": "", "pytest.ini": "[pytest]\n"})
     ran = project.root("forks") / "ran"
     result = project.run("--shard=1/2", slots=2)
-    assert any("each slot is a process" in line for line in result.notices)
+    assert any("so each slot collects in its own process" in line for line in result.notices)
     imported = {path.name for path in ran.iterdir()} - {".keep"}
     assert 0 < len(imported) < 8
     assert outcomes(result) == {f"test_{n}.py::test_{n}": "passed" for n in imported}

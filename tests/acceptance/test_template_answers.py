@@ -186,7 +186,7 @@ WITH_NATIVE = {
     "test_a.py": "import nat\ndef test_mode(): assert nat.MODE == 'set'\n",
     "test_b.py": "import nat\ndef test_mode(): assert nat.MODE == 'set'\n",
 }
-UNSUITED = "hotreload: nat was imported ahead where NAT_MODE was not set; this run starts over in a fresh interpreter\n"
+UNSUITED = "hotreload: nat was imported ahead under other conditions (NAT_MODE was not set); this run starts over in a fresh interpreter\n"
 
 
 @pytest.fixture

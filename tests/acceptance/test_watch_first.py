@@ -53,7 +53,7 @@ def test_the_second_watch_runs_what_is_changed_red_or_unknown(tmp_path: Path) ->
     with Watching(tmp_path, environ=environ) as watching:
         shown = watching.shown()
         assert shown.ran == {"test_a.py::test_a": "failed"}
-        assert "  test_a.py: a test of it failed" in shown.lines
+        assert "  test_a.py: one of its tests failed" in shown.lines
         assert watching.end() == 1
     with Watching(tmp_path, environ=environ, arguments=["--watch-first=all"]) as watching:
         assert list(watching.shown().ran) == ["test_a.py::test_a", "test_b.py::test_b"]
