@@ -120,7 +120,7 @@ def test_settings_that_pytest_refuses(tmp_path: Path) -> None:
         assert len(errors) == 1
         assert errors[0].startswith("ERROR: Wrong expression passed to '-k': bad(: at column 5: expected ")
         assert shown.status == (
-            "BLOCKED pytest refused to run: what stands above has to be mended; the next change tries again"
+            "BLOCKED pytest refused to run. Fix the error above; hotreload retries on the next change"
         )
         assert watching.after({"pytest.ini": "[pytest]\n"}).status == "PASS 2 passed"
         assert watching.end() == 0

@@ -196,7 +196,7 @@ def test_a_test_that_kills_its_process_runs_again_in_a_child(tmp_path: Path) -> 
             shown = watching.after({"test_a.py": text})
             assert shown.ran["test_a.py::test_dies"] == "failed"
             assert shown.status.startswith("FAIL 1 failed, 2 passed")
-            assert shown.notices[0].endswith("it runs again in a child, which counts")
+            assert shown.notices[0].endswith("the file runs again in a child, and that result is used")
             assert shown.ran == {f"test_a.py::test_{name}": outcome for name, outcome in outcomes}
         shown = watching.after({"test_a.py": "def test_a(): pass\n"})
         assert shown.status == "PASS 1 passed"
