@@ -49,7 +49,7 @@ _SERVICES: Final = (
 )
 #: Bazel's name for :attr:`Number.touch`.
 _STATUS_FILE: Final = "TEST_SHARD_STATUS_FILE"
-_HINT: Final = "give the number, for example --shard 2/4"
+_HINT: Final = "give the numbers, for example --shard 2/4"
 
 
 def number(text: str, environ: Mapping[str, str]) -> Number:
@@ -62,7 +62,7 @@ def number(text: str, environ: Mapping[str, str]) -> Number:
         raise usage_error(f"--shard is {text!r}, not m/n or auto", hint="for example --shard 2/4")
     if not 1 <= n <= MOST_SHARDS:
         raise usage_error(
-            f"--shard {text}: {n} shards are not from 1 to {MOST_SHARDS}", hint="for example --shard 2/4"
+            f"--shard {text}: the number of shards is {n}, not a number from 1 to {MOST_SHARDS}", hint="for example --shard 2/4"
         )
     if not 1 <= m <= n:
         raise usage_error(
@@ -77,7 +77,7 @@ def _of_service(environ: Mapping[str, str]) -> Number:
     found = [each for each in found if each.of > 1] or found[:1]
     if not found:
         services = ", ".join(service.name for service in _SERVICES)
-        raise usage_error(f"--shard auto finds no variables of {services}", hint=_HINT)
+        raise usage_error(f"--shard auto found no variables of {services}", hint=_HINT)
     if len({each[:2] for each in found}) > 1:
         raise usage_error(f"--shard auto: {' contradicts '.join(each.source for each in found)}", hint=_HINT)
     return found[0]
@@ -95,7 +95,7 @@ def _read(service: _Service, environ: Mapping[str, str]) -> Number | None:
     source = f"{service.name}: {service.position}={index}, {service.total}={total}"
     m, n = _whole(index), _whole(total)
     if m is None or n is None or not 1 <= n <= MOST_SHARDS or not 0 <= m - service.first < n:
-        raise usage_error(f"--shard auto: {source} is no shard (from {service.first})", hint=_HINT)
+        raise usage_error(f"--shard auto: {source} is not a valid shard (the first is {service.first})", hint=_HINT)
     touch = environ.get(_STATUS_FILE, "") if service.name == "Bazel" else ""
     return Number(m - service.first + 1, n, source, touch)
 

@@ -21,7 +21,7 @@ def declare(add: Callable[..., None]) -> None:
         dest="hotreload_shard",
         metavar="M/N",
         default=None,
-        help="run part M of N of the test files, from 1; auto: as the variables of the CI service say",
+        help="run part M of N of the test files (1/N to N/N); auto: read the numbers from the CI service",
     )
     add(
         "--shard-plan",
@@ -29,7 +29,7 @@ def declare(add: Callable[..., None]) -> None:
         dest="hotreload_shard_plan",
         metavar="FILE",
         default=None,
-        help="write the plan for all shards and run nothing",
+        help="write the plan for all shards to FILE and run nothing",
     )
     add(
         "--shard-from",
@@ -37,7 +37,7 @@ def declare(add: Callable[..., None]) -> None:
         dest="hotreload_shard_from",
         metavar="FILE",
         default=None,
-        help="run the shard of a plan that --shard-plan wrote",
+        help="read the plan from FILE, which --shard-plan wrote",
     )
     add(
         "--timings",
@@ -46,7 +46,7 @@ def declare(add: Callable[..., None]) -> None:
         metavar="FILE",
         action="append",
         default=None,
-        help="plan by the durations in this file (a plan, results, timings; repeatable), not by the records",
+        help="plan by the durations in FILE (a plan, results or timings; repeatable) instead of the records",
     )
 
 
@@ -62,17 +62,17 @@ def number(namespace: Any) -> ci_variables.Number | None:
     if text is None:
         without = asked(namespace)
         if without:
-            raise usage_error(f"{without} says how to deal, and not among how many", hint="add --shard m/n")
+            raise usage_error(f"{without} requires --shard m/n", hint="add --shard, for example --shard 1/4")
         return None
     if namespace.hotreload_shard_plan is not None and namespace.hotreload_shard_from is not None:
         raise usage_error(
-            "--shard-plan writes a plan, and --shard-from reads one", hint="leave one of the two out"
+            "--shard-plan and --shard-from contradict each other", hint="leave one of the two out"
         )
     if namespace.hotreload_watch:
         raise usage_error("--watch and --shard contradict each other", hint="leave one of the two out")
     if getattr(namespace, "stepwise", False):
         raise usage_error(
-            "--stepwise goes on from one test through all files, and --shard has some of them",
+            "--stepwise and --shard contradict each other",
             hint="leave one of the two out",
         )
     return ci_variables.number(text, os.environ)

@@ -225,7 +225,7 @@ def spoil(place, how):
     if how == "link":
         (place.runtime / "elsewhere").mkdir(mode=0o700)
         folder.symlink_to(place.runtime / "elsewhere")
-        return "is no folder"
+        return "is not a folder"
     folder.mkdir(mode=0o700)
     if how == "open":
         folder.chmod(0o755)

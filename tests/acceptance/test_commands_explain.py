@@ -66,7 +66,7 @@ PYTEST = f"pytest {version('pytest')}"
 HOLDS = "  would not run: its record is fresh (1 test passed)"
 REUSED = "  --reuse: would be reused"
 OF_C = ["tests/test_c.py", HOLDS, REUSED, "  first-party: 2 files"]
-WRITES = "  --reuse: would run: it writes out.txt, which others may need"
+WRITES = "  --reuse: would run: it writes out.txt, which other test files may need"
 #: Of test_a.py, whatever the records are.
 ALWAYS = (
     "pytest warm (pytest loads it), "

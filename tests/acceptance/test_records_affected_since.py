@@ -196,7 +196,7 @@ def test_without_git(tmp_path):
     assert result.status == 4
     (line,) = [each for each in result.errors if each]
     assert line == (
-        "ERROR: hotreload: --affected-since=HEAD asks git, which can't be started (No such file or directory); "
+        "ERROR: hotreload: --affected-since=HEAD needs git, which can't be started (No such file or directory); "
         "hint: use --affected, which compares with the records"
     )
 

@@ -29,7 +29,7 @@ ALL = {
     "test_none.py::test_x[1]": "reused",
     "test_none.py::test_x[2]": "reused",
 }
-OTHERS = "other tests than those of its record are selected, or in another order"
+OTHERS = "the selected tests, or their order, differ from its record"
 
 
 @pytest.fixture
@@ -293,11 +293,11 @@ def test_another_order(tmp_path):
 def test_another_setting_runs(kept):
     """What shares a process, and the current folder."""
     result = reuse(kept, "--hotreload-isolate=test", "-v")
-    assert set(why(result).values()) == {"it ran in another setting (the usual one)"}
+    assert set(why(result).values()) == {"it ran with other settings (the defaults)"}
     result = reuse(kept, "--hotreload-isolate=test", "-v")
     assert why(result) == {}
     result = reuse(kept, "-v")
-    assert set(why(result).values()) == {"it ran in another setting (isolate=test)"}
+    assert set(why(result).values()) == {"it ran with other settings (isolate=test)"}
     (kept.root / "below").mkdir()
     result = reuse(kept, "-v", "--rootdir=..", "-c", "../pytest.ini", "../test_none.py", cwd="below")
     assert set(why(result)) == {"test_none.py"}
