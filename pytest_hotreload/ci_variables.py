@@ -62,7 +62,8 @@ def number(text: str, environ: Mapping[str, str]) -> Number:
         raise usage_error(f"--shard is {text!r}, not m/n or auto", hint="for example --shard 2/4")
     if not 1 <= n <= MOST_SHARDS:
         raise usage_error(
-            f"--shard {text}: the number of shards is {n}, not a number from 1 to {MOST_SHARDS}", hint="for example --shard 2/4"
+            f"--shard {text}: the number of shards is {n}, not a number from 1 to {MOST_SHARDS}",
+            hint="for example --shard 2/4",
         )
     if not 1 <= m <= n:
         raise usage_error(
@@ -95,7 +96,9 @@ def _read(service: _Service, environ: Mapping[str, str]) -> Number | None:
     source = f"{service.name}: {service.position}={index}, {service.total}={total}"
     m, n = _whole(index), _whole(total)
     if m is None or n is None or not 1 <= n <= MOST_SHARDS or not 0 <= m - service.first < n:
-        raise usage_error(f"--shard auto: {source} is not a valid shard (the first is {service.first})", hint=_HINT)
+        raise usage_error(
+            f"--shard auto: {source} is not a valid shard (the first is {service.first})", hint=_HINT
+        )
     touch = environ.get(_STATUS_FILE, "") if service.name == "Bazel" else ""
     return Number(m - service.first + 1, n, source, touch)
 

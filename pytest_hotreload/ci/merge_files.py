@@ -156,7 +156,9 @@ def _suites(path: Path) -> list[ET.Element]:
                 int(suite.get(name, "0"))
             float(suite.get("time", "0"))
     except (ET.ParseError, ValueError) as error:
-        raise RefusedError(messages.unusable(path, f"not a JUnit XML file that can be merged ({error})")) from None
+        raise RefusedError(
+            messages.unusable(path, f"not a JUnit XML file that can be merged ({error})")
+        ) from None
     return suites
 
 

@@ -90,9 +90,7 @@ def unusable(path: object, why: str) -> str:
 
 
 def no_plan(paths: Sequence[object], count: int) -> str:
-    return (
-        f"{_list(paths)}: no plan, although there are {count} results files; hint: run each shard with --shard"
-    )
+    return f"{_list(paths)}: no plan, although there are {count} results files; hint: run each shard with --shard"
 
 
 def different_plans(of_plans: Mapping[str, Sequence[object]]) -> str:

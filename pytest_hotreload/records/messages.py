@@ -9,9 +9,7 @@ from pytest_hotreload.run.messages import COUNTED, new_epoch
 
 IN_WATCH = "--reuse is ignored in a watch, which runs the tests that an edit affects"
 FORCED = "--force: everything runs, nothing is reused"
-COVERAGE = (
-    "coverage is measured, and reused tests have no coverage: everything runs, nothing is reused"
-)
+COVERAGE = "coverage is measured, and reused tests have no coverage: everything runs, nothing is reused"
 TRACED = "--trace stops in each test: everything runs, nothing is reused"
 NO_RECORDS = "there are no records (no cache): everything runs, nothing is reused"
 IN_WORKER = "--hotreload-isolate=worker keeps no records: everything runs, nothing is reused"

@@ -181,7 +181,9 @@ class Family:
         """The next template goes without this module."""
         if unfit.module not in self.barred:
             self.barred.append(unfit.module)
-            self.unfit = f"{unfit.module} is kept out, because it was imported under other conditions ({unfit.why})"
+            self.unfit = (
+                f"{unfit.module} is kept out, because it was imported under other conditions ({unfit.why})"
+            )
 
     def no_longer_in_use(self) -> None:
         """An attached run has ended."""

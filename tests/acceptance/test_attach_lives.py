@@ -193,7 +193,10 @@ def test_a_stale_socket(place):
     server.wait()
     assert place.sockets == [name]
     cold = place.say("run", "-q", "test_hangs.py", "--collect-only")
-    assert (cold.status, cold.err) == (0, "hotreload: no watch or serve in this project: starting a cold run\n")
+    assert (cold.status, cold.err) == (
+        0,
+        "hotreload: no watch or serve in this project: starting a cold run\n",
+    )
     place.write({"far/pytest.ini": "[pytest]\n"})
     other = place.begin("serve", cwd="far")  # of another project
     assert "serving" in other.stdout.readline()

@@ -283,7 +283,11 @@ def test_a_watch(place):
         first = place.say("status", cwd="far").out.splitlines()
         assert first[0].startswith(f"watch of <root>, process {desk.pid}, since ")
         assert runs(place) == ""
-        assert place.say("stop") == (1, "", "hotreload: a watch can be ended only in its own terminal, with q\n")
+        assert place.say("stop") == (
+            1,
+            "",
+            "hotreload: a watch can be ended only in its own terminal, with q\n",
+        )
         since = desk.mark()
         (place.root / "test_a.py").write_text("def test_a(): assert True\n")
         desk.wait_for(WATCHING, since=since)

@@ -242,7 +242,7 @@ def test_a_process_that_a_child_started_is_none_of_the_controllers(project, slot
     assert unlike(ours) == [
         (
             "hotreload: conftest.py: its session-end hooks miss data that tests stored in conftest.SERVER "
-            "(it is the number of a process); hint: run with --no-hotreload to get all of it"
+            "(it is a process id); hint: run with --no-hotreload to get all of it"
         )
     ]
 

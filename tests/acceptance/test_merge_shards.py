@@ -264,7 +264,7 @@ FAULTS = [
     (cut_off, ["<left>/3/r.json: it is damaged ("]),
     (
         of_the_future,
-        ["<left>/3/r.json: its schema is 'hotreload-results/9', and 'hotreload-results/1' is read"],
+        ["<left>/3/r.json: its schema is 'hotreload-results/9', but only 'hotreload-results/1' can be read"],
     ),
     (of_another_shape, ["<left>/3/r.json: tests[0].seconds is not a number"]),
     (id_twice, ["test_a.py::test_one has a result in several shards: shard 1/4, shard 2/4"]),

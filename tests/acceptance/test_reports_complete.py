@@ -14,11 +14,11 @@ BROKEN = {
             "        if plugin is not None and 'hotreload' in name:\n"
             "            request.config.pluginmanager.unregister(plugin)"
         ),
-        "its setup passed, and its call was not reported",
+        "its call was not reported although its setup passed",
     ),
     "no implementations": (
         "request.config.hook.pytest_runtest_logreport._hookimpls.clear()",
-        "its setup passed, and its call was not reported",
+        "its call was not reported although its setup passed",
     ),
     "silent": (
         "from pytest_hotreload.run.child.child import Reporter\n    Reporter.put = lambda self, message: None",
@@ -26,7 +26,7 @@ BROKEN = {
     ),
     "raising": (
         "from pytest_hotreload.run.child import child\n    child.pack_report = None",
-        "a report could not be made ready: TypeError",
+        "a report could not be prepared: TypeError",
     ),
     "closed": ("import os\n    os.closerange(3, 250)", "ended with exit status 70 during call"),
     "cut": (

@@ -133,7 +133,10 @@ def test_files_that_no_pattern_names(project):
     assert len(plain.outcomes) == 20
     results = shards(project, 3)
     same(plain, results)
-    assert all("assigned to shards in turns, by the hash of their paths" in " ".join(result.notices) for result in results)
+    assert all(
+        "assigned to shards in turns, by the hash of their paths" in " ".join(result.notices)
+        for result in results
+    )
 
 
 SPREAD: Mapping[str, str] = {

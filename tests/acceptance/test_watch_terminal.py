@@ -40,7 +40,9 @@ def test_header_rerun_line_status_line(desk):
     )
     desk.edit({"lib.py": "VALUE = 1 + 0\n"})
     shown = desk.term.screen()
-    assert re.fullmatch(r"RERUN lib\.py → 1 of 2 test files \((no reload needed|from fork point \d)\)", shown[0])
+    assert re.fullmatch(
+        r"RERUN lib\.py → 1 of 2 test files \((no reload needed|from fork point \d)\)", shown[0]
+    )
     assert re.fullmatch(
         r"PASS 1 passed in \d\.\d\d s \(watch \d+ \+ select \d+ \+ fork \d+ \+ run \d+ ms\) · watching, h for help",
         shown[-1],

@@ -189,7 +189,9 @@ def test_words() -> None:
     ]
     short = made()
     del short[0]["tests"][1]
-    assert problems(short) == ["shard 1/3: 1 results and 0 deselected tests do not add up to the 2 collected tests"]
+    assert problems(short) == [
+        "shard 1/3: 1 results and 0 deselected tests do not add up to the 2 collected tests"
+    ]
     worlds = made()
     worlds[2]["python"] = "3.13.0"
     assert problems(worlds) == [

@@ -117,7 +117,10 @@ def test_what_is_no_shard_is_refused(text: str, why: str) -> None:
         ),
         ({"CIRCLE_NODE_TOTAL": "3"}, "found no variables"),
         ({"CIRCLE_NODE_INDEX": "one", "CIRCLE_NODE_TOTAL": "3"}, "CIRCLE_NODE_INDEX=one"),
-        ({"GITLAB_CI": "true", "CI_NODE_INDEX": "0", "CI_NODE_TOTAL": "4"}, "is not a valid shard (the first is 1)"),
+        (
+            {"GITLAB_CI": "true", "CI_NODE_INDEX": "0", "CI_NODE_TOTAL": "4"},
+            "is not a valid shard (the first is 1)",
+        ),
         (
             {**SERVICES["CircleCI"][0], **SERVICES["Bazel"][0]},
             "CircleCI: CIRCLE_NODE_INDEX=0, CIRCLE_NODE_TOTAL=3 contradicts Bazel: TEST_SHARD_INDEX=4",
@@ -130,10 +133,19 @@ def test_auto_does_not_guess(variables: Mapping[str, str], why: str) -> None:
 
 #: What is given -> what it contradicts.
 CONTRADICTIONS = {
-    "shard_plan": ({"hotreload_shard": None, "hotreload_shard_plan": "a"}, "--shard-plan requires --shard m/n"),
-    "shard_from": ({"hotreload_shard": None, "hotreload_shard_from": "a"}, "--shard-from requires --shard m/n"),
+    "shard_plan": (
+        {"hotreload_shard": None, "hotreload_shard_plan": "a"},
+        "--shard-plan requires --shard m/n",
+    ),
+    "shard_from": (
+        {"hotreload_shard": None, "hotreload_shard_from": "a"},
+        "--shard-from requires --shard m/n",
+    ),
     "timings": ({"hotreload_shard": None, "hotreload_timings": ["a"]}, "--timings requires --shard m/n"),
-    "both": ({"hotreload_shard_plan": "a", "hotreload_shard_from": "b"}, "--shard-plan and --shard-from contradict each other"),
+    "both": (
+        {"hotreload_shard_plan": "a", "hotreload_shard_from": "b"},
+        "--shard-plan and --shard-from contradict each other",
+    ),
     "watch": ({"hotreload_watch": True}, "--watch and --shard contradict each other"),
     "stepwise": ({"stepwise": True}, "--stepwise and --shard contradict each other"),
 }

@@ -260,7 +260,10 @@ def test_a_status_line_is_green_when_everything_is():
 
 def test_a_rerun_line_names_what_changed():
     edit = Edit(Changed(changed=("/p/src/pay/card.py",)))
-    assert screen.rerun(edit, 6, 418, "no reload needed", "/p") == "RERUN src/pay/card.py → 6 of 418 test files (no reload needed)"
+    assert (
+        screen.rerun(edit, 6, 418, "no reload needed", "/p")
+        == "RERUN src/pay/card.py → 6 of 418 test files (no reload needed)"
+    )
     many = Edit(Changed(changed=tuple(f"/p/{n}.py" for n in range(5))))
     assert screen.rerun(many, 1, 1, "no reload needed", "/p") == (
         "RERUN 0.py, 1.py, 2.py and 2 more → 1 of 1 test file (no reload needed)"

@@ -134,7 +134,9 @@ class Apart:
         """Native code of the template is none for this process, and does not come up a second time."""
         for number, descriptor in zip((1, 2), self.real, strict=True):
             os.dup2(descriptor, number)
-        spawn.start_over(config, self._beginning, f"{module} was imported ahead under other conditions ({why})")
+        spawn.start_over(
+            config, self._beginning, f"{module} was imported ahead under other conditions ({why})"
+        )
 
     def failed(self, error: BaseException) -> None:
         """pytest did not come up: every item is missing, for this reason. Does not return."""
