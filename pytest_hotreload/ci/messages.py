@@ -154,7 +154,10 @@ def ran_and_deselected(nodeid: str, shard: str) -> str:
 
 
 def does_not_add_up(shard: str, results: int, deselected: int, collected: int) -> str:
-    return f"{shard}: {results} results and {deselected} deselected tests do not add up to the {collected} collected tests"
+    return (
+        f"{shard}: {results} results and {deselected} deselected tests "
+        f"do not add up to the {collected} collected tests"
+    )
 
 
 def did_not_finish(shard: str, why: str, results: int, selected: int) -> str:

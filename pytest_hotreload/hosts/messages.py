@@ -99,7 +99,7 @@ def not_found() -> str:
 
 
 def no_records() -> str:
-    return "test files that run on hosts get no records: the inputs of other machines can't be compared with those of this machine"
+    return "test files that run on hosts get no records, because inputs on other machines can't be compared"
 
 
 def runs(name: str, files: Sequence[str]) -> str:

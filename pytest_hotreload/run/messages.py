@@ -140,7 +140,10 @@ def changed_meanwhile(files: int) -> str:
 
 
 def hangs(what: str, seconds: float) -> str:
-    return f"{what} has done nothing for {seconds:.0f} s, and files have changed: it was stopped, and runs again with the changes"
+    return (
+        f"{what} has done nothing for {seconds:.0f} s, and files have changed: "
+        "it was stopped, and runs again with the changes"
+    )
 
 
 def hung(seconds: float) -> str:

@@ -106,7 +106,10 @@ def header(warmed: Warmed | None, files: int, slots: int) -> str:
 
 
 def rerun(edit: Edit, selected: int | None, known: int, how: str, root: str) -> str:
-    """``RERUN src/pay/card.py → 6 of 418 test files (no reload needed)``. ``selected``: None for all, how many they may be."""
+    """``RERUN src/pay/card.py → 6 of 418 test files (no reload needed)``.
+
+    ``selected``: None for all test files, however many these are.
+    """
     paths = edit.changes.paths
     if edit.burst == "git":
         affected = "all test files" if selected is None else _files(selected)

@@ -140,7 +140,8 @@ def test_a_file_without_progress_is_named(project, slots):
     named = [each for each in ours.notices if "no progress" in each]
     assert len(named) == 2, "once, and once more after the same time"
     assert re.fullmatch(
-        r"hotreload: tests/test_a\.py has made no progress for \d s; it is running tests/test_a\.py::test_slow \(call\)",
+        r"hotreload: tests/test_a\.py has made no progress for \d s; "
+        r"it is running tests/test_a\.py::test_slow \(call\)",
         named[0],
     )
     assert ours.outcomes == {"tests/test_a.py::test_first": PASSED, "tests/test_a.py::test_slow": PASSED}

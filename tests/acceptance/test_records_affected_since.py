@@ -24,7 +24,8 @@ FILES = {
     "test_on_main.py": READ.format("on_main.txt") + "    path.read_text()\n",
 }  # fmt: skip
 SINCE_HEAD = {
-    "test_deleted.py": "deleted.txt no longer exists",  # also when the record was made: but it was there at that revision
+    # Also when the record was made: but it was there at that revision.
+    "test_deleted.py": "deleted.txt no longer exists",
     "test_direct.py": "src/direct.py ← test_direct.py",
     "test_renamed.py": "new_name.txt",
     "test_untracked.py": "untracked.txt",

@@ -210,7 +210,8 @@ CHANGES = {
     ),
     "package beside module": ({"src/shape/__init__.py": ""}, {"tests/test_shape.py": ELSEWHERE}),
     "package to module": (
-        {"src/form/__init__.py": None, "src/form.py": ""}, {"tests/test_form.py": "src/form/__init__.py no longer exists"}
+        {"src/form/__init__.py": None, "src/form.py": ""},
+        {"tests/test_form.py": "src/form/__init__.py no longer exists"},
     ),
     "missing module of a namespace": ({"other/space/more.py": ""}, {"tests/test_space_more.py": ELSEWHERE}),
     "earlier part of a namespace": ({"src/space/two.py": ""}, {"tests/test_space.py": ELSEWHERE}),

@@ -130,7 +130,10 @@ CRASH = """
         os.kill(os.getpid(), signal.SIGSEGV)
     def test_after(): pass
 """
-AGAIN = "the process of test_dies was killed by SIGSEGV (signal 11); the test ran again in a fresh process, and that result is used"
+AGAIN = (
+    "the process of test_dies was killed by SIGSEGV (signal 11); "
+    "the test ran again in a fresh process, and that result is used"
+)
 
 
 @pytest.mark.parametrize("once", [True, False])
