@@ -64,7 +64,7 @@ def write_call(
                 raise CarryError(
                     f"{surroundings.name} and its arguments can't be sent to another process: "
                     f"{type(error).__name__}: {error}",
-                    hint="pass only objects that can be pickled; open files, locks and connections in the function itself",
+                    hint="pass only objects that can be pickled; open files, locks and connections in the function",
                 ) from error
     except BaseException:
         os.close(descriptor)

@@ -89,7 +89,7 @@ def test_bad_arguments_of_serve(place):
 def test_idle_time_below_nothing(place):
     said = place.say("serve", "--idle", "-1")
     assert said.status == 2
-    assert said.err.endswith("error: --idle -1: minutes, 0 for ever; it can't be less\n")
+    assert said.err.endswith("error: --idle is -1, not a number of minutes from 0 (0: never)\n")
 
 
 def test_a_closed_stdin(place):

@@ -337,6 +337,6 @@ def test_usage(made, arguments):
     said = say(made["new"], "pytest-hotreload", "explain", *arguments)
     assert said.errors == [
         "usage: pytest-hotreload explain PATH [arguments of pytest]",
-        "pytest-hotreload explain: error: PATH is missing: it comes before the arguments of pytest",
+        "pytest-hotreload explain: error: PATH is missing; put it before the arguments of pytest",
     ]
     assert (said.status, said.lines) == (2, [])

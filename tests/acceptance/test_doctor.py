@@ -48,7 +48,7 @@ def test_finds_the_module(project):
     project.write(COUPLED)
     status, lines = doctor(project, "--hotreload-slots=2", "-x")
     assert lines == [
-        "hotreload: running all files in company",
+        "hotreload: running all files together",
         "hotreload: running each file alone",
         "test_a.py::test_leans passes only together with other files: it needs shop.prices",
         "test_a.py::test_leans_too passes only together with other files: it needs shop.prices",
@@ -84,7 +84,7 @@ def test_what_it_found_is_a_dependency(tmp_path):
     assert kept.affected() == {}
     plugins = [word for name in ("hotreload", "hotreload_young") for word in ("-p", name)]
     _, explained = command(kept.project, "explain", "test_a.py", *plugins)
-    assert explained[-1] == "  company: test_b.py"
+    assert explained[-1] == "  order-dependent on: test_b.py"
     kept.write({"shop/menu.py": "from . import prices as these\n"})
     assert set(kept.affected()) == {"test_a.py", "test_b.py"}
     kept.write({"shop/menu.py": COUPLED["shop/menu.py"], "test_c.py": "def test_c(): assert True\n"})

@@ -158,7 +158,9 @@ def test_deaths_time_outs_and_second_tries(project):
         ("apart", ""),
     ]
     assert [ran["child"] for ran in found.ran("test_dies.py::test_once")] == [3]
-    assert "3 children did not end well: test_dies.py ended with exit status 3, and 2 more." in found.source
+    assert (
+        "3 children did not end normally: test_dies.py ended with exit status 3, and 2 more." in found.source
+    )
 
 
 def test_reruns_are_all_told(project):
@@ -312,15 +314,15 @@ def test_each_option_turns_hotreload_on(project):
     [
         (
             "--hotreload-report=no/such/run.html",
-            "--hotreload-report: there is no folder <root>/no/such; hint: make it first",
+            "--hotreload-report: there is no folder <root>/no/such; hint: create the folder first",
         ),
         (
             "--hotreload-trace=.",
-            "--hotreload-trace is '.', which is no file; hint: for example --hotreload-trace=run.json",
+            "--hotreload-trace is '.', which is not a file; hint: for example --hotreload-trace=run.json",
         ),
         (
             "--hotreload-report=",
-            "--hotreload-report is '', which is no file; hint: for example --hotreload-report=run.html",
+            "--hotreload-report is '', which is not a file; hint: for example --hotreload-report=run.html",
         ),
     ],
 )

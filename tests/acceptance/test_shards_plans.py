@@ -108,8 +108,10 @@ def test_a_file_that_dominates_is_named(project):
     assert lines(result) == [
         "shard 2/2: 3 of 4 test files · plan PLAN, by durations",
         "predicted: 6.00 s here, 6.00 s to 60 s on all 2, balance 1.82",
-        "test_a.py takes 60 s, longer than a shard's mean of 33 s: more shards cannot make the run shorter; "
-        "hint: split the file",
+        (
+            "test_a.py takes 60 s, longer than a shard's mean of 33 s: more shards cannot make the run shorter; "
+            "hint: split the file"
+        ),
     ]
 
 
