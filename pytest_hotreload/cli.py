@@ -101,8 +101,8 @@ def _add_merge(commands: Any) -> None:
         "merge",
         help="combine the output of all shards, or report why the set is incomplete",
         description="Finds the output of shards in the folders, by content: results files, and beside them JUnit "
-        "files, report logs, coverage data and records. Checks that no test was lost or ran twice, and writes the merged "
-        "files. Exit status: 2 if the output can't be merged, otherwise that of the merged run.",
+        "files, report logs, coverage data and records. Checks that no test was lost or ran twice, and writes the "
+        "merged files. Exit status: 2 if the output can't be merged, otherwise that of the merged run.",
         allow_abbrev=False,
     )
     merge.add_argument(

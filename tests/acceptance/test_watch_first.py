@@ -87,8 +87,10 @@ def _refused(root: Path, arguments: Sequence[str], **environ: str) -> list[str]:
 
 def test_what_is_refused(tmp_path: Path) -> None:
     assert _refused(tmp_path, ["--hotreload", "--watch"], CI="true") == [
-        "ERROR: hotreload: --watch never ends, but the variable CI is set; "
-        "hint: leave --watch out, or add --watch-force"
+        (
+            "ERROR: hotreload: --watch never ends, but the variable CI is set; "
+            "hint: leave --watch out, or add --watch-force"
+        )
     ]
     assert _refused(tmp_path, ["--no-hotreload", "--watch"]) == [
         "ERROR: hotreload: --watch and --no-hotreload contradict each other; hint: leave one of the two out"
