@@ -17,7 +17,7 @@ IN_WORKER = "--hotreload-isolate=worker keeps no records: everything runs, nothi
 #: Why a last pass does not stand although no input changed: kind -> the reason, and its word in a count.
 _REASONS = {
     "marker": ("a marker says reuse=False", "marked reuse=False"),
-    "declared": ("hotreload_no_reuse lists it: {}", "in hotreload_no_reuse"),
+    "declared": ("listed in hotreload_no_reuse: {}", "in hotreload_no_reuse"),
     "network": ("it used the network", "used the network"),
     "subprocess": ("it started a process and declares no dependencies", "started a process"),
     "left": ("it left a process behind", "left a process behind"),

@@ -108,7 +108,7 @@ KINDS: dict[str, tuple[str, str | None]] = {
         MARKED,
     ),
     "test_marked_module.py": (MARK.format("pytestmark = pytest.mark.hotreload(reuse=False)\n"), MARKED),
-    "test_clock.py": ("def test_it(): pass\n", "hotreload_no_reuse lists it: the clock"),
+    "test_clock.py": ("def test_it(): pass\n", "listed in hotreload_no_reuse: the clock"),
 }
 CLEAN = [f"test_clean.py::{name}" for name in ("passes", "values[1]", "values[2]", "skips", "xfails")]
 REUSED = [
