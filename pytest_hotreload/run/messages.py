@@ -60,7 +60,7 @@ def not_gathered(
         )
     if lost and gathering:
         lines.append(
-            f"{', '.join(gathering)}: the data from {', '.join(lost)} was lost with the process of that file"
+            f"{', '.join(gathering)}: the data from {', '.join(lost)} was lost with its process"
         )
     if reused and gathering:
         files = f"{reused} reused test file{'s' if reused != 1 else ''}"

@@ -158,8 +158,8 @@ ALL_PASS = {
     **{f"test_b.py::test_{name}": "passed" for name in ("first", "b", "last")},
 }
 DID = {
-    "bind": r"test_b\.py: test_b tried to bind \S+, which test_a\.py held; ",
-    "connect": r"test_b\.py: test_b tried to connect to \S+, a server of test_a\.py; ",
+    "bind": r"test_b\.py: test_b tried to bind \S+, which test_a\.py was using; ",
+    "connect": r"test_b\.py: test_b tried to connect to \S+, a server that test_a\.py started; ",
     "path": r"test_b\.py: test_b failed after it used \S+, which test_a\.py wrote at the same time; ",
 }
 

@@ -271,7 +271,7 @@ def test_what_a_dead_child_gathered_is_lost_and_named(project, slots):
     })  # fmt: skip
     ours = project.run(slots=slots)
     assert "rows ['test_b'] open []" in ours.lines
-    assert unlike(ours) == ["hotreload: conftest.py: what was gathered in test_a.py is lost with its process"]
+    assert unlike(ours) == ["hotreload: conftest.py: the data from test_a.py was lost with its process"]
 
 
 def test_hooks_of_ones_own(project, slots):

@@ -116,7 +116,7 @@ def test_machines_with_networks_of_their_own(project):
     ours = project.run(*[f"--tx=ssh=apart{n}//python={sys.executable}//{SILENT}" for n in range(2)], slots=1)
     assert ours.outcomes == {"test_0.py::test_binds": PASSED, "test_1.py::test_binds": PASSED}
     assert sorted(path.name for path in ours.root.glob("bound-*")) == ["bound-apart0", "bound-apart1"]
-    assert not [line for line in ours.notices if "address in use" in line]
+    assert not [line for line in ours.notices if "address already in use" in line]
 
 
 def test_a_checkout_that_differs(project):

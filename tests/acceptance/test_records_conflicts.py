@@ -65,7 +65,7 @@ def test_a_fixed_port(tmp_path, port):
     ] * 6  # fmt: skip
     notice, summary = said(ours)
     assert re.fullmatch(
-        rf"test_([ab])\.py: test_port tried to bind 127\.0\.0\.1:{port}, which test_(?!\1)[ab]\.py held; "
+        rf"test_([ab])\.py: test_port tried to bind 127\.0\.0\.1:{port}, which test_(?!\1)[ab]\.py was using; "
         "the file ran again alone, and that result is used",
         notice,
     )
@@ -189,7 +189,7 @@ def test_a_port_that_is_waited_for(tmp_path, times, port, how):
         (name, [(phase, "passed") for phase in ("setup", "call", "teardown")]) for name in names
     ]
     assert ours.status == 0
-    waited = f"test_b.py: test_port tried to bind 127.0.0.1:{port}, which test_a.py held"
+    waited = f"test_b.py: test_port tried to bind 127.0.0.1:{port}, which test_a.py was using"
     assert [line for line in said(ours) if not line.startswith("template: ")] == [
         f"{waited}; the file ran again alone, and that result is used",
         "records: 0/2 fresh (2 new)",
@@ -222,7 +222,7 @@ def test_a_port_that_a_test_does_without(tmp_path, times, port, then):
     })  # fmt: skip
     ours = kept.run(slots=2)
     assert outcomes(ours) == {"test_a.py::test_holds": "passed", "test_b.py::test_port": "passed"}
-    waited = f"test_b.py: test_port tried to bind 127.0.0.1:{port}, which test_a.py held"
+    waited = f"test_b.py: test_port tried to bind 127.0.0.1:{port}, which test_a.py was using"
     assert said(ours) == [
         f"{waited}; the file ran again alone, and that result is used",
         "records: 0/2 fresh (2 new)",

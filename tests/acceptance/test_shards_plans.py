@@ -118,7 +118,7 @@ def test_a_file_that_dominates_is_named(project):
 def test_timings_that_cannot_be_used_cost_balance_and_a_line(project):
     project.write({**FILES, "corrupt.json": "{", "good.json": timings(a=1)})
     result = project.run("--shard=1/1", "--timings=good.json", "--timings=corrupt.json", "--co", slots=1)
-    (warning,) = [line for line in lines(result) if line.startswith("timings: ")]
+    (warning,) = [line for line in lines(result) if line.startswith("timings ignored: ")]
     assert re.fullmatch(r"timings ignored: corrupt\.json: Expecting .*", warning)
     runs = [
         project.run(f"--shard={n}/2", "--timings=corrupt.json", "--timings=none.json", slots=1)
