@@ -1,4 +1,4 @@
-"""The command ``pytest-hotreload``: what is asked about a suite outside a run of it."""
+"""The command ``pytest-hotreload``: inspects a suite, serves templates and merges the output of shards."""
 
 from __future__ import annotations
 
@@ -33,9 +33,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     doctor = commands.add_parser(
         "doctor",
-        help="run every file alone, once, and list the tests that lean on another file",
-        description="Runs the selected tests in company and then each file alone (strict). Lists the tests that "
-        "differ, with the module that they lean on. Arguments of pytest follow: pytest-hotreload doctor tests/ -k x",
+        help="list the tests that pass only together with other files (order-dependent tests)",
+        description="Runs all selected files together, and then each file alone (strict). Lists the tests that pass "
+        "only together with other files, each with the module that it needs. Arguments of pytest may follow: "
+        "pytest-hotreload doctor tests/ -k x",
     )
     doctor.set_defaults(run=_doctor)
     _add_explain(commands)
@@ -50,10 +51,10 @@ def _add_explain(commands: Any) -> None:
     explain = commands.add_parser(
         "explain",
         usage="%(prog)s PATH [arguments of pytest]",
-        help="why a test file would run now, and what it depends on",
-        description="Says of the test file PATH why it would run under --affected, or that its record holds; what it "
-        "depends on (-v: by which imports); which third-party modules are warm for it. Give the arguments that your "
-        "runs have: another epoch is another answer.",
+        help="show why a test file would run now, and what it depends on",
+        description="Shows why the test file PATH would run under --affected, or that its record is fresh; what the "
+        "file depends on (-v: by which imports); and which third-party modules are warm for it. Use the same "
+        "arguments as in your runs: another environment gives another answer.",
         allow_abbrev=False,
     )
     explain.set_defaults(run=_explain, parser=explain)
@@ -63,48 +64,59 @@ def _add_graph(commands: Any) -> None:
     graph = commands.add_parser(
         "graph",
         usage="%(prog)s PATH [--dot | --json] [arguments of pytest]",
-        help="what a test file imports of the project",
+        help="show which files of the project a test file imports",
         description="Shows the first-party files that the test file PATH imports, each below the file that imports "
         "it first. A file that was shown before is marked …",
         allow_abbrev=False,
     )
     form = graph.add_mutually_exclusive_group()
-    form.add_argument("--dot", action="store_const", dest="form", const="dot", help="for Graphviz")
-    form.add_argument("--json", action="store_const", dest="form", const="json", help="for programs")
+    form.add_argument(
+        "--dot", action="store_const", dest="form", const="dot", help="write a graph for Graphviz"
+    )
+    form.add_argument(
+        "--json", action="store_const", dest="form", const="json", help="write JSON for programs"
+    )
     graph.set_defaults(run=_graph, parser=graph, form="tree")
 
 
 def _add_cache(commands: Any) -> None:
     cache = commands.add_parser(
         "cache",
-        help="what the store of records holds; check or remove it",
-        description="The store of the project in the current folder.",
+        help="show, check or remove the stored records",
+        description="Shows (info), checks (verify) or removes (clean) the stored records of the project in the "
+        "current folder.",
         allow_abbrev=False,
     )
     cache.add_argument("what", choices=("info", "clean", "verify"))
-    cache.add_argument("--rootdir", metavar="DIR", help="as for pytest")
-    cache.add_argument("-c", "--config-file", metavar="FILE", help="as for pytest")
-    cache.add_argument("-o", "--override-ini", metavar="NAME=VALUE", action="append", help="as for pytest")
+    cache.add_argument("--rootdir", metavar="DIR", help="same as for pytest")
+    cache.add_argument("-c", "--config-file", metavar="FILE", help="same as for pytest")
+    cache.add_argument(
+        "-o", "--override-ini", metavar="NAME=VALUE", action="append", help="same as for pytest"
+    )
     cache.set_defaults(run=_cache, parser=cache)
 
 
 def _add_merge(commands: Any) -> None:
     merge = commands.add_parser(
         "merge",
-        help="make one whole of what shards left, or say why it is none",
-        description="Finds in the folders, by content, what shards left: results files, and beside them JUnit files, "
-        "report logs, coverage data and records. Checks that no test was lost or ran twice. Writes what is asked for. "
-        "Exit status: 2 for what can't be merged, else that of the whole.",
+        help="combine the output of all shards, or report why the set is incomplete",
+        description="Finds the output of shards in the folders, by content: results files, and beside them JUnit "
+        "files, report logs, coverage data and records. Checks that no test was lost or ran twice, and writes the "
+        "merged files. Exit status: 2 if the output can't be merged, otherwise that of the merged run.",
         allow_abbrev=False,
     )
     merge.add_argument(
-        "folders", metavar="DIR", nargs="+", type=Path, help="a shard's folder, or one with several"
+        "folders",
+        metavar="DIR",
+        nargs="+",
+        type=Path,
+        help="the folder of one shard, or a folder that contains several",
     )
     for option, metavar, text in (
         ("--junitxml", "FILE", "write one JUnit file"),
         ("--json", "FILE", "write one results file"),
         ("--report-log", "FILE", "write one report log"),
-        ("--coverage", "FILE", "write one coverage data file, as coverage combine --keep"),
+        ("--coverage", "FILE", "write one coverage data file, like coverage combine --keep"),
         ("--records", "DIR", "add the records and durations to this cache folder, .pytest_cache"),
     ):
         merge.add_argument(option, metavar=metavar, type=Path, help=text)
@@ -115,9 +127,9 @@ def _add_attaching(commands: Any) -> None:
     serve = commands.add_parser(
         "serve",
         usage="%(prog)s [--idle MINUTES] [arguments of pytest]",
-        help="keep a template of this project, for pytest-hotreload run",
+        help="keep a template of this project ready for pytest-hotreload run",
         description="Imports pytest, its plugins and the third-party modules of the test files once, and waits for "
-        "pytest-hotreload run in this project. Ends by Ctrl-C, pytest-hotreload stop, or after the idle time.",
+        "pytest-hotreload run in this project. Ends with Ctrl-C, pytest-hotreload stop, or after the idle time.",
         allow_abbrev=False,
     )
     serve.add_argument(
@@ -125,12 +137,12 @@ def _add_attaching(commands: Any) -> None:
         metavar="MINUTES",
         type=float,
         default=60,
-        help="end after so many without a run (60; 0: never)",
+        help="end after this many minutes without a run (default 60; 0: never)",
     )
     serve.set_defaults(run=_serve, parser=serve)
     for name, text in (
         ("run", "run pytest with these arguments, in a fork of the template of a watch or of serve"),
-        ("status", "who serves this project, and since when; exit status 1 if nobody does"),
+        ("status", "show which process serves this project, and since when; exit status 1 if there is none"),
         ("stop", "end the serve of this project"),
     ):
         commands.add_parser(name, help=text, add_help=name != "run").set_defaults(run=_attach, name=name)
@@ -140,7 +152,7 @@ def _serve(chosen: argparse.Namespace, arguments: list[str]) -> int:
     from pytest_hotreload.commands.serve import serve
 
     if not chosen.idle >= 0:
-        chosen.parser.error(f"--idle {chosen.idle:g}: minutes, 0 for ever; it can't be less")
+        chosen.parser.error(f"--idle is {chosen.idle:g}, not a number of minutes from 0 (0: never)")
     return serve(arguments, chosen.idle)
 
 
@@ -194,7 +206,7 @@ def _merge(chosen: argparse.Namespace, arguments: list[str]) -> int:
 
 def _path(chosen: argparse.Namespace, arguments: list[str]) -> str:
     if not arguments or arguments[0].startswith("-"):
-        chosen.parser.error("PATH is missing: it comes before the arguments of pytest")
+        chosen.parser.error("PATH is missing; put it before the arguments of pytest")
     return arguments[0]
 
 

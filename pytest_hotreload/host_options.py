@@ -34,10 +34,10 @@ _REFUSED: Final = {
     ("usepdb", "--pdb"): "a host has no terminal; debug without --tx",
     ("trace", "--trace"): "a host has no terminal; debug without --tx",
     ("hotreload_watch", "--watch"): "watch without --tx",
-    ("hotreload_report", "--hotreload-report"): "ask for the report in a run without --tx",
-    ("hotreload_trace", "--hotreload-trace"): "ask for the trace in a run without --tx",
-    ("px", "--px"): "let ssh go through another machine (ProxyJump in its configuration)",
-    ("rsyncdir", "--rsyncdir"): "have a checkout on each host, and name it with chdir=",
+    ("hotreload_report", "--hotreload-report"): "write the report in a run without --tx",
+    ("hotreload_trace", "--hotreload-trace"): "write the trace in a run without --tx",
+    ("px", "--px"): "let ssh connect through another machine (ProxyJump in its configuration)",
+    ("rsyncdir", "--rsyncdir"): "make a checkout on each host, and name its folder with chdir=",
 }
 
 
@@ -66,9 +66,9 @@ def read(namespace: Any, folder: Path) -> tuple[Spec, ...]:
     _refuse(namespace)
     texts = [text for each in asked for text in _repeated(each)]
     if len(texts) > _MOST:
-        raise usage_error(f"--tx asks for {len(texts)} hosts, more than {_MOST}", hint=_EXAMPLE)
+        raise usage_error(f"--tx names {len(texts)} hosts, more than the limit of {_MOST}", hint=_EXAMPLE)
     if not texts:
-        raise usage_error("--tx asks for no host", hint=_EXAMPLE)
+        raise usage_error("--tx names no host", hint=_EXAMPLE)
     specs = [_spec(text, folder) for text in texts]
     _check_coverage(namespace, specs, str(folder))
     names = [spec.name for spec in specs]
@@ -83,15 +83,15 @@ def read(namespace: Any, folder: Path) -> tuple[Spec, ...]:
 def _refuse(namespace: Any) -> None:
     for (attribute, option), instead in _REFUSED.items():
         if getattr(namespace, attribute, None):
-            raise usage_error(f"{option} can't be had with hosts (--tx)", hint=instead)
+            raise usage_error(f"{option} can't be used with hosts (--tx)", hint=instead)
     if getattr(namespace, "dist", "no") == "each":
         raise usage_error(
-            "--dist=each runs each test on each host, and --hotreload each file on one",
+            "--dist=each runs each test on each host, but --hotreload runs each file on one host",
             hint="run pytest once for each host",
         )
     if getattr(namespace, "hotreload_isolate", "file") == "worker":
         raise usage_error(
-            "--hotreload-isolate=worker can't be had with hosts (--tx)", hint="leave one of the two out"
+            "--hotreload-isolate=worker can't be used with hosts (--tx)", hint="leave one of the two out"
         )
 
 
@@ -102,8 +102,8 @@ def _check_coverage(namespace: Any, specs: Sequence[Spec], folder: str) -> None:
     for spec in specs:
         if spec.folder != folder:
             raise usage_error(
-                f"--cov measures by path, and the host {spec.name} has the files in another folder ({spec.folder})",
-                hint=f"have them in {folder} there, too, or measure in a run without --tx",
+                f"--cov measures by path, but the host {spec.name} has the files in another folder ({spec.folder})",
+                hint=f"put the files in {folder} on the host too, or measure in a run without --tx",
             )
 
 
@@ -122,7 +122,7 @@ def _spec(text: str, folder: Path) -> Spec:
         keys[key] = value if equals else True
     kinds = [kind for kind in ("popen", "ssh", "vagrant_ssh") if keys.get(kind)]
     if len(kinds) != 1 or (kinds[0] != "popen" and keys[kinds[0]] is True):
-        raise usage_error(f"--tx {text}: it is neither popen nor ssh=HOST", hint=_EXAMPLE)
+        raise usage_error(f"--tx {text} is neither popen nor ssh=HOST", hint=_EXAMPLE)
     place, local = keys.pop("chdir", ""), kinds == ["popen"]
     keys.pop("id", None)
     where = place if isinstance(place, str) and place else str(folder)
@@ -134,10 +134,10 @@ def _spec(text: str, folder: Path) -> Spec:
 
 def _wrong(key: str, *, doubled: bool) -> str:
     if doubled:
-        return f"{key} is there twice"
+        return f"{key} is given twice"
     if key == "socket":
-        return "a socket server lets anybody in who can reach it, and is not used"
-    return f"{key!r} is no part of a host's specification"
+        return "socket servers are not supported, because anyone who can reach one can use it"
+    return f"{key!r} is not a valid part of a host specification"
 
 
 def order(

@@ -31,8 +31,8 @@ MOST_SLOTS: Final = 1024
 _LONG_PREFIX: Final = "--hotreload-"
 #: What ``pytest --markers`` says of ours.
 MARKER: Final = (
-    "hotreload(depends=[glob, ...], serial=name, reuse=False): what this test depends on and no hook sees, "
-    "what only one test file may use at a time, and that its file runs whatever its record says"
+    "hotreload(depends=[glob, ...], serial=name, reuse=False): inputs of this test that can't be observed; "
+    "a name that only one test file may use at a time; never reuse the results of its test file"
 )
 #: Turns the records off for all runs below.
 _NO_CACHE: Final = "PYTEST_HOTRELOAD_NO_CACHE"
@@ -83,7 +83,7 @@ class Options:
 
 def add_options(parser: pytest.Parser, taken: Collection[str]) -> None:
     """Declare every option; where another plugin owns a short name (``taken``), only our long form stands."""
-    group = parser.getgroup("hotreload", "hotreload: imports paid once, each test file in a forked child")
+    group = parser.getgroup("hotreload", "hotreload: import once, run each test file in a forked child")
     _add(
         group,
         "--hotreload",
@@ -101,26 +101,26 @@ def add_options(parser: pytest.Parser, taken: Collection[str]) -> None:
         taken,
         dest=_ON,
         action="store_false",
-        help="plain pytest, where the ini says hotreload = true",
+        help="run plain pytest, even if the ini file sets hotreload = true",
     )
     group.addoption(
         "--hotreload-isolate",
         choices=ISOLATIONS,
         default="file",
-        help="what shares a process: the tests of a file (default), of one test, of a slot (worker), "
-        "or strict: of a file that is also collected alone",
+        help="which tests share a process: file (default), test (each test has its own), worker (all files of a slot), "
+        "strict (a file that is also collected alone)",
     )
     group.addoption(
         "--hotreload-slots",
         metavar="N",
         default=None,
-        help="how many children run at once; auto (default): the processors this process may use",
+        help="number of children that run at the same time; auto (default): the number of available processors",
     )
     group.addoption(
         "--hotreload-timeout",
         metavar="S",
         default=None,
-        help="end a test that takes longer than S seconds, with the stacks of all its threads",
+        help="end a test after S seconds and show the stacks of all its threads",
     )
     group.addoption(
         "--hotreload-start",
@@ -136,7 +136,7 @@ def add_options(parser: pytest.Parser, taken: Collection[str]) -> None:
         dest="hotreload_affected",
         action="store_true",
         default=False,
-        help="run the test files that a change affects: those without a record that still holds",
+        help="run only the test files that a change affects, according to the records of earlier runs",
     )
     _add(
         group,
@@ -146,7 +146,7 @@ def add_options(parser: pytest.Parser, taken: Collection[str]) -> None:
         dest="hotreload_affected_since",
         metavar="REV",
         default=None,
-        help="the same, and those that depend on what changed since a git revision",
+        help="like --affected, plus the test files that depend on changes since the git revision REV",
     )
     _add(
         group,
@@ -178,7 +178,7 @@ def add_options(parser: pytest.Parser, taken: Collection[str]) -> None:
     )
     parser.addini(
         "hotreload_no_reuse",
-        "test files that run whatever their records say, as 'WHY -> TEST FILES'",
+        "test files that are never reused, as 'WHY -> TEST FILES'",
         type="linelist",
         default=[],
     )
@@ -200,8 +200,8 @@ def _add_reuse(group: Any, taken: Collection[str]) -> None:
         dest="hotreload_reuse",
         choices=REUSES,
         default="off",
-        help="on: a test file whose inputs did not change since it passed does not run, and is reported as reused; "
-        "verify: everything runs, and a reuse that would have been wrong fails; off (default)",
+        help="on: report test files whose inputs did not change since they passed as reused, without running them; "
+        "verify: run everything, and fail if a reuse would have been wrong; off (default)",
     )
     _add(
         group,
@@ -211,7 +211,7 @@ def _add_reuse(group: Any, taken: Collection[str]) -> None:
         dest="hotreload_force",
         action="store_true",
         default=False,
-        help="run everything although --reuse is on",
+        help="run everything despite --reuse=on",
     )
 
 
@@ -224,7 +224,7 @@ def _add_watch(group: Any, taken: Collection[str]) -> None:
         dest="hotreload_watch",
         action="store_true",
         default=False,
-        help="stay, and run after each edit what it affects",
+        help="keep running, and rerun the affected tests after each edit",
     )
     _add(
         group,
@@ -234,7 +234,7 @@ def _add_watch(group: Any, taken: Collection[str]) -> None:
         dest="hotreload_watch_first",
         choices=FIRST,
         default="affected",
-        help="what a watch runs first: what is failing, changed or unknown (affected, the default), all, or none",
+        help="tests that a watch runs first: affected (default; failed, changed or new), all, or none",
     )
     _add(
         group,
@@ -244,7 +244,7 @@ def _add_watch(group: Any, taken: Collection[str]) -> None:
         dest="hotreload_watch_force",
         action="store_true",
         default=False,
-        help="watch although CI is set",
+        help="watch even if the variable CI is set",
     )
     _add(
         group,
@@ -254,7 +254,7 @@ def _add_watch(group: Any, taken: Collection[str]) -> None:
         dest="hotreload_no_clear",
         action="store_true",
         default=False,
-        help="do not clear the screen at a rerun",
+        help="do not clear the screen before a rerun",
     )
 
 
@@ -263,13 +263,13 @@ def _add_reports(group: Any) -> None:
         "--hotreload-report",
         metavar="FILE",
         default=None,
-        help="write one page about the run: a timeline, what took how long, and what was saved (HTML)",
+        help="write an HTML page about the run to FILE: timeline, durations and savings",
     )
     group.addoption(
         "--hotreload-trace",
         metavar="FILE",
         default=None,
-        help="write the timeline as a trace for Perfetto or Chrome's viewer (JSON)",
+        help="write the timeline to FILE as a JSON trace for Perfetto or chrome://tracing",
     )
 
 
@@ -278,7 +278,7 @@ def _add_ci(group: Any) -> None:
         "--hotreload-json",
         metavar="FILE",
         default=None,
-        help="write what became of each test to FILE, for programs and for pytest-hotreload merge",
+        help="write the result of each test to FILE (JSON), for programs and for pytest-hotreload merge",
     )
 
 
@@ -355,16 +355,22 @@ def _output(option: str, name: str | None) -> Path | None:
         return None
     path = Path(name).expanduser().absolute()
     if not name or path.is_dir():
-        raise usage_error(f"{option} is {name!r}, no file", hint=f"for example {option}=results.json")
+        raise usage_error(
+            f"{option} is {name!r}, which is not a file", hint=f"for example {option}=results.json"
+        )
     return path
 
 
 def _watch(namespace: Any) -> bool:
     asked = bool(namespace.hotreload_watch)
     if asked and os.environ.get("CI", "") not in ("", "0", "false") and not namespace.hotreload_watch_force:
-        raise usage_error("--watch never ends, and CI is set", hint="leave --watch out, or add --watch-force")
+        raise usage_error(
+            "--watch never ends, but the variable CI is set", hint="leave --watch out, or add --watch-force"
+        )
     if asked and namespace.hotreload_start == "spawn":
-        raise usage_error("--watch forks, and --hotreload-start is spawn", hint="leave one of the two out")
+        raise usage_error(
+            "--watch and --hotreload-start=spawn contradict each other", hint="leave one of the two out"
+        )
     return asked
 
 
@@ -375,11 +381,15 @@ def _target(config: pytest.Config, option: str, text: str | None) -> Path | None
     path = config.invocation_params.dir / Path(text).expanduser()
     if not text or path.is_dir():
         example = "run.json" if option.endswith("trace") else "run.html"
-        raise usage_error(f"{option} is {text!r}, which is no file", hint=f"for example {option}={example}")
+        raise usage_error(
+            f"{option} is {text!r}, which is not a file", hint=f"for example {option}={example}"
+        )
     if not path.parent.is_dir():
-        raise usage_error(f"{option}: there is no folder {path.parent}", hint="make it first")
+        raise usage_error(f"{option}: there is no folder {path.parent}", hint="create the folder first")
     if not os.access(path.parent, os.W_OK):
-        raise usage_error(f"{option}: {path.parent} can't be written to", hint="name a file elsewhere")
+        raise usage_error(
+            f"{option}: the folder {path.parent} can't be written to", hint="name a file in another folder"
+        )
     return path
 
 
@@ -401,7 +411,7 @@ def _with_descriptors(slots: int, asked: str) -> int:
     less = f"--hotreload-slots={fitting}" if fitting >= 1 else "--no-hotreload"
     raise usage_error(
         f"{slots} slot{'s' if slots != 1 else ''} need{'s' if slots == 1 else ''} {needed} open files, "
-        f"and ulimit -n is {allowed}",
+        f"but ulimit -n is {allowed}",
         hint=f"ulimit -n {max(needed, 1024)}, or {less}",
     )
 

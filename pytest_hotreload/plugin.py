@@ -182,7 +182,7 @@ def _prepare_results(path: Path) -> None:
         results_file.prepare(path)
     except OSError as error:
         raise usage_error(
-            messages.results_not_written(path, error), hint="name a file in a folder that can be written"
+            messages.results_not_written(path, error), hint="name a file that you can write"
         ) from None
 
 

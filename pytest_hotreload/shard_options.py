@@ -27,7 +27,7 @@ def declare(add: Callable[..., None]) -> None:
         dest="hotreload_shard",
         metavar="M/N",
         default=None,
-        help="run part M of N of the test files, from 1; auto: as the variables of the CI service say",
+        help="run part M of N of the test files (1/N to N/N); auto: read the numbers from the CI service",
     )
     add(
         "--shard-plan",
@@ -35,7 +35,7 @@ def declare(add: Callable[..., None]) -> None:
         dest="hotreload_shard_plan",
         metavar="FILE",
         default=None,
-        help="write the plan for all shards and run nothing",
+        help="write the plan for all shards to FILE and run nothing",
     )
     add(
         "--shard-from",
@@ -43,7 +43,7 @@ def declare(add: Callable[..., None]) -> None:
         dest="hotreload_shard_from",
         metavar="FILE",
         default=None,
-        help="run the shard of a plan that --shard-plan wrote",
+        help="read the plan from FILE, which --shard-plan wrote",
     )
     add(
         "--timings",
@@ -52,7 +52,7 @@ def declare(add: Callable[..., None]) -> None:
         metavar="FILE",
         action="append",
         default=None,
-        help="plan by the durations in this file (a plan, results, timings; repeatable), not by the records",
+        help="plan by the durations in FILE (a plan, results or timings; repeatable) instead of the records",
     )
 
 
@@ -68,17 +68,17 @@ def number(namespace: Any) -> ShardNumber | None:
     if text is None:
         without = asked(namespace)
         if without:
-            raise usage_error(f"{without} says how to deal, and not among how many", hint="add --shard m/n")
+            raise usage_error(f"{without} requires --shard m/n", hint="add --shard, for example --shard 1/4")
         return None
     if namespace.hotreload_shard_plan is not None and namespace.hotreload_shard_from is not None:
         raise usage_error(
-            "--shard-plan writes a plan, and --shard-from reads one", hint="leave one of the two out"
+            "--shard-plan and --shard-from contradict each other", hint="leave one of the two out"
         )
     if namespace.hotreload_watch:
         raise usage_error("--watch and --shard contradict each other", hint="leave one of the two out")
     if getattr(namespace, "stepwise", False):
         raise usage_error(
-            "--stepwise goes on from one test through all files, and --shard has some of them",
+            "--stepwise and --shard contradict each other",
             hint="leave one of the two out",
         )
     return parse_shard(text, os.environ)
@@ -119,7 +119,7 @@ _SERVICES: Final = (
 )
 #: Bazel's name for :attr:`ShardNumber.touch`.
 _STATUS_FILE: Final = "TEST_SHARD_STATUS_FILE"
-_HINT: Final = "give the number, for example --shard 2/4"
+_HINT: Final = "give the numbers, for example --shard 2/4"
 
 
 def parse_shard(text: str, environ: Mapping[str, str]) -> ShardNumber:
@@ -132,7 +132,8 @@ def parse_shard(text: str, environ: Mapping[str, str]) -> ShardNumber:
         raise usage_error(f"--shard is {text!r}, not m/n or auto", hint="for example --shard 2/4")
     if not 1 <= n <= MOST_SHARDS:
         raise usage_error(
-            f"--shard {text}: {n} shards are not from 1 to {MOST_SHARDS}", hint="for example --shard 2/4"
+            f"--shard {text}: the number of shards is {n}, not a number from 1 to {MOST_SHARDS}",
+            hint="for example --shard 2/4",
         )
     if not 1 <= m <= n:
         raise usage_error(
@@ -147,7 +148,7 @@ def _of_service(environ: Mapping[str, str]) -> ShardNumber:
     found = [each for each in found if each.of > 1] or found[:1]
     if not found:
         services = ", ".join(service.name for service in _SERVICES)
-        raise usage_error(f"--shard auto finds no variables of {services}", hint=_HINT)
+        raise usage_error(f"--shard auto found no variables of {services}", hint=_HINT)
     if len({each[:2] for each in found}) > 1:
         raise usage_error(f"--shard auto: {' contradicts '.join(each.source for each in found)}", hint=_HINT)
     return found[0]
@@ -165,7 +166,9 @@ def _read(service: _Service, environ: Mapping[str, str]) -> ShardNumber | None:
     source = f"{service.name}: {service.position}={index}, {service.total}={total}"
     m, n = _whole(index), _whole(total)
     if m is None or n is None or not 1 <= n <= MOST_SHARDS or not 0 <= m - service.first < n:
-        raise usage_error(f"--shard auto: {source} is no shard (from {service.first})", hint=_HINT)
+        raise usage_error(
+            f"--shard auto: {source} is not a valid shard (the first is {service.first})", hint=_HINT
+        )
     touch = environ.get(_STATUS_FILE, "") if service.name == "Bazel" else ""
     return ShardNumber(m - service.first + 1, n, source, touch)
 

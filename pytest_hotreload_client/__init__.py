@@ -23,9 +23,9 @@ if TYPE_CHECKING:  # collections takes 2 ms
 #: As in pytest_hotreload.compat.console, which would import pytest.
 _PREFIX = "hotreload: "
 _NOBODY = "no watch or serve in this project"
-_COLD = "a cold run"
-_LOST = "the watch or serve ended, and the run with it"
-_WATCH = "a watch stays in its own terminal"
+_COLD = "starting a cold run"
+_LOST = "the watch or serve ended, and so did the run"
+_WATCH = "a watch needs its own terminal"
 _CLOSED = "one of stdin, stdout and stderr is closed"
 #: As a shell has it: 128 + SIGKILL, which is what the run met.
 _KILLED = 137
@@ -123,7 +123,7 @@ class _Caller:
             if sent < len(data):
                 self.connection.sendall(data[sent:])
         except OSError as error:
-            raise UnreachableError(f"{_NOBODY} that listens ({error.strerror})") from None
+            raise UnreachableError(f"{_NOBODY} is listening ({error.strerror})") from None
 
     def wait(self) -> int:
         """Until the server says how it ended; the exit status."""
@@ -140,7 +140,7 @@ class _Caller:
             elif word == "end":
                 return int(text)
         if not self._accepted:
-            raise UnreachableError(f"{_NOBODY} that answers")
+            raise UnreachableError(f"{_NOBODY} answers")
         _say(_LOST)
         return _KILLED
 

@@ -92,10 +92,10 @@ def unsafe(folder: str) -> str:
     """Why a folder is not private to this user, or "". Raises OSError where there is none."""
     found = os.lstat(folder)
     if not stat.S_ISDIR(found.st_mode):
-        return "is no folder"
+        return "is not a folder"
     if found.st_uid != os.geteuid():
         return f"belongs to user {found.st_uid}"
-    return "is open to others" if found.st_mode & 0o077 else ""
+    return "is accessible to other users" if found.st_mode & 0o077 else ""
 
 
 def mark(text: str) -> str:

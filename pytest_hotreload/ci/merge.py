@@ -77,7 +77,7 @@ def _lacking(results: Sequence[Result], found: Found, wanted: Wanted) -> list[st
     """
     wrong = []
     if wanted.junit is not None:
-        wrong += _counts(results, found.junit, "junit file")
+        wrong += _counts(results, found.junit, "JUnit file")
     if wanted.report_log is not None:
         wrong += _counts(results, found.report_logs, "report log")
     if wanted.coverage is not None:

@@ -156,7 +156,9 @@ def _suites(path: Path) -> list[ET.Element]:
                 int(suite.get(name, "0"))
             float(suite.get("time", "0"))
     except (ET.ParseError, ValueError) as error:
-        raise RefusedError(messages.unusable(path, f"no JUnit XML that can be merged ({error})")) from None
+        raise RefusedError(
+            messages.unusable(path, f"not a JUnit XML file that can be merged ({error})")
+        ) from None
     return suites
 
 
@@ -182,7 +184,7 @@ def _report_lines(path: Path) -> Iterator[tuple[bytes, str]]:
             kind = str(said["$report_type"])
         except (ValueError, TypeError, KeyError):
             raise RefusedError(
-                messages.unusable(path, f"line {number} is no event of a report log")
+                messages.unusable(path, f"line {number} is not an event of a report log")
             ) from None
         yield line, kind
 

@@ -61,15 +61,15 @@ def step_lines(document: Mapping[str, Any]) -> list[str]:
             f"Shard {plan['shard']}/{plan['of']} of plan {plan['fingerprint']}: {_files(len(plan['own']))}."
         )
     if document["stopped"]:
-        lines.append(f"It did not finish: {_one_line(document['stopped'])}.")
+        lines.append(f"The run did not finish: {_one_line(document['stopped'])}.")
     if document["left_to_plain"]:
         lines.append(f"Plain pytest ran this suite: {document['left_to_plain']}.")
     reused = [test["reused"] for test in document["tests"] if test["reused"]]
     if reused:
         revisions = sorted({each["revision"] for each in reused if each["revision"]})
-        source = f", of {', '.join(revisions)}" if revisions else ""
+        source = f" ({', '.join(revisions)})" if revisions else ""
         lines.append(
-            f"{len(reused)} results are those of earlier runs{source}: nothing that they depend on changed."
+            f"{len(reused)} results were reused from earlier runs{source}: none of their dependencies changed."
         )
     return lines
 
@@ -82,7 +82,7 @@ def no_results(folders: Iterable[object]) -> str:
 
 
 def no_folder(folder: object) -> str:
-    return f"{folder} is no folder"
+    return f"{folder} is not a folder"
 
 
 def unusable(path: object, why: str) -> str:
@@ -90,22 +90,20 @@ def unusable(path: object, why: str) -> str:
 
 
 def no_plan(paths: Sequence[object], count: int) -> str:
-    return (
-        f"{_list(paths)}: of no plan, and there are {count} results files; hint: run each shard with --shard"
-    )
+    return f"{_list(paths)}: no plan, although there are {count} results files; hint: run each shard with --shard"
 
 
 def different_plans(of_plans: Mapping[str, Sequence[object]]) -> str:
     plans = "; ".join(f"{plan} ({_list(paths)})" for plan, paths in of_plans.items())
     return (
-        f"the shards are of different plans: {plans}; hint: plan once with --shard-plan=FILE, and give each shard "
-        "--shard-from=FILE"
+        f"the shards belong to different plans: {plans}; hint: write one plan with --shard-plan=FILE, and run each "
+        "shard with --shard-from=FILE"
     )
 
 
 def different_worlds(worlds: Mapping[str, Sequence[str]]) -> str:
     found = "; ".join(f"{world} (shard {', '.join(shards)})" for world, shards in worlds.items())
-    return f"the shards ran on different platforms: {found}; hint: merge those of one at a time"
+    return f"the shards ran on different platforms: {found}; hint: merge the shards of one platform at a time"
 
 
 def missing_shard(number: int, of: int) -> str:
@@ -113,7 +111,7 @@ def missing_shard(number: int, of: int) -> str:
 
 
 def shard_twice(number: int, of: int, paths: Sequence[object]) -> str:
-    return f"shard {number}/{of} is there {len(paths)} times: {_list(paths)}"
+    return f"shard {number}/{of} was found {len(paths)} times: {_list(paths)}"
 
 
 def no_such_shard(path: object, number: int, of: int) -> str:
@@ -122,41 +120,44 @@ def no_such_shard(path: object, number: int, of: int) -> str:
 
 def owned_by(file: str, shards: Sequence[int]) -> str:
     if not shards:
-        return f"{file} is planned, and no shard's own"
-    return f"{file} is of several shards: {_list(shards)}"
+        return f"{file} is in the plan, but no shard ran it"
+    return f"{file} belongs to several shards: {_list(shards)}"
 
 
 def not_planned(file: str, shard: str) -> str:
-    return f"{shard}: {file} is its own, and not planned"
+    return f"{file} belongs to {shard}, but is not in the plan"
 
 
 def not_collected(file: str, shard: str) -> str:
-    return f"{shard} did not collect {file}, which is its own"
+    return f"{shard} did not collect {file}, which belongs to it"
 
 
 def nobodys(file: str, shard: str) -> str:
-    return f"{shard} found {file}, which no plan names and no shard collected"
+    return f"{shard} found {file}, which is not in the plan, and which no shard collected"
 
 
 def left_out(shard: str, files: Sequence[str]) -> str:
     few = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
-    return f"{shard} collected nothing in {few}: not selected, left out by a conftest, or gone"
+    return f"{shard} collected nothing in {few}: not selected, ignored by a conftest, or deleted"
 
 
 def not_its_own(file: str, shard: str) -> str:
-    return f"{shard} ran {file}, which is another's"
+    return f"{shard} ran {file}, which belongs to another shard"
 
 
 def id_twice(nodeid: str, shards: Sequence[str]) -> str:
-    return f"{nodeid} has a result in {_list(shards)}"
+    return f"{nodeid} has a result in several shards: {_list(shards)}"
 
 
 def ran_and_deselected(nodeid: str, shard: str) -> str:
-    return f"{shard}: {nodeid} has a result, and was deselected"
+    return f"{shard}: {nodeid} was deselected, but has a result"
 
 
 def does_not_add_up(shard: str, results: int, deselected: int, collected: int) -> str:
-    return f"{shard}: {results} results and {deselected} deselected tests are not the {collected} that it collected"
+    return (
+        f"{shard}: {results} results and {deselected} deselected tests "
+        f"do not add up to the {collected} collected tests"
+    )
 
 
 def did_not_finish(shard: str, why: str, results: int, selected: int) -> str:
@@ -164,7 +165,7 @@ def did_not_finish(shard: str, why: str, results: int, selected: int) -> str:
 
 
 def failed_otherwise(shard: str, status: int) -> str:
-    return f"{shard} ended with exit status {status}, and no test of it failed"
+    return f"{shard} ended with exit status {status}, although none of its tests failed"
 
 
 def more_problems(count: int) -> str:
@@ -172,7 +173,7 @@ def more_problems(count: int) -> str:
 
 
 def lacks(shards: Sequence[str], what: str) -> str:
-    return f"{_list(shards)} left no {what}"
+    return f"there is no {what} from {_list(shards)}"
 
 
 def too_many(count: int, what: str, results: int, paths: Sequence[object]) -> str:

@@ -256,7 +256,7 @@ def from_json(text: str) -> Plan:
     if data.get("schema") != PLAN_SCHEMA:
         raise ValueError(f"its schema is {data.get('schema')!r}, not {PLAN_SCHEMA!r}")
     if data.get("algorithm") != ALGORITHM:
-        raise ValueError(f"its algorithm is {data.get('algorithm')!r}, and this version's is {ALGORITHM}")
+        raise ValueError(f"its algorithm is {data.get('algorithm')!r}, but this version uses {ALGORITHM}")
     if data.keys() != _KEYS:
         raise ValueError(f"its keys are not those of a plan: {', '.join(sorted(data.keys() ^ _KEYS))}")
     of = data["of"]
@@ -268,10 +268,10 @@ def from_json(text: str) -> Plan:
             raise ValueError(f"{name}: its shard is {owner!r}")
     timings = from_data(mapping(data["timings"], "timings"))
     if data["by"] != ("durations" if timings.files else "hash") or not timings.files.keys() <= owners.keys():
-        raise ValueError("its timings are not those of its files")
+        raise ValueError("its timings do not match its files")
     plan = Plan(of, dict(owners), data["by"], timings)
     if plan.fingerprint != data["fingerprint"]:
-        raise ValueError("it was changed after it was made: its fingerprint is another")
+        raise ValueError("it was changed after it was written: its fingerprint does not match")
     return plan
 
 

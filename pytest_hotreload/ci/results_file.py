@@ -107,10 +107,10 @@ def read(path: Path) -> dict[str, Any]:
         raise UnusableError(f"it is damaged ({error})") from None
     schema = document.get("schema") if isinstance(document, dict) else None
     if schema != SCHEMA:
-        raise UnusableError(f"its schema is {schema!r}, and {SCHEMA!r} is read")
+        raise UnusableError(f"its schema is {schema!r}, but only {SCHEMA!r} can be read")
     wrong = _mismatch(document, _SHAPE, "it")
     if wrong or not _is_time(document["started"]):
-        raise UnusableError(wrong or f"started is {document['started']!r}, no time with its zone")
+        raise UnusableError(wrong or f"started is {document['started']!r}, not a time with a time zone")
     return dict(document)
 
 
@@ -128,20 +128,20 @@ def _mismatch(value: Any, kind: Any, where: str) -> str:
         return "" if value is None else _mismatch(value, kind[0], where)
     if isinstance(kind, list):
         if not isinstance(value, list):
-            return f"{where} is no list"
+            return f"{where} is not a list"
         found = (_mismatch(each, kind[0], f"{where}[{at}]") for at, each in enumerate(value))
         return next(filter(None, found), "")
     if isinstance(kind, dict):
         return _mismatch_of_object(value, kind, where)
     if kind is float:
-        return "" if _is_number(value) else f"{where} is no number"
+        return "" if _is_number(value) else f"{where} is not a number"
     fits = isinstance(value, kind) and not (kind is int and isinstance(value, bool))
-    return "" if fits else f"{where} is no {kind.__name__}"
+    return "" if fits else f"{where} is not of type {kind.__name__}"
 
 
 def _mismatch_of_object(value: Any, kind: Mapping[str, Any], where: str) -> str:
     if not isinstance(value, dict):
-        return f"{where} is no object"
+        return f"{where} is not an object"
     for key, of in kind.items():
         name = key.removesuffix("?")
         if name not in value:

@@ -35,17 +35,17 @@ def dominating(plan: Plan) -> list[str]:
         return []
     file, seconds = plan.dominating
     long = f"{file} takes {_seconds(seconds)}, longer than a shard's mean of {_seconds(plan.mean)}"
-    return [f"{PREFIX}{long}: no number of shards ends sooner; hint: split it"]
+    return [f"{PREFIX}{long}: more shards cannot make the run shorter; hint: split the file"]
 
 
 def no_timings(notes: Sequence[str]) -> str:
     """``notes``: what was wrong with those that were named."""
     why = "; ".join(notes) or "there are no records of earlier runs"
-    return f"no durations ({why}): files are dealt by the hash of their paths"
+    return f"no durations ({why}): files are assigned to shards in turns, by the hash of their paths"
 
 
 def some_ignored(notes: Sequence[str]) -> str:
-    return f"timings: {'; '.join(notes)}: ignored"
+    return f"timings ignored: {'; '.join(notes)}"
 
 
 def unusable(file: str, why: object) -> str:
@@ -53,7 +53,7 @@ def unusable(file: str, why: object) -> str:
 
 
 def nothing_here(shard: Shard) -> str:
-    return f"{PREFIX}shard {shard.number}/{shard.of} has no tests to run: other shards have the rest of the selection"
+    return f"{PREFIX}shard {shard.number}/{shard.of} has no tests to run: the selected tests belong to other shards"
 
 
 def achieved(shard: Shard, files: int, seconds: float) -> str:
@@ -108,11 +108,11 @@ def plan_unreadable(file: str, why: object) -> Exception:
 
 
 def plan_unwritable(file: str, why: object) -> Exception:
-    return usage_error(f"--shard-plan {file}: {why}", hint="name a file in a folder that exists")
+    return usage_error(f"--shard-plan {file}: {why}", hint="name a file that you can write")
 
 
 def other_count(file: str, of: int, wanted: int) -> Exception:
     return usage_error(
-        f"--shard-from {file} is a plan for {of} shard{'s' if of != 1 else ''}, and --shard asks for one of {wanted}",
-        hint=f"say --shard m/{of}, or make a plan for {wanted}",
+        f"--shard-from {file} is a plan for {of} shard{'s' if of != 1 else ''}, but --shard asks for one of {wanted}",
+        hint=f"use --shard m/{of}, or write a plan for {wanted}",
     )

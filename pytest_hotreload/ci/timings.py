@@ -131,7 +131,7 @@ def of_text(text: str) -> Timings:
         return from_data(mapping(data.get("timings"), "timings"))
     if schema == RESULTS_SCHEMA:
         return _of_results(data)
-    raise ValueError(f"its schema is {schema!r}, none of timings, plans or results")
+    raise ValueError(f"its schema is {schema!r}, not the schema of timings, plans or results")
 
 
 def parsed(text: str) -> Mapping[str, Any]:
@@ -165,7 +165,7 @@ def _cost(name: str, data: Any) -> Cost:
         return Cost(number(data, name))
     needs = data.get("needs", [])
     if not isinstance(needs, list) or not all(isinstance(each, str) for each in needs):
-        raise ValueError(f"{name}: its needs are no list of names")
+        raise ValueError(f"{name}: its needs are not a list of names")
     return Cost(number(data.get("seconds"), name), frozenset(needs))
 
 
@@ -187,19 +187,19 @@ def _of_results(data: Mapping[str, Any]) -> Timings:
 def _rows(data: Mapping[str, Any], key: str, kind: type) -> list[Any]:
     rows = data.get(key, [])
     if not isinstance(rows, list) or not all(isinstance(row, kind) for row in rows):
-        raise ValueError(f"its {key} are none")
+        raise ValueError(f"its {key} are not a list of valid entries")
     return rows
 
 
 def mapping(data: Any, what: str) -> Mapping[str, Any]:
     """Checked."""
     if not isinstance(data, dict):
-        raise ValueError(f"{what}: no object")
+        raise ValueError(f"{what}: not an object")
     return data
 
 
 def number(data: Any, what: str) -> float:
     """Checked: a number of seconds."""
     if isinstance(data, bool) or not isinstance(data, int | float) or not 0 <= data < _MOST_SECONDS:
-        raise ValueError(f"{what}: {data!r} is no number of seconds")
+        raise ValueError(f"{what}: {data!r} is not a number of seconds")
     return float(data)

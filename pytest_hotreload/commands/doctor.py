@@ -41,7 +41,7 @@ class Recorded:
 
 def examine(arguments: Sequence[str]) -> int:
     """Print what is found. 0: no test leans on another file; 1: some do; 2: the suite can't be run."""
-    print(console.PREFIX + "running all files in company", flush=True)
+    print(console.PREFIX + "running all files together", flush=True)
     company = _run([*arguments, "--hotreload-on"])
     if not company.outcomes:
         print(messages.doctor_nothing(company.status))

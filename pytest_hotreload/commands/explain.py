@@ -207,7 +207,7 @@ class _Explanation:
             "no such module": [name for name, path in record.get("dynamic", {}).items() if path is None],
             "folders": [name for name, _ in record.get("listings", ())],
             "environment": run_messages.variables([name for name, _ in record.get("environment", ())]),
-            "company": list(record.get("company", ())),
+            "order-dependent on": list(record.get("company", ())),
             "declared": sorted(declared.union(name for name, _ in record.get("declared", ()))),
             "started a process": list(record.get("started", ())),
             **{label: list(record.get(label, ())) for label in ("flags", "ports", "writes")},

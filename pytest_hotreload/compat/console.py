@@ -42,9 +42,7 @@ def not_written(what: str, path: object, error: Exception) -> str:
 
 def hook_failed(plugin: str, hook: str, error: BaseException) -> str:
     what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-    return (
-        f"{plugin}: its {hook} failed at the end of a child, so what it gathered there may be missing: {what}"
-    )
+    return f"{plugin}: {hook} failed at the end of a child, so data from that child may be missing: {what}"
 
 
 def status_text(status: int) -> str:

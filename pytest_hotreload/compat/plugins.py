@@ -16,7 +16,9 @@ __builtins__ = BUILTINS
 def refuse(namespace: Any) -> None:
     """Plugins that do the same job by other means. Raises :class:`pytest.UsageError`."""
     if getattr(namespace, "testmon", False) or getattr(namespace, "testmon_noselect", False):
-        raise usage_error("--hotreload and --testmon both decide what runs", hint="leave one of the two out")
+        raise usage_error(
+            "--hotreload and --testmon both select the tests to run", hint="leave one of the two out"
+        )
 
 
 def needs_plain(config: pytest.Config, items: list[pytest.Item], slots: int) -> str | None:

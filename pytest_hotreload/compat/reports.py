@@ -97,7 +97,7 @@ def unpack_report(config: pytest.Config, data: bytes, item: pytest.Item) -> Any:
 
 def _checked(report: Any) -> Any:
     if not isinstance(report, pytest.TestReport):
-        raise TypeError(f"a {type(report).__name__} is no report")
+        raise TypeError(f"a {type(report).__name__} is not a report")
     return report
 
 

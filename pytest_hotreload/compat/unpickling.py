@@ -56,7 +56,7 @@ class Placeholder:
 
     def __call__(self, *_: Any, **__: Any) -> Any:
         """A factory in a container (``defaultdict``) must be callable."""
-        raise TypeError(f"{self.repr} could not leave its process")
+        raise TypeError(f"{self.repr} could not be sent to the controller")
 
 
 class Rendered(TerminalRepr):

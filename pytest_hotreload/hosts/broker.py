@@ -110,7 +110,7 @@ def _said(error: Any) -> str:
     if type(error).__name__ == "HostNotFound":
         return f"ssh can't connect to {error}"
     if isinstance(error, EOFError | AssertionError | BrokenPipeError) or not str(error).strip():
-        return "its gateway closed while it was opened"
+        return "its gateway closed while it was being opened"
     return str(error).strip().splitlines()[-1].removeprefix("FileNotFoundError: ")
 
 

@@ -165,7 +165,7 @@ class Hosts:
         try:
             host.greeting = Greeting.read(line)
         except ValueError:
-            raise messages.not_there(host.name, f"it says {line[:80]!r}") from None
+            raise messages.not_there(host.name, f"it sent an unexpected greeting: {line[:80]!r}") from None
         host.said = rest
         self._check(host, host.greeting)
         host.slots = self.asked or host.greeting.processors

@@ -35,13 +35,14 @@ def not_there(name: str, why: str) -> pytest.UsageError:
     """A host that did not come up, before anything has run."""
     return usage_error(
         f"the host {name} can't be used: {why}",
-        hint="try `ssh HOST PYTHON -m pytest --version` with the same host and Python, or leave it out",
+        hint="check `ssh HOST PYTHON -m pytest --version` with the same host and Python, or leave the host out",
     )
 
 
 def other_version(name: str, what: str, here: str, there: str) -> pytest.UsageError:
     return usage_error(
-        f"the host {name} has {what} {there}, and here it is {here}", hint="install the same version on both"
+        f"the host {name} has {what} {there}, but this machine has {here}",
+        hint="install the same version on both",
     )
 
 
@@ -66,23 +67,23 @@ def _signal(number: int) -> str:
 def lost(name: str, why: str, files: int) -> str:
     """``files``: those that were there and have not ended."""
     if not files:
-        return f"the host {name} is lost ({why})"
-    which = "its file runs" if files == 1 else f"its {files} files run"
-    return f"the host {name} is lost ({why}): {which} elsewhere"
+        return f"the host {name} was lost ({why})"
+    which = "its test file runs" if files == 1 else f"its {files} test files run"
+    return f"the host {name} was lost ({why}): {which} on other hosts"
 
 
 def lost_too_often(times: int) -> str:
     """Of a test: the hosts that its file was given to were lost."""
     return (
         f"this test has no result: {times} hosts were lost while its file ran on them; "
-        "hint: run the file alone without --tx, and see whether it ends its machine"
+        "hint: run the file alone without --tx, to see whether it crashes the machine"
     )
 
 
 def none_left(tests: int) -> str:
     """Why the run ends before its end."""
     what = f"{tests} test{'s have' if tests != 1 else ' has'} no result"
-    return f"hotreload: no host is left, {what}; hint: run again, or without --tx"
+    return f"hotreload: no host is left, and {what}; hint: run again, or without --tx"
 
 
 def from_host(name: str, text: str) -> str:
@@ -90,7 +91,7 @@ def from_host(name: str, text: str) -> str:
 
 
 def no_terminal() -> str:
-    return "was ended: it stopped in a debugger, and a host has no terminal; hint: run the file without --tx"
+    return "was killed: it stopped in a debugger, but a host has no terminal; hint: run the file without --tx"
 
 
 def left_out() -> str:
@@ -98,11 +99,11 @@ def left_out() -> str:
 
 
 def not_found() -> str:
-    return "this test was collected here, and is not found in the host's own collection"
+    return "this test was collected here, but the host did not collect it"
 
 
 def no_records() -> str:
-    return "what runs on hosts leaves no records: other machines' inputs can't be compared with this one's"
+    return "test files that run on hosts get no records, because inputs on other machines can't be compared"
 
 
 def runs(name: str, files: Sequence[str]) -> str:
@@ -112,6 +113,6 @@ def runs(name: str, files: Sequence[str]) -> str:
 
 def coverage_here_only() -> pytest.UsageError:
     return usage_error(
-        "`coverage run` measures this process, and with hosts (--tx) no test runs in it",
+        "`coverage run` measures only this process, but with hosts (--tx) no test runs in it",
         hint="use pytest-cov's --cov",
     )

@@ -47,7 +47,7 @@ def analyse(config: pytest.Config, test_files: Sequence[str], *, minimum: int) -
             list(project.diagnostics()),
         )
     except (OSError, ValueError, KeyError) as error:
-        return Analysis(diagnostics=[("", None, f"nothing is warmed: {error}")])
+        return Analysis(diagnostics=[("", None, f"no module is imported ahead: {error}")])
     try:
         project.save()
     except OSError as error:

@@ -62,9 +62,9 @@ def write_call(
                 cloudpickle.dump((func, tuple(args), dict(kwargs)), file, 5)
             except Exception as error:
                 raise CarryError(
-                    f"{surroundings.name} and its arguments can't go to another process: "
+                    f"{surroundings.name} and its arguments can't be sent to another process: "
                     f"{type(error).__name__}: {error}",
-                    hint="pass what can be pickled, and open files, locks and connections in the function itself",
+                    hint="pass only objects that can be pickled; open files, locks and connections in the function",
                 ) from error
     except BaseException:
         os.close(descriptor)
@@ -102,7 +102,7 @@ class Outcome:
         except Exception as error:
             raise CarryError(
                 f"{what} can't be read here: {type(error).__name__}: {error}",
-                hint="return and raise what can be pickled, of modules that can be imported on both sides",
+                hint="return and raise only objects that can be pickled, of modules that can be imported on both sides",
                 remote_traceback=text,
             ) from error
 
@@ -118,8 +118,8 @@ class Outcome:
 
 def _cant_return(name: str, reason: str, text: str) -> CarryError:
     error = CarryError(
-        f"the result of {name} can't leave its process: {reason}",
-        hint="return what can be pickled, or plain data made of it",
+        f"the result of {name} can't be sent back: {reason}",
+        hint="return an object that can be pickled, or plain data",
         remote_traceback=text,
     )
     error.__cause__ = RemoteTraceback(text) if text else None

@@ -71,7 +71,7 @@ class IsolatedEnvironment:
     ) -> None:
         if output not in ("capture", "inherit") and not callable(output):
             raise IsolationError(
-                f"output is {output!r}",
+                f"output is {output!r}, which is not a valid value",
                 hint='give "capture", "inherit" or a function of (process, stream, text)',
             )
         self._package, self._output = package, output
@@ -186,7 +186,8 @@ class IsolatedEnvironment:
         self._reader.check()
         if self._closed:
             raise EnvironmentClosed(
-                f"the environment of {self._package.name} is closed", hint="make another with isolate_imports"
+                f"the environment of {self._package.name} is closed",
+                hint="create a new environment with isolate_imports",
             )
 
     # -- running -----------------------------------------------------------------------------------
@@ -210,7 +211,8 @@ class IsolatedEnvironment:
         self._check()
         if timeout is not None and not timeout > 0:
             raise IsolationError(
-                f"timeout is {timeout!r} seconds", hint="give more than 0, or None for no limit"
+                f"timeout is {timeout!r}, not a number of seconds above 0",
+                hint="give a number above 0, or None for no limit",
             )
         shown = name or str(getattr(func, "__qualname__", type(func).__qualname__))
         callback = self._output if callable(self._output) else None

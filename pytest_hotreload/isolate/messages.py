@@ -11,8 +11,8 @@ LOGGER: Final = logging.getLogger("pytest_hotreload.isolate")
 
 LOOK_AT_OUTPUT: Final = "its output is in the `stdout` and `stderr` of this error"
 
-MORE_TIME: Final = "give it a longer timeout, or look in `stdout` and `stderr` of this error where it stood"
-FEWER: Final = "let fewer processes run at once, or raise the limit (ulimit -u)"
+MORE_TIME: Final = "give a longer timeout; `stdout` and `stderr` of this error show how far it got"
+FEWER: Final = "run fewer processes at once, or raise the limit (ulimit -u)"
 LESS: Final = "return less, or write it to a file and return its path"
 RUN_AGAIN: Final = "run it again: the next call starts a new template"
 NO_RESULT: Final = "a stopped process has no result"
@@ -37,12 +37,12 @@ def signal_name(number: int) -> str:
 def unread(path: str, line: int | None, text: str) -> str:
     """A file whose imports can't be read."""
     place = f"{path}:{line}" if line else path
-    return f"{place}: its imports are not warm: {text}" if path else text
+    return f"{place}: the imports of this file are not warm: {text}" if path else text
 
 
 def missing(path: str, line: int, name: str) -> str:
     """An import that leads nowhere."""
-    return f"{path}:{line}: `{name}` is not there, so it is not warm"
+    return f"{path}:{line}: `{name}` does not exist, so it is not warm"
 
 
 def quarantined(module: str, why: str) -> str:
@@ -52,7 +52,7 @@ def quarantined(module: str, why: str) -> str:
 
 def first_party(module: str) -> str:
     """Why: it would bring the user's own code into the template."""
-    return f"it imports first-party code, {module}"
+    return f"it imports first-party code ({module})"
 
 
 def unanalysed(error: object) -> str:
@@ -63,18 +63,20 @@ def unanalysed(error: object) -> str:
 
 
 def template_gone(how: str) -> str:
-    return f"the template was {how}: a new one starts"
+    return f"the template {how}: starting a new template"
 
 
 def not_started(words: str) -> str:
-    return f"the template did not start: {words or 'it said nothing'}"
+    return f"the template did not start: {words or 'it printed nothing'}"
 
 
 def ended(returncode: int) -> str:
     """Of a template. What waits in it passes a signal on as an exit status."""
     if returncode > 255 - signal.NSIG:
         returncode -= 256
-    return f"killed by {signal_name(-returncode)}" if returncode < 0 else f"ended, with status {returncode}"
+    return (
+        f"was killed by {signal_name(-returncode)}" if returncode < 0 else f"ended with status {returncode}"
+    )
 
 
 # ------------------------------------------------------------------------------- how a process ended
@@ -88,11 +90,11 @@ def how(returncode: int) -> str:
     """Of a process that ended without a result."""
     if returncode < 0:
         return f"was killed by {signal_name(-returncode)}"
-    return f"left by os._exit, with status {returncode}"
+    return f"ended by os._exit with status {returncode}"
 
 
 def with_template() -> str:
-    return "was killed with its template"
+    return "was killed together with its template"
 
 
 def refused(name: str, error: str) -> str:
@@ -100,7 +102,7 @@ def refused(name: str, error: str) -> str:
 
 
 def timed_out(seconds: float) -> str:
-    return f"took longer than its timeout of {seconds:g} s and was ended"
+    return f"took longer than its timeout of {seconds:g} s and was killed"
 
 
 def unreadable(name: str, error: BaseException) -> str:
@@ -109,7 +111,7 @@ def unreadable(name: str, error: BaseException) -> str:
 
 def left_behind(name: str, processes: tuple[str, ...]) -> str:
     more = f" and {len(processes) - 3} more" if len(processes) > 3 else ""
-    return f"{name} left processes behind, which were ended: {', '.join(processes[:3])}{more}"
+    return f"{name} left processes behind; killed: {', '.join(processes[:3])}{more}"
 
 
 def callback_failed(error: BaseException) -> str:

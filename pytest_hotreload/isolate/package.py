@@ -46,7 +46,7 @@ class Package:
     def __init__(self, name: object, *, ignored: Iterable[str], include: Iterable[str]) -> None:
         if not isinstance(name, str) or not all(part.isidentifier() for part in name.split(".")):
             raise IsolationError(
-                f"{name!r} is no name of a package",
+                f"{name!r} is not the name of a package",
                 hint='give its dotted name, as in isolate_imports("my_package")',
             )
         self.name = name

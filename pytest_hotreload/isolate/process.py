@@ -93,7 +93,9 @@ class IsolatedProcess:
         self._host.check()
         self._begun.wait()
         if self._pid is None:
-            raise IsolationError(f"{self._name} has no process", hint="ask for its result, which says why")
+            raise IsolationError(
+                f"{self._name} has no process", hint="call its result(), which raises the reason"
+            )
         return self._pid
 
     @property
@@ -254,11 +256,11 @@ class Host:
         """Raises in a fork of the host; ``waiting``: and where the reading thread would wait for itself."""
         if not self.is_ours():
             raise EnvironmentClosed(
-                f"the environment belongs to process {self._pid}, which this one was forked from",
-                hint="make one of its own in this process",
+                f"the environment belongs to process {self._pid}, from which this process was forked",
+                hint="create a new environment in this process",
             )
         if waiting and threading.current_thread() is self.thread:
             raise IsolationError(
-                "an output callback can't wait for a process of its environment",
+                "an output callback can't wait for a process of the same environment",
                 hint="wait in another thread",
             )

@@ -105,7 +105,7 @@ class Reader(Host):
         with self._ending:
             if self._closing:
                 raise EnvironmentClosed(
-                    "the environment was closed", hint="make another with isolate_imports"
+                    "the environment was closed", hint="create a new environment with isolate_imports"
                 )
             run.handle = handle
             run.tries += 1

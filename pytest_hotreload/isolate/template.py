@@ -103,7 +103,7 @@ class Handle:
             words = os.read(self._words, _SAID).decode("utf-8", "replace").strip().splitlines()
             raise IsolationError(
                 messages.not_started(words[-1] if words else ""),
-                hint="look whether this interpreter starts at all with this environment and folder",
+                hint="check that this interpreter starts with this environment and in this folder",
             ) from None
         assert isinstance(warmed, Warmed)
         return warmed

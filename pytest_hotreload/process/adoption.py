@@ -236,10 +236,10 @@ class Held:
         """Somebody may have put another module in the place of this one, or of one that it imported."""
         present = sys.modules.get(name, _MISSING)
         if present is not (_MISSING if name in self.pending else self.warmed[name]):
-            return f"{name} is another module now"
+            return f"{name} is a different module now"
         for each in self._asked(name).imports if name in self.pending else ():
             if each in self._base and sys.modules.get(each) is not self._base[each]:
-                return f"{each} is another module now"
+                return f"{each} is a different module now"
         return ""
 
     def _other_names(self, asked: Collection[str], offered: frozenset[str], finders: list[Any]) -> str:
@@ -251,7 +251,7 @@ class Held:
                 return f"there is a module {top} now"
             is_elsewhere = top in offered and self._spec_place(top) != self.recorder.found.get(top, _MISSING)
             if is_elsewhere or any(_finds(finder, top) for finder in finders):
-                return f"{top} is found elsewhere now"
+                return f"{top} resolves to another file now"
         return ""
 
     def _new_finders(self) -> list[Any]:
@@ -334,9 +334,9 @@ class _Present:
 
 
 _DIFFERENCES = {
-    "native": "a variable that native code reads had another value",
-    "environment": "the environment was another one",
-    "folder": "the current folder was another one",
+    "native": "an environment variable that native code reads had another value",
+    "environment": "the environment variables were different",
+    "folder": "the current folder was different",
     "file": "{} was different",
     "listing": "{} had other entries",
     "distributions": "{} had other distributions",

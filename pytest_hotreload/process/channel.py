@@ -206,5 +206,5 @@ def _garbage(length: int) -> Exception:
 
     return ProtocolError(
         f"a message of {length} bytes, more than {_LARGEST}",
-        hint="report this as a bug, with the plugins that are installed",
+        hint="report this as a bug, with the list of installed plugins",
     )

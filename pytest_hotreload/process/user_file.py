@@ -122,7 +122,7 @@ def _write_all(descriptor: int, content: bytes, path: Path) -> None:
     rest = memoryview(content)
     while rest:
         if not select.select([], [descriptor], [], STALLED_SECONDS)[1]:
-            text = f"its reader took nothing for {STALLED_SECONDS:.0f} s"
+            text = f"its reader read nothing for {STALLED_SECONDS:.0f} s"
             raise OSError(errno.EAGAIN, text, str(path))
         try:
             # As much as a pipe that is ready takes whole, however it was opened.

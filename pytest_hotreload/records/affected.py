@@ -134,7 +134,7 @@ def _git(folder: str, revision: str, *arguments: str) -> str:
         )
     except OSError as error:
         raise usage_error(
-            f"--affected-since={revision} asks git, which can't be started ({error.strerror})",
+            f"--affected-since={revision} needs git, which can't be started ({error.strerror})",
             hint="use --affected, which compares with the records",
         ) from None
     except subprocess.CalledProcessError as error:

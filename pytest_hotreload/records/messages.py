@@ -7,28 +7,26 @@ from collections.abc import Collection, Mapping, Sequence
 from pytest_hotreload.records.last_run import Last
 from pytest_hotreload.run.messages import COUNTED, new_epoch
 
-IN_WATCH = "--reuse is ignored in a watch, which runs what an edit affects"
+IN_WATCH = "--reuse is ignored in a watch, which runs the tests that an edit affects"
 FORCED = "--force: everything runs, nothing is reused"
-COVERAGE = (
-    "coverage is measured, which tests that do not run have none of: everything runs, nothing is reused"
-)
+COVERAGE = "coverage is measured, and reused tests have no coverage: everything runs, nothing is reused"
 TRACED = "--trace stops in each test: everything runs, nothing is reused"
 NO_RECORDS = "there are no records (no cache): everything runs, nothing is reused"
 IN_WORKER = "--hotreload-isolate=worker keeps no records: everything runs, nothing is reused"
 
 #: Why a last pass does not stand although no input changed: kind -> the reason, and its word in a count.
 _REASONS = {
-    "marker": ("a mark of it says reuse=False", "marked"),
-    "declared": ("hotreload_no_reuse says so: {}", "declared"),
+    "marker": ("a marker says reuse=False", "marked reuse=False"),
+    "declared": ("listed in hotreload_no_reuse: {}", "in hotreload_no_reuse"),
     "network": ("it used the network", "used the network"),
-    "subprocess": ("it started a process, and declares no depends", "started a process"),
+    "subprocess": ("it started a process and declares no dependencies", "started a process"),
     "left": ("it left a process behind", "left a process behind"),
-    "coupled": ("it leans on other test files, as doctor found", "coupled"),
-    "writes": ("it writes {}, which others may need", "wrote files"),
-    "setting": ("it ran in another setting ({})", "ran in another setting"),
-    "tests": ("other tests than those of its record are selected, or in another order", "of other tests"),
-    "outcome": ("a test of it did not pass", "failed"),
-    "cache": ("a test of it failed in a run without records", "failed"),
+    "coupled": ("it depends on other test files, as doctor found", "order-dependent"),
+    "writes": ("it writes {}, which other test files may need", "wrote files"),
+    "setting": ("it ran with other settings ({})", "ran with other settings"),
+    "tests": ("the selected tests, or their order, differ from its record", "with other tests selected"),
+    "outcome": ("one of its tests did not pass", "failed"),
+    "cache": ("one of its tests failed in a run without records", "failed"),
 }
 _WORDS = {**COUNTED, **{f"reuse {kind}": word for kind, (_, word) in _REASONS.items()}}
 _UNITS = ((86_400, "d", 2), (3_600, "h", 1), (60, "min", 1), (1, "s", 0))
@@ -40,7 +38,7 @@ def reason(kind: str, detail: str = "") -> str:
 
 def reused(last: Last | None, now: float) -> str:
     """What stands in a report: ``reused: ran 3 h ago at 9f1c24f``."""
-    return "reused: " + (ran([last], now) if last is not None else "its record holds")
+    return "reused: " + (ran([last], now) if last is not None else "its record is fresh")
 
 
 def count(tests: int, lasts: Collection[Last], now: float) -> str:
@@ -79,7 +77,7 @@ def hits(files: int, kinds: Mapping[str, int], changes: Sequence[tuple[str, str 
 
 def verified(files: int, wrong: int) -> str:
     found = f"{wrong} WRONG" if wrong else "none wrong"
-    return f"{files} test file{'s' if files != 1 else ''} that would be reused verified, {found}"
+    return f"verified {files} test file{'s' if files != 1 else ''} that would be reused: {found}"
 
 
 def wrong_reuse(file: str, tests: Sequence[tuple[str, str, str]], few: int) -> str:

@@ -112,7 +112,7 @@ class _Doubts:
         setting = sorted(flag for flag in flags if "=" in flag)
         if setting == sorted(self.setting):
             return None
-        return _doubt(path, "setting", ", ".join(setting) or "the usual one")
+        return _doubt(path, "setting", ", ".join(setting) or "the defaults")
 
     def _did(self, path: str, flags: Sequence[str], writes: Sequence[str]) -> Verdict | None:
         """What has inputs that no record names, or effects that its rest would miss."""

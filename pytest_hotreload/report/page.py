@@ -25,10 +25,10 @@ _MEANING = {
     "start": "interpreter, pytest and its plugins",
     "conftests": "the first conftests, configuration",
     "collection": "importing and collecting test files",
-    "preparation": "shared fixtures, and all that comes before the first child",
+    "preparation": "shared fixtures, and everything else before the first child",
     "run": "from the first child to the end of the last one",
-    "last reports": "showing what was left to show",
-    "end": "records, and what plugins do at the end",
+    "last reports": "showing the remaining reports",
+    "end": "writing records, and session-end hooks of plugins",
 }
 _EXIT = {0: "passed", 1: "failed", 2: "interrupted", 3: "internal error", 4: "usage error", 5: "no tests"}
 
@@ -121,7 +121,9 @@ def _header(timeline: Timeline) -> list[str]:
         ),
     ]
     if timeline.saving is not None and timeline.saving.saved > 0:
-        figures.append(("saved", seconds(timeline.saving.saved), "CPU, estimated: one start served all"))
+        figures.append(
+            ("saved", seconds(timeline.saving.saved), "CPU, estimated: all children share one start")
+        )
     bad = any(counts.get(outcome) for outcome in BAD) or timeline.exitstatus not in (0, 5)
     return [
         "<header>",
@@ -150,7 +152,7 @@ def findings(timeline: Timeline) -> Iterator[str]:
     died = [child for child in timeline.children if child.ending]
     if died:
         yield (
-            f"{many(len(died), 'child')} did not end well: {died[0].file} {died[0].ending}"
+            f"{many(len(died), 'child')} did not end normally: {died[0].file} {died[0].ending}"
             + (f", and {len(died) - 1} more" if len(died) > 1 else "")
             + "."
         )
@@ -160,22 +162,22 @@ def findings(timeline: Timeline) -> Iterator[str]:
     if longest is not None and several and longest.seconds >= _DOMINANT * run.seconds:
         yield (
             f"{longest.file} takes {seconds(longest.seconds)}, {100 * longest.seconds / run.seconds:.0f} % of the time "
-            "in which children ran: as long as it is one file, no number of slots makes this run shorter than that."
+            "in which children ran. More slots cannot make the run shorter than this file; splitting the file can."
         )
     shares = balance(timeline)
     part = sum(each.part for each in shares) / len(shares) if shares else 1.0
     if several and part < _BUSY:
         idle = sum(each.idle for each in shares)
-        yield f"The slots were idle for {seconds(idle)} in all, {100 * (1 - part):.0f} % of their time."
+        yield f"The slots were idle for {seconds(idle)} in total, {100 * (1 - part):.0f} % of their time."
     for span in timeline.phases:
         if span.name in ("collection", "start", "conftests") and span.seconds > _DOMINANT * timeline.seconds:
-            yield f"More than half of the run went into its {span.name} ({_MEANING[span.name]})."
+            yield f"More than half of the run was spent on {span.name} ({_MEANING[span.name]})."
     fixtures = fixture_costs(timeline)
     if fixtures and fixtures[0][1] > 1 and fixtures[0][2] > 0.1 * max(run.seconds, 1e-9):
         name, times, spent = fixtures[0]
         yield (
-            f"The fixture {name} was set up {times} times, {seconds(spent)} in all: hotreload_shared_fixtures may "
-            "set it up once."
+            f"The fixture {name} was set up {times} times, {seconds(spent)} in total; hotreload_shared_fixtures may "
+            "set it up only once."
         )
 
 
@@ -187,12 +189,12 @@ def _timeline(timeline: Timeline) -> list[str]:
         ("setup", "setup"),
         ("call", "call"),
         ("teardown", "teardown"),
-        ("other", "fork, collection apart, end of a child"),
+        ("other", "fork, collection in a child, end of a child"),
         ("imports", "imports of test files"),
         ("collect", "collection"),
     ]
     keys = "".join(f'<li><span class="key {kind}"></span>{text(word)}</li>' for kind, word in legend)
-    failed = '<li><span class="key mark">▲</span>failed, or its child did not end well</li>'
+    failed = '<li><span class="key mark">▲</span>failed, or the child did not end normally</li>'
     return section(
         "Timeline",
         f'<ul class="legend">{keys}{failed}</ul>',
@@ -219,7 +221,7 @@ def _phases(timeline: Timeline) -> list[str]:
                 Column(""),
                 Column(""),
                 Column("Time", number=True),
-                Column("Part", number=True),
+                Column("Share", number=True),
             ],
             rows,
         )
@@ -247,7 +249,7 @@ def _phases(timeline: Timeline) -> list[str]:
             Column(""),
             Column("Busy", number=True),
             Column("Idle", number=True),
-            Column("Part", number=True),
+            Column("Share", number=True),
         ]
         parts.append(table(columns, slots, caption="Balance of the slots, while children ran"))
     return section("Where the time went", *parts)

@@ -13,7 +13,7 @@ UNIT: Final = 1e-5
 COUNTED: Final = ("failed", "error", "rerun", "xpassed", "passed", REUSED, "skipped", "xfailed", "")
 _HOW = {
     "fork": "a fork",
-    "apart": "collected by itself",
+    "apart": "a child that collected its file itself",
     "spawn": "a fresh interpreter",
     "plain": "plain pytest",
 }

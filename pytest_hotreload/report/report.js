@@ -49,7 +49,7 @@
     if (!table) return null;
     const body = table.tBodies[0];
     let most = PAGE, sorted = order, up = false, words = [];
-    const box = make("input", { type: "search", placeholder: "Filter: words, all of which must occur" });
+    const box = make("input", { type: "search", placeholder: "Filter: all words must occur" });
     box.setAttribute("aria-label", `Filter ${id}`);
     const count = make("span", { className: "count" });
     count.setAttribute("role", "status");
@@ -142,7 +142,7 @@
     const place = document.getElementById("timeline");
     const canvas = make("canvas", { tabIndex: 0 });
     canvas.setAttribute("role", "application");
-    canvas.setAttribute("aria-label", "Timeline. Left and right: the child before and after; up and down: another slot; plus and minus: zoom; 0: all of it; A and D: move; Enter: the tests of the child.");
+    canvas.setAttribute("aria-label", "Timeline. Left and right: previous and next child; up and down: another slot; plus and minus: zoom; 0: show all; A and D: move; Enter: the tests of the child.");
     const tools = make("div", { className: "tools" });
     const details = make("p", { id: "details" });
     details.setAttribute("role", "status");
@@ -336,7 +336,7 @@
     }
     function tipText(hit) {
       if (hit.phase) return `${hit.phase[0]} · ${shown(hit.phase[2])}`;
-      if (hit.file) return `${run.files[hit.file[0]]}\ncollection ${shown(hit.file[2])}, of it imports ${shown(hit.file[3])}`;
+      if (hit.file) return `${run.files[hit.file[0]]}\ncollection ${shown(hit.file[2])}, of which imports ${shown(hit.file[3])}`;
       if (hit.round) return `${roundText(hit.round)}\n${childText(hit.child)}`;
       return hit.child ? childText(hit.child) : "";
     }
@@ -378,7 +378,7 @@
     const control = (label, act) => { const made = make("button", { type: "button" }, label); made.addEventListener("click", act); tools.append(made); return made; };
     control("Zoom in", () => zoom(0.6));
     const out = control("Zoom out", () => zoom(1 / 0.6));
-    const whole = control("All of it", () => show(0, run.length));
+    const whole = control("Show all", () => show(0, run.length));
     if (children.length) control("Only the run", () => {
       const spans = children.reduce(([a, b], child) => [Math.min(a, child.begin), Math.max(b, child.end)], [Infinity, 0]);
       show(spans[0], spans[1]);

@@ -17,7 +17,7 @@ _FILE_COLUMNS = [
     Column("In tests", number=True, key="seconds"),
     Column("CPU", number=True, key="cpu"),
     Column("Collection", number=True, key="collection"),
-    Column("of it imports", number=True, key="imports"),
+    Column("of which imports", number=True, key="imports"),
 ]
 
 
@@ -59,7 +59,7 @@ def _more(count: int, most: int, what: str, which: str) -> list[str]:
     if count <= most:
         return []
     return [
-        f'<p class="without-script">The {most} {which} of {count} {what}; with JavaScript, all of them.</p>'
+        f'<p class="without-script">Only the {most} {which} of {count} {what}; JavaScript shows all of them.</p>'
     ]
 
 
@@ -69,7 +69,7 @@ _TEST_COLUMNS = [
     Column("Setup", number=True, key="setup"),
     Column("Call", number=True, key="call"),
     Column("Teardown", number=True, key="teardown"),
-    Column("Together", number=True, key="seconds"),
+    Column("Total", number=True, key="seconds"),
 ]
 
 
@@ -120,16 +120,16 @@ def imports(timeline: Timeline) -> list[str]:
         columns = [
             Column("Package"),
             Column(""),
-            Column("CPU by itself", number=True),
-            Column("With what it imports", number=True),
+            Column("CPU, own modules", number=True),
+            Column("CPU, with its imports", number=True),
             Column("Modules", number=True),
         ]
         parts.append(
-            table(columns, rows, caption="Installed packages, by what importing their own modules took")
+            table(columns, rows, caption="Installed packages, by the CPU time of importing their own modules")
         )
         left = len(timeline.imports) - _MOST_IMPORTS
         if left > 0:
-            parts.append(f"<p>And {many(left, 'package')} that took less.</p>")
+            parts.append(f"<p>{many(left, 'more package')} took less time.</p>")
     return section("Imports", *parts) if parts else []
 
 
@@ -147,19 +147,19 @@ def _saving(saving: Saving) -> list[str]:
         ],
         [
             "estimated",
-            f"the same for {many(saving.children, 'child')}: each starts, and imports what its file's sources import",
+            f"the same for {many(saving.children, 'child')}: each would start, and import what its file imports",
             seconds(saving.estimated),
         ],
         [
             "estimated",
-            "saved: the difference, in all children together",
+            "saved: the difference, summed over all children",
             f"<b>{seconds(saving.saved)}</b>",
         ],
     ]
     shown = [[f'<span class="tag {kind}">{kind}</span>', what, amount] for kind, what, amount in rows]
     note = (
-        "Rather too low than too high: a module counts with what it loaded here, and some of what it needs had been "
-        "loaded by another file before. What plugins import is part of the start."
+        "A conservative estimate: a module counts with the modules that it loaded in this run, although another file "
+        "may already have loaded some of the modules that it needs. Imports of plugins are part of the start."
     )
     columns = [Column(""), Column(""), Column("CPU", number=True)]
     return [table(columns, shown, caption="What warm imports saved"), f'<p class="quiet">{note}</p>']
@@ -174,9 +174,7 @@ def fixtures(timeline: Timeline) -> list[str]:
         [text(name), share(spent / most, "setup"), str(times), seconds(spent)] for name, times, spent in costs
     ]
     columns = [Column("Fixture"), Column(""), Column("Setups", number=True), Column("Time", number=True)]
-    return section(
-        "Session and package fixtures", table(columns, rows, caption="As they were set up in children")
-    )
+    return section("Session and package fixtures", table(columns, rows, caption="Setups in children"))
 
 
 def shard(timeline: Timeline) -> list[str]:
@@ -200,7 +198,7 @@ def shard(timeline: Timeline) -> list[str]:
         Column("Shard"),
         Column(""),
         Column("Planned", number=True),
-        Column("Against the mean", number=True),
+        Column("Compared with the mean", number=True),
     ]
     said = f"Shard {shard.get('shard')} of {shard.get('of')}, plan {shard.get('fingerprint')}."
     return section("Shards", f"<p>{text(said)}</p>", *([table(columns, rows)] if rows else []))

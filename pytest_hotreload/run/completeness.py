@@ -67,16 +67,16 @@ def missing(arrived: Arrived, rules: Rules) -> str:
     if arrived.settled:
         return ""
     if ran is None:
-        return "nothing says that it ran to its end"
+        return "no message says that it ran to its end"
     if arrived.reports < ran.reports:
         return f"{ran.reports - arrived.reports} of its {ran.reports} reports did not arrive"
     if arrived.reports > ran.reports:
-        return f"it sent {ran.reports} reports, and {arrived.reports} arrived"
+        return f"{arrived.reports} reports arrived although it sent only {ran.reports}"
     if not rules.own_protocol:
         unreported = rules.calls and not arrived.called and ran.called
-        return "its call ran and was not reported" if unreported else ""
+        return "its call was not reported although it ran" if unreported else ""
     if not arrived.set_up:
         return "its setup was not reported"
     if arrived.lacks_call(rules):
-        return "its setup passed, and its call was not reported"
+        return "its call was not reported although its setup passed"
     return "" if arrived.torn_down else "its teardown was not reported"

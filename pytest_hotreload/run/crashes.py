@@ -214,9 +214,9 @@ class Crashes:
         ]
         printed = files.printed_rest()
         if not because and _TIMEOUT_BANNER in printed + files.text("err"):
-            because = "was ended by pytest-timeout (thread method)"
+            because = "was killed by pytest-timeout (thread method)"
         if printed:
-            sections.append((f"Printed past the capture {shown}", printed))
+            sections.append((f"Printed outside of the capture {shown}", printed))
         text = messages.died(phase, running.status if running.status is not None else -1, because)
         stacks = files.text("fault").strip()
         if stacks:

@@ -273,7 +273,7 @@ class RunLoop:
         if not self.replay.done:
             item = self.items[self.replay.head]
             raise IncompleteRunError(
-                f"{item.nodeid} was collected and has no result",
+                f"{item.nodeid} was collected, but has no result",
                 hint="report this as a bug; --no-hotreload runs the suite without children",
             )
 

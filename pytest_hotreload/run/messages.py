@@ -27,7 +27,7 @@ def header(options: Options, verbose: int, where: str = "") -> list[str]:
     what = {
         "file": f"each file in {how}",
         "test": f"each test in {how}",
-        "worker": f"the files of a slot in {how}",
+        "worker": f"the files of each slot in {how}",
         "strict": f"each file collected and run alone, in {how}",
     }[options.isolate]
     return [PREFIX + " · ".join([f"python {platform.python_version()}", slots, what])]
@@ -37,7 +37,7 @@ def warmed(modules: int, seconds: float, quarantine: Mapping[str, str], verbose:
     """What the template holds, where one was needed; quarantined modules with reasons under ``-v``."""
     line = f"{PREFIX}template: {modules} modules warm in {seconds:.1f} s"
     if quarantine:
-        line += f" · {len(quarantine)} quarantined" + ("" if verbose > 0 else " (-v says why)")
+        line += f" · {len(quarantine)} quarantined" + ("" if verbose > 0 else " (-v shows why)")
     reasons = [f"  {module}: {why}" for module, why in quarantine.items()] if verbose > 0 else []
     return [line, *reasons]
 
@@ -54,16 +54,14 @@ def not_gathered(
         (what, why), more = next(iter(found.items())), len(found) - 1
         others = f", and {more} more" if more else ""
         lines.append(
-            f"{owner}: its session-end hooks do not see all that tests left in {what} ({why}){others}; "
-            "--no-hotreload shows it"
+            f"{owner}: its session-end hooks miss data that tests stored in {what} ({why}){others}; "
+            "hint: run with --no-hotreload to get all of it"
         )
     if lost and gathering:
-        lines.append(
-            f"{', '.join(gathering)}: what was gathered in {', '.join(lost)} is lost with its process"
-        )
+        lines.append(f"{', '.join(gathering)}: the data from {', '.join(lost)} was lost with its process")
     if reused and gathering:
         files = f"{reused} reused test file{'s' if reused != 1 else ''}"
-        lines.append(f"{', '.join(gathering)}: what was gathered lacks {files}; --force runs everything")
+        lines.append(f"{', '.join(gathering)}: the data of {files} is missing; hint: --force runs everything")
     return lines
 
 
@@ -75,25 +73,23 @@ def left_to_plain(why: str) -> str:
 
 
 def silent_file(path: str, nodeid: str, phase: str, seconds: float) -> str:
-    return f"{path} has made no progress for {seconds:.0f} s; it runs {nodeid} ({phase})"
+    return f"{path} has made no progress for {seconds:.0f} s; it is running {nodeid} ({phase})"
 
 
 def leftovers(path: str, names: Sequence[str]) -> str:
-    return (
-        f"{path} left {len(names)} process{'es' if len(names) != 1 else ''} behind, ended: {', '.join(names)}"
-    )
+    return f"{path} left {len(names)} process{'es' if len(names) != 1 else ''} behind; killed: {', '.join(names)}"
 
 
 def threads_left(path: str, what: str) -> str:
-    return f"{path} started {what} while it was imported; it is collected and run in a process of its own"
+    return f"{path} started {what} while it was imported, so it is collected and run in its own process"
 
 
 def own_slots(what: str) -> str:
-    return f"{what} reads the worker id early: each slot is a process that collects for itself"
+    return f"{what} reads the worker id early, so each slot collects in its own process"
 
 
 def template_died() -> str:
-    return "the template ended while it was warmed: fresh interpreters are started instead"
+    return "the template ended while it imported modules: starting fresh interpreters instead"
 
 
 def diagnostic(path: str, line: int | None, text: str) -> str:
@@ -102,13 +98,13 @@ def diagnostic(path: str, line: int | None, text: str) -> str:
 
 
 def shared_refused(name: str, why: str) -> str:
-    return f"the fixture {name} can't be shared ({why}); each child sets it up for itself"
+    return f"the fixture {name} can't be shared ({why}); each child sets it up separately"
 
 
 def set_up_once(name: str) -> str:
     return (
-        f"the session fixture {name} removes files: it was set up once, before the first child, "
-        "so that none removes what another wrote"
+        f"the session fixture {name} removes files, so it was set up once, before the first child; "
+        "otherwise one child could remove files that another child wrote"
     )
 
 
@@ -120,52 +116,53 @@ def shared_unknown(name: str) -> str:
 
 def changed_meanwhile(files: int) -> str:
     one = files == 1
-    return f"{files} test file{'' if one else 's'} changed meanwhile and run{'s' if one else ''} again"
+    return f"{files} test file{'' if one else 's'} changed during the run and run{'s' if one else ''} again"
 
 
 def hangs(what: str, seconds: float) -> str:
-    return f"{what} has done nothing for {seconds:.0f} s, and files changed since: ended, and runs again with them"
-
-
-def hung(seconds: float) -> str:
     return (
-        f"used no processor time for {seconds:.0f} s after a fork from a process with threads, and was ended"
+        f"{what} has done nothing for {seconds:.0f} s, and files have changed: "
+        "it was stopped, and runs again with the changes"
     )
 
 
+def hung(seconds: float) -> str:
+    return f"used no CPU time for {seconds:.0f} s after a fork from a process with threads, and was killed"
+
+
 def again_after_signal(path: str, name: str, what: str) -> str:
-    return f"{path}: the process of {name} {what}; it ran again in a fresh one, whose result counts"
+    return f"{path}: the process of {name} {what}; the test ran again in a fresh process, and that result is used"
 
 
 def collided(path: str, name: str, address: str) -> str:
     where = f" ({address})" if address else ""
-    return f"{path}: {name} found its address in use{where}; the file ran again alone, which counts"
+    return f"{path}: {name}: address already in use{where}; the file ran again alone, and that result is used"
 
 
 def contended(path: str, name: str, found: Collision, holder: str) -> str:
     """A file that used what another living child has."""
     did = {
-        Collision.BIND: f"tried to bind {found.subject}, which {holder} held",
-        Collision.CONNECT: f"tried to connect to {found.subject}, a server of {holder}",
-        Collision.PATH: f"failed, and used {found.subject}, which {holder} wrote at the same time",
+        Collision.BIND: f"tried to bind {found.subject}, which {holder} was using",
+        Collision.CONNECT: f"tried to connect to {found.subject}, a server that {holder} started",
+        Collision.PATH: f"failed after it used {found.subject}, which {holder} wrote at the same time",
     }[found.what]
-    return f"{path}: {name} {did}; the file ran again alone, which counts"
+    return f"{path}: {name} {did}; the file ran again alone, and that result is used"
 
 
 def does_not_stop(seconds: float) -> str:
-    return f"did not tear down within {seconds:.0f} s; it runs again alone"
+    return f"did not tear down within {seconds:.0f} s; the file runs again alone"
 
 
 def taking_turns(keys: Mapping[str, int]) -> str:
     """Files that are kept apart in time, by what they share."""
     most, files = max(keys.items(), key=lambda entry: entry[1])
     more = f" (and {len(keys) - 1} more)" if len(keys) > 1 else ""
-    return f"{files} files share {most}{more}: they take turns"
+    return f"{files} files share {most}{more}, so only one of them runs at a time"
 
 
 def no_cache(error: Exception) -> str:
     why = getattr(error, "strerror", None) or error
-    return f"the cache folder can't be written ({why}): durations and records are not kept"
+    return f"the cache folder can't be written ({why}): durations and records are not saved"
 
 
 def nothing_learned(error: Exception) -> str:
@@ -174,13 +171,13 @@ def nothing_learned(error: Exception) -> str:
 
 def no_proc() -> str:
     return (
-        "there is no /proc: processes that tests leave behind are not found, nor who holds a port, "
-        "nor which file hangs without using its processor"
+        "there is no /proc: hotreload can't find processes that tests leave behind, the owner of a port, "
+        "or test files that hang without using CPU time"
     )
 
 
 def no_fork(error: OSError) -> str:
-    return f"fork was refused ({error.strerror or error}): fresh interpreters are started instead"
+    return f"the system refused to fork ({error.strerror or error}): starting fresh interpreters instead"
 
 
 # ------------------------------------------------------------------------------------- reports
@@ -189,19 +186,19 @@ def no_fork(error: OSError) -> str:
 def unreported(what: str) -> str:
     """An item of which not all arrived: its outcome is not known."""
     return (
-        f"this test was collected, and {what}: its outcome is not known\n"
-        "hint: a test or plugin may have replaced pytest's hooks or closed files of others; "
+        f"this test was collected, but {what}: its outcome is unknown\n"
+        "hint: a test or plugin may have replaced pytest's hooks or closed files that it does not own; "
         "--no-hotreload runs the suite without children"
     )
 
 
 def lost(sent: int, arrived: int) -> str:
     """What a child said is not what arrived."""
-    return f"its process sent {sent} messages, and {arrived} arrived"
+    return f"its process sent {sent} messages, of which {arrived} arrived"
 
 
 def unreadable(why: str) -> str:
-    return f"sent something that can't be read ({why}), and was ended"
+    return f"sent a message that can't be read ({why}) and was killed"
 
 
 def died(phase: str, status: int, because: str) -> str:
@@ -212,14 +209,14 @@ def died(phase: str, status: int, because: str) -> str:
 
 
 def over_time(seconds: float) -> str:
-    return f"was ended: the test took longer than --hotreload-timeout={seconds:g} s"
+    return f"was killed: the test took longer than --hotreload-timeout={seconds:g} s"
 
 
 # ------------------------------------------------------------------------------------- records
 
 #: Verdicts in the order of interest, each with the word under which it is counted.
 COUNTED = {
-    "epoch": "of another epoch",
+    "epoch": "from another environment",
     "content": "changed",
     "gone": "changed",
     "appeared": "changed",
@@ -251,7 +248,7 @@ def new_epoch(changes: Sequence[tuple[str, str | None, str | None]]) -> str:
     """The very inputs that differ; long values are not shown."""
     shown = [_change(*change) for change in changes[:3]]
     more = [f"and {len(changes) - 3} more"] if len(changes) > 3 else []
-    return "new epoch: " + ", ".join(shown + more)
+    return "environment changed: " + ", ".join(shown + more)
 
 
 def _change(name: str, then: str | None, now: str | None) -> str:
@@ -265,25 +262,25 @@ def reason(path: str, kind: str, detail: str, chain: Sequence[str]) -> str:
     """Why a test file would run: ``tests/test_a.py: src/pay/card.py ← src/pay/api.py ← tests/test_a.py``."""
     why = {
         "unknown": "no record yet",
-        "epoch": "its record is of another epoch",
-        "unsettled": f"{detail} changed while it ran, or just before",
-        "failed": "a test of it failed",
-        "gone": f"{detail} is gone",
-        "appeared": f"{detail} appeared",
-        "listing": f"the folder {detail} has other entries",
-        "declared": f"what {detail} names changed",
+        "epoch": "its record is from another environment",
+        "unsettled": f"{detail} changed while it ran or just before",
+        "failed": "one of its tests failed",
+        "gone": f"{detail} no longer exists",
+        "appeared": f"{detail} is new",
+        "listing": f"the entries of the folder {detail} changed",
+        "declared": f"a file that matches {detail} changed",
         "environment": f"the environment variable {detail} changed"
         if detail != "*"
         else "the environment changed",
-        "project": "it started a process, and a file of the project changed",
-        "layout": "its imports lead to other files",
-        "fresh": "nothing that it depends on changed",
+        "project": "it started a process, and a project file changed",
+        "layout": "its imports resolve to other files",
+        "fresh": "none of its dependencies changed",
     }.get(kind, detail)
     return f"{path}: {' ← '.join(chain) if chain else why}"
 
 
 def more_reasons(count: int) -> str:
-    return f"and {count} more (-v names them)"
+    return f"and {count} more (-v shows them)"
 
 
 def affected(selected: int, left_out: int) -> str:
@@ -322,8 +319,8 @@ def closing(
     parts = [f"{files} file{'s' if files != 1 else ''} in {children} child{'ren' if children != 1 else ''}"]
     if workers > 1:
         parts.append(
-            f"start and imports paid once: {start_cpu * (workers - 1):.1f} s of CPU saved "
-            f"against {workers} workers with a start of their own"
+            f"startup and imports paid once: {start_cpu * (workers - 1):.1f} s of CPU saved "
+            f"compared with {workers} separately started workers"
         )
     parts += list(fell_back)
     return PREFIX + " · ".join(parts)
@@ -344,18 +341,18 @@ def costly_fixtures(costs: Mapping[str, tuple[float, int]], saved: float) -> str
 
 
 def doctor_nothing(status: int) -> str:
-    return f"{PREFIX}no test ran (pytest's exit status {status}); hint: run pytest with the same arguments"
+    return f"{PREFIX}no test ran (pytest's exit status {status}); hint: run pytest with the same arguments to see why"
 
 
 def doctor_coupled(nodeid: str, cause: str | None) -> str:
     if cause is None:
-        return f"{nodeid} passes only in company; no single module explains it"
-    return f"{nodeid} passes only in company: it leans on {cause}"
+        return f"{nodeid} passes only together with other files; no single module explains it"
+    return f"{nodeid} passes only together with other files: it needs {cause}"
 
 
 def doctor_total(tests: int, coupled: int) -> str:
-    found = "none leans" if not coupled else f"{coupled} lean{'s' if coupled == 1 else ''}"
-    return f"{PREFIX}{tests} tests: {found} on another file"
+    found = "none needs" if not coupled else f"{coupled} need{'s' if coupled == 1 else ''}"
+    return f"{PREFIX}{tests} tests: {found} another file"
 
 
 # ------------------------------------------------------------------------------------- explain
@@ -369,18 +366,18 @@ def would_not_run(outcomes: Mapping[str, int]) -> str:
     total = sum(outcomes.values())
     tests = f"{total} test{'s' if total != 1 else ''}"
     if set(outcomes) == {"passed"}:
-        return f"would not run: its record holds ({tests} passed)"
+        return f"would not run: its record is fresh ({tests} passed)"
     counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))
-    return f"would not run: its record holds ({tests}: {counts})"
+    return f"would not run: its record is fresh ({tests}: {counts})"
 
 
 def first_party(files: int, *, recorded: bool) -> str:
-    source = "" if recorded else " (by the sources: there is no record)"
+    source = "" if recorded else " (from the sources: there is no record)"
     return f"first-party: {files} file{'s' if files != 1 else ''}{source}"
 
 
 def imported(name: str, chain: Sequence[str]) -> str:
-    return " ← ".join(chain) if chain else f"{name} (no import statement leads there)"
+    return " ← ".join(chain) if chain else f"{name} (no import statement leads to it)"
 
 
 def variables(names: Sequence[str]) -> list[str]:
@@ -406,17 +403,17 @@ def template_module(name: str, files: int, *, loaded: bool, quarantine: str | No
     if files > 1:
         return f"{name} warm ({files} test files reach it)"
     return (
-        f"{name} warm (an earlier run learned it)"
+        f"{name} warm (an earlier run needed it)"
         if learned
-        else f"{name} foreign (only this file reaches it)"
+        else f"{name} not warm (only this file reaches it)"
     )
 
 
 def unseen_import(name: str, why: str) -> str:
     """What was imported before any hook of ours, and can't be imported a second time to see what it reads."""
     return (
-        f"{name}: what it reads while it is imported is not known ({why}), so every file runs each time; "
-        "hint: name it in pytest_plugins of the conftest.py at the root instead"
+        f"{name}: the inputs of its import are unknown ({why}), so every test file runs each time; "
+        "hint: name it in pytest_plugins of the root conftest.py instead"
     )
 
 
@@ -428,7 +425,7 @@ def store_notes(notes: Iterable[str]) -> str:
 
 
 def no_such_test_file(path: str) -> str:
-    return f"{PREFIX}{path} is no Python file; hint: name a test file"
+    return f"{PREFIX}{path} is not a Python file; hint: name a test file"
 
 
 def in_tree(file: str, *, again: bool) -> str:
@@ -457,7 +454,7 @@ def store_sound(folder: object, records: int) -> str:
 
 
 def store_refused(error: OSError) -> str:
-    return f"{PREFIX}the store can't be changed: {error.strerror or error}"
+    return f"{PREFIX}the record store can't be changed: {error.strerror or error}"
 
 
 def _records(count: int) -> str:
@@ -465,7 +462,7 @@ def _records(count: int) -> str:
 
 
 def unfit(module: str, why: str) -> str:
-    return f"{module} was imported ahead where {why}; this run starts over in a fresh interpreter"
+    return f"{module} was imported ahead under other conditions ({why}); this run starts over in a fresh interpreter"
 
 
 def collected_anew(path: str, why: str) -> str:

@@ -217,7 +217,7 @@ class Replay:
         """A call that is missing is told before the teardown, where it belongs."""
         arrived = self._arrived
         if report.when == "teardown" and arrived.lacks_call(self._rules):
-            what = "its setup passed, and its call was not reported"
+            what = "its call was not reported although its setup passed"
             self._made_here(
                 self.head, new_report(self.items[self.head], "call", run_messages.unreported(what))
             )

@@ -164,7 +164,7 @@ def _set_up_one(session: pytest.Session, item: pytest.Item, name: str, result: S
         return ""
     undone = Shared([stack]).tear_down(session)
     del pytest_config.report_sections(item)[captured:]  # a child will show it
-    return why + "".join(f"; its teardown failed, too: {error}" for error in undone)
+    return why + "".join(f"; its teardown failed too: {error}" for error in undone)
 
 
 class _Living:

@@ -181,7 +181,9 @@ class Family:
         """The next template goes without this module."""
         if unfit.module not in self.barred:
             self.barred.append(unfit.module)
-            self.unfit = f"{unfit.module} stays out, since it was imported where {unfit.why}"
+            self.unfit = (
+                f"{unfit.module} is kept out, because it was imported under other conditions ({unfit.why})"
+            )
 
     def no_longer_in_use(self) -> None:
         """An attached run has ended."""
@@ -375,7 +377,7 @@ class Family:
         if time.monotonic() - building.began < _AHEAD_SECONDS:
             return False
         files = [file for _, file in building.order.modules] + list(building.order.tests)
-        self.refused.update(dict.fromkeys(files, "its import ahead does not end"))
+        self.refused.update(dict.fromkeys(files, "importing it ahead does not end"))
         self.end(building)
         return True
 

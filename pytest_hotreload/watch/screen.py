@@ -25,22 +25,22 @@ _FEW = 10
 HELP = """\
   Enter, a  run all             p  filter by path          e  why each file ran
   r         run the last again  t  filter by name (-k)     s  what is running
-  f         run what is red     m  filter by marker (-m)   v  show failures again
-  d         debug the last      c  clear filters           P  pause, go on
+  f         run failed tests    m  filter by marker (-m)   v  show failures again
+  d         debug last failed   c  clear filters           P  pause, resume
   R         new template        h  this help               q  quit"""
 
-ASKED_FOR = "asked for"
-CONFIRMED = "confirmed in company"
-LEAF = "leaf"
+ASKED_FOR = "on request"
+CONFIRMED = "confirmed with all files imported"
+LEAF = "no reload needed"
 NO_START = "pytest did not start"
 REFUSED = "pytest refused to run"
 TEMPLATE_ENDED = "the template ended"
-NOT_YET = "nothing ran yet"
-NOTHING_RED = "nothing is red"
+NOT_YET = "nothing has run yet"
+NOTHING_RED = "no test is failing"
 NOTHING_RUNS = "nothing is running"
-PAUSED = "paused: edits are kept, P goes on"
+PAUSED = "paused: edits are kept, P resumes"
 WATCHING = "watching, h for help"
-CANCELLED = "cancelled; what did not finish runs with the next edit, or Enter"
+CANCELLED = "cancelled; unfinished test files run after the next edit, or press Enter"
 
 
 class Times(NamedTuple):
@@ -106,7 +106,10 @@ def header(warmed: Warmed | None, files: int, slots: int) -> str:
 
 
 def rerun(edit: Edit, selected: int | None, known: int, how: str, root: str) -> str:
-    """``RERUN src/pay/card.py → 6 of 418 test files (leaf)``. ``selected``: None for all, how many they may be."""
+    """``RERUN src/pay/card.py → 6 of 418 test files (no reload needed)``.
+
+    ``selected``: None for all test files, however many these are.
+    """
     paths = edit.changes.paths
     if edit.burst == "git":
         affected = "all test files" if selected is None else _files(selected)
@@ -122,11 +125,11 @@ def from_point(depth: int) -> str:
 
 
 def left_out(options: Sequence[str]) -> str:
-    return f"a watch has no end to write of: {' and '.join(options)} {'are' if len(options) > 1 else 'is'} left out"
+    return f"a watch does not write reports: {' and '.join(options)} {'are' if len(options) > 1 else 'is'} ignored"
 
 
 def first(which: str, how: str) -> str:
-    files = {"all": "all test files", "affected": "what is red, changed or unknown"}[which]
+    files = {"all": "all test files", "affected": "failed, changed or new test files"}[which]
     return f"RUN {files}" + (f" ({how})" if how != LEAF else "")
 
 
@@ -135,7 +138,7 @@ def new_points(why: str) -> str:
 
 
 def written(path: str, root: str) -> str:
-    return f"{shown([path], root)} changes during each rerun: while tests run its changes are no edits"
+    return f"{shown([path], root)} changes during each rerun: its changes while tests run are ignored"
 
 
 def third_party(names: Sequence[str]) -> str:
@@ -144,7 +147,7 @@ def third_party(names: Sequence[str]) -> str:
 
 
 def owed(path: str) -> str:
-    return f"{path}: it has no result yet"
+    return f"{path}: no result yet"
 
 
 def settings_changed(path: str) -> str:
@@ -156,7 +159,7 @@ def unaffected(changes: Changed, root: str) -> str:
 
 
 def saved(paths: Sequence[str], root: str) -> str:
-    return f"{shown(paths, root)} saved without a change · {WATCHING}"
+    return f"{shown(paths, root)}: no content change · {WATCHING}"
 
 
 def blocked(path: str, files: int) -> str:
@@ -169,7 +172,7 @@ def blocked(path: str, files: int) -> str:
 
 
 def broken(what: str) -> str:
-    return f"BLOCKED {what}: what stands above has to be mended; the next change tries again · {WATCHING}"
+    return f"BLOCKED {what}. Fix the error above; hotreload retries on the next change · {WATCHING}"
 
 
 def new_template(why: str) -> str:
@@ -177,7 +180,7 @@ def new_template(why: str) -> str:
 
 
 def late(paths: str) -> str:
-    return f"{paths} changed, and pytest had not started by then"
+    return f"{paths} changed before pytest had started"
 
 
 def died(status: int | None) -> str:
@@ -185,11 +188,11 @@ def died(status: int | None) -> str:
 
 
 def died_in_place(status: int | None) -> str:
-    return f"the process of the test file {_ended(status)}: it runs again in a child, which counts"
+    return f"the process of the test file {_ended(status)}: the file runs again in a child, and that result is used"
 
 
 def _ended(status: int | None) -> str:
-    return status_text(status) if status is not None else "is gone"
+    return status_text(status) if status is not None else "disappeared"
 
 
 def status(
@@ -205,7 +208,7 @@ def status(
     )
     line = [f"{'FAIL' if red else 'PASS'} {counts} in {times.pytest:.2f} s ({detail} ms)", *notes]
     if elsewhere:
-        line.append(f"still red: {_listed(list(elsewhere), 3)}")
+        line.append(f"still failing: {_listed(list(elsewhere), 3)}")
     if owed:
         line.append(f"{_files(owed)} without a result")
     colour = "red" if red else "yellow" if owed else "green"
@@ -221,7 +224,7 @@ def filters(keyword: str, marker: str, path: str) -> str:
 
 def filter_refused(why: str) -> str:
     shortened = why if len(why) <= _LONGEST else why[: _LONGEST - 1] + "…"
-    return f"{shortened.encode('utf-8', 'replace').decode()}: the filters stay as they were · {WATCHING}"
+    return f"{shortened.encode('utf-8', 'replace').decode()}: the filters are unchanged · {WATCHING}"
 
 
 def no_such_path(text: str) -> str:
@@ -261,16 +264,16 @@ def _count(count: int, what: str) -> str:
 
 # ------------------------------------------------------------------------------------- attached runs
 
-NOT_STOPPED = "a watch ends with q, in its own terminal"
+NOT_STOPPED = "a watch can be ended only in its own terminal, with q"
 STOPPED = "stopped"
-NO_DESCRIPTORS = "the open files did not arrive"
-OTHER_FLAGS = "this interpreter is another version, or has other flags, than the template's"
-OTHER_PROJECT = "the watch or serve is of another project"
-OTHER_RELEASE = "the watch or serve is of another release of pytest-hotreload"
+NO_DESCRIPTORS = "the client's stdin, stdout and stderr did not arrive"
+OTHER_FLAGS = "this interpreter has another version or other flags than the template's interpreter"
+OTHER_PROJECT = "the watch or serve belongs to another project"
+OTHER_RELEASE = "the watch or serve uses another release of pytest-hotreload"
 
 
 def other_interpreter(prefix: str) -> str:
-    return f"the watch or serve of this project runs the interpreter of {prefix}"
+    return f"the watch or serve of this project uses the interpreter of {prefix}"
 
 
 def other_variable(name: str) -> str:
@@ -282,7 +285,7 @@ def not_forked(number: int) -> str:
 
 
 def left_behind(process: str) -> str:
-    return f"the run left {process} behind: ended"
+    return f"the run left a process behind; killed: {process}"
 
 
 def unsafe_folder(folder: str, why: str) -> str:
@@ -290,11 +293,11 @@ def unsafe_folder(folder: str, why: str) -> str:
 
 
 def path_too_long(folder: str) -> str:
-    return f"{folder} is too long a path for a socket"
+    return f"the path {folder} is too long for a socket"
 
 
 def occupied(root: str, pid: str) -> str:
-    return f"{root} is served by process {pid} already"
+    return f"{root} is already served by process {pid}"
 
 
 def not_attachable(why: object) -> str:
@@ -307,12 +310,12 @@ def not_served(why: object) -> str:
 
 def serving(root: str, warmed: Warmed | None, idle: float) -> str:
     """Said when the template is warm. ``idle``: minutes, 0 for never."""
-    ends = f"ends after {idle:g} min without a run" if idle else "ends by Ctrl-C or pytest-hotreload stop"
+    ends = f"ends after {idle:g} min without a run" if idle else "end it with Ctrl-C or pytest-hotreload stop"
     return PREFIX + " · ".join([f"serving {root}", *_template(warmed), ends])
 
 
 def idle(minutes: float) -> str:
-    return f"no run for {minutes:g} min: the end"
+    return f"no run for {minutes:g} min: stopping"
 
 
 def server(kind: str, root: str, began: float, warmed: Warmed | None, runs: int, running: int) -> list[str]:
@@ -320,9 +323,9 @@ def server(kind: str, root: str, began: float, warmed: Warmed | None, runs: int,
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(began))
     return [
         f"{kind} of {root}, process {os.getpid()}, since {since}",
-        " · ".join(_template(warmed)) if warmed is not None else "the template is being made",
+        " · ".join(_template(warmed)) if warmed is not None else "the template is being prepared",
         f"interpreter {sys.executable}",
-        f"{_count(runs, 'attached run')} so far, {running} under way",
+        f"{_count(runs, 'attached run')} so far, {running} running",
     ]
 
 

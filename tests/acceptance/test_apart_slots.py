@@ -18,7 +18,7 @@ FILES = {
     for n in "abcdef"
 }
 IDS = [f"test_{n}.py::test_{n}[{i}]" for n in "abcdef" for i in (1, 2)]
-NOTICE = "hotreload: {} reads the worker id early: each slot is a process that collects for itself"
+NOTICE = "hotreload: {} reads the worker id early, so each slot collects in its own process"
 
 
 def _lines(ours, name):

@@ -89,7 +89,7 @@ def test_signals_reach_the_run(place, number):
 def test_a_run_that_dies(place):
     place.serve()
     assert place.say("run", "-q", "test_hangs.py::test_aborts").status == 128 + signal.SIGABRT
-    assert place.say("status").out.splitlines()[-1] == "1 attached run so far, 0 under way"
+    assert place.say("status").out.splitlines()[-1] == "1 attached run so far, 0 running"
 
 
 def test_a_caller_that_dies(place):
@@ -115,7 +115,7 @@ def test_a_program_of_a_run_that_is_killed(place):
     ran = place.end(caller)
     assert ran.status == 128 + signal.SIGKILL
     assert re.fullmatch(
-        r"hotreload: the run left .*time\.sle.* \(pid N\) behind: ended\n",
+        r"hotreload: the run left a process behind; killed: .*time\.sle.* \(pid N\)\n",
         re.sub(r"pid \d+", "pid N", ran.err),
     )
     assert is_gone(program)
@@ -151,7 +151,7 @@ def test_stop(place):
 def test_idle(place):
     server = place.serve("--idle", "0.01")
     assert server.wait(30) == 0
-    assert server.stdout.read() == "hotreload: no run for 0.01 min: the end\n"
+    assert server.stdout.read() == "hotreload: no run for 0.01 min: stopping\n"
     assert place.alive() == []
     assert list(place.runtime.iterdir()) == []
 
@@ -172,7 +172,7 @@ def test_status(place):
     lines = said.out.splitlines()
     assert re.fullmatch(rf"serve of <root>, process {server.pid}, since [-\d]+ [:\d]+", lines[0])
     assert re.fullmatch(r"python [\d.]+ · template \d+ modules in \d+\.\d s", lines[1])
-    assert lines[2:] == [f"interpreter {sys.executable}", "0 attached runs so far, 0 under way"]
+    assert lines[2:] == [f"interpreter {sys.executable}", "0 attached runs so far, 0 running"]
 
 
 def test_two_servers(place):
@@ -193,7 +193,10 @@ def test_a_stale_socket(place):
     server.wait()
     assert place.sockets == [name]
     cold = place.say("run", "-q", "test_hangs.py", "--collect-only")
-    assert (cold.status, cold.err) == (0, "hotreload: no watch or serve in this project: a cold run\n")
+    assert (cold.status, cold.err) == (
+        0,
+        "hotreload: no watch or serve in this project: starting a cold run\n",
+    )
     place.write({"far/pytest.ini": "[pytest]\n"})
     other = place.begin("serve", cwd="far")  # of another project
     assert "serving" in other.stdout.readline()

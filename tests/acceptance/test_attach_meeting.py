@@ -53,7 +53,7 @@ def runs(place, **environ):
 
 
 def cold(reason):
-    return f"hotreload: {reason}: a cold run\n"
+    return f"hotreload: {reason}: starting a cold run\n"
 
 
 # ------------------------------------------------------------------------------------- the project
@@ -89,7 +89,7 @@ def test_bad_arguments_of_serve(place):
 def test_idle_time_below_nothing(place):
     said = place.say("serve", "--idle", "-1")
     assert said.status == 2
-    assert said.err.endswith("error: --idle -1: minutes, 0 for ever; it can't be less\n")
+    assert said.err.endswith("error: --idle is -1, not a number of minutes from 0 (0: never)\n")
 
 
 def test_a_closed_stdin(place):
@@ -168,13 +168,13 @@ def test_variables_that_do_not_matter(place):
 def test_flags_of_the_interpreter(place):
     server = place.begin("serve", PYTHONWARNINGS="error::ResourceWarning")
     assert "serving" in server.stdout.readline()
-    assert runs(place).startswith("hotreload: this interpreter is another version, or has other flags,")
+    assert runs(place).startswith("hotreload: this interpreter has another version or other flags than")
 
 
 def test_watch_among_the_arguments(place):
     place.serve()
     ran = place.say("run", "--hotreload", "--watch", "--watch-first=none", CI="")
-    assert ran.err == cold("a watch stays in its own terminal")
+    assert ran.err == cold("a watch needs its own terminal")
 
 
 def another_environment(place):
@@ -191,7 +191,7 @@ def test_another_interpreter(place):
     place.python, _ = another_environment(place)
     err = runs(place)
     assert err == cold(
-        f"the watch or serve of this project runs the interpreter of {os.path.realpath(sys.prefix)}"
+        f"the watch or serve of this project uses the interpreter of {os.path.realpath(sys.prefix)}"
     )
     place.serve()
     assert runs(place) == ""
@@ -240,11 +240,11 @@ def spoil(place, how):
     if how == "link":
         (place.runtime / "elsewhere").mkdir(mode=0o700)
         folder.symlink_to(place.runtime / "elsewhere")
-        return "is no folder"
+        return "is not a folder"
     folder.mkdir(mode=0o700)
     if how == "open":
         folder.chmod(0o755)
-        return "is open to others"
+        return "is accessible to other users"
     if os.geteuid():
         pytest.skip("only root can give a folder away")
     os.chown(folder, 12345, -1)
@@ -298,13 +298,17 @@ def test_a_watch(place):
         first = place.say("status", cwd="far").out.splitlines()
         assert first[0].startswith(f"watch of <root>, process {desk.pid}, since ")
         assert runs(place) == ""
-        assert place.say("stop") == (1, "", "hotreload: a watch ends with q, in its own terminal\n")
+        assert place.say("stop") == (
+            1,
+            "",
+            "hotreload: a watch can be ended only in its own terminal, with q\n",
+        )
         since = desk.mark()
         (place.root / "test_a.py").write_text("def test_a(): assert True\n")
         desk.wait_for(WATCHING, since=since)
         assert "1 passed" in desk.text(since)
         assert runs(place) == ""
-        assert place.say("status").out.splitlines()[-1] == "2 attached runs so far, 0 under way"
+        assert place.say("status").out.splitlines()[-1] == "2 attached runs so far, 0 running"
         assert place.say("serve").status == 1
         desk.press("q")
         assert desk.wait() == 0

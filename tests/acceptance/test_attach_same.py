@@ -8,7 +8,7 @@ import pytest
 
 from .serving import Place, wait_for
 
-COLD = "hotreload: no watch or serve in this project: a cold run\n"
+COLD = "hotreload: no watch or serve in this project: starting a cold run\n"
 FILES = {
     "conftest.py": "import pytest\n@pytest.fixture\ndef three():\n    yield 3\n    print('torn down')\n",
     "test_kinds.py": """

@@ -63,16 +63,16 @@ PYGMENTS = f"pygments {version('pygments')}"
 ALL_OF_PYGMENTS = f"{PYGMENTS} (pygments.styles.monokai, pygments.styles.vim, pygments.styles.xcode)"
 ONE_OF_PYGMENTS = f"{PYGMENTS} (pygments.styles.monokai)"
 PYTEST = f"pytest {version('pytest')}"
-HOLDS = "  would not run: its record holds (1 test passed)"
+HOLDS = "  would not run: its record is fresh (1 test passed)"
 REUSED = "  --reuse: would be reused"
 OF_C = ["tests/test_c.py", HOLDS, REUSED, "  first-party: 2 files"]
-WRITES = "  --reuse: would run: it writes out.txt, which others may need"
+WRITES = "  --reuse: would run: it writes out.txt, which other test files may need"
 #: Of test_a.py, whatever the records are.
 ALWAYS = (
     "pytest warm (pytest loads it), "
     "pygments.styles.xcode quarantined: registered for assertion rewriting (tests/test_a.py:12)"
 )
-BY_SOURCES = " (by the sources: there is no record)"
+BY_SOURCES = " (from the sources: there is no record)"
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ OF_A = [
     f"  third-party: {ALL_OF_PYGMENTS}, {PYTEST}",
     (
         "  template: pygments.styles.monokai warm (2 test files reach it), "
-        "pygments.styles.vim foreign (only this file reaches it), "
+        "pygments.styles.vim not warm (only this file reaches it), "
         "pytest warm (pytest loads it), "
         "pygments.styles.xcode quarantined: registered for assertion rewriting (tests/test_a.py:12)"
     ),
@@ -140,7 +140,7 @@ OF_A = [
 def test_a_record_that_holds(whole):
     assert explained(whole, "tests/test_a.py") == [
         "tests/test_a.py",
-        "  would not run: its record holds (2 tests: 1 passed, 1 skipped)",
+        "  would not run: its record is fresh (2 tests: 1 passed, 1 skipped)",
         WRITES,
         "  first-party: 5 files",
         *OF_A,
@@ -150,13 +150,13 @@ def test_a_record_that_holds(whole):
 def test_verbose_names_the_chains_of_imports(whole):
     assert explained(whole, "tests/test_a.py", "-v") == [
         "tests/test_a.py",
-        "  would not run: its record holds (2 tests: 1 passed, 1 skipped)",
+        "  would not run: its record is fresh (2 tests: 1 passed, 1 skipped)",
         WRITES,
         "  first-party: 5 files",
         "    conftest.py",
         "    src/pay/api.py ← tests/test_a.py",
         "    src/pay/card.py ← src/pay/api.py ← tests/test_a.py",
-        "    src/plugin_x.py (no import statement leads there)",
+        "    src/plugin_x.py (no import statement leads to it)",
         "    tests/test_a.py",
         *OF_A,
     ]
@@ -203,7 +203,7 @@ def test_nothing_is_written_and_nothing_stays(whole):
 def test_another_epoch_is_named(whole):
     assert explained(whole, "tests/test_c.py", "--runxfail") == [
         "tests/test_c.py",
-        "  would run: new epoch: arguments changed",
+        "  would run: environment changed: arguments changed",
         "  first-party: 2 files",
     ]
 
@@ -217,7 +217,7 @@ def test_without_records(whole, arguments, environ):
         "  would run: there are no records (no cache)",
         "  first-party: 2 files" + BY_SOURCES,
         f"  third-party: {ONE_OF_PYGMENTS}",
-        "  template: pygments.styles.monokai foreign (only this file reaches it)",
+        "  template: pygments.styles.monokai not warm (only this file reaches it)",
     ]
 
 
@@ -225,7 +225,7 @@ def test_a_failure(made):
     run(made["failed"], status=1)
     assert explained(made["failed"], "tests/test_d.py") == [
         "tests/test_d.py",
-        "  would run: a test of it failed",
+        "  would run: one of its tests failed",
         "  first-party: 2 files",
     ]
 
@@ -244,7 +244,7 @@ def test_a_change(made):
     assert explained(project, "tests/test_c.py") == OF_C
     (root / "data/more.txt").write_text("")
     (root / "src/pay/card.py").write_text("RATE = 3\n")
-    assert explained(project, "tests/test_a.py")[1] == "  would run: data/more.txt appeared"
+    assert explained(project, "tests/test_a.py")[1] == "  would run: data/more.txt is new"
 
 
 def test_no_record_yet(made):
@@ -260,8 +260,8 @@ def test_no_record_yet(made):
         "  serial: db",
         f"  third-party: {ALL_OF_PYGMENTS}, {PYTEST}",
         (
-            "  template: pygments.styles.monokai foreign (only this file reaches it), "
-            "pygments.styles.vim foreign (only this file reaches it), pytest warm (pytest loads it), "
+            "  template: pygments.styles.monokai not warm (only this file reaches it), "
+            "pygments.styles.vim not warm (only this file reaches it), pytest warm (pytest loads it), "
             "pygments.styles.xcode quarantined: registered for assertion rewriting (tests/test_a.py:12)"
         ),
     ]
@@ -276,7 +276,7 @@ def test_a_file_that_was_edited_just_before_it_ran(made):
     run(project)
     assert (
         explained(project, "tests/test_c.py")[1]
-        == "  would run: tests/test_c.py changed while it ran, or just before"
+        == "  would run: tests/test_c.py changed while it ran or just before"
     )
 
 
@@ -337,6 +337,6 @@ def test_usage(made, arguments):
     said = say(made["new"], "pytest-hotreload", "explain", *arguments)
     assert said.errors == [
         "usage: pytest-hotreload explain PATH [arguments of pytest]",
-        "pytest-hotreload explain: error: PATH is missing: it comes before the arguments of pytest",
+        "pytest-hotreload explain: error: PATH is missing; put it before the arguments of pytest",
     ]
     assert (said.status, said.lines) == (2, [])

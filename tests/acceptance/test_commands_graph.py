@@ -164,7 +164,7 @@ def test_a_path_that_is_no_test_file(shop, path):
     assert graph(shop, path) == (
         2,
         [],
-        [f"hotreload: {path} is no Python file; hint: name a test file"],
+        [f"hotreload: {path} is not a Python file; hint: name a test file"],
     )
 
 
@@ -172,7 +172,7 @@ def test_usage(shop):
     said = graph(shop, "--dot")
     assert said.errors == [
         "usage: pytest-hotreload graph PATH [--dot | --json] [arguments of pytest]",
-        "pytest-hotreload graph: error: PATH is missing: it comes before the arguments of pytest",
+        "pytest-hotreload graph: error: PATH is missing; put it before the arguments of pytest",
     ]
     assert (said.status, said.lines) == (2, [])
     said = graph(shop, "tests/test_a.py", "--no-such-option")

@@ -158,9 +158,9 @@ ALL_PASS = {
     **{f"test_b.py::test_{name}": "passed" for name in ("first", "b", "last")},
 }
 DID = {
-    "bind": r"test_b\.py: test_b tried to bind \S+, which test_a\.py held; ",
-    "connect": r"test_b\.py: test_b tried to connect to \S+, a server of test_a\.py; ",
-    "path": r"test_b\.py: test_b failed, and used \S+, which test_a\.py wrote at the same time; ",
+    "bind": r"test_b\.py: test_b tried to bind \S+, which test_a\.py was using; ",
+    "connect": r"test_b\.py: test_b tried to connect to \S+, a server that test_a\.py started; ",
+    "path": r"test_b\.py: test_b failed after it used \S+, which test_a\.py wrote at the same time; ",
 }
 
 
@@ -169,7 +169,9 @@ def check(ours, what, again):
     *notices, _ = said(ours)
     assert len(notices) == bool(what), notices
     if what:
-        assert re.fullmatch(DID[what] + "the file ran again alone, which counts", notices[0]), notices
+        assert re.fullmatch(DID[what] + "the file ran again alone, and that result is used", notices[0]), (
+            notices
+        )
     assert again == bool(what)
 
 
@@ -179,7 +181,7 @@ def test_a_port(tmp_path, port, how):
     kept = project(tmp_path, port, first, second + "\n" if "\n" in second else second)
     check(kept.run(slots=2), what, bool(what))
     if what:
-        assert said(kept.run(slots=2))[0].endswith(": they take turns")
+        assert said(kept.run(slots=2))[0].endswith(", so only one of them runs at a time")
 
 
 def test_a_port_without_records(tmp_path, port):
@@ -277,7 +279,7 @@ def test_a_controller_that_hears_of_it_late(tmp_path, port, when):
     })  # fmt: skip
     ours = kept.run(slots=2)
     assert ours.status == 0, ours.raw
-    assert said(ours)[0].endswith("the file ran again alone, which counts")
+    assert said(ours)[0].endswith("the file ran again alone, and that result is used")
     once = [(phase, "passed") for phase in ("setup", "call", "teardown")]
     tests = ("test_a.py::test_first", "test_a.py::test_a", "test_b.py::test_b")
     assert ours.outcomes == dict.fromkeys(tests, once)

@@ -48,11 +48,11 @@ def test_finds_the_module(project):
     project.write(COUPLED)
     status, lines = doctor(project, "--hotreload-slots=2", "-x")
     assert lines == [
-        "hotreload: running all files in company",
+        "hotreload: running all files together",
         "hotreload: running each file alone",
-        "test_a.py::test_leans passes only in company: it leans on shop.prices",
-        "test_a.py::test_leans_too passes only in company: it leans on shop.prices",
-        "hotreload: 5 tests: 2 lean on another file",
+        "test_a.py::test_leans passes only together with other files: it needs shop.prices",
+        "test_a.py::test_leans_too passes only together with other files: it needs shop.prices",
+        "hotreload: 5 tests: 2 need another file",
     ]
     assert status == 1
 
@@ -65,7 +65,7 @@ def test_a_module_that_only_pytests_own_path_finds(project):
         "two/test_two.py": "import decimal\ndef test_two(): assert decimal.tea\n",
     })  # fmt: skip
     status, lines = doctor(project)
-    assert lines[2] == "two/test_two.py::test_two passes only in company: it leans on helper"
+    assert lines[2] == "two/test_two.py::test_two passes only together with other files: it needs helper"
     assert status == 1
 
 
@@ -84,13 +84,13 @@ def test_what_it_found_is_a_dependency(tmp_path):
     assert kept.affected() == {}
     plugins = [word for name in ("hotreload", "hotreload_young") for word in ("-p", name)]
     _, explained = command(kept.project, "explain", "test_a.py", *plugins)
-    assert explained[-1] == "  company: test_b.py"
+    assert explained[-1] == "  order-dependent on: test_b.py"
     kept.write({"shop/menu.py": "from . import prices as these\n"})
     assert set(kept.affected()) == {"test_a.py", "test_b.py"}
     kept.write({"shop/menu.py": COUPLED["shop/menu.py"], "test_c.py": "def test_c(): assert True\n"})
     assert kept.affected() == {"test_c.py": "test_c.py"}
     kept.write({"test_b.py": None})
-    assert kept.affected() == {"test_a.py": "test_b.py is gone", "test_c.py": "test_c.py"}
+    assert kept.affected() == {"test_a.py": "test_b.py no longer exists", "test_c.py": "test_c.py"}
     alone = kept.run("--affected")
     assert outcomes(alone)["test_a.py::test_leans"] == "failed"
     kept.write({"test_a.py": COUPLED["test_a.py"].replace("import shop", "import shop.prices")})
@@ -109,7 +109,7 @@ def test_what_no_single_first_party_module_explains(tmp_path):
         "test_c.py": "import sys\nsys.cake = 1\ndef test_c(): pass\n",
     })  # fmt: skip
     assert doctor(kept.project)[1][2] == (
-        "test_a.py::test_a passes only in company; no single module explains it"
+        "test_a.py::test_a passes only together with other files; no single module explains it"
     )
     kept.run()
     assert [kept.record(f"test_{name}.py")["company"] for name in "abc"] == [
@@ -127,17 +127,15 @@ def test_finds_nothing(project):
         {**files, "pytest.ini": "[pytest]\naddopts = --reuse=on\n"}
     )  # of which doctor wants nothing
     status, lines = doctor(project)
-    assert lines[2:] == ["hotreload: 4 tests: none leans on another file"]
+    assert lines[2:] == ["hotreload: 4 tests: none needs another file"]
     assert status == 0
 
 
 def test_arguments_are_passed_through(project):
     project.write(COUPLED)
-    assert doctor(project, "-k", "alone or test_b")[1][2:] == [
-        "hotreload: 2 tests: none leans on another file"
-    ]
+    assert doctor(project, "-k", "alone or test_b")[1][2:] == ["hotreload: 2 tests: none needs another file"]
     status, lines = doctor(project, "test_a.py", "test_c.py")
-    assert lines[2:] == ["hotreload: 4 tests: none leans on another file"], "it fails in this company, too"
+    assert lines[2:] == ["hotreload: 4 tests: none needs another file"], "it fails in this company, too"
     assert status == 0
 
 

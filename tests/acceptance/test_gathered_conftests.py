@@ -222,8 +222,8 @@ def test_what_cannot_be_carried_is_named_once(project, slots):
     assert "rows ['test_a', 'test_b'] open []" in ours.lines
     assert unlike(ours) == [
         (
-            "hotreload: conftest.py: its session-end hooks do not see all that tests left in conftest.OPEN "
-            "(TypeError: cannot pickle '_thread.lock' object); --no-hotreload shows it"
+            "hotreload: conftest.py: its session-end hooks miss data that tests stored in conftest.OPEN "
+            "(TypeError: cannot pickle '_thread.lock' object); hint: run with --no-hotreload to get all of it"
         )
     ]
 
@@ -241,8 +241,8 @@ def test_a_process_that_a_child_started_is_none_of_the_controllers(project, slot
     assert ours.status == 0
     assert unlike(ours) == [
         (
-            "hotreload: conftest.py: its session-end hooks do not see all that tests left in conftest.SERVER "
-            "(it is the number of a process); --no-hotreload shows it"
+            "hotreload: conftest.py: its session-end hooks miss data that tests stored in conftest.SERVER "
+            "(it is a process id); hint: run with --no-hotreload to get all of it"
         )
     ]
 
@@ -257,8 +257,8 @@ def test_two_values_that_no_rule_combines_are_named(project, slots):
     ours = project.run(slots=slots)
     assert unlike(ours) == [
         (
-            "hotreload: conftest.py: its session-end hooks do not see all that tests left in conftest.LAST "
-            "(two test files gave it different values); --no-hotreload shows it"
+            "hotreload: conftest.py: its session-end hooks miss data that tests stored in conftest.LAST "
+            "(two test files gave it different values); hint: run with --no-hotreload to get all of it"
         )
     ]
 
@@ -271,7 +271,7 @@ def test_what_a_dead_child_gathered_is_lost_and_named(project, slots):
     })  # fmt: skip
     ours = project.run(slots=slots)
     assert "rows ['test_b'] open []" in ours.lines
-    assert unlike(ours) == ["hotreload: conftest.py: what was gathered in test_a.py is lost with its process"]
+    assert unlike(ours) == ["hotreload: conftest.py: the data from test_a.py was lost with its process"]
 
 
 def test_hooks_of_ones_own(project, slots):

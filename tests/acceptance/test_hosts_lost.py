@@ -56,7 +56,7 @@ def test_a_lost_hosts_files_run_elsewhere(project, which, why):
     with Process(project, "-v", *named("one", "two"), slots=1) as process:
         until(lambda: sorted(begun(process)) == ["one", "two"], "one file on each host")
         os.kill(pids(process.root, "one")[which], signal.SIGKILL)
-        until(lambda: "is lost" in process.text, "the loss")
+        until(lambda: " was lost (" in process.text, "the loss")
         (process.root / "go").touch()
         ours = process.result()
         assert process.alive() == []
@@ -66,10 +66,10 @@ def test_a_lost_hosts_files_run_elsewhere(project, which, why):
     assert [line.split(" [")[0].rstrip() for line in ours.lines if "%]" in line] == [
         f"{n} PASSED" for n in names
     ]
-    (line,) = [each for each in ours.notices if "is lost" in each]
+    (line,) = [each for each in ours.notices if " was lost (" in each]
     # It may have had one ahead, if it was there first.
-    runs = r"its (file runs|2 files run) elsewhere"
-    assert re.fullmatch(rf"hotreload: the host popen #1 is lost \({why}\): {runs}", line)
+    runs = r"its (test file runs|2 test files run) on other hosts"
+    assert re.fullmatch(rf"hotreload: the host popen #1 was lost \({why}\): {runs}", line)
     ends = [line for n in range(4) for line in ours.read(f"log-{n}").splitlines() if "last" in line]
     assert ends == ["last two"] * 4
     assert ours.status == 0
@@ -86,9 +86,9 @@ def test_all_hosts_lost(project, what):
         ours = process.result()
         until(lambda: not process.alive(), f"the end of {process.alive()}", 5)
     assert ours.status == 2
-    assert sum("is lost" in line for line in ours.notices) == 2
+    assert sum(" was lost (" in line for line in ours.notices) == 2
     # Each host's first test may have been told, or not yet.
-    text = r"Interrupted: hotreload: no host is left, [789] tests have no result; hint: run again"
+    text = r"Interrupted: hotreload: no host is left, and [789] tests have no result; hint: run again"
     assert re.search(text, ours.output)
 
 
@@ -126,7 +126,7 @@ def test_a_file_that_ends_its_host(project):
         "test_ends.py::test_ends": [("setup", "failed")],
         "test_other.py::test_other": PASSED,
     }
-    assert sum("is lost" in line for line in ours.notices) == 3
+    assert sum(" was lost (" in line for line in ours.notices) == 3
     assert "this test has no result: 3 hosts were lost while its file ran on them" in ours.output
     assert ours.status == 1
 

@@ -116,7 +116,7 @@ def test_machines_with_networks_of_their_own(project):
     ours = project.run(*[f"--tx=ssh=apart{n}//python={sys.executable}//{SILENT}" for n in range(2)], slots=1)
     assert ours.outcomes == {"test_0.py::test_binds": PASSED, "test_1.py::test_binds": PASSED}
     assert sorted(path.name for path in ours.root.glob("bound-*")) == ["bound-apart0", "bound-apart1"]
-    assert not [line for line in ours.notices if "address in use" in line]
+    assert not [line for line in ours.notices if "address already in use" in line]
 
 
 def test_a_checkout_that_differs(project):
@@ -165,7 +165,7 @@ def test_what_can_not_be_had_is_one_line(project):
     project.write({"test_a.py": "def test_a(): pass\n"})
     with_ssh(project, project.top / "home")
     said = {
-        "--tx=popen --pdb": "--pdb can't be had with hosts (--tx); hint: a host has no terminal",
+        "--tx=popen --pdb": "--pdb can't be used with hosts (--tx); hint: a host has no terminal",
         "--tx=popen//chdir=gone": "the host popen//chdir=gone can't be used: there is no folder ",
         "--tx=popen//python=/no/such": "the host popen//python=/no/such can't be used: [Errno 2] No such file",
     }
@@ -192,7 +192,7 @@ def test_another_version_is_refused(project):
         "    end.recv(1)\n"
     )
     said = refused(project, f"--tx=popen//chdir={other}")
-    assert "has pytest-hotreload 0.0.7 (protocol 0), and here it is " in said
+    assert "has pytest-hotreload 0.0.7 (protocol 0), but this machine has " in said
 
 
 def test_without_hosts_nothing_is_imported_for_them(project):

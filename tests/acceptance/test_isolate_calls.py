@@ -150,22 +150,22 @@ def test_several_run_at_the_same_time_and_can_be_stopped(ran):
         [True, "IsolatedStopped"],
     )
     assert found["late"][0] == "IsolatedTimeout"
-    assert found["late"][1].endswith(" took longer than its timeout of 0.2 s and was ended")
+    assert found["late"][1].endswith(" took longer than its timeout of 0.2 s and was killed")
 
 
 def test_mistakes_name_the_value(ran):
     found = ran[0].report
     assert found["lock"] == [
         "CarryError",
-        "add and its arguments can't go to another process: TypeError: cannot pickle '_thread.lock' object",
+        "add and its arguments can't be sent to another process: TypeError: cannot pickle '_thread.lock' object",
     ]
     assert found["without"][0] == "IsolationError"
     assert found["without"][1].startswith("isolate_imports needs cloudpickle, which can't be imported here: ")
     assert found["closed"] == ["EnvironmentClosed", "the environment of shop is closed"]
     assert found["arguments"] == [
-        ["IsolationError", "'no package' is no name of a package"],
+        ["IsolationError", "'no package' is not the name of a package"],
         ["IsolationError", "include is 'heavy', not a collection of module names"],
-        ["IsolationError", "output is 'loud'"],
+        ["IsolationError", "output is 'loud', which is not a valid value"],
         ["IsolationError", "there is no package 'absent' with Python sources"],
     ]
 

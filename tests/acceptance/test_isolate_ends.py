@@ -174,10 +174,10 @@ def test_sys_exit_is_told_with_its_code(ran):
 def test_deaths_are_told_with_what_was_said_before(ran):
     found = ran.report
     assert found["vanished"] == [
-        ["IsolatedDeath", "vanishes left by os._exit, with status 0", 0],
+        ["IsolatedDeath", "vanishes ended by os._exit with status 0", 0],
         "before\n",
     ]
-    assert found["vanished with 7"] == ["IsolatedDeath", "vanishes left by os._exit, with status 7", 7]
+    assert found["vanished with 7"] == ["IsolatedDeath", "vanishes ended by os._exit with status 7", 7]
     assert found["crash"] == [
         ["IsolatedDeath", "crashes was killed by SIGSEGV (signal 11)", -11],
         "so far\n",
@@ -201,7 +201,7 @@ def test_what_can_not_be_carried_is_a_typed_error(ran):
     assert found["constructed"][:1] == ["CarryError"]
     assert found["lock"][:2] == [
         "CarryError",
-        "the result of returns_lock can't leave its process: TypeError: cannot pickle '_thread.lock' object",
+        "the result of returns_lock can't be sent back: TypeError: cannot pickle '_thread.lock' object",
     ]
     assert found["nested"] == "CarryError"
 
@@ -230,7 +230,7 @@ def test_what_it_leaves_behind_is_ended_and_named(ran):
     assert found["thread"] == found["stuck thread"] == ["returned", "done"]
     said = [line.split(" -c ")[0].rpartition(" ")[0] for line in ran.notices]
     assert said == [
-        f"isolate_imports: {name} left processes behind, which were ended:"
+        f"isolate_imports: {name} left processes behind; killed:"
         for name in ("leaks_grandchild", "leaks_daemon")
     ]
 

@@ -205,7 +205,7 @@ def test_forks_of_the_host(workshop):
             os.waitpid(pid, 0)
             report(said=[sorted({kind for kind, _ in said[0]}), said[1]], waits=waiting.done,
                    still=environment.exec(work.add, 40, 2).result(), pid=[t[1] for t in said[0]][0] ==
-                   f"the environment belongs to process {os.getpid()}, which this one was forked from")
+                   f"the environment belongs to process {os.getpid()}, from which this process was forked")
     """)
     assert ran.report == {"said": [["EnvironmentClosed"], 2], "waits": False, "still": 42, "pid": True}
     assert ran.err == ""
@@ -254,9 +254,9 @@ def test_a_killed_template_is_replaced_with_a_line(workshop):
             found.append(process.result())
         report(found=found)
     """)
-    assert ran.report["found"] == ["was killed with its template", 42, 3]
+    assert ran.report["found"] == ["was killed together with its template", 42, 3]
     assert ran.notices == 2 * [
-        "isolate_imports: the template was killed by SIGKILL (signal 9): a new one starts"
+        "isolate_imports: the template was killed by SIGKILL (signal 9): starting a new template"
     ]
 
 
@@ -305,7 +305,7 @@ def test_a_template_that_can_not_start_says_why(workshop):
     assert ran.report == {
         "found": [
             "FileNotFoundError",
-            ["IsolationError", "the template did not start: it said nothing"],
+            ["IsolationError", "the template did not start: it printed nothing"],
         ],
         "threads": 1,
     }

@@ -73,7 +73,7 @@ def test_the_template_is_replaced_when_the_imports_change_and_only_then(workshop
     ]
     (line,) = ran.notices
     assert line.startswith(
-        f"isolate_imports: {workshop.source}/shop/broken.py:1: its imports are not warm: SyntaxError"
+        f"isolate_imports: {workshop.source}/shop/broken.py:1: the imports of this file are not warm: SyntaxError"
     )
 
 

@@ -73,7 +73,9 @@ def test_imports_of_every_place_are_seen_and_no_broken_file_prevents_the_start(w
     assert ran.report["syntax"] == "SyntaxError"
     said = sorted(line.removeprefix(f"{folder}/").partition(": ")[0] for line in ran.report["notices"])
     assert said == sorted(["broken.py:1", "missing.py:1", "missing.py:2", "odd.py:1", *pep])
-    assert f"{folder}/missing.py:1: `absent_module` is not there, so it is not warm" in ran.report["notices"]
+    assert (
+        f"{folder}/missing.py:1: `absent_module` does not exist, so it is not warm" in ran.report["notices"]
+    )
     assert ran.notices == [f"isolate_imports: {line}" for line in ran.report["notices"]]
 
 
@@ -152,7 +154,7 @@ def test_what_can_not_be_held_costs_itself_only_and_is_told(workshop):
     why = dict(line.split(" is not warm: ") for line in ran.report["notices"])
     assert why["raises"] == "its import failed: RuntimeError: not today"
     assert why["kills"] == "ended the process"
-    assert why["brings"] == "it imports first-party code, shop"
+    assert why["brings"] == "it imports first-party code (shop)"
     assert not (workshop.top / "shop-was-run").exists()
     assert "CONFIGURED_MODE" in why["configured"]
 

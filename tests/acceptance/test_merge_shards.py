@@ -202,7 +202,7 @@ def test_folders_that_share_one(folders, merge, tmp_path):
     (flat / "2-j.xml").unlink()
     status, _, errors = merge(flat, "--junitxml", out / "other.xml")
     found = ", ".join(str(flat / f"{number}-j.xml") for number in (1, 3, 4))
-    assert (status, errors) == (2, [f"hotreload: 3 junit files for 4 results files: {found}"])
+    assert (status, errors) == (2, [f"hotreload: 3 JUnit files for 4 results files: {found}"])
 
 
 def lose_shard(folders):
@@ -259,20 +259,20 @@ def two_junits(folders):
 
 FAULTS = [
     (lose_shard, ["shard 2/4 is missing"]),
-    (have_shard_twice, ["shard 2/4 is there 2 times: <left>/2/r.json, <left>/again/r.json"]),
-    (of_another_plan, ["the shards are of different plans: "]),
+    (have_shard_twice, ["shard 2/4 was found 2 times: <left>/2/r.json, <left>/again/r.json"]),
+    (of_another_plan, ["the shards belong to different plans: "]),
     (cut_off, ["<left>/3/r.json: it is damaged ("]),
     (
         of_the_future,
-        ["<left>/3/r.json: its schema is 'hotreload-results/9', and 'hotreload-results/1' is read"],
+        ["<left>/3/r.json: its schema is 'hotreload-results/9', but only 'hotreload-results/1' can be read"],
     ),
-    (of_another_shape, ["<left>/3/r.json: tests[0].seconds is no number"]),
-    (id_twice, ["test_a.py::test_one has a result in shard 1/4, shard 2/4"]),
-    (lose_a_test, ["shard 2/4: 1 results and 1 deselected tests are not the 3 that it collected"]),
+    (of_another_shape, ["<left>/3/r.json: tests[0].seconds is not a number"]),
+    (id_twice, ["test_a.py::test_one has a result in several shards: shard 1/4, shard 2/4"]),
+    (lose_a_test, ["shard 2/4: 1 results and 1 deselected tests do not add up to the 3 collected tests"]),
     (elsewhere, ["the shards ran on different platforms: "]),
-    (no_junit, ["shard 4/4 left no junit file"]),
-    (cut_junit, ["<left>/4/j.xml: no JUnit XML that can be merged ("]),
-    (two_junits, ["5 junit files for 4 results files: "]),
+    (no_junit, ["there is no JUnit file from shard 4/4"]),
+    (cut_junit, ["<left>/4/j.xml: not a JUnit XML file that can be merged ("]),
+    (two_junits, ["5 JUnit files for 4 results files: "]),
 ]
 
 
@@ -313,14 +313,14 @@ def test_nothing_to_merge(merge, tmp_path):
         [f"hotreload: no results file in {tmp_path}; hint: run each shard with --hotreload-json=FILE"],
     )
     status, _, errors = merge(tmp_path / "none")
-    assert (status, errors) == (2, [f"hotreload: {tmp_path}/none is no folder"])
+    assert (status, errors) == (2, [f"hotreload: {tmp_path}/none is not a folder"])
 
 
 def test_runs_without_a_plan_are_no_whole(left, folders, merge):
     shutil.copytree(left / "whole", folders / "whole")
     assert merge(folders)[2] == [
         (
-            f"hotreload: {folders}/whole/r.json: of no plan, and there are 5 results files; "
+            f"hotreload: {folders}/whole/r.json: no plan, although there are 5 results files; "
             "hint: run each shard with --shard"
         )
     ]

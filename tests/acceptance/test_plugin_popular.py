@@ -263,7 +263,7 @@ def test_testmon_is_refused_by_one_line(project, slots):
     ours = project.run("--testmon", slots=slots)
     assert ours.status == 4
     assert ours.errors == [
-        "ERROR: hotreload: --hotreload and --testmon both decide what runs; hint: leave one of the two out",
+        "ERROR: hotreload: --hotreload and --testmon both select the tests to run; hint: leave one of the two out",
         "",
     ]
     assert ours.outcomes == {}

@@ -113,7 +113,7 @@ def test_timeout_by_thread_is_a_time_out_and_the_rest_runs(slow, slots):
     }
     report = next(e[4] for e in ours.events if e[:2] == ["report", "test_a.py::test_slow"])
     assert report[1].splitlines()[0] == (
-        "the process of this test was ended by pytest-timeout (thread method) during call"
+        "the process of this test was killed by pytest-timeout (thread method) during call"
     )
     shown = "\n".join(text for _, text in report[2])
     assert re.search(r"\++ Timeout \++", shown)

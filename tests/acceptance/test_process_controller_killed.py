@@ -136,7 +136,7 @@ def test_a_killed_fork_point_is_replaced(project, slots):
     ]
     assert [each for each in ours.notices if "fork point" in each] == [
         f"hotreload: test_{n}.py: the process of test_runs lost its fork point; "
-        "it ran again in a fresh one, whose result counts"
+        "the test ran again in a fresh process, and that result is used"
         for n in range(4)
     ]
     assert ours.status == 0
@@ -202,5 +202,5 @@ def test_a_killed_child_gets_a_second_try(project):
     assert ours.outcomes == {"test_a.py::test_victim": PASSED, "test_a.py::test_after": PASSED}
     assert (
         "hotreload: test_a.py: the process of test_victim was killed by SIGKILL (signal 9); "
-        "it ran again in a fresh one, whose result counts"
+        "the test ran again in a fresh process, and that result is used"
     ) in ours.notices

@@ -45,7 +45,7 @@ def test_a_test_over_its_time_is_ended_with_its_stacks(project, name):
     report = next(e[4] for e in ours.events if e[:2] == ["report", "test_a.py::test_hangs"])
     first, _, stacks = report[1].partition("\n\n")
     assert first == (
-        "the process of this test was ended: the test took longer than --hotreload-timeout=1 s during call"
+        "the process of this test was killed: the test took longer than --hotreload-timeout=1 s during call"
     )
     assert re.search(r'File ".*test_a\.py", line 8 in test_hangs', stacks)
     if (
@@ -140,7 +140,8 @@ def test_a_file_without_progress_is_named(project, slots):
     named = [each for each in ours.notices if "no progress" in each]
     assert len(named) == 2, "once, and once more after the same time"
     assert re.fullmatch(
-        r"hotreload: tests/test_a\.py has made no progress for \d s; it runs tests/test_a\.py::test_slow \(call\)",
+        r"hotreload: tests/test_a\.py has made no progress for \d s; "
+        r"it is running tests/test_a\.py::test_slow \(call\)",
         named[0],
     )
     assert ours.outcomes == {"tests/test_a.py::test_first": PASSED, "tests/test_a.py::test_slow": PASSED}

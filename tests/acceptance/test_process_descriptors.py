@@ -30,12 +30,12 @@ def run(tmp_path, allowed, *arguments):
 @pytest.mark.parametrize(
     ("allowed", "slots", "line"),
     [
-        (24, 2, "2 slots need 60 open files, and ulimit -n is 24; hint: ulimit -n 1024, or --no-hotreload"),
-        (24, 1, "1 slot needs 50 open files, and ulimit -n is 24; hint: ulimit -n 1024, or --no-hotreload"),
+        (24, 2, "2 slots need 60 open files, but ulimit -n is 24; hint: ulimit -n 1024, or --no-hotreload"),
+        (24, 1, "1 slot needs 50 open files, but ulimit -n is 24; hint: ulimit -n 1024, or --no-hotreload"),
         (
             70,
             9,
-            "9 slots need 130 open files, and ulimit -n is 70; hint: ulimit -n 1024, or --hotreload-slots=3",
+            "9 slots need 130 open files, but ulimit -n is 70; hint: ulimit -n 1024, or --hotreload-slots=3",
         ),
     ],
 )

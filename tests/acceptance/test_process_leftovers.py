@@ -87,10 +87,10 @@ def test_what_is_left_behind_is_ended_and_named(project, slots, name):
         ours = process.result()
         assert process.alive() == []
     assert ours.outcomes == {"test_a.py::test_leaves": PASSED}
-    (line,) = [each for each in ours.notices if " behind, ended: " in each]
+    (line,) = [each for each in ours.notices if " behind; killed: " in each]
     many = "es" if count > 1 else ""
     named = r".+ \(pid N\)" if name.startswith("fork") else r".*python.* -c import .*"
-    assert re.fullmatch(rf"hotreload: test_a\.py left {count} process{many} behind, ended: {named}", line)
+    assert re.fullmatch(rf"hotreload: test_a\.py left {count} process{many} behind; killed: {named}", line)
     assert ours.lines[-1] == "== 1 passed in TIME =="
     assert ours.status == 0
 

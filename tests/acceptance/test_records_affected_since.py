@@ -24,7 +24,8 @@ FILES = {
     "test_on_main.py": READ.format("on_main.txt") + "    path.read_text()\n",
 }  # fmt: skip
 SINCE_HEAD = {
-    "test_deleted.py": "deleted.txt is gone",  # also when the record was made: but it was there at that revision
+    # Also when the record was made: but it was there at that revision.
+    "test_deleted.py": "deleted.txt no longer exists",
     "test_direct.py": "src/direct.py ← test_direct.py",
     "test_renamed.py": "new_name.txt",
     "test_untracked.py": "untracked.txt",
@@ -130,7 +131,7 @@ def test_names_that_came_and_went(listing, how, committed):
         assert set(outcomes(kept.run()).values()) == {"passed"}
         assert kept.affected() == {}
         why = {
-            f"tests/test_{name}.py": f"the folder {folder} has other entries"
+            f"tests/test_{name}.py": f"the entries of the folder {folder} changed"
             for name, folder in expected.items()
         }
         assert since(kept, "main") == why
@@ -196,7 +197,7 @@ def test_without_git(tmp_path):
     assert result.status == 4
     (line,) = [each for each in result.errors if each]
     assert line == (
-        "ERROR: hotreload: --affected-since=HEAD asks git, which can't be started (No such file or directory); "
+        "ERROR: hotreload: --affected-since=HEAD needs git, which can't be started (No such file or directory); "
         "hint: use --affected, which compares with the records"
     )
 
@@ -228,5 +229,5 @@ def test_reasons_beyond_the_first_ten(tmp_path):
     few = kept.run("--affected", "--co").raw.splitlines()
     first = few.index("hotreload: 13 of 13 test files affected") + 1
     shown = [f"  test_{number:02}.py: no record yet" for number in range(13)]
-    assert few[first : first + 12] == [*shown[:10], "  and 3 more (-v names them)", ""]
+    assert few[first : first + 12] == [*shown[:10], "  and 3 more (-v shows them)", ""]
     assert kept.affected() == {f"test_{number:02}.py": "no record yet" for number in range(13)}

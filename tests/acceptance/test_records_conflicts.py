@@ -65,8 +65,8 @@ def test_a_fixed_port(tmp_path, port):
     ] * 6  # fmt: skip
     notice, summary = said(ours)
     assert re.fullmatch(
-        rf"test_([ab])\.py: test_port tried to bind 127\.0\.0\.1:{port}, which test_(?!\1)[ab]\.py held; "
-        "the file ran again alone, which counts",
+        rf"test_([ab])\.py: test_port tried to bind 127\.0\.0\.1:{port}, which test_(?!\1)[ab]\.py was using; "
+        "the file ran again alone, and that result is used",
         notice,
     )
     assert summary == "records: 0/2 fresh (2 new)"
@@ -74,7 +74,10 @@ def test_a_fixed_port(tmp_path, port):
 
     again = kept.run(slots=2)
     assert (again.status, again.outcomes) == (0, plain.outcomes)
-    assert said(again) == [f"2 files share port {port}: they take turns", "records: 2/2 fresh"]
+    assert said(again) == [
+        f"2 files share port {port}, so only one of them runs at a time",
+        "records: 2/2 fresh",
+    ]
     assert said(kept.run(slots=1)) == ["records: 2/2 fresh"], "one slot needs no turns"
 
 
@@ -96,7 +99,7 @@ def test_a_port_that_others_hold(tmp_path, port):
         "test_b.py::test_b": "passed",
     }
     assert said(ours) == [
-        "test_a.py: test_port found its address in use; the file ran again alone, which counts",
+        "test_a.py: test_port: address already in use; the file ran again alone, and that result is used",
         "records: 0/2 fresh (2 new)",
     ]
 
@@ -186,13 +189,13 @@ def test_a_port_that_is_waited_for(tmp_path, times, port, how):
         (name, [(phase, "passed") for phase in ("setup", "call", "teardown")]) for name in names
     ]
     assert ours.status == 0
-    waited = f"test_b.py: test_port tried to bind 127.0.0.1:{port}, which test_a.py held"
+    waited = f"test_b.py: test_port tried to bind 127.0.0.1:{port}, which test_a.py was using"
     assert [line for line in said(ours) if not line.startswith("template: ")] == [
-        f"{waited}; the file ran again alone, which counts",
+        f"{waited}; the file ran again alone, and that result is used",
         "records: 0/2 fresh (2 new)",
     ]
     again = kept.run(slots=2)
-    turns = f"2 files share port {port}: they take turns"
+    turns = f"2 files share port {port}, so only one of them runs at a time"
     assert said(again) == [turns, "records: 2/2 fresh"]
     kept.write({"first.txt": "2"})
     assert kept.affected() == {"test_b.py": "first.txt"}, "what ran before counts, too"
@@ -219,9 +222,9 @@ def test_a_port_that_a_test_does_without(tmp_path, times, port, then):
     })  # fmt: skip
     ours = kept.run(slots=2)
     assert outcomes(ours) == {"test_a.py::test_holds": "passed", "test_b.py::test_port": "passed"}
-    waited = f"test_b.py: test_port tried to bind 127.0.0.1:{port}, which test_a.py held"
+    waited = f"test_b.py: test_port tried to bind 127.0.0.1:{port}, which test_a.py was using"
     assert said(ours) == [
-        f"{waited}; the file ran again alone, which counts",
+        f"{waited}; the file ran again alone, and that result is used",
         "records: 0/2 fresh (2 new)",
     ]
 
@@ -241,7 +244,7 @@ def test_a_path_that_both_write(tmp_path, times):
     assert said(first) == ["records: 0/4 fresh (4 new)"]
     assert overlap(times, "a", "b")
     second = kept.run(slots=2)
-    assert said(second)[0] == "2 files share shared.txt: they take turns"
+    assert said(second)[0] == "2 files share shared.txt, so only one of them runs at a time"
     assert second.outcomes == first.outcomes
     assert not overlap(times, "a", "b")
     assert any(overlap(times, one, other) for one in "ab" for other in "cd")
@@ -275,7 +278,10 @@ def test_a_declared_name(tmp_path, times, how):
     kept.environ["DEMO_TIMES"] = str(times)
     result = kept.run("--strict-markers", slots=3)
     assert result.status == 0, result.raw
-    assert said(result) == ["2 files share serial db: they take turns", "records: 0/3 fresh (3 new)"]
+    assert said(result) == [
+        "2 files share serial db, so only one of them runs at a time",
+        "records: 0/3 fresh (3 new)",
+    ]
     assert not overlap(times, "a", "b")
     assert overlap(times, "a", "other") or overlap(times, "b", "other")
     assert said(kept.run("--strict-markers", slots=1)) == ["records: 3/3 fresh"]
@@ -283,7 +289,7 @@ def test_a_declared_name(tmp_path, times, how):
         for name in ("a", "b"):
             (times / name).unlink()
         result = kept.run("--strict-markers", argument, slots=2)
-        assert said(result)[0] == "2 files share serial db: they take turns"
+        assert said(result)[0] == "2 files share serial db, so only one of them runs at a time"
         assert not overlap(times, "a", "b"), "what is declared holds without records, too"
 
 

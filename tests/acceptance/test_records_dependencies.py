@@ -163,7 +163,7 @@ def restored(kept):
     shutil.rmtree(before)
 
 
-ELSEWHERE = "its imports lead to other files"
+ELSEWHERE = "its imports resolve to other files"
 
 
 def imports(changed, *files):
@@ -200,17 +200,18 @@ CHANGES = {
     ),
     "ini": (
         {"pytest.ini": FILES["pytest.ini"].replace("[pytest]\n", "[pytest]\n        junit_suite_name = other\n")},
-        dict.fromkeys(TESTS, "its record is of another epoch"),
+        dict.fromkeys(TESTS, "its record is from another environment"),
     ),
     "optional import": ({"src/x_fast.py": ""}, {"tests/test_optional.py": ELSEWHERE}),
     "shadowing module": ({"tests/shadowed.py": ""}, {"tests/test_shadowed.py": ELSEWHERE}),
     "module of no one": ({"tests/unused.py": "", "src/unused.py": "", "src/space/unused.py": ""}, {}),
     "module to package": (
-        {"src/shape.py": None, "src/shape/__init__.py": ""}, {"tests/test_shape.py": "src/shape.py is gone"}
+        {"src/shape.py": None, "src/shape/__init__.py": ""}, {"tests/test_shape.py": "src/shape.py no longer exists"}
     ),
     "package beside module": ({"src/shape/__init__.py": ""}, {"tests/test_shape.py": ELSEWHERE}),
     "package to module": (
-        {"src/form/__init__.py": None, "src/form.py": ""}, {"tests/test_form.py": "src/form/__init__.py is gone"}
+        {"src/form/__init__.py": None, "src/form.py": ""},
+        {"tests/test_form.py": "src/form/__init__.py no longer exists"},
     ),
     "missing module of a namespace": ({"other/space/more.py": ""}, {"tests/test_space_more.py": ELSEWHERE}),
     "earlier part of a namespace": ({"src/space/two.py": ""}, {"tests/test_space.py": ELSEWHERE}),
@@ -241,32 +242,32 @@ CHANGES = {
     "data read by a module's function": (
         {"data/own.txt": "2"}, dict.fromkeys([f"tests/test_read_{number}.py" for number in range(4)], "data/own.txt")
     ),
-    "data removed": ({"data/in_test.txt": None}, {"tests/test_in_test.py": "data/in_test.txt is gone"}),
+    "data removed": ({"data/in_test.txt": None}, {"tests/test_in_test.py": "data/in_test.txt no longer exists"}),
     "open": ({"data/modes/open.txt": "2"}, {"tests/test_modes.py": "data/modes/open.txt"}),
     "Path.read_bytes": ({"data/modes/path.txt": "2"}, {"tests/test_modes.py": "data/modes/path.txt"}),
     "os.open in a folder": ({"data/modes/at.txt": "2"}, {"tests/test_modes.py": "data/modes/at.txt"}),
     "new name, listed": (
-        {"data/list/b.csv": ""}, {"tests/test_listing.py": "the folder data/list has other entries"}
+        {"data/list/b.csv": ""}, {"tests/test_listing.py": "the entries of the folder data/list changed"}
     ),
     "name gone, listed": (
         {"data/list/a.csv": None, "data/list/c.csv": ""},
-        {"tests/test_listing.py": "the folder data/list has other entries"},
+        {"tests/test_listing.py": "the entries of the folder data/list changed"},
     ),
     "content of a listed file": ({"data/list/a.csv": "x"}, {}),
     "new name, globbed": (
-        {"data/glob/b.csv": ""}, {"tests/test_glob.py": "the folder data/glob has other entries"}
+        {"data/glob/b.csv": ""}, {"tests/test_glob.py": "the entries of the folder data/glob changed"}
     ),
     "file that did not exist": (
-        {"data/missing.txt": ""}, {"tests/test_missing.py": "data/missing.txt appeared"}
+        {"data/missing.txt": ""}, {"tests/test_missing.py": "data/missing.txt is new"}
     ),
     "declared by the ini": (
-        {"schema/a/b.sql": "2"}, {"tests/test_declared.py": "what schema/**/*.sql names changed"}
+        {"schema/a/b.sql": "2"}, {"tests/test_declared.py": "a file that matches schema/**/*.sql changed"}
     ),
     "declared by the ini, new": (
-        {"schema/c.sql": "2"}, {"tests/test_declared.py": "what schema/**/*.sql names changed"}
+        {"schema/c.sql": "2"}, {"tests/test_declared.py": "a file that matches schema/**/*.sql changed"}
     ),
     "declared by a marker": (
-        {"data/marked/b.bin": ""}, {"tests/test_marked.py": "what data/marked/*.bin names changed"}
+        {"data/marked/b.bin": ""}, {"tests/test_marked.py": "a file that matches data/marked/*.bin changed"}
     ),
     "what nobody reads": ({"data/unread.txt": "1", "README.md": "x", "schema/a/b.txt": ""}, {}),
     "the same content": ({name: text for name, text in FILES.items() if "../" not in name}, {}),
@@ -377,7 +378,7 @@ def test_what_is_selected_runs(restored):
     assert len(TESTS) == 38
     restored.write({"data/rates.txt": "1"})
     assert restored.affected() == {
-        "tests/test_rates_1.py": "a test of it failed",
+        "tests/test_rates_1.py": "one of its tests failed",
         "tests/test_rates_2.py": "data/rates.txt",
     }
     assert set(outcomes(restored.run("--affected")).values()) == {"passed"}

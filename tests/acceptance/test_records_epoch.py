@@ -7,7 +7,7 @@ import pytest
 from .keeping import Kept, said
 
 PASSES = "def test_it(): pass\n"
-OTHER = "its record is of another epoch"
+OTHER = "its record is from another environment"
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +45,15 @@ def test_a_distribution(kept):
     old.rename(new)
     try:
         assert kept.affected("-p", "no:doctest") == dict.fromkeys(["test_a.py", "test_b.py"], OTHER)
-        assert summary(kept) == "records: 0/2 fresh (2 of another epoch) · new epoch: demo 1.0 → 1.1"
+        assert (
+            summary(kept)
+            == "records: 0/2 fresh (2 from another environment) · environment changed: demo 1.0 → 1.1"
+        )
         new.rename(installed / "aside")
-        assert summary(kept) == "records: 0/2 fresh (2 of another epoch) · new epoch: demo removed"
+        assert (
+            summary(kept)
+            == "records: 0/2 fresh (2 from another environment) · environment changed: demo removed"
+        )
     finally:
         for folder in (new, installed / "aside"):
             if folder.exists():
@@ -55,7 +61,10 @@ def test_a_distribution(kept):
     another = installed / "another-2.0.dist-info"
     another.mkdir()
     try:
-        assert summary(kept) == "records: 0/2 fresh (2 of another epoch) · new epoch: another added"
+        assert (
+            summary(kept)
+            == "records: 0/2 fresh (2 from another environment) · environment changed: another added"
+        )
     finally:
         another.rmdir()
     assert summary(kept) == "records: 2/2 fresh"
@@ -97,8 +106,8 @@ def test_arguments_that_alter_no_outcome(kept, arguments):
 )
 def test_arguments_that_may_alter_an_outcome(kept, arguments, named):
     line = summary(kept, *arguments.split())
-    start, _, changes = line.partition(" · new epoch: ")
-    assert start == "records: 0/2 fresh (2 of another epoch)"
+    start, _, changes = line.partition(" · environment changed: ")
+    assert start == "records: 0/2 fresh (2 from another environment)"
     assert set(changes.split(", ")) == set(named.split(", "))
 
 
@@ -114,8 +123,8 @@ def test_arguments_that_may_alter_an_outcome(kept, arguments, named):
 def test_variables_of_the_interpreter_and_of_pytest(kept, monkeypatch, name, value, named):
     monkeypatch.setitem(kept.environ, name, value)
     line = summary(kept)
-    assert line.startswith("records: 0/2 fresh (2 of another epoch) · new epoch: ")
-    assert named in line.partition("new epoch: ")[2].split(", ")
+    assert line.startswith("records: 0/2 fresh (2 from another environment) · environment changed: ")
+    assert named in line.partition("environment changed: ")[2].split(", ")
 
 
 def test_quiet_is_the_same_epoch(kept):

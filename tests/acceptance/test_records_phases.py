@@ -64,7 +64,7 @@ def test_young_files_prove_nothing(in_earnest):
     assert said(second)[-1] == f"records: 0/{COUNT} fresh ({COUNT} unsettled)"
     young = reasons(second)
     assert sorted(young) == sorted(TESTS)
-    assert {why.partition(" ")[2] for why in young.values()} == {"changed while it ran, or just before"}
+    assert {why.partition(" ")[2] for why in young.values()} == {"changed while it ran or just before"}
 
 
 def test_four_phases(in_earnest):
@@ -96,7 +96,7 @@ def test_four_phases(in_earnest):
     kept.write({"src/module_2.py": "VALUE = 2\n"})
     wait()
     restored = kept.run("--affected", slots=2)
-    assert reasons(restored) == {"tests/test_2.py": "a test of it failed"}
+    assert reasons(restored) == {"tests/test_2.py": "one of its tests failed"}
     assert set(same_as_without_records(kept, restored).values()) == {"passed"}
     assert said(kept.run("--affected", slots=2)) == [f"0 of {COUNT} test files affected"]
 
@@ -159,5 +159,5 @@ def test_kills(tmp_path, seed):
         for file, last in expected.items():
             assert shown.get(f"{file}::test_fails", "passed") == last
         assert kept.store().verify() == []
-    again = {file: "a test of it failed" for file, last in expected.items() if last == "failed"}
+    again = {file: "one of its tests failed" for file, last in expected.items() if last == "failed"}
     assert kept.affected() == again

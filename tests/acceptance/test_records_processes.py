@@ -103,7 +103,7 @@ _EDITS = {
 _UNRELATED = ("a test file",)
 #: A fork that goes on as what it is tells what it reads.
 _TOLD = {"test_fork_context.py"}
-_REASON = "it started a process, and a file of the project changed"
+_REASON = "it started a process, and a project file changed"
 
 
 def test_an_edit_of_a_command_affects_each_test_that_starts_it(tmp_path: Path) -> None:

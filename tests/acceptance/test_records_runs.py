@@ -7,7 +7,7 @@ import pytest
 from .keeping import Kept, outcomes, reasons, said
 
 PASSES = "def test_it(): pass\ndef test_other(): pass\n"
-FAILED = "a test of it failed"
+FAILED = "one of its tests failed"
 
 
 @pytest.fixture
@@ -175,7 +175,7 @@ def test_one_glob_in_a_marker(tmp_path):
     kept.write({"z/x.sql": "2"})
     assert kept.affected() == {}
     kept.write({"a/x.sql": "2"})
-    assert kept.affected() == {"test_a.py": "what a/*.sql names changed"}
+    assert kept.affected() == {"test_a.py": "a file that matches a/*.sql changed"}
 
 
 @pytest.mark.parametrize(

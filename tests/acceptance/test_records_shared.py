@@ -94,7 +94,7 @@ FILES = {
     + "        assert pool.map(read, [ROOT / 'data/pool.txt']) == ['1']\n",
 }  # fmt: skip
 TESTS = sorted(name for name in FILES if Path(name).name.startswith("test_"))
-ELSEWHERE = "its imports lead to other files"
+ELSEWHERE = "its imports resolve to other files"
 
 
 @pytest.fixture(scope="module")

@@ -153,12 +153,14 @@ def test_deaths_time_outs_and_second_tries(project):
     assert found.tests == found.traced == expected
     assert [(child["how"], child["ending"]) for child in found.children] == [
         ("fork", "ended with exit status 3"),
-        ("fork", "was ended: the test took longer than --hotreload-timeout=1 s"),
+        ("fork", "was killed: the test took longer than --hotreload-timeout=1 s"),
         ("fork", "was killed by SIGSEGV (signal 11)"),
         ("apart", ""),
     ]
     assert [ran["child"] for ran in found.ran("test_dies.py::test_once")] == [3]
-    assert "3 children did not end well: test_dies.py ended with exit status 3, and 2 more." in found.source
+    assert (
+        "3 children did not end normally: test_dies.py ended with exit status 3, and 2 more." in found.source
+    )
 
 
 def test_reruns_are_all_told(project):
@@ -312,15 +314,15 @@ def test_each_option_turns_hotreload_on(project):
     [
         (
             "--hotreload-report=no/such/run.html",
-            "--hotreload-report: there is no folder <root>/no/such; hint: make it first",
+            "--hotreload-report: there is no folder <root>/no/such; hint: create the folder first",
         ),
         (
             "--hotreload-trace=.",
-            "--hotreload-trace is '.', which is no file; hint: for example --hotreload-trace=run.json",
+            "--hotreload-trace is '.', which is not a file; hint: for example --hotreload-trace=run.json",
         ),
         (
             "--hotreload-report=",
-            "--hotreload-report is '', which is no file; hint: for example --hotreload-report=run.html",
+            "--hotreload-report is '', which is not a file; hint: for example --hotreload-report=run.html",
         ),
     ],
 )
@@ -384,9 +386,9 @@ def test_failing_imports_show_what_they_show_in_plain_pytest(project):
 def test_a_watch_leaves_both_out_with_one_line(project):
     project.write({"test_a.py": "def test_a(): pass\n"})
     ours = project.run(*BOTH, "--watch", slots=1)
-    said = [line for line in ours.notices if "left out" in line]
+    said = [line for line in ours.notices if "does not write reports" in line]
     assert said == [
-        "hotreload: a watch has no end to write of: --hotreload-report and --hotreload-trace are left out"
+        "hotreload: a watch does not write reports: --hotreload-report and --hotreload-trace are ignored"
     ]
     assert "1 passed" in ours.output
     assert not list(ours.root.glob("*run.*"))

@@ -14,11 +14,11 @@ BROKEN = {
             "        if plugin is not None and 'hotreload' in name:\n"
             "            request.config.pluginmanager.unregister(plugin)"
         ),
-        "its setup passed, and its call was not reported",
+        "its call was not reported although its setup passed",
     ),
     "no implementations": (
         "request.config.hook.pytest_runtest_logreport._hookimpls.clear()",
-        "its setup passed, and its call was not reported",
+        "its call was not reported although its setup passed",
     ),
     "silent": (
         "from pytest_hotreload.run.child.child import Reporter\n    Reporter.put = lambda self, message: None",
@@ -26,7 +26,7 @@ BROKEN = {
     ),
     "raising": (
         "from pytest_hotreload.run.child import child\n    child.pack_report = None",
-        "a report could not be made ready: TypeError",
+        "a report could not be prepared: TypeError",
     ),
     "closed": ("import os\n    os.closerange(3, 250)", "ended with exit status 70 during call"),
     "cut": (
@@ -36,7 +36,7 @@ BROKEN = {
             "    reporter.channel.socket.sendall(b'\\0\\0\\0\\3abc')\n"
             "    import time; time.sleep(60)"
         ),
-        "sent something that can't be read (UnpicklingError",
+        "sent a message that can't be read (UnpicklingError",
     ),
 }
 
@@ -81,7 +81,7 @@ def test_what_is_lost_on_the_way_is_an_error_of_the_last_test(project, slots):
     ours = project.run(slots=slots)
     assert ours.status == 1
     assert ours.outcomes["test_a.py::test_writes"][-1] == ("teardown", "failed")
-    assert "messages, and" in ours.output
+    assert "messages, of which" in ours.output
 
 
 def test_a_plugin_that_runs_tests_itself_may_leave_out_what_it_leaves_out(project, slots):

@@ -18,9 +18,9 @@ from .schema import faults
 
 MARK = "import pytest\n{}def test_it(): pass\n"
 NETWORK = "it used the network"
-PROCESS = "it started a process, and declares no depends"
-MARKED = "a mark of it says reuse=False"
-FAILED = "a test of it failed"
+PROCESS = "it started a process and declares no dependencies"
+MARKED = "a marker says reuse=False"
+FAILED = "one of its tests failed"
 
 #: File -> its source, and why it runs again; None: it is reused.
 KINDS: dict[str, tuple[str, str | None]] = {
@@ -97,7 +97,7 @@ KINDS: dict[str, tuple[str, str | None]] = {
     ),
     "test_writes.py": (
         "def test_it(): open('out.txt', 'w').write('1')\n",
-        "it writes out.txt, which others may need",
+        "it writes out.txt, which other test files may need",
     ),
     "test_marked.py": (
         MARK.format("@pytest.mark.hotreload(reuse=False)\n") + "def test_other(): pass\n",
@@ -108,7 +108,7 @@ KINDS: dict[str, tuple[str, str | None]] = {
         MARKED,
     ),
     "test_marked_module.py": (MARK.format("pytestmark = pytest.mark.hotreload(reuse=False)\n"), MARKED),
-    "test_clock.py": ("def test_it(): pass\n", "hotreload_no_reuse says so: the clock"),
+    "test_clock.py": ("def test_it(): pass\n", "listed in hotreload_no_reuse: the clock"),
 }
 CLEAN = [f"test_clean.py::{name}" for name in ("passes", "values[1]", "values[2]", "skips", "xfails")]
 REUSED = [
@@ -167,8 +167,8 @@ def test_the_counts(again):
     (ran,) = [line for line in lines if "reused" in line]
     assert re.fullmatch(r"7 reused \(ran \d+ s ago\)", ran)
     assert (
-        "records: 3/20 hit (17 miss: 4 failed, 3 marked, 1 declared, 2 used the network, 5 started a process, "
-        "1 left a process behind, 1 wrote files)"
+        "records: 3/20 hit (17 miss: 4 failed, 3 marked reuse=False, 1 in hotreload_no_reuse, "
+        "2 used the network, 5 started a process, 1 left a process behind, 1 wrote files)"
     ) in lines
 
 

@@ -29,7 +29,7 @@ ALL = {
     "test_none.py::test_x[1]": "reused",
     "test_none.py::test_x[2]": "reused",
 }
-OTHERS = "other tests than those of its record are selected, or in another order"
+OTHERS = "the selected tests, or their order, differ from its record"
 
 
 @pytest.fixture
@@ -106,7 +106,10 @@ def test_another_epoch_runs_all(still):
     before = {path: path.read_bytes() for path in (still.root / ".pytest_cache").rglob("*") if path.is_file()}
     result = reuse(still, "--runxfail")
     assert ran(result) == {"test_code.py", "test_data.py", "test_env.py", "test_none.py"}
-    assert said(result)[0] == "records: 0/4 hit (4 miss: 4 of another epoch) · new epoch: arguments changed"
+    assert (
+        said(result)[0]
+        == "records: 0/4 hit (4 miss: 4 from another environment) · environment changed: arguments changed"
+    )
     for path, content in before.items():
         path.write_bytes(content)
 
@@ -118,7 +121,7 @@ def test_what_is_young_runs(tmp_path):
     os.utime(kept.root / "test_a.py", (soon, soon))
     kept.run()
     result = reuse(kept, "-v")
-    assert why(result) == {"test_a.py": "test_a.py changed while it ran, or just before"}
+    assert why(result) == {"test_a.py": "test_a.py changed while it ran or just before"}
     assert ran(result) == {"test_a.py"}
 
 
@@ -146,7 +149,7 @@ def test_a_failure_without_records_counts(kept):
     assert kept.run("--no-cache").status == 1
     kept.write({"data.txt": "1"})
     result = reuse(kept, "-v")
-    assert why(result) == {"test_data.py": "a test of it failed in a run without records"}
+    assert why(result) == {"test_data.py": "one of its tests failed in a run without records"}
     assert ran(reuse(kept)) == set()
 
 
@@ -290,11 +293,11 @@ def test_another_order(tmp_path):
 def test_another_setting_runs(kept):
     """What shares a process, and the current folder."""
     result = reuse(kept, "--hotreload-isolate=test", "-v")
-    assert set(why(result).values()) == {"it ran in another setting (the usual one)"}
+    assert set(why(result).values()) == {"it ran with other settings (the defaults)"}
     result = reuse(kept, "--hotreload-isolate=test", "-v")
     assert why(result) == {}
     result = reuse(kept, "-v")
-    assert set(why(result).values()) == {"it ran in another setting (isolate=test)"}
+    assert set(why(result).values()) == {"it ran with other settings (isolate=test)"}
     (kept.root / "below").mkdir()
     result = reuse(kept, "-v", "--rootdir=..", "-c", "../pytest.ini", "../test_none.py", cwd="below")
     assert set(why(result)) == {"test_none.py"}

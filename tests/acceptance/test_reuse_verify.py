@@ -7,7 +7,7 @@ import pytest
 from .keeping import Kept, said
 from .reusing import counts, shown, why
 
-NONE = "2 test files that would be reused verified, none wrong"
+NONE = "verified 2 test files that would be reused: none wrong"
 HINT = "hint: declare what it depends on (hotreload_depends), or mark it with reuse=False"
 #: How a test may get at what no hook sees, outside of the project; each skips itself once ``hidden.txt`` holds a 2, or
 #: is gone.
@@ -50,7 +50,7 @@ def test_a_wrong_reuse_is_found(tmp_path, how):
     assert counts(result) == "2 passed, 1 skipped"
     assert said(result) == [
         f"WRONG REUSE: test_a.py: test_it skipped, recorded as passed; {HINT}",
-        "2 test files that would be reused verified, 1 WRONG",
+        "verified 2 test files that would be reused: 1 WRONG",
         "records: 2/2 hit",
     ]
     assert kept.files() == ["test_b.py"]
@@ -74,7 +74,7 @@ def test_what_would_not_be_reused_is_not_verified(tmp_path):
     assert result.status == 1
     assert why(result) == {"test_a.py": "test_a.py"}
     assert said(result)[:2] == [
-        "1 test file that would be reused verified, none wrong",
+        "verified 1 test file that would be reused: none wrong",
         "records: 1/2 hit (1 miss: 1 changed)",
     ]
 
@@ -84,7 +84,7 @@ def test_what_did_not_run_is_not_verified(tmp_path):
     kept.write({"../hidden.txt": None})
     result = kept.run("--reuse=verify", "-x")
     assert shown(result) == {"test_a.py::test_it": "failed"}
-    assert said(result)[1] == "1 test file that would be reused verified, 1 WRONG"
+    assert said(result)[1] == "verified 1 test file that would be reused: 1 WRONG"
     assert kept.files() == ["test_b.py"]
 
 

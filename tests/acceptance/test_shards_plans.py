@@ -96,7 +96,7 @@ def test_a_shard_that_has_nothing(project):
     project.write({**FILES, "empty/test_none.py": "", "timings.json": timings(a=1, b=1, c=1, d=1)})
     result = project.run("--shard=5/5", "--timings=timings.json", "test_a.py", "test_b.py", slots=1)
     assert (result.status, result.outcomes) == (0, {})
-    assert lines(result)[-1] == "shard 5/5 has no tests to run: other shards have the rest of the selection"
+    assert lines(result)[-1] == "shard 5/5 has no tests to run: the selected tests belong to other shards"
     assert project.run("--shard=1/1", "empty", slots=1).status == 5
     whole = [project.run(f"--shard={n}/2", "empty", slots=1).status for n in (1, 2)]
     assert sorted(whole) == [0, 5]
@@ -108,15 +108,18 @@ def test_a_file_that_dominates_is_named(project):
     assert lines(result) == [
         "shard 2/2: 3 of 4 test files · plan PLAN, by durations",
         "predicted: 6.00 s here, 6.00 s to 60 s on all 2, balance 1.82",
-        "test_a.py takes 60 s, longer than a shard's mean of 33 s: no number of shards ends sooner; hint: split it",
+        (
+            "test_a.py takes 60 s, longer than a shard's mean of 33 s: more shards cannot make the run shorter; "
+            "hint: split the file"
+        ),
     ]
 
 
 def test_timings_that_cannot_be_used_cost_balance_and_a_line(project):
     project.write({**FILES, "corrupt.json": "{", "good.json": timings(a=1)})
     result = project.run("--shard=1/1", "--timings=good.json", "--timings=corrupt.json", "--co", slots=1)
-    (warning,) = [line for line in lines(result) if line.startswith("timings: ")]
-    assert re.fullmatch(r"timings: corrupt\.json: Expecting .*: ignored", warning)
+    (warning,) = [line for line in lines(result) if line.startswith("timings ignored: ")]
+    assert re.fullmatch(r"timings ignored: corrupt\.json: Expecting .*", warning)
     runs = [
         project.run(f"--shard={n}/2", "--timings=corrupt.json", "--timings=none.json", slots=1)
         for n in (1, 2)
@@ -126,7 +129,7 @@ def test_timings_that_cannot_be_used_cost_balance_and_a_line(project):
         (warning,) = [line for line in lines(run) if line.startswith("no durations ")]
         assert re.fullmatch(
             r"no durations \(corrupt\.json: Expecting .*; none\.json: No such file or directory\): "
-            "files are dealt by the hash of their paths",
+            "files are assigned to shards in turns, by the hash of their paths",
             warning,
         )
 
@@ -188,7 +191,7 @@ REFUSED = {
         "--shard-from none.json: No such file or directory",
     ),
     "corrupt plan": (["--shard=1/2", "--shard-from=corrupt.json"], "--shard-from corrupt.json: Expecting"),
-    "plan for others": (["--shard=1/3", "--shard-from=plan.json"], "plan.json is a plan for 1 shard, and"),
+    "plan for others": (["--shard=1/3", "--shard-from=plan.json"], "plan.json is a plan for 1 shard, but"),
     "no folder": (
         ["--shard=1/2", "--shard-plan=test_a.py/plan.json"],
         "--shard-plan test_a.py/plan.json: Not a directory",

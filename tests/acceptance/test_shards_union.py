@@ -133,7 +133,10 @@ def test_files_that_no_pattern_names(project):
     assert len(plain.outcomes) == 20
     results = shards(project, 3)
     same(plain, results)
-    assert all("dealt by the hash of their paths" in " ".join(result.notices) for result in results)
+    assert all(
+        "assigned to shards in turns, by the hash of their paths" in " ".join(result.notices)
+        for result in results
+    )
 
 
 SPREAD: Mapping[str, str] = {
@@ -228,7 +231,7 @@ def test_a_slot_that_collects_for_itself_collects_its_shard(project):
     project.write({**files, "conftest.py": early, "ran/.keep": "", "pytest.ini": "[pytest]\n"})
     ran = project.root("forks") / "ran"
     result = project.run("--shard=1/2", slots=2)
-    assert any("each slot is a process" in line for line in result.notices)
+    assert any("so each slot collects in its own process" in line for line in result.notices)
     imported = {path.name for path in ran.iterdir()} - {".keep"}
     assert 0 < len(imported) < 8
     assert outcomes(result) == {f"test_{n}.py::test_{n}": "passed" for n in imported}

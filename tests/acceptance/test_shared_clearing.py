@@ -29,8 +29,8 @@ CONFTEST = """\
     """
 USES = "import os\ndef test(folder, other, short): assert not os.listdir(folder)\n"
 NOTICE = (
-    "the session fixture cleared removes files: it was set up once, before the first child, "
-    "so that none removes what another wrote"
+    "the session fixture cleared removes files, so it was set up once, before the first child, "
+    "otherwise one child could remove files that another child wrote"
 )
 
 

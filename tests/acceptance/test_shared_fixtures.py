@@ -153,7 +153,7 @@ def test_a_setup_that_fails(project, slots):
     assert ours.status == plain.status == 1
     assert ours.lines[-1] == plain.lines[-1] == "== 1 passed, 3 errors in TIME =="
     assert refused(ours) == [
-        f"hotreload: the fixture base can't be shared ({why}); each child sets it up for itself"
+        f"hotreload: the fixture base can't be shared ({why}); each child sets it up separately"
     ]
 
 
@@ -209,7 +209,7 @@ def test_a_parametrised_one_is_refused(project, kind):
     assert ours.outcomes == plain.outcomes
     assert ours.status == plain.status == 0
     assert refused(ours) == [
-        "hotreload: the fixture base can't be shared (it is parametrised); each child sets it up for itself"
+        "hotreload: the fixture base can't be shared (it is parametrised); each child sets it up separately"
     ]
 
 
@@ -242,7 +242,7 @@ def test_what_a_fork_does_not_carry_is_refused(project, slots, kind):
     ours = project.run(slots=slots)
     assert ours.lines[-1] == "== 2 passed in TIME =="
     assert refused(ours) == [
-        f"hotreload: the fixture base can't be shared ({why}); each child sets it up for itself"
+        f"hotreload: the fixture base can't be shared ({why}); each child sets it up separately"
     ]
     words = log(ours)
     assert [word for word, _ in words[:2]] == ["up", "down"], "torn down before any child began"

@@ -186,7 +186,8 @@ WITH_NATIVE = {
     "test_a.py": "import nat\ndef test_mode(): assert nat.MODE == 'set'\n",
     "test_b.py": "import nat\ndef test_mode(): assert nat.MODE == 'set'\n",
 }
-UNSUITED = "hotreload: nat was imported ahead where NAT_MODE was not set; this run starts over in a fresh interpreter\n"
+OTHERWISE = "under other conditions (NAT_MODE was not set)"
+UNSUITED = f"hotreload: nat was imported ahead {OTHERWISE}; this run starts over in a fresh interpreter\n"
 
 
 @pytest.fixture
@@ -207,7 +208,7 @@ def test_native_code_in_a_server(native, tmp_path):
         place.serve()
         ran = [place.say("run", *QUIET) for _ in range(3)]
         assert [(each.out.splitlines()[-1], each.status) for each in ran] == [("2 passed in TIME", 0)] * 3
-        renewed = "hotreload: new template: nat stays out, since it was imported where NAT_MODE was not set\n"
+        renewed = f"hotreload: new template: nat is kept out, because it was imported {OTHERWISE}\n"
         assert [each.err for each in ran] == [UNSUITED, renewed, ""]
 
 
@@ -222,7 +223,7 @@ def test_native_code_in_a_run(native, project):
     project.outside = ["../../lib/site-packages"]
     project.write(WITH_NATIVE)
     _, ours = project.same(slots=1, extra=["--hotreload-isolate=strict"])
-    why = "nat was imported ahead where NAT_MODE was not set"
+    why = f"nat was imported ahead {OTHERWISE}"
     said = [f"hotreload: test_{n}.py started over in a fresh interpreter: {why}" for n in "ab"]
     assert [line for line in ours.notices if "started over" in line] == said
 

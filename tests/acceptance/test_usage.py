@@ -112,7 +112,10 @@ def test_the_closing_line(project, arguments, line):
     project.write({**SMALL, "test_b.py": "def test_b(): pass\ndef test_c(): pass\n"})
     assert project.run(*arguments, slots=1).notices[-1] == f"hotreload: {line}"
     saved = project.run(*arguments, slots=2).notices[-1]
-    claim = re.search(r" · start and imports paid once: \d+\.\d s of CPU saved against 2 workers", saved)
+    claim = re.search(
+        r" · startup and imports paid once: \d+\.\d s of CPU saved compared with 2 separately started workers",
+        saved,
+    )
     assert (claim is not None) == (arguments != ["test_a.py"])  # one slot alone had work: nothing was saved
     assert not project.run("-q", slots=1).notices
 
@@ -127,7 +130,10 @@ CRASH = """
         os.kill(os.getpid(), signal.SIGSEGV)
     def test_after(): pass
 """
-AGAIN = "the process of test_dies was killed by SIGSEGV (signal 11); it ran again in a fresh one, whose result counts"
+AGAIN = (
+    "the process of test_dies was killed by SIGSEGV (signal 11); "
+    "the test ran again in a fresh process, and that result is used"
+)
 
 
 @pytest.mark.parametrize("once", [True, False])
@@ -174,7 +180,7 @@ def test_a_hang_after_a_fork_with_threads(project, slots, threads):
     assert (ours.root / "again").exists() is threads
     if threads:
         (line,) = told
-        assert "the process of test_hangs used no processor time for 1 s after a fork" in line
-        assert line.endswith("it ran again in a fresh one, whose result counts")
+        assert "the process of test_hangs used no CPU time for 1 s after a fork" in line
+        assert line.endswith("the test ran again in a fresh process, and that result is used")
     else:
         assert not told

@@ -76,9 +76,9 @@ def test_a_save_without_a_change_runs_nothing(tmp_path: Path) -> None:
         assert watching.after({"used.py": "VALUE = 2\n"}).status == "PASS 1 passed"
         for save in (_in_place, _renamed):
             save(watching.path("used.py"), "VALUE = 2\n")
-            assert watching.shown().lines == ["used.py saved without a change · watching, h for help"]
+            assert watching.shown().lines == ["used.py: no content change · watching, h for help"]
         os.utime(watching.path("test_b.py"))
-        assert watching.shown().lines == ["test_b.py saved without a change · watching, h for help"]
+        assert watching.shown().lines == ["test_b.py: no content change · watching, h for help"]
         assert watching.end() == 0
         assert watching.rest == []
 

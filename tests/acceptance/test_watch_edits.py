@@ -50,15 +50,15 @@ def test_an_edited_leaf_module_runs_what_imports_it(tmp_path: Path) -> None:
     with Watching(tmp_path, _SHOP) as watching:
         watching.shown()
         for price, outcome, status in (
-            (11, "failed", "FAIL 1 failed · confirmed in company"),
+            (11, "failed", "FAIL 1 failed · confirmed with all files imported"),
             (12, "failed", "FAIL 1 failed"),
             (10, "passed", "PASS 1 passed"),
-            (13, "failed", "FAIL 1 failed · confirmed in company"),
+            (13, "failed", "FAIL 1 failed · confirmed with all files imported"),
         ):
             shown = watching.after({"apple.py": f"import core\n\nPRICE = {price}\n"})
             assert shown.rerun == "RERUN apple.py → 1 of 3 test files"
             assert shown.ran == {"test_apple.py::test_price": outcome}
-            assert shown.status.removesuffix(" · confirmed in company") == status.split(" · ")[0]
+            assert shown.status.removesuffix(" · confirmed with all files imported") == status.split(" · ")[0]
             assert (f"assert {price} == 10" in shown.errors) == (outcome == "failed")
         assert watching.end() == 1
 
@@ -72,7 +72,7 @@ def test_an_edited_core_runs_all_that_use_it(tmp_path: Path) -> None:
         assert shown.ran == {"test_apple.py::test_price": "failed", "test_pear.py::test_price": "failed"}
         assert "assert 20 == 10" in shown.errors
         assert "assert 40 == 20" in shown.errors
-        assert shown.status == "FAIL 2 failed · confirmed in company"
+        assert shown.status == "FAIL 2 failed · confirmed with all files imported"
         shown = watching.after({"core.py": "RATE = 1\n"})
         assert shown.files == _FRUIT
         assert shown.status == "PASS 2 passed"
@@ -118,7 +118,7 @@ def test_all_modules_edited_in_turn(tmp_path: Path) -> None:
             shown = watching.after({"pear.py": f"import core\n\nPRICE = {20 * turn}\n"})
             assert f"assert {20 * turn * rate} == 20" in shown.errors
             assert shown.files == ["test_pear.py"]
-            assert shown.status.endswith(" · still red: test_apple.py::test_price")
+            assert shown.status.endswith(" · still failing: test_apple.py::test_price")
             rate = 1 / turn
             shown = watching.after({"core.py": f"RATE = {rate}\n"})
             assert shown.ran == {"test_apple.py::test_price": "passed", "test_pear.py::test_price": "passed"}
@@ -129,10 +129,10 @@ def test_what_is_red_elsewhere_stays_visible(tmp_path: Path) -> None:
     with Watching(tmp_path, _SHOP) as watching:
         watching.shown()
         shown = watching.after({"apple.py": "import core\n\nPRICE = 11\n"})
-        assert shown.status == "FAIL 1 failed · confirmed in company"
+        assert shown.status == "FAIL 1 failed · confirmed with all files imported"
         shown = watching.after({"test_plain.py": "def test_other(): pass\n"})
         assert shown.ran == {"test_plain.py::test_other": "passed"}
-        assert shown.status == "FAIL 1 passed · still red: test_apple.py::test_price"
+        assert shown.status == "FAIL 1 passed · still failing: test_apple.py::test_price"
         shown = watching.after({"apple.py": "import core\n\nPRICE = 10\n"})
         assert shown.status == "PASS 1 passed"
         assert watching.end() == 0
@@ -151,13 +151,13 @@ def test_a_test_that_passes_in_company_only_stays_green(tmp_path: Path) -> None:
         for number in (1, 2):
             shown = watching.after({"test_leans.py": leaning.format(number)})
             assert shown.ran == {"test_leans.py::test_leans": "passed"}
-            assert shown.status.removesuffix(" · confirmed in company") == "PASS 1 passed"
+            assert shown.status.removesuffix(" · confirmed with all files imported") == "PASS 1 passed"
         # What it leans on is edited, so no fork point holds it.
         shown = watching.after({"apple.py": "import core\n\nPRICE = 10.0\n"})
         assert shown.files == ["test_apple.py"]
         shown = watching.after({"test_leans.py": leaning.format(3)})
         assert shown.ran == {"test_leans.py::test_leans": "passed"}
-        assert shown.status.removesuffix(" · confirmed in company") == "PASS 1 passed"
+        assert shown.status.removesuffix(" · confirmed with all files imported") == "PASS 1 passed"
         assert watching.end() == 0
 
 

@@ -11,7 +11,7 @@ _FILES = {
     "test_a.py": "import used\n\ndef test_a(): assert used.VALUE\n",
     "test_b.py": "def test_b(): pass\n",
 }
-_NO_START = "BLOCKED pytest did not start: what stands above has to be mended; the next change tries again"
+_NO_START = "BLOCKED pytest did not start. Fix the error above; hotreload retries on the next change"
 
 
 def test_a_module_that_does_not_parse(tmp_path: Path) -> None:
@@ -101,11 +101,11 @@ def test_an_import_error_of_a_test_file(tmp_path: Path) -> None:
         watching.shown()
         shown = watching.after({"used.py": "import nonesuch\n\nVALUE = 1\n"})
         assert shown.errors == ["ModuleNotFoundError: No module named 'nonesuch'"]
-        assert shown.status == "FAIL 1 error · confirmed in company"
+        assert shown.status == "FAIL 1 error · confirmed with all files imported"
         shown = watching.after({"test_b.py": "def test_more(): pass\n"})
         assert shown.ran == {"test_b.py::test_more": "passed"}
         assert shown.status.startswith("FAIL 1 passed")
-        assert shown.status.endswith("still red: test_a.py")
+        assert shown.status.endswith("still failing: test_a.py")
         shown = watching.after({"nonesuch.py": ""})
         assert shown.ran["test_a.py::test_a"] == "passed"
         assert shown.status.startswith("PASS")

@@ -18,7 +18,7 @@ def test_a_new_test_file_runs(tmp_path: Path) -> None:
         assert shown.ran == {"test_c.py::test_c": "failed"}
         shown = watching.after({"sub/deep/test_d.py": "def test_d(): pass\n"})
         assert shown.ran == {"sub/deep/test_d.py::test_d": "passed"}
-        assert shown.status == "FAIL 1 passed · still red: test_c.py::test_c"
+        assert shown.status == "FAIL 1 passed · still failing: test_c.py::test_c"
         assert watching.end() == 1
 
 
@@ -40,7 +40,7 @@ def test_a_renamed_test_file(tmp_path: Path) -> None:
         shown = watching.shown()
         assert shown.ran == {"test_still.py::test_red": "failed"}
         shown = watching.after({"test_a.py": "def test_again(): pass\n"})
-        assert shown.status == "FAIL 1 passed · still red: test_still.py::test_red"
+        assert shown.status == "FAIL 1 passed · still failing: test_still.py::test_red"
         watching.path("test_still.py").rename(watching.path("other.py"))
         shown = watching.shown()
         assert shown.ran == {}
@@ -111,7 +111,7 @@ def test_a_deleted_module_makes_its_dependents_fail(tmp_path: Path) -> None:
         shown = watching.after({"used.py": None})
         assert shown.rerun == "RERUN used.py → 2 of 3 test files"
         assert shown.errors.count("ModuleNotFoundError: No module named 'used'") == 2
-        assert shown.status == "FAIL 2 error · confirmed in company"
+        assert shown.status == "FAIL 2 error · confirmed with all files imported"
         shown = watching.after({"used.py": "VALUE = 1\n"})
         assert shown.ran == {
             "test_direct.py::test_direct": "passed",
@@ -218,7 +218,7 @@ def test_what_a_process_of_a_test_writes_is_an_edit_until_it_repeats(tmp_path: P
         """
     with Watching(tmp_path, {"test_writes.py": writes, "test_b.py": "def test_b(): pass\n"}) as watching:
         watching.until(
-            "hotreload: runs.log changes during each rerun: while tests run its changes are no edits"
+            "hotreload: runs.log changes during each rerun: its changes while tests run are ignored"
         )
         watching.write({"test_b.py": "def test_edited(): pass\n"})
         while "test_b.py::test_edited" not in watching.shown().ran:

@@ -53,7 +53,7 @@ def test_the_second_watch_runs_what_is_changed_red_or_unknown(tmp_path: Path) ->
     with Watching(tmp_path, environ=environ) as watching:
         shown = watching.shown()
         assert shown.ran == {"test_a.py::test_a": "failed"}
-        assert "  test_a.py: a test of it failed" in shown.lines
+        assert "  test_a.py: one of its tests failed" in shown.lines
         assert watching.end() == 1
     with Watching(tmp_path, environ=environ, arguments=["--watch-first=all"]) as watching:
         assert list(watching.shown().ran) == ["test_a.py::test_a", "test_b.py::test_b"]
@@ -87,13 +87,16 @@ def _refused(root: Path, arguments: Sequence[str], **environ: str) -> list[str]:
 
 def test_what_is_refused(tmp_path: Path) -> None:
     assert _refused(tmp_path, ["--hotreload", "--watch"], CI="true") == [
-        "ERROR: hotreload: --watch never ends, and CI is set; hint: leave --watch out, or add --watch-force"
+        (
+            "ERROR: hotreload: --watch never ends, but the variable CI is set; "
+            "hint: leave --watch out, or add --watch-force"
+        )
     ]
     assert _refused(tmp_path, ["--no-hotreload", "--watch"]) == [
         "ERROR: hotreload: --watch and --no-hotreload contradict each other; hint: leave one of the two out"
     ]
     assert _refused(tmp_path, ["--watch", "--hotreload-start=spawn"]) == [
-        "ERROR: hotreload: --watch forks, and --hotreload-start is spawn; hint: leave one of the two out"
+        "ERROR: hotreload: --watch and --hotreload-start=spawn contradict each other; hint: leave one of the two out"
     ]
 
 
@@ -120,7 +123,7 @@ def test_settings_that_pytest_refuses(tmp_path: Path) -> None:
         assert len(errors) == 1
         assert errors[0].startswith("ERROR: Wrong expression passed to '-k': bad(: at column 5: expected ")
         assert shown.status == (
-            "BLOCKED pytest refused to run: what stands above has to be mended; the next change tries again"
+            "BLOCKED pytest refused to run. Fix the error above; hotreload retries on the next change"
         )
         assert watching.after({"pytest.ini": "[pytest]\n"}).status == "PASS 2 passed"
         assert watching.end() == 0

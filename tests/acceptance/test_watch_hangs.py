@@ -140,7 +140,9 @@ def test_what_was_ended_is_named(tmp_path: Path) -> None:
         ended = [line for line in lines if "has done nothing" in line]
         assert len(ended) == 1
         assert ended[0].startswith("hotreload: test_new.py::test_new has done nothing for ")
-        assert ended[0].endswith(" s, and files changed since: ended, and runs again with them")
+        assert ended[0].endswith(
+            " s, and files have changed: it was stopped, and runs again with the changes"
+        )
         await_file(started)
         watching.write({"test_new.py": "def test_new(): pass\n"})
         _until_passed(watching, {"test_new.py::test_new": "passed"})

@@ -86,7 +86,7 @@ def test_red_only(three):
     assert counts(shown) == ["1 failed"]
     assert "collected 5 items" in shown
     three.edit({"test_b.py": "def test_red(): pass\ndef test_green(): pass\n"})
-    assert three.press("f", "nothing is red") == "nothing is red\n"
+    assert three.press("f", "no test is failing") == "no test is failing\n"
     three.term.press("q")
     assert three.term.wait() == 0
 
@@ -98,7 +98,7 @@ def test_red_only_keeps_what_is_red_elsewhere(three):
     three.edit({"test_b.py": "def test_red(): pass\ndef test_green(): assert 0\n"})
     assert counts(three.press("f")) == ["1 failed"]
     three.edit({"test_b.py": "def test_red(): pass\ndef test_green(): pass\n"})
-    assert three.press("f", "nothing is red") == "nothing is red\n"
+    assert three.press("f", "no test is failing") == "no test is failing\n"
 
 
 def test_failures_again(three):
@@ -119,8 +119,8 @@ def test_why(three):
 def test_new_template(three):
     template = re.compile(r"template (\d+) modules")
     before = set(three.term.processes())
-    shown = three.press("R", re.compile(f"(?s)new template: asked for.*{WATCHING}"))
-    assert "(new template: asked for)" in shown
+    shown = three.press("R", re.compile(f"(?s)new template: on request.*{WATCHING}"))
+    assert "(new template: on request)" in shown
     assert not template.search(shown)
     assert set(three.term.processes()) & before == {three.term.pid}
     assert counts(three.press("a")) == ["1 failed, 4 passed"]
@@ -165,7 +165,7 @@ def test_filter(three, key, prompt, typed, ran, told):
     three.press("tst" + "\x7f" * 3, prompt)
     shown = three.press(typed + "\r", re.compile(f"(PASS|FAIL).*{WATCHING}"))
     assert status_lines(shown) == [
-        f"FAIL {ran} in TIME · {told} · still red: test_b.py::test_red · watching, h for help"
+        f"FAIL {ran} in TIME · {told} · still failing: test_b.py::test_red · watching, h for help"
     ]
     assert counts(three.press("a")) == [ran]
     shown = three.edit({"lib.py": "VALUE = 1 + 0\n"})
@@ -202,7 +202,7 @@ def test_filter_given_up(three):
 def test_filter_that_leaves_nothing(three):
     three.press("t", "-k: ")
     shown = three.press("nothing_of_this_name\r")
-    told = "only -k 'nothing_of_this_name' · still red: test_b.py::test_red"
+    told = "only -k 'nothing_of_this_name' · still failing: test_b.py::test_red"
     assert status_lines(shown) == [f"FAIL no tests ran in TIME · {told} · watching, h for help"]
     assert three.press("c") == "watching, h for help\n"
     assert counts(three.press("a")) == ["1 failed, 4 passed"]
@@ -226,12 +226,12 @@ def test_filter_that_is_none(three, key, prompt, typed, told):
     three.press("p", "path: ")
     three.press("test_a\r")
     three.press(key, prompt)
-    shown = three.press("\x15" + typed + "\r", "the filters stay as they were")
+    shown = three.press("\x15" + typed + "\r", "the filters are unchanged")
     lines = [line for line in shown.replace("\n", "").split("\x1b[K") if told[:20] in line]
     assert told in "".join(lines), shown
     assert "Error" not in shown
     assert status_lines(three.press("a")) == [
-        "FAIL 2 passed in TIME · only path 'test_a' · still red: test_b.py::test_red · watching, h for help"
+        "FAIL 2 passed in TIME · only path 'test_a' · still failing: test_b.py::test_red · watching, h for help"
     ]
 
 
@@ -247,7 +247,7 @@ def test_filter_that_only_the_session_refuses(desk):
     desk.write({"conftest.py": refuses, "test_a.py": "def test_a(): pass\n"})
     desk.watch("--hotreload-slots=2")
     desk.press("t", "-k: ")
-    shown = desk.press("unwanted\r", "the filters stay as they were")
+    shown = desk.press("unwanted\r", "the filters are unchanged")
     assert "ERROR: nobody wants that" in shown
     assert "INTERNALERROR" not in shown
     assert counts(desk.press("a")) == ["1 passed"]
@@ -260,7 +260,7 @@ def test_filter_hides_no_edit(three):
     three.edit({"lib.py": "VALUE = 2\n"})
     shown = three.press("c")
     assert status_lines(shown) == [
-        "FAIL 1 failed, 1 passed in TIME · still red: test_b.py::test_red · watching, h for help"
+        "FAIL 1 failed, 1 passed in TIME · still failing: test_b.py::test_red · watching, h for help"
     ]
 
 
@@ -338,7 +338,7 @@ def test_pause(desk):
     """Edits are kept, and run when it goes on."""
     desk.write(THREE)
     desk.watch()
-    assert desk.press("P", "goes on\n") == "paused: edits are kept, P goes on\n"
+    assert desk.press("P", "resumes\n") == "paused: edits are kept, P resumes\n"
     mark = desk.term.mark()
     desk.write({"test_c.py": "def test_c(): assert 0\n"})
     desk.write({"lib.py": "VALUE = 2\n"})

@@ -54,7 +54,7 @@ def test_an_edit_of_the_only_file_that_runs(tmp_path: Path) -> None:
         await_file(watching.path("started.tmp"))
         watching.write({"pace.py": "WAIT = None\n"})
         shown = _settled(watching, until="PASS 1 passed")
-        assert shown[0].notices == ["1 test file changed meanwhile and runs again"]
+        assert shown[0].notices == ["1 test file changed during the run and runs again"]
         assert shown[-1].ran == {"test_a_slow.py::test_slow": "passed"}
         assert watching.end() == 0
 
@@ -95,7 +95,7 @@ def test_an_edit_stops_what_it_concerns_and_the_others_finish(tmp_path: Path) ->
         assert outcomes["test_a_slow.py::test_slow"] == "passed"
         assert outcomes["test_b.py::test_b"] == "passed"
         notices = [notice for each in shown for notice in each.notices]
-        assert notices == ["1 test file changed meanwhile and runs again"]
+        assert notices == ["1 test file changed during the run and runs again"]
         assert watching.end() == 0
 
 
@@ -196,7 +196,7 @@ def test_a_test_that_kills_its_process_runs_again_in_a_child(tmp_path: Path) -> 
             shown = watching.after({"test_a.py": text})
             assert shown.ran["test_a.py::test_dies"] == "failed"
             assert shown.status.startswith("FAIL 1 failed, 2 passed")
-            assert shown.notices[0].endswith("it runs again in a child, which counts")
+            assert shown.notices[0].endswith("the file runs again in a child, and that result is used")
             assert shown.ran == {f"test_a.py::test_{name}": outcome for name, outcome in outcomes}
         shown = watching.after({"test_a.py": "def test_a(): pass\n"})
         assert shown.status == "PASS 1 passed"

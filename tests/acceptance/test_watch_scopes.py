@@ -131,7 +131,7 @@ def test_an_ini_that_does_not_parse(tmp_path: Path) -> None:
         watching.shown()
         shown = watching.after({"pytest.ini": "[pytest\n"})
         assert shown.status == (
-            "BLOCKED pytest did not start: what stands above has to be mended; the next change tries again"
+            "BLOCKED pytest did not start. Fix the error above; hotreload retries on the next change"
         )
         assert "ERROR: <root>/pytest.ini:1: unexpected value continuation" in shown.lines
         shown = watching.after({"pytest.ini": "[pytest]\n"})
@@ -202,7 +202,10 @@ def test_each_rerun_configures_and_unconfigures_once(tmp_path: Path) -> None:
         assert watching.after({"used.py": "VALUE = 1.0\n"}).status == "PASS 1 passed"
         assert _sessions(log) == [_SESSION] * 3
         # Held back, and repeated in company.
-        assert watching.after({"used.py": "VALUE = 2\n"}).status == "FAIL 1 failed · confirmed in company"
+        assert (
+            watching.after({"used.py": "VALUE = 2\n"}).status
+            == "FAIL 1 failed · confirmed with all files imported"
+        )
         assert _sessions(log) == [_SESSION] * 5
         shown = watching.after({"sub/conftest.py": _HOOKS.replace("import os", "import os  # edited")})
         assert shown.rerun == "RERUN sub/conftest.py → 1 of 2 test files"

@@ -92,7 +92,7 @@ def test_interrupted_run_goes_back_to_watching(desk, kind):
     assert re.search(
         r"^=+ .*no tests ran in \d+\.\d\ds =+$|^=+ 1 passed in \d+\.\d\ds =+$", shown, re.MULTILINE
     )
-    assert shown.endswith("cancelled; what did not finish runs with the next edit, or Enter\n")
+    assert shown.endswith("cancelled; unfinished test files run after the next edit, or press Enter\n")
     assert "Traceback" not in shown
     (desk.root.parent / "wait").unlink()
     assert counts(desk.press("\r")) == ["2 passed"]

@@ -31,15 +31,15 @@ def test_names_and_folders():
 
 
 BAD = {
-    "nonsense": "--tx nonsense: 'nonsense' is no part of a host's specification",
-    "": "--tx : '' is no part of a host's specification",
-    "python=python3": "--tx python=python3: it is neither popen nor ssh=HOST",
-    "ssh": "--tx ssh: it is neither popen nor ssh=HOST",
-    "popen//ssh=far": "--tx popen//ssh=far: it is neither popen nor ssh=HOST",
-    "popen//popen": "--tx popen//popen: popen is there twice",
-    "socket=127.0.0.1:8888": "a socket server lets anybody in who can reach it, and is not used",
-    "9999*popen": "--tx asks for 9999 hosts, more than 512",
-    "0*popen": "--tx asks for no host",
+    "nonsense": "--tx nonsense: 'nonsense' is not a valid part of a host specification",
+    "": "--tx : '' is not a valid part of a host specification",
+    "python=python3": "--tx python=python3 is neither popen nor ssh=HOST",
+    "ssh": "--tx ssh is neither popen nor ssh=HOST",
+    "popen//ssh=far": "--tx popen//ssh=far is neither popen nor ssh=HOST",
+    "popen//popen": "--tx popen//popen: popen is given twice",
+    "socket=127.0.0.1:8888": "socket servers are not supported, because anyone who can reach one can use it",
+    "9999*popen": "--tx names 9999 hosts, more than the limit of 512",
+    "0*popen": "--tx names no host",
 }
 
 
@@ -67,7 +67,7 @@ REFUSED = {
 @pytest.mark.parametrize("attribute", REFUSED)
 def test_what_can_not_be_had_with_hosts(attribute):
     with pytest.raises(
-        pytest.UsageError, match=f"hotreload: {REFUSED[attribute]} can't be had with hosts .*; hint: "
+        pytest.UsageError, match=f"hotreload: {REFUSED[attribute]} can't be used with hosts .*; hint: "
     ):
         read("popen", **{attribute: True})
 

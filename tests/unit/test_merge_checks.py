@@ -178,24 +178,26 @@ def test_words() -> None:
     assert problems(lost) == ["shard 2/3 is missing"]
     twice = made()
     twice.append(twice[1])
-    assert problems(twice) == ["shard 2/3 is there 2 times: 1.json, 3.json"]
+    assert problems(twice) == ["shard 2/3 was found 2 times: 1.json, 3.json"]
     other = made()
     other[2]["plan"]["fingerprint"] = "def456"
     assert problems(other) == [
         (
-            "the shards are of different plans: abc123 of 3 shards, 3 files (0.json, 1.json); def456 of 3 shards, "
-            "3 files (2.json); hint: plan once with --shard-plan=FILE, and give each shard --shard-from=FILE"
+            "the shards belong to different plans: abc123 of 3 shards, 3 files (0.json, 1.json); def456 of 3 shards, "
+            "3 files (2.json); hint: write one plan with --shard-plan=FILE, and run each shard with --shard-from=FILE"
         )
     ]
     short = made()
     del short[0]["tests"][1]
-    assert problems(short) == ["shard 1/3: 1 results and 0 deselected tests are not the 2 that it collected"]
+    assert problems(short) == [
+        "shard 1/3: 1 results and 0 deselected tests do not add up to the 2 collected tests"
+    ]
     worlds = made()
     worlds[2]["python"] = "3.13.0"
     assert problems(worlds) == [
         (
             "the shards ran on different platforms: Python 3.12 on linux-x86_64 (shard 1, 2); Python 3.13 on "
-            "linux-x86_64 (shard 3); hint: merge those of one at a time"
+            "linux-x86_64 (shard 3); hint: merge the shards of one platform at a time"
         )
     ]
     worlds[2]["python"] = "3.12.9"
@@ -203,14 +205,14 @@ def test_words() -> None:
     unplanned = made()
     unplanned[2]["plan"] = None
     assert problems(unplanned) == [
-        "2.json: of no plan, and there are 3 results files; hint: run each shard with --shard"
+        "2.json: no plan, although there are 3 results files; hint: run each shard with --shard"
     ]
     both = made()
     both[2]["tests"].append(both[0]["tests"][0])
     both[2]["collected"] += 1
     assert problems(both) == [
-        "shard 3/3 ran test_a.py, which is another's",
-        "test_a.py::test_0 has a result in shard 1/3, shard 3/3",
+        "shard 3/3 ran test_a.py, which belongs to another shard",
+        "test_a.py::test_0 has a result in several shards: shard 1/3, shard 3/3",
     ]
 
 
@@ -219,7 +221,7 @@ def test_many_problems_of_a_kind_are_counted() -> None:
     broken = documents(suite, dict.fromkeys(suite, 1), 2)
     broken[0]["files"] = []
     found = problems(broken)
-    assert found[0] == "shard 1/2 did not collect test_00.py, which is its own"
+    assert found[0] == "shard 1/2 did not collect test_00.py, which belongs to it"
     assert found[10:] == ["and 20 more"]
 
 
@@ -228,11 +230,11 @@ def test_what_a_shard_left_out_it_says() -> None:
     left[1]["files"] = [each for each in left[1]["files"] if each["file"] != "test_b.py"]
     left[1]["tests"] = [each for each in left[1]["tests"] if each["file"] != "test_b.py"]
     left[1]["collected"] = 2
-    assert problems(left) == ["shard 2/3 did not collect test_b.py, which is its own"]
+    assert problems(left) == ["shard 2/3 did not collect test_b.py, which belongs to it"]
     left[1]["plan"]["left_out"] = ["test_b.py"]
     assert problems(left) == []
     assert merge_checks.remarks(results(left)) == [
-        "shard 2/3 collected nothing in test_b.py: not selected, left out by a conftest, or gone"
+        "shard 2/3 collected nothing in test_b.py: not selected, ignored by a conftest, or deleted"
     ]
 
 
@@ -255,7 +257,7 @@ def test_failed_by_something_else() -> None:
     covered = documents({"test_a.py": ["passed"]}, {"test_a.py": 1}, 1)
     covered[0]["exitstatus"] = 1
     assert merge_checks.remarks(results(covered)) == [
-        "shard 1/1 ended with exit status 1, and no test of it failed"
+        "shard 1/1 ended with exit status 1, although none of its tests failed"
     ]
 
 

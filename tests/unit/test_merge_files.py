@@ -104,7 +104,7 @@ def test_junit(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", [JUNIT[:90], JUNIT.format("many"), "<testsuites"])
 def test_damaged_junit(tmp_path: Path, text: str) -> None:
     good, bad = written(tmp_path / "1.xml", JUNIT.format(1)), written(tmp_path / "2.xml", text)
-    with pytest.raises(RefusedError, match=r"2\.xml: no JUnit XML that can be merged"):
+    with pytest.raises(RefusedError, match=r"2\.xml: not a JUnit XML file that can be merged"):
         merge_files.junit([good, bad], tmp_path / "whole.xml")
     assert not (tmp_path / "whole.xml").exists()
 
@@ -122,7 +122,7 @@ def test_report_log(tmp_path: Path) -> None:
 
 def test_damaged_report_log(tmp_path: Path) -> None:
     path = written(tmp_path / "1", START + '{"$report_type": "TestRep')
-    with pytest.raises(RefusedError, match="line 2 is no event of a report log"):
+    with pytest.raises(RefusedError, match="line 2 is not an event of a report log"):
         merge_files.report_log([path], tmp_path / "whole", 0)
     assert json.loads(START)
     assert not (tmp_path / "whole").exists()

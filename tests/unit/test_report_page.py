@@ -165,7 +165,7 @@ def test_nothing_comes_from_elsewhere():
 def test_the_page_can_be_read_without_javascript():
     shown = Page(page(big(300)))
     assert {"Timeline", "Where the time went", "Test files", "Tests"} <= set(shown.texts["h2"])
-    assert "The 100 failed or slowest of 300 tests; with JavaScript, all of them." in shown.texts["p"]
+    assert "Only the 100 failed or slowest of 300 tests; JavaScript shows all of them." in shown.texts["p"]
     assert sum("test_module" in cell for cell in shown.texts["td"]) == 100 + 12
 
 
@@ -233,13 +233,13 @@ def test_what_stands_out_is_said():
     timeline.children[0].setups = [Span("db", 1.0, 1.5)] * 2
     timeline.saving = Saving(0.5, 10, 1.0, 2, 9.0)
     assert list(findings(timeline)) == [
-        "1 child did not end well: x x.",
+        "1 child did not end normally: x x.",
         (
-            "x takes 1.50 s, 100 % of the time in which children ran: as long as it is one file, no number of slots "
-            "makes this run shorter than that."
+            "x takes 1.50 s, 100 % of the time in which children ran. More slots cannot make the run shorter than "
+            "this file; splitting the file can."
         ),
-        "The slots were idle for 1.30 s in all, 43 % of their time.",
-        "The fixture db was set up 2 times, 1.00 s in all: hotreload_shared_fixtures may set it up once.",
+        "The slots were idle for 1.30 s in total, 43 % of their time.",
+        "The fixture db was set up 2 times, 1.00 s in total; hotreload_shared_fixtures may set it up only once.",
     ]
     assert list(findings(Timeline())) == []
 

@@ -102,14 +102,14 @@ def test_cut_off_it_is_refused(tmp_path_factory: pytest.TempPathFactory, data: s
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"tests": {}}, "tests is no list"),
+        ({"tests": {}}, "tests is not a list"),
         ({"tests": [{"nodeid": "a"}]}, r"tests\[0\] has no 'file'"),
-        ({"collected": True}, "collected is no int"),
-        ({"seconds": -1}, "seconds is no number"),
+        ({"collected": True}, "collected is not of type int"),
+        ({"seconds": -1}, "seconds is not a number"),
         ({"plan": {"shard": 1}}, "plan has no 'fingerprint'"),
-        ({"started": "today"}, "started is 'today', no time with its zone"),
-        ({"started": "2026-01-01"}, "started is '2026-01-01', no time with its zone"),
-        ({"schema": 3}, "its schema is 3, and 'hotreload-results/1' is read"),
+        ({"started": "today"}, "started is 'today', not a time with a time zone"),
+        ({"started": "2026-01-01"}, "started is '2026-01-01', not a time with a time zone"),
+        ({"schema": 3}, "its schema is 3, but only 'hotreload-results/1' can be read"),
     ],
 )
 def test_of_another_shape(tmp_path: Path, change: dict[str, Any], why: str) -> None:

@@ -91,8 +91,8 @@ def refused(text: str = "auto", variables: Mapping[str, str] | None = None) -> s
     [
         ("0/4", "there is no shard 0 of 4; hint: shards are numbered from 1/4 to 4/4"),
         ("5/4", "there is no shard 5 of 4"),
-        ("1/0", "0 shards are not from 1 to 10000"),
-        ("1/10001", "10001 shards are not from 1 to 10000"),
+        ("1/0", "the number of shards is 0, not a number from 1 to 10000"),
+        ("1/10001", "the number of shards is 10001, not a number from 1 to 10000"),
         ("2", "not m/n or auto"),
         ("", "not m/n or auto"),
         ("1/", "not m/n or auto"),
@@ -112,14 +112,17 @@ def test_what_is_no_shard_is_refused(text: str, why: str) -> None:
 @pytest.mark.parametrize(
     ("variables", "why"),
     [
-        ({}, "finds no variables of GitLab, Knapsack, CircleCI"),
+        ({}, "found no variables of GitLab, Knapsack, CircleCI"),
         (
             {"CIRCLE_NODE_INDEX": "0"},
-            "CircleCI: CIRCLE_NODE_INDEX=0, CIRCLE_NODE_TOTAL= is no shard (from 0)",
+            "CircleCI: CIRCLE_NODE_INDEX=0, CIRCLE_NODE_TOTAL= is not a valid shard (the first is 0)",
         ),
-        ({"CIRCLE_NODE_TOTAL": "3"}, "finds no variables"),
+        ({"CIRCLE_NODE_TOTAL": "3"}, "found no variables"),
         ({"CIRCLE_NODE_INDEX": "one", "CIRCLE_NODE_TOTAL": "3"}, "CIRCLE_NODE_INDEX=one"),
-        ({"GITLAB_CI": "true", "CI_NODE_INDEX": "0", "CI_NODE_TOTAL": "4"}, "is no shard (from 1)"),
+        (
+            {"GITLAB_CI": "true", "CI_NODE_INDEX": "0", "CI_NODE_TOTAL": "4"},
+            "is not a valid shard (the first is 1)",
+        ),
         (
             {**SERVICES["CircleCI"][0], **SERVICES["Bazel"][0]},
             "CircleCI: CIRCLE_NODE_INDEX=0, CIRCLE_NODE_TOTAL=3 contradicts Bazel: TEST_SHARD_INDEX=4",
@@ -132,12 +135,21 @@ def test_auto_does_not_guess(variables: Mapping[str, str], why: str) -> None:
 
 #: What is given -> what it contradicts.
 CONTRADICTIONS = {
-    "shard_plan": ({"hotreload_shard": None, "hotreload_shard_plan": "a"}, "--shard-plan says how to deal"),
-    "shard_from": ({"hotreload_shard": None, "hotreload_shard_from": "a"}, "--shard-from says how to deal"),
-    "timings": ({"hotreload_shard": None, "hotreload_timings": ["a"]}, "--timings says how to deal"),
-    "both": ({"hotreload_shard_plan": "a", "hotreload_shard_from": "b"}, "--shard-plan writes a plan"),
+    "shard_plan": (
+        {"hotreload_shard": None, "hotreload_shard_plan": "a"},
+        "--shard-plan requires --shard m/n",
+    ),
+    "shard_from": (
+        {"hotreload_shard": None, "hotreload_shard_from": "a"},
+        "--shard-from requires --shard m/n",
+    ),
+    "timings": ({"hotreload_shard": None, "hotreload_timings": ["a"]}, "--timings requires --shard m/n"),
+    "both": (
+        {"hotreload_shard_plan": "a", "hotreload_shard_from": "b"},
+        "--shard-plan and --shard-from contradict each other",
+    ),
     "watch": ({"hotreload_watch": True}, "--watch and --shard contradict each other"),
-    "stepwise": ({"stepwise": True}, "--stepwise goes on from one test through all files"),
+    "stepwise": ({"stepwise": True}, "--stepwise and --shard contradict each other"),
 }
 
 

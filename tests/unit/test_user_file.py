@@ -82,7 +82,7 @@ def test_a_reader_that_takes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     os.mkfifo(pipe)
     monkeypatch.setattr(user_file, "STALLED_SECONDS", 0.1)
     descriptor = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    with pytest.raises(OSError, match="its reader took nothing") as caught:
+    with pytest.raises(OSError, match="its reader read nothing") as caught:
         user_file.write(pipe, CONTENT)
     assert caught.value.filename == str(pipe)
     os.close(descriptor)

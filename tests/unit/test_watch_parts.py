@@ -250,7 +250,7 @@ def test_a_status_line_is_green_when_everything_is():
     )
     line, colour = screen.status({"passed": 3}, TIMES, True, ["b::one"], 0, ["only -k 'x'"])
     assert line.startswith("FAIL 3 passed in 0.29 s")
-    assert line.endswith(" · only -k 'x' · still red: b::one · watching, h for help")
+    assert line.endswith(" · only -k 'x' · still failing: b::one · watching, h for help")
     assert colour == "red"
     line, colour = screen.status({}, TIMES, False, [], 2, [])
     assert line.startswith("PASS no tests ran")
@@ -260,13 +260,16 @@ def test_a_status_line_is_green_when_everything_is():
 
 def test_a_rerun_line_names_what_changed():
     edit = Edit(Changed(changed=("/p/src/pay/card.py",)))
-    assert screen.rerun(edit, 6, 418, "leaf", "/p") == "RERUN src/pay/card.py → 6 of 418 test files (leaf)"
+    assert (
+        screen.rerun(edit, 6, 418, "no reload needed", "/p")
+        == "RERUN src/pay/card.py → 6 of 418 test files (no reload needed)"
+    )
     many = Edit(Changed(changed=tuple(f"/p/{n}.py" for n in range(5))))
-    assert screen.rerun(many, 1, 1, "leaf", "/p") == (
-        "RERUN 0.py, 1.py, 2.py and 2 more → 1 of 1 test file (leaf)"
+    assert screen.rerun(many, 1, 1, "no reload needed", "/p") == (
+        "RERUN 0.py, 1.py, 2.py and 2 more → 1 of 1 test file (no reload needed)"
     )
     git = Edit(Changed(changed=tuple(f"/p/{n}.py" for n in range(412))), burst="git")
-    assert screen.rerun(git, 37, 418, "leaf", "/p").startswith(
+    assert screen.rerun(git, 37, 418, "no reload needed", "/p").startswith(
         "git checkout: 412 files changed, 37 test files affected"
     )
 

@@ -252,7 +252,7 @@ class Reporter:
         try:
             self._report(report)
         except Exception as error:  # an internal error here would be the end of the whole run
-            self.give_up("a report could not be made ready", error)
+            self.give_up("a report could not be prepared", error)
 
     def _report(self, report: pytest.TestReport) -> None:
         self._end_fixture()

@@ -77,7 +77,7 @@ class Birth:
     direct: bool
     several_files: bool
     observer: Observer | None
-    missing: str = "this slot's own collection does not have this test"
+    missing: str = "this slot did not collect this test"
 
     def live(self, start: Start, _: list[int]) -> None:
         """In the child: unwind to where the tests shall run from. See :class:`Born`."""

@@ -135,7 +135,9 @@ class Apart:
         """Native code of the template is none for this process, and does not come up a second time."""
         for number, descriptor in zip((1, 2), self.real, strict=True):
             os.dup2(descriptor, number)
-        spawn.start_over(config, self._beginning, f"{module} was imported ahead where {why}")
+        spawn.start_over(
+            config, self._beginning, f"{module} was imported ahead under other conditions ({why})"
+        )
 
     def failed(self, error: BaseException) -> None:
         """pytest did not come up: every item is missing, for this reason. Does not return."""
@@ -194,7 +196,7 @@ class Apart:
         found = {item.nodeid: item for item in session.items}
         items = {index: found[nodeid] for index, nodeid in self.order.wanted if nodeid in found}
         reason = "\n\n".join(self.errors) or (
-            "this test was collected with the whole selection, and is not found when its file is collected alone"
+            "this test was collected with the whole selection, but is not found when its file is collected alone"
         )
         if self.order.serve:
             self._serve(session, items, reason)

@@ -80,7 +80,11 @@ def note(
     try:
         return GatheredState(session, {id(plugin) for plugin in skip}) or None
     except Exception as error:  # objects of others: comfort never fails a run
-        say(f"what plugins gather is not carried over: {type(error).__name__}: {error}".splitlines()[0])
+        say(
+            f"data that plugins gather is not sent to the controller: {type(error).__name__}: {error}".splitlines()[
+                0
+            ]
+        )
         return None
 
 
@@ -264,9 +268,7 @@ class GatheredState:
             if _same(old, value) or _is_code(value):
                 continue
             if old is None and type(value) is int and _is_process(value):
-                self.problems.append(
-                    (container.owner, _named(container, key), "it is the number of a process")
-                )
+                self.problems.append((container.owner, _named(container, key), "it is a process id"))
                 continue
             packed, name = self._pack(container, key, value), self._pack(container, key, key)
             if packed is not None and name is not None:

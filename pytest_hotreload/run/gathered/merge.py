@@ -60,7 +60,7 @@ class Merger:
                     continue
                 container = self.state.containers.get(name)
                 if container is None:
-                    self._problem("plugins", name, "it is not there in the controller")
+                    self._problem("plugins", name, "it does not exist in the controller")
                     continue
                 self.applied.add(container.owner)
                 getattr(self, f"_{kind}")(container, *details)

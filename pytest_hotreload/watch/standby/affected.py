@@ -92,7 +92,7 @@ class Affects:
         assert self._store is not None
         inside = str(folder) + os.sep
         files = ((self._path(file), file) for file in self._store.files())
-        why = f"{self._shown(str(folder))}/conftest.py appeared"
+        why = f"{self._shown(str(folder))}/conftest.py is new"
         return {path: f"{file}: {why}" for path, file in files if path.startswith(inside)}
 
     def _new(self, changes: Changed) -> list[str]:

@@ -46,7 +46,7 @@ class FirstParty:
             for name, file in order.modules:
                 self._import(file, functools.partial(import_module, name))
                 if getattr(sys.modules.get(name), "__file__", None) != file:
-                    self.refused.setdefault(file, "its import gives another file")
+                    self.refused.setdefault(file, "its import resolves to another file")
             for file in order.tests:
                 self._import(file, functools.partial(pytest_config.import_test_file, self.config, Path(file)))
         self._refuse_readers(order.written)
