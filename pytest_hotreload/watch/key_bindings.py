@@ -70,7 +70,7 @@ class Commands:
             self.screen.line(screen.NOTHING_RED)
 
     def _filter(self, name: str, prompt: str) -> None:
-        given = self.watch.keyboard.ask(f"{prompt}: ", getattr(self.reruns.filters, name))
+        given = self.watch.keyboard.ask(screen.asks(prompt, getattr(self.reruns.filters, name)))
         if given is None:
             return
         wrong = self._wrong(name, prompt, given.strip())

@@ -219,6 +219,11 @@ def filters(keyword: str, marker: str, path: str) -> str:
     return f"only {', '.join(shown)}" if shown else ""
 
 
+def asks(what: str, now: str) -> str:
+    """The prompt for a filter. ``now``: the one there is."""
+    return f"{what} (now {now!r}, empty for none): " if now else f"{what}: "
+
+
 def filter_refused(why: str) -> str:
     shortened = why if len(why) <= _LONGEST else why[: _LONGEST - 1] + "…"
     return f"{shortened.encode('utf-8', 'replace').decode()}: the filters stay as they were · {WATCHING}"

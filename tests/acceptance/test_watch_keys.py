@@ -180,13 +180,13 @@ def test_filters_together_and_edited(three):
     three.press("test_b\r")
     three.press("t", "-k: ")
     assert counts(three.press("green\r")) == ["1 passed"]
-    three.press("t", "-k: green")
-    shown = three.press("\x15red\r")  # Ctrl-U
+    three.press("t", "-k (now 'green', empty for none): ")
+    shown = three.press("red\r")
     assert status_lines(shown) == [
         "FAIL 1 failed in TIME · only -k 'red', path 'test_b' · watching, h for help"
     ]
-    three.press("p", "path: test_b")
-    assert counts(three.press("\x15\r")) == ["1 failed"]
+    three.press("p", "path (now 'test_b', empty for none): ")
+    assert counts(three.press("\r")) == ["1 failed"]
     assert counts(three.press("r")) == ["1 failed"]
 
 
