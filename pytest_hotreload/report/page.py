@@ -1,7 +1,7 @@
 """The page about a run: what it shows first, and every word of it.
 
-One file, nothing from elsewhere. Everything can be read without JavaScript; with it, tables hold all rows, sort and
-filter, and the timeline can be zoomed.
+One file, nothing from elsewhere. Tables can be read without JavaScript; with it, they hold all rows, sort and
+filter, and there is a timeline that can be zoomed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
 
-from pytest_hotreload.report import chart, tables
+from pytest_hotreload.report import tables
 from pytest_hotreload.report.html import Column, allowed, data, many, seconds, section, share, table, text
 from pytest_hotreload.report.page_data import COUNTED, payload
 from pytest_hotreload.report.timeline import BAD, Timeline, balance, fixture_costs, outcomes
@@ -180,7 +180,6 @@ def findings(timeline: Timeline) -> Iterator[str]:
 
 
 def _timeline(timeline: Timeline) -> list[str]:
-    rows = chart.rows_of(timeline)
     counts = f"{many(len(timeline.children), 'child')} in {many(len(timeline.slots), 'slot')}"
     title = f"{counts} over {seconds(timeline.seconds)}"
     legend = [
@@ -196,7 +195,8 @@ def _timeline(timeline: Timeline) -> list[str]:
     return section(
         "Timeline",
         f'<ul class="legend">{keys}{failed}</ul>',
-        f'<div id="timeline">{chart.picture(rows, timeline.seconds, title)}</div>',
+        f'<div id="timeline" role="group" aria-label="{text(title)}"></div>',
+        f'<p class="without-script">{text(title)}. The picture of them needs JavaScript.</p>',
     )
 
 
