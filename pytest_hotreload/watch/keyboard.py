@@ -262,7 +262,9 @@ class Keyboard:
                 break
             except OSError:  # the terminal is gone
                 part = b""
-            if not part and self._prompt is not None:  # Ctrl-D; a lost terminal is noticed once the prompt is gone
+            if (
+                not part and self._prompt is not None
+            ):  # Ctrl-D; a lost terminal is noticed once the prompt is gone
                 part = _CTRL_D.encode()
             if not part:
                 self.closed = True
@@ -278,7 +280,11 @@ class Keyboard:
                 typed = self._ahead.pop(0)
                 if typed.text == "\n":
                     return text
-                if typed.kind == "sequence" or typed.text in (ESCAPE, _CTRL_C) or typed.text + text == _CTRL_D:
+                if (
+                    typed.kind == "sequence"
+                    or typed.text in (ESCAPE, _CTRL_C)
+                    or typed.text + text == _CTRL_D
+                ):
                     return None
                 text += "".join(each if each.isprintable() else " " for each in typed.text)
             if self._decoder.waits or self.closed:  # Escape: what follows belongs to it
@@ -389,7 +395,9 @@ def _for_line(modes: Modes) -> Modes:
 def _are_ours(modes: Modes, found: Modes) -> bool:
     """Whether a keyboard that found the one made the other."""
     keys = _for_keys(found)
-    return all(modes[which] == keys[which] for which in (_INPUT, _OUTPUT, _LOCAL)) or modes == _for_line(found)
+    return all(modes[which] == keys[which] for which in (_INPUT, _OUTPUT, _LOCAL)) or modes == _for_line(
+        found
+    )
 
 
 def _set(descriptor: int, modes: Modes) -> None:

@@ -75,7 +75,12 @@ def test_nothing_is_asked_for_and_all_is_drawn(browser, many):
 def test_without_javascript_there_are_tables(browser, many):
     page = browser.open(many, script=False)
     root = page.ask("DOM.getDocument")["root"]["nodeId"]
-    for selector, count in (("#timeline + p.without-script", 1), ("#tests tbody tr", 100), ("canvas", 0), ("input", 0)):
+    for selector, count in (
+        ("#timeline + p.without-script", 1),
+        ("#tests tbody tr", 100),
+        ("canvas", 0),
+        ("input", 0),
+    ):
         assert len(page.ask("DOM.querySelectorAll", nodeId=root, selector=selector)["nodeIds"]) == count
 
 
