@@ -28,6 +28,7 @@ IN_CHILDREN = [
     "compat.handover",
     "imports.learning",
     "process.leftovers",
+    "process.lifeline",
     "records.observer",
     "compat.plugins",
     "compat.pickling",

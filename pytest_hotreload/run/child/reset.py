@@ -10,9 +10,10 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from pytest_hotreload import _native
-from pytest_hotreload._native import guard, join_board, set_child_subreaper
+from pytest_hotreload._native import join_board, set_child_subreaper
 from pytest_hotreload.compat import handover, pytest_config
 from pytest_hotreload.process.fork_state import forget_inherited
+from pytest_hotreload.process.lifeline import end_with
 from pytest_hotreload.world import (
     BUILTINS,
     MODULES,
@@ -81,7 +82,7 @@ def survive(place: Place) -> None:
     if place.own_group:
         os.setpgid(0, 0)
         set_child_subreaper(True)
-    guard(place.lifeline, not os.environ.get("PYTEST_HOTRELOAD_NO_DEATH_SIGNAL"))
+    end_with(place.lifeline)
     if not place.direct:
         faulthandler.enable(file=place.files.fds["fault"])
     faulthandler.register(STACKS_SIGNAL, file=place.files.fds["fault"], all_threads=True)
