@@ -10,10 +10,11 @@ import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
 
+from pytest_hotreload.records.file_outcome import FAILED
 from pytest_hotreload.report import tables
 from pytest_hotreload.report.html import Column, allowed, data, many, seconds, section, share, table, text
 from pytest_hotreload.report.page_data import COUNTED, payload
-from pytest_hotreload.report.timeline import BAD, Timeline, balance, fixture_costs, outcomes
+from pytest_hotreload.report.timeline import Timeline, balance, fixture_costs, outcomes
 
 #: A file that takes that part of the run, or more, decides how long it is.
 _DOMINANT = 0.5
@@ -122,7 +123,7 @@ def _header(timeline: Timeline) -> list[str]:
     ]
     if timeline.saving is not None and timeline.saving.saved > 0:
         figures.append(("saved", seconds(timeline.saving.saved), "CPU, estimated: one start served all"))
-    bad = any(counts.get(outcome) for outcome in BAD) or timeline.exitstatus not in (0, 5)
+    bad = any(counts.get(outcome) for outcome in FAILED) or timeline.exitstatus not in (0, 5)
     return [
         "<header>",
         f'<p class="project">{text(facts.get("project", ""))}</p>',

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from pytest_hotreload.records.file_outcome import FAILED
 from pytest_hotreload.report.html import Column, many, seconds, section, share, table, text
-from pytest_hotreload.report.timeline import BAD, Saving, Timeline, file_costs, fixture_costs
+from pytest_hotreload.report.timeline import Saving, Timeline, file_costs, fixture_costs
 
 #: Rows that stand in the page itself. With JavaScript there are all of them.
 _MOST_FILES, _MOST_TESTS, _MOST_IMPORTS = 100, 100, 25
@@ -76,7 +77,7 @@ _TEST_COLUMNS = [
 def tests(timeline: Timeline) -> list[str]:
     if not timeline.tests:
         return []
-    ordered = sorted(timeline.tests, key=lambda test: (test.outcome not in BAD, -test.seconds))
+    ordered = sorted(timeline.tests, key=lambda test: (test.outcome not in FAILED, -test.seconds))
     rows = [
         [
             text(test.nodeid),
@@ -98,7 +99,7 @@ def tests(timeline: Timeline) -> list[str]:
 
 def _outcome(outcome: str) -> str:
     shown = text(outcome or "no result")
-    return f'<span class="bad">{shown}</span>' if outcome in BAD else shown
+    return f'<span class="bad">{shown}</span>' if outcome in FAILED else shown
 
 
 def imports(timeline: Timeline) -> list[str]:
