@@ -20,6 +20,7 @@ from pytest_hotreload import __version__
 from pytest_hotreload.ci import results_file
 from pytest_hotreload.ci.ownership import Names
 from pytest_hotreload.ci.sharding import shard_of
+from pytest_hotreload.process.installed import is_installed
 from pytest_hotreload.records.file_outcome import FAILED, OUTCOMES, outcome_of
 from pytest_hotreload.records.records import Records
 from pytest_hotreload.world import time
@@ -300,6 +301,6 @@ def _place(report: pytest.TestReport, root: Path) -> tuple[str, int]:
     file, line, _ = report.location
     crash = getattr(report.longrepr, "reprcrash", None)
     crashed_at = str(getattr(crash, "path", "") or "")
-    if Path(crashed_at).is_relative_to(root) and "site-packages" not in Path(crashed_at).parts:
+    if Path(crashed_at).is_relative_to(root) and not is_installed(crashed_at):
         return crashed_at, int(getattr(crash, "lineno", 1))
     return str(root / file), (line or 0) + 1

@@ -19,6 +19,7 @@ from pytest_hotreload.process.channel import pair
 from pytest_hotreload.process.fork_server import ForkPoint
 from pytest_hotreload.process.fork_state import native_threads
 from pytest_hotreload.process.import_inputs import is_inside
+from pytest_hotreload.process.installed import is_installed
 from pytest_hotreload.process.messages import Assignment, Start, Warm
 from pytest_hotreload.process.slots import Slot
 from pytest_hotreload.process.template import Template
@@ -28,7 +29,7 @@ from pytest_hotreload.run.child import reset
 from pytest_hotreload.run.child.entry import Birth, SlotEnd, random_state
 from pytest_hotreload.run.schedule import Group
 from pytest_hotreload.run.spawn import Spawner
-from pytest_hotreload.world import contextlib, os
+from pytest_hotreload.world import contextlib
 
 if TYPE_CHECKING:
     from pytest_hotreload.run.loop import RunLoop
@@ -279,4 +280,4 @@ def _is_installed(name: str) -> bool:
     import sys
 
     file = getattr(sys.modules.get(name), "__file__", None) or ""
-    return f"{os.sep}site-packages{os.sep}" in file or f"{os.sep}dist-packages{os.sep}" in file
+    return is_installed(file)
