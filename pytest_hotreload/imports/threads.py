@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pytest_hotreload.options import processors
-from pytest_hotreload.process.fork_state import native_threads
+from pytest_hotreload.process.proc import native_threads
 from pytest_hotreload.world import threading
 
 #: Native threads that the import of a package starts, as a function of the processors: read off

@@ -19,6 +19,7 @@ from pytest_hotreload.process.channel import Channel, pair
 from pytest_hotreload.process.lifeline import end_with
 from pytest_hotreload.process.messages import Gone, Kill, Refused, Start, Started
 from pytest_hotreload.process.prefork import Ahead
+from pytest_hotreload.process.proc import native_threads
 from pytest_hotreload.world import BUILTINS, contextlib, os, select, signal, sockets, warnings
 
 __builtins__ = BUILTINS
@@ -110,18 +111,11 @@ class ForkPoint:
 
 def fork_quietly() -> int:
     """``os.fork`` without 3.12's warning of threads: they were compared (see ``imports/threads.py``)."""
-    if len(_tasks()) <= 1:
+    if native_threads() <= 1:
         return os.fork()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return os.fork()
-
-
-def _tasks() -> list[str]:
-    try:
-        return os.listdir("/proc/self/task")
-    except OSError:
-        return ["", ""]
 
 
 def serve(

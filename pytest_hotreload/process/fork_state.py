@@ -103,14 +103,6 @@ def output_to_nowhere() -> Iterator[None]:
         os.close(nowhere)
 
 
-def native_threads() -> int:
-    """Threads of this process as the system counts them; Python's own where it does not tell."""
-    try:
-        return len(os.listdir("/proc/self/task"))
-    except OSError:
-        return threading.active_count()
-
-
 # ---------------------------------------------------------------------------------- leaving
 
 

@@ -20,10 +20,11 @@ from pytest_hotreload._native import freeze, note_opens, noted_opens, set_child_
 from pytest_hotreload.process import adoption
 from pytest_hotreload.process.channel import Channel, pair
 from pytest_hotreload.process.fork_server import ForkPoint, Unwind, fork_quietly, serve
-from pytest_hotreload.process.fork_state import native_threads, output_to_nowhere
+from pytest_hotreload.process.fork_state import output_to_nowhere
 from pytest_hotreload.process.import_inputs import Recorder
 from pytest_hotreload.process.lifeline import end_with
 from pytest_hotreload.process.messages import Probe, Probed, Start, Warm, Warmed
+from pytest_hotreload.process.proc import native_threads
 from pytest_hotreload.world import MODULES, contextlib, os, pickle, threading, time
 
 #: Between the names of the modules that a warm-up began with and what came of it. In no name.

@@ -35,6 +35,7 @@ IN_CHILDREN = [
     "compat.plugins",
     "compat.pickling",
     "process.poller",
+    "process.proc",
     "process.messages",
     "run.child.reset",
     "compat.reports",
