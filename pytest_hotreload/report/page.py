@@ -12,9 +12,10 @@ from pathlib import Path
 
 from pytest_hotreload.records.file_outcome import FAILED
 from pytest_hotreload.report import tables
-from pytest_hotreload.report.html import Column, allowed, data, many, seconds, section, share, table, text
+from pytest_hotreload.report.html import Column, allowed, data, section, share, table, text
 from pytest_hotreload.report.page_data import COUNTED, payload
 from pytest_hotreload.report.timeline import Timeline, balance, fixture_costs, outcomes
+from pytest_hotreload.wording import duration, many
 
 #: A file that takes that part of the run, or more, decides how long it is.
 _DOMINANT = 0.5
@@ -112,8 +113,8 @@ def _header(timeline: Timeline) -> list[str]:
     busy = balance(timeline)
     part = sum(each.part for each in busy) / len(busy) if busy else 0.0
     figures = [
-        ("took", seconds(timeline.seconds), ""),
-        ("CPU", seconds(timeline.cpu), "of all processes"),
+        ("took", duration(timeline.seconds), ""),
+        ("CPU", duration(timeline.cpu), "of all processes"),
         ("slots", str(len(timeline.slots)), f"{100 * part:.0f} % busy while children ran" if busy else ""),
         (
             "children",
@@ -122,7 +123,7 @@ def _header(timeline: Timeline) -> list[str]:
         ),
     ]
     if timeline.saving is not None and timeline.saving.saved > 0:
-        figures.append(("saved", seconds(timeline.saving.saved), "CPU, estimated: one start served all"))
+        figures.append(("saved", duration(timeline.saving.saved), "CPU, estimated: one start served all"))
     bad = any(counts.get(outcome) for outcome in FAILED) or timeline.exitstatus not in (0, 5)
     return [
         "<header>",
@@ -160,14 +161,15 @@ def findings(timeline: Timeline) -> Iterator[str]:
     several = len(timeline.slots) > 1 and len(timeline.children) > 1
     if longest is not None and several and longest.seconds >= _DOMINANT * run.seconds:
         yield (
-            f"{longest.file} takes {seconds(longest.seconds)}, {100 * longest.seconds / run.seconds:.0f} % of the time "
-            "in which children ran: as long as it is one file, no number of slots makes this run shorter than that."
+            f"{longest.file} takes {duration(longest.seconds)}, {100 * longest.seconds / run.seconds:.0f} % of the "
+            "time in which children ran: as long as it is one file, no number of slots makes this run shorter than "
+            "that."
         )
     shares = balance(timeline)
     part = sum(each.part for each in shares) / len(shares) if shares else 1.0
     if several and part < _BUSY:
         idle = sum(each.idle for each in shares)
-        yield f"The slots were idle for {seconds(idle)} in all, {100 * (1 - part):.0f} % of their time."
+        yield f"The slots were idle for {duration(idle)} in all, {100 * (1 - part):.0f} % of their time."
     for span in timeline.phases:
         if span.name in ("collection", "start", "conftests") and span.seconds > _DOMINANT * timeline.seconds:
             yield f"More than half of the run went into its {span.name} ({_MEANING[span.name]})."
@@ -175,14 +177,14 @@ def findings(timeline: Timeline) -> Iterator[str]:
     if fixtures and fixtures[0][1] > 1 and fixtures[0][2] > 0.1 * max(run.seconds, 1e-9):
         name, times, spent = fixtures[0]
         yield (
-            f"The fixture {name} was set up {times} times, {seconds(spent)} in all: hotreload_shared_fixtures may "
+            f"The fixture {name} was set up {times} times, {duration(spent)} in all: hotreload_shared_fixtures may "
             "set it up once."
         )
 
 
 def _timeline(timeline: Timeline) -> list[str]:
     counts = f"{many(len(timeline.children), 'child')} in {many(len(timeline.slots), 'slot')}"
-    title = f"{counts} over {seconds(timeline.seconds)}"
+    title = f"{counts} over {duration(timeline.seconds)}"
     legend = [
         ("setup", "setup"),
         ("call", "call"),
@@ -208,7 +210,7 @@ def _phases(timeline: Timeline) -> list[str]:
             text(span.name),
             f'<span class="quiet">{text(_MEANING.get(span.name, ""))}</span>',
             share(span.seconds / whole, "run"),
-            seconds(span.seconds),
+            duration(span.seconds),
             f"{100 * span.seconds / whole:.0f} %",
         ]
         for span in timeline.phases
@@ -227,7 +229,7 @@ def _phases(timeline: Timeline) -> list[str]:
     ]
     if timeline.replayed:
         parts.append(
-            f"<p>While children ran, the controller showed their reports for {seconds(timeline.replayed)}.</p>"
+            f"<p>While children ran, the controller showed their reports for {duration(timeline.replayed)}.</p>"
         )
     shares = balance(timeline)
     if shares:
@@ -236,8 +238,8 @@ def _phases(timeline: Timeline) -> list[str]:
                 text(each.slot),
                 str(each.children),
                 share(each.part),
-                seconds(each.busy),
-                seconds(each.idle),
+                duration(each.busy),
+                duration(each.idle),
                 f"{100 * each.part:.0f} %",
             ]
             for each in shares

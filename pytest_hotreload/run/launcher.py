@@ -29,6 +29,7 @@ from pytest_hotreload.run.child import reset
 from pytest_hotreload.run.child.entry import Birth, SlotEnd, random_state
 from pytest_hotreload.run.schedule import Group
 from pytest_hotreload.run.spawn import Spawner
+from pytest_hotreload.wording import many
 from pytest_hotreload.world import contextlib
 
 if TYPE_CHECKING:
@@ -263,7 +264,7 @@ class Sources:
         for path, (count, modules) in watch.doubtful.items():
             if self.template is None or self._import_starts(count, modules):
                 continue
-            unsafe[path] = f"{count} native thread{'s' if count != 1 else ''}"
+            unsafe[path] = many(count, "native thread")
         return unsafe
 
     def _import_starts(self, count: int, modules: list[str]) -> bool:

@@ -16,6 +16,7 @@ import pytest
 from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.process.proc import native_threads, sockets
 from pytest_hotreload.run import clearing_fixtures, messages
+from pytest_hotreload.wording import many
 from pytest_hotreload.world import threading
 
 _MARK = "_pytest_hotreload_shared"
@@ -180,5 +181,5 @@ class _Living:
             return f"it started {native_threads() - self.native} native threads"
         opened = sockets() - self.sockets
         if opened:
-            return f"it holds {len(opened)} open socket{'s' if len(opened) > 1 else ''}"
+            return f"it holds {many(len(opened), 'open socket')}"
         return ""

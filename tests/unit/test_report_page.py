@@ -209,24 +209,6 @@ def nest(events):
         above.append(end)
 
 
-@pytest.mark.parametrize(
-    ("amount", "shown"),
-    [
-        (0, "0"),
-        (0.0001, "< 1 ms"),
-        (0.0123, "12 ms"),
-        (0.9994, "999 ms"),
-        (0.9996, "1.00 s"),
-        (3.14159, "3.14 s"),
-        (12.34, "12.3 s"),
-        (61, "1 min 01 s"),
-        (119.9, "2 min"),
-    ],
-)
-def test_seconds_are_as_long_as_they_need_to_be(amount, shown):
-    assert html.seconds(amount) == shown
-
-
 def test_what_stands_out_is_said():
     timeline = named("x")
     timeline.slots = ["gw0", "gw1"]
