@@ -31,4 +31,4 @@ def duration(seconds: float) -> str:
         return f"{seconds:.2f} s"
     if seconds >= 0.00095:
         return f"{1000 * seconds:.0f} ms"
-    return "< 1 ms" if seconds > 0 else "0"
+    return "< 1 ms" if seconds > 0 else "0 s"

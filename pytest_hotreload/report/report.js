@@ -10,7 +10,7 @@
     if (s >= 10) return `${s.toFixed(1)} s`;
     if (s >= 0.9995) return `${s.toFixed(2)} s`;
     if (s >= 0.00095) return `${(1000 * s).toFixed(0)} ms`;
-    return s > 0 ? "< 1 ms" : "0";
+    return s > 0 ? "< 1 ms" : "0 s";
   };
   const make = (tag, attributes = {}, ...inside) => {
     const element = document.createElement(tag);

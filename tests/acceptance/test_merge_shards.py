@@ -135,10 +135,10 @@ def test_a_whole_as_one_run_leaves_it(left, folders, merge, tmp_path):
     assert said[0] == "FAILED test_a.py::test_two - assert 1 == 2"
     shards = [line.partition(", took ")[0] for line in said[1:5]]
     assert shards == [
-        "hotreload: shard 1/4: 1 file, 2 tests, predicted 30.00 s",
-        "hotreload: shard 2/4: 1 file, 2 tests, predicted 20.00 s",
-        "hotreload: shard 3/4: 1 file, 1 test, predicted 10.00 s",
-        "hotreload: shard 4/4: 0 files, 0 tests, predicted 0.00 s",
+        "hotreload: shard 1/4: 1 file, 2 tests, predicted 30.0 s",
+        "hotreload: shard 2/4: 1 file, 2 tests, predicted 20.0 s",
+        "hotreload: shard 3/4: 1 file, 1 test, predicted 10.0 s",
+        "hotreload: shard 4/4: 0 files, 0 tests, predicted 0 s",
     ]
     names = ["j.xml", "log", ".coverage", "cache", "r.json"]
     assert said[5:-1] == [f"hotreload: wrote {out / name}" for name in names]
