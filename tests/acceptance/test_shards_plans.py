@@ -72,9 +72,9 @@ def test_a_plan_is_made_once_and_used_by_each(project):
     assert plan["fingerprint"] in runs[0].raw
     assert plan["fingerprint"] in runs[1].raw
     closing = lines(runs[1])[-1]
-    assert re.fullmatch(
-        r"shard 2/2, plan PLAN: 3 test files took S, predicted 400 ms( \(OFF\))?", closing
-    ), closing
+    assert re.fullmatch(r"shard 2/2, plan PLAN: 3 test files took S, predicted 400 ms( \(OFF\))?", closing), (
+        closing
+    )
 
 
 def test_other_timings_make_another_plan_and_that_shows(project):
