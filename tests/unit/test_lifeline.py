@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -26,10 +27,9 @@ os._exit(0)
 
 
 @pytest.mark.parametrize("environ", [{}, {"PYTEST_HOTRELOAD_NO_DEATH_SIGNAL": "1"}], ids=["signal", "pipe"])
-def test_a_child_ends_with_its_parent(environ: dict[str, str]) -> None:
+def test_a_child_ends_with_its_parent(tmp_path: Path, environ: dict[str, str]) -> None:
     """Its output ends with it, which is waited for."""
     command = [sys.executable, "-c", SCRIPT]
-    ran = subprocess.run(
-        command, env={**os.environ, **environ}, stdout=subprocess.PIPE, timeout=60, check=True
-    )
+    environ = {**os.environ, **environ}
+    ran = subprocess.run(command, cwd=tmp_path, env=environ, stdout=subprocess.PIPE, timeout=60, check=True)
     assert ran.stdout == b""
