@@ -24,7 +24,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from pytest_hotreload.watch.key_decoder import ESCAPE, Decoder, Typed
+from pytest_hotreload.watch.key_decoder import ESCAPE, QUIET_SECONDS, Decoder, Typed
 
 #: What ``termios.tcgetattr`` gives: four sets of flags, two speeds, control characters. Plain data.
 Modes = list[Any]
@@ -287,11 +287,22 @@ class Keyboard:
                 ):
                     return None
                 text += "".join(each if each.isprintable() else " " for each in typed.text)
-            if self._decoder.waits or self.closed:  # Escape: what follows belongs to it
+            if self._decoder.waits:
+                self._finish_escape()
+            if self._prompt is None or self.closed:
                 return None
             self._prompt = prompt + text
             self._show_prompt()
             self._await_line()
+
+    def _finish_escape(self) -> None:
+        """A line ended with Escape: what follows at once belongs to that, and is neither echoed nor a key."""
+        self._prompt = None
+        self._take(again=True)
+        while self._decoder.waits and not self.closed:
+            select.select([self._descriptor] if self.listening else [], [], [], QUIET_SECONDS)
+            self._receive()
+        del self._ahead[:1]
 
     def _await_line(self) -> None:
         while not (self._ahead or self._decoder.waits or self.closed):

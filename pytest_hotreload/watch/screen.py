@@ -216,9 +216,9 @@ def filters(keyword: str, marker: str, path: str) -> str:
     return f"only {', '.join(shown)}" if shown else ""
 
 
-def asks(what: str, now: str) -> str:
-    """The prompt for a filter. ``now``: the one there is."""
-    return f"{what} (now {now!r}, empty for none): " if now else f"{what}: "
+def filter_now(what: str, now: str) -> str:
+    """Above the prompt for another one."""
+    return f"{what} is {now!r} now; an empty line removes it"
 
 
 def filter_refused(why: str) -> str:
