@@ -34,7 +34,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 VENV := .venv
 BIN := $(VENV)/bin
 WHEEL_SOURCES := Cargo.toml Cargo.lock pyproject.toml LICENSE $(wildcard README.md) \
-	$(shell find rust pytest_hotreload pytest_hotreload_client -name '*.rs' -o -name '*.py' -o -name '*.pyi' -o -name '*.css' -o -name '*.js' \
+	$(shell find rust pytest_hotreload pytest_hotreload_client -name '*.rs' -o -name '*.py' -o -name '*.pyi' -o -name '*.css' -o -name '*.js' -o -name '*.json' \
 	-o -name 'py.typed')
 # The wheel's name is known when it is built, not when this file is read.
 WHEEL = $$(echo build/wheel/*.whl)

@@ -16,6 +16,7 @@ from pytest_hotreload import host_options, shard_options
 from pytest_hotreload.host_options import Spec
 from pytest_hotreload.shard_options import ShardNumber
 from pytest_hotreload.usage import usage_error
+from pytest_hotreload.wording import many, verb
 
 #: Open files of a run, and of each of its slots: runs of trivial tests took 32 with one slot, 60 with four.
 _BASE_DESCRIPTORS: Final = 40
@@ -410,8 +411,7 @@ def _with_descriptors(slots: int, asked: str) -> int:
     needed = _BASE_DESCRIPTORS + slots * _SLOT_DESCRIPTORS
     less = f"--hotreload-slots={fitting}" if fitting >= 1 else "--no-hotreload"
     raise usage_error(
-        f"{slots} slot{'s' if slots != 1 else ''} need{'s' if slots == 1 else ''} {needed} open files, "
-        f"but ulimit -n is {allowed}",
+        f"{many(slots, 'slot')} {verb(slots, 'need')} {needed} open files, but ulimit -n is {allowed}",
         hint=f"ulimit -n {max(needed, 1024)}, or {less}",
     )
 

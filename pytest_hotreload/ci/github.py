@@ -16,6 +16,7 @@ import pytest
 from pytest_hotreload.ci import messages, results_file
 from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.process import user_file
+from pytest_hotreload.wording import duration
 from pytest_hotreload.world import os
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def markdown(outcomes: Outcomes) -> str:
     """What is added to the summary of the step."""
     document = outcomes.document()
     parts = [
-        f"### {messages.totals(results_file.counted(document))} in {messages.duration(document['seconds'])}",
+        f"### {messages.totals(results_file.counted(document))} in {duration(document['seconds'])}",
         *messages.step_lines(document),
         *_failures(outcomes.bad, document["errors"]),
         *_slowest(document["files"]),

@@ -13,6 +13,7 @@ from pytest_hotreload.ci import merge_checks, merge_files, messages, results_fil
 from pytest_hotreload.ci.merge_checks import Result
 from pytest_hotreload.ci.merge_files import Found, RefusedError
 from pytest_hotreload.compat import console
+from pytest_hotreload.records.file_outcome import FAILED
 
 #: What was given can't be merged: as argparse ends for a user's mistake.
 REFUSED: Final = 2
@@ -200,7 +201,7 @@ def whole(results: Sequence[Result]) -> dict[str, Any]:
 def _tell(results: Sequence[Result], wrote: Sequence[str]) -> None:
     document = whole(results)
     for test in document["tests"]:
-        if test["outcome"] in ("failed", "error"):
+        if test["outcome"] in FAILED:
             print(messages.bad_test(test["outcome"], test["nodeid"], test.get("text", "")))
     for error in document["errors"]:
         print(messages.bad_test("error", error["nodeid"] or messages.INTERNAL_ERROR, error["text"]))

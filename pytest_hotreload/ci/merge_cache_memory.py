@@ -15,10 +15,10 @@ from typing import Any, Final
 from pytest_hotreload.ci.merge_checks import Result
 from pytest_hotreload.process import user_file
 from pytest_hotreload.records import last_run
+from pytest_hotreload.records.file_outcome import FAILED
 
 _FAILED: Final = "cache/lastfailed"
 _KNOWN: Final = "cache/nodeids"
-_BAD: Final = ("failed", "error")
 
 
 def merge(results: Sequence[Result], caches: Sequence[Path], whole: Path, recorded: Sequence[str]) -> None:
@@ -40,7 +40,7 @@ def _settled(results: Sequence[Result]) -> set[str]:
 
 def _failures(results: Sequence[Result]) -> Iterator[str]:
     for result in results:
-        yield from (test["nodeid"] for test in result.tests if test["outcome"] in _BAD)
+        yield from (test["nodeid"] for test in result.tests if test["outcome"] in FAILED)
         yield from (error["nodeid"] for error in result.said["errors"] if error["nodeid"])
 
 

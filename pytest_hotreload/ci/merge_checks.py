@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pytest_hotreload.ci import messages
+from pytest_hotreload.records.file_outcome import FAILED
 
 #: Of problems of one kind so many are named.
 _FEW: Final = 10
@@ -193,7 +194,7 @@ def remarks(results: Sequence[Result]) -> list[str]:
     for result in results:
         if result.finished and result.plan.get("left_out"):
             found.append(messages.left_out(result.shard, result.plan["left_out"]))
-        bad = any(test["outcome"] in ("failed", "error") for test in result.tests) or result.said["errors"]
+        bad = any(test["outcome"] in FAILED for test in result.tests) or result.said["errors"]
         if not result.finished:
             why = result.said["stopped"]
             found.append(messages.did_not_finish(result.shard, why, len(result.tests), result.selected))

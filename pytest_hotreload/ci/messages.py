@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from pytest_hotreload.wording import duration, many, plural
+
 INTERNAL_ERROR: Final = "internal error"
 SLOWEST_HEAD: Final = ("| slowest files | tests | seconds |", "| --- | ---: | ---: |")
 #: In pytest's order, with ours beside its nearest kin.
@@ -32,11 +34,6 @@ def totals(counts: Mapping[str, int]) -> str:
     return ", ".join(found) or "no tests ran"
 
 
-def duration(seconds: float) -> str:
-    minutes, rest = divmod(seconds, 60)
-    return f"{minutes:.0f} min {rest:.0f} s" if minutes else f"{seconds:.2f} s"
-
-
 def results_not_written(path: object, error: OSError) -> str:
     return f"the results file {path} can't be written ({error.strerror or error})"
 
@@ -49,7 +46,7 @@ def no_step_summary(error: OSError) -> str:
 
 
 def more_failures(count: int) -> str:
-    return f"and {count} more failure{'s' if count != 1 else ''}"
+    return f"and {count} more {plural(count, 'failure')}"
 
 
 def step_lines(document: Mapping[str, Any]) -> list[str]:
@@ -58,7 +55,7 @@ def step_lines(document: Mapping[str, Any]) -> list[str]:
     plan = document["plan"]
     if plan is not None:
         lines.append(
-            f"Shard {plan['shard']}/{plan['of']} of plan {plan['fingerprint']}: {_files(len(plan['own']))}."
+            f"Shard {plan['shard']}/{plan['of']} of plan {plan['fingerprint']}: {many(len(plan['own']), 'file')}."
         )
     if document["stopped"]:
         lines.append(f"The run did not finish: {_one_line(document['stopped'])}.")
@@ -177,7 +174,7 @@ def lacks(shards: Sequence[str], what: str) -> str:
 
 
 def too_many(count: int, what: str, results: int, paths: Sequence[object]) -> str:
-    return f"{count} {what}s for {results} results file{'s' if results != 1 else ''}: {_list(paths)}"
+    return f"{count} {what}s for {many(results, 'results file')}: {_list(paths)}"
 
 
 def no_coverage() -> str:
@@ -198,13 +195,12 @@ def one_shard(
     """``took``: what was predicted, the tests and their collection. ``seconds``: from the start to the end."""
     expected = f"predicted {duration(predicted)}, " if predicted is not None else ""
     off = f" ({100 * (took / predicted - 1):+.0f} %)" if predicted else ""
-    counts = f"{_files(files)}, {tests} test{'s' if tests != 1 else ''}"
+    counts = f"{many(files, 'file')}, {many(tests, 'test')}"
     return f"{shard}: {counts}, {expected}took {duration(took)}{off}, {duration(seconds)} from start to end"
 
 
 def whole(shards: int, counts: Mapping[str, int], seconds: float) -> str:
-    parts = f"{shards} shard{'s' if shards != 1 else ''}"
-    return f"{parts}: {totals(counts)} in {duration(seconds)}"
+    return f"{many(shards, 'shard')}: {totals(counts)} in {duration(seconds)}"
 
 
 def bad_test(word: str, nodeid: str, text: str) -> str:
@@ -221,10 +217,6 @@ def wrote(path: object) -> str:
 def left_alone(count: int, path: object, option: str) -> str:
     more = f" (and {count - 1} more)" if count > 1 else ""
     return f"{path}{more} not merged; hint: {option}"
-
-
-def _files(count: int) -> str:
-    return f"{count} file{'s' if count != 1 else ''}"
 
 
 def _list(things: Iterable[object]) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Generator, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pytest
 
@@ -20,13 +20,13 @@ from pytest_hotreload import __version__
 from pytest_hotreload.ci import results_file
 from pytest_hotreload.ci.ownership import Names
 from pytest_hotreload.ci.sharding import shard_of
-from pytest_hotreload.records.file_outcome import OUTCOMES, outcome_of
+from pytest_hotreload.process.installed import is_installed
+from pytest_hotreload.records.file_outcome import FAILED, OUTCOMES, outcome_of
 from pytest_hotreload.records.records import Records
 from pytest_hotreload.world import BUILTINS, time
 
 __builtins__ = BUILTINS
 
-BAD: Final = ("error", "failed")
 #: Of a failure's text this much of the end is kept: some 50 lines. GitHub shows no more than 1 MiB of a summary.
 _MOST_TEXT = 4000
 
@@ -50,7 +50,7 @@ class Test:
     @property
     def complete(self) -> bool:
         """Interrupted in its call, a test has passed its setup, and has no outcome."""
-        return self.finished or self.outcome in BAD
+        return self.finished or self.outcome in FAILED
 
 
 @dataclass
@@ -119,13 +119,13 @@ class Outcomes:
         test = self._test(report.nodeid)
         outcome = outcome_of(report)
         subtest = hasattr(report, "context")
-        if subtest and outcome not in BAD:
+        if subtest and outcome not in FAILED:
             return  # the test's own report follows
         if not subtest:
             test.seconds += float(getattr(report, "duration", 0.0))
             self._follow(test, outcome, report)
         test.outcome = max(test.outcome, outcome, key=OUTCOMES.index)
-        if outcome in BAD:
+        if outcome in FAILED:
             test.text = test.text or _end(report.longreprtext)
             test.message = test.message or _message(report)
             if not test.path:
@@ -181,7 +181,7 @@ class Outcomes:
 
     @property
     def bad(self) -> list[Test]:
-        return [test for test in self.tests if test.outcome in BAD]
+        return [test for test in self.tests if test.outcome in FAILED]
 
     @property
     def seconds(self) -> float:
@@ -280,7 +280,7 @@ def _told(test: Test) -> dict[str, Any]:
         "seconds": round(test.seconds, 4),
         "reused": test.reused,
     }
-    return {**told, "text": test.text} if test.outcome in BAD else told
+    return {**told, "text": test.text} if test.outcome in FAILED else told
 
 
 def _end(text: str) -> str:
@@ -303,6 +303,6 @@ def _place(report: pytest.TestReport, root: Path) -> tuple[str, int]:
     file, line, _ = report.location
     crash = getattr(report.longrepr, "reprcrash", None)
     crashed_at = str(getattr(crash, "path", "") or "")
-    if Path(crashed_at).is_relative_to(root) and "site-packages" not in Path(crashed_at).parts:
+    if Path(crashed_at).is_relative_to(root) and not is_installed(crashed_at):
         return crashed_at, int(getattr(crash, "lineno", 1))
     return str(root / file), (line or 0) + 1

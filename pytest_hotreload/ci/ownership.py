@@ -16,7 +16,7 @@ import pytest
 from pytest_hotreload.ci.plan import Shard
 from pytest_hotreload.ci.timings import named
 from pytest_hotreload.compat import pytest_config
-from pytest_hotreload.imports.analysis import site_folders
+from pytest_hotreload.process.installed import site_folders
 from pytest_hotreload.world import os
 
 #: Files of installed distributions are named as if they lay here: where they do differs from machine to machine.

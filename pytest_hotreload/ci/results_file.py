@@ -1,6 +1,6 @@
-"""The results file: what became of each test of a run, for programs. Its shape, how it is written and read.
+"""The results file: what became of each test of a run, for programs. How it is written, read and checked.
 
-``docs/results.schema.json`` says the same for others; a test holds both against what is written.
+``results.schema.json`` declares its shape, for this module as for others.
 """
 
 from __future__ import annotations
@@ -23,50 +23,20 @@ SCHEMA: Final = "hotreload-results/1"
 #: The first key of the object, so that a file that was cut off is known for what it was to be.
 _BEGIN: Final = re.compile(rb'\s*\{\s*"schema"\s*:\s*"hotreload-results/')
 
-#: Kinds are types; None beside one: it may be null. A list holds things of one kind. A "?" ends the names of keys
-#: that may be missing.
-_TEST: Final = {
-    "nodeid": str,
-    "file": str,
-    "outcome": str,
-    "seconds": float,
-    "reused": ({"at": str, "revision": str}, None),
-    "text?": str,
-}
-_SHAPE: Final = {
-    "schema": str,
-    "version": str,
-    "started": str,
-    "seconds": float,
-    "exitstatus": int,
-    "python": str,
-    "platform": str,
-    "plan": (
-        {
-            "fingerprint": str,
-            "shard": int,
-            "of": int,
-            "files": [str],
-            "own": [str],
-            "predicted": (float, None),
-            "left_out": [str],
-            "found": [str],
-        },
-        None,
-    ),
-    "collected": int,
-    "deselected": [str],
-    "stopped": (str, None),
-    "left_to_plain": (str, None),
-    "tests": [_TEST],
-    "errors": [{"nodeid": str, "text": str}],
-    "files": [{"file": str, "tests": int, "seconds": float, "imports?": float, "collection?": float}],
-    "merged?": [{"shard": int, "exitstatus": int, "seconds": float}],
+_DECLARED: Final = Path(__file__).with_name("results.schema.json")
+#: A type's name in JSON Schema -> what it is here, and how an error calls it.
+_TYPES: Final[dict[str, tuple[type | tuple[type, ...], str]]] = {
+    "object": (dict, "object"),
+    "array": (list, "list"),
+    "string": (str, "str"),
+    "integer": (int, "int"),
+    "number": ((int, float), "number"),
+    "null": (type(None), "null"),
 }
 
 
 class UnusableError(Exception):
-    """This is no results file that can be used; the text says why."""
+    """The file cannot be used as a results file; the text says why."""
 
 
 def is_one(head: bytes) -> bool:
@@ -108,7 +78,7 @@ def read(path: Path) -> dict[str, Any]:
     schema = document.get("schema") if isinstance(document, dict) else None
     if schema != SCHEMA:
         raise UnusableError(f"its schema is {schema!r}, but only {SCHEMA!r} can be read")
-    wrong = _mismatch(document, _SHAPE, "it")
+    wrong = mismatch(document, declared())
     if wrong or not _is_time(document["started"]):
         raise UnusableError(wrong or f"started is {document['started']!r}, not a time with a time zone")
     return dict(document)
@@ -122,36 +92,50 @@ def counted(document: Mapping[str, Any]) -> Counter[str]:
     return counts
 
 
-def _mismatch(value: Any, kind: Any, where: str) -> str:
-    """What is wrong with a value, or ""."""
-    if isinstance(kind, tuple):
-        return "" if value is None else _mismatch(value, kind[0], where)
-    if isinstance(kind, list):
-        if not isinstance(value, list):
-            return f"{where} is not a list"
-        found = (_mismatch(each, kind[0], f"{where}[{at}]") for at, each in enumerate(value))
+def declared() -> dict[str, Any]:
+    """The JSON Schema of a results file."""
+    return dict(json.loads(_DECLARED.read_text(encoding="utf-8")))
+
+
+def mismatch(value: Any, schema: Mapping[str, Any], where: str = "it", *, strict: bool = False) -> str:
+    """What of a value is not as a schema says, or "". ``strict``: nor has an object keys that are not declared.
+
+    Of JSON Schema this knows what ``results.schema.json`` uses.
+    """
+    if "anyOf" in schema:
+        tried = [mismatch(value, each, where, strict=strict) for each in schema["anyOf"]]
+        return "" if "" in tried else tried[-1]
+    if "enum" in schema or "const" in schema:
+        known = schema.get("enum", [schema.get("const")])
+        return "" if value in known else f"{where} is {value!r}, none of {known}"
+    names = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
+    if not any(_is(value, name) for name in names):
+        return f"{where} is not of type {_TYPES[names[0]][1]}"
+    if isinstance(value, int | float) and value < schema.get("minimum", value):
+        return f"{where} is {value}, less than {schema['minimum']}"
+    if isinstance(value, list):
+        found = (
+            mismatch(each, schema["items"], f"{where}[{at}]", strict=strict) for at, each in enumerate(value)
+        )
         return next(filter(None, found), "")
-    if isinstance(kind, dict):
-        return _mismatch_of_object(value, kind, where)
-    if kind is float:
-        return "" if _is_number(value) else f"{where} is not a number"
-    fits = isinstance(value, kind) and not (kind is int and isinstance(value, bool))
-    return "" if fits else f"{where} is not of type {kind.__name__}"
+    return _mismatch_of_object(value, schema, where, strict=strict) if isinstance(value, dict) else ""
 
 
-def _mismatch_of_object(value: Any, kind: Mapping[str, Any], where: str) -> str:
-    if not isinstance(value, dict):
-        return f"{where} is not an object"
-    for key, of in kind.items():
-        name = key.removesuffix("?")
-        if name not in value:
-            if name == key:
-                return f"{where} has no {name!r}"
-            continue
-        wrong = _mismatch(value[name], of, name if where == "it" else f"{where}.{name}")
-        if wrong:
-            return wrong
-    return ""
+def _mismatch_of_object(
+    value: Mapping[str, Any], schema: Mapping[str, Any], where: str, *, strict: bool
+) -> str:
+    known = schema["properties"]
+    missing = [name for name in schema["required"] if name not in value]
+    if missing:
+        return f"{where} has no {missing[0]!r}"
+    if strict and value.keys() - known.keys():
+        return f"{where} has {sorted(value.keys() - known.keys())}, which are not declared"
+    parts = (
+        mismatch(value[name], each, name if where == "it" else f"{where}.{name}", strict=strict)
+        for name, each in known.items()
+        if name in value
+    )
+    return next(filter(None, parts), "")
 
 
 def _is_time(text: str) -> bool:
@@ -161,7 +145,8 @@ def _is_time(text: str) -> bool:
         return False
 
 
-def _is_number(value: Any) -> bool:
-    return (
-        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
-    )
+def _is(value: Any, name: str) -> bool:
+    """Whether a value is of a type; a truth value is no number, and neither is what has no end."""
+    if isinstance(value, bool) or (isinstance(value, float) and not math.isfinite(value)):
+        return False
+    return isinstance(value, _TYPES[name][0])

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pytest_hotreload.ci.plan import Plan, Shard
 from pytest_hotreload.compat.console import PREFIX
 from pytest_hotreload.usage import usage_error
+from pytest_hotreload.wording import duration, many
 
 #: Below that a share is not named as one of more or less.
 _PERCENT = 0.5
@@ -17,14 +18,13 @@ def header(shard: Shard, source: str) -> list[str]:
     plan = shard.plan
     which = f"shard {shard.number}/{shard.of}" + (f" ({source})" if source else "")
     by = "durations" if plan.by == "durations" else "the hash of their paths"
-    lines = [
-        f"{PREFIX}{which}: {len(shard.files)} of {_files(len(plan.owners))} · plan {plan.fingerprint}, by {by}"
-    ]
+    files = f"{len(shard.files)} of {many(len(plan.owners), 'test file')}"
+    lines = [f"{PREFIX}{which}: {files} · plan {plan.fingerprint}, by {by}"]
     if plan.predicted:
         seconds = plan.predicted
         lines.append(
-            f"{PREFIX}predicted: {_seconds(seconds[shard.number - 1])} here, {_seconds(min(seconds))} to "
-            f"{_seconds(max(seconds))} on all {shard.of}, balance {plan.balance:.2f}"
+            f"{PREFIX}predicted: {duration(seconds[shard.number - 1])} here, {duration(min(seconds))} to "
+            f"{duration(max(seconds))} on all {shard.of}, balance {plan.balance:.2f}"
         )
     return lines + dominating(plan)
 
@@ -34,7 +34,7 @@ def dominating(plan: Plan) -> list[str]:
     if plan.dominating is None:
         return []
     file, seconds = plan.dominating
-    long = f"{file} takes {_seconds(seconds)}, longer than a shard's mean of {_seconds(plan.mean)}"
+    long = f"{file} takes {duration(seconds)}, longer than a shard's mean of {duration(plan.mean)}"
     return [f"{PREFIX}{long}: more shards cannot make the run shorter; hint: split the file"]
 
 
@@ -60,24 +60,22 @@ def achieved(shard: Shard, files: int, seconds: float) -> str:
     """At the end: what this shard's tests and collection took, against the plan."""
     text = (
         f"{PREFIX}shard {shard.number}/{shard.of}, plan {shard.plan.fingerprint}: "
-        f"{_files(files)} took {_seconds(seconds)}"
+        f"{many(files, 'test file')} took {duration(seconds)}"
     )
     if not shard.plan.predicted:
         return text
     predicted = shard.plan.predicted[shard.number - 1]
-    return f"{text}, predicted {_seconds(predicted)}{_off(seconds, predicted)}"
+    return f"{text}, predicted {duration(predicted)}{_off(seconds, predicted)}"
 
 
 def planned(plan: Plan, file: str) -> list[str]:
     """A plan was written, and nothing run."""
-    head = (
-        f"{PREFIX}plan {plan.fingerprint}: {_files(len(plan.owners))} on {plan.of} shards, written to {file}"
-    )
-    lines = [head]
+    files = many(len(plan.owners), "test file")
+    lines = [f"{PREFIX}plan {plan.fingerprint}: {files} on {plan.of} shards, written to {file}"]
     if plan.predicted:
         seconds = plan.predicted
         lines.append(
-            f"{PREFIX}predicted: {_seconds(min(seconds))} to {_seconds(max(seconds))} a shard, "
+            f"{PREFIX}predicted: {duration(min(seconds))} to {duration(max(seconds))} a shard, "
             f"balance {plan.balance:.2f}"
         )
     return lines + dominating(plan)
@@ -88,14 +86,6 @@ def _off(seconds: float, predicted: float) -> str:
         return ""
     percent = 100 * (seconds / predicted - 1)
     return f" ({percent:+.0f} %)" if abs(percent) >= _PERCENT else ""
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.0f} s"
-
-
-def _files(count: int) -> str:
-    return f"{count} test file{'s' if count != 1 else ''}"
 
 
 # ------------------------------------------------------------------------------------- mistakes
@@ -113,6 +103,6 @@ def plan_unwritable(file: str, why: object) -> Exception:
 
 def other_count(file: str, of: int, wanted: int) -> Exception:
     return usage_error(
-        f"--shard-from {file} is a plan for {of} shard{'s' if of != 1 else ''}, but --shard asks for one of {wanted}",
+        f"--shard-from {file} is a plan for {many(of, 'shard')}, but --shard asks for one of {wanted}",
         hint=f"use --shard m/{of}, or write a plan for {wanted}",
     )

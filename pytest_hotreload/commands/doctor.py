@@ -22,6 +22,7 @@ from pytest_hotreload._native import Records
 from pytest_hotreload.commands.ask_pytest import Heard, place
 from pytest_hotreload.compat import console
 from pytest_hotreload.records import couplings
+from pytest_hotreload.records.file_outcome import FAILED
 from pytest_hotreload.run import messages
 
 _RECORDER = "pytest_hotreload.commands.doctor_plugin"
@@ -51,7 +52,7 @@ def examine(arguments: Sequence[str]) -> int:
     coupled = [
         nodeid
         for nodeid, outcome in company.outcomes.items()
-        if outcome == "passed" and alone.outcomes.get(nodeid) in ("failed", "error", None)
+        if outcome == "passed" and alone.outcomes.get(nodeid) in (*FAILED, None)
     ]
     causes: dict[str, str | None] = {}
     search = _Search(arguments, company)

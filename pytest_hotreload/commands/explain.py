@@ -18,7 +18,8 @@ import pytest
 
 from pytest_hotreload.commands.ask_pytest import ask
 from pytest_hotreload.commands.graph import short
-from pytest_hotreload.imports.analysis import open_project, scan, site_folders, third_party
+from pytest_hotreload.imports.analysis import open_project, scan, third_party
+from pytest_hotreload.process.installed import site_folders
 from pytest_hotreload.records import affected, epoch, messages, reuse, totals
 from pytest_hotreload.records.records import Records, Verdict
 from pytest_hotreload.run import messages as run_messages

@@ -7,6 +7,7 @@ from typing import Any
 
 from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.process import foreign
+from pytest_hotreload.process.installed import is_installed
 from pytest_hotreload.usage import usage_error
 from pytest_hotreload.world import BUILTINS, MODULES, contextlib, pytest
 
@@ -51,7 +52,8 @@ def _asks_for_snapshots(module: Any) -> bool:
     if type(module) is not ModuleType:
         return False
     names = foreign.module_dict(module)
-    if "site-packages" in str(names.get("__file__") or "site-packages"):
+    file = names.get("__file__")
+    if not file or is_installed(str(file)):
         return False
     return any(_is_of(value, "inline_snapshot") for value in list(names.values()))
 

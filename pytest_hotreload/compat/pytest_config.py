@@ -761,13 +761,6 @@ def rewritten(config: pytest.Config, path: Path) -> Any:
     return _rewrite_test(path, config)[1]
 
 
-def pdb_class() -> Any:
-    """``pytestPDB``: its ``_init_pdb`` is where every debugger of pytest begins."""
-    from _pytest.debugging import pytestPDB
-
-    return pytestPDB
-
-
 def stderr_is_real() -> bool:
     """Whether fd 2 is open (a daemon may have closed it)."""
     try:

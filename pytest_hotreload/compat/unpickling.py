@@ -12,14 +12,12 @@ from _pytest._code.code import TerminalRepr
 from _pytest._io import TerminalWriter
 
 from pytest_hotreload.original_names import KNOWN_CHANGES
-from pytest_hotreload.world import BUILTINS, MODULES, io, loaded, os, pickle, pytest, sysconfig
+from pytest_hotreload.process import installed
+from pytest_hotreload.world import BUILTINS, MODULES, io, loaded, os, pickle, pytest
 
 __builtins__ = BUILTINS
 
-_STANDARD = tuple(
-    folder + os.sep for folder in {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")} if folder
-)
-_INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+_STANDARD = tuple(folder + os.sep for folder in installed.standard_folders())
 
 
 class Placeholder:
@@ -81,7 +79,7 @@ def text_of(show: Callable[[Any], str], value: Any) -> str:
 
 def is_installed(file: str) -> bool:
     """Generated code (of dataclasses, attrs, named tuples) lies in no file."""
-    return file.startswith("<") or any(part in file for part in _INSTALLED) or (file.startswith(_STANDARD))
+    return file.startswith("<") or installed.is_installed(file) or file.startswith(_STANDARD)
 
 
 def mro_of(kind: type) -> tuple[type, ...]:

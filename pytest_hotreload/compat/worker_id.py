@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from pytest_hotreload.process.installed import is_installed
 from pytest_hotreload.world import BUILTINS, os
 
 __builtins__ = BUILTINS
@@ -64,7 +65,7 @@ def first_party_caller(frame: FrameType | None, root: str) -> str:
         name = frame.f_code.co_filename
         module = str(frame.f_globals.get("__name__", "")).partition(".")[0]
         if module not in sys.stdlib_module_names and not name.startswith("<frozen"):
-            ours = name.startswith(root + os.sep) and "site-packages" not in name
+            ours = name.startswith(root + os.sep) and not is_installed(name)
             return os.path.relpath(name, root) if ours else ""
         frame = frame.f_back
     return ""

@@ -16,10 +16,10 @@ from typing import Any
 
 import execnet
 
-from pytest_hotreload._native import guard
 from pytest_hotreload.hosts import agent
 from pytest_hotreload.hosts.protocol import Closed, Data, Open, Shut
 from pytest_hotreload.process.channel import Channel
+from pytest_hotreload.process.lifeline import end_with
 from pytest_hotreload.world import sockets
 
 #: Seconds that gateways get to end by themselves when all is over; execnet kills its processes then.
@@ -148,7 +148,7 @@ def main() -> None:
     lifeline, control = (int(number) for number in sys.argv[1:])
     for descriptor in (lifeline, control):
         os.set_inheritable(descriptor, False)
-    guard(lifeline, not os.environ.get("PYTEST_HOTRELOAD_NO_DEATH_SIGNAL"))
+    end_with(lifeline)
     try:
         serve(Channel(sockets.socket(fileno=control)))
     finally:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hotreload._native import guard
 from pytest_hotreload.compat import console, plugins, pytest_config
 from pytest_hotreload.compat.xdist import Node, Nodes, Place
 from pytest_hotreload.host_options import HOST_ENVIRONMENT
@@ -36,6 +35,7 @@ from pytest_hotreload.hosts.protocol import (
 from pytest_hotreload.hosts.start import inherited
 from pytest_hotreload.options import Options
 from pytest_hotreload.process.channel import Channel
+from pytest_hotreload.process.lifeline import end_with
 from pytest_hotreload.process.messages import Asked, Ended
 from pytest_hotreload.process.slots import Slot
 from pytest_hotreload.run.child import self_collecting
@@ -63,7 +63,7 @@ class Host:
     def __init__(self, lifeline: int, end: int) -> None:
         for descriptor in (lifeline, end):
             os.set_inheritable(descriptor, False)
-        guard(lifeline, not os.environ.get("PYTEST_HOTRELOAD_NO_DEATH_SIGNAL"))
+        end_with(lifeline)
         self.channel = Channel(sockets.socket(fileno=end))
         _, begin = self.channel.receive()
         self.begin: Begin = begin

@@ -8,6 +8,7 @@ import pytest
 
 from pytest_hotreload.compat.console import PREFIX
 from pytest_hotreload.usage import usage_error
+from pytest_hotreload.wording import many
 from pytest_hotreload.world import signal
 
 #: What a host printed last is shown so far, on the one line that says of its end.
@@ -15,20 +16,18 @@ _LONGEST = 300
 
 
 def slots(count: int) -> str:
-    return f"{count} slot{'s' if count != 1 else ''}"
+    return many(count, "slot")
 
 
 def hosts(named: Sequence[tuple[str, int]]) -> str:
     """For the header: ``2 hosts: popen (2 slots), ssh=one (8 slots)``."""
     listed = ", ".join(f"{name} ({slots(count)})" for name, count in named)
-    return f"{len(named)} host{'s' if len(named) != 1 else ''}: {listed}"
+    return f"{many(len(named), 'host')}: {listed}"
 
 
 def closing(files: int, children: int, hosts: int) -> str:
     """The last line: what was done, and on how many hosts."""
-    counts = ((files, "file", "files"), (children, "child", "children"), (hosts, "host", "hosts"))
-    file, child, host = (f"{count} {one if count == 1 else many}" for count, one, many in counts)
-    return f"{PREFIX}{file} in {child} on {host}"
+    return f"{PREFIX}{many(files, 'file')} in {many(children, 'child')} on {many(hosts, 'host')}"
 
 
 def not_there(name: str, why: str) -> pytest.UsageError:
@@ -82,7 +81,7 @@ def lost_too_often(times: int) -> str:
 
 def none_left(tests: int) -> str:
     """Why the run ends before its end."""
-    what = f"{tests} test{'s have' if tests != 1 else ' has'} no result"
+    what = f"{many(tests, 'test')} {'has' if tests == 1 else 'have'} no result"
     return f"hotreload: no host is left, and {what}; hint: run again, or without --tx"
 
 

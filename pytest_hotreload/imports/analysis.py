@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-import site
 import sys
-import sysconfig
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.machinery import PathFinder
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from pytest_hotreload._native import Project
 from pytest_hotreload.imports import fallback_parser
+from pytest_hotreload.process.installed import is_installed, site_folders
 
 if TYPE_CHECKING:
     import pytest
@@ -121,33 +120,23 @@ def _is_environment(folder: Path) -> bool:
     return (folder / "pyvenv.cfg").is_file()
 
 
-def site_folders() -> list[str]:
-    """Folders whose contents are third-party."""
-    folders = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
-    folders += site.getsitepackages() if hasattr(site, "getsitepackages") else []
-    if site.ENABLE_USER_SITE:
-        folders.append(site.getusersitepackages())
-    return sorted({folder for folder in folders if folder})
-
-
 def third_party(names: Iterable[str]) -> list[str]:
     """Those that lie in a folder of installed packages: nothing else may get into the template."""
-    return [name for name in names if _is_installed(name.partition(".")[0])]
+    return [name for name in names if _is_third_party(name.partition(".")[0])]
 
 
-@functools.cache
-def _is_installed(top: str) -> bool:
+def is_third_party(top: str) -> bool:
+    """Whether a top-level module lies in a folder of installed packages, all of it."""
     spec = PathFinder.find_spec(top)
     if spec is None or top in sys.stdlib_module_names:
         return False
     places = (
         [spec.origin] if spec.has_location and spec.origin else list(spec.submodule_search_locations or ())
     )
-    folders = tuple(folder + os.sep for folder in site_folders())
-    return bool(places) and all(
-        place.startswith(folders) or {"site-packages", "dist-packages"} & set(Path(place).parts)
-        for place in places
-    )
+    return bool(places) and all(is_installed(place) for place in places)
+
+
+_is_third_party = functools.cache(is_third_party)
 
 
 def editable_installs() -> dict[str, str]:

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from pytest_hotreload.options import processors
-from pytest_hotreload.process.fork_state import native_threads
+from pytest_hotreload.process.proc import native_threads
+from pytest_hotreload.wording import plural
 from pytest_hotreload.world import BUILTINS, threading
 
 __builtins__ = BUILTINS
@@ -57,7 +58,7 @@ class ThreadWatch:
     def _compare(self, path: str, native: int, loaded: int, python: set[threading.Thread]) -> None:
         started = [t.name for t in threading.enumerate() if t not in python]
         if started:
-            self.found[path] = f"the thread{'s' if len(started) > 1 else ''} {', '.join(started[:3])}"
+            self.found[path] = f"the {plural(len(started), 'thread')} {', '.join(started[:3])}"
             return
         grown = native_threads() - native
         if grown <= 0:

@@ -10,10 +10,11 @@ import sys
 import time
 from typing import Any
 
-from pytest_hotreload._native import guard, set_child_subreaper
+from pytest_hotreload._native import set_child_subreaper
 from pytest_hotreload.imports import bytecode
 from pytest_hotreload.isolate.calls import Desk, Surroundings
 from pytest_hotreload.process import fork_state
+from pytest_hotreload.process.lifeline import end_with
 
 
 def live(descriptors: list[int], inherited: fork_state.Inherited) -> None:
@@ -48,7 +49,7 @@ def begin(lifeline: int) -> None:
     """A group of its own, and an end with the template: nothing that the function starts escapes."""
     os.setpgid(0, 0)
     set_child_subreaper(True)
-    guard(lifeline, not os.environ.get("PYTEST_HOTRELOAD_NO_DEATH_SIGNAL"))
+    end_with(lifeline)
 
 
 def _speak_into(files: list[int]) -> None:

@@ -9,7 +9,6 @@ import functools
 import importlib
 import os
 import sys
-import sysconfig
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, PathFinder
@@ -19,6 +18,7 @@ from pytest_hotreload._native import Project
 from pytest_hotreload.imports import analysis
 from pytest_hotreload.isolate import messages
 from pytest_hotreload.isolate.errors import IsolationError
+from pytest_hotreload.process import installed
 
 #: Folders that hold no modules, or another interpreter's.
 _SKIPPED = {"__pycache__", "node_modules"}
@@ -76,13 +76,13 @@ class Package:
         analysis.scan(project, files)
         quarantine = project.quarantine(files)
         top = self.name.partition(".")[0]
-        installed = functools.cache(_is_installed)
+        is_installed = functools.cache(_is_installed)
         wanted = [
             name
             for name in project.shared(files, 1)
             if name.partition(".")[0] != top
             and not self._is_ignored(name)
-            and installed(name.partition(".")[0])
+            and is_installed(name.partition(".")[0])
         ]
         lines = [messages.unread(*each) for each in project.diagnostics()]
         lines += [messages.missing(*each) for each in project.missing()]
@@ -101,7 +101,7 @@ class Package:
                 os.sep,
                 sys_path=path,
                 stdlib=sorted(sys.stdlib_module_names),
-                site_dirs=analysis.site_folders(),
+                site_dirs=installed.site_folders(),
                 import_mode="package",
                 editable=analysis.editable_installs(),
             )
@@ -190,27 +190,15 @@ def _sources(places: Iterable[str]) -> Iterator[str]:
 
 def _is_installed(top: str) -> bool:
     """Whether a top-level module is the standard library's or lies in a folder of installed packages."""
-    if top in sys.stdlib_module_names:
-        return True
-    spec = PathFinder.find_spec(top)
-    if spec is None:
-        return False
-    own = [spec.origin] if spec.has_location and spec.origin else list(spec.submodule_search_locations or ())
-    return bool(own) and all(_is_site(place) for place in own)
+    return top in sys.stdlib_module_names or analysis.is_third_party(top)
 
 
 def _is_installed_folder(entry: str) -> bool:
-    return _is_site(entry + os.sep) or _is_standard(entry)
-
-
-def _is_site(place: str) -> bool:
-    folders = tuple(folder + os.sep for folder in analysis.site_folders())
-    return place.startswith(folders) or bool({"site-packages", "dist-packages"} & set(Path(place).parts))
+    return installed.is_installed(entry + os.sep) or _is_standard(entry)
 
 
 def _is_standard(entry: str) -> bool:
-    places = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
-    places |= {os.path.realpath(place) for place in places}
+    places = installed.standard_folders()
     archive = f"python{sys.version_info[0]}{sys.version_info[1]}.zip"
     return Path(entry).name == archive or any(
         entry == place or entry.startswith(place + os.sep) for place in places

@@ -13,11 +13,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pytest_hotreload._native import collapse_heap, guard, set_child_subreaper
+from pytest_hotreload._native import collapse_heap, set_child_subreaper
 from pytest_hotreload.process import adoption, job_control, leftovers
 from pytest_hotreload.process.channel import Channel, pair
+from pytest_hotreload.process.lifeline import end_with
 from pytest_hotreload.process.messages import Gone, Kill, Refused, Start, Started
 from pytest_hotreload.process.prefork import Ahead
+from pytest_hotreload.process.proc import native_threads
 from pytest_hotreload.world import BUILTINS, contextlib, os, select, signal, sockets, warnings
 
 __builtins__ = BUILTINS
@@ -109,18 +111,11 @@ class ForkPoint:
 
 def fork_quietly() -> int:
     """``os.fork`` without 3.12's warning of threads: they were compared (see ``imports/threads.py``)."""
-    if len(_tasks()) <= 1:
+    if native_threads() <= 1:
         return os.fork()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return os.fork()
-
-
-def _tasks() -> list[str]:
-    try:
-        return os.listdir("/proc/self/task")
-    except OSError:
-        return ["", ""]
 
 
 def serve(
@@ -137,7 +132,7 @@ def serve(
     if ignores_children:  # a conftest's wish, by which nobody learns how a child ended
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     set_child_subreaper(True)
-    guard(lifeline, not os.environ.get("PYTEST_HOTRELOAD_NO_DEATH_SIGNAL"))
+    end_with(lifeline)
     _Server(control, live, answer, ahead, ignores_children=ignores_children).run()
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from pytest_hotreload._native import flush_c_stdio, objects_of_types
 from pytest_hotreload.process import adoption
+from pytest_hotreload.process.installed import is_installed
 from pytest_hotreload.world import (
     BUILTINS,
     MODULES,
@@ -23,7 +24,6 @@ from pytest_hotreload.world import (
     os,
     random,
     signal,
-    sysconfig,
     threading,
     traceback,
     weakref,
@@ -45,7 +45,6 @@ class Inherited:
     log_handlers: int
     writers: list[Any]
     tracker: int | None
-    installed: tuple[str, ...] = ()
 
 
 def inventory() -> Inherited:
@@ -57,7 +56,6 @@ def inventory() -> Inherited:
         log_handlers=len(getattr(_logging(), "_handlerList", ())),
         writers=_writers(),
         tracker=_resource_tracker(),
-        installed=(*_SITE, *_INSTALLED),
     )
 
 
@@ -103,14 +101,6 @@ def output_to_nowhere() -> Iterator[None]:
             os.dup2(descriptor, number)
             os.close(descriptor)
         os.close(nowhere)
-
-
-def native_threads() -> int:
-    """Threads of this process as the system counts them; Python's own where it does not tell."""
-    try:
-        return len(os.listdir("/proc/self/task"))
-    except OSError:
-        return threading.active_count()
 
 
 # ---------------------------------------------------------------------------------- leaving
@@ -165,10 +155,6 @@ def _end_logging(inherited: Inherited) -> None:
 
 
 _STDLIB = sys.stdlib_module_names
-#: Asked now: a test may replace what this goes by.
-_SITE = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
-#: User sites and Debian's folders are none of sysconfig's two.
-_INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 
 
 def new_modules(inherited: Inherited) -> tuple[str, ...]:
@@ -176,21 +162,17 @@ def new_modules(inherited: Inherited) -> tuple[str, ...]:
     if len(MODULES) <= inherited.modules:
         return ()
     names = [name for name in list(MODULES)[inherited.modules :] if type(name) is str]
-    return tuple(
-        name for name in names if not adoption.is_warm(name) and _is_installed(name, inherited.installed)
-    )
+    return tuple(name for name in names if not adoption.is_warm(name) and _is_installed(name))
 
 
-def _is_installed(name: str, folders: tuple[str, ...]) -> bool:
+def _is_installed(name: str) -> bool:
     """By its own spec. An alias or a stand-in, of a test perhaps, can't be imported by this name."""
     try:
         spec = namespace(MODULES.get(name)).get("__spec__")
         if type(spec) is not ModuleSpec or spec.name != name:
             return False
         origin = spec.origin
-        return name.partition(".")[0] in _STDLIB or (
-            type(origin) is str and any(folder in origin for folder in folders)
-        )
+        return name.partition(".")[0] in _STDLIB or (type(origin) is str and is_installed(origin))
     except Exception:
         return False
 

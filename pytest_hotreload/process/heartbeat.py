@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable
 from pathlib import Path
 
-from pytest_hotreload.world import contextlib, mmap, os, struct
+from pytest_hotreload.process import proc
+from pytest_hotreload.world import mmap, os, struct
 
 #: Seconds without a sign of life after which a test counts as hanging, if the project was edited since it began. Plain
 #: unit tests take less, and a test that takes longer has that in its record.
@@ -106,21 +107,13 @@ def limit(known: float, least: float) -> float:
     return max(least, _SLOWER * known)
 
 
-def is_traced(pid: int) -> bool:
-    """Whether a debugger of the system holds the process."""
-    with contextlib.suppress(OSError):
-        status = Path(f"/proc/{pid}/status").read_text(errors="replace")
-        return "TracerPid:\t0\n" not in status
-    return False
-
-
 def written(pid: int) -> tuple[int, ...]:
     """Bytes of output that a process captured in files, as pytest does."""
     sizes = []
     for number in (1, 2):
+        captured = proc.captured(pid, number)
         try:
-            captured = Path(f"/proc/{pid}/fd/{number}")
-            sizes.append(captured.stat().st_size if captured.is_file() else 0)
-        except OSError:  # no such system, or the process is gone
+            sizes.append(Path(captured).stat().st_size if captured else 0)
+        except OSError:  # the process is gone
             sizes.append(0)
     return tuple(sizes)

@@ -7,6 +7,7 @@ nothing that a test started escapes, daemons included.
 from __future__ import annotations
 
 from pytest_hotreload._native import children_of
+from pytest_hotreload.process import proc
 from pytest_hotreload.world import BUILTINS, contextlib, os, signal
 
 __builtins__ = BUILTINS
@@ -17,7 +18,7 @@ def end(group: int, ours: set[int]) -> list[str]:
 
     Returns their names, for the user.
     """
-    found = members(group) if _alive(group) else []
+    found = proc.group_members(group) if _alive(group) else []
     adopted = [pid for pid in children_of(os.getpid()) if pid not in ours]
     names = [_name(pid) for pid in dict.fromkeys(found + adopted) if not _zombie(pid)]
     for pid in dict.fromkeys(found + adopted):
@@ -40,38 +41,9 @@ def _alive(group: int) -> bool:
     return True
 
 
-def members(group: int) -> list[int]:
-    """The processes of a process group; none where there is no /proc."""
-    entries = os.listdir("/proc") if os.path.isdir("/proc") else []
-    return [int(e) for e in entries if e.isdigit() and stat_field(int(e), 5) == str(group)]
-
-
 def _zombie(pid: int) -> bool:
-    return stat_field(pid, 3) in ("Z", "")
+    return proc.stat_field(pid, 3) in ("Z", "")
 
 
 def _name(pid: int) -> str:
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            words = file.read().replace(b"\0", b" ").decode("utf-8", "replace").strip()
-    except OSError:
-        words = ""
-    return f"{words[:80] or 'a process'} (pid {pid})"
-
-
-def stat_field(pid: int, number: int) -> str:
-    """Field ``number`` (from 1, as proc(5) counts) of /proc/PID/stat; "" where it is gone."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            text = file.read().decode("ascii", "replace")
-    except OSError:
-        return ""
-    return text.rpartition(")")[2].split()[number - 3]
-
-
-def cpu_seconds(pid: int) -> float:
-    """User and system time of a process so far, in seconds; 0.0 where it can't be read."""
-    user, system = stat_field(pid, 14), stat_field(pid, 15)
-    if not user:
-        return 0.0
-    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+    return f"{proc.command(pid)[:80] or 'a process'} (pid {pid})"

@@ -16,13 +16,15 @@ import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
-from pytest_hotreload._native import freeze, guard, note_opens, noted_opens, set_child_subreaper
+from pytest_hotreload._native import freeze, note_opens, noted_opens, set_child_subreaper
 from pytest_hotreload.process import adoption
 from pytest_hotreload.process.channel import Channel, pair
 from pytest_hotreload.process.fork_server import ForkPoint, Unwind, fork_quietly, serve
-from pytest_hotreload.process.fork_state import native_threads, output_to_nowhere
+from pytest_hotreload.process.fork_state import output_to_nowhere
 from pytest_hotreload.process.import_inputs import Recorder
+from pytest_hotreload.process.lifeline import end_with
 from pytest_hotreload.process.messages import Probe, Probed, Start, Warm, Warmed
+from pytest_hotreload.process.proc import native_threads
 from pytest_hotreload.world import MODULES, contextlib, os, pickle, threading, time
 
 #: Between the names of the modules that a warm-up began with and what came of it. In no name.
@@ -161,7 +163,7 @@ class Parked:
 
     def _warm_here(self, modules: list[str], quarantine: dict[str, str], write: int) -> Warmed:
         set_child_subreaper(True)
-        guard(self.lifeline, not os.environ.get("PYTEST_HOTRELOAD_NO_DEATH_SIGNAL"))
+        end_with(self.lifeline)
         self.control.pid = os.getpid()
         began = time.perf_counter()
         costs: dict[str, float] = {}

@@ -9,6 +9,7 @@ import errno
 import stat
 from pathlib import Path
 
+from pytest_hotreload.process import atomic_write
 from pytest_hotreload.world import contextlib, os, select, socket
 
 #: Seconds without progress after which a reader is given up: a pipe that nobody empties must not hang the run.
@@ -67,29 +68,13 @@ def _stream(status: os.stat_result) -> int | None:
 
 
 def _replace(target: Path, content: bytes, status: os.stat_result | None) -> None:
-    beside = target.with_name(f".{target.name[:200]}.{os.getpid()}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            beside.write_bytes(content)
-            if status is not None:
-                _keep_owner_and_mode(beside, status)
-            beside.replace(target)
-        finally:
-            with contextlib.suppress(OSError):
-                beside.unlink(missing_ok=True)
+        atomic_write.write(target, content, status)
     except OSError as error:
         if status is None or error.errno not in _IN_PLACE:
             raise
         target.write_bytes(content)
-
-
-def _keep_owner_and_mode(beside: Path, status: os.stat_result) -> None:
-    made = beside.stat()
-    if (made.st_uid, made.st_gid) != (status.st_uid, status.st_gid):
-        with contextlib.suppress(OSError):
-            os.chown(beside, status.st_uid, status.st_gid)
-    beside.chmod(stat.S_IMODE(status.st_mode))
 
 
 def _write_through(path: Path, status: os.stat_result, content: bytes) -> None:

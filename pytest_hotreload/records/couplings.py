@@ -6,9 +6,10 @@ One JSON file beside the records. Whatever is wrong with it, it says nothing: th
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+from pytest_hotreload.process import atomic_write
 
 #: Test file (relative to the root, with "/") -> modules whose import by others its tests need; None: more than one.
 Couplings = Mapping[str, list[str | None]]
@@ -37,6 +38,4 @@ def save(folder: Path, examined: Iterable[str], found: Mapping[str, Iterable[str
     if not kept:
         (folder / _NAME).unlink(missing_ok=True)
         return
-    beside = folder / f"{_NAME}.{os.getpid()}"
-    beside.write_text(json.dumps(kept, sort_keys=True) + "\n", encoding="utf-8")
-    beside.replace(folder / _NAME)
+    atomic_write.write(folder / _NAME, json.dumps(kept, sort_keys=True).encode() + b"\n")

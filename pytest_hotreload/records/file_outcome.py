@@ -15,6 +15,8 @@ __builtins__ = BUILTINS
 
 #: Worst last; what a test's phases say together is the worst of them.
 OUTCOMES: Final = ("passed", "skipped", "xfailed", "xpassed", "rerun", "error", "failed")
+#: A test that ended so is no success: of its call, or of its setup or teardown.
+FAILED: Final = ("failed", "error")
 #: A file whose tests ended otherwise is run again, whatever changed.
 CLEAN: Final = frozenset({"passed", "skipped", "xfailed"})
 

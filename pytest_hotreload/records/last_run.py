@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from pytest_hotreload.world import os
+from pytest_hotreload.process import atomic_write
 
 _NAME = "ran-1.json"
 #: As git shortens most of them.
@@ -57,9 +57,7 @@ def save(folder: Path, ran: Mapping[str, Last], keep: Collection[str]) -> None:
     kept = set(keep)
     known = {file: last for file, last in load(folder).items() if file in kept}
     text = json.dumps(merged(known, ran), sort_keys=True, separators=(",", ":"))
-    beside = folder / f"{_NAME}.{os.getpid()}"
-    beside.write_text(text + "\n", encoding="utf-8")
-    beside.replace(folder / _NAME)
+    atomic_write.write(folder / _NAME, text.encode() + b"\n")
 
 
 def revision(root: Path) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from pytest_hotreload.records.last_run import Last
 from pytest_hotreload.run.messages import COUNTED, new_epoch
+from pytest_hotreload.wording import many, plural
 
 IN_WATCH = "--reuse is ignored in a watch, which runs the tests that an edit affects"
 FORCED = "--force: everything runs, nothing is reused"
@@ -53,7 +54,7 @@ def ran(lasts: Collection[Last], now: float) -> str:
     revisions = list(dict.fromkeys(each.revision for each in sorted(lasts, reverse=True) if each.revision))
     more = len(revisions) - 1
     at = f" at {revisions[0]}" if revisions else ""
-    return f"ran {when} ago{at}" + (f" and {more} more revision{'s' if more > 1 else ''}" if more > 0 else "")
+    return f"ran {when} ago{at}" + (f" and {more} more {plural(more, 'revision')}" if more > 0 else "")
 
 
 def age(seconds: float) -> str:
@@ -77,7 +78,7 @@ def hits(files: int, kinds: Mapping[str, int], changes: Sequence[tuple[str, str 
 
 def verified(files: int, wrong: int) -> str:
     found = f"{wrong} WRONG" if wrong else "none wrong"
-    return f"verified {files} test file{'s' if files != 1 else ''} that would be reused: {found}"
+    return f"verified {many(files, 'test file')} that would be reused: {found}"
 
 
 def wrong_reuse(file: str, tests: Sequence[tuple[str, str, str]], few: int) -> str:

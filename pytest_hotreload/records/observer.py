@@ -23,8 +23,8 @@ from pytest_hotreload._native import (
     watch_imports,
 )
 from pytest_hotreload.compat import pytest_config
-from pytest_hotreload.imports.analysis import site_folders
 from pytest_hotreload.process.fork_state import namespace
+from pytest_hotreload.process.installed import site_folders, standard_folders
 from pytest_hotreload.world import (
     BUILTINS,
     MODULES,
@@ -33,7 +33,6 @@ from pytest_hotreload.world import (
     os,
     pytest,
     resource,
-    sysconfig,
     tempfile,
 )
 
@@ -341,7 +340,5 @@ def _below(path: str, folders: Iterable[str]) -> bool:
 
 
 def _standard_library() -> set[str]:
-    paths = (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))
     archives = [entry for entry in sys.path if entry.endswith(".zip")]
-    found = [path for path in (*paths, *archives) if path]
-    return {*found, *(os.path.realpath(path) for path in found)}
+    return {*standard_folders(), *archives, *(os.path.realpath(path) for path in archives)}

@@ -16,8 +16,9 @@ import pytest
 
 from pytest_hotreload._native import Records as Store
 from pytest_hotreload.imports import bytecode
-from pytest_hotreload.imports.analysis import open_project, scan, site_folders
+from pytest_hotreload.imports.analysis import open_project, scan
 from pytest_hotreload.original_names import ORIGINAL_NAMES
+from pytest_hotreload.process.installed import site_folders
 from pytest_hotreload.records import couplings, epoch, last_run, unchanged
 from pytest_hotreload.records.conflicts import keys_of
 from pytest_hotreload.records.dependencies import (

@@ -11,7 +11,6 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Generator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,7 +18,7 @@ import pytest
 from pytest_hotreload.compat import console, pytest_config
 from pytest_hotreload.imports import analysis
 from pytest_hotreload.original_names import ORIGINAL_NAMES
-from pytest_hotreload.process import user_file
+from pytest_hotreload.process import proc, user_file
 from pytest_hotreload.records.file_outcome import OUTCOMES, outcome_of
 from pytest_hotreload.report.import_times import ImportTimes, by_package, saving
 from pytest_hotreload.report.page import page
@@ -300,12 +299,9 @@ class Gathering:
 def process_age() -> float:
     """Seconds since this process started; 0 where the system does not tell, or it did not start for this run."""
     try:
-        # Behind the name, which may hold anything: proc(5), field 22, in ticks since the machine started.
-        fields = (
-            Path("/proc/self/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-        )
-        age = time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf("SC_CLK_TCK")
-    except (OSError, ValueError, IndexError, AttributeError):
+        began = proc.started(os.getpid())
+        age = time.clock_gettime(time.CLOCK_BOOTTIME) - began if began else 0.0
+    except (OSError, AttributeError):
         return 0.0
     return age if 0.0 <= age <= _OLDEST else 0.0
 

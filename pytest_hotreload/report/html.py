@@ -88,25 +88,3 @@ def section(title: str, *parts: str) -> list[str]:
         *parts,
         "</section>",
     ]
-
-
-def seconds(amount: float) -> str:
-    """As long as it needs to be."""
-    if amount >= 60:
-        return (
-            f"{int(amount // 60)} min {amount % 60:02.0f} s"
-            if amount % 60 < 59.5
-            else f"{int(amount // 60) + 1} min"
-        )
-    if amount >= 10:
-        return f"{amount:.1f} s"
-    if amount >= 0.9995:
-        return f"{amount:.2f} s"
-    if amount >= 0.00095:
-        return f"{1000 * amount:.0f} ms"
-    return "< 1 ms" if amount > 0 else "0"
-
-
-def many(count: int, what: str) -> str:
-    plural = {"child": "children"}.get(what, what + "s")
-    return f"{count} {what if count == 1 else plural}"

@@ -1,7 +1,7 @@
 """The page about a run: what it shows first, and every word of it.
 
-One file, nothing from elsewhere. Everything can be read without JavaScript; with it, tables hold all rows, sort and
-filter, and the timeline can be zoomed.
+One file, nothing from elsewhere. Tables can be read without JavaScript; with it, they hold all rows, sort and
+filter, and there is a timeline that can be zoomed.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
 
-from pytest_hotreload.report import chart, tables
-from pytest_hotreload.report.html import Column, allowed, data, many, seconds, section, share, table, text
+from pytest_hotreload.records.file_outcome import FAILED
+from pytest_hotreload.report import tables
+from pytest_hotreload.report.html import Column, allowed, data, section, share, table, text
 from pytest_hotreload.report.page_data import COUNTED, payload
-from pytest_hotreload.report.timeline import BAD, Timeline, balance, fixture_costs, outcomes
+from pytest_hotreload.report.timeline import Timeline, balance, fixture_costs, outcomes
+from pytest_hotreload.wording import duration, many
 
 #: A file that takes that part of the run, or more, decides how long it is.
 _DOMINANT = 0.5
@@ -111,8 +113,8 @@ def _header(timeline: Timeline) -> list[str]:
     busy = balance(timeline)
     part = sum(each.part for each in busy) / len(busy) if busy else 0.0
     figures = [
-        ("took", seconds(timeline.seconds), ""),
-        ("CPU", seconds(timeline.cpu), "of all processes"),
+        ("took", duration(timeline.seconds), ""),
+        ("CPU", duration(timeline.cpu), "of all processes"),
         ("slots", str(len(timeline.slots)), f"{100 * part:.0f} % busy while children ran" if busy else ""),
         (
             "children",
@@ -122,9 +124,9 @@ def _header(timeline: Timeline) -> list[str]:
     ]
     if timeline.saving is not None and timeline.saving.saved > 0:
         figures.append(
-            ("saved", seconds(timeline.saving.saved), "CPU, estimated: all children share one start")
+            ("saved", duration(timeline.saving.saved), "CPU, estimated: all children share one start")
         )
-    bad = any(counts.get(outcome) for outcome in BAD) or timeline.exitstatus not in (0, 5)
+    bad = any(counts.get(outcome) for outcome in FAILED) or timeline.exitstatus not in (0, 5)
     return [
         "<header>",
         f'<p class="project">{text(facts.get("project", ""))}</p>',
@@ -161,14 +163,14 @@ def findings(timeline: Timeline) -> Iterator[str]:
     several = len(timeline.slots) > 1 and len(timeline.children) > 1
     if longest is not None and several and longest.seconds >= _DOMINANT * run.seconds:
         yield (
-            f"{longest.file} takes {seconds(longest.seconds)}, {100 * longest.seconds / run.seconds:.0f} % of the time "
-            "in which children ran. More slots cannot make the run shorter than this file; splitting the file can."
+            f"{longest.file} takes {duration(longest.seconds)}, {100 * longest.seconds / run.seconds:.0f} % of the "
+            "time in which children ran. More slots cannot make the run shorter than this file; splitting the file can."
         )
     shares = balance(timeline)
     part = sum(each.part for each in shares) / len(shares) if shares else 1.0
     if several and part < _BUSY:
         idle = sum(each.idle for each in shares)
-        yield f"The slots were idle for {seconds(idle)} in total, {100 * (1 - part):.0f} % of their time."
+        yield f"The slots were idle for {duration(idle)} in total, {100 * (1 - part):.0f} % of their time."
     for span in timeline.phases:
         if span.name in ("collection", "start", "conftests") and span.seconds > _DOMINANT * timeline.seconds:
             yield f"More than half of the run was spent on {span.name} ({_MEANING[span.name]})."
@@ -176,15 +178,14 @@ def findings(timeline: Timeline) -> Iterator[str]:
     if fixtures and fixtures[0][1] > 1 and fixtures[0][2] > 0.1 * max(run.seconds, 1e-9):
         name, times, spent = fixtures[0]
         yield (
-            f"The fixture {name} was set up {times} times, {seconds(spent)} in total; hotreload_shared_fixtures may "
+            f"The fixture {name} was set up {times} times, {duration(spent)} in total; hotreload_shared_fixtures may "
             "set it up only once."
         )
 
 
 def _timeline(timeline: Timeline) -> list[str]:
-    rows = chart.rows_of(timeline)
     counts = f"{many(len(timeline.children), 'child')} in {many(len(timeline.slots), 'slot')}"
-    title = f"{counts} over {seconds(timeline.seconds)}"
+    title = f"{counts} over {duration(timeline.seconds)}"
     legend = [
         ("setup", "setup"),
         ("call", "call"),
@@ -198,7 +199,8 @@ def _timeline(timeline: Timeline) -> list[str]:
     return section(
         "Timeline",
         f'<ul class="legend">{keys}{failed}</ul>',
-        f'<div id="timeline">{chart.picture(rows, timeline.seconds, title)}</div>',
+        f'<div id="timeline" role="group" aria-label="{text(title)}"></div>',
+        f'<p class="without-script">{text(title)}. The picture of them needs JavaScript.</p>',
     )
 
 
@@ -209,7 +211,7 @@ def _phases(timeline: Timeline) -> list[str]:
             text(span.name),
             f'<span class="quiet">{text(_MEANING.get(span.name, ""))}</span>',
             share(span.seconds / whole, "run"),
-            seconds(span.seconds),
+            duration(span.seconds),
             f"{100 * span.seconds / whole:.0f} %",
         ]
         for span in timeline.phases
@@ -228,7 +230,7 @@ def _phases(timeline: Timeline) -> list[str]:
     ]
     if timeline.replayed:
         parts.append(
-            f"<p>While children ran, the controller showed their reports for {seconds(timeline.replayed)}.</p>"
+            f"<p>While children ran, the controller showed their reports for {duration(timeline.replayed)}.</p>"
         )
     shares = balance(timeline)
     if shares:
@@ -237,8 +239,8 @@ def _phases(timeline: Timeline) -> list[str]:
                 text(each.slot),
                 str(each.children),
                 share(each.part),
-                seconds(each.busy),
-                seconds(each.idle),
+                duration(each.busy),
+                duration(each.idle),
                 f"{100 * each.part:.0f} %",
             ]
             for each in shares

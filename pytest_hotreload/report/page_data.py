@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from pytest_hotreload.report.timeline import BAD, REUSED, FileCost, Phase, Test, Timeline, file_costs
+from pytest_hotreload.records.file_outcome import FAILED
+from pytest_hotreload.report.timeline import REUSED, FileCost, Phase, Test, Timeline, file_costs
 
 #: Seconds of one unit.
 UNIT: Final = 1e-5
@@ -34,7 +35,7 @@ def payload(timeline: Timeline) -> dict[str, Any]:
         "slots": timeline.slots,
         "files": list(files),
         "outcomes": [outcome or "no result" for outcome in COUNTED],
-        "bad": sorted(kinds[outcome] for outcome in BAD),
+        "bad": sorted(kinds[outcome] for outcome in FAILED),
         "how": _HOW,
         "phases": [[s.name, *_placed(s.begin, s.end)] for s in timeline.phases],
         "collection": [

@@ -10,7 +10,7 @@
     if (s >= 10) return `${s.toFixed(1)} s`;
     if (s >= 0.9995) return `${s.toFixed(2)} s`;
     if (s >= 0.00095) return `${(1000 * s).toFixed(0)} ms`;
-    return s > 0 ? "< 1 ms" : "0";
+    return s > 0 ? "< 1 ms" : "0 s";
   };
   const make = (tag, attributes = {}, ...inside) => {
     const element = document.createElement(tag);
@@ -388,7 +388,6 @@
     function open() {
       place.append(tools, canvas, details);
       document.body.append(tip);
-      place.classList.add("drawn");
       details.textContent = hint;
       canvas.addEventListener("pointermove", hover);
       canvas.addEventListener("pointerleave", () => { tip.hidden = true; });
@@ -410,7 +409,7 @@
         if (act) { event.preventDefault(); act(); }
       });
       new ResizeObserver(redraw).observe(canvas);
-      matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { colour = colours(); redraw(); });
+      for (const media of ["print", "(prefers-color-scheme: dark)"]) matchMedia(media).addEventListener("change", () => { colour = colours(); paint(); });
       show(0, run.length);
     }
     return {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from pytest_hotreload.report.html import Column, many, seconds, section, share, table, text
-from pytest_hotreload.report.timeline import BAD, Saving, Timeline, file_costs, fixture_costs
+from pytest_hotreload.records.file_outcome import FAILED
+from pytest_hotreload.report.html import Column, section, share, table, text
+from pytest_hotreload.report.timeline import Saving, Timeline, file_costs, fixture_costs
+from pytest_hotreload.wording import duration, many
 
 #: Rows that stand in the page itself. With JavaScript there are all of them.
 _MOST_FILES, _MOST_TESTS, _MOST_IMPORTS = 100, 100, 25
@@ -33,7 +35,7 @@ def files(timeline: Timeline) -> list[str]:
             _bad(cost.failed),
             share(max(cost.children, cost.tests) / longest),
             _known(cost.children or None),
-            seconds(cost.tests),
+            duration(cost.tests),
             _known(cost.cpu),
             _known(cost.collection or None),
             _known(cost.imports),
@@ -52,7 +54,7 @@ def _bad(count: int) -> str:
 
 
 def _known(amount: float | None) -> str:
-    return "" if amount is None else seconds(amount)
+    return "" if amount is None else duration(amount)
 
 
 def _more(count: int, most: int, what: str, which: str) -> list[str]:
@@ -76,16 +78,16 @@ _TEST_COLUMNS = [
 def tests(timeline: Timeline) -> list[str]:
     if not timeline.tests:
         return []
-    ordered = sorted(timeline.tests, key=lambda test: (test.outcome not in BAD, -test.seconds))
+    ordered = sorted(timeline.tests, key=lambda test: (test.outcome not in FAILED, -test.seconds))
     rows = [
         [
             text(test.nodeid),
             _outcome(test.outcome),
             *(
-                seconds(sum(p.seconds for p in test.phases if p.when == when))
+                duration(sum(p.seconds for p in test.phases if p.when == when))
                 for when in ("setup", "call", "teardown")
             ),
-            seconds(test.seconds),
+            duration(test.seconds),
         ]
         for test in ordered[:_MOST_TESTS]
     ]
@@ -98,7 +100,7 @@ def tests(timeline: Timeline) -> list[str]:
 
 def _outcome(outcome: str) -> str:
     shown = text(outcome or "no result")
-    return f'<span class="bad">{shown}</span>' if outcome in BAD else shown
+    return f'<span class="bad">{shown}</span>' if outcome in FAILED else shown
 
 
 def imports(timeline: Timeline) -> list[str]:
@@ -111,8 +113,8 @@ def imports(timeline: Timeline) -> list[str]:
             [
                 text(each.name),
                 share(each.own / most, "imports"),
-                seconds(each.own),
-                seconds(each.total),
+                duration(each.own),
+                duration(each.total),
                 str(each.modules),
             ]
             for each in timeline.imports[:_MOST_IMPORTS]
@@ -138,22 +140,22 @@ def _saving(saving: Saving) -> list[str]:
         [
             "measured",
             "start of the interpreter, pytest and its plugins",
-            seconds(saving.start_cpu),
+            duration(saving.start_cpu),
         ],
         [
             "measured",
             f"imports of {saving.modules} installed and standard modules while the controller collected, paid once",
-            seconds(saving.imports),
+            duration(saving.imports),
         ],
         [
             "estimated",
             f"the same for {many(saving.children, 'child')}: each would start, and import what its file imports",
-            seconds(saving.estimated),
+            duration(saving.estimated),
         ],
         [
             "estimated",
             "saved: the difference, summed over all children",
-            f"<b>{seconds(saving.saved)}</b>",
+            f"<b>{duration(saving.saved)}</b>",
         ],
     ]
     shown = [[f'<span class="tag {kind}">{kind}</span>', what, amount] for kind, what, amount in rows]
@@ -171,7 +173,8 @@ def fixtures(timeline: Timeline) -> list[str]:
         return []
     most = costs[0][2] or 1.0
     rows = [
-        [text(name), share(spent / most, "setup"), str(times), seconds(spent)] for name, times, spent in costs
+        [text(name), share(spent / most, "setup"), str(times), duration(spent)]
+        for name, times, spent in costs
     ]
     columns = [Column("Fixture"), Column(""), Column("Setups", number=True), Column("Time", number=True)]
     return section("Session and package fixtures", table(columns, rows, caption="Setups in children"))
@@ -189,7 +192,7 @@ def shard(timeline: Timeline) -> list[str]:
         [
             f"{number}{' (this one)' if number == shard.get('shard') else ''}",
             share(load / most, "run"),
-            seconds(load),
+            duration(load),
             f"{100 * (load / mean - 1):+.1f} %" if mean else "",
         ]
         for number, load in enumerate(loads, 1)

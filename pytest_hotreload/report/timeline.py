@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+from pytest_hotreload.records.file_outcome import FAILED
+
 #: The outcome of a test that was not run, since an earlier result holds.
 REUSED: Final = "reused"
-#: Outcomes that make a run fail.
-BAD: Final = frozenset({"failed", "error"})
 #: Seconds from which on a folder's collection is worth a row. In examples/shop, on a busy machine: 12 and 16 ms where
 #: there is no conftest to import, 2.6 s where there is one.
 _LEAST_FOLDER = 0.02
@@ -270,7 +270,7 @@ def file_costs(timeline: Timeline) -> list[FileCost]:
     for test in timeline.tests:
         cost = costs.setdefault(test.file, FileCost(test.file))
         cost.count += 1
-        cost.failed += test.outcome in BAD
+        cost.failed += test.outcome in FAILED
         cost.tests += test.seconds
     for child in timeline.children:
         cost = costs.setdefault(child.file, FileCost(child.file))

@@ -6,11 +6,11 @@ the file again in a child.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hotreload.compat import pytest_config
+from pytest_hotreload.compat import debugger
 from pytest_hotreload.world import BUILTINS
 
 __builtins__ = BUILTINS
@@ -70,14 +70,7 @@ class InPlace:
     def _borrow_for_debugger(self) -> None:
         rerun = self.active.rerun
         assert rerun is not None
-        pdb = pytest_config.pdb_class()
-        plain = pdb._init_pdb.__func__
-
-        def with_terminal(cls: Any, method: str, *args: Any, **kwargs: Any) -> Any:
-            rerun.borrow()
-            return plain(cls, method, *args, **kwargs)
-
-        pdb._init_pdb = classmethod(with_terminal)
+        debugger.call_before(rerun.borrow)
 
     def pytest_leave_pdb(self) -> None:
         assert self.active.rerun is not None

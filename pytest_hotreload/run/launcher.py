@@ -18,9 +18,10 @@ from pytest_hotreload.original_names import ORIGINAL_NAMES
 from pytest_hotreload.process import fork_state
 from pytest_hotreload.process.channel import pair
 from pytest_hotreload.process.fork_server import ForkPoint
-from pytest_hotreload.process.fork_state import native_threads
 from pytest_hotreload.process.import_inputs import is_inside
+from pytest_hotreload.process.installed import is_installed
 from pytest_hotreload.process.messages import Assignment, Start, Warm
+from pytest_hotreload.process.proc import native_threads
 from pytest_hotreload.process.slots import Slot
 from pytest_hotreload.process.template import Template
 from pytest_hotreload.records.observer import Observer
@@ -29,7 +30,8 @@ from pytest_hotreload.run.child import reset
 from pytest_hotreload.run.child.entry import Birth, SlotEnd, random_state
 from pytest_hotreload.run.schedule import Group
 from pytest_hotreload.run.spawn import Spawner
-from pytest_hotreload.world import BUILTINS, contextlib, os
+from pytest_hotreload.wording import many
+from pytest_hotreload.world import BUILTINS, contextlib
 
 __builtins__ = BUILTINS
 
@@ -266,7 +268,7 @@ class Sources:
         for path, (count, modules) in watch.doubtful.items():
             if self.template is None or self._import_starts(count, modules):
                 continue
-            unsafe[path] = f"{count} native thread{'s' if count != 1 else ''}"
+            unsafe[path] = many(count, "native thread")
         return unsafe
 
     def _import_starts(self, count: int, modules: list[str]) -> bool:
@@ -283,4 +285,4 @@ def _is_installed(name: str) -> bool:
     import sys
 
     file = getattr(sys.modules.get(name), "__file__", None) or ""
-    return f"{os.sep}site-packages{os.sep}" in file or f"{os.sep}dist-packages{os.sep}" in file
+    return is_installed(file)

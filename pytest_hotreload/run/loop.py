@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,7 +18,7 @@ from pytest_hotreload.compat.unpickling import loads
 from pytest_hotreload.compat.xdist import Nodes
 from pytest_hotreload.errors import IncompleteRunError
 from pytest_hotreload.original_names import ORIGINAL_NAMES
-from pytest_hotreload.process import heartbeat
+from pytest_hotreload.process import heartbeat, proc
 from pytest_hotreload.process.heartbeat import Quiet
 from pytest_hotreload.process.interrupts import Interrupts
 from pytest_hotreload.process.job_control import Suspension
@@ -192,7 +191,7 @@ class RunLoop:
         if self.records is not None:
             self.records.selected(self.items)
         self._keep_apart()
-        if sys.platform == "linux" and not Path("/proc/self").is_dir():
+        if sys.platform == "linux" and not proc.is_there():
             console.notice(self.config, messages.no_proc())
         for text in self.shared.notices:
             console.notice(self.config, text)

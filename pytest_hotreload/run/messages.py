@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pytest_hotreload.compat.console import PREFIX, status_text
 from pytest_hotreload.options import Options
 from pytest_hotreload.process.messages import Collision
+from pytest_hotreload.wording import many, verb
 from pytest_hotreload.world import BUILTINS
 
 __builtins__ = BUILTINS
@@ -22,7 +23,7 @@ def header(options: Options, verbose: int, where: str = "") -> list[str]:
     """The header: interpreter, slots (or ``where`` they are), and how children start; nothing with ``-q``."""
     if verbose < 0:
         return []
-    slots = where or f"{options.slots} slot{'s' if options.slots != 1 else ''} ({options.asked_slots})"
+    slots = where or f"{many(options.slots, 'slot')} ({options.asked_slots})"
     how = "a fresh interpreter" if options.start == "spawn" else "a fork"
     what = {
         "file": f"each file in {how}",
@@ -60,7 +61,7 @@ def not_gathered(
     if lost and gathering:
         lines.append(f"{', '.join(gathering)}: the data from {', '.join(lost)} was lost with its process")
     if reused and gathering:
-        files = f"{reused} reused test file{'s' if reused != 1 else ''}"
+        files = many(reused, "reused test file")
         lines.append(f"{', '.join(gathering)}: the data of {files} is missing; hint: --force runs everything")
     return lines
 
@@ -77,7 +78,7 @@ def silent_file(path: str, nodeid: str, phase: str, seconds: float) -> str:
 
 
 def leftovers(path: str, names: Sequence[str]) -> str:
-    return f"{path} left {len(names)} process{'es' if len(names) != 1 else ''} behind; killed: {', '.join(names)}"
+    return f"{path} left {many(len(names), 'process')} behind; killed: {', '.join(names)}"
 
 
 def threads_left(path: str, what: str) -> str:
@@ -115,8 +116,7 @@ def shared_unknown(name: str) -> str:
 
 
 def changed_meanwhile(files: int) -> str:
-    one = files == 1
-    return f"{files} test file{'' if one else 's'} changed during the run and run{'s' if one else ''} again"
+    return f"{many(files, 'test file')} changed during the run and {verb(files, 'run')} again"
 
 
 def hangs(what: str, seconds: float) -> str:
@@ -285,7 +285,7 @@ def more_reasons(count: int) -> str:
 
 def affected(selected: int, left_out: int) -> str:
     total = selected + left_out
-    return f"{selected} of {total} test file{'s' if total != 1 else ''} affected"
+    return f"{selected} of {many(total, 'test file')} affected"
 
 
 def no_records() -> str:
@@ -316,7 +316,7 @@ def closing(
     ``start_cpu``: CPU seconds from the start of the process to the end of collection. A worker that starts by itself
     pays it again; one of them is ours. ``workers``: slots that had forks of the collected session, which paid nothing.
     """
-    parts = [f"{files} file{'s' if files != 1 else ''} in {children} child{'ren' if children != 1 else ''}"]
+    parts = [f"{many(files, 'file')} in {many(children, 'child')}"]
     if workers > 1:
         parts.append(
             f"startup and imports paid once: {start_cpu * (workers - 1):.1f} s of CPU saved "
@@ -351,7 +351,7 @@ def doctor_coupled(nodeid: str, cause: str | None) -> str:
 
 
 def doctor_total(tests: int, coupled: int) -> str:
-    found = "none needs" if not coupled else f"{coupled} need{'s' if coupled == 1 else ''}"
+    found = "none needs" if not coupled else f"{coupled} {verb(coupled, 'need')}"
     return f"{PREFIX}{tests} tests: {found} another file"
 
 
@@ -364,7 +364,7 @@ def would_run(why: str) -> str:
 
 def would_not_run(outcomes: Mapping[str, int]) -> str:
     total = sum(outcomes.values())
-    tests = f"{total} test{'s' if total != 1 else ''}"
+    tests = many(total, "test")
     if set(outcomes) == {"passed"}:
         return f"would not run: its record is fresh ({tests} passed)"
     counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))
@@ -373,7 +373,7 @@ def would_not_run(outcomes: Mapping[str, int]) -> str:
 
 def first_party(files: int, *, recorded: bool) -> str:
     source = "" if recorded else " (from the sources: there is no record)"
-    return f"first-party: {files} file{'s' if files != 1 else ''}{source}"
+    return f"first-party: {many(files, 'file')}{source}"
 
 
 def imported(name: str, chain: Sequence[str]) -> str:
@@ -458,7 +458,7 @@ def store_refused(error: OSError) -> str:
 
 
 def _records(count: int) -> str:
-    return f"{count} record{'s' if count != 1 else ''}"
+    return many(count, "record")
 
 
 def unfit(module: str, why: str) -> str:

@@ -143,10 +143,6 @@ class Replay:
         """A report that counts for no item's course."""
         self.items[index].ihook.pytest_runtest_logreport(report=report)
 
-    def drained(self, index: int) -> bool:
-        """Whether the item is the head and all that it has is shown."""
-        return index == self.head and not self._queues[index]
-
     def advance(self) -> None:
         """Show all that can be shown. Raises what plain pytest's loop would raise."""
         while self.head < len(self.items):

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
 from pytest_hotreload.compat import pytest_config
-from pytest_hotreload.process.fork_state import native_threads
+from pytest_hotreload.process.proc import native_threads, sockets
 from pytest_hotreload.run import clearing_fixtures, messages
+from pytest_hotreload.wording import many
 from pytest_hotreload.world import BUILTINS, threading
 
 __builtins__ = BUILTINS
@@ -173,7 +173,7 @@ class _Living:
     def __init__(self) -> None:
         self.threads = set(threading.enumerate())
         self.native = native_threads()
-        self.sockets = _sockets()
+        self.sockets = sockets()
 
     def what_is_new(self) -> str:
         started = [thread.name for thread in threading.enumerate() if thread not in self.threads]
@@ -181,21 +181,7 @@ class _Living:
             return f"it started the thread {started[0]}"
         if native_threads() > self.native:
             return f"it started {native_threads() - self.native} native threads"
-        opened = _sockets() - self.sockets
+        opened = sockets() - self.sockets
         if opened:
-            return f"it holds {len(opened)} open socket{'s' if len(opened) > 1 else ''}"
+            return f"it holds {many(len(opened), 'open socket')}"
         return ""
-
-
-def _sockets() -> set[str]:
-    """The sockets of this process, by the system's own name for them."""
-    found = set()
-    folder = Path("/proc/self/fd")
-    for entry in folder.iterdir() if folder.is_dir() else ():
-        try:
-            target = str(entry.readlink())
-        except OSError:
-            continue
-        if target.startswith("socket:"):
-            found.add(target)
-    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_hotreload.compat import console
-from pytest_hotreload.process import leftovers
+from pytest_hotreload.process import proc
 from pytest_hotreload.run import messages
 from pytest_hotreload.run.child.reset import STACKS_SIGNAL
 from pytest_hotreload.world import BUILTINS, os, suppress, time
@@ -86,7 +86,7 @@ class Deadlines:
             return False
         used, at = running.cpu
         if not at or now - at > _LOOK:
-            spent = leftovers.cpu_seconds(running.pid)
+            spent = proc.cpu_seconds(running.pid)
             if spent > used:
                 running.cpu = spent, now
         return bool(running.cpu[1]) and now - running.cpu[1] > HANG_SECONDS

@@ -14,7 +14,7 @@ from importlib.util import cache_from_source
 from pathlib import Path
 
 from pytest_hotreload._native import FolderEvents
-from pytest_hotreload.imports.analysis import site_folders
+from pytest_hotreload.process.installed import site_folders
 from pytest_hotreload.watch.protocol import Changed
 
 #: Names of files below the root that say what is installed, or which variables are set.

@@ -70,7 +70,10 @@ class Commands:
             self.screen.line(screen.NOTHING_RED)
 
     def _filter(self, name: str, prompt: str) -> None:
-        given = self.watch.keyboard.ask(f"{prompt}: ", getattr(self.reruns.filters, name))
+        now = getattr(self.reruns.filters, name)
+        if now:
+            self.screen.line(screen.filter_now(prompt, now))
+        given = self.watch.keyboard.ask(f"{prompt}: ")
         if given is None:
             return
         wrong = self._wrong(name, prompt, given.strip())

@@ -24,7 +24,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from pytest_hotreload.watch.line_editor import QUIET_SECONDS, Decoder, Edit, Line, Typed
+from pytest_hotreload.watch.key_decoder import ESCAPE, QUIET_SECONDS, Decoder, Typed
 
 #: What ``termios.tcgetattr`` gives: four sets of flags, two speeds, control characters. Plain data.
 Modes = list[Any]
@@ -37,6 +37,7 @@ _HELD_BACK = {*_HANDLED, signal.SIGINT, signal.SIGTTOU}
 _PASTES_ON, _PASTES_OFF = b"\x1b[?2004h", b"\x1b[?2004l"
 #: POSIX's _POSIX_VDISABLE.
 _NO_CHARACTER = b"\0" if sys.platform == "linux" else b"\xff"
+_CTRL_C, _CTRL_D = "\x03", "\x04"
 #: A terminal's input queue on Linux; and how many of them one call reads, so that it ends.
 _QUEUE_BYTES, _QUEUES = 4096, 16
 #: A signal that comes just before a wait has its handler run after it: a person does not notice this much.
@@ -59,7 +60,7 @@ def restore(descriptor: int, modes: Modes) -> bool:
     """
     try:
         with _undisturbed():
-            if not _same(termios.tcgetattr(descriptor), _for_keys(modes)):
+            if not _are_ours(termios.tcgetattr(descriptor), modes):
                 return False
             termios.tcsetattr(descriptor, termios.TCSANOW, modes)
             _tell(descriptor, _PASTES_OFF)
@@ -89,7 +90,7 @@ class Keyboard:
         self._ours = False
         self._lent = 0
         self._suspended = False
-        self._draw: Callable[[], None] | None = None
+        self._prompt: str | None = None  # with what was typed ahead of it
         self._signals = _Signals(self._signalled)
         self._descriptor = -1
         try:
@@ -133,22 +134,24 @@ class Keyboard:
             if typed.kind == "key":
                 yield typed.text
 
-    def ask(self, prompt: str, initial: str = "") -> str | None:
-        """A line, typed in a line of the terminal that is erased afterwards; the cursor has to be at its start.
+    def ask(self, prompt: str) -> str | None:
+        """A line, typed in the terminal's own line mode; the cursor has to be at the start of a line.
 
-        None for Escape, Ctrl-C, Ctrl-D on an empty line, and where there is no terminal. Nothing else is
-        served meanwhile.
+        None for Ctrl-C, Escape (also as the first byte of what a cursor key sends), Ctrl-D on an empty line, and
+        where there is no terminal. Nothing else is served meanwhile.
         """
         if not (self.is_terminal and self.listening):
             return None
-        line = Line(initial)
-        self._draw = lambda: self._show(line, prompt)
+        self._receive()
+        self._prompt = prompt
         try:
             self._take(again=True)
-            return self._edited(line)
+            answer = self._answer(prompt)
+            if answer is None:
+                self._write("\r\x1b[K")
+            return answer
         finally:
-            self._draw = None
-            self._write("\r\x1b[K")
+            self._prompt = None
             self._take(again=True)
 
     @contextlib.contextmanager
@@ -181,9 +184,9 @@ class Keyboard:
         if self.modes is None or not self.listening or (self._ours and not again):
             return False
         with _undisturbed():
-            self._ours = True
-            _set(self._descriptor, _for_keys(self.modes, interrupt=self._draw is None))
-            _tell(self._descriptor, _PASTES_ON)
+            self._ours, asks = True, self._prompt is not None
+            _set(self._descriptor, _for_line(self.modes) if asks else _for_keys(self.modes))
+            _tell(self._descriptor, _PASTES_OFF if asks else _PASTES_ON)
         return True
 
     def _put_back(self) -> None:
@@ -223,7 +226,7 @@ class Keyboard:
         self._take()
         if self.on_resume is not None:
             self.on_resume()
-        self._draw_line()
+        self._show_prompt()
 
     def _forget(self) -> None:
         """Let go of the descriptor, not of the terminal's modes: a forked child has no say in them."""
@@ -259,41 +262,56 @@ class Keyboard:
                 break
             except OSError:  # the terminal is gone
                 part = b""
+            if (
+                not part and self._prompt is not None
+            ):  # Ctrl-D; a lost terminal is noticed once the prompt is gone
+                part = _CTRL_D.encode()
             if not part:
                 self.closed = True
                 break
             data += part
         return data
 
-    def _edited(self, line: Line) -> str | None:
+    def _answer(self, prompt: str) -> str | None:
+        """What was typed ahead, and the line that the terminal gives."""
+        text = ""
         while True:
             while self._ahead:
-                did = line.take(self._ahead.pop(0))
-                if did is not Edit.GOES_ON:
-                    return line.text if did is Edit.DONE else None
-            self._draw_line()
-            while not self._ahead:
-                if self.closed:
+                typed = self._ahead.pop(0)
+                if typed.text == "\n":
+                    return text
+                if (
+                    typed.kind == "sequence"
+                    or typed.text in (ESCAPE, _CTRL_C)
+                    or typed.text + text == _CTRL_D
+                ):
                     return None
-                self._await()
-                self._receive()
+                text += "".join(each if each.isprintable() else " " for each in typed.text)
+            if self._decoder.waits:
+                self._finish_escape()
+            if self._prompt is None or self.closed:
+                return None
+            self._prompt = prompt + text
+            self._show_prompt()
+            self._await_line()
 
-    def _await(self) -> None:
-        """Wait for a key; at most for as long as Escape might be the beginning of a sequence."""
-        there = [self._descriptor] if self.listening else []
-        select.select(there, [], [], QUIET_SECONDS if self._decoder.waits else _WAIT_SECONDS)
+    def _finish_escape(self) -> None:
+        """A line ended with Escape: what follows at once belongs to that, and is neither echoed nor a key."""
+        self._prompt = None
+        self._take(again=True)
+        while self._decoder.waits and not self.closed:
+            select.select([self._descriptor] if self.listening else [], [], [], QUIET_SECONDS)
+            self._receive()
+        del self._ahead[:1]
 
-    def _draw_line(self) -> None:
-        if self._draw is not None and self.listening:
-            self._draw()
+    def _await_line(self) -> None:
+        while not (self._ahead or self._decoder.waits or self.closed):
+            select.select([self._descriptor] if self.listening else [], [], [], _WAIT_SECONDS)
+            self._receive()
 
-    def _show(self, line: Line, prompt: str) -> None:
-        try:
-            columns = os.get_terminal_size(self._descriptor).columns or 80
-        except OSError:
-            columns = 80
-        text, back = line.shown(prompt, columns)
-        self._write(f"\r\x1b[K{text}" + (f"\x1b[{back}D" if back else ""))
+    def _show_prompt(self) -> None:
+        if self._prompt is not None and self.listening:
+            self._write(f"\r\x1b[K{self._prompt}")
 
     def _write(self, text: str) -> None:
         """To the terminal that the keys come from, wherever standard output leads."""
@@ -364,20 +382,33 @@ def _undisturbed() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _for_keys(modes: Modes, *, interrupt: bool = True) -> Modes:
-    """No echo and no lines, signals and output as they are; without ``interrupt`` Ctrl-C is a key."""
+def _for_keys(modes: Modes) -> Modes:
+    """No echo and no lines, signals and output as they are."""
     changed = copy.deepcopy(modes)
     changed[_LOCAL] &= ~(termios.ECHO | termios.ICANON)
     changed[_LOCAL] |= termios.ISIG
     changed[_CHARACTERS][termios.VMIN] = 1
     changed[_CHARACTERS][termios.VTIME] = 0
-    if not interrupt:
-        changed[_CHARACTERS][termios.VINTR] = _NO_CHARACTER
     return changed
 
 
-def _same(modes: Modes, others: Modes) -> bool:
-    return all(modes[which] == others[which] for which in (_INPUT, _OUTPUT, _LOCAL))
+def _for_line(modes: Modes) -> Modes:
+    """Echo and lines; Ctrl-C interrupts no child, but ends the line as Escape does."""
+    changed = copy.deepcopy(modes)
+    changed[_INPUT] |= termios.ICRNL
+    changed[_LOCAL] |= termios.ECHO | termios.ICANON | termios.ISIG | termios.IEXTEN
+    changed[_CHARACTERS][termios.VINTR] = _NO_CHARACTER
+    changed[_CHARACTERS][termios.VEOL] = ESCAPE.encode()
+    changed[_CHARACTERS][termios.VEOL2] = _CTRL_C.encode()
+    return changed
+
+
+def _are_ours(modes: Modes, found: Modes) -> bool:
+    """Whether a keyboard that found the one made the other."""
+    keys = _for_keys(found)
+    return all(modes[which] == keys[which] for which in (_INPUT, _OUTPUT, _LOCAL)) or modes == _for_line(
+        found
+    )
 
 
 def _set(descriptor: int, modes: Modes) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pytest_hotreload.process import heartbeat
+from pytest_hotreload.process import heartbeat, proc
 from pytest_hotreload.process.channel import Channel, pair
 from pytest_hotreload.process.heartbeat import Pulse
 from pytest_hotreload.process.messages import Gone, Refused, Start, Started, Warm, Warmed
@@ -76,10 +76,10 @@ class Process:
 
     def last_line(self) -> str:
         """What it printed last, where its output is captured in a file, as pytest does it; "" elsewhere."""
-        captured = Path(f"/proc/{self.pid}/fd/1")
+        captured = proc.captured(self.pid, 1)
         with contextlib.suppress(OSError):
-            if captured.is_file():
-                lines = captured.read_bytes()[-_LINE_BYTES:].decode("utf-8", "replace").split("\n")
+            if captured:
+                lines = Path(captured).read_bytes()[-_LINE_BYTES:].decode("utf-8", "replace").split("\n")
                 return next((line.strip() for line in reversed(lines) if line.strip()), "")
         return ""
 

@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_hotreload.process import heartbeat
-from pytest_hotreload.process.heartbeat import Patience, Quiet, is_traced, written
+from pytest_hotreload.process.heartbeat import Patience, Quiet, written
+from pytest_hotreload.process.proc import is_traced
 from pytest_hotreload.run import messages
 from pytest_hotreload.watch import screen
 from pytest_hotreload.watch.environment import discard_bytecode

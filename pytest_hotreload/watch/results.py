@@ -6,10 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from pytest_hotreload.records.file_outcome import FAILED
 from pytest_hotreload.watch.protocol import CollectionFailed, Told
-
-#: What makes a suite red.
-RED = ("failed", "error")
 
 
 @dataclass
@@ -62,7 +60,7 @@ class Results:
         self._outcomes.setdefault(message.file, {})[message.nodeid] = message.outcome
         self._told.add(message.nodeid)
         self.ran[message.outcome] += 1
-        if message.outcome in RED:
+        if message.outcome in FAILED:
             self.texts[message.nodeid] = message.text
 
     def _renew(self, file: str) -> None:
@@ -114,7 +112,7 @@ class Results:
             nodeid: file
             for file, outcomes in self._outcomes.items()
             for nodeid, outcome in outcomes.items()
-            if outcome in RED
+            if outcome in FAILED
         }
 
     def red_elsewhere(self, files: Iterable[str]) -> list[str]:

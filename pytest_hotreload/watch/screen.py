@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn, TextIO
 from pytest_hotreload.compat.console import PREFIX, status_text
 from pytest_hotreload.process.messages import Warmed
 from pytest_hotreload.watch.protocol import Changed
+from pytest_hotreload.wording import many, verb
 
 if TYPE_CHECKING:
     from pytest_hotreload.watch.requests import Edit
@@ -101,7 +102,7 @@ class Screen:
 
 def header(warmed: Warmed | None, files: int, slots: int) -> str:
     parts = [*_template(warmed), _files(files)]
-    parts.append(f"{slots} slot{'s' if slots != 1 else ''}")
+    parts.append(many(slots, "slot"))
     return PREFIX + " · ".join(parts)
 
 
@@ -113,7 +114,7 @@ def rerun(edit: Edit, selected: int | None, known: int, how: str, root: str) -> 
     paths = edit.changes.paths
     if edit.burst == "git":
         affected = "all test files" if selected is None else _files(selected)
-        return f"git checkout: {_count(len(paths), 'file')} changed, {affected} affected ({how})"
+        return f"git checkout: {many(len(paths), 'file')} changed, {affected} affected ({how})"
     what = shown(paths, root) if paths else ASKED_FOR
     if selected is None:
         return f"RERUN {what} → all test files ({how})"
@@ -163,11 +164,7 @@ def saved(paths: Sequence[str], root: str) -> str:
 
 
 def blocked(path: str, files: int) -> str:
-    waiting = (
-        f"{_files(files)} wait{'s' if files == 1 else ''} until it parses"
-        if files
-        else "waiting until it parses"
-    )
+    waiting = f"{_files(files)} {verb(files, 'wait')} until it parses" if files else "waiting until it parses"
     return f"BLOCKED {path}: {waiting} · {WATCHING}"
 
 
@@ -222,6 +219,11 @@ def filters(keyword: str, marker: str, path: str) -> str:
     return f"only {', '.join(shown)}" if shown else ""
 
 
+def filter_now(what: str, now: str) -> str:
+    """Above the prompt for another one."""
+    return f"{what} is {now!r} now; an empty line removes it"
+
+
 def filter_refused(why: str) -> str:
     shortened = why if len(why) <= _LONGEST else why[: _LONGEST - 1] + "…"
     return f"{shortened.encode('utf-8', 'replace').decode()}: the filters are unchanged · {WATCHING}"
@@ -255,11 +257,7 @@ def _listed(names: Sequence[str], most: int = _FEW) -> str:
 
 
 def _files(count: int) -> str:
-    return _count(count, "test file")
-
-
-def _count(count: int, what: str) -> str:
-    return f"{count} {what}{'s' if count != 1 else ''}"
+    return many(count, "test file")
 
 
 # ------------------------------------------------------------------------------------- attached runs
@@ -325,7 +323,7 @@ def server(kind: str, root: str, began: float, warmed: Warmed | None, runs: int,
         f"{kind} of {root}, process {os.getpid()}, since {since}",
         " · ".join(_template(warmed)) if warmed is not None else "the template is being prepared",
         f"interpreter {sys.executable}",
-        f"{_count(runs, 'attached run')} so far, {running} running",
+        f"{many(runs, 'attached run')} so far, {running} running",
     ]
 
 

@@ -3,12 +3,10 @@
 with Browser() as browser:
     page = browser.open(path, dark=True)
     page.evaluate("document.title")
-    page.screenshot(Path("page.png"))
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import fcntl
 import json
@@ -183,8 +181,3 @@ class Page:
         """Every address that it asked for."""
         sent = [event for event in self.events if event["method"] == "Network.requestWillBeSent"]
         return [event["params"]["request"]["url"] for event in sent]
-
-    def screenshot(self, path: Path, *, whole: bool = False) -> None:
-        """Of what is seen, or of the whole page."""
-        data = self.ask("Page.captureScreenshot", format="png", captureBeyondViewport=whole)["data"]
-        path.write_bytes(base64.b64decode(data))

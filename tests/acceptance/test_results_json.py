@@ -9,12 +9,13 @@ import time
 
 import pytest
 
+from pytest_hotreload.ci.results_file import declared, mismatch
+
 from . import sample
 from .keeping import Kept
-from .schema import RESULTS, faults
 from .watching import HUNG
 
-OUTCOMES = set(RESULTS["properties"]["tests"]["items"]["properties"]["outcome"]["enum"])
+OUTCOMES = set(declared()["properties"]["tests"]["items"]["properties"]["outcome"]["enum"])
 
 
 def document(result, name="out.json"):
@@ -22,7 +23,7 @@ def document(result, name="out.json"):
     path = result.root / name
     assert [each.name for each in path.parent.iterdir() if each.name.startswith(path.name)] == [path.name]
     found = json.loads(path.read_text(encoding="ascii"))
-    assert faults(found) == []
+    assert mismatch(found, declared(), strict=True) == ""
     assert found["exitstatus"] == result.status
     return found
 

@@ -10,11 +10,11 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from pytest_hotreload.ci import timings
+from pytest_hotreload.ci.results_file import declared, mismatch
 
 from .keeping import Kept, said
 from .reporting import BOTH, Told
 from .reusing import counts, shown, why
-from .schema import faults
 
 MARK = "import pytest\n{}def test_it(): pass\n"
 NETWORK = "it used the network"
@@ -212,7 +212,7 @@ def test_the_report_log_says_reused(kept, again):
 
 def test_the_results_say_reused(kept, again):
     found = json.loads((kept.root / "r.json").read_text())
-    assert faults(found) == []
+    assert mismatch(found, declared(), strict=True) == ""
     reused = {test["nodeid"]: test for test in found["tests"] if test["reused"]}
     assert list(reused) == REUSED
     assert {test["outcome"] for test in reused.values()} == {"skipped"}

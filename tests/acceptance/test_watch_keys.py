@@ -162,7 +162,7 @@ def test_quit(desk, red, status):
 def test_filter(three, key, prompt, typed, ran, told):
     """What is red and left out is red still, and named."""
     three.press(key, prompt)
-    three.press("tst" + "\x7f" * 3, prompt)
+    three.term.press("tst" + "\x7f" * 3)
     shown = three.press(typed + "\r", re.compile(f"(PASS|FAIL).*{WATCHING}"))
     assert status_lines(shown) == [
         f"FAIL {ran} in TIME · {told} · still failing: test_b.py::test_red · watching, h for help"
@@ -180,13 +180,13 @@ def test_filters_together_and_edited(three):
     three.press("test_b\r")
     three.press("t", "-k: ")
     assert counts(three.press("green\r")) == ["1 passed"]
-    three.press("t", "-k: green")
-    shown = three.press("\x15red\r")  # Ctrl-U
+    assert three.press("t", "-k: ") == "-k is 'green' now; an empty line removes it\n-k: "
+    shown = three.press("red\r")
     assert status_lines(shown) == [
         "FAIL 1 failed in TIME · only -k 'red', path 'test_b' · watching, h for help"
     ]
-    three.press("p", "path: test_b")
-    assert counts(three.press("\x15\r")) == ["1 failed"]
+    assert "path is 'test_b' now" in three.press("p", "path: ")
+    assert counts(three.press("\r")) == ["1 failed"]
     assert counts(three.press("r")) == ["1 failed"]
 
 

@@ -1,4 +1,4 @@
-"""Keys out of bytes, and a line out of keys."""
+"""Keys out of bytes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_hotreload.watch.line_editor import QUIET_SECONDS, Decoder, Edit, Line, Typed, width
+from pytest_hotreload.watch.key_decoder import QUIET_SECONDS, Decoder, Typed
 
 #: What a keyboard sends, and what it means.
 WHOLE = {
@@ -102,93 +102,3 @@ def test_a_paste_whose_end_is_lost():
     decoder = Decoder()
     assert decoder.take(b"\x1b[200~some", 1.0) == []
     assert decoder.take(b"q", 3.0) == [("key", "q")]
-
-
-def typed_in(line: Line, data: str) -> Edit:
-    """Type it all; what the last key did."""
-    done = Edit.GOES_ON
-    for typed in all_of(data.encode(), b""):
-        assert done is Edit.GOES_ON
-        done = line.take(typed)
-    return done
-
-
-LEFT, RIGHT, HOME, END = "\x1b[D", "\x1b[C", "\x1b[H", "\x1b[F"
-
-
-@pytest.mark.parametrize(
-    ("keys", "text", "at"),
-    [
-        ("abc", "abc", 3),
-        ("abc\x7f", "ab", 2),
-        ("\x7fa", "a", 1),
-        ("one two\x17", "one ", 4),
-        ("one two  \x17\x17", "", 0),
-        ("one\x15two", "two", 3),
-        (f"ac{LEFT}b", "abc", 2),
-        (f"a{LEFT}{LEFT}b{RIGHT}{RIGHT}c", "bac", 3),
-        (f"bc{HOME}a{END}d", "abcd", 4),
-        (f"abc{HOME}\x1b[3~", "bc", 0),
-        (f"abc{HOME}\x04", "bc", 0),
-        (f"one two{LEFT}{LEFT}\x17", "one wo", 4),
-        (f"one two{LEFT}{LEFT}\x15", "wo", 0),
-        (f"abcd{LEFT}{LEFT}\x0b", "ab", 2),
-        ("a\x01b\x05c", "bac", 3),
-        ("猫é\x7f🦀", "猫🦀", 2),
-        ("a\x1b[Ab\x1bOPc\td", "abcd", 4),
-        ("a\x1b[200~src/pay\n card.py\n\x1b[201~b", "asrc/pay card.pyb", 17),
-    ],
-)
-def test_editing(keys, text, at):
-    line = Line()
-    assert typed_in(line, keys) is Edit.GOES_ON
-    assert (line.text, line.at) == (text, at)
-
-
-@pytest.mark.parametrize(
-    ("keys", "did"),
-    [
-        ("a\n", Edit.DONE),
-        ("\n", Edit.DONE),
-        ("a\x03", Edit.GIVEN_UP),
-        ("\x04", Edit.GIVEN_UP),
-        ("a\x04", Edit.GOES_ON),
-        ("\x1b\x1b\x1b[A", Edit.GIVEN_UP),
-    ],
-)
-def test_the_end_of_a_line(keys, did):
-    line = Line()
-    assert {line.take(typed) for typed in all_of(keys.encode())} - {Edit.GOES_ON} == {did} - {Edit.GOES_ON}
-
-
-def test_a_line_begins_with_what_was_there():
-    line = Line("old")
-    assert typed_in(line, "er") is Edit.GOES_ON
-    assert line.text == "older"
-
-
-@pytest.mark.parametrize(
-    ("text", "at", "columns", "shown"),
-    [
-        ("abc", 3, 80, ("> abc", 0)),
-        ("abc", 1, 80, ("> abc", 2)),
-        ("abcdefgh", 8, 8, ("> defgh", 0)),
-        ("abcdefgh", 0, 8, ("> abcde", 5)),
-        ("abcdefgh", 6, 8, ("> bcdef", 0)),
-        ("猫猫猫", 3, 8, ("> 猫猫", 0)),
-        ("猫猫", 1, 80, ("> 猫猫", 2)),
-        ("abc", 3, 2, ("> c", 0)),
-    ],
-)
-def test_what_is_shown_of_a_line(text, at, columns, shown):
-    line = Line(text)
-    line.at = at
-    assert line.shown("> ", columns) == shown
-
-
-def test_colours_in_a_prompt_take_no_room():
-    assert Line("abcdefgh").shown("\x1b[1m>\x1b[0m ", 8) == ("\x1b[1m>\x1b[0m defgh", 0)
-
-
-def test_width():
-    assert [width(text) for text in ("a", "é", "e\u0301", "猫", "🦀", "")] == [1, 1, 1, 2, 2, 0]

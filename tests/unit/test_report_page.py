@@ -40,7 +40,7 @@ OURS = {
         "span",
     ),
     *("b", "dl", "div", "dt", "dd", "ul", "li", "table", "caption", "thead", "tbody", "tr", "th", "td"),
-    *("svg", "path", "text", "rect", "script"),
+    *("svg", "rect", "script"),
 }
 
 
@@ -166,6 +166,7 @@ def test_the_page_can_be_read_without_javascript():
     shown = Page(page(big(300)))
     assert {"Timeline", "Where the time went", "Test files", "Tests"} <= set(shown.texts["h2"])
     assert "Only the 100 failed or slowest of 300 tests; JavaScript shows all of them." in shown.texts["p"]
+    assert any(text.startswith("12 children in 4 slots over ") for text in shown.texts["p"])
     assert sum("test_module" in cell for cell in shown.texts["td"]) == 100 + 12
 
 
@@ -206,24 +207,6 @@ def nest(events):
         end = begin - length
         assert not above or end <= above[-1]
         above.append(end)
-
-
-@pytest.mark.parametrize(
-    ("amount", "shown"),
-    [
-        (0, "0"),
-        (0.0001, "< 1 ms"),
-        (0.0123, "12 ms"),
-        (0.9994, "999 ms"),
-        (0.9996, "1.00 s"),
-        (3.14159, "3.14 s"),
-        (12.34, "12.3 s"),
-        (61, "1 min 01 s"),
-        (119.9, "2 min"),
-    ],
-)
-def test_seconds_are_as_long_as_they_need_to_be(amount, shown):
-    assert html.seconds(amount) == shown
 
 
 def test_what_stands_out_is_said():

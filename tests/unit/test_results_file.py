@@ -13,8 +13,6 @@ from hypothesis import strategies as st
 from pytest_hotreload.ci import results_file
 from pytest_hotreload.ci.results_file import UnusableError
 
-SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "results.schema.json").read_text(encoding="utf-8"))
-
 
 def document(**changes: Any) -> dict[str, Any]:
     test = {
@@ -54,28 +52,6 @@ def document(**changes: Any) -> dict[str, Any]:
     }
 
 
-def shape(schema: dict[str, Any]) -> Any:
-    """A JSON Schema, as our own reader has it."""
-    if "anyOf" in schema:
-        (real,) = [each for each in schema["anyOf"] if each != {"type": "null"}]
-        return (shape(real), None)
-    kinds = {"string": str, "integer": int, "number": float}
-    kind = schema.get("type", "string")  # what is one of some strings, says no type
-    if isinstance(kind, list):
-        assert kind[1] == "null"
-        return (kinds[kind[0]], None)
-    if kind == "array":
-        return [shape(schema["items"])]
-    if kind == "object":
-        keys = schema["properties"].items()
-        return {name + "?" * (name not in schema["required"]): shape(each) for name, each in keys}
-    return kinds[kind]
-
-
-def test_the_schema_says_what_is_read() -> None:
-    assert shape(SCHEMA) == results_file._SHAPE
-
-
 def test_written_and_read(tmp_path: Path) -> None:
     path = tmp_path / "deep/r.json"
     results_file.write(path, document())
@@ -105,7 +81,13 @@ def test_cut_off_it_is_refused(tmp_path_factory: pytest.TempPathFactory, data: s
         ({"tests": {}}, "tests is not a list"),
         ({"tests": [{"nodeid": "a"}]}, r"tests\[0\] has no 'file'"),
         ({"collected": True}, "collected is not of type int"),
-        ({"seconds": -1}, "seconds is not a number"),
+        ({"seconds": -1}, "seconds is -1, less than 0"),
+        ({"stopped": 3}, "stopped is not of type str"),
+        ({"deselected": ["a", None]}, r"deselected\[1\] is not of type str"),
+        (
+            {"merged": [{"shard": "1", "exitstatus": 0, "seconds": 0}]},
+            r"merged\[0\].shard is not of type int",
+        ),
         ({"plan": {"shard": 1}}, "plan has no 'fingerprint'"),
         ({"started": "today"}, "started is 'today', not a time with a time zone"),
         ({"started": "2026-01-01"}, "started is '2026-01-01', not a time with a time zone"),
@@ -119,9 +101,40 @@ def test_of_another_shape(tmp_path: Path, change: dict[str, Any], why: str) -> N
         results_file.read(path)
 
 
+def test_an_outcome_that_is_none(tmp_path: Path) -> None:
+    wrong = document()
+    wrong["tests"][0]["outcome"] = "fine"
+    results_file.write(tmp_path / "r.json", wrong)
+    with pytest.raises(UnusableError, match=r"tests\[0\].outcome is 'fine', none of "):
+        results_file.read(tmp_path / "r.json")
+
+
+@pytest.mark.parametrize("number", ["Infinity", "NaN", "true"])
+def test_a_number_that_is_none(tmp_path: Path, number: str) -> None:
+    text = json.dumps(document()).replace('"seconds": 0.5', f'"seconds": {number}')
+    (tmp_path / "r.json").write_text(text)
+    with pytest.raises(UnusableError, match="seconds is not of type number"):
+        results_file.read(tmp_path / "r.json")
+
+
+def test_the_check_knows_every_word_of_the_schema() -> None:
+    checked = {"type", "properties", "required", "items", "enum", "const", "anyOf", "minimum"}
+    words = {"description", "title", "$schema", "$id", "additionalProperties"}
+
+    def used(schema: dict[str, Any]) -> set[str]:
+        below = [*schema.get("properties", {}).values(), *schema.get("anyOf", [])]
+        below += [schema["items"]] if "items" in schema else []
+        return set(schema).union(*map(used, below))
+
+    assert used(results_file.declared()) == checked | words
+
+
 def test_further_keys_are_let_be(tmp_path: Path) -> None:
     results_file.write(tmp_path / "r.json", document(later=1))
     assert results_file.read(tmp_path / "r.json")["later"] == 1
+    strictly = results_file.mismatch(document(later=1), results_file.declared(), strict=True)
+    assert strictly == "it has ['later'], which are not declared"
+    assert results_file.mismatch(document(), results_file.declared(), strict=True) == ""
 
 
 def test_no_object(tmp_path: Path) -> None:

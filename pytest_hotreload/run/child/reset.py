@@ -10,9 +10,11 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from pytest_hotreload import _native
-from pytest_hotreload._native import guard, join_board, set_child_subreaper
+from pytest_hotreload._native import join_board, set_child_subreaper
 from pytest_hotreload.compat import handover, pytest_config
+from pytest_hotreload.compat.debugger import call_before
 from pytest_hotreload.process.fork_state import forget_inherited
+from pytest_hotreload.process.lifeline import end_with
 from pytest_hotreload.world import (
     BUILTINS,
     MODULES,
@@ -81,7 +83,7 @@ def survive(place: Place) -> None:
     if place.own_group:
         os.setpgid(0, 0)
         set_child_subreaper(True)
-    guard(place.lifeline, not os.environ.get("PYTEST_HOTRELOAD_NO_DEATH_SIGNAL"))
+    end_with(place.lifeline)
     if not place.direct:
         faulthandler.enable(file=place.files.fds["fault"])
     faulthandler.register(STACKS_SIGNAL, file=place.files.fds["fault"], all_threads=True)
@@ -143,14 +145,7 @@ def worker(config: pytest.Config, place: Place) -> None:
 
 def debugger(place: Place, reporter: Reporter) -> None:
     """A debugger first takes the terminal over from the controller, and gives it back after."""
-    pdb = pytest_config.pdb_class()
-    plain = pdb._init_pdb.__func__
-
-    def with_terminal(cls: Any, method: str, *args: Any, **kwargs: Any) -> Any:
-        take_terminal(place, reporter)
-        return plain(cls, method, *args, **kwargs)
-
-    pdb._init_pdb = classmethod(with_terminal)
+    call_before(lambda: take_terminal(place, reporter))
 
 
 def take_terminal(place: Place, reporter: Reporter) -> None:

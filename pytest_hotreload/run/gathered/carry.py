@@ -15,7 +15,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from pytest_hotreload.compat import pytest_config
-from pytest_hotreload.process import foreign
+from pytest_hotreload.process import foreign, proc
 from pytest_hotreload.run.gathered.containers import (
     Container,
     Keyed,
@@ -67,7 +67,7 @@ _OUTCOMES: dict[str, Any] = {
     "xfail": pytest.xfail.Exception,
 }
 
-_Pickler, _dumps, _loads, _BytesIO, _stat = pickle.Pickler, pickle.dumps, pickle.loads, io.BytesIO, os.stat
+_Pickler, _dumps, _loads, _BytesIO = pickle.Pickler, pickle.dumps, pickle.loads, io.BytesIO
 
 
 def note(
@@ -267,7 +267,7 @@ class GatheredState:
             old = before.get(key, MISSING)
             if _same(old, value) or _is_code(value):
                 continue
-            if old is None and type(value) is int and _is_process(value):
+            if old is None and type(value) is int and value > 1 and proc.is_process(value):
                 self.problems.append((container.owner, _named(container, key), "it is a process id"))
                 continue
             packed, name = self._pack(container, key, value), self._pack(container, key, key)
@@ -377,14 +377,6 @@ def _packed(values: list[bytes | None]) -> list[bytes]:
 def _is_code(value: Any) -> bool:
     """Functions, classes and modules are no data."""
     return foreign.function_of(value) is not None or foreign.is_a(value, type, type(os), property, type(len))
-
-
-def _is_process(number: int) -> bool:
-    """Whether a process, here or in a child, has this number: no other process may act on it."""
-    try:
-        return number > 1 and bool(_stat(f"/proc/{number}"))
-    except (OSError, ValueError, OverflowError):
-        return False
 
 
 def _same(one: Any, other: Any) -> bool:

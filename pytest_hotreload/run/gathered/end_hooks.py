@@ -19,6 +19,7 @@ import pytest
 
 from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.process import foreign
+from pytest_hotreload.process.installed import is_installed
 
 #: Hooks that run in the controller after the last test.
 AT_END = ("pytest_sessionfinish", "pytest_terminal_summary", "pytest_unconfigure")
@@ -113,11 +114,6 @@ def _identity(config: pytest.Config, module: str, file: str, name: str) -> tuple
         return file, path.relative_to(config.rootpath).as_posix()
     top = module.partition(".")[0]
     return top or name, top.replace("_", "-") or name
-
-
-def is_installed(file: str) -> bool:
-    """Whether the file is of an installed distribution."""
-    return "site-packages" in file or "dist-packages" in file
 
 
 @dataclass

@@ -10,8 +10,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from pytest_hotreload._native import guard, set_child_subreaper
+from pytest_hotreload._native import set_child_subreaper
 from pytest_hotreload.process import adoption
+from pytest_hotreload.process.lifeline import end_with
 from pytest_hotreload.watch.protocol import Attach
 from pytest_hotreload.world import fcntl, io, os, random, subprocess, time
 
@@ -33,7 +34,7 @@ def begin(order: Attach, descriptors: Sequence[int], lifeline: int, beginning: B
     ``descriptors``: the caller's stdin, stdout and stderr. Raises OSError for a folder that is gone."""
     os.setsid()  # signals of the server's terminal are not for it
     set_child_subreaper(True)  # or its orphans would be taken for those of the run beside it
-    guard(lifeline, not os.environ.get("PYTEST_HOTRELOAD_NO_DEATH_SIGNAL"))
+    end_with(lifeline)
     # Far from the numbers that a test sees: capture replaces the three of the run.
     kept = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _FAR) for descriptor in descriptors]
     for number, descriptor in enumerate(descriptors):

@@ -20,7 +20,6 @@ import pytest
 
 from pytest_hotreload._native import (
     freeze,
-    guard,
     keep_frozen,
     put_back_modes,
     remember_modes,
@@ -31,6 +30,7 @@ from pytest_hotreload.process import adoption, fork_state, import_inputs
 from pytest_hotreload.process.channel import Channel, pair
 from pytest_hotreload.process.fork_server import serve
 from pytest_hotreload.process.heartbeat import Pulse
+from pytest_hotreload.process.lifeline import end_with
 from pytest_hotreload.process.template import Become, Parked
 from pytest_hotreload.records.observer import Observer
 from pytest_hotreload.run import messages
@@ -128,7 +128,7 @@ def _outlive(lifeline: int, told: str) -> None:
         os.set_inheritable(messages, False)
         with contextlib.suppress(OSError):  # it hung up
             remember_modes(messages, (took, gave, control, local), bytes.fromhex(characters))
-    guard(lifeline, not os.environ.get("PYTEST_HOTRELOAD_NO_DEATH_SIGNAL"))
+    end_with(lifeline)
 
 
 def _left_behind(lifeline: int) -> None:
@@ -352,7 +352,7 @@ def _awake(seeded: object) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     assert _here is not None
     set_child_subreaper(True)
-    guard(_here.lifeline, not os.environ.get("PYTEST_HOTRELOAD_NO_DEATH_SIGNAL"))
+    end_with(_here.lifeline)
     if random.getstate() == seeded:
         random.seed()
     _end = _Ended(fork_state.inventory())

@@ -13,7 +13,7 @@ import pytest
 from pytest_hotreload._native import observe_for
 from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.process import fork_state
-from pytest_hotreload.process.fork_state import native_threads
+from pytest_hotreload.process.proc import native_threads
 from pytest_hotreload.process.template import import_module
 from pytest_hotreload.records.observer import Observer
 from pytest_hotreload.watch.protocol import Extend, Inputs

@@ -22,7 +22,7 @@ from pytest_hotreload.process.channel import Channel
 from pytest_hotreload.process.heartbeat import Pulse, Quiet, limit
 from pytest_hotreload.records import epoch, totals
 from pytest_hotreload.records.dependencies import first_party_roots, project_folders
-from pytest_hotreload.records.file_outcome import OUTCOMES, outcome_of
+from pytest_hotreload.records.file_outcome import FAILED, OUTCOMES, outcome_of
 from pytest_hotreload.records.observer import Observer, Row
 from pytest_hotreload.records.records import Records, report_files
 from pytest_hotreload.run import messages
@@ -240,7 +240,7 @@ class Rerun:
         if outcome is None:
             return
         self._finished.add(nodeid)
-        if outcome in ("failed", "error"):
+        if outcome in FAILED:
             self._failed = self._failed or nodeid
         self._tell(Told(self._files.get(nodeid, ""), nodeid, outcome, self._texts.get(nodeid, "")))
 

@@ -16,6 +16,8 @@ pub type Flags = (libc::tcflag_t, libc::tcflag_t, libc::tcflag_t, libc::tcflag_t
 /// Told to a terminal when keys are over: pasted text comes without brackets again (xterm's mode 2004).
 const PASTES_OFF: &[u8] = b"\x1b[?2004l";
 
+const CTRL_C: libc::cc_t = 3;
+
 struct Found(UnsafeCell<MaybeUninit<libc::termios>>);
 
 // SAFETY: written by `remember` alone, before `OWNER` names a process; read only where `OWNER` is this process. A
@@ -71,11 +73,14 @@ pub fn put_back() {
     }
 }
 
-/// As `watch/keyboard.py` makes them of what it found: no echo, no lines, signals.
+/// As `watch/keyboard.py` makes them of what it found: no echo, no lines, signals. Or for a prompt: both, and Ctrl-C
+/// ends the line.
 fn is_keyboards(now: &libc::termios, found: &libc::termios) -> bool {
+    let line = libc::ECHO | libc::ICANON | libc::IEXTEN;
+    let asks = now.c_lflag == found.c_lflag | line | libc::ISIG && now.c_cc[libc::VEOL2] == CTRL_C;
     now.c_iflag == found.c_iflag
         && now.c_oflag == found.c_oflag
-        && now.c_lflag == (found.c_lflag & !(libc::ECHO | libc::ICANON)) | libc::ISIG
+        && (asks || now.c_lflag == (found.c_lflag & !(libc::ECHO | libc::ICANON)) | libc::ISIG)
 }
 
 fn current(terminal: i32) -> io::Result<libc::termios> {

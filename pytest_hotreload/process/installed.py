@@ -1,0 +1,38 @@
+"""Tells installed files, and the standard library's, from those of a project.
+
+``import_inputs.py`` has an answer of its own: it runs before anything of this package may be imported.
+"""
+
+from __future__ import annotations
+
+import site
+
+from pytest_hotreload.world import BUILTINS, os, sysconfig
+
+__builtins__ = BUILTINS
+
+#: What installers call their folders, Debian's among them, wherever these lie.
+_NAMES = {"site-packages", "dist-packages"}
+
+
+def site_folders() -> list[str]:
+    """The folders of this interpreter whose contents are third-party."""
+    folders = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+    folders += site.getsitepackages() if hasattr(site, "getsitepackages") else []
+    if site.ENABLE_USER_SITE:
+        folders.append(site.getusersitepackages())
+    return sorted({folder for folder in folders if folder})
+
+
+def standard_folders() -> tuple[str, ...]:
+    """Those of the standard library, by both names where a link leads there."""
+    paths = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")} - {None, ""}
+    return tuple(sorted(paths | {os.path.realpath(path) for path in paths}))
+
+
+_FOLDERS = tuple(folder + os.sep for folder in site_folders())
+
+
+def is_installed(path: str) -> bool:
+    """Whether a file lies in a folder of installed packages, of this interpreter or another one."""
+    return path.startswith(_FOLDERS) or not _NAMES.isdisjoint(path.split(os.sep))
