@@ -18,6 +18,8 @@ IN_CHILDREN = [
     "run.child.entry",
     "process.channel",
     "run.child.child",
+    "run.child.context",
+    "run.child.reporter",
     "compat.pytest_config",
     "records.conflicts",
     "run.gathered.containers",

@@ -8,6 +8,7 @@ from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.process import foreign
 from pytest_hotreload.run.gathered import update_rules
 from pytest_hotreload.run.gathered.containers import (
+    MISSING,
     Container,
     Keyed,
     Members,
@@ -20,13 +21,6 @@ from pytest_hotreload.world import pickle
 
 if TYPE_CHECKING:
     from pytest_hotreload.run.gathered.carry import GatheredState
-
-
-class _Missing:
-    """There is no such key."""
-
-
-MISSING: Any = _Missing()
 
 
 class Merger:
