@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threade
 #: Says what it sees. ``q`` leaves the loop, other letters do what BEFORE and ACTIONS say.
 PROGRAM = """
 import atexit, os, select, signal, subprocess, sys, termios, time
-from pytest_hotreload.watch.watcher.keyboard import Keyboard
+from pytest_hotreload.watch.keyboard import Keyboard
 
 def say(*words):
     print(*words, file=sys.stderr, flush=True)
@@ -491,7 +491,7 @@ guarded, ours = os.pipe()
 guard = subprocess.Popen(
     [sys.executable, "-c", '''if 1:
         import os, sys
-        from pytest_hotreload.watch.watcher.keyboard import restore
+        from pytest_hotreload.watch.keyboard import restore
         modes = eval(sys.argv[2])
         os.read(int(sys.argv[1]), 1)
         print("restored", restore(0, modes), flush=True)
