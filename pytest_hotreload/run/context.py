@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from pytest_hotreload.world import os
+from pytest_hotreload.world import BUILTINS, os
+
+__builtins__ = BUILTINS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,9 @@ from pytest_hotreload.records import conflicts
 from pytest_hotreload.run import messages, shared_fixtures
 from pytest_hotreload.run.gathered import carry
 from pytest_hotreload.run.gathered.merge import Merger
-from pytest_hotreload.world import contextlib
+from pytest_hotreload.world import BUILTINS, contextlib
+
+__builtins__ = BUILTINS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_hotreload.run.child import reset
 from pytest_hotreload.run.context import Origin, RunSetup
-from pytest_hotreload.world import contextlib, os
+from pytest_hotreload.world import BUILTINS, contextlib, os
+
+__builtins__ = BUILTINS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_hotreload.process import heartbeat
-from pytest_hotreload.world import time
+from pytest_hotreload.world import BUILTINS, time
+
+__builtins__ = BUILTINS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
