@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from pytest_hotreload.ci.plan import MOST_SHARDS
-from pytest_hotreload.errors import usage_error
+from pytest_hotreload.usage import usage_error
 
 AUTO: Final = "auto"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import pytest
+    pass
 
 
 class HotreloadError(Exception):
@@ -36,10 +36,3 @@ class ChildInternalError(Exception):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.text = text
-
-
-def usage_error(message: str, *, hint: str) -> pytest.UsageError:
-    """A user's mistake, as the one line that pytest prints for it (exit status 4)."""
-    import pytest
-
-    return pytest.UsageError(f"hotreload: {message}; hint: {hint}")

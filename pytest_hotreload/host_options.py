@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pytest_hotreload.errors import usage_error
 from pytest_hotreload.hosts.protocol import ENVIRONMENT
+from pytest_hotreload.usage import usage_error
 
 #: Keys of execnet's specifications that have a meaning here, besides ``env:NAME``.
 _KEYS: Final = ("popen", "ssh", "ssh_config", "vagrant_ssh", "python", "chdir", "nice", "id")

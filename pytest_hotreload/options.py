@@ -14,8 +14,8 @@ import pytest
 
 from pytest_hotreload import host_options, shard_options
 from pytest_hotreload.ci_variables import Number
-from pytest_hotreload.errors import usage_error
 from pytest_hotreload.host_options import Spec
+from pytest_hotreload.usage import usage_error
 
 #: Open files of a run, and of each of its slots: runs of trivial tests took 32 with one slot, 60 with four.
 _BASE_DESCRIPTORS: Final = 40

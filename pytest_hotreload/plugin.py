@@ -21,7 +21,6 @@ from pytest_hotreload.ci.outcomes import Outcomes
 from pytest_hotreload.ci.sharding import Sharding
 from pytest_hotreload.compat import gathered_hookspecs, plugins, pytest_config, xdist
 from pytest_hotreload.compat.worker_id import WorkerIdWatch
-from pytest_hotreload.errors import usage_error
 from pytest_hotreload.hosts import messages as hosts_messages
 from pytest_hotreload.hosts.protocol import ENVIRONMENT as HOST
 from pytest_hotreload.imports.threads import ThreadWatch
@@ -36,6 +35,7 @@ from pytest_hotreload.run import messages as run_messages
 from pytest_hotreload.run.child import reset
 from pytest_hotreload.run.hooks import Run, tells_github
 from pytest_hotreload.run.session import Configured, RunSession
+from pytest_hotreload.usage import usage_error
 from pytest_hotreload.watch.standby import park
 from pytest_hotreload.world import os
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pytest_hotreload import ci_variables
-from pytest_hotreload.errors import usage_error
+from pytest_hotreload.usage import usage_error
 
 #: Their names without the dashes are where their values go.
 _NAMES = ("--shard", "--shard-plan", "--shard-from", "--timings")

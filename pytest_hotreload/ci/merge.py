@@ -12,7 +12,7 @@ from typing import Any, Final
 from pytest_hotreload.ci import merge_checks, merge_files, messages, results_file
 from pytest_hotreload.ci.merge_checks import Result
 from pytest_hotreload.ci.merge_files import Found, RefusedError
-from pytest_hotreload.run import messages as run_messages
+from pytest_hotreload.compat import console
 
 #: What was given can't be merged: as argparse ends for a user's mistake.
 REFUSED: Final = 2
@@ -51,7 +51,7 @@ def merge(folders: Sequence[Path], wanted: Wanted) -> int:
         except OSError as error:
             wrong = [messages.can_not_write(error.filename, error)]
     if wrong:
-        print(*(run_messages.PREFIX + each for each in wrong), sep="\n", file=sys.stderr)
+        print(*(console.PREFIX + each for each in wrong), sep="\n", file=sys.stderr)
         return REFUSED
     _tell(results, wrote)
     return merge_checks.status_of(results)
@@ -206,11 +206,11 @@ def _tell(results: Sequence[Result], wrote: Sequence[str]) -> None:
         print(messages.bad_test("error", error["nodeid"] or messages.INTERNAL_ERROR, error["text"]))
     for result in results:
         if result.plan:
-            print(run_messages.PREFIX + _shard_line(result))
+            print(console.PREFIX + _shard_line(result))
     for line in [*merge_checks.remarks(results), *wrote]:
-        print(run_messages.PREFIX + line)
+        print(console.PREFIX + line)
     counts = results_file.counted(document)
-    print(run_messages.PREFIX + messages.whole(len(results), counts, document["seconds"]))
+    print(console.PREFIX + messages.whole(len(results), counts, document["seconds"]))
 
 
 def _shard_line(result: Result) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_hotreload.ci.plan import Plan, Shard
-from pytest_hotreload.errors import usage_error
-from pytest_hotreload.run.messages import PREFIX
+from pytest_hotreload.compat.console import PREFIX
+from pytest_hotreload.usage import usage_error
 
 #: Below that a share is not named as one of more or less.
 _PERCENT = 0.5

@@ -20,11 +20,11 @@ from pytest_hotreload.ci import shard_messages, timings
 from pytest_hotreload.ci.ownership import Names, Owned
 from pytest_hotreload.ci.plan import Plan, Shard
 from pytest_hotreload.ci.timings import Timings
+from pytest_hotreload.compat import console
 from pytest_hotreload.imports.analysis import probable_test_files
 from pytest_hotreload.options import Options
 from pytest_hotreload.process import user_file
 from pytest_hotreload.records.records import Records
-from pytest_hotreload.run import messages
 from pytest_hotreload.world import contextlib, os, time
 
 _KEY = pytest.StashKey[Shard]()
@@ -146,9 +146,9 @@ class Sharding:
     def _warn(self) -> None:
         plan = self.shard.plan
         if plan.of > 1 and plan.owners and plan.by == "hash" and self.options.shard_from is None:
-            messages.notice(self.config, shard_messages.no_timings(self.notes))
+            console.notice(self.config, shard_messages.no_timings(self.notes))
         elif self.notes:
-            messages.notice(self.config, shard_messages.some_ignored(self.notes))
+            console.notice(self.config, shard_messages.some_ignored(self.notes))
 
     # -- collecting and running ------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from pytest_hotreload._native import Records
 from pytest_hotreload.commands.ask_pytest import Heard, place
+from pytest_hotreload.compat import console
 from pytest_hotreload.records import couplings
 from pytest_hotreload.run import messages
 
@@ -40,12 +41,12 @@ class Recorded:
 
 def examine(arguments: Sequence[str]) -> int:
     """Print what is found. 0: no test leans on another file; 1: some do; 2: the suite can't be run."""
-    print(messages.PREFIX + "running all files in company", flush=True)
+    print(console.PREFIX + "running all files in company", flush=True)
     company = _run([*arguments, "--hotreload-on"])
     if not company.outcomes:
         print(messages.doctor_nothing(company.status))
         return 2
-    print(messages.PREFIX + "running each file alone", flush=True)
+    print(console.PREFIX + "running each file alone", flush=True)
     alone = _run([*arguments, "--hotreload-on", "--hotreload-isolate=strict"])
     coupled = [
         nodeid

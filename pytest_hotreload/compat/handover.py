@@ -12,10 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pytest_hotreload.compat import plugins, pytest_config
+from pytest_hotreload.compat import console, plugins, pytest_config
 from pytest_hotreload.compat.pickling import pack
 from pytest_hotreload.compat.unpickling import loads
-from pytest_hotreload.run import messages
 from pytest_hotreload.world import BUILTINS, os, pytest, select, signal, time
 
 __builtins__ = BUILTINS
@@ -61,7 +60,7 @@ def finish(session: pytest.Session) -> Iterator[str]:
             raise
         except BaseException as error:  # pytest.exit, for one
             name = pytest_config.plugin_name(config, owner)
-            yield messages.hook_failed(name, "pytest_sessionfinish", error)
+            yield console.hook_failed(name, "pytest_sessionfinish", error)
 
 
 def output(config: pytest.Config) -> bytes:

@@ -6,8 +6,8 @@ from types import ModuleType
 from typing import Any
 
 from pytest_hotreload.compat import pytest_config
-from pytest_hotreload.errors import usage_error
 from pytest_hotreload.process import foreign
+from pytest_hotreload.usage import usage_error
 from pytest_hotreload.world import BUILTINS, MODULES, contextlib, pytest
 
 __builtins__ = BUILTINS

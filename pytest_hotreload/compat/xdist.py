@@ -14,8 +14,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from pytest_hotreload.compat import xdist_fixtures
-from pytest_hotreload.run import messages
+from pytest_hotreload.compat import console, xdist_fixtures
 from pytest_hotreload.world import os
 
 #: Plugins that are not told of nodes: pytest-cov's distributed engine is not in use, see ``compat/plugins.py``;
@@ -120,7 +119,7 @@ class Nodes:
         try:
             self._call("pytest_testnodedown", node=node, error=None)
         except Exception as error:
-            messages.notice(self.config, messages.hook_failed("a plugin", "pytest_testnodedown", error))
+            console.notice(self.config, console.hook_failed("a plugin", "pytest_testnodedown", error))
 
     def any_workerinput(self) -> dict[str, Any]:
         """What the first worker is told."""

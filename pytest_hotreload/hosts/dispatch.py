@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hotreload.compat import plugins
+from pytest_hotreload.compat import console, plugins
 from pytest_hotreload.compat.unpickling import loads
 from pytest_hotreload.compat.xdist import Nodes
 from pytest_hotreload.hosts import messages as hosts_messages
@@ -31,7 +31,6 @@ from pytest_hotreload.hosts.protocol import (
 )
 from pytest_hotreload.process.messages import Ended
 from pytest_hotreload.process.slots import Slot
-from pytest_hotreload.run import messages
 from pytest_hotreload.run.loop import RunLoop
 from pytest_hotreload.run.schedule import Group
 from pytest_hotreload.world import time
@@ -198,7 +197,7 @@ class DistributingLoop(RunLoop):
         if message.summary:
             self.totals.notices.append(text)
         else:
-            messages.notice(self.config, text)
+            console.notice(self.config, text)
 
     @staticmethod
     def _idle(host: Host, _: Idle) -> None:
@@ -208,7 +207,7 @@ class DistributingLoop(RunLoop):
         """It is lost. What it had goes to the front of the queue, in the order in which it was given out."""
         host.gone, lost, host.out = True, host.out, []
         why = message.why or hosts_messages.ended(message.status, message.tail)
-        messages.notice(self.config, hosts_messages.lost(host.name, why, len(lost)))
+        console.notice(self.config, hosts_messages.lost(host.name, why, len(lost)))
         for group in [] if self.context.interrupted else reversed(lost):
             rest = self._unfinished(group)
             if group.tries + 1 < _MOST_LOSSES:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_hotreload._native import guard
-from pytest_hotreload.compat import plugins, pytest_config
+from pytest_hotreload.compat import console, plugins, pytest_config
 from pytest_hotreload.compat.xdist import Node, Nodes, Place
 from pytest_hotreload.hosts import messages as hosts_messages
 from pytest_hotreload.hosts.protocol import (
@@ -38,7 +38,6 @@ from pytest_hotreload.options import Options
 from pytest_hotreload.process.channel import Channel
 from pytest_hotreload.process.messages import Asked, Ended
 from pytest_hotreload.process.slots import Slot
-from pytest_hotreload.run import messages
 from pytest_hotreload.run.child import self_collecting
 from pytest_hotreload.run.children import Running
 from pytest_hotreload.run.loop import RunLoop
@@ -137,7 +136,7 @@ class Host:
     def pytest_configure(self, config: pytest.Config) -> None:
         if self.xmlpath:
             pytest_config.stand_in_for_junit(config, self.xmlpath)
-        config.stash[messages.TOLD] = lambda text: self.send(Noticed(text, summary=False))
+        config.stash[console.TOLD] = lambda text: self.send(Noticed(text, summary=False))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from pytest_hotreload.errors import usage_error
-from pytest_hotreload.run.messages import PREFIX
+from pytest_hotreload.compat.console import PREFIX
+from pytest_hotreload.usage import usage_error
 from pytest_hotreload.world import signal
 
 #: What a host printed last is shown so far, on the one line that says of its end.

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from pytest_hotreload.errors import usage_error
+from pytest_hotreload.compat import console
 from pytest_hotreload.imports.analysis import open_project, scan
 from pytest_hotreload.options import Options
 from pytest_hotreload.records.records import Records, Verdict
 from pytest_hotreload.run import messages
+from pytest_hotreload.usage import usage_error
 from pytest_hotreload.world import os, subprocess
 
 #: Reasons that are shown without ``-v``.
@@ -60,9 +61,9 @@ class Selection:
     def pytest_report_collectionfinish(self) -> list[str]:
         """After pytest's own line of what was collected."""
         if self.records is None:
-            return [messages.PREFIX + messages.no_records()]
+            return [console.PREFIX + messages.no_records()]
         return [
-            messages.PREFIX + messages.affected(len(self.selected), self.left_out),
+            console.PREFIX + messages.affected(len(self.selected), self.left_out),
             *("  " + reason for reason in self.reasons),
         ]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from pytest_hotreload._native import glob_matches
-from pytest_hotreload.errors import usage_error
+from pytest_hotreload.usage import usage_error
 from pytest_hotreload.world import os
 
 

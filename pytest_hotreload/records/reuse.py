@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from pytest_hotreload.compat import plugins
+from pytest_hotreload.compat import console, plugins
 from pytest_hotreload.options import Options
 from pytest_hotreload.process.messages import ItemFinished, ItemStarted
 from pytest_hotreload.records import affected, messages
@@ -22,7 +22,6 @@ from pytest_hotreload.records.declarations import Declarations
 from pytest_hotreload.records.file_outcome import CLEAN
 from pytest_hotreload.records.last_run import Last, name_of
 from pytest_hotreload.records.records import Records, Verdict
-from pytest_hotreload.run import messages as run_messages
 from pytest_hotreload.run.replay import Receiver
 from pytest_hotreload.world import time
 
@@ -193,7 +192,7 @@ class Reuse:
     # -- hooks -------------------------------------------------------------------------------------
 
     def pytest_report_collectionfinish(self) -> list[str]:
-        return [run_messages.PREFIX + self.off] if self.off else []
+        return [console.PREFIX + self.off] if self.off else []
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: Any) -> tuple[str, str, str] | None:
@@ -204,7 +203,7 @@ class Reuse:
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         for text in self.wrong:
-            terminalreporter.write_line(run_messages.PREFIX + text, red=True)
+            terminalreporter.write_line(console.PREFIX + text, red=True)
 
     # -- the end -----------------------------------------------------------------------------------
 
@@ -241,7 +240,7 @@ class Reuse:
             lines.append(messages.verified(self._verified, len(self.wrong)))
         kinds = Counter(verdict.kind for verdict in judged.others)
         lines.append(messages.hits(len(judged.held) + len(judged.others), kinds, records.changes))
-        lines = [run_messages.PREFIX + line for line in lines]
+        lines = [console.PREFIX + line for line in lines]
         if self.config.get_verbosity() > 0:
             lines += ["  " + reason for reason in affected.explain(self.config, judged.others)]
         return lines

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hotreload.compat import pytest_config
+from pytest_hotreload.compat import console, pytest_config
 from pytest_hotreload.imports import analysis
 from pytest_hotreload.process import user_file
 from pytest_hotreload.records.file_outcome import OUTCOMES, outcome_of
@@ -34,7 +34,6 @@ from pytest_hotreload.report.timeline import (
     lay_out,
 )
 from pytest_hotreload.report.trace import trace
-from pytest_hotreload.run import messages
 from pytest_hotreload.world import os, time
 
 if TYPE_CHECKING:
@@ -157,7 +156,7 @@ class Gathering:
         if running.collided is not None:
             child.ending = "stopped: it shares an address with another child, and ran again alone"
         elif ended is None:
-            child.ending = running.because or messages.status_text(running.status or 0)
+            child.ending = running.because or console.status_text(running.status or 0)
         for cost in running.ended.fixtures if running.ended is not None else ():
             child.setups += [
                 Span(cost.name, at - self._clock, at - self._clock + took) for at, took in cost.setups
@@ -237,17 +236,17 @@ class Gathering:
                     finished = True
                 user_file.write(path, make(self.timeline).encode("utf-8", "backslashreplace"))
             except Exception as error:  # comfort never fails a run
-                self._failed.append(messages.not_written(what, path, error))
+                self._failed.append(console.not_written(what, path, error))
             else:
-                self._written.append(messages.written(what, path))
+                self._written.append(console.written(what, path))
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         if self.config.get_verbosity() >= 0:
             for text in self._written:
-                terminalreporter.write_line(messages.PREFIX + text)
+                terminalreporter.write_line(console.PREFIX + text)
         for text in self._failed:
-            terminalreporter.write_line(messages.PREFIX + text, yellow=True)
+            terminalreporter.write_line(console.PREFIX + text, yellow=True)
 
     def _finish(self, exitstatus: int) -> None:
         """Nothing more will come: put everything in its place."""

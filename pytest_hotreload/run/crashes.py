@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hotreload.compat import plugins, pytest_config
+from pytest_hotreload.compat import console, plugins, pytest_config
 from pytest_hotreload.compat.reports import new_report
 from pytest_hotreload.process.messages import Collision, Ended, ItemFinished, ItemStarted
 from pytest_hotreload.run import messages
@@ -67,7 +67,7 @@ class Crashes:
         context, group = self.context, running.group
         context.replay.forget(index)
         context.schedule.again(group.rest([index], alone="again", tries=1))
-        what = running.because or messages.status_text(running.status or 0)
+        what = running.because or console.status_text(running.status or 0)
         path = context.shown(group.path)
         context.totals.notices.append(messages.again_after_signal(path, context.items[index].name, what))
 
@@ -188,7 +188,7 @@ class Crashes:
         try:
             plugins.tell_of_death(self.context.config, item, report)
         except Exception as error:  # another version of it: a file less, which is no reason to lose the run
-            self.context.totals.notices.append(messages.not_written("result of allure", item.nodeid, error))
+            self.context.totals.notices.append(console.not_written("result of allure", item.nodeid, error))
 
     def lost(self, running: Running, ended: Ended) -> None:
         """What a child says that it sent is not what arrived: an error of its last test, whatever was lost."""

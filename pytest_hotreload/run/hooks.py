@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_hotreload.ci import github, messages, results_file
-from pytest_hotreload.compat import plugins, pytest_config
+from pytest_hotreload.compat import console, plugins, pytest_config
 from pytest_hotreload.errors import ChildInternalError
 from pytest_hotreload.process import fork_state
 from pytest_hotreload.records import totals
@@ -67,7 +67,7 @@ class Run:
                 self.records.close()  # this run keeps none
             if self.outcomes is not None:
                 self.outcomes.left_to_plain = reason
-            run_messages.notice(config, run_messages.left_to_plain(reason))
+            console.notice(config, run_messages.left_to_plain(reason))
             return None
         if self.rerun is not None and InPlace.fits(self.options, self.rerun, session):
             self._run_in_place(session, self.rerun)
@@ -149,7 +149,7 @@ class Run:
                 results_file.write(self.options.json, outcomes.document())
             except OSError as error:
                 text = messages.results_not_written(self.options.json, error)
-                print(run_messages.PREFIX + text, file=sys.stderr)
+                print(console.PREFIX + text, file=sys.stderr)
         if tells_github(config, self.options, self.rerun):
             github.tell(config, outcomes)
 
@@ -158,7 +158,7 @@ class Run:
         if self.loop is None or self.config.get_verbosity() < 0:
             return
         for text in self.totals.notices:
-            terminalreporter.write_line(run_messages.PREFIX + text, yellow=True)
+            terminalreporter.write_line(console.PREFIX + text, yellow=True)
         if self.rerun is not None:
             return  # the watcher's own line follows
         costs, saved = self.totals.costly_fixtures(self.session.slots)
@@ -187,9 +187,9 @@ class Run:
         if records is None:
             return
         if records.doubt:
-            terminalreporter.write_line(run_messages.PREFIX + records.doubt, yellow=True)
+            terminalreporter.write_line(console.PREFIX + records.doubt, yellow=True)
         for text in records.notes():
-            terminalreporter.write_line(run_messages.PREFIX + run_messages.ignored(text), yellow=True)
+            terminalreporter.write_line(console.PREFIX + run_messages.ignored(text), yellow=True)
         lines = reuse.summary() if reuse is not None else []
-        for line in lines or [run_messages.PREFIX + records.summary()]:
+        for line in lines or [console.PREFIX + records.summary()]:
             terminalreporter.write_line(line)

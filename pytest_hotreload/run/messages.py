@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-import pytest
-
-from pytest_hotreload.compat import pytest_config
+from pytest_hotreload.compat.console import PREFIX, status_text
 from pytest_hotreload.options import Options
 from pytest_hotreload.process.messages import Collision
-from pytest_hotreload.world import os, signal
 
-PREFIX = "hotreload: "
 NO_RECORDS = "there are no records (no cache)"
 
 
@@ -69,23 +65,6 @@ def not_gathered(
 
 
 # ------------------------------------------------------------------------------------- lines
-
-
-#: Where a process has no terminal of its own (a host): who is told instead.
-TOLD = pytest.StashKey[Callable[[str], None]]()
-
-
-def notice(config: pytest.Config, text: str) -> None:
-    """One line of its own, at a place where pytest's line of dots is not torn."""
-    told = config.stash.get(TOLD, None)
-    if told is not None:
-        told(text)
-        return
-    reporter = pytest_config.terminal_reporter(config)
-    if reporter is None:
-        return
-    pytest_config.ensure_newline(config)
-    reporter.write_line(PREFIX + text, yellow=True)
 
 
 def left_to_plain(why: str) -> str:
@@ -187,15 +166,6 @@ def no_cache(error: OSError) -> str:
     )
 
 
-def written(what: str, path: object) -> str:
-    return f"{what}: {path}"
-
-
-def not_written(what: str, path: object, error: Exception) -> str:
-    why = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
-    return f"the {what} can't be written to {path}: {why}"
-
-
 def no_proc() -> str:
     return (
         "there is no /proc: processes that tests leave behind are not found, nor who holds a port, "
@@ -205,13 +175,6 @@ def no_proc() -> str:
 
 def no_fork(error: OSError) -> str:
     return f"fork was refused ({error.strerror or error}): fresh interpreters are started instead"
-
-
-def hook_failed(plugin: str, hook: str, error: BaseException) -> str:
-    what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-    return (
-        f"{plugin}: its {hook} failed at the end of a child, so what it gathered there may be missing: {what}"
-    )
 
 
 # ------------------------------------------------------------------------------------- reports
@@ -240,19 +203,6 @@ def died(phase: str, status: int, because: str) -> str:
     what = because or status_text(status)
     where = {"start": "before its setup", "finish": "after its teardown", "end": "after the last test"}
     return f"the process of this test {what} {where.get(phase, f'during {phase}')}"
-
-
-def status_text(status: int) -> str:
-    """A wait status in words."""
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        try:
-            name = signal.Signals(number).name
-        except ValueError:
-            name = "a signal"
-        return f"was killed by {name} (signal {number})"
-    code = os.waitstatus_to_exitcode(status) if status >= 0 else "unknown"
-    return f"ended with exit status {code}"
 
 
 def over_time(seconds: float) -> str:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_hotreload.compat import handover, plugins
+from pytest_hotreload.compat import console, handover, plugins
 from pytest_hotreload.records import conflicts
 from pytest_hotreload.run import messages, shared_fixtures
 from pytest_hotreload.run.gathered import carry
@@ -46,9 +46,9 @@ def shared(context: RunContext, groups: Sequence[Group]) -> shared_fixtures.Shar
 def tell(context: RunContext, notices: Iterable[str]) -> None:
     """What users should know before the first test."""
     if sys.platform == "linux" and not Path("/proc/self").is_dir():
-        messages.notice(context.config, messages.no_proc())
+        console.notice(context.config, messages.no_proc())
     for text in notices:
-        messages.notice(context.config, text)
+        console.notice(context.config, text)
 
 
 def gathers(context: RunContext, reporter: Reporter, *, several: bool) -> Merger | None:
@@ -66,9 +66,9 @@ def find_apart(context: RunContext, groups: Sequence[Group], sources: Sources) -
     running = {group.path for group in groups}
     unsafe = {path: what for path, what in sources.unsafe().items() if path in running}
     for path, what in unsafe.items():
-        messages.notice(context.config, messages.threads_left(context.shown(path), what))
+        console.notice(context.config, messages.threads_left(context.shown(path), what))
     if sources.own_slots:
-        messages.notice(context.config, messages.own_slots(sources.own_slots))
+        console.notice(context.config, messages.own_slots(sources.own_slots))
     for group in groups:
         if context.options.isolate == "strict":
             group.alone = "strict"
@@ -87,4 +87,4 @@ def keep_apart(context: RunContext, groups: Sequence[Group], declarations: Decla
         group.keys = keys.get(group.path, frozenset())
     names = conflicts.shared(keys.values())
     if names:
-        messages.notice(context.config, messages.taking_turns(names))
+        console.notice(context.config, messages.taking_turns(names))

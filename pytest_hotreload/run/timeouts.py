@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pytest_hotreload.compat import console
 from pytest_hotreload.process import leftovers
 from pytest_hotreload.run import messages
 from pytest_hotreload.run.child.reset import STACKS_SIGNAL
@@ -128,4 +129,4 @@ class Deadlines:
     def _name(self, running: Running, index: int, phase: str, seconds: float) -> None:
         item = self.context.items[index if index >= 0 else running.assigned[0]]
         path = self.context.shown(running.group.path)
-        messages.notice(self.context.config, messages.silent_file(path, item.nodeid, phase, seconds))
+        console.notice(self.context.config, messages.silent_file(path, item.nodeid, phase, seconds))

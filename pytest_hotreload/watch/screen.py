@@ -10,8 +10,8 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, TextIO
 
+from pytest_hotreload.compat.console import PREFIX, status_text
 from pytest_hotreload.process.messages import Warmed
-from pytest_hotreload.run.messages import PREFIX, status_text
 from pytest_hotreload.watch.protocol import Changed
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from pytest_hotreload._native import make_own, own_pages
-from pytest_hotreload.compat import pytest_config
+from pytest_hotreload.compat import console, pytest_config
 from pytest_hotreload.process import fork_state
 from pytest_hotreload.process.channel import Channel
 from pytest_hotreload.process.heartbeat import Pulse, Quiet, limit
@@ -313,7 +313,7 @@ class Rerun:
         told = self._held is None and pytest_config.terminal_reporter(self.config) is not None
         if told:
             text = messages.changed_meanwhile(len(files)) if hanging is None else messages.hangs(*hanging)
-            messages.notice(self.config, text)
+            console.notice(self.config, text)
         self._tell(Stopped(tuple(files), told, hanging))
 
     def borrow(self) -> None:

@@ -1,0 +1,58 @@
+"""Lines of our own beside pytest's output, and how they begin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from pytest_hotreload.compat import pytest_config
+from pytest_hotreload.world import os, signal
+
+PREFIX = "hotreload: "
+
+
+#: Where a process has no terminal of its own (a host): who is told instead.
+TOLD = pytest.StashKey[Callable[[str], None]]()
+
+
+def notice(config: pytest.Config, text: str) -> None:
+    """One line of its own, at a place where pytest's line of dots is not torn."""
+    told = config.stash.get(TOLD, None)
+    if told is not None:
+        told(text)
+        return
+    reporter = pytest_config.terminal_reporter(config)
+    if reporter is None:
+        return
+    pytest_config.ensure_newline(config)
+    reporter.write_line(PREFIX + text, yellow=True)
+
+
+def written(what: str, path: object) -> str:
+    return f"{what}: {path}"
+
+
+def not_written(what: str, path: object, error: Exception) -> str:
+    why = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+    return f"the {what} can't be written to {path}: {why}"
+
+
+def hook_failed(plugin: str, hook: str, error: BaseException) -> str:
+    what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    return (
+        f"{plugin}: its {hook} failed at the end of a child, so what it gathered there may be missing: {what}"
+    )
+
+
+def status_text(status: int) -> str:
+    """A wait status in words."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        try:
+            name = signal.Signals(number).name
+        except ValueError:
+            name = "a signal"
+        return f"was killed by {name} (signal {number})"
+    code = os.waitstatus_to_exitcode(status) if status >= 0 else "unknown"
+    return f"ended with exit status {code}"
