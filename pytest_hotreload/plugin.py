@@ -6,8 +6,10 @@ inert plugin.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import sys
+from collections.abc import Generator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,28 +20,37 @@ from pytest_hotreload.ci import messages, results_file
 from pytest_hotreload.ci.outcomes import Outcomes
 from pytest_hotreload.ci.sharding import Sharding
 from pytest_hotreload.compat import gathered_hookspecs, plugins, pytest_config, xdist
+from pytest_hotreload.compat.worker_id import WorkerIdWatch
 from pytest_hotreload.host_options import HOST_ENVIRONMENT
 from pytest_hotreload.hosts import messages as hosts_messages
+from pytest_hotreload.imports.threads import ThreadWatch
 from pytest_hotreload.original_names import ORIGINAL_NAMES
 from pytest_hotreload.process.messages import ENVIRONMENT
-from pytest_hotreload.records import totals
 from pytest_hotreload.records.affected import Selection
 from pytest_hotreload.records.collection_hooks import Bookkeeper
 from pytest_hotreload.records.declarations import Declarations
 from pytest_hotreload.records.records import Records
 from pytest_hotreload.records.reuse import Reuse
+from pytest_hotreload.records.totals import Totals
 from pytest_hotreload.run import messages as run_messages
+from pytest_hotreload.run.child import reset
 from pytest_hotreload.run.hooks import Run, tells_github
-from pytest_hotreload.run.session import Active
+from pytest_hotreload.run.session import Configured, RunSession
 from pytest_hotreload.usage import usage_error
 from pytest_hotreload.watch.standby import park
 from pytest_hotreload.world import os
 
 if TYPE_CHECKING:
     from pytest_hotreload.hosts.host import Host
+    from pytest_hotreload.hosts.hosts import Hosts
+    from pytest_hotreload.options import Options
+    from pytest_hotreload.process.template import Become, Template
+    from pytest_hotreload.report.collector import Gathering
     from pytest_hotreload.run.child.self_collecting import Apart
+    from pytest_hotreload.run.context import RunSetup
+    from pytest_hotreload.run.loop import RunLoop
 
-_KEY = pytest.StashKey["Active"]()
+_KEY = pytest.StashKey["RunSession"]()
 #: The process that a run belongs to: an inner pytest (pytester) in it or in a child stays plain.
 _owner: int | None = None
 
@@ -122,58 +133,102 @@ def _activate(config: pytest.Config, namespace: Any, host: Host | None) -> Apart
         watch(config, chosen)
     if chosen.json is not None and not _only_asks(namespace):
         _prepare_results(chosen.json)
-    active = Active(config, chosen, host)
-    _open_hosts(active, namespace)
+    lifeline, sys_path, totals, threads = os.pipe(), tuple(sys.path), Totals(), ThreadWatch()
+    worker_ids, gc_thresholds = _worker_ids(config, chosen, host), reset.ease_gc()
+    hosts = _open_hosts(config, chosen, namespace, lifeline[0])
+    template = None
     if chosen.start == "fork" and not (chosen.direct or chosen.hosts or park.is_standing()):
-        apart = _park_template(active)
-        if apart is not None:
-            return apart
-    if active.worker_ids is not None:
-        active.worker_ids.begin()  # below the observer's watch, which asks who its caller is
+        template, become = _park_template(lifeline, totals)
+        if become is not None:
+            return _apart(become, lifeline[0], sys_path)
+    if worker_ids is not None:
+        worker_ids.begin()  # below the observer's watch, which asks who its caller is
     # Without a cache there is no place for them; files that share a child can't be told apart.
-    if chosen.records and chosen.isolate != "worker" and config.pluginmanager.hasplugin("cacheprovider"):
-        active.records = Records(config, os.environ)
-    if (chosen.report or chosen.trace) and not park.is_standing():
-        from pytest_hotreload.report.collector import Gathering
-
-        active.gathering = Gathering(config, active)
-    config.stash[_KEY] = active
-    config.add_cleanup(lambda: _forget(active))
-    config.pluginmanager.register(active.threads, "hotreload-threads")
+    keeps = chosen.records and chosen.isolate != "worker" and config.pluginmanager.hasplugin("cacheprovider")
+    records = Records(config, os.environ) if keeps else None
+    config.stash[_KEY] = RunSession(
+        config=config,
+        options=chosen,
+        make_loop=partial(_make_loop, hosts, host),
+        is_host=host is not None,
+        lifeline=lifeline,
+        sys_path=sys_path,
+        gc_thresholds=gc_thresholds,
+        threads=threads,
+        worker_ids=worker_ids,
+        hosts=hosts,
+        template=template,
+        records=records,
+        gathering=_gathering(config, chosen, records),
+        totals=totals,
+        pid=os.getpid(),
+    )
+    config.add_cleanup(lambda: _forget(config))
+    config.pluginmanager.register(threads, "hotreload-threads")
     if host is not None:
         host.join(config)
     xdist.join_convention(config, several=chosen.slots > 1 or host is not None or bool(chosen.hosts))
     return None
 
 
-def _open_hosts(active: Active, namespace: Any) -> None:
+def _worker_ids(config: pytest.Config, chosen: Options, host: Host | None) -> WorkerIdWatch | None:
+    if host is not None:
+        return WorkerIdWatch(config, host.workerinput)
+    return WorkerIdWatch(config) if chosen.slots > 1 and not chosen.hosts else None
+
+
+def _gathering(config: pytest.Config, chosen: Options, records: Records | None) -> Gathering | None:
+    if not (chosen.report or chosen.trace) or park.is_standing():
+        return None
+    from pytest_hotreload.report.collector import Gathering
+
+    return Gathering(config, chosen, records)
+
+
+def _make_loop(hosts: Hosts | None, host: Host | None, session: pytest.Session, setup: RunSetup) -> RunLoop:
+    """The run loop of this process's role."""
+    if hosts is not None:
+        from pytest_hotreload.hosts.dispatch import DistributingLoop
+
+        return DistributingLoop(session, setup, hosts)
+    if host is not None:
+        from pytest_hotreload.hosts.host import HostLoop
+
+        return HostLoop(session, setup, host)
+    from pytest_hotreload.run.loop import RunLoop
+
+    return RunLoop(session, setup)
+
+
+def _open_hosts(config: pytest.Config, chosen: Options, namespace: Any, lifeline: int) -> Hosts | None:
     """They start while this process loads conftests; for a run, not for a list."""
     lists = namespace.collectonly or getattr(namespace, "setupplan", False) or _only_asks(namespace)
-    if lists or not active.options.hosts:
-        return
+    if lists or not chosen.hosts:
+        return None
     if plugins.measures_coverage():  # what pytest-cov has not begun yet
         raise hosts_messages.coverage_here_only()
     from pytest_hotreload.hosts import dispatch  # noqa: F401 - before conftests, as all that a run needs
     from pytest_hotreload.hosts.hosts import Hosts
 
-    slots = options.slots_by_number(namespace)
-    active.hosts = Hosts(active.config, active.options.hosts, slots, active.lifeline[0], os.environ)
+    return Hosts(config, chosen.hosts, options.slots_by_number(namespace), lifeline, os.environ)
 
 
-def _park_template(active: Active) -> Apart | None:
+def _park_template(lifeline: tuple[int, int], totals: Totals) -> tuple[Template | None, Become | None]:
     """In its forks: their role. A rerun of a watch has the watch's, which stands above."""
     from pytest_hotreload.process import template
 
     try:
-        active.template, become = template.park(active.lifeline)
+        return template.park(lifeline)
     except OSError as error:
-        active.totals.fell_back.append(run_messages.no_fork(error))
-        return None
-    if become is None:
-        return None
+        totals.fell_back.append(run_messages.no_fork(error))
+        return None, None
+
+
+def _apart(become: Become, lifeline: int, sys_path: Sequence[str]) -> Apart:
+    """In a fork of the template: its role."""
     from pytest_hotreload.run.child.self_collecting import Apart
 
-    return Apart(become.start, become.descriptors, active.lifeline[0], active.sys_path)
+    return Apart(become.start, become.descriptors, lifeline, sys_path)
 
 
 def _prepare_results(path: Path) -> None:
@@ -191,11 +246,11 @@ def _only_asks(namespace: Any) -> bool:
     return any(getattr(namespace, name, None) for name in ("help", "version", "markers", "showfixtures"))
 
 
-def _forget(active: Active) -> None:
+def _forget(config: pytest.Config) -> None:
     global _owner
     if _owner == os.getpid():
         _owner = None
-        active.close()
+        config.stash[_KEY].close()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -207,56 +262,55 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object
     return (yield)
 
 
-def _park(config: pytest.Config, active: Active) -> None:
+def _park(config: pytest.Config, session: RunSession) -> None:
     """Be a fork point of a watch; comes back as a rerun."""
     global _owner
     from pytest_hotreload.run import loop  # noqa: F401 - each rerun finds them imported
     from pytest_hotreload.watch.standby.rerun import Rerun
 
-    observer = active.records.observer if active.records is not None else None
-    since = active.records.started_ns if active.records is not None else 0
+    observer = session.records.observer if session.records is not None else None
+    since = session.records.started_ns if session.records is not None else 0
     channel, first_party, pulse = park.park(config, observer, since)
     _owner = os.getpid()
-    active.reborn()
-    active.rerun = Rerun(config, active.options, active.records, channel, first_party, pulse)
-    if active.rerun.go.first == "affected":
-        active.options = replace(active.options, affected=True)
-    if active.rerun.go.debug:
-        active.options = replace(active.options, slots=1, direct=True)
-    active.totals = totals.Totals()
-    config.pluginmanager.register(active.rerun, "hotreload-rerun")
+    config.stash[_KEY] = session = session.after_fork()
+    rerun = Rerun(config, session.options, session.records, channel, first_party, pulse)
+    chosen = session.options
+    if rerun.go.first == "affected":
+        chosen = replace(chosen, affected=True)
+    if rerun.go.debug:
+        chosen = replace(chosen, slots=1, direct=True)
+    config.stash[_KEY] = session._replace(options=chosen, totals=Totals(), rerun=rerun)
+    config.pluginmanager.register(rerun, "hotreload-rerun")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", options.MARKER)
     if _KEY in config.stash:
-        from pytest_hotreload.run.child.child import Reporter
+        from pytest_hotreload.run.child.reporter import Reporter
 
-        _keep_records(config, config.stash[_KEY])
-        _gather(config, config.stash[_KEY])
-        config.pluginmanager.register(Run(config.stash[_KEY]), "hotreload-run")
-        if config.stash[_KEY].gathering is not None:
-            config.pluginmanager.register(config.stash[_KEY].gathering, "hotreload-gathering")
+        session = config.stash[_KEY]
+        configured = _configured(config, session)
+        config.pluginmanager.register(Run(session, configured), "hotreload-run")
+        if session.gathering is not None:
+            config.pluginmanager.register(session.gathering, "hotreload-gathering")
         config.pluginmanager.register(Reporter(config), "hotreload-reporter")
 
 
-def _keep_records(config: pytest.Config, active: Active) -> None:
-    active.declarations = declarations = Declarations(config)
-    if active.records is not None:
-        config.pluginmanager.register(Bookkeeper(active.records, declarations), "hotreload-bookkeeper")
-    if active.options.reuse != "off" and not active.options.watch:
-        active.reuse = Reuse(config, active.options, active.records, declarations)
-        config.pluginmanager.register(active.reuse, "hotreload-reuse")
-    if active.options.affected:
-        config.pluginmanager.register(Selection(active.records, active.options), "hotreload-selection")
-    if active.options.shard is not None:
-        sharding = Sharding(config, active.options, active.records)
-        config.pluginmanager.register(sharding, "hotreload-sharding")
-
-
-def _gather(config: pytest.Config, active: Active) -> None:
-    """For those who want to know what became of each test."""
-    if active.options.json is not None or tells_github(active):
-        active.outcomes = Outcomes(config, active.records)
-        config.pluginmanager.register(active.outcomes, "hotreload-outcomes")
+def _configured(config: pytest.Config, session: RunSession) -> Configured:
+    """Register the plugins that this session needs."""
+    chosen, records, register = session.options, session.records, config.pluginmanager.register
+    declarations, reuse, outcomes = Declarations(config), None, None
+    if records is not None:
+        register(Bookkeeper(records, declarations), "hotreload-bookkeeper")
+    if chosen.reuse != "off" and not chosen.watch:
+        reuse = Reuse(config, chosen, records, declarations)
+        register(reuse, "hotreload-reuse")
+    if chosen.affected:
+        register(Selection(records, chosen), "hotreload-selection")
+    if chosen.shard is not None:
+        register(Sharding(config, chosen, records), "hotreload-sharding")
+    if chosen.json is not None or tells_github(config, chosen, session.rerun):
+        outcomes = Outcomes(config, records)
+        register(outcomes, "hotreload-outcomes")
+    return Configured(declarations, reuse, outcomes)

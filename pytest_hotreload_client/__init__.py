@@ -40,9 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(given[1:])
     if given[:1] in (["status"], ["stop"]) and len(given) == 1:
         return _ask(given[0])
-    from pytest_hotreload.cli import main as command
+    from importlib import import_module
 
-    return command(given)
+    return int(import_module("pytest_hotreload.cli").main(given))
 
 
 class UnreachableError(Exception):

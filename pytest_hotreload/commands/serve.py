@@ -19,7 +19,8 @@ from pytest_hotreload.watch import screen
 from pytest_hotreload.watch.attach_server import Attachments
 from pytest_hotreload.watch.endpoint import OccupiedError
 from pytest_hotreload.watch.environment import Surroundings
-from pytest_hotreload.watch.processes import Family, Process
+from pytest_hotreload.watch.process import Process
+from pytest_hotreload.watch.processes import Family
 from pytest_hotreload.watch.protocol import Ready
 
 #: By which a user, a shell or a system ends it.

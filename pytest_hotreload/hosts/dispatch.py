@@ -13,6 +13,7 @@ import pytest
 
 from pytest_hotreload.compat import console, plugins
 from pytest_hotreload.compat.unpickling import loads
+from pytest_hotreload.compat.xdist import Nodes
 from pytest_hotreload.hosts import messages as hosts_messages
 from pytest_hotreload.hosts.protocol import (
     Absent,
@@ -30,7 +31,6 @@ from pytest_hotreload.hosts.protocol import (
 )
 from pytest_hotreload.process.messages import Ended
 from pytest_hotreload.process.slots import Slot
-from pytest_hotreload.run.child.child import Reporter
 from pytest_hotreload.run.loop import RunLoop
 from pytest_hotreload.run.schedule import Group
 from pytest_hotreload.world import BUILTINS, time
@@ -39,7 +39,7 @@ __builtins__ = BUILTINS
 
 if TYPE_CHECKING:
     from pytest_hotreload.hosts.hosts import Host, Hosts
-    from pytest_hotreload.run.session import Active
+    from pytest_hotreload.run.context import RunSetup
 
 #: Seconds between two looks at what is shown while hosts say nothing.
 _TICK = 0.5
@@ -50,12 +50,12 @@ _MOST_LOSSES = 3
 class DistributingLoop(RunLoop):
     """``hosts``: connected; they begin to collect while we do."""
 
-    def __init__(self, session: pytest.Session, active: Active, reporter: Reporter, hosts: Hosts) -> None:
+    def __init__(self, session: pytest.Session, setup: RunSetup, hosts: Hosts) -> None:
         self.hosts = hosts
-        super().__init__(session, active, reporter)
-        self.nodes = hosts.nodes
+        super().__init__(session, setup)
         self.children.add_listener(hosts.channel, self._hear)
         self._wanted = self._number(self.items)
+        self._hurries = False  # since a second Ctrl-C
         self._handlers: dict[type, Callable[[Host, Any], None]] = {
             Wants: self._wants,
             Told: self._told,
@@ -71,6 +71,9 @@ class DistributingLoop(RunLoop):
 
     def _make_slots(self) -> list[Slot]:
         return []
+
+    def _make_nodes(self) -> Nodes:
+        return self.hosts.nodes
 
     @staticmethod
     def _number(items: Iterable[pytest.Item]) -> list[Wanted]:
@@ -101,7 +104,7 @@ class DistributingLoop(RunLoop):
         While there is more to do than all slots take, each slot has a file ahead, so that it need not wait for
         the way to us and back. Not at the end: a file that waits for one slot while another is free costs more.
         """
-        while self.schedule and not self.interrupts:
+        while self.schedule and not self.context.interrupted:
             ahead = 2 if len(self.schedule) > self.hosts.total else 1
             waiting = [host for host in self.hosts.alive if host.wants and len(host.out) < ahead * host.slots]
             group = self.schedule.next(self.hosts.running) if waiting else None
@@ -125,10 +128,12 @@ class DistributingLoop(RunLoop):
             waiting = sum(not self.replay.is_complete(index) for index in range(len(self.items)))
             raise self.session.Interrupted(hosts_messages.none_left(waiting))
 
-    def running_now(self, now: float) -> list[str]:  # noqa: ARG002 - hosts don't tell since when
+    def _what_runs(self, now: float) -> list[str]:  # noqa: ARG002 - hosts don't tell since when
         """By host."""
         return [
-            hosts_messages.runs(host.name, list(dict.fromkeys(self._shown(group.path) for group in host.out)))
+            hosts_messages.runs(
+                host.name, list(dict.fromkeys(self.context.shown(group.path) for group in host.out))
+            )
             for host in self.hosts.alive
             if host.out
         ]
@@ -173,7 +178,7 @@ class DistributingLoop(RunLoop):
             if back.intersection(group.indices):
                 rest = [index for index in group.indices if index in back]
                 group.indices = [index for index in group.indices if index not in back]
-                if not self.interrupts:
+                if not self.context.interrupted:
                     self.schedule.again(group.rest(rest, exclusive=True))
         self._completed(host)
 
@@ -205,7 +210,7 @@ class DistributingLoop(RunLoop):
         host.gone, lost, host.out = True, host.out, []
         why = message.why or hosts_messages.ended(message.status, message.tail)
         console.notice(self.config, hosts_messages.lost(host.name, why, len(lost)))
-        for group in [] if self.interrupts else reversed(lost):
+        for group in [] if self.context.interrupted else reversed(lost):
             rest = self._unfinished(group)
             if group.tries + 1 < _MOST_LOSSES:
                 self.schedule.again(group.rest(rest, tries=group.tries + 1))
@@ -217,8 +222,7 @@ class DistributingLoop(RunLoop):
 
     def _interrupt(self) -> None:
         """The first asks all hosts to stop, and waits until they have. A second is not waited for."""
-        self.interrupts += 1
-        self.schedule.clear()
+        self.schedule.close()
         self.replay.stopping = True
         self.hosts.interrupt()
         try:
@@ -226,12 +230,12 @@ class DistributingLoop(RunLoop):
                 list(self.children.events(_TICK))
                 self._show()
         except KeyboardInterrupt:
-            self.interrupts += 1
+            self._hurries = True
             raise
         raise KeyboardInterrupt
 
     def _after_last_child(self) -> None:
-        if self.interrupts < 2:
+        if not self._hurries:
             for host, message in self.hosts.finish():
                 if not isinstance(message, Closed):
                     self._handlers[type(message)](host, message)

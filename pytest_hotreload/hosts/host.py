@@ -41,15 +41,15 @@ from pytest_hotreload.process.slots import Slot
 from pytest_hotreload.run.child import self_collecting
 from pytest_hotreload.run.children import Running
 from pytest_hotreload.run.loop import RunLoop
+from pytest_hotreload.run.replay import Receiver
 from pytest_hotreload.run.schedule import Group, Schedule
 from pytest_hotreload.world import BUILTINS, os, signal, sockets
 
 __builtins__ = BUILTINS
 
 if TYPE_CHECKING:
-    from pytest_hotreload.run.child.child import Reporter
+    from pytest_hotreload.run.context import RunSetup
     from pytest_hotreload.run.gathered.merge import Merger
-    from pytest_hotreload.run.session import Active
 
 #: Seconds between two looks at living children, as in any run loop.
 _TICK = 0.1
@@ -249,16 +249,26 @@ class HostSchedule(Schedule):
 class HostLoop(RunLoop):
     """The run loop of a host."""
 
-    def __init__(self, session: pytest.Session, active: Active, reporter: Reporter, host: Host) -> None:
-        super().__init__(session, active, reporter)
+    replay: Relay
+    schedule: HostSchedule
+
+    def __init__(self, session: pytest.Session, setup: RunSetup, host: Host) -> None:
+        host.worker_for_good(session.config)
         self.host = host
-        self.nodes = HostNodes(self.config, self.slots, host.begin)
-        self.replay: Relay = Relay(host, len(self.items))
-        self.schedule: HostSchedule = HostSchedule(self._give_back)
+        super().__init__(session, setup)
         self.children.add_listener(host.channel, self._hear)
         self._places = self._find_places()
         self._asked, self._idle = 0, False
         self._finished = False
+
+    def _make_schedule(self, slots: int) -> Schedule:  # noqa: ARG002 - the user's controller orders
+        return HostSchedule(self._give_back)
+
+    def _make_replay(self) -> Receiver:
+        return Relay(self.host, len(self.items))
+
+    def _make_nodes(self) -> Nodes:
+        return HostNodes(self.config, self.slots, self.host.begin)
 
     def _find_places(self) -> dict[tuple[str, int], int]:
         """(node id, the how manieth of it) -> place in the items."""
@@ -291,7 +301,7 @@ class HostLoop(RunLoop):
             self.listen(running, frames)
         self.deadlines.look()
         self._tell_notices()
-        if self.interrupts and not self.children.living and not self._idle:
+        if self.context.interrupted and not self.children.living and not self._idle:
             self._idle = True
             self.host.send(Idle())
         self.host.flush()
@@ -300,7 +310,7 @@ class HostLoop(RunLoop):
         """One for each free slot, and one ahead of it. A host that collected nothing says so of what it is given."""
         free = sum(slot.running is None for slot in self.slots) + len(self.slots)
         free -= len(self.schedule) + self._asked
-        if free > 0 and not self.interrupts:
+        if free > 0 and not self.context.interrupted:
             self._asked += free
             self.host.send(Wants(free))
 
@@ -337,14 +347,13 @@ class HostLoop(RunLoop):
                 self.replay.theirs[index] = wanted.item
                 self.replay.again(index)
                 indices.append(index)
-        if indices and not self.interrupts:
+        if indices and not self.context.interrupted:
             path = str(self.items[indices[0]].path)
             alone = self._alone.get(path, "")
             self.schedule.append(Group(path, indices, alone=alone, exclusive=message.exclusive))
 
     def _interrupt(self) -> None:
-        self.interrupts += 1
-        self.schedule.clear()
+        self.schedule.close()
         self.children.signal_all(signal.SIGINT)
 
     # -- what children say ------------------------------------------------------------------------

@@ -132,6 +132,14 @@ class Hosts:
         """Slots of all hosts."""
         return sum(host.slots for host in self.all)
 
+    def listed(self) -> str:
+        """For the header."""
+        return messages.hosts([(host.name, host.slots) for host in self.all])
+
+    def closing(self, files: int, children: int) -> str:
+        """The last line of the run."""
+        return messages.closing(files, children, len(self.all))
+
     def connect(self) -> None:
         """Wait for all greetings, then let the hosts begin. Raises :class:`pytest.UsageError`."""
         while not all(host.greeting for host in self.all):

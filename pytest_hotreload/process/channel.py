@@ -191,6 +191,11 @@ class Channel:
         if sent < len(data):  # to send nothing would fail where the other end took it all, and has left
             send_all(self.socket.fileno(), data[sent:])
 
+    @property
+    def closed(self) -> bool:
+        """Whether this end was closed here."""
+        return self.socket.fileno() < 0
+
     def close(self) -> None:
         self.socket.close()
 

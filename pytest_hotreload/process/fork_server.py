@@ -11,7 +11,7 @@ same world. The template is a fork point too.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from pytest_hotreload._native import collapse_heap, set_child_subreaper
 from pytest_hotreload.process import adoption, job_control, leftovers
@@ -35,7 +35,12 @@ class Unwind(BaseException):
 
 
 class ForkPoint:
-    """The controller's handle: ``start`` a child, ``read`` what happened to children."""
+    """The controller's handle: ``start`` a child, ``read`` what happened to children.
+
+    ``kind``: what its children are: forks of the collected session, forks of the template, fresh interpreters.
+    """
+
+    kind: ClassVar[Literal["fork", "template", "spawn"]] = "fork"
 
     def __init__(self, pid: int, channel: Channel) -> None:
         self.pid, self.channel = pid, channel
@@ -91,7 +96,9 @@ class ForkPoint:
         return [message for _, message in frames], closed
 
     def close(self) -> None:
-        """End it, with all its children; wait until it is gone."""
+        """End it, with all its children; wait until it is gone. More than once does no harm."""
+        if self.channel.closed:
+            return
         with contextlib.suppress(OSError):
             self.channel.socket.shutdown(sockets.SHUT_WR)
         self._wait()

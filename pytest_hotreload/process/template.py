@@ -44,6 +44,7 @@ class Become(Unwind):
 class Template(ForkPoint):
     """The controller's handle of the parked process."""
 
+    kind = "template"
     warmed: Warmed | None = None
 
     def warm(self, modules: Sequence[str], barred: Sequence[str] = ()) -> Warmed:

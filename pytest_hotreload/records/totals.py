@@ -30,7 +30,7 @@ class Totals:
     """``start_cpu``: CPU seconds until the first fork. ``fixtures``: name -> (seconds, children).
 
     ``forked_in``: the slots that had a fork of the collected session. ``at_exit``: what children printed when they
-    left, as (1 or 2, data).
+    left, as (1 or 2, data). ``quarantine``: module -> why the template goes without it.
     """
 
     durations: dict[str, float] = field(default_factory=dict)
@@ -45,6 +45,7 @@ class Totals:
     modules: dict[str, int] = field(default_factory=dict)
     learned: dict[str, float] = field(default_factory=dict)
     warmed: Warmed | None = None
+    quarantine: dict[str, str] = field(default_factory=dict)
     measured: dict[int, float] = field(default_factory=dict)
     at_exit: list[tuple[int, bytes]] = field(default_factory=list)
 

@@ -34,14 +34,13 @@ from pytest_hotreload.report.timeline import (
     lay_out,
 )
 from pytest_hotreload.report.trace import trace
-from pytest_hotreload.run.spawn import Spawner
 from pytest_hotreload.world import os, time
 
 if TYPE_CHECKING:
+    from pytest_hotreload.options import Options
     from pytest_hotreload.process.messages import Ended
-    from pytest_hotreload.run.children import Running
-    from pytest_hotreload.run.replay import Receiver
-    from pytest_hotreload.run.session import Active
+    from pytest_hotreload.records.records import Records
+    from pytest_hotreload.report.run_view import RunningChild, Shows
 
 #: A process that is older did not start for this run.
 _OLDEST = 600.0
@@ -52,9 +51,8 @@ _ORDER = ("passed", REUSED, *OUTCOMES[1:])
 class Gathering:
     """A plugin of the controller, from before the first conftest to the end of the session."""
 
-    def __init__(self, config: pytest.Config, active: Active) -> None:
-        self.config, self.active, self.options = config, active, active.options
-        self.records = active.records
+    def __init__(self, config: pytest.Config, options: Options, records: Records | None) -> None:
+        self.config, self.options, self.records = config, options, records
         age = process_age()
         self._wall, self._clock = time.time() - age, time.monotonic() - age
         self._start_cpu = time.process_time()
@@ -128,10 +126,10 @@ class Gathering:
 
     # -- the run ---------------------------------------------------------------------------------
 
-    def started(self, running: Running) -> None:
+    def started(self, running: RunningChild) -> None:
         """A child was asked for."""
         timeline, alone = self.timeline, running.group.alone
-        how = "spawn" if isinstance(running.point, Spawner) else "apart" if alone else "fork"
+        how = "spawn" if running.point.kind == "spawn" else "apart" if alone else "fork"
         if not timeline.children:
             self.mark("run")
         while len(timeline.slots) <= running.slot.index:
@@ -144,13 +142,13 @@ class Gathering:
         )
         self.given(running, running.group.indices)
 
-    def given(self, running: Running, indices: Sequence[int]) -> None:
+    def given(self, running: RunningChild, indices: Sequence[int]) -> None:
         """A child is to run these, too."""
         number = self._numbers[running.token]
         self.timeline.children[number].order += indices
         self._assigned.update(dict.fromkeys(indices, number))
 
-    def ended(self, running: Running, ended: Ended | None) -> None:
+    def ended(self, running: RunningChild, ended: Ended | None) -> None:
         """A child is over; without ``ended`` it did not end well."""
         child = self.timeline.children[self._numbers[running.token]]
         child.end = self.now()
@@ -175,7 +173,7 @@ class Gathering:
             self._marks.append(("last reports", last))
         self.mark("end")
 
-    def advance(self, replay: Receiver) -> None:
+    def advance(self, replay: Shows) -> None:
         """Show what can be shown, and count the time."""
         began = time.monotonic()
         try:

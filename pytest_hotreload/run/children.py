@@ -15,7 +15,6 @@ from pytest_hotreload.process.messages import Asked, Assignment, Ended, Gone, Re
 from pytest_hotreload.process.poller import HasFileno, Poller
 from pytest_hotreload.process.slots import Slot
 from pytest_hotreload.run.schedule import Group
-from pytest_hotreload.run.spawn import Spawner
 from pytest_hotreload.world import BUILTINS, contextlib, os, signal, time
 
 __builtins__ = BUILTINS
@@ -119,7 +118,7 @@ class Children:
         indices = tuple(group.indices)
         start = Start(self._next(), slot.index, indices, True, order, len(files), failed)
         self._ask(start, group, slot, point, files)
-        if isinstance(point, Spawner):
+        if point.kind == "spawn":
             slot.channel.send(-1, start)
 
     def _next(self) -> int:

@@ -19,7 +19,7 @@ __builtins__ = BUILTINS
 
 if TYPE_CHECKING:
     from pytest_hotreload.run.children import Running
-    from pytest_hotreload.run.loop import RunLoop
+    from pytest_hotreload.run.context import RunContext
 
 #: pytest-timeout's thread method prints this and leaves by ``os._exit(1)``: a time-out, not a crash.
 _TIMEOUT_BANNER = "+++ Timeout +++"
@@ -28,12 +28,12 @@ _TIMEOUT_BANNER = "+++ Timeout +++"
 class Crashes:
     """Makes the reports that a dead child could not make."""
 
-    def __init__(self, loop: RunLoop) -> None:
-        self.loop = loop
+    def __init__(self, context: RunContext) -> None:
+        self.context = context
 
     def died(self, running: Running) -> None:
         """Fail the item that was running; run what is left of the group in a new child."""
-        replay = self.loop.replay
+        replay = self.context.replay
         index, phase, since = running.over or running.slot.files.progress.read()
         unfinished = [i for i in running.assigned if not replay.is_complete(i)]
         if index not in running.assigned:
@@ -49,8 +49,8 @@ class Crashes:
         else:
             self._fail(running, index, phase, since)
         rest = [i for i in unfinished if i != index]
-        if rest and not self.loop.interrupts:
-            self.loop.schedule.again(running.group.rest(rest, tries=0))
+        if rest and not self.context.interrupted:
+            self.context.schedule.again(running.group.rest(rest, tries=0))
 
     def _may_be_the_forks_fault(self, running: Running, phase: str) -> bool:
         """A forked child that a signal ended, or that hung, gets one more try in a fresh process.
@@ -60,87 +60,91 @@ class Crashes:
         return (running.hung or (killed_by_signal(running.status) and not running.because)) and not (
             running.group.alone
             or running.group.tries
-            or self.loop.options.direct
-            or self.loop.interrupts
+            or self.context.options.direct
+            or self.context.interrupted
             or phase not in ("start", "setup", "call")
         )
 
     def _run_apart(self, running: Running, index: int) -> None:
-        loop, group = self.loop, running.group
-        loop.replay.forget(index)
-        loop.schedule.again(group.rest([index], alone="again", tries=1))
+        context, group = self.context, running.group
+        context.replay.forget(index)
+        context.schedule.again(group.rest([index], alone="again", tries=1))
         what = running.because or console.status_text(running.status or 0)
-        path = os.path.relpath(group.path, loop.config.rootpath)
-        loop.totals.notices.append(messages.again_after_signal(path, loop.items[index].name, what))
+        path = context.shown(group.path)
+        context.totals.notices.append(messages.again_after_signal(path, context.items[index].name, what))
 
     def collided(self, running: Running, index: int, address: str) -> None:
         """An address is in use: perhaps by a child that lives beside this one. It stops, and runs again alone.
 
         Once: what is in use then is so in plain pytest, too. The item's report has not been shown yet.
         """
-        loop, group = self.loop, running.group
-        beside = [other.group for other in loop.children.living if other is not running]
-        if group.exclusive or not (beside or running.accompanied) or loop.interrupts or loop.options.direct:
+        context, group = self.context, running.group
+        beside = [other.group for other in context.children.living if other is not running]
+        if (
+            group.exclusive
+            or not (beside or running.accompanied)
+            or context.interrupted
+            or context.options.direct
+        ):
             return
         self._stop(running, index)
-        loop.totals.notices.append(messages.collided(self._path(running), loop.items[index].name, address))
+        context.totals.notices.append(
+            messages.collided(context.shown(running.group.path), context.items[index].name, address)
+        )
 
     def contends(self, running: Running) -> bool:
         """Whether its page says that it used what another child has, which nobody does in plain pytest. Likewise.
 
         From the item in which it did that; where that was in its teardown, with its outcome shown, from the next one.
         """
-        loop = self.loop
+        context = self.context
         found = running.slot.files.progress.collision()
         if found is None or running.collided is not None:
             return running.collided is not None
-        if running.group.exclusive or loop.interrupts or loop.options.direct:
+        if running.group.exclusive or context.interrupted or context.options.direct:
             return False
-        unfinished = [index for index in running.assigned if not loop.replay.is_complete(index)]
+        unfinished = [index for index in running.assigned if not context.replay.is_complete(index)]
         index = found.index if found.index in unfinished else next(iter(unfinished), -1)
-        if not loop.replay.can_run_again(index):
+        if not context.replay.can_run_again(index):
             return False
         self._stop(running, index)
-        other = loop.children.files.get(found.holder, "")
-        if loop.records is not None:
+        other = context.children.files.get(found.holder, "")
+        if context.records is not None:
             kind = "write" if found.what == Collision.PATH else "bind"
-            loop.records.contended(filter(None, (running.group.path, other)), kind, found.subject)
-        beside = os.path.relpath(other, loop.config.rootpath) if other else "another file"
-        text = messages.contended(self._path(running), loop.items[index].name, found, beside)
-        loop.totals.notices.append(text)
+            context.records.contended(filter(None, (running.group.path, other)), kind, found.subject)
+        beside = context.shown(other) if other else "another file"
+        text = messages.contended(context.shown(running.group.path), context.items[index].name, found, beside)
+        context.totals.notices.append(text)
         return True
 
     def _stop(self, running: Running, index: int) -> None:
         """As by Ctrl-C: it tears down what it set up. Nothing that it says of its tests counts from here on."""
         running.collided, running.collided_at = index, time.monotonic()
-        self.loop.replay.forget(index)
+        self.context.replay.forget(index)
         if running.pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(running.pid, signal.SIGINT)
-
-    def _path(self, running: Running) -> str:
-        return os.path.relpath(running.group.path, self.loop.config.rootpath)
 
     def run_alone(self, running: Running) -> None:
         """The other end of :meth:`collided` and :meth:`contends`: once more, with no other child alive.
 
         All of the file, since a test may need what those before it left; of these the outcomes stand.
         """
-        group, replay = running.group, self.loop.replay
+        group, replay = running.group, self.context.replay
         done = frozenset(index for index in group.indices if replay.is_complete(index))
         for index in group.indices:
             if index not in done:
                 replay.forget(index)
-        if not self.loop.interrupts:
-            if self.loop.records is not None:
-                self.loop.records.begins_anew(group.path)
-            self.loop.schedule.again(group.rest(group.indices, exclusive=True, repeated=done))
+        if not self.context.interrupted:
+            if self.context.records is not None:
+                self.context.records.begins_anew(group.path)
+            self.context.schedule.again(group.rest(group.indices, exclusive=True, repeated=done))
 
     def shared_teardown_failed(self, error: BaseException) -> None:
         """The teardown of a fixture that was set up once: an error of the last test, as in plain pytest."""
-        index = min(self.loop.replay.head, len(self.loop.items) - 1)
-        text = pytest_config.internal_error_text(self.loop.config, error)
-        self.loop.replay.show(index, new_report(self.loop.items[index], "teardown", text))
+        index = min(self.context.replay.head, len(self.context.items) - 1)
+        text = pytest_config.internal_error_text(self.context.config, error)
+        self.context.replay.show(index, new_report(self.context.items[index], "teardown", text))
 
     def _is_innocent(self, running: Running, phase: str) -> bool:
         """Whether the child only went with its fork point, and nothing of the test is shown yet.
@@ -148,55 +152,55 @@ class Crashes:
         Once: a test that kills its parent would do so again.
         """
         return (
-            running.point not in self.loop.children.points
+            running.point not in self.context.children.points
             and not running.because
             and not running.group.tries
             and phase in ("start", "setup", "call")
         )
 
     def _run_again(self, running: Running, index: int, unfinished: list[int]) -> None:
-        loop, group = self.loop, running.group
-        if loop.interrupts:
+        context, group = self.context, running.group
+        if context.interrupted:
             return
-        loop.replay.forget(index)
-        loop.schedule.again(group.rest(unfinished, tries=1))
-        path = os.path.relpath(group.path, loop.config.rootpath)
-        name = loop.items[index].name
-        loop.totals.notices.append(messages.again_after_signal(path, name, "lost its fork point"))
+        context.replay.forget(index)
+        context.schedule.again(group.rest(unfinished, tries=1))
+        path = context.shown(group.path)
+        name = context.items[index].name
+        context.totals.notices.append(messages.again_after_signal(path, name, "lost its fork point"))
 
     def _fail(self, running: Running, index: int, phase: str, since: float) -> None:
-        loop = self.loop
-        item = loop.items[index]
+        context = self.context
+        item = context.items[index]
         report = self._report(running, item, phase, since)
-        if loop.interrupts:
+        if context.interrupted:
             return
-        if loop.nodes.crashed(item, report):
-            loop.replay.forget(index)
-            loop.schedule.again(running.group.rest([index], tries=0))
+        if context.nodes.crashed(item, report):
+            context.replay.forget(index)
+            context.schedule.again(running.group.rest([index], tries=0))
             return
         self._tell_plugins(item, report)
         if phase == "start":
-            loop.replay.feed(index, ItemStarted())
-        loop.replay.feed(index, report)
+            context.replay.feed(index, ItemStarted())
+        context.replay.feed(index, report)
         if phase not in ("finish", "end"):
-            loop.replay.feed(index, ItemFinished())
-        loop.replay.complete(index)
+            context.replay.feed(index, ItemFinished())
+        context.replay.complete(index)
 
     def _tell_plugins(self, item: pytest.Item, report: pytest.TestReport) -> None:
         try:
-            plugins.tell_of_death(self.loop.config, item, report)
+            plugins.tell_of_death(self.context.config, item, report)
         except Exception as error:  # another version of it: a file less, which is no reason to lose the run
-            self.loop.totals.notices.append(console.not_written("result of allure", item.nodeid, error))
+            self.context.totals.notices.append(console.not_written("result of allure", item.nodeid, error))
 
     def lost(self, running: Running, ended: Ended) -> None:
         """What a child says that it sent is not what arrived: an error of its last test, whatever was lost."""
         index = running.assigned[-1]
         text = messages.unreported(messages.lost(ended.frames, running.heard))
-        self.loop.replay.feed(index, new_report(self.loop.items[index], "teardown", text))
+        self.context.replay.feed(index, new_report(self.context.items[index], "teardown", text))
 
     def missing(self, index: int, reason: str) -> None:
         """An item that a child which collects for itself did not find: an error of that item."""
-        replay, item = self.loop.replay, self.loop.items[index]
+        replay, item = self.context.replay, self.context.items[index]
         replay.feed(index, ItemStarted())
         replay.feed(index, new_report(item, "setup", reason))
         replay.feed(index, ItemFinished())

@@ -16,31 +16,33 @@ from pytest_hotreload.world import BUILTINS
 __builtins__ = BUILTINS
 
 if TYPE_CHECKING:
-    from pytest_hotreload.run.session import Active
+    from pytest_hotreload.options import Options
+    from pytest_hotreload.records.records import Records
+    from pytest_hotreload.records.totals import Totals
+    from pytest_hotreload.run.interfaces import RerunLink
 
 
 class InPlace:
     """A plugin of such a rerun; pytest's own loop runs the items."""
 
-    def __init__(self, session: pytest.Session, active: Active) -> None:
-        self.active, self.records, self.totals = active, active.records, active.totals
+    def __init__(
+        self, session: pytest.Session, rerun: RerunLink, totals: Totals, records: Records | None
+    ) -> None:
+        self.rerun, self.records, self.totals = rerun, records, totals
         self.items = {item.nodeid: (index, item) for index, item in enumerate(session.items)}
         self.path = str(session.items[0].path)
         if self.records is not None:
             self.records.selected(session.items)
             self.records.stop_collecting()
             self.records.observer.running(alone=True)
-        assert active.rerun is not None
-        active.rerun.runs_alone()
+        rerun.runs_alone()
         self._borrow_for_debugger()
 
     @staticmethod
-    def fits(active: Active, session: pytest.Session) -> bool:
+    def fits(options: Options, rerun: RerunLink, session: pytest.Session) -> bool:
         """One file, and nobody asked for what only children give."""
-        options, rerun = active.options, active.rerun
         return (
-            rerun is not None
-            and not rerun.go.apart
+            not rerun.apart
             and options.isolate in ("file", "worker")
             and options.timeout is None
             and len({item.path for item in session.items}) == 1
@@ -48,13 +50,11 @@ class InPlace:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logstart(self, nodeid: str) -> None:
-        assert self.active.rerun is not None
-        self.active.rerun.begins(nodeid, self.path)
+        self.rerun.begins(nodeid, self.path)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        assert self.active.rerun is not None
-        self.active.rerun.pulse.beat()
+        self.rerun.pulse.beat()
         index, item = self.items.get(report.nodeid, (-1, None))
         if item is None:
             return
@@ -68,10 +68,7 @@ class InPlace:
             self.records.child_ended(self.path, self.records.observer.end(), 0.0)
 
     def _borrow_for_debugger(self) -> None:
-        rerun = self.active.rerun
-        assert rerun is not None
-        debugger.call_before(rerun.borrow)
+        debugger.call_before(self.rerun.borrow)
 
     def pytest_leave_pdb(self) -> None:
-        assert self.active.rerun is not None
-        self.active.rerun.give_back()
+        self.rerun.give_back()

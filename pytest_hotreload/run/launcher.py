@@ -7,7 +7,7 @@ slots that are processes of their own, and fresh interpreters (``spawn``, and wh
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_hotreload.ci.sharding import shard_of
@@ -36,9 +36,8 @@ from pytest_hotreload.world import BUILTINS, contextlib
 __builtins__ = BUILTINS
 
 if TYPE_CHECKING:
-    from pytest_hotreload.run.loop import RunLoop
-    from pytest_hotreload.run.session import Active
-
+    from pytest_hotreload.run.child.reporter import Reporter
+    from pytest_hotreload.run.context import Origin, RunContext
 
 #: Groups from which on huge pages pay: 1,000 trivial files gained 0.6 of 5.9 s, 60 heavy ones nothing.
 _MANY = 200
@@ -61,38 +60,53 @@ class SlotPoint(ForkPoint):
 
 
 class Sources:
-    """Starts the child of a group from the right place. ``own_slots``: who reads the worker id early."""
+    """Starts the child of a group from the right place. ``own_slots``: who reads the worker id early.
 
-    def __init__(self, loop: RunLoop, active: Active) -> None:
-        self.loop, self.active = loop, active
+    ``real``: duplicates of this process's fd 1 and 2.
+    """
+
+    def __init__(
+        self,
+        context: RunContext,
+        origin: Origin,
+        reporter: Reporter,
+        slots: Sequence[Slot],
+        real: tuple[int, int],
+    ) -> None:
+        self.context, self.origin = context, origin
+        self.reporter, self.slots, self.real = reporter, slots, real
         self.randomness = random_state()
-        self.template: Template | None = active.template
-        self.own_slots = active.early_readers
+        self.template: Template | None = origin.template
+        self.own_slots = origin.early_readers
         self._point: ForkPoint | None = None
         self._spawner: Spawner | None = None
         self._slot_points: dict[int, ForkPoint] = {}
-        self._warm = False
+        self._warm = self._many = False
+        self._cleared: tuple[tuple[str, str], ...] = ()
         self._learner = learning.Learner()
         self.had_threads = False
 
-    def prepare(self) -> None:
-        """Before the first child: freeze this process and fork its fork point, where one is needed."""
-        loop = self.loop
+    def prepare(self, groups: int, cleared: Iterable[tuple[str, str]]) -> None:
+        """Before the first child: freeze this process and fork its fork point, where one is needed.
+
+        ``groups``: how many there are to run. ``cleared``: (base id, name) of fixtures that children leave out.
+        """
+        self._many, self._cleared = groups >= _MANY, tuple(cleared)
         self.had_threads = native_threads() > 1
         self.inherited = fork_state.inventory()
-        pytest_config.flush_terminal(loop.config)
+        pytest_config.flush_terminal(self.context.config)
         fork_state.flush_before_fork(self.inherited)
         reset.freeze()
         if self.template is not None:
-            loop.children.add_point(self.template)
-        if loop.options.start == "spawn":
+            self.context.children.add_point(self.template)
+        if self.context.options.start == "spawn":
             self._spawn_everything("")
 
     def learn(self, modules: Sequence[str]) -> None:
         """A child of the fork point imported these by itself: may the next ones have them."""
-        barred = self.loop.config.getini("hotreload_not_warm")
+        barred = self.context.config.getini("hotreload_not_warm")
         ready = self._learner.add(name for name in modules if not is_inside(name, barred))
-        if ready and self._point is not None and self._point in self.loop.children.points:
+        if ready and self._point is not None and self._point in self.context.children.points:
             with contextlib.suppress(OSError):
                 self._point.channel.send(-1, Warm(ready))
 
@@ -107,30 +121,30 @@ class Sources:
             if point is None:
                 self._start_apart(group, slot)
             else:
-                self.loop.totals.forked_in.add(slot.index)
+                self.context.totals.forked_in.add(slot.index)
                 self._start_in(point, group, slot)
 
     def _start_in(self, point: ForkPoint, group: Group, slot: Slot) -> None:
-        loop = self.loop
-        failed = loop.session.testsfailed
-        loop.children.start(group, slot, point, own_group=not loop.options.direct, failed=failed)
+        context = self.context
+        failed = context.session.testsfailed
+        context.children.start(group, slot, point, own_group=not context.options.direct, failed=failed)
 
     # -- the collected controller's own ----------------------------------------------------------
 
     def _fork_point(self) -> ForkPoint | None:
         """The fork of this collected process that forks the children; another one where it was killed."""
-        children = self.loop.children
+        children = self.context.children
         if self._point is None or self._point not in children.points:
             try:
-                kept = [slot.channel for slot in self.loop.slots]
+                kept = [slot.channel for slot in self.slots]
                 kept += [point.channel for point in children.points]
                 self._point = children.add_point(
                     ForkPoint.fork(
                         self._birth().live,
-                        self.loop.lifeline,
+                        self.origin.lifeline,
                         kept,
                         functools.partial(learning.answer, observer=self._observer),
-                        many=len(self.loop.groups) >= _MANY,
+                        many=self._many,
                     )
                 )
             except OSError as error:
@@ -139,27 +153,27 @@ class Sources:
         return self._point
 
     def _birth(self) -> Birth:
-        loop = self.loop
+        context = self.context
         return Birth(
-            session=loop.session,
-            reporter=loop.reporter,
-            items=dict(enumerate(loop.items)),
-            slots={slot.index: self._end(slot) for slot in loop.slots},
-            lifeline=loop.lifeline[0],
-            real=loop.real,
+            session=context.session,
+            reporter=self.reporter,
+            items=dict(enumerate(context.items)),
+            slots={slot.index: self._end(slot) for slot in self.slots},
+            lifeline=self.origin.lifeline[0],
+            real=self.real,
             randomness=self.randomness,
             inherited=self.inherited,
-            direct=loop.options.direct,
-            several_files=loop.options.isolate == "worker",
+            direct=context.options.direct,
+            several_files=context.options.isolate == "worker",
             observer=self._observer,
         )
 
     @property
     def _observer(self) -> Observer | None:
-        return self.loop.records.observer if self.loop.records is not None else None
+        return self.context.records.observer if self.context.records is not None else None
 
     def _end(self, slot: Slot) -> SlotEnd:
-        nodes = self.loop.nodes
+        nodes = self.context.nodes
         return SlotEnd(
             slot.child_end.socket, slot.files, slot.worker_id, nodes.workerinput(slot), nodes.environ(slot)
         )
@@ -168,102 +182,101 @@ class Sources:
 
     def _start_apart(self, group: Group, slot: Slot) -> None:
         point = self._apart_point()
-        items = self.loop.items
+        items = self.context.items
         order = self._assignment(
             slot,
             (group.path,),
             tuple((index, items[index].nodeid) for index in group.indices),
             f"{slot.worker_id}-{group.indices[0]}",
         )
-        failed = self.loop.session.testsfailed
-        self.loop.children.start_apart(group, slot, point, order, [*slot.descriptors()], failed=failed)
+        failed = self.context.session.testsfailed
+        self.context.children.start_apart(group, slot, point, order, [*slot.descriptors()], failed=failed)
 
     def _apart_point(self) -> Any:
         """The template, warmed by now; without one, fresh interpreters."""
         template = self.template
-        if template is None or template not in self.loop.children.points:
+        if template is None or template not in self.context.children.points:
             return self.spawner()
         if not self._warm:
             self._warm = True
             self._warm_template(template)
-        return template if template in self.loop.children.points else self.spawner()
+        return template if template in self.context.children.points else self.spawner()
 
     def _warm_template(self, template: Template) -> None:
-        paths = list(dict.fromkeys(str(item.path) for item in self.loop.items))
+        paths = list(dict.fromkeys(str(item.path) for item in self.context.items))
         with ORIGINAL_NAMES:
-            found = analyse(self.loop.config, paths, minimum=1 if self.own_slots else 2)
-        learned = [name for name in third_party(self.loop.totals.learned) if name not in found.quarantine]
+            found = analyse(self.context.config, paths, minimum=1 if self.own_slots else 2)
+        learned = [name for name in third_party(self.context.totals.learned) if name not in found.quarantine]
         try:
-            barred = self.loop.config.getini("hotreload_not_warm")
+            barred = self.context.config.getini("hotreload_not_warm")
             warmed = template.warm([*found.modules, *learned], barred)
         except (OSError, EOFError):
-            self.loop.children.drop_point(template)
-            self.loop.totals.notices.append(messages.template_died())
+            self.context.children.drop_point(template)
+            self.context.totals.notices.append(messages.template_died())
             return
-        self.active.quarantine = {**found.quarantine, **warmed.quarantine}
-        self.loop.totals.warmed = warmed
+        self.context.totals.quarantine = {**found.quarantine, **warmed.quarantine}
+        self.context.totals.warmed = warmed
         self._tell(found)
 
     def _tell(self, found: Analysis) -> None:
-        if self.loop.config.get_verbosity() > 0:
+        if self.context.config.get_verbosity() > 0:
             for path, line, text in found.diagnostics:
-                self.loop.totals.notices.append(messages.diagnostic(path, line, text))
+                self.context.totals.notices.append(messages.diagnostic(path, line, text))
 
     def spawner(self) -> Spawner:
         """Fresh interpreters."""
         if self._spawner is None:
-            loop = self.loop
-            self._spawner = Spawner(loop.config, self.active.sys_path, loop.lifeline[0])
-            loop.children.add_point(self._spawner)
+            self._spawner = Spawner(self.context.config, self.origin.sys_path, self.origin.lifeline[0])
+            self.context.children.add_point(self._spawner)
         return self._spawner
 
     def _spawn_everything(self, notice: str) -> None:
         """From now on nothing is forked."""
         self.template = None
         self.own_slots = ""
-        self.loop.schedule.all_alone("spawn")
-        if notice and notice not in self.loop.totals.fell_back:
-            self.loop.totals.fell_back.append(notice)
+        self.context.schedule.all_alone("spawn")
+        if notice and notice not in self.context.totals.fell_back:
+            self.context.totals.fell_back.append(notice)
 
     # -- slots of their own ------------------------------------------------------------------------
 
     def _slot_point(self, slot: Slot) -> ForkPoint:
         known = self._slot_points.get(slot.index)
-        if known is not None and known in self.loop.children.points:
+        if known is not None and known in self.context.children.points:
             return known
         parent = self._apart_point()
         ours, theirs = pair()
-        wanted = tuple((index, item.nodeid) for index, item in enumerate(self.loop.items))
+        wanted = tuple((index, item.nodeid) for index, item in enumerate(self.context.items))
         order = self._assignment(slot, None, wanted, slot.worker_id)
-        order = order._replace(serve=True, shard=shard_of(self.loop.config))
+        order = order._replace(serve=True, shard=shard_of(self.context.config))
         descriptors = [*slot.descriptors(), theirs.fileno()]
         start = Start(-1 - slot.index, slot.index, (), True, order, len(descriptors))
         parent.start_with(start, descriptors)
         theirs.close()
         point = self._slot_points[slot.index] = SlotPoint(-1, ours)
-        self.loop.children.add_point(point)
+        self.context.children.add_point(point)
         return point
 
     def _assignment(
         self, slot: Slot, args: tuple[str, ...] | None, wanted: tuple[tuple[int, str], ...], name: str
     ) -> Assignment:
-        loop = self.loop
+        nodes = self.context.nodes
         return Assignment(
             args=args,
             wanted=wanted,
             worker_id=slot.worker_id,
-            workerinput=loop.nodes.workerinput(slot),
-            environ=loop.nodes.environ(slot),
+            workerinput=nodes.workerinput(slot),
+            environ=nodes.environ(slot),
             randomness=self.randomness,
             name=name,
-            log_file=pytest_config.has_log_file(loop.config),
+            log_file=pytest_config.has_log_file(self.context.config),
             observe=self._observer is not None,
-            cleared=tuple(loop.shared.cleared),
+            cleared=self._cleared,
         )
 
     def unsafe(self) -> dict[str, str]:
         """Files whose import left threads behind that matter: path -> what, in words."""
-        watch = self.active.threads
+        watch = self.origin.threads
         unsafe = dict(watch.found)
         for path, (count, modules) in watch.doubtful.items():
             if self.template is None or self._import_starts(count, modules):

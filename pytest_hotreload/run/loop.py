@@ -7,19 +7,15 @@ is pytest's own.
 from __future__ import annotations
 
 import functools
-import sys
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from pytest_hotreload.compat import console, handover, plugins, pytest_config
+from pytest_hotreload.compat import plugins, pytest_config
 from pytest_hotreload.compat.unpickling import loads
 from pytest_hotreload.compat.xdist import Nodes
 from pytest_hotreload.errors import IncompleteRunError
 from pytest_hotreload.original_names import ORIGINAL_NAMES
-from pytest_hotreload.process import heartbeat, proc
-from pytest_hotreload.process.heartbeat import Quiet
 from pytest_hotreload.process.interrupts import Interrupts
 from pytest_hotreload.process.job_control import Suspension
 from pytest_hotreload.process.messages import (
@@ -33,76 +29,83 @@ from pytest_hotreload.process.messages import (
     Unreadable,
 )
 from pytest_hotreload.process.slots import Slot, new_board
-from pytest_hotreload.records import conflicts
-from pytest_hotreload.run import messages, shared_fixtures
+from pytest_hotreload.run import messages, preparation, shared_fixtures
 from pytest_hotreload.run.child import reset
-from pytest_hotreload.run.child.child import Reporter
 from pytest_hotreload.run.children import Children, Running
+from pytest_hotreload.run.context import RunContext, RunSetup
 from pytest_hotreload.run.crashes import Crashes
-from pytest_hotreload.run.gathered import carry
 from pytest_hotreload.run.gathered.merge import Merger
 from pytest_hotreload.run.launcher import Sources
 from pytest_hotreload.run.replay import Receiver, Replay
 from pytest_hotreload.run.schedule import Group, Schedule, make_groups
-from pytest_hotreload.run.status_line import Status
+from pytest_hotreload.run.status_line import Status, children_at_work
 from pytest_hotreload.run.terminal_lease import Lease
 from pytest_hotreload.run.timeouts import Deadlines
-from pytest_hotreload.world import BUILTINS, contextlib, os, signal, time
+from pytest_hotreload.run.watched import WatchedRun
+from pytest_hotreload.world import BUILTINS, os, signal, time
 
 __builtins__ = BUILTINS
-
-if TYPE_CHECKING:
-    from pytest_hotreload.run.session import Active
 
 #: Seconds between two looks at deadlines; none of them is shorter than this.
 _TICK = 0.1
 
 
 class RunLoop:
-    """One run over the collected items. ``totals`` is filled for the closing lines."""
+    """One run over the collected items. The totals are filled for the closing lines."""
 
-    def __init__(
-        self,
-        session: pytest.Session,
-        active: Active,
-        reporter: Reporter,
-    ) -> None:
-        self.session, self.config, self.options = session, session.config, active.options
-        self.reporter, self.totals, self.lifeline = reporter, active.totals, active.lifeline
+    def __init__(self, session: pytest.Session, setup: RunSetup) -> None:
+        self.session, self.config, self.options = session, session.config, setup.options
+        self.reporter, self.totals, self.records = setup.reporter, setup.totals, setup.records
+        self.declarations, self.gathering = setup.declarations, setup.gathering
+        self.reuse, self.rerun = setup.reuse, setup.rerun
         self.items = session.items
-        self.records, self.declarations = active.records, active.declarations
-        self.gathering = active.gathering
-        options, totals = active.options, active.totals
-        self.alone = active.slots == 1
-        self.reuse = active.reuse
-        reused = self.reuse.taken if self.reuse is not None else {}
-        self.groups = [
-            group for group in make_groups(self.items, options.isolate) if group.path not in reused
-        ]
-        self.totals.files = len({group.path for group in self.groups})
-        self.schedule = Schedule(self.groups, totals.durations, active.slots)
+        self.alone = setup.slots == 1
         self._board = -1
+        self.groups = self._groups()
+        self.totals.files = len({group.path for group in self.groups})
         self.slots = self._make_slots()
         self.children = Children()
-        self.nodes = Nodes(self.config, self.slots)
-        self.replay: Receiver = Replay(session, self._reported)
-        self.crashes = Crashes(self)
-        self.suspension = Suspension()
-        self.deadlines = Deadlines(self)
-        self.status = Status(self)
-        self.sources = Sources(self, active)
+        self.schedule = self._make_schedule(setup.slots)
+        self.replay = self._make_replay()
+        self.nodes = self._make_nodes()
+        self.context = context = self._context()
         self.real = (os.dup(1), os.dup(2)) if pytest_config.stderr_is_real() else (os.dup(1), os.dup(1))
+        self.crashes = Crashes(context)
+        self.sources = Sources(context, setup.origin, self.reporter, self.slots, self.real)
+        self.lease = Lease(self.config, self.rerun)
+        self.suspension = Suspension()
+        self.deadlines = Deadlines(
+            context, self.crashes, self.sources, self.lease, self.suspension, self.listen
+        )
+        self.status = Status(context, self._what_runs)
+        self.watched = WatchedRun(context, self.lease)
         for slot in self.slots:
             self.children.add_slot(slot)
-        self.shared = shared_fixtures.Shared()
-        self.rerun = active.rerun
         if self.rerun is not None:
-            self.children.add_listener(self.rerun, functools.partial(self.rerun.listen, self))
+            self.children.add_listener(self.rerun, functools.partial(self.rerun.listen, self.watched))
+        self.shared = shared_fixtures.Shared()
         self.merger: Merger | None = None
-        self.interrupts = 0
         self.ctrl_c = Interrupts(once=self.rerun is not None)
         self._pid = os.getpid()
-        self.lease = Lease(self.config, self.rerun)
+
+    def _context(self) -> RunContext:
+        return RunContext(
+            session=self.session,
+            config=self.config,
+            options=self.options,
+            items=self.items,
+            children=self.children,
+            schedule=self.schedule,
+            replay=self.replay,
+            nodes=self.nodes,
+            totals=self.totals,
+            records=self.records,
+        )
+
+    def _groups(self) -> list[Group]:
+        """Without what is reused."""
+        reused = self.reuse.taken if self.reuse is not None else {}
+        return [group for group in make_groups(self.items, self.options.isolate) if group.path not in reused]
 
     def _make_slots(self) -> list[Slot]:
         count = min(self.options.slots, max(len(self.groups), 1))
@@ -110,6 +113,15 @@ class RunLoop:
         if count > 1:
             self._board = new_board()
         return [Slot(i, alone=self.alone, one_stream=one_stream, board=self._board) for i in range(count)]
+
+    def _make_schedule(self, slots: int) -> Schedule:
+        return Schedule(self.groups, self.totals.durations, slots)
+
+    def _make_replay(self) -> Receiver:
+        return Replay(self.session, self._reported)
+
+    def _make_nodes(self) -> Nodes:
+        return Nodes(self.config, self.slots)
 
     # -- the loop ------------------------------------------------------------------------------
 
@@ -146,10 +158,11 @@ class RunLoop:
         self._fill_slots()
         plugins.let_greenlets_run()
         if self.rerun is not None:
-            self.rerun.turn(self)
+            self.rerun.turn(self.watched)
         for running, frames in self.children.events(_TICK if self.children.living else 0):
             self.listen(running, frames)
-        self.deadlines.look()
+        if self.deadlines.look() and self.children.living and self.lease.holder is None:
+            self.status.show(time.monotonic())
         self._show()
         if not self.children.living and not self.schedule and not self.replay.done:
             self._check_complete()
@@ -175,71 +188,23 @@ class RunLoop:
                     return
 
     def _before_first_fork(self) -> None:
-        self.nodes.configure()
-        self.nodes.collected([item.nodeid for item in self.items])
-        handover.prepare(self.session, self.nodes.any_workerinput(), several=not self.alone)
-        plugins.stand_in_for_xdist()
-        plugins.flush_coverage()
+        context = self.context
+        preparation.tell_of_nodes(context, several=not self.alone)
         self.reporter.prepare(self.session)
-        running = {group.path for group in self.groups}
-        with self.records.sharing() if self.records is not None else contextlib.nullcontext():
-            self.shared = shared_fixtures.set_up(
-                self.session,
-                self.options.shared_fixtures,
-                [item for item in self.items if str(item.path) in running],
-            )
+        self.shared = preparation.shared(context, self.groups)
         if self.records is not None:
             self.records.selected(self.items)
         self._keep_apart()
-        if sys.platform == "linux" and not proc.is_there():
-            console.notice(self.config, messages.no_proc())
-        for text in self.shared.notices:
-            console.notice(self.config, text)
-        self._note_gathered()
-        self.sources.prepare()
-        if self.groups:
-            self._find_apart()
-
-    def _note_gathered(self) -> None:
-        """What plugins gather in children comes back here."""
+        preparation.tell(context, self.shared.notices)
         several = not self.alone or self.options.slots > 1
-        skip = plugins.hand_over(self.config) if several else ()
-        state = carry.note(self.session, skip, self.totals.notices.append)
-        self.reporter.gathered = state
-        if state is not None:
-            self.replay.gathered = self.merger = Merger(state)
-
-    def _find_apart(self) -> None:
-        """Which groups can't be forked from this process."""
-        running = {group.path for group in self.groups}
-        unsafe = {path: what for path, what in self.sources.unsafe().items() if path in running}
-        for path, what in unsafe.items():
-            console.notice(self.config, messages.threads_left(self._shown(path), what))
-        if self.sources.own_slots:
-            console.notice(self.config, messages.own_slots(self.sources.own_slots))
-        for group in self.groups:
-            if self.options.isolate == "strict":
-                group.alone = "strict"
-            group.alone = group.alone or unsafe.get(group.path, "")
+        self.merger = preparation.gathers(context, self.reporter, several=several)
+        self.sources.prepare(len(self.groups), self.shared.cleared)
+        if self.groups:
+            preparation.find_apart(context, self.groups, self.sources)
 
     def _keep_apart(self) -> None:
-        """Files that share a port, a path that they write, or a declared name take turns."""
-        if self.alone:
-            return
-        if self.records is not None:
-            known = self.records.conflicts()
-            keys = {group.path: known[group.path] for group in self.groups if group.path in known}
-        else:  # what is declared holds without any record
-            declared = self.declarations.serial(self.items) if self.declarations is not None else {}
-            keys = {path: conflicts.keys_of((), (), names) for path, names in declared.items() if names}
-        for group in self.groups:
-            group.keys = keys.get(group.path, frozenset())
-        shared = conflicts.shared(keys.values())
-        if shared:
-            console.notice(self.config, messages.taking_turns(shared))
-
-    def _shown(self, path: str) -> str:
-        return os.path.relpath(path, self.config.rootpath)
+        if not self.alone:
+            preparation.keep_apart(self.context, self.groups, self.declarations)
 
     def _after_last_child(self) -> None:
         if self.gathering is not None:
@@ -280,7 +245,7 @@ class RunLoop:
 
     def _fill_slots(self) -> None:
         for slot in self.slots:
-            if slot.running is None and self.schedule and not self.interrupts:
+            if slot.running is None and self.schedule and not self.context.interrupted:
                 group = self.schedule.next([running.group for running in self.children.living])
                 if group is not None:
                     self._start(group, slot)
@@ -378,11 +343,11 @@ class RunLoop:
     def _settle(self, running: Running, ended: Ended | None) -> None:
         """What becomes of the items of a child that is gone."""
         if running.stopped:
-            self._leave_out(running.group)
+            self.watched.leave_out(running.group)
         elif running.collided is not None:
             self.crashes.run_alone(running)
         elif ended is not None:
-            if ended.frames not in (-1, running.heard) and not self.interrupts:
+            if ended.frames not in (-1, running.heard) and not self.context.interrupted:
                 self.crashes.lost(running, ended)
             for index in running.assigned:
                 self.replay.complete(index)
@@ -392,11 +357,11 @@ class RunLoop:
     def _note_lost_gathering(self, running: Running, ended: Ended | None) -> None:
         """What plugins gathered in a child that did not end well never arrived; unless all of it runs again."""
         if self.merger is not None and ended is None and running.collided is None:
-            self.merger.lost.append(self._shown(running.group.path))
+            self.merger.lost.append(self.context.shown(running.group.path))
 
     def _left_processes(self, running: Running) -> None:
         path = running.group.path
-        self.totals.notices.append(messages.leftovers(self._shown(path), running.left))
+        self.totals.notices.append(messages.leftovers(self.context.shown(path), running.left))
         if self.records is not None:
             self.records.left_processes(path)
 
@@ -408,85 +373,25 @@ class RunLoop:
             spent = sum(cost.seconds for cost in ended.fixtures)
             self.records.child_ended(running.group.path, ended.observed, spent)
         if ended.started_over:
-            path = self._shown(running.group.path)
+            path = self.context.shown(running.group.path)
             self.totals.notices.append(messages.collected_anew(path, ended.started_over))
         if not running.group.alone:
             self.sources.learn(ended.modules)
         if ended.coverage is not None:
             plugins.add_coverage(ended.coverage)
 
-    # -- a watch -----------------------------------------------------------------------------------
-
-    def stop_files(self, paths: set[str]) -> list[str]:
-        """Their inputs changed: end their children, but for one in a debugger; start no more. Returns which."""
-        stopped = self.schedule.drop(paths)
-        for group in stopped:
-            self._leave_out(group)
-        for running in self.children.living:
-            if running.group.path in paths and running is not self.lease.holder and not running.waiting:
-                running.stopped = True
-                stopped.append(running.group)
-                self.children.kill(running, "its inputs changed")
-        return sorted({group.path for group in stopped})
-
-    def hanging(self, quiet: Quiet, limit: Callable[[str, str], float]) -> Iterator[tuple[str, str, float]]:
-        """Children without a sign of life: (test, its file, seconds). ``limit``: of both, how long that may last."""
-        now = time.monotonic()
-        for running in list(self.children.living):
-            files = running.slot.files
-            progress = files.progress.read()
-            seconds = quiet.look(running.token, (progress, files.sizes()), now)
-            if running.waiting or self.lease.holder is not None or running.stopped or not running.pid:
-                continue
-            index = progress[0]
-            is_test = 0 <= index < len(self.items)
-            name = self.items[index].nodeid if is_test else self._shown(running.group.path)
-            most = limit(name, running.group.path) if is_test else heartbeat.COLLECTING_SECONDS
-            if seconds > most:
-                yield name, running.group.path, seconds
-
-    def _leave_out(self, group: Group) -> None:
-        """Nothing more will come for these items."""
-        left_out = [index for index in group.indices if not self.replay.is_complete(index)]
-        for index in left_out:
-            self.replay.leave_out(index)
-        if self.records is not None:
-            self.records.spoiled(group.path)
-        self.config.hook.pytest_deselected(items=[self.items[index] for index in left_out])
-
-    def running_now(self, now: float) -> list[str]:
-        """For the status line: what runs, and for how many seconds."""
-        found = []
-        for running in self.children.living:
-            index, _, since = running.slot.files.progress.read()
-            name = self._shown(running.group.path)
-            if 0 <= index < len(self.items):
-                name += "::" + self.items[index].name
-            found.append(f"{name} ({now - (since or running.began):.0f} s)")
-        return found
-
-    def what_runs(self) -> list[tuple[str, int, float, str]]:
-        """Each child's test, process id, seconds, and the last line that it printed."""
-        found = []
-        now = time.monotonic()
-        for running in self.children.living:
-            index, _, since = running.slot.files.progress.read()
-            name = (
-                self.items[index].nodeid if 0 <= index < len(self.items) else self._shown(running.group.path)
-            )
-            last = running.slot.files.last_line()
-            found.append((name, running.pid, now - (since or running.began), last))
-        return found
+    def _what_runs(self, now: float) -> list[str]:
+        """For the status line."""
+        return children_at_work(self.context, now)
 
     # -- Ctrl-C ----------------------------------------------------------------------------------
 
     def _interrupt(self) -> None:
         """The first stops: children tear down what they set up. The second ends them now."""
-        self.interrupts += 1
-        self.schedule.clear()
+        self.schedule.close()
         self.replay.stopping = True
         if self.rerun is not None:
-            self.rerun.pytest_keyboard_interrupt()
+            self.rerun.interrupted()
         self.children.signal_all(signal.SIGINT)
         while self.children.living:
             for running, frames in self.children.events(_TICK):

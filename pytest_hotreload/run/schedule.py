@@ -63,7 +63,7 @@ def _path(item: pytest.Item) -> str:
 
 
 class Schedule:
-    """A queue of groups. ``durations``: recorded seconds of each file, by path."""
+    """A queue of groups. ``durations``: recorded seconds of each file, by path. ``closed``: by a Ctrl-C."""
 
     def __init__(self, groups: Iterable[Group], durations: Mapping[str, float], slots: int) -> None:
         ordered = list(groups)
@@ -72,6 +72,7 @@ class Schedule:
             ordered.sort(key=lambda g: -durations.get(g.path, float("inf")))
         self._queue = deque(ordered)
         self._alone = ""
+        self.closed = False
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -103,3 +104,8 @@ class Schedule:
     def clear(self) -> None:
         """Start nothing more."""
         self._queue.clear()
+
+    def close(self) -> None:
+        """Ctrl-C: start nothing more, and nothing again."""
+        self.clear()
+        self.closed = True

@@ -1,74 +1,68 @@
-"""One session under hotreload: what was asked for, and what becomes of it."""
+"""A session under hotreload, in two phases: what is there before conftests are loaded, and what configuring adds."""
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-import pytest
-
-from pytest_hotreload import options
-from pytest_hotreload.compat.worker_id import WorkerIdWatch
-from pytest_hotreload.imports.threads import ThreadWatch
-from pytest_hotreload.records import totals
-from pytest_hotreload.run import messages
 from pytest_hotreload.run.child import reset
-from pytest_hotreload.world import contextlib, os
+from pytest_hotreload.run.context import Origin, RunSetup
+from pytest_hotreload.world import BUILTINS, contextlib, os
+
+__builtins__ = BUILTINS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pytest
+
     from pytest_hotreload.ci.outcomes import Outcomes
-    from pytest_hotreload.hosts.host import Host
-    from pytest_hotreload.hosts.hosts import Hosts
+    from pytest_hotreload.compat.worker_id import WorkerIdWatch
+    from pytest_hotreload.imports.threads import ThreadWatch
+    from pytest_hotreload.options import Options
     from pytest_hotreload.process.template import Template
     from pytest_hotreload.records.declarations import Declarations
     from pytest_hotreload.records.records import Records
     from pytest_hotreload.records.reuse import Reuse
+    from pytest_hotreload.records.totals import Totals
     from pytest_hotreload.report.collector import Gathering
-    from pytest_hotreload.run.in_place import InPlace
+    from pytest_hotreload.run.child.reporter import Reporter
+    from pytest_hotreload.run.interfaces import HostPool, RerunLink
     from pytest_hotreload.run.loop import RunLoop
-    from pytest_hotreload.watch.standby.rerun import Rerun
 
 
-class Active:
-    """What the hooks of a session share.
+class RunSession(NamedTuple):
+    """What is there before the first conftest is loaded, to the end of the session; on ``config.stash``.
 
-    ``pid``: whose it is; a fork inherits it. ``sys_path``: as it was before the first conftest. ``early_readers``:
-    first-party files that read the worker id while they were imported or configured, in words, or "".
+    ``make_loop``: of the kind that this process needs. ``is_host``: another machine's controller says what runs.
+    ``pid``: whose it is; a fork inherits it. ``lifeline``: a pipe that tells children of this process's death.
+    ``sys_path``: as it was before the first conftest. ``gc_thresholds``: likewise. ``rerun``: in a rerun of a watch.
     """
 
-    def __init__(self, config: pytest.Config, chosen: options.Options, host: Host | None = None) -> None:
-        self.config, self.options, self.host = config, chosen, host
-        self.pid = os.getpid()
-        self.lifeline = os.pipe()
-        self.sys_path = list(sys.path)
-        self.totals = totals.Totals()
-        self.quarantine: dict[str, str] = {}
-        self.template: Template | None = None
-        self.threads = ThreadWatch()
-        self.worker_ids: WorkerIdWatch | None = None
-        if host is not None:
-            self.worker_ids = WorkerIdWatch(config, host.workerinput)
-        elif chosen.slots > 1 and not chosen.hosts:
-            self.worker_ids = WorkerIdWatch(config)
-        self.hosts: Hosts | None = None
-        self.loop: RunLoop | None = None
-        self.records: Records | None = None
-        self.declarations: Declarations | None = None
-        self.reuse: Reuse | None = None
-        self._lost_cache = False
-        self.rerun: Rerun | None = None
-        self.in_place: InPlace | None = None
-        self.gathering: Gathering | None = None
-        self.outcomes: Outcomes | None = None
-        self.gc_thresholds = reset.ease_gc()
+    config: pytest.Config
+    options: Options
+    make_loop: Callable[[pytest.Session, RunSetup], RunLoop]
+    is_host: bool
+    lifeline: tuple[int, int]
+    sys_path: tuple[str, ...]
+    gc_thresholds: tuple[int, int, int]
+    threads: ThreadWatch
+    worker_ids: WorkerIdWatch | None
+    hosts: HostPool | None
+    template: Template | None
+    records: Records | None
+    gathering: Gathering | None
+    totals: Totals
+    pid: int
+    rerun: RerunLink | None = None
 
-    def reborn(self) -> None:
+    def after_fork(self) -> RunSession:
         """In a fork that goes on as a session of its own."""
         for descriptor in self.lifeline:
             os.close(descriptor)
-        self.pid, self.lifeline = os.getpid(), os.pipe()
+        fresh = self._replace(pid=os.getpid(), lifeline=os.pipe())
         if self.records is not None:
             self.records.rebase()
+        return fresh
 
     @property
     def slots(self) -> int:
@@ -77,6 +71,7 @@ class Active:
 
     @property
     def early_readers(self) -> str:
+        """First-party files that read the worker id while they were imported or configured, in words, or ""."""
         found = self.worker_ids.found if self.worker_ids is not None else []
         return ", ".join(dict.fromkeys(found))
 
@@ -87,26 +82,45 @@ class Active:
             with self.records.observer.aside() if self.records is not None else contextlib.nullcontext():
                 self.worker_ids.end()
 
-    def lost_cache(self, error: Exception) -> None:
-        """It can't be written. Said once."""
-        if not self._lost_cache:
-            self._lost_cache = True
-            self.totals.notices.append(messages.no_cache(error))
-
-    def drop_records(self) -> None:
-        """This run keeps none."""
-        if self.records is not None:
-            self.records.close()
-            self.records = None
+    def setup(self, configured: Configured, reporter: Reporter) -> RunSetup:
+        """When the tests begin: what their loop is built of."""
+        origin = Origin(
+            template=self.template,
+            lifeline=self.lifeline,
+            sys_path=self.sys_path,
+            early_readers=self.early_readers,
+            threads=self.threads,
+        )
+        return RunSetup(
+            options=self.options,
+            totals=self.totals,
+            slots=self.slots,
+            origin=origin,
+            reporter=reporter,
+            records=self.records,
+            declarations=configured.declarations,
+            reuse=configured.reuse,
+            gathering=self.gathering,
+            rerun=self.rerun,
+        )
 
     def close(self) -> None:
         self.stop_watching()
         if self.gathering is not None:
             self.gathering.import_times.end()
-        self.drop_records()
+        if self.records is not None:
+            self.records.close()
         if self.hosts is not None:
             self.hosts.close()
-        if self.template is not None and self.loop is None:
+        if self.template is not None:
             self.template.close()
         for descriptor in self.lifeline:
             os.close(descriptor)
+
+
+class Configured(NamedTuple):
+    """What the plugins of this session were configured with, when conftests had been loaded."""
+
+    declarations: Declarations
+    reuse: Reuse | None
+    outcomes: Outcomes | None

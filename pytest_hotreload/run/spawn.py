@@ -86,6 +86,8 @@ class Spawner(ForkPoint):
     Threads are harmless here: nothing is forked from this process while it spawns.
     """
 
+    kind = "spawn"
+
     def __init__(self, config: pytest.Config, path: Sequence[str], lifeline: int) -> None:
         ours, self._reports = pair()
         super().__init__(-1, ours)

@@ -15,27 +15,32 @@ from pytest_hotreload.world import BUILTINS, time
 __builtins__ = BUILTINS
 
 if TYPE_CHECKING:
-    from pytest_hotreload.run.loop import RunLoop
+    from collections.abc import Callable
+
+    from pytest_hotreload.run.context import RunContext
 
 #: Seconds of silence before the line is drawn, and between two drawings of it.
 _QUIET = 0.5
 
 
 class Status:
-    """Draws only where the terminal understands cursor movement and nobody else draws."""
+    """Draws only where the terminal understands cursor movement and nobody else draws.
 
-    def __init__(self, loop: RunLoop) -> None:
-        self.loop = loop
+    ``what_runs``: a phrase for each child, or host, at a time.
+    """
+
+    def __init__(self, context: RunContext, what_runs: Callable[[float], list[str]]) -> None:
+        self._what_runs = what_runs
         self._drawn = False
         self._last = 0.0
-        writer = pytest_config.terminal_writer(loop.config)
+        writer = pytest_config.terminal_writer(context.config)
         self._writer: Any = writer
         self.enabled = bool(
             writer is not None
             and getattr(writer, "hasmarkup", False)
             and getattr(writer._file, "isatty", lambda: False)()
-            and not loop.options.direct
-            and loop.config.get_verbosity() >= 0
+            and not context.options.direct
+            and context.config.get_verbosity() >= 0
         )
         if self.enabled:
             self._watch(writer)
@@ -68,7 +73,7 @@ class Status:
         self._drawn, self._last = True, now
 
     def _text(self, now: float) -> str:
-        return "running: " + " · ".join(self.loop.running_now(now))
+        return "running: " + " · ".join(self._what_runs(now))
 
     def _erase(self) -> None:
         if self._drawn:
@@ -92,3 +97,15 @@ class _Erasing:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.plain, name)
+
+
+def children_at_work(context: RunContext, now: float) -> list[str]:
+    """What each child runs, and for how many seconds."""
+    found = []
+    for running in context.children.living:
+        index, _, since = running.slot.files.progress.read()
+        name = context.shown(running.group.path)
+        if 0 <= index < len(context.items):
+            name += "::" + context.items[index].name
+        found.append(f"{name} ({now - (since or running.began):.0f} s)")
+    return found

@@ -14,14 +14,14 @@ __builtins__ = BUILTINS
 
 if TYPE_CHECKING:
     from pytest_hotreload.run.children import Running
-    from pytest_hotreload.watch.standby.rerun import Rerun
+    from pytest_hotreload.run.interfaces import TerminalOwner
 
 
 class Lease:
-    """``holder``: the child that has the terminal."""
+    """``holder``: the child that has the terminal. ``owner``: who reads keys from it otherwise."""
 
-    def __init__(self, config: pytest.Config, rerun: Rerun | None) -> None:
-        self._config, self._rerun = config, rerun
+    def __init__(self, config: pytest.Config, owner: TerminalOwner | None) -> None:
+        self._config, self._owner = config, owner
         self.holder: Running | None = None
         self._handler: Any = None
 
@@ -30,8 +30,8 @@ class Lease:
         asked, running.waiting = running.waiting, None
         assert asked is not None
         self.holder = running
-        if self._rerun is not None:
-            self._rerun.borrow()
+        if self._owner is not None:
+            self._owner.borrow()
         pytest_config.flush_terminal(self._config)
         self._handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
         running.slot.channel.send(-1, Answer(asked.number, os.getpgrp()))
@@ -45,6 +45,6 @@ class Lease:
         """Whoever has it."""
         if self.holder is not None:
             self.holder = None
-            if self._rerun is not None:
-                self._rerun.give_back()
+            if self._owner is not None:
+                self._owner.give_back()
             signal.signal(signal.SIGINT, self._handler)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_hotreload.compat import console
 from pytest_hotreload.process import proc
@@ -13,8 +13,14 @@ from pytest_hotreload.world import BUILTINS, os, suppress, time
 __builtins__ = BUILTINS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_hotreload.process.job_control import Suspension
     from pytest_hotreload.run.children import Running
-    from pytest_hotreload.run.loop import RunLoop
+    from pytest_hotreload.run.context import RunContext
+    from pytest_hotreload.run.crashes import Crashes
+    from pytest_hotreload.run.launcher import Sources
+    from pytest_hotreload.run.terminal_lease import Lease
 
 #: Seconds without progress after which a file is named on the terminal (the issue's number).
 SILENT_SECONDS = 60.0
@@ -30,48 +36,56 @@ STACKS_SECONDS = 1.0
 
 
 class Deadlines:
-    """Looks at each living child once a tick."""
+    """Looks at each living child once a tick. ``listen``: takes in what a child said."""
 
-    def __init__(self, loop: RunLoop) -> None:
-        self.loop = loop
+    def __init__(
+        self,
+        context: RunContext,
+        crashes: Crashes,
+        sources: Sources,
+        lease: Lease,
+        suspension: Suspension,
+        listen: Callable[[Running, list[tuple[int, Any]]], None],
+    ) -> None:
+        self.context, self.crashes, self.sources, self.lease = context, crashes, sources, lease
+        self._listen = listen
         self._last = 0.0
-        self._elapsed = loop.suspension.elapsed
-        loop.suspension.on_resume = self._go_on
+        self._elapsed = suspension.elapsed
+        suspension.on_resume = self._go_on
 
-    def look(self) -> None:
-        """Act on every child that is over a limit."""
+    def look(self) -> bool:
+        """Act on every child that is over a limit. Whether it was time to look."""
         now = time.monotonic()
         if now - self._last < 0.1:
-            return
+            return False
         self._last = now
-        for running in list(self.loop.children.living):
-            at_a_prompt = running.waiting or self.loop.options.direct or self.loop.lease.holder
+        for running in list(self.context.children.living):
+            at_a_prompt = running.waiting or self.context.options.direct or self.lease.holder
             if running.pid and not at_a_prompt:
                 self._one(running, now)
-        if self.loop.children.living and self.loop.lease.holder is None:
-            self.loop.status.show(now)
+        return True
 
     def _go_on(self) -> None:
         """After Ctrl-Z: children stood still."""
         now = time.monotonic()
-        for running in self.loop.children.living:
+        for running in self.context.children.living:
             used, at = running.cpu
             running.cpu = used, now if at else 0.0
 
     def _one(self, running: Running, now: float) -> None:
-        if self.loop.crashes.contends(running):
+        if self.crashes.contends(running):
             if self._elapsed(running.collided_at, now) > STOP_SECONDS:
-                self.loop.children.kill(running, messages.does_not_stop(STOP_SECONDS))
+                self.context.children.kill(running, messages.does_not_stop(STOP_SECONDS))
             return
         index, phase, since = running.slot.files.progress.read()
         if index < 0 or not since:
             since = running.began
-        limit = self.loop.options.timeout
+        limit = self.context.options.timeout
         if limit is not None and self._elapsed(since, now) > limit and phase in ("setup", "call", "teardown"):
             self._end(running, limit)
         elif self._hangs(running, now):
             running.hung = True
-            self.loop.children.kill(running, messages.hung(HANG_SECONDS))
+            self.context.children.kill(running, messages.hung(HANG_SECONDS))
         elif self._elapsed(max(since, running.warned), now) > SILENT_SECONDS:
             self._name(running, index, phase, self._elapsed(since, now))
             running.warned = now
@@ -82,7 +96,7 @@ class Deadlines:
         Such a child may wait for a thread that it does not have. Others wait for good reasons, and may
         do so for ever, as in plain pytest.
         """
-        if not self.loop.sources.had_threads or running.group.alone or running.group.tries:
+        if not self.sources.had_threads or running.group.alone or running.group.tries:
             return False
         used, at = running.cpu
         if not at or now - at > _LOOK:
@@ -98,7 +112,7 @@ class Deadlines:
         said from here on does not count.
         """
         progress = running.slot.files.progress.read()
-        self.loop.listen(running, running.slot.channel.drain()[0])
+        self._listen(running, running.slot.channel.drain()[0])
         if running.slot.files.progress.read() != progress:
             return
         running.over = progress
@@ -112,9 +126,9 @@ class Deadlines:
             if grown and grown == size:
                 break
             size = grown
-        self.loop.children.kill(running, messages.over_time(limit))
+        self.context.children.kill(running, messages.over_time(limit))
 
     def _name(self, running: Running, index: int, phase: str, seconds: float) -> None:
-        item = self.loop.items[index if index >= 0 else running.assigned[0]]
-        path = os.path.relpath(running.group.path, self.loop.config.rootpath)
-        console.notice(self.loop.config, messages.silent_file(path, item.nodeid, phase, seconds))
+        item = self.context.items[index if index >= 0 else running.assigned[0]]
+        path = self.context.shown(running.group.path)
+        console.notice(self.context.config, messages.silent_file(path, item.nodeid, phase, seconds))

@@ -23,7 +23,8 @@ from pytest_hotreload.process.channel import Channel, pair
 from pytest_hotreload.process.messages import Gone, Refused, Start, Started
 from pytest_hotreload.watch import screen
 from pytest_hotreload.watch.endpoint import Rendezvous
-from pytest_hotreload.watch.processes import Family, Process
+from pytest_hotreload.watch.process import Process
+from pytest_hotreload.watch.processes import Family
 from pytest_hotreload.watch.protocol import Attach, Learned, Unfit
 from pytest_hotreload_client import meeting
 

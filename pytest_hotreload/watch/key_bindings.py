@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.watch import screen
+from pytest_hotreload.watch.interfaces import WatchActions
+from pytest_hotreload.watch.keyboard import Keyboard
 from pytest_hotreload.watch.protocol import Go, both
 from pytest_hotreload.watch.requests import Wish
-
-if TYPE_CHECKING:
-    from pytest_hotreload.watch.watcher import Watch
+from pytest_hotreload.watch.reruns import Reruns
+from pytest_hotreload.watch.results import Results
 
 
 class Commands:
     """One method for each key that does more than call another."""
 
-    def __init__(self, watch: Watch) -> None:
-        self.watch, self.reruns = watch, watch.reruns
-        self.results, self.screen = watch.results, watch.screen
+    def __init__(
+        self,
+        watch: WatchActions,
+        reruns: Reruns,
+        results: Results,
+        shown: screen.Screen,
+        keyboard: Keyboard,
+        config: pytest.Config,
+    ) -> None:
+        self.watch, self.reruns, self.results, self.screen = watch, reruns, results, shown
+        self.keyboard, self.config = keyboard, config
         self._actions: dict[str, Callable[[], None]] = {
             "\n": self._all,
             "\r": self._all,
@@ -70,33 +80,32 @@ class Commands:
             self.screen.line(screen.NOTHING_RED)
 
     def _filter(self, name: str, prompt: str) -> None:
-        now = getattr(self.reruns.filters, name)
+        now = getattr(self.reruns.filters.chosen, name)
         if now:
             self.screen.line(screen.filter_now(prompt, now))
-        given = self.watch.keyboard.ask(f"{prompt}: ")
+        given = self.keyboard.ask(f"{prompt}: ")
         if given is None:
             return
         wrong = self._wrong(name, prompt, given.strip())
         if wrong:
             self.screen.line(screen.filter_refused(wrong), "red")
             return
-        change: dict[str, Any] = {name: given.strip()}
-        self.reruns.try_filters(self.reruns.filters._replace(**change))
+        self.reruns.filters.change(name, given.strip())
         self._all()
 
     def _wrong(self, name: str, prompt: str, given: str) -> str:
         """Why this filter can't be used, in words."""
         if name == "path":
-            known = [os.path.relpath(path, self.watch.root) for path in self.results.known]
+            known = [os.path.relpath(path, self.config.rootpath) for path in self.results.known]
             return screen.no_such_path(given) if known and not any(given in path for path in known) else ""
-        namespace = self.watch.config.known_args_namespace
+        namespace = self.config.known_args_namespace
         first = getattr(namespace, {"keyword": "keyword", "marker": "markexpr"}[name])
         return pytest_config.expression_error(prompt, given) or pytest_config.expression_error(
             prompt, both(first, given)
         )
 
     def _clear_filters(self) -> None:
-        self.reruns.try_filters(Go())
+        self.reruns.filters.clear()
         files = tuple(sorted(self.results.left_out))
         if files:  # edits that ran filtered, or not at all
             self.watch.ask(Wish(Go(files=files, company=True), "again"))

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import struct
 
+from pytest_hotreload.watch.process import Process
+from pytest_hotreload.watch.protocol import Pages
+
 #: The addresses of a run's begin and end, as ``_native.own_pages`` tells them.
 _RUN = struct.Struct("<QQ")
 
@@ -31,3 +34,8 @@ class Written:
         self.pages = pages
         if size > 2 * self._first:
             self.pages, self._first = b"", 0
+
+    def send(self, rerun: Process) -> None:
+        """To one that waits."""
+        if self.pages:
+            rerun.tell(Pages(self.pages))

@@ -10,25 +10,22 @@ import itertools
 import os
 import signal
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_hotreload.process import heartbeat, proc
-from pytest_hotreload.process.channel import Channel, pair
+from pytest_hotreload.process.channel import pair
 from pytest_hotreload.process.heartbeat import Pulse
 from pytest_hotreload.process.messages import Gone, Refused, Start, Started, Warm, Warmed
 from pytest_hotreload.process.slots import anonymous_file
 from pytest_hotreload.watch.keyboard import found
 from pytest_hotreload.watch.pages import Written
+from pytest_hotreload.watch.process import Process, ancestors, meets
 from pytest_hotreload.watch.protocol import (
     Changed,
     Configure,
     Consulted,
     Extend,
-    Inputs,
-    Pages,
     Ready,
     Refresh,
     StandBy,
@@ -39,71 +36,6 @@ from pytest_hotreload.watch.standby.park import start_template
 
 #: Seconds that the imports of one fork point may take: those of all first-party modules of a large project took 20.
 _AHEAD_SECONDS = 60.0
-#: Of captured output, as much as a last line may take. A guess.
-_LINE_BYTES = 4096
-
-
-@dataclass(eq=False)
-class Process:
-    """One of the family. ``state``: "starting", "ready" (it can be forked, or told to go), "gone".
-
-    ``touched``: what changed since it was asked for. ``began``: when that was, in monotonic seconds. ``pulse``: of a
-    rerun.
-    """
-
-    kind: str
-    parent: Process | None
-    channel: Channel
-    order: Any = None
-    token: int = 0
-    pid: int = 0
-    state: str = "starting"
-    inputs: Inputs = field(default_factory=Inputs)
-    refused: dict[str, str] = field(default_factory=dict)
-    touched: Changed = field(default_factory=Changed)
-    waiting: Waiting | None = None
-    status: int | None = None
-    began: float = field(default_factory=time.monotonic)
-    pulse: Pulse | None = None
-
-    @property
-    def is_late(self) -> bool:
-        """Whether it should be ready by now: it hangs, for all that anybody knows."""
-        return self.state == "starting" and time.monotonic() - self.began > heartbeat.COLLECTING_SECONDS
-
-    def fileno(self) -> int:
-        return self.channel.fileno()
-
-    def last_line(self) -> str:
-        """What it printed last, where its output is captured in a file, as pytest does it; "" elsewhere."""
-        captured = proc.captured(self.pid, 1)
-        with contextlib.suppress(OSError):
-            if captured:
-                lines = Path(captured).read_bytes()[-_LINE_BYTES:].decode("utf-8", "replace").split("\n")
-                return next((line.strip() for line in reversed(lines) if line.strip()), "")
-        return ""
-
-
-def meets(inputs: Inputs, changes: Changed) -> bool:
-    """Whether any of this could make a difference to who holds these inputs."""
-    if any(path in inputs.files for path in changes.paths):
-        return True
-    for path in changes.created + changes.deleted:
-        folder, _, name = path.rpartition(os.sep)
-        if folder in inputs.folders:
-            return True
-        stem = name.partition(".")[0]
-        part = folder.rpartition(os.sep)[2] if stem == "__init__" else stem
-        if name.endswith((".py", ".so", ".pyi")) and part in inputs.names and path in changes.created:
-            return True
-    return False
-
-
-def _ancestors(process: Process) -> Iterator[Process]:
-    point = process.parent
-    while point is not None:
-        yield point
-        point = point.parent
 
 
 class Family:
@@ -173,8 +105,7 @@ class Family:
         if self.template is None or self.in_use(self.template):
             return
         self.surveyed = False
-        with contextlib.suppress(OSError):
-            self.template.channel.send(-1, Warm(tuple(self._to_warm), tuple(self.barred)))
+        self.template.tell(Warm(tuple(self._to_warm), tuple(self.barred)))
         self._to_warm.clear()
 
     def keep_out(self, unfit: Unfit) -> None:
@@ -237,8 +168,7 @@ class Family:
     def refresh(self, tests: Collection[str]) -> None:
         """Records were written: those that wait loaded older ones."""
         for rerun in self.standby.values():
-            with contextlib.suppress(OSError):  # its end is read next
-                rerun.channel.send(-1, Refresh(tuple(tests)))
+            rerun.tell(Refresh(tuple(tests)))
 
     def learn(self, pages: bytes) -> None:
         """A rerun wrote to these: those that wait get them ahead."""
@@ -247,12 +177,7 @@ class Family:
         self._written.learn(pages)
         for rerun in self.standby.values():
             if rerun.state == "ready":
-                self._send_pages(rerun)
-
-    def _send_pages(self, rerun: Process) -> None:
-        if self._written.pages:
-            with contextlib.suppress(OSError):  # its end is read next
-                rerun.channel.send(-1, Pages(self._written.pages))
+                self._written.send(rerun)
 
     def give_back(self, rerun: Process) -> None:
         """It was taken, and had nothing to do."""
@@ -321,7 +246,7 @@ class Family:
                 self._built(process)
         elif isinstance(message, Waiting):
             process.state, process.waiting = "ready", message
-            self._send_pages(process)
+            self._written.send(process)
 
     def _built(self, point: Process) -> None:
         self.building = None
@@ -357,17 +282,19 @@ class Family:
             if self.building.is_late or any(path.endswith(".py") for path in changes.paths):
                 # It may be importing what was there before, and write bytecode of it that passes for the new. Or it
                 # hangs, and may do so for something else that was edited.
-                self._start_over(self.building)
+                order = self.building.order
+                self.end(self.building)
+                if isinstance(order, Extend):
+                    self.wishes.insert(0, order)
         return len(self.chain)
 
     @property
     def is_stuck(self) -> bool:
         """Whether the template should be ready by now, or have forked."""
         template, building = self.template, self.building
-        asked = building is not None and building.parent is template and not building.pid
-        return (template is not None and template.is_late) or (
-            asked and building is not None and building.is_late
-        )
+        if building is not None and building.parent is template and not building.pid and building.is_late:
+            return True
+        return template is not None and template.is_late
 
     def give_up(self) -> bool:
         """What hangs while it is imported ahead, though a rerun's collection did not, is not imported ahead again."""
@@ -380,12 +307,6 @@ class Family:
         self.refused.update(dict.fromkeys(files, "importing it ahead does not end"))
         self.end(building)
         return True
-
-    def _start_over(self, building: Process) -> None:
-        order = building.order
-        self.end(building)
-        if isinstance(order, Extend):
-            self.wishes.insert(0, order)
 
     def cut(self, index: int) -> None:
         """Drop the fork points from this one on."""
@@ -402,7 +323,7 @@ class Family:
 
     def _end_retired(self) -> None:
         """Those that no rerun at work needs: it ends with any that it comes from."""
-        needed = {point for rerun in self.taken for point in _ancestors(rerun)}
+        needed = {point for rerun in self.taken for point in ancestors(rerun)}
         done = [point for point in self.retired if point not in needed]
         self.retired = [point for point in self.retired if point in needed]
         for point in reversed(done):
@@ -478,7 +399,3 @@ class Family:
     def held(self) -> set[str]:
         """What the chain loaded."""
         return set(self.chain[-1].inputs.files) if self.chain else set()
-
-    def has_company(self, point: Process, tests: Collection[str], wanted: Collection[str]) -> bool:
-        """Whether it holds every test file but those."""
-        return all(test in point.inputs.files for test in tests if test not in wanted)

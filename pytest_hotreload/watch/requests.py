@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from pytest_hotreload.watch.processes import Process
-from pytest_hotreload.watch.protocol import Changed, Go
+from pytest_hotreload.watch.process import Process
+from pytest_hotreload.watch.protocol import Alone, Began, Changed, Go, Interrupted, Unconfirmed
 
 
 @dataclass
@@ -61,3 +61,20 @@ class Rerun:
     hanging: tuple[str, float] | None = None
     collected: bool = False
     tell_at: float = 0.0
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether what it would have run has to be found out again: it was ended, as it hung, before it knew that."""
+        hung = self.hanging is not None and not self.cancelled
+        return hung and not self.collected and self.wish.go.files is None
+
+    def note(self, message: Began | Interrupted | Alone | Unconfirmed) -> None:
+        """What it says of itself."""
+        if isinstance(message, Began):
+            self.test = message.nodeid, time.monotonic()
+        elif isinstance(message, Interrupted):
+            self.tell_at = 0.0
+        elif isinstance(message, Alone):
+            self.alone = True
+        else:
+            self.unconfirmed = True

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pytest_hotreload.process import heartbeat
-from pytest_hotreload.process.heartbeat import Patience, Quiet, written
-from pytest_hotreload.process.proc import is_traced
-from pytest_hotreload.run import messages
 from pytest_hotreload.watch import screen
+from pytest_hotreload.watch.announcements import Announcements
+from pytest_hotreload.watch.edits import Edits
 from pytest_hotreload.watch.environment import discard_bytecode
-from pytest_hotreload.watch.processes import Process
+from pytest_hotreload.watch.filters import Filters
+from pytest_hotreload.watch.interfaces import WatchContext
+from pytest_hotreload.watch.process import Process
+from pytest_hotreload.watch.processes import Family
 from pytest_hotreload.watch.protocol import (
     Alone,
     Began,
@@ -40,59 +39,54 @@ from pytest_hotreload.watch.protocol import (
     WhatRuns,
 )
 from pytest_hotreload.watch.requests import Edit, Rerun, Wish
-
-if TYPE_CHECKING:
-    from pytest_hotreload.watch.watcher import Watch
+from pytest_hotreload.watch.results import Results
+from pytest_hotreload.watch.stopping import Stopping
+from pytest_hotreload.watch.terminal_loan import TerminalLoan
 
 #: So many files are tried without their company first; the collection of all takes less than more of them.
 _FEW_FILES = 8
-#: pytest's exit statuses of a session that found nothing wrong, or says so of tests: passed, failed, none collected.
-_ORDERLY = (0, 1, 5)
 #: pytest's exit status for what it can't be asked for.
 _REFUSED = 4
-#: Seconds for the teardown of a test that was told to stop. A guess, not measured.
-GRACE_SECONDS = 5.0
-#: Seconds in which a rerun says that it was interrupted, unless a test keeps it from that. A guess.
-_HEARD_SECONDS = 0.5
 
 
 class Reruns:
     """``current``: the rerun under way. ``ending``: one that has told its end, and not yet what it learned.
 
-    ``reasons``: test file -> why it ran last. ``filters``: the user's.
+    ``reasons``: test file -> why it ran last.
     """
 
-    def __init__(self, watch: Watch) -> None:
-        self.watch, self.family, self.results, self.screen = watch, watch.family, watch.results, watch.screen
+    def __init__(
+        self,
+        watch: WatchContext,
+        edits: Edits,
+        family: Family,
+        results: Results,
+        shown: screen.Screen,
+        loan: TerminalLoan,
+    ) -> None:
+        self.watch, self.edits, self.family, self.results, self.screen = watch, edits, family, results, shown
+        self.stopping, self.loan = Stopping(results), loan
+        self._announcements = Announcements(shown, results, edits.root)
         self.current: Rerun | None = None
         self.ending: Process | None = None
         self.wish: Wish | None = None
         self.last: Wish | None = None
         self.reasons: dict[str, str] = {}
-        self.filters = self._filters_before = Go()
+        self.filters = Filters()
         self._latest: tuple[str, ...] = ()
         self._resumed: Rerun | None = None
-        self.deadline = 0.0
-        self._quiet, self._patience = Quiet(), Patience()
-        #: Files that hung when they ran last; of those, the ones that run behind the current rerun.
-        self._hung: set[str] = set()
-        self._behind: set[str] = set()
         self._ini: str | None = None
-        self._lent: contextlib.ExitStack | None = None
         self._handlers: dict[type, Callable[[Rerun, Any], None]] = {
             Waiting: lambda _, __: self.pursue(),
             Selected: self._selected,
             Collected: self._collected,
-            Began: self._began,
-            Interrupted: self._interrupted,
+            **dict.fromkeys((Began, Interrupted, Alone, Unconfirmed), Rerun.note),
             Told: lambda _, message: self.results.told(message),
             CollectionFailed: lambda _, message: self.results.failed_collection(message),
             Stopped: self._stopped,
-            Alone: lambda current, _: setattr(current, "alone", True),
-            Unconfirmed: self._unconfirmed,
             Running: lambda _, message: self.screen.lines(screen.running(message.children)),
             Lend: self._lend_and_say,
-            Returned: lambda _, __: self._take_back(),
+            Returned: lambda _, __: self.loan.end(),
             Finished: self._finished,
         }
 
@@ -109,15 +103,6 @@ class Reruns:
     @property
     def running(self) -> bool:
         return self.current is not None and self.current.phase == "running"
-
-    @property
-    def lent(self) -> bool:
-        """Whether the terminal is the rerun's."""
-        return self._lent is not None
-
-    def try_filters(self, filters: Go) -> None:
-        """From the next rerun on, unless pytest refuses them: then those of before count again."""
-        self._filters_before, self.filters = self.filters, filters
 
     # -- beginning -----------------------------------------------------------------------------------
 
@@ -153,10 +138,7 @@ class Reruns:
             self.results.owe(current.files)
         elif current.wish.why:
             self.wish = self.wish or current.wish
-        edit, later = current.edit, self.watch.edit
-        changes = edit.changes.joined(later.changes)
-        compared = later.compared or edit.compared
-        self.watch.edit = Edit(changes, edit.burst or later.burst, edit.event or later.event, compared)
+        self.edits.put_back(current.edit)
 
     def begin_again(self, process: Process) -> None:
         """This one has to be done again by another process, whether it has begun or not."""
@@ -164,7 +146,7 @@ class Reruns:
         if current is None or current.process is not process:
             return
         if current.phase == "running":
-            self._take_back()
+            self.loan.end()
             self.results.owe(current.files)
             self.wish = self.wish or current.wish
         self.put_back()
@@ -184,15 +166,15 @@ class Reruns:
             self._go(current, Go())  # other settings: other files may be found, and each may end otherwise
         else:
             current.phase = "selecting"
-            self._send(current, Select(current.edit.changes))
+            current.process.tell(Select(current.edit.changes))
 
     def _selected(self, current: Rerun, message: Selected) -> None:
         current.select = time.monotonic() - current.ready
         self.results.forget(current.edit.changes.deleted)
         files = dict(message.reasons)
         for path in sorted(self.results.owed):
-            files.setdefault(path, screen.owed(os.path.relpath(path, self.watch.root)))
-        waiting = self.watch.blocked_files(files)
+            files.setdefault(path, screen.owed(os.path.relpath(path, self.edits.root)))
+        waiting = self.edits.blocked_files(files)
         files = {path: why for path, why in files.items() if path not in waiting}
         self.results.owe(waiting)
         if not files:
@@ -201,37 +183,28 @@ class Reruns:
             if current.edit.changes.deleted:
                 self.family.refresh(self.results.known)
             if waiting:
-                self.watch.tell_blocked(self.watch.blocked)
+                self.edits.tell_blocked(self.edits.blocked)
             elif not current.edit.meanwhile.issuperset(current.edit.changes.paths):
-                self.screen.line(screen.unaffected(current.edit.changes, self.watch.root))
+                self.screen.line(screen.unaffected(current.edit.changes, self.edits.root))
             return
-        self._behind = self._hung.intersection(files) if not self._hung.issuperset(files) else set()
-        files = {path: why for path, why in files.items() if path not in self._behind}
-        self.results.owe(self._behind)
+        behind = self.stopping.choose(files)
+        files = {path: why for path, why in files.items() if path not in behind}
+        self.results.owe(behind)
         self.reasons = files
         self._go(current, self._how(current, tuple(files)))
 
     def _how(self, current: Rerun, files: tuple[str, ...]) -> Go:
         """In company where it stands; else without and held back, but where a failure is likely or the run long."""
-        point = current.process.parent
-        wanted = set(files)
-        if point is not None and self.family.has_company(point, self.results.known, wanted):
+        process, wanted = current.process, set(files)
+        if process.parent and process.parent.has_company(self.results.known, wanted):
             return Go(files=files)
-        direct = current.process.waiting is not None and current.process.waiting.direct
         red = wanted & set(self.results.red.values())
-        alone = len(files) <= _FEW_FILES and not red and not direct
+        alone = len(files) <= _FEW_FILES and not red and not process.is_direct
         return Go(files=files, company=not alone, hold=alone)
 
     def _go(self, current: Rerun, go: Go) -> None:
-        filters = self.filters
-        go = go._replace(
-            keyword=filters.keyword,
-            marker=filters.marker,
-            path=filters.path,
-            patience=self._patience.seconds,
-            told=not self.watch.watcher.polling,
-        )
-        self._quiet.forget()
+        go = self.filters.of(go)._replace(patience=self.stopping.patience, told=self.watch.told_of_all)
+        self.stopping.begins()
         filtered = bool(go.keyword or go.marker or go.path)
         current.phase = "running"
         current.wish = Wish(go, current.wish.why)
@@ -241,29 +214,16 @@ class Reruns:
         if not current.confirming and current.wish.why != "none":
             if current.wish.why != "first":  # the header, or why there is a new template, stays
                 self.screen.clear()
-            self._announce(current)
+            self._announcements.begins(current)
             self.last = Wish(go._replace(first="", hold=False, company=go.files is not None), "again")
         owing = () if go.nodeids else current.files  # some tests of a file: it owes no more than before
         self.results.begin(owing, some=filtered or bool(go.nodeids))
         if filtered and not go.nodeids:
-            self._leave_out(current)
-        if go.debug or (current.process.waiting is not None and current.process.waiting.direct):
-            self._lend()
-        self._send(current, go)
-
-    def _leave_out(self, current: Rerun) -> None:
-        """What an edit asks for and the filters perhaps don't: it is owed as soon as they are gone."""
-        everything = current.wish.go.first or current.edit.changes.paths
-        self.results.left_out.update(current.files or (self.results.known if everything else ()))
-
-    def _announce(self, current: Rerun) -> None:
-        go = current.wish.go
-        if current.wish.why == "first":
-            self.screen.line(screen.first(go.first, current.how), "bold")
-            return
-        known = len({*self.results.known, *current.files})
-        count = None if go.files is None else len(current.files)
-        self.screen.line(screen.rerun(current.edit, count, known, current.how, self.watch.root), "bold")
+            everything = current.wish.go.first or current.edit.changes.paths
+            self.results.leave_out(current.files or (self.results.known if everything else ()))
+        if go.debug or current.process.is_direct:
+            self.loan.begin()
+        current.process.tell(go)
 
     # -- listening -----------------------------------------------------------------------------------
 
@@ -275,7 +235,7 @@ class Reruns:
                 self.ending = None
             self.watch.loaded(message)
             if message.vanished and current is None:
-                self.results.owe(self.watch.using(message.vanished, self._latest))
+                self.results.owe(self.edits.using(message.vanished, self._latest))
         elif current is not None and process is current.process:
             self._handlers[type(message)](current, message)
 
@@ -292,9 +252,10 @@ class Reruns:
                 self.watch.broken(screen.died(process.status))
             return
         self.current = None
-        self._take_back()
-        self._say_stopped(current)
-        self._ask_again(current)
+        self.loan.end()
+        self._announcements.stopped(current)
+        if current.is_unknown:
+            self.wish = self.wish or current.wish
         if current.cancelled or current.stopped or current.wish.go.apart or len(current.files) != 1:
             self.results.owe(current.files)
             if not current.cancelled and not current.stopped:
@@ -309,44 +270,33 @@ class Reruns:
         self.results.collected(message.files, everything=message.everything, running=running)
         if current.wish.go.files is None:
             current.files = (*message.running, *self.results.broken)
-            self.results.owed.intersection_update(
-                message.running
-            )  # what else was owed has a record that holds
+            # What else was owed has a record that holds.
+            self.results.owed.intersection_update(message.running)
             if not current.wish.why:
-                shown = (os.path.relpath(path, self.watch.root) for path in message.running)
+                shown = (os.path.relpath(path, self.edits.root) for path in message.running)
                 self.reasons = {path: screen.settings_changed(path) for path in shown}
         if not (self.results.some or current.wish.why == "none"):
             self.results.left_out -= set(current.files)
-
-    def _began(self, current: Rerun, message: Began) -> None:
-        current.test = message.nodeid, time.monotonic()
 
     def _stopped(self, current: Rerun, message: Stopped) -> None:
         self.results.owe(message.files)
         current.files = tuple(file for file in current.files if file not in message.files)
         if message.hanging is not None:
-            self._patience.ended(current.edited)
-            self._hung.update(message.files)
+            self.stopping.hang_told(current, message.files)
             current.hanging = message.hanging
-        if not message.told and message.hanging is not None:
-            self.screen.notice(messages.hangs(*message.hanging))
-        elif not message.told:
-            self.screen.notice(messages.changed_meanwhile(len(message.files)))
-
-    def _unconfirmed(self, current: Rerun, _: Unconfirmed) -> None:
-        current.unconfirmed = True
+        if not message.told:
+            self._announcements.files_stopped(len(message.files), message.hanging)
 
     # -- the end ---------------------------------------------------------------------------------------
 
     def _finished(self, current: Rerun, message: Finished) -> None:
         self.current, self.ending = None, current.process
         self._latest = current.files
-        self._take_back()
-        self._say_stopped(current)
-        self._ask_again(current)
-        if current.hanging is None:
-            self._patience.done()
-            self._hung.difference_update(current.files)
+        self.loan.end()
+        self._announcements.stopped(current)
+        if current.is_unknown:
+            self.wish = self.wish or current.wish
+        self.stopping.ended(current)
         if current.unconfirmed and not current.cancelled:
             self._confirm(current)
             return
@@ -359,47 +309,28 @@ class Reruns:
         elif message.status == _REFUSED and message.unfinished is None:
             self._refused(current)
         else:
-            self._filters_before = self.filters
-            self._tell(current, message)
+            self.filters.accept()
+            self._announcements.ended(current, message, self.filters.chosen)
             self._run_behind()
 
     def _run_behind(self) -> None:
         """What hung does so after the others, whose results nobody should have to wait for."""
-        behind, self._behind = self._behind & self.results.owed, set()
+        behind, self.stopping.behind = self.stopping.behind & self.results.owed, set()
         if behind and self.wish is None:
             self.wish = Wish(Go(files=tuple(sorted(behind)), company=True), "again")
 
     def _refused(self, current: Rerun) -> None:
         """pytest has said why: it can't be used so. Who gave it such arguments has to start it again."""
-        if self.filters != self._filters_before:
-            self.filters = self._filters_before
+        if self.filters.refuse():
             self.screen.line(screen.filter_refused(screen.REFUSED), "red")
         elif current.wish.why == "first" and not self.results.known:
             self.watch.over = _REFUSED
         else:
             self.watch.broken(screen.REFUSED)
 
-    def _tell(self, current: Rerun, message: Finished) -> None:
-        edit, now = current.edit, time.monotonic()
-        start = edit.compared or current.asked
-        times = screen.Times(
-            watch=max(edit.compared - edit.event, 0.0),
-            select=current.select,
-            fork=current.ready - start,
-            run=now - current.ready - current.select,
-            pytest=message.seconds,
-        )
-        notes = [screen.CONFIRMED] if current.confirming else []
-        filters = self.filters
-        notes += [text] if (text := screen.filters(filters.keyword, filters.marker, filters.path)) else []
-        elsewhere = self.results.red_elsewhere(current.files)
-        red = bool(self.results.red) or message.status not in _ORDERLY
-        line, colour = screen.status(self.results.ran, times, red, elsewhere, len(self.results.owed), notes)
-        self.screen.line(line, colour)
-
     def _confirm(self, current: Rerun) -> None:
         """A failure without company: the same files with it, and this time it is shown."""
-        if self.watch.ripe().paths:  # it runs with the next edit, which was seen already
+        if self.edits.ripe().paths:  # it runs with the next edit, which was seen already
             self.results.owe(current.files)
             return
         go = current.wish.go._replace(company=True, hold=False)
@@ -418,21 +349,11 @@ class Reruns:
         if current.phase != "running":
             self.put_back()
             return
-        current.cancelled = True
-        current.tell_at = time.monotonic() + (_HEARD_SECONDS if has_heard else 0.0)
+        self.stopping.cancel(current, has_heard=has_heard)
 
     def patience(self, most: float) -> float:
         """Seconds, up to ``most``, that the loop may wait. Tells a cancelled rerun that has not heard it."""
-        current = self.current
-        left = current.tell_at - time.monotonic() if current is not None and current.tell_at else most
-        if left <= 0 and current is not None:
-            current.tell_at = 0.0
-            self._signal(current, signal.SIGINT)
-            return most
-        return min(left, most)
-
-    def _interrupted(self, current: Rerun, _: Interrupted) -> None:
-        current.tell_at = 0.0
+        return self.stopping.tell(self.current, most)
 
     def changed(self, changes: Changed) -> None:
         """While tests run: those whose inputs these are stop, and run again."""
@@ -444,110 +365,36 @@ class Reruns:
         elif self.current is not None and self.current.alone:
             self._stop_alone(self.current, changes)
         elif self.current is not None:
-            self._send(self.current, changes)
+            self.current.process.tell(changes)
 
     def _stop_alone(self, current: Rerun, changes: Changed) -> None:
         """It tears down what it set up, as at Ctrl-C; a debugger is left alone."""
-        if current.stopped or self.lent or not self.watch.using(changes.paths, current.files):
+        if current.stopped or self.loan.held or not self.edits.using(changes.paths, current.files):
             return
-        current.stopped = True
-        self.results.owe(current.files)
-        self.deadline = time.monotonic() + GRACE_SECONDS
-        self._signal(current, signal.SIGINT)
+        self.stopping.stop_edited(current)
 
-    def _say_stopped(self, current: Rerun) -> None:
-        """When it has said all: before, its line may be one that is not complete."""
-        if current.cancelled:
-            return
-        if current.stopped and current.hanging is not None:
-            self.screen.notice(messages.hangs(*current.hanging))
-        elif current.stopped:
-            self.screen.notice(messages.changed_meanwhile(len(current.files)))
+    def mind(self) -> list[float | None]:
+        """End the rerun if it hangs, or does not stop; in how many seconds to look again, where that is due."""
+        hang = self.stopping.mind_hang(self.current, self._may_end)
+        return [hang, self.stopping.mind_deadline(self.current)]
 
-    def mind_deadline(self) -> float | None:
-        """Kill what was told to stop and does not; in how many seconds to ask again."""
-        current = self.current
-        if current is None or not current.stopped:
-            return None
-        left = self.deadline - time.monotonic()
-        if left <= 0:
-            self._signal(current, signal.SIGKILL)
-            return GRACE_SECONDS
-        return left
-
-    def mind_hang(self) -> float | None:
-        """End the rerun if it has done nothing for long, and something was edited; in how many seconds to look again.
-
-        What its children do it judges itself, as long as its own loop goes round.
-        """
-        current = self.current
-        if current is None or current.phase != "running" or current.stopped:
-            return None
-        assert current.process.pulse is not None
-        count, seconds, what = current.process.pulse.read()
-        sign = count, written(current.process.pid)
-        quiet = self._quiet.look(current.process.token, sign, time.monotonic())
-        most = max(seconds, self._patience.seconds)
-        if quiet <= most or self.lent or not self._is_waited_for(current) or is_traced(current.process.pid):
-            return heartbeat.LOOK_SECONDS
-        self._end_hang(current, what, quiet)
-        return self.mind_deadline()
+    def _may_end(self, current: Rerun) -> bool:
+        return not self.loan.held and self._is_waited_for(current)
 
     def _is_waited_for(self, current: Rerun) -> bool:
         """Whether something is to run behind it: what was edited since, or asked for by a key that cancelled it."""
-        edited = current.edited.difference(self.watch.blocked) and not self.watch.paused
+        edited = current.edited.difference(self.edits.blocked) and not self.watch.paused
         return bool(edited) or (current.cancelled and (self.wish is not None or self.watch.renews))
-
-    def _end_hang(self, current: Rerun, what: str, quiet: float) -> None:
-        """As an edit of its inputs does; one that was told to stop before, and does not, is killed."""
-        current.hanging = what, quiet
-        self._hung.update(current.files if len(current.files) == 1 else ())
-        self._patience.ended(current.edited)
-        current.stopped = True
-        self.results.owe(current.files)
-        self.deadline = time.monotonic() + (0.0 if current.cancelled else GRACE_SECONDS)
-        self._signal(current, signal.SIGINT)
-
-    def _ask_again(self, current: Rerun) -> None:
-        """Nobody knows what a rerun would have run that was ended before it had found that out."""
-        unknown = current.hanging is not None and not current.collected and current.wish.go.files is None
-        if unknown and not current.cancelled:
-            self.wish = self.wish or current.wish
-
-    def _signal(self, current: Rerun, number: int) -> None:
-        if current.process.pid:
-            with contextlib.suppress(OSError):
-                os.kill(current.process.pid, number)
 
     def ask_what_runs(self) -> None:
         current = self.current
         if current is None or current.phase != "running":
             self.screen.line(screen.NOTHING_RUNS)
         elif current.test is None:
-            self._send(current, WhatRuns())
+            current.process.tell(WhatRuns())
         else:
-            name, since = current.test
-            pid = current.process.pid
-            row = (name, pid, time.monotonic() - since, current.process.last_line())
-            self.screen.lines(screen.running([row]))
-
-    # -- the terminal ----------------------------------------------------------------------------------
+            self._announcements.running_alone(current, current.test)
 
     def _lend_and_say(self, current: Rerun, _: Lend) -> None:
-        self._lend()
-        self._send(current, Lent())
-
-    def _lend(self) -> None:
-        if self._lent is None:
-            self._lent = contextlib.ExitStack()
-            self._lent.enter_context(self.watch.keyboard.lend())
-
-    def _take_back(self) -> None:
-        if self._lent is not None:
-            self.watch.hear_signals()
-            lent, self._lent = self._lent, None
-            lent.close()
-
-    def _send(self, rerun: Rerun, message: Any) -> None:
-        with contextlib.suppress(OSError):  # its end is read next
-            rerun.process.channel.send(-1, message)
+        self.loan.begin()
+        current.process.tell(Lent())

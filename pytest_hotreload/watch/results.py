@@ -95,6 +95,10 @@ class Results:
         """These were stopped: they run again."""
         self.owed.update(files)
 
+    def leave_out(self, files: Iterable[str]) -> None:
+        """What an edit asks for and the filters perhaps don't: it is owed as soon as they are gone."""
+        self.left_out.update(files)
+
     def forget(self, files: Iterable[str]) -> None:
         """These are gone, and their results with them."""
         gone = set(files)

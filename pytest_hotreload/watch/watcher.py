@@ -13,13 +13,11 @@ import signal
 import stat
 import sys
 import time
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
-from typing import Any
+from collections.abc import Collection
 
 import pytest
 
-from pytest_hotreload._native import Changes, Watcher
+from pytest_hotreload._native import Changes
 from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.imports import analysis
 from pytest_hotreload.options import Options
@@ -27,23 +25,22 @@ from pytest_hotreload.process.messages import Gone, Refused, Started, Warmed
 from pytest_hotreload.records import messages
 from pytest_hotreload.watch import screen
 from pytest_hotreload.watch.attach_server import Attachments
-from pytest_hotreload.watch.chain_plan import Graph, merged, plan, ranks, without
+from pytest_hotreload.watch.edits import Edits
 from pytest_hotreload.watch.endpoint import OccupiedError
 from pytest_hotreload.watch.environment import (
-    Outputs,
     Surroundings,
     discard_bytecode,
-    is_output,
-    syntax_error,
 )
+from pytest_hotreload.watch.file_events import FileEvents
 from pytest_hotreload.watch.key_bindings import Commands
 from pytest_hotreload.watch.keyboard import Keyboard
-from pytest_hotreload.watch.processes import Family, Process
+from pytest_hotreload.watch.process import Process
+from pytest_hotreload.watch.processes import Family
 from pytest_hotreload.watch.protocol import Changed, Go, Loaded, Ready, Unfit, Waiting
 from pytest_hotreload.watch.requests import Edit, Wish
 from pytest_hotreload.watch.reruns import Reruns
 from pytest_hotreload.watch.results import Results
-from pytest_hotreload.watch.standby.affected import time_and_size
+from pytest_hotreload.watch.terminal_loan import TerminalLoan
 
 #: Seconds within which a second Ctrl-C means: now.
 _SECOND = 2.0
@@ -65,10 +62,7 @@ def watch(config: pytest.Config, options: Options) -> None:
 
 
 class Watch:
-    """``edit``: what changed since the last rerun began. ``blocked``: file that does not parse -> the diagnostic.
-
-    ``graph``, ``edits``: what fork points are made of. ``over``: the exit status, at the end.
-    """
+    """``over``: the exit status, at the end."""
 
     def __init__(self, config: pytest.Config, options: Options) -> None:
         self.config, self.options = config, options
@@ -86,10 +80,9 @@ class Watch:
         )
         self.attachments = Attachments("watch", self.root, self.family, self.selector, self._renewed)
         self.family.barred += config.getini("hotreload_not_warm")
-        self.reruns = Reruns(self)
-        self.edit = Edit()
-        self.graph, self.edits = Graph([], {}), dict[str, int]()
-        self.blocked: dict[str, str] = {}
+        self.edits = Edits(self.root, self.results, self.screen)
+        self.loan = TerminalLoan(self)
+        self.reruns = Reruns(self, self.edits, self.family, self.results, self.screen, self.loan)
         self.paused = False
         self.over: int | None = None
         self._news = self._renewal = ""
@@ -98,8 +91,6 @@ class Watch:
         self._variables: frozenset[str] = frozenset()
         self._interrupted = -_SECOND
         self._leaving = -_SAVING
-        self._followed: set[str] = set()
-        self._outputs = Outputs()
 
     # -- the loop ----------------------------------------------------------------------------------
 
@@ -109,14 +100,14 @@ class Watch:
         before = signal.set_wakeup_fd(written, warn_on_full_buffer=False)
         plain = signal.signal(signal.SIGINT, lambda *_: None)
         self.selector.register(self._wake, selectors.EVENT_READ, self.hear_signals)
-        self.watcher = Watcher([self.root])
-        self.selector.register(self.watcher.fileno(), selectors.EVENT_READ, self._look)
+        self.events = FileEvents(self.root, self.edits, self.screen)
+        self.selector.register(self.events.fileno(), selectors.EVENT_READ, self._look)
         if self.surroundings.events is not None:
             self.selector.register(self.surroundings.events, selectors.EVENT_READ, self.surroundings.stirred)
         self._mind_reader()
         self.family.start_template()  # before the terminal's modes change: it puts them back if we are killed
         self.keyboard = Keyboard()
-        self._commands = Commands(self)
+        self._commands = Commands(self, self.reruns, self.results, self.screen, self.keyboard, self.config)
         try:
             self._begin()
             self._loop()
@@ -124,7 +115,7 @@ class Watch:
             self.keyboard.close()
             self.family.close()
             self.attachments.close()
-            self.watcher.close()
+            self.events.close()
             signal.set_wakeup_fd(before)
             signal.signal(signal.SIGINT, plain)
         return self.over or 0
@@ -159,7 +150,7 @@ class Watch:
         self._advance()
         self._mind_keys()
         most = self.reruns.patience(self.surroundings.patience if self.over is None else _SAVING)
-        waits = (most, self.reruns.mind_hang(), self.reruns.mind_deadline(), self.attachments.wait())
+        waits = (most, *self.reruns.mind(), self.attachments.wait())
         ready = self.selector.select(min(each for each in waits if each is not None))
         if not ready and self.reruns.idle:
             self._look_around()
@@ -183,11 +174,11 @@ class Watch:
             if self._input_over:
                 self.quit()
             return
-        wanted = self.reruns.wish is not None or (not self.paused and self.ripe().paths)
+        wanted = self.reruns.wish is not None or (not self.paused and self.edits.ripe().paths)
         if self._input_over and not wanted:
             self.quit()
         elif wanted and family.chain:
-            self.reruns.begin(self._take_edit() if self.reruns.takes_edits else Edit())
+            self.reruns.begin(self.edits.take() if self.reruns.takes_edits else Edit())
         elif wanted or not self.reruns.current:
             family.build()
             if family.settled:
@@ -200,7 +191,7 @@ class Watch:
             self.renew(reason)
 
     def _mind_keys(self) -> None:
-        wanted = self.keyboard.listening and not self.reruns.lent
+        wanted = self.keyboard.listening and not self.loan.held
         if wanted and not self._listening:
             try:
                 self.selector.register(self.keyboard, selectors.EVENT_READ, self._keys)
@@ -232,28 +223,16 @@ class Watch:
     # -- changes -----------------------------------------------------------------------------------
 
     def _look(self) -> None:
-        for text in self.watcher.notices():
-            self.screen.notice(text)
-        for burst in self.watcher.take():
-            told = Changed(tuple(burst.changed), tuple(burst.created), tuple(burst.deleted))
-            when = None if self.reruns.busy else burst.first_ns / 1e9
-            changes = self._outputs.left_out(told, when)
-            changes = changes.without(path for path in changes.paths if is_output(path))
-            self._outputs.meanwhile(changes.paths, when)
+        for changes, burst in self.events.read(lambda: self.reruns.busy):
+            told = burst.changed or burst.created or burst.deleted
             if changes.paths:
                 self._changed(changes, burst)
-            elif burst.saved and not told.paths and self.reruns.current is None:
+            elif burst.saved and not told and self.reruns.current is None:
                 self.screen.line(screen.saved(burst.saved, self.root))
 
     def _changed(self, changes: Changed, burst: Changes) -> None:
         discard_bytecode(changes.paths)
-        edit = self.edit
-        event = edit.event if edit.event and self.ripe().paths else burst.first_ns / 1e9
-        joined = edit.changes.joined(changes)
-        meanwhile = edit.meanwhile | (frozenset(changes.paths) if self.reruns.running else frozenset())
-        self.edit = Edit(joined, burst.burst or edit.burst, event, burst.ready_ns / 1e9, meanwhile)
-        self._remember(changes)
-        self._check_syntax(changes)
+        self.edits.changed(changes, burst, running=self.reruns.running)
         held = bool(self.family.chain)
         if not self.family.changed(changes) and held:
             self._news = screen.new_points(screen.shown(changes.paths, self.root))
@@ -268,56 +247,6 @@ class Watch:
         else:
             self.reruns.changed(changes)
 
-    def _remember(self, changes: Changed) -> None:
-        """The last edit of a file decides which fork point may hold it."""
-        for path in changes.changed + changes.created:
-            if path.endswith(".py"):
-                self.edits.pop(path, None)
-                self.edits[path] = 0
-        self.edits = {path: place for place, path in enumerate(self.edits, 1)}
-        if changes.deleted:
-            self.graph = without(self.graph, changes.deleted)
-
-    def _check_syntax(self, changes: Changed) -> None:
-        for path in changes.paths:
-            error = syntax_error(path) if path.endswith(".py") else ""
-            if error:
-                self.blocked[path] = error
-                self.screen.lines(error.split("\n"))
-                self.tell_blocked([path])
-            else:
-                self.blocked.pop(path, None)
-
-    def tell_blocked(self, paths: Iterable[str]) -> None:
-        """One line for each."""
-        for path in paths:
-            count = len(self.using([path], self.results.known))
-            self.screen.line(screen.blocked(os.path.relpath(path, self.root), count), "red")
-
-    def blocked_files(self, files: Iterable[str]) -> set[str]:
-        """Those that import a file that does not parse: there is nothing to run."""
-        if not self.blocked:
-            return set()
-        return self.using(self.blocked, files)
-
-    def using(self, paths: Iterable[str], files: Iterable[str]) -> set[str]:
-        """Those of the test files that import one of the paths, or lie beside or below one that is a conftest."""
-        paths = list(paths)
-        reached = ranks(self.graph, dict.fromkeys(paths, 1)).keys()
-        scopes = tuple(
-            path.removesuffix("conftest.py") for path in paths if path.endswith(os.sep + "conftest.py")
-        )
-        return {file for file in files if file in reached or file.startswith(scopes)}
-
-    def ripe(self) -> Changed:
-        """What changed and does not wait to be mended."""
-        return self.edit.changes.without(self.blocked)
-
-    def _take_edit(self) -> Edit:
-        edit, ripe = self.edit, self.ripe()
-        self.edit = Edit(edit.changes.without(ripe.paths))
-        return replace(edit, changes=ripe)
-
     # -- what others ask for -------------------------------------------------------------------------
 
     def ask(self, wish: Wish) -> None:
@@ -328,6 +257,15 @@ class Watch:
         reason = self.surroundings.changed()
         if reason:
             self.renew(reason)
+
+    def lend_terminal(self) -> contextlib.AbstractContextManager[None]:
+        """Nobody reads keys meanwhile."""
+        return self.keyboard.lend()
+
+    @property
+    def told_of_all(self) -> bool:
+        """Whether the system tells of each change."""
+        return self.events.told_of_all
 
     @property
     def renews(self) -> bool:
@@ -342,7 +280,7 @@ class Watch:
     def _renew(self) -> None:
         self._news, self._renewal = screen.new_template(self._renewal), ""
         self.screen.notice(self._news)
-        self.graph = Graph([], {})
+        self.edits.forget_modules()
         self._broken = False
         self.family.start_template()
         self.reruns.wish = self.reruns.wish or Wish(Go(first="affected"), "first")
@@ -374,18 +312,16 @@ class Watch:
         """What a rerun learned: of what the next fork points are made."""
         self.family.refresh(self.results.known)
         self.family.learn(message.pages)
-        for path in self._outputs.learn(message.written, message.processes, time.monotonic()):
-            self.screen.notice(screen.written(path, self.root))
-        self.edit = replace(self.edit, changes=self._outputs.left_out(self.edit.changes, None))
-        self._follow(dict(message.outside))
+        self.events.learn(message)
+        self.events.follow(dict(message.outside))
         fresh = [name for name in message.third_party if name not in self._warm]
         if fresh:
             self._warm += fresh
             self.family.cut(0)  # the next ones come from what the template holds then
             self.family.warm(fresh)
-            if self.graph.modules:  # not of the first run: then all of it is new
+            if self.edits.knows_modules:  # not of the first run: then all of it is new
                 self.screen.notice(screen.third_party(fresh))
-        self.graph = merged(self.graph, message.modules, message.edges)
+        self.edits.learn(message)
         self._variables = message.variables
         if not message.search_path:  # else nothing can be imported before pytest_configure
             self._replan()
@@ -393,35 +329,14 @@ class Watch:
     def _replan(self) -> None:
         """What the chain lacks."""
         family = self.family
-        orders = plan(self.graph, self.edits, set(self.results.known), family.held, set(family.refused))
+        orders = self.edits.plan(family.held, family.refused)
         family.wish([order._replace(written=self._variables) for order in orders])
-
-    def _used_outside(self, message: Any) -> dict[str, None]:
-        """Paths that a process names as inputs, and that lie outside of the root."""
-        if isinstance(message, Ready):
-            below = self.root + os.sep
-            named = [*message.inputs.files, *message.inputs.folders]
-            return dict.fromkeys(path for path in named if not path.startswith(below))
-        return dict.fromkeys(message.outside if isinstance(message, Waiting) else ())
-
-    def _follow(self, outside: Mapping[str, tuple[int, int] | None]) -> None:
-        """Watch these, too. What changed since it was read and before this counts as edited now."""
-        fresh = sorted(outside.keys() - self._followed)
-        if not fresh:
-            return
-        self._followed.update(fresh)
-        self.watcher.watch(fresh, deep=False)
-        changed = tuple(path for path in fresh if (seen := outside[path]) and seen != time_and_size(path))
-        if changed:
-            now = time.monotonic()
-            joined = self.edit.changes.joined(self._outputs.left_out(Changed(changed), None))
-            self.edit = Edit(joined, self.edit.burst, self.edit.event or now, now)
 
     # -- processes -----------------------------------------------------------------------------------
 
     def _hear(self, process: Process) -> None:
         for source, message in self.family.hear(process):
-            self._follow(self._used_outside(message))
+            self.events.follow_used(message)
             if isinstance(message, Unfit):
                 self._unfit(source)
             elif source.kind == "rerun":
@@ -460,7 +375,7 @@ class Watch:
 
     def quit(self) -> None:
         """By the key, or at the end of the input."""
-        unknown: Collection[object] = self.results.red or self.results.owed or self.blocked
+        unknown: Collection[object] = self.results.red or self.results.owed or self.edits.blocked
         unfinished = self._broken or self.reruns.wish is not None or self.reruns.current is not None
         self.over = 1 if unknown or unfinished else 0
         self._leaving = time.monotonic()
@@ -470,7 +385,7 @@ class Watch:
         numbers = b""
         with contextlib.suppress(BlockingIOError):
             numbers = os.read(self._wake, 512)
-        if signal.SIGINT not in numbers or self.reruns.lent:
+        if signal.SIGINT not in numbers or self.loan.held:
             return
         now = time.monotonic()
         if not self.reruns.running or now - self._interrupted < _SECOND:

@@ -20,7 +20,7 @@ from pytest_hotreload.watch.environment import (
     syntax_error,
 )
 from pytest_hotreload.watch.pages import Written
-from pytest_hotreload.watch.processes import meets
+from pytest_hotreload.watch.process import meets
 from pytest_hotreload.watch.protocol import Changed, CollectionFailed, Inputs, Told
 from pytest_hotreload.watch.requests import Edit
 from pytest_hotreload.watch.results import Results

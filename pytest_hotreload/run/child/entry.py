@@ -16,6 +16,8 @@ from pytest_hotreload.process.messages import Missing, Start
 from pytest_hotreload.process.slots import SlotFiles
 from pytest_hotreload.records.observer import Observer
 from pytest_hotreload.run.child import child
+from pytest_hotreload.run.child.context import Place
+from pytest_hotreload.run.child.reporter import Reporter
 from pytest_hotreload.world import BUILTINS, hashlib, pytest, random
 
 __builtins__ = BUILTINS
@@ -67,7 +69,7 @@ class Birth:
     """
 
     session: pytest.Session
-    reporter: child.Reporter
+    reporter: Reporter
     items: Mapping[int, pytest.Item]
     slots: Mapping[int, SlotEnd]
     lifeline: int
@@ -92,7 +94,7 @@ class Birth:
         for index in start.indices:
             if index not in self.items:
                 channel.put(index, Missing(self.missing))
-        place = child.Place(
+        place = Place(
             channel=channel,
             files=slot.files,
             worker_id=slot.worker_id,
@@ -110,7 +112,7 @@ class Birth:
         )
         child.live(self.session, self.reporter, place, self._feed(indices, place), self.inherited)
 
-    def _feed(self, first: list[int], place: child.Place) -> Iterator[Any]:
+    def _feed(self, first: list[int], place: Place) -> Iterator[Any]:
         """The items to run, and which one follows in this process: asked for one file ahead."""
         indices: list[int] | None = first
         while indices:

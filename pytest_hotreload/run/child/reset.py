@@ -32,7 +32,7 @@ from pytest_hotreload.world import (
 __builtins__ = BUILTINS
 
 if TYPE_CHECKING:
-    from pytest_hotreload.run.child.child import Place, Reporter
+    from pytest_hotreload.run.child.context import Place, Speaker
 
 #: Asks a child for the stacks of all its threads. A real-time signal that neither glibc (the first
 #: two) nor our own parent-death signal (SIGRTMAX-3) uses.
@@ -117,7 +117,7 @@ def silence(config: pytest.Config, place: Place) -> None:
         os.dup2(files["printed_err"], 2)
 
 
-def temporary(config: pytest.Config, place: Place, reporter: Reporter) -> None:
+def temporary(config: pytest.Config, place: Place, reporter: Speaker) -> None:
     """The controller owns the base temporary directory; ask for it when it is first needed."""
 
     def ask() -> pathlib.Path:
@@ -143,12 +143,12 @@ def worker(config: pytest.Config, place: Place) -> None:
         handover.begin(config, place.workerinput)
 
 
-def debugger(place: Place, reporter: Reporter) -> None:
+def debugger(place: Place, reporter: Speaker) -> None:
     """A debugger first takes the terminal over from the controller, and gives it back after."""
     call_before(lambda: take_terminal(place, reporter))
 
 
-def take_terminal(place: Place, reporter: Reporter) -> None:
+def take_terminal(place: Place, reporter: Speaker) -> None:
     """Wait until all that came before is shown, then join the controller's process group."""
     reporter.collect_printed()
     group = place.channel.ask(reporter.index, "terminal")
@@ -163,7 +163,7 @@ def take_terminal(place: Place, reporter: Reporter) -> None:
             os.dup2(place.real[number - 1], kept, inheritable=False)
 
 
-def give_terminal_back(config: pytest.Config, place: Place, reporter: Reporter) -> None:
+def give_terminal_back(config: pytest.Config, place: Place, reporter: Speaker) -> None:
     """The end of a lease."""
     if place.own_group:
         with contextlib.suppress(OSError):

@@ -25,7 +25,9 @@ from pytest_hotreload.process.slots import TRAVELLING, SlotFiles
 from pytest_hotreload.records.observer import Observer
 from pytest_hotreload.run import shared_fixtures, spawn
 from pytest_hotreload.run.child import child, reset
+from pytest_hotreload.run.child.context import Place
 from pytest_hotreload.run.child.entry import Birth, Born, SlotEnd, seed_of
+from pytest_hotreload.run.child.reporter import Reporter
 from pytest_hotreload.run.gathered import carry
 from pytest_hotreload.world import BUILTINS, faulthandler, functools, os, pytest, select, signal, sockets
 
@@ -74,7 +76,7 @@ class Apart:
         self.real = (os.dup(1), os.dup(2))
         self.errors: list[str] = []
         self.collected = self.served = False
-        self.place = child.Place(
+        self.place = Place(
             channel=channel,
             files=files,
             worker_id=self.order.worker_id,
@@ -151,7 +153,7 @@ class Apart:
         plugins.serve_no_retries(config)
         if self.order.args is not None:
             config.args = list(self.order.args)
-        self.reporter: child.Reporter | None = None
+        self.reporter: Reporter | None = None
         try:
             return (yield)
         except BaseException as error:
@@ -164,7 +166,7 @@ class Apart:
     def pytest_configure(self, config: pytest.Config) -> None:
         if self.xmlpath:
             pytest_config.stand_in_for_junit(config, self.xmlpath)
-        self.reporter = child.Reporter(config)
+        self.reporter = Reporter(config)
         config.pluginmanager.register(self.reporter, "hotreload-reporter")
         pytest_config.relay_terminal(config, lambda _text, _markup: None)
         if isinstance(self.order.shard, Shard):
@@ -219,7 +221,7 @@ class Apart:
         pytest_config.relay_terminal(session.config, lambda _text, _markup: None)
         keep_frozen()  # pytest collects at its end: 80 ms each in a heavy suite
 
-    def _awake(self, session: pytest.Session) -> child.Reporter:
+    def _awake(self, session: pytest.Session) -> Reporter:
         assert self.reporter is not None
         reset.silence(session.config, self.place)
         for name in ("printed_out", "printed_err"):

@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.process import foreign, proc
 from pytest_hotreload.run.gathered.containers import (
+    MISSING,
     Container,
     Keyed,
     Members,
@@ -34,7 +35,6 @@ from pytest_hotreload.run.gathered.end_hooks import (
     child_hooks,
     owners,
 )
-from pytest_hotreload.run.gathered.merge import MISSING
 from pytest_hotreload.world import BUILTINS, io, os, pickle, pytest
 
 __builtins__ = BUILTINS

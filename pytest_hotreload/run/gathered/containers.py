@@ -43,6 +43,13 @@ _ordered_set = collections.OrderedDict.__setitem__
 _no_value = contextlib.suppress(AttributeError)
 
 
+class _Missing:
+    """There is no such key."""
+
+
+MISSING: Any = _Missing()
+
+
 @dataclass
 class Container:
     """One object that may grow, as it was before the first fork."""

@@ -8,6 +8,7 @@ from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.process import foreign
 from pytest_hotreload.run.gathered import update_rules
 from pytest_hotreload.run.gathered.containers import (
+    MISSING,
     Container,
     Keyed,
     Members,
@@ -22,13 +23,6 @@ __builtins__ = BUILTINS
 
 if TYPE_CHECKING:
     from pytest_hotreload.run.gathered.carry import GatheredState
-
-
-class _Missing:
-    """There is no such key."""
-
-
-MISSING: Any = _Missing()
 
 
 class Merger:

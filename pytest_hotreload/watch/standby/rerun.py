@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,11 +20,9 @@ from pytest_hotreload.compat import console, pytest_config
 from pytest_hotreload.process import fork_state
 from pytest_hotreload.process.channel import Channel
 from pytest_hotreload.process.heartbeat import Pulse, Quiet, limit
-from pytest_hotreload.records import epoch, totals
-from pytest_hotreload.records.dependencies import first_party_roots, project_folders
+from pytest_hotreload.records import epoch
 from pytest_hotreload.records.file_outcome import FAILED, OUTCOMES, outcome_of
-from pytest_hotreload.records.observer import Observer, Row
-from pytest_hotreload.records.records import Records, report_files
+from pytest_hotreload.records.records import Records
 from pytest_hotreload.run import messages
 from pytest_hotreload.watch.protocol import (
     Alone,
@@ -52,18 +50,17 @@ from pytest_hotreload.watch.protocol import (
     both,
 )
 from pytest_hotreload.watch.standby import park
-from pytest_hotreload.watch.standby.affected import Affects, TimeAndSize, time_and_size
+from pytest_hotreload.watch.standby.affected import Affects
+from pytest_hotreload.watch.standby.learned import Learned
 from pytest_hotreload.watch.standby.preload import FirstParty
 from pytest_hotreload.world import contextlib, os, select, signal, time
 
 if TYPE_CHECKING:
     from pytest_hotreload.options import Options
-    from pytest_hotreload.run.loop import RunLoop
+    from pytest_hotreload.run.interfaces import RunControl
 
 #: Modules of debuggers that talk to an editor: while a person thinks, nothing happens.
 _DEBUGGERS = ("pydevd", "debugpy")
-#: Options of pytest, report-log and html that name a file to write.
-_REPORTS = ("xmlpath", "log_file", "report_log", "htmlpath")
 #: Bytes of what :class:`Pages` tells between two looks at the channel: 256 runs, some 1,000 pages, 3 ms.
 _PIECE: Final = 4096
 
@@ -257,6 +254,9 @@ class Rerun:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_keyboard_interrupt(self) -> None:
+        self.interrupted()
+
+    def interrupted(self) -> None:
         """Once is enough: a second Ctrl-C ends the watch, by the watcher; none cuts the teardown short."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._tell(Interrupted())
@@ -276,11 +276,16 @@ class Rerun:
 
     # -- the watcher -------------------------------------------------------------------------------
 
+    @property
+    def apart(self) -> bool:
+        """Whether the tests shall run in children, since they ended the process that ran them itself."""
+        return self.go.apart
+
     def fileno(self) -> int:
         """The run loop listens to the watcher as it does to its children."""
         return self.channel.fileno()
 
-    def listen(self, loop: RunLoop) -> None:
+    def listen(self, run: RunControl) -> None:
         """Take in what the watcher says while tests run."""
         frames, closed = self.channel.drain()
         if closed:
@@ -289,19 +294,19 @@ class Rerun:
             if isinstance(message, Changed):
                 self._edited = True
                 affected = {*self.affects.affected(message), *message.paths}
-                stopped = loop.stop_files(affected)
+                stopped = run.stop_files(affected)
                 if stopped:
                     self._stopped(stopped)
             elif isinstance(message, WhatRuns):
-                self._tell(Running(tuple(loop.what_runs())))
+                self._tell(Running(tuple(run.what_runs())))
 
-    def turn(self, loop: RunLoop) -> None:
+    def turn(self, run: RunControl) -> None:
         """The run loop goes round: what hangs in it are children. An edit that may concern them ends them."""
         self.pulse.beat("the tests")
-        if not self._edited or self.config.option.usepdb or loop.options.direct:
+        if not self._edited or self.config.option.usepdb or run.direct:
             return
-        for name, path, seconds in loop.hanging(self._quiet, self._limit):
-            self._stopped(loop.stop_files({path}), (name, seconds))
+        for name, path, seconds in run.hanging(self._quiet, self._limit):
+            self._stopped(run.stop_files({path}), (name, seconds))
 
     def _stopped(self, files: list[str], hanging: tuple[str, float] | None = None) -> None:
         """Said here, where a line that is not complete is known; by the watcher where nothing of this run is seen."""
@@ -344,81 +349,17 @@ class Rerun:
             if self.after_all is not None:
                 self.after_all()
         finally:
-            self._tell(self._loaded()._replace(pages=pages))
+            self._tell(self._learned(pages))
 
     def _unfinished(self) -> tuple[str, ...] | None:
         if self.collected is None:
             return None
         return tuple(sorted({file for nodeid, file in self._files.items() if nodeid not in self._outcomes}))
 
-    def _loaded(self) -> Loaded:
-        observer: Observer = self.first_party.observer
-        collected = self.records.collected if self.records is not None else None
-        edges = {(m.owner, m.file) for m in (collected.modules if collected else ()) if m.owner and m.file}
-        return Loaded(
-            tuple(observer.loaded()),
-            tuple(sorted((owner, str(file)) for owner, file in edges)),
-            (*fork_state.new_modules(self.inherited), *totals.learned(self.config)),
-            self._outside(),
-            None if self.records is None else (*self._touched("write", "update"), *report_files(self.config)),
-            any(row.kind in ("start", "subprocess") for row in self._rows()),
-            self._vanished(),
-            self._variables,
-            self._path_changed,
-        )
-
-    def _outside(self) -> tuple[tuple[str, TimeAndSize | None], ...]:
-        """What was read, listed, imported, or is in a record; of files with the time and size that they had then."""
-        root = str(self.config.rootpath) + os.sep
-        found: dict[str, TimeAndSize | None] = dict.fromkeys(self._recorded_outside())
-        for _, file in self.first_party.observer.loaded():
-            found[file] = self._as_imported(file) if not file.startswith(root) else None
-        for row in self._rows():
-            if row.kind in ("read", "update", "list"):
-                is_seen = row.kind == "read" and row.state is not None
-                found[row.subject] = (row.state[0], row.state[2]) if is_seen and row.state else None
-        folders: set[str] = set()
-        if any(row.kind == "start" for row in self._rows()):
-            observer = self.first_party.observer
-            folders = {
-                each
-                for each in project_folders(observer, first_party_roots(observer))
-                if each + os.sep != root
-            }
-        found.update(dict.fromkeys(folders))
-        return tuple(
-            sorted(
-                (path, seen) for path, seen in found.items() if path in folders or not path.startswith(root)
-            )
-        )
-
-    def _recorded_outside(self) -> list[str]:
-        store = self.records.opened() if self.records is not None else None
-        return store.outside() if store is not None else []
-
-    def _as_imported(self, file: str) -> TimeAndSize | None:
-        """A state that the file no longer has, if it was changed since this rerun began."""
-        seen, began = time_and_size(file), self.records.started_ns if self.records is not None else 0
-        return (0, 0) if seen is None or seen[0] >= began > 0 else seen
-
-    def _vanished(self) -> tuple[str, ...]:
-        collected = self.records.collected.modules if self.records is not None else ()
-        files = {
-            *pytest_config.conftest_files(self.config),
-            *(module.file for module in collected if module.file),
-        }
-        return tuple(sorted(file for file in files if not Path(file).exists()))
-
-    def _touched(self, *kinds: str) -> tuple[str, ...]:
-        """Paths that collection or tests did something to."""
-        return tuple(sorted({row.subject for row in self._rows() if row.kind in kinds}))
-
-    def _rows(self) -> Iterator[Row]:
-        if self.records is not None:
-            yield from self.records.collected.rows
-            for ran in self.records.files.values():
-                for each in ran.observed:
-                    yield from each.rows
+    def _learned(self, pages: bytes) -> Loaded:
+        """What the next fork points are made of."""
+        learned = Learned(self.config, self.records, self.first_party.observer, self.inherited)
+        return learned.message(self._variables, self._path_changed, pages)
 
 
 def _leading_to(config: pytest.Config, files: set[str]) -> list[str]:

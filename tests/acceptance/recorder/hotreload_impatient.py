@@ -6,8 +6,8 @@ Where a busy machine makes it end a test that does not hang, that test runs agai
 from __future__ import annotations
 
 from pytest_hotreload.process import heartbeat
-from pytest_hotreload.watch import reruns
+from pytest_hotreload.watch import stopping
 
-heartbeat.QUIET_SECONDS = reruns.GRACE_SECONDS = 1.0
+heartbeat.QUIET_SECONDS = stopping.GRACE_SECONDS = 1.0
 heartbeat.COLLECTING_SECONDS = 2.0
 heartbeat.LOOK_SECONDS = 0.1

@@ -1,0 +1,295 @@
+"""The one listener in a child: every event of a test becomes a message to the controller."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pytest_hotreload._native import look_for_contention
+from pytest_hotreload.compat import pytest_config
+from pytest_hotreload.compat.pickling import pack
+from pytest_hotreload.compat.reports import pack_report, pack_warning
+from pytest_hotreload.compat.withdrawals import Withdrawals
+from pytest_hotreload.process.messages import (
+    Amended,
+    Collided,
+    Ended,
+    Gathered,
+    ItemFinished,
+    ItemRan,
+    ItemStarted,
+    Junit,
+    Logged,
+    LoggedLive,
+    Message,
+    NewlineEnsured,
+    PdbShown,
+    Printed,
+    Reported,
+    Warned,
+    Wrote,
+)
+from pytest_hotreload.records.conflicts import address_in_use
+from pytest_hotreload.run.child import reset
+from pytest_hotreload.world import BUILTINS, contextlib, low_threads, os, pytest, time
+
+__builtins__ = BUILTINS
+
+if TYPE_CHECKING:
+    import warnings
+
+    from pytest_hotreload.run.child.context import Place
+    from pytest_hotreload.run.gathered.carry import GatheredState
+
+#: The exit status of a child that could not say what it had to.
+UNSAID = 70
+
+#: Hooks that are the controller's: in the child they only reach :class:`Reporter`.
+#: ``session`` also counts failures, so that ``-x`` tears down as plain pytest does.
+RELAYED_HOOKS = (
+    "pytest_runtest_logstart",
+    "pytest_runtest_logreport",
+    "pytest_runtest_logfinish",
+    "pytest_warning_recorded",
+)
+
+
+class Reporter:
+    """The one listener in a child: every event of a test becomes a message.
+
+    Registered by the controller before the first fork, so that no child pays for it; it does
+    nothing until :meth:`wake`.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.awake = False
+        self.index = -1
+        self.fixtures: dict[tuple[str, str], list[tuple[float, float]]] = {}
+        self.in_setup = False
+        self.gathered: GatheredState | None = None
+        self.reports = 0
+        self.called = False
+        self._last: Any = None
+        self._last_payload = b""
+        self._fixture: tuple[tuple[str, str], float] | None = None
+
+    def prepare(self, session: pytest.Session) -> None:
+        """In the controller, once: what :meth:`wake` will keep of each relayed hook."""
+        self.session = session
+        self.kept = {
+            hook: pytest_config.keep_only(
+                self.config,
+                hook,
+                [self, session] if hook == "pytest_runtest_logreport" else [self],
+            )
+            for hook in RELAYED_HOOKS
+        }
+
+    def wake(self, place: Place, *, log_file: bool = False) -> None:
+        """In the child: from now on every event goes to the channel."""
+        self.thread = low_threads.get_ident()
+        self.channel, self.files, self.progress = place.channel, place.files, place.files.progress
+        self.channel.acknowledged = place.direct
+        self.channel.before_send = self.collect_printed
+        self.place, self.awake = place, True
+        for hook, implementations in self.kept.items():
+            pytest_config.set_implementations(self.config, hook, implementations)
+        self.withdrawals = Withdrawals(self.config, self.session)
+        pytest_config.relay_terminal(
+            self.config,
+            self._write,
+            lambda: self.put(NewlineEnsured()),
+        )
+        pytest_config.relay_live_log(self.config, lambda text, when: self.put(LoggedLive(text, when)))
+        pytest_config.relay_log_file(self.config, lambda text: self.put(Logged(text)), always=log_file)
+        pytest_config.relay_junit(self.config, self._junit)
+
+    def put(self, message: Message) -> None:
+        """Queue ``message`` behind what was printed past the capture before it. Where that can't be, the child ends."""
+        try:
+            self.collect_printed()
+            self.channel.put(self.index, message)
+        except Exception as error:
+            self.give_up(f"{type(message).__name__} could not be sent", error)
+
+    def put_last(self, message: Ended) -> None:
+        """The last message, with the count of all."""
+        self.collect_printed()
+        self.put(message._replace(frames=self.channel.in_the_end()))
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what is queued. Where that can't be, the child ends."""
+        try:
+            self.channel.flush()
+        except Exception as error:
+            self.give_up("nothing more could be sent", error)
+
+    def give_up(self, what: str, error: Exception) -> None:
+        """A result that can't be told must not be missing without a word: the reason is shown with the test."""
+        with contextlib.suppress(OSError):
+            os.write(self.files.fds["fault"], f"{what}: {error!r}\n".encode("utf-8", "replace"))
+        os._exit(UNSAID)
+
+    def put_gathered(self, *, live: bool = False, last: bool = False) -> None:
+        """Queue what plugins gathered since the last time."""
+        if self.gathered is not None:
+            payload = self.gathered.changes(live=live, last=last)
+            if payload is not None:
+                self.put(Gathered(payload))
+
+    def collect_printed(self) -> None:
+        """Move what bypassed the capture into the stream, at this very place of it."""
+        if self.channel.acknowledged:
+            return
+        for fd, data in self.files.take_printed():
+            self.channel.put(self.index, Printed(fd, data))
+
+    def _write(self, text: str, markup: Mapping[str, bool]) -> None:
+        """Another thread may not use the channel, and may be about to end the process
+        (pytest-timeout's thread method): what it writes goes where it survives."""
+        if low_threads.get_ident() == self.thread:
+            self.put(Wrote(text, markup))
+        else:
+            os.write(self.files.fds["printed_out"], text.encode("utf-8", "replace"))
+
+    def _junit(self, on_node: bool, method: str, args: tuple[Any, ...]) -> None:
+        self.put(Junit(on_node, method, pack(args, self.config)))
+
+    # -- hooks ---------------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self) -> None:
+        if self.awake:
+            self.progress.write(self.index, 1, time.monotonic())
+            self.in_setup = True
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_call(self) -> None:
+        if self.awake:
+            self.called = True
+            self.progress.write(self.index, 2, time.monotonic())
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_teardown(self) -> None:
+        if self.awake:
+            self.progress.write(self.index, 3, time.monotonic())
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_fixture_setup(self, fixturedef: Any) -> None:
+        """A fixture's time ends where the next one begins, or with the report of the setup.
+
+        Not a wrapper: its frame would stand in the traceback of each fixture that fails.
+        """
+        if self.awake:
+            self._end_fixture()
+            if self.in_setup and fixturedef.scope in ("session", "package"):
+                self._fixture = (fixturedef.argname, fixturedef.scope), time.monotonic()
+
+    def _end_fixture(self) -> None:
+        if self._fixture is not None:
+            key, began = self._fixture
+            self._fixture = None
+            self.fixtures.setdefault(key, []).append((began, time.monotonic() - began))
+
+    def pytest_runtest_logstart(self) -> None:
+        if self.awake:
+            self._tell_changes()
+            self.put(ItemStarted())
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_makereport(self, call: pytest.CallInfo[Any]) -> None:
+        if self.awake and call.excinfo is not None:
+            address = address_in_use(call.excinfo.value)
+            if address is not None:
+                self.put(Collided(address))
+
+    @pytest.hookimpl(tryfirst=True)  # before the session counts it, see ``compat/withdrawals.py``
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if not self.awake:
+            return
+        self.reports += 1
+        try:
+            self._report(report)
+        except Exception as error:  # an internal error here would be the end of the whole run
+            self.give_up("a report could not be prepared", error)
+
+    def _report(self, report: pytest.TestReport) -> None:
+        self._end_fixture()
+        self.in_setup = False
+        if report.failed:
+            look_for_contention()  # the controller looks at the page before it takes the report
+        item = self.item
+        self._tell_changes()
+        failed = pytest_config.failed_subtests(self.config, item) if item is not None else 0
+        if self.gathered is not None:
+            self.put_gathered(live=True)
+            self.gathered.hold(report)
+        self._last, self._last_payload = report, pack_report(self.config, report)
+        if self.gathered is not None:
+            self.gathered.release(report)
+        self.put(Reported(self._last_payload, failed))
+        self.withdrawals.logged(report)
+        # A setup that passed shows nothing: it rides with the next message.
+        if report.when != "setup" or not report.passed:
+            self.flush()
+
+    def _tell_changes(self) -> None:
+        changes = self.withdrawals.changes()
+        if changes is not None:
+            self.put(changes)
+
+    def pytest_runtest_logfinish(self) -> None:
+        if self.awake:
+            if self.gathered is not None and self.item is not None and self.item.session.shouldfail:
+                self.put_gathered()  # the controller stops behind this item
+            self._tell_changes()
+            self.put(ItemFinished())
+
+    def begins(self, index: int, item: pytest.Item) -> None:
+        """From the runner, past pytest's hooks."""
+        self.index, self.item = index, item
+        self.reports, self.called = 0, False
+        self.progress.write(index, 0, time.monotonic())
+
+    def ran(self) -> None:
+        """From the runner, past pytest's hooks: the item's protocol has returned."""
+        self._tell_changes()
+        self.put(ItemRan(self.reports, self.called))
+        self.flush()  # with the item's warnings: the controller may stop behind it
+        self.progress.write(self.index, 4, time.monotonic())
+
+    def pytest_warning_recorded(
+        self,
+        warning_message: warnings.WarningMessage,
+        when: str,
+        nodeid: str,
+        location: tuple[str, int, str] | None,
+    ) -> None:
+        if self.awake:
+            self.put(Warned(*pack_warning(self.config, warning_message), when, nodeid, location))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_exception_interact(self, report: Any) -> Any:
+        try:
+            return (yield)
+        finally:  # a debugger that is quit raises
+            self._interacted(report)
+
+    def pytest_leave_pdb(self) -> None:
+        if self.awake:
+            reset.give_terminal_back(self.config, self.place, self)
+
+    def _interacted(self, report: Any) -> None:
+        if not self.awake or not isinstance(report, pytest.TestReport):
+            return
+        if hasattr(report, "_pdbshown"):
+            self.put(PdbShown())
+        if report is not self._last:
+            return  # a plugin that logs by itself (rerunfailures) will do so later
+        payload = pack_report(self.config, report)
+        if payload != self._last_payload:
+            self.put(Amended(payload))
+
+    item: pytest.Item | None = None

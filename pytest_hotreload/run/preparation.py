@@ -1,0 +1,90 @@
+"""What comes before the first child of a run: nodes, shared fixtures, and who runs apart from whom."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from pytest_hotreload.compat import console, handover, plugins
+from pytest_hotreload.process import proc
+from pytest_hotreload.records import conflicts
+from pytest_hotreload.run import messages, shared_fixtures
+from pytest_hotreload.run.gathered import carry
+from pytest_hotreload.run.gathered.merge import Merger
+from pytest_hotreload.world import BUILTINS, contextlib
+
+__builtins__ = BUILTINS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from pytest_hotreload.records.declarations import Declarations
+    from pytest_hotreload.run.child.reporter import Reporter
+    from pytest_hotreload.run.context import RunContext
+    from pytest_hotreload.run.launcher import Sources
+    from pytest_hotreload.run.schedule import Group
+
+
+def tell_of_nodes(context: RunContext, *, several: bool) -> None:
+    """Plugins of xdist's convention prepare what workers get; each fork will begin with that."""
+    nodes = context.nodes
+    nodes.configure()
+    nodes.collected([item.nodeid for item in context.items])
+    handover.prepare(context.session, nodes.any_workerinput(), several=several)
+    plugins.stand_in_for_xdist()
+    plugins.flush_coverage()
+
+
+def shared(context: RunContext, groups: Sequence[Group]) -> shared_fixtures.Shared:
+    """Set up what is shared by the tests that will run."""
+    running = {group.path for group in groups}
+    items = [item for item in context.items if str(item.path) in running]
+    with context.records.sharing() if context.records is not None else contextlib.nullcontext():
+        return shared_fixtures.set_up(context.session, context.options.shared_fixtures, items)
+
+
+def tell(context: RunContext, notices: Iterable[str]) -> None:
+    """What users should know before the first test."""
+    if sys.platform == "linux" and not proc.is_there():
+        console.notice(context.config, messages.no_proc())
+    for text in notices:
+        console.notice(context.config, text)
+
+
+def gathers(context: RunContext, reporter: Reporter, *, several: bool) -> Merger | None:
+    """What plugins gather in children comes back here."""
+    skip = plugins.hand_over(context.config) if several else ()
+    state = reporter.gathered = carry.note(context.session, skip, context.totals.notices.append)
+    if state is None:
+        return None
+    context.replay.gathered = merger = Merger(state)
+    return merger
+
+
+def find_apart(context: RunContext, groups: Sequence[Group], sources: Sources) -> None:
+    """Which groups can't be forked from this process."""
+    running = {group.path for group in groups}
+    unsafe = {path: what for path, what in sources.unsafe().items() if path in running}
+    for path, what in unsafe.items():
+        console.notice(context.config, messages.threads_left(context.shown(path), what))
+    if sources.own_slots:
+        console.notice(context.config, messages.own_slots(sources.own_slots))
+    for group in groups:
+        if context.options.isolate == "strict":
+            group.alone = "strict"
+        group.alone = group.alone or unsafe.get(group.path, "")
+
+
+def keep_apart(context: RunContext, groups: Sequence[Group], declarations: Declarations) -> None:
+    """Files that share a port, a path that they write, or a declared name take turns."""
+    if context.records is not None:
+        known = context.records.conflicts()
+        keys = {group.path: known[group.path] for group in groups if group.path in known}
+    else:  # what is declared holds without any record
+        declared = declarations.serial(context.items)
+        keys = {path: conflicts.keys_of((), (), names) for path, names in declared.items() if names}
+    for group in groups:
+        group.keys = keys.get(group.path, frozenset())
+    names = conflicts.shared(keys.values())
+    if names:
+        console.notice(context.config, messages.taking_turns(names))

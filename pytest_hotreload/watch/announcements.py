@@ -1,0 +1,72 @@
+"""What a watch says of a rerun: that it begins, that it was stopped, what came of it."""
+
+from __future__ import annotations
+
+import time
+
+from pytest_hotreload.run import messages
+from pytest_hotreload.watch import screen
+from pytest_hotreload.watch.protocol import Finished, Go
+from pytest_hotreload.watch.requests import Rerun
+from pytest_hotreload.watch.results import Results
+
+#: pytest's exit statuses of a session that found nothing wrong, or says so of tests: passed, failed, none collected.
+_ORDERLY = (0, 1, 5)
+
+
+class Announcements:
+    """On the screen of a watch."""
+
+    def __init__(self, shown: screen.Screen, results: Results, root: str) -> None:
+        self.screen, self.results, self.root = shown, results, root
+
+    def begins(self, current: Rerun) -> None:
+        """A rerun starts: which files, and why."""
+        go = current.wish.go
+        if current.wish.why == "first":
+            self.screen.line(screen.first(go.first, current.how), "bold")
+            return
+        known = len({*self.results.known, *current.files})
+        count = None if go.files is None else len(current.files)
+        self.screen.line(screen.rerun(current.edit, count, known, current.how, self.root), "bold")
+
+    def stopped(self, current: Rerun) -> None:
+        """When it has said all: before, its line may be one that is not complete."""
+        if current.cancelled:
+            return
+        if current.stopped and current.hanging is not None:
+            self.screen.notice(messages.hangs(*current.hanging))
+        elif current.stopped:
+            self.screen.notice(messages.changed_meanwhile(len(current.files)))
+
+    def files_stopped(self, count: int, hanging: tuple[str, float] | None) -> None:
+        """By a rerun that goes on with others."""
+        self.screen.notice(
+            messages.hangs(*hanging) if hanging is not None else messages.changed_meanwhile(count)
+        )
+
+    def running_alone(self, current: Rerun, test: tuple[str, float]) -> None:
+        """What it runs by itself, and what that printed last."""
+        name, since = test
+        process = current.process
+        self.screen.lines(
+            screen.running([(name, process.pid, time.monotonic() - since, process.last_line())])
+        )
+
+    def ended(self, current: Rerun, message: Finished, filters: Go) -> None:
+        """Its outcomes, and what else is red."""
+        edit, now = current.edit, time.monotonic()
+        start = edit.compared or current.asked
+        times = screen.Times(
+            watch=max(edit.compared - edit.event, 0.0),
+            select=current.select,
+            fork=current.ready - start,
+            run=now - current.ready - current.select,
+            pytest=message.seconds,
+        )
+        notes = [screen.CONFIRMED] if current.confirming else []
+        notes += [text] if (text := screen.filters(filters.keyword, filters.marker, filters.path)) else []
+        elsewhere = self.results.red_elsewhere(current.files)
+        red = bool(self.results.red) or message.status not in _ORDERLY
+        line, colour = screen.status(self.results.ran, times, red, elsewhere, len(self.results.owed), notes)
+        self.screen.line(line, colour)
