@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pytest_hotreload._native import Records as Store
+from pytest_hotreload.commands import messages as commands_messages
 from pytest_hotreload.commands.ask_pytest import Heard, place
-from pytest_hotreload.run import messages
 
 
 def keep_house(what: str, arguments: Sequence[str]) -> int:
@@ -19,13 +19,13 @@ def keep_house(what: str, arguments: Sequence[str]) -> int:
     if isinstance(found, Heard):
         return found.show()
     if found.folder is None or not found.folder.is_dir():
-        print(messages.no_store(found.folder))
+        print(commands_messages.no_store(found.folder))
         return 0
     commands: dict[str, Callable[[Path, Store], int]] = {"info": _info, "clean": _clean, "verify": _verify}
     try:
         return commands[what](found.folder, Store(str(found.folder), str(found.root)))
     except OSError as error:
-        print(messages.store_refused(error), file=sys.stderr)
+        print(commands_messages.store_refused(error), file=sys.stderr)
         return 1
 
 
@@ -34,7 +34,7 @@ def _info(folder: Path, store: Store) -> int:
     known = [json.loads(store.get(file) or "{}") for file in store.files()]
     counts = store.statistics()
     print(
-        *messages.store_info(
+        *commands_messages.store_info(
             folder,
             {
                 "records": files,
@@ -55,7 +55,9 @@ def _clean(folder: Path, store: Store) -> int:
     before = sorted(folder.iterdir())
     store.clear()
     print(
-        messages.store_cleaned(folder, records, [each.name for each in before if not os.path.lexists(each)])
+        commands_messages.store_cleaned(
+            folder, records, [each.name for each in before if not os.path.lexists(each)]
+        )
     )
     store.load()
     print(*(note + "\n" for note in store.notes()), sep="", end="")  # of what is there and not ours
@@ -67,5 +69,5 @@ def _verify(folder: Path, store: Store) -> int:
     for path, why in bad:
         print(f"{path}: {why}")
     if not bad:
-        print(messages.store_sound(folder, store.load()))
+        print(commands_messages.store_sound(folder, store.load()))
     return 1 if bad else 0

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from pytest_hotreload._native import Records
+from pytest_hotreload.commands import messages as commands_messages
 from pytest_hotreload.commands.ask_pytest import Heard, place
 from pytest_hotreload.compat import console
 from pytest_hotreload.records import couplings
 from pytest_hotreload.records.file_outcome import FAILED
-from pytest_hotreload.run import messages
 
 _RECORDER = "pytest_hotreload.commands.doctor_plugin"
 #: Runs of one test at the most while its module is searched: 2**16 modules are more than any suite has.
@@ -45,7 +45,7 @@ def examine(arguments: Sequence[str]) -> int:
     print(console.PREFIX + "running all files together", flush=True)
     company = _run([*arguments, "--hotreload-on"])
     if not company.outcomes:
-        print(messages.doctor_nothing(company.status))
+        print(commands_messages.doctor_nothing(company.status))
         return 2
     print(console.PREFIX + "running each file alone", flush=True)
     alone = _run([*arguments, "--hotreload-on", "--hotreload-isolate=strict"])
@@ -59,8 +59,8 @@ def examine(arguments: Sequence[str]) -> int:
     for nodeid in coupled:
         cause = search.known_cause(nodeid, causes) or search.cause(nodeid)
         causes[nodeid] = cause
-        print(messages.doctor_coupled(nodeid, cause), flush=True)
-    print(messages.doctor_total(len(company.outcomes), len(coupled)))
+        print(commands_messages.doctor_coupled(nodeid, cause), flush=True)
+    print(commands_messages.doctor_total(len(company.outcomes), len(coupled)))
     _remember(arguments, company, causes)
     return 1 if coupled else 0
 
@@ -77,7 +77,7 @@ def _remember(arguments: Sequence[str], company: Recorded, causes: Mapping[str, 
         couplings.save(cache.folder, {_file(nodeid) for nodeid in company.outcomes}, found)
         Records(str(cache.folder), str(cache.root)).remove(sorted(found))
     except OSError as error:
-        print(messages.store_refused(error), file=sys.stderr)
+        print(commands_messages.store_refused(error), file=sys.stderr)
 
 
 def _file(nodeid: str) -> str:

@@ -16,13 +16,13 @@ from typing import Any
 
 import pytest
 
+from pytest_hotreload.commands import messages as commands_messages
 from pytest_hotreload.commands.ask_pytest import ask
 from pytest_hotreload.commands.graph import short
 from pytest_hotreload.imports.analysis import open_project, scan, third_party
 from pytest_hotreload.process.installed import site_folders
-from pytest_hotreload.records import affected, epoch, messages, reuse, totals
+from pytest_hotreload.records import affected, affected_messages, epoch, messages, reuse, totals
 from pytest_hotreload.records.records import Records, Verdict
-from pytest_hotreload.run import messages as run_messages
 
 
 def explain(arguments: Sequence[str]) -> int:
@@ -33,7 +33,7 @@ def explain(arguments: Sequence[str]) -> int:
         return heard.show()
     print(*explainer.lines, sep="\n")
     if explainer.notes:
-        print(run_messages.store_notes(explainer.notes), file=sys.stderr)
+        print(commands_messages.store_notes(explainer.notes), file=sys.stderr)
     return 0
 
 
@@ -134,7 +134,7 @@ class _Survey:
         """Its third-party modules, each with what a template would make of it."""
         at_import, later = self._third_party(file)
         for name in third_party([*at_import, *(name for name in later if name in self._quarantine)]):
-            yield run_messages.template_module(
+            yield commands_messages.template_module(
                 name,
                 self._reached[name],
                 loaded=name in self._loaded,
@@ -167,14 +167,14 @@ class _Explanation:
 
     def _why(self) -> str:
         if self.records is None or self.survey.store is None:
-            return run_messages.would_run(run_messages.NO_RECORDS)
+            return commands_messages.would_run(affected_messages.NO_RECORDS)
         verdict = self._verdict(self.records)
         if verdict.fresh and self.record is not None:
-            return run_messages.would_not_run(Counter(outcome for _, outcome, _ in self.record["tests"]))
+            return commands_messages.would_not_run(Counter(outcome for _, outcome, _ in self.record["tests"]))
         if verdict.kind == "epoch" and self.records.changes:
-            return run_messages.would_run(run_messages.new_epoch(self.records.changes))
+            return commands_messages.would_run(affected_messages.new_epoch(self.records.changes))
         reason = affected.explain(self.survey.config, [verdict])[0]
-        return run_messages.would_run(
+        return commands_messages.would_run(
             reason.removeprefix(os.path.relpath(self.file, self.survey.root) + ": ")
         )
 
@@ -190,11 +190,11 @@ class _Explanation:
         closure = (
             [name for name, _ in self.record["closure"]] if self.record else self.survey.closure(self.file)
         )
-        yield run_messages.first_party(len(closure), recorded=recorded)
+        yield commands_messages.first_party(len(closure), recorded=recorded)
         if self.survey.verbose:
             for name in closure:
                 chain = self.survey.chain(self.file, str(Path(self.survey.root, name)))
-                yield "  " + run_messages.imported(name, chain)
+                yield "  " + commands_messages.imported(name, chain)
 
     def _others(self) -> Iterator[str]:
         """What else it depends on, as recorded or declared; and what it may not share."""
@@ -207,14 +207,14 @@ class _Explanation:
             "did not exist": [name for name, fingerprint in reads if fingerprint is None],
             "no such module": [name for name, path in record.get("dynamic", {}).items() if path is None],
             "folders": [name for name, _ in record.get("listings", ())],
-            "environment": run_messages.variables([name for name, _ in record.get("environment", ())]),
+            "environment": commands_messages.variables([name for name, _ in record.get("environment", ())]),
             "order-dependent on": list(record.get("company", ())),
             "declared": sorted(declared.union(name for name, _ in record.get("declared", ()))),
             "started a process": list(record.get("started", ())),
             **{label: list(record.get(label, ())) for label in ("flags", "ports", "writes")},
             "serial": sorted(serial.union(record.get("serial", ()))),
         }
-        return (run_messages.depends_on(label, names) for label, names in found.items() if names)
+        return (commands_messages.depends_on(label, names) for label, names in found.items() if names)
 
     def _third_party(self) -> Iterator[str]:
         record = self.record
@@ -223,8 +223,8 @@ class _Explanation:
         )
         parts = {name: [module for module in modules if modules[module] == name] for name in versions}
         if versions:
-            shown = (run_messages.distribution(name, versions[name], parts[name]) for name in versions)
-            yield run_messages.depends_on("third-party", shown)
+            shown = (commands_messages.distribution(name, versions[name], parts[name]) for name in versions)
+            yield commands_messages.depends_on("third-party", shown)
         warm = list(self.survey.template(self.file))
         if warm:
-            yield run_messages.depends_on("template", warm)
+            yield commands_messages.depends_on("template", warm)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_hotreload.commands import messages as commands_messages
 from pytest_hotreload.commands.ask_pytest import ask
 from pytest_hotreload.imports.analysis import open_project, scan, third_party
 from pytest_hotreload.run import messages
@@ -31,7 +32,7 @@ class Graph:
 def show_graph(path: str, form: str, arguments: Sequence[str]) -> int:
     """Print it as ``form``: "tree", "dot" or "json". 2: not a test file; else pytest's status."""
     if not (path.endswith(".py") and Path(path).is_file()):
-        print(messages.no_such_test_file(path), file=sys.stderr)
+        print(commands_messages.no_such_test_file(path), file=sys.stderr)
         return 2
     reader = _Reader(str(Path(path).absolute()))
     heard = ask(reader, [path, *arguments])
@@ -112,7 +113,7 @@ def as_tree(graph: Graph) -> Iterator[str]:
         waiting = [(top, 0)] if top not in seen else []
         while waiting:  # a chain of imports may be as long as the suite is large
             file, depth = waiting.pop()
-            yield "  " * depth + messages.in_tree(file, again=file in seen)
+            yield "  " * depth + commands_messages.in_tree(file, again=file in seen)
             if file not in seen:
                 seen.add(file)
                 waiting += [(each, depth + 1) for each in reversed(imported[file])]

@@ -14,8 +14,8 @@ from pytest_hotreload.compat import console
 from pytest_hotreload.imports.analysis import open_project, scan
 from pytest_hotreload.options import Options
 from pytest_hotreload.original_names import ORIGINAL_NAMES
+from pytest_hotreload.records import affected_messages
 from pytest_hotreload.records.records import Records, Verdict
-from pytest_hotreload.run import messages
 from pytest_hotreload.usage import usage_error
 from pytest_hotreload.world import os, subprocess
 
@@ -58,14 +58,14 @@ class Selection:
         verdicts = self.selected if config.get_verbosity() > 0 else self.selected[:_FEW]
         reasons = explain(config, verdicts)
         more = len(self.selected) - len(verdicts)
-        return reasons + ([messages.more_reasons(more)] if more else [])
+        return reasons + ([affected_messages.more_reasons(more)] if more else [])
 
     def pytest_report_collectionfinish(self) -> list[str]:
         """After pytest's own line of what was collected."""
         if self.records is None:
-            return [console.PREFIX + messages.no_records()]
+            return [console.PREFIX + affected_messages.no_records()]
         return [
-            console.PREFIX + messages.affected(len(self.selected), self.left_out),
+            console.PREFIX + affected_messages.affected(len(self.selected), self.left_out),
             *("  " + reason for reason in self.reasons),
         ]
 
@@ -81,7 +81,7 @@ def explain(config: pytest.Config, verdicts: Sequence[Verdict]) -> list[str]:
     chains = _chains(config, [verdict for verdict in verdicts if verdict.kind in ("content", "gone")])
     root = str(config.rootpath)
     return [
-        messages.reason(os.path.relpath(v.file, root), v.kind, v.detail, chains.get(v.file, []))
+        affected_messages.reason(os.path.relpath(v.file, root), v.kind, v.detail, chains.get(v.file, []))
         for v in verdicts
     ]
 

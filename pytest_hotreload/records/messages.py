@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
+from pytest_hotreload.records.affected_messages import COUNTED, new_epoch
 from pytest_hotreload.records.last_run import Last
-from pytest_hotreload.run.messages import COUNTED, new_epoch
 from pytest_hotreload.wording import many, plural
 
 IN_WATCH = "--reuse is ignored in a watch, which runs the tests that an edit affects"

@@ -19,7 +19,7 @@ from pytest_hotreload.imports import bytecode
 from pytest_hotreload.imports.analysis import open_project, scan
 from pytest_hotreload.original_names import ORIGINAL_NAMES
 from pytest_hotreload.process.installed import site_folders
-from pytest_hotreload.records import couplings, epoch, last_run, unchanged
+from pytest_hotreload.records import affected_messages, couplings, epoch, last_run, unchanged
 from pytest_hotreload.records.conflicts import keys_of
 from pytest_hotreload.records.dependencies import (
     Dependencies,
@@ -31,7 +31,6 @@ from pytest_hotreload.records.dependencies import (
 from pytest_hotreload.records.early_imports import import_again
 from pytest_hotreload.records.file_outcome import Ran
 from pytest_hotreload.records.observer import Observed, Observer, Row, canonical, on_path
-from pytest_hotreload.run import messages
 from pytest_hotreload.world import BUILTINS, contextlib, os
 
 __builtins__ = BUILTINS
@@ -113,7 +112,7 @@ class Records:
         self.observer.add(seen.rows)
         #: Files of modules that were imported before us, if what they read then is not known; and that in words.
         self._unseen = {file for _, file in early} if seen.why else set()
-        self.doubt = messages.unseen_import(seen.module, seen.why) if seen.why else ""
+        self.doubt = affected_messages.unseen_import(seen.module, seen.why) if seen.why else ""
         self.files: defaultdict[str, Ran] = defaultdict(Ran)
         self.partial: set[str] = set()
         self.company: set[str] = set()
@@ -463,7 +462,7 @@ class Records:
     def summary(self) -> str:
         """One line of what the records said of this run's files."""
         kinds = Counter(verdict.kind for verdict in self.verdicts.values())
-        return messages.records(len(self.verdicts), kinds, self.changes)
+        return affected_messages.records(len(self.verdicts), kinds, self.changes)
 
 
 def report_files(config: pytest.Config) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from pytest_hotreload.compat import console, plugins, pytest_config
 from pytest_hotreload.errors import ChildInternalError
 from pytest_hotreload.original_names import ORIGINAL_NAMES
 from pytest_hotreload.process import fork_state
-from pytest_hotreload.records import totals
+from pytest_hotreload.records import affected_messages, totals
 from pytest_hotreload.run import messages as run_messages
 from pytest_hotreload.run.in_place import InPlace
 from pytest_hotreload.world import BUILTINS, os, time
@@ -202,12 +202,14 @@ class Run:
         if records is None:
             return
         if records.lost:
-            terminalreporter.write_line(console.PREFIX + run_messages.records_lost(records.lost), yellow=True)
+            terminalreporter.write_line(
+                console.PREFIX + affected_messages.records_lost(records.lost), yellow=True
+            )
             return
         if records.doubt:
             terminalreporter.write_line(console.PREFIX + records.doubt, yellow=True)
         for text in records.notes():
-            terminalreporter.write_line(console.PREFIX + run_messages.ignored(text), yellow=True)
+            terminalreporter.write_line(console.PREFIX + affected_messages.ignored(text), yellow=True)
         lines = reuse.summary() if reuse is not None else []
         for line in lines or [console.PREFIX + records.summary()]:
             terminalreporter.write_line(line)

@@ -13,8 +13,6 @@ from pytest_hotreload.world import BUILTINS
 
 __builtins__ = BUILTINS
 
-NO_RECORDS = "there are no records (no cache)"
-
 
 # ------------------------------------------------------------------------------------- header
 
@@ -214,92 +212,6 @@ def over_time(seconds: float) -> str:
 
 # ------------------------------------------------------------------------------------- records
 
-#: Verdicts in the order of interest, each with the word under which it is counted.
-COUNTED = {
-    "epoch": "from another environment",
-    "content": "changed",
-    "gone": "changed",
-    "appeared": "changed",
-    "listing": "changed",
-    "declared": "changed",
-    "environment": "changed",
-    "project": "changed",
-    "layout": "changed",
-    "failed": "failed",
-    "unsettled": "unsettled",
-    "unknown": "new",
-}
-
-
-def records(
-    files: int, kinds: Mapping[str, int], changes: Sequence[tuple[str, str | None, str | None]]
-) -> str:
-    """How many records held before the run, and why the others did not."""
-    counts: dict[str, int] = {}
-    for kind, word in COUNTED.items():
-        if kinds.get(kind):
-            counts[word] = counts.get(word, 0) + kinds[kind]
-    others = ", ".join(f"{count} {word}" for word, count in counts.items())
-    line = f"records: {kinds.get('fresh', 0)}/{files} fresh" + (f" ({others})" if others else "")
-    return line + (" · " + new_epoch(changes) if changes else "")
-
-
-def new_epoch(changes: Sequence[tuple[str, str | None, str | None]]) -> str:
-    """The very inputs that differ; long values are not shown."""
-    shown = [_change(*change) for change in changes[:3]]
-    more = [f"and {len(changes) - 3} more"] if len(changes) > 3 else []
-    return "environment changed: " + ", ".join(shown + more)
-
-
-def _change(name: str, then: str | None, now: str | None) -> str:
-    if then is None or now is None:
-        return f"{name} {'added' if then is None else 'removed'}"
-    short = max(len(then), len(now)) <= 24
-    return f"{name} {then} → {now}" if short else f"{name} changed"
-
-
-def reason(path: str, kind: str, detail: str, chain: Sequence[str]) -> str:
-    """Why a test file would run: ``tests/test_a.py: src/pay/card.py ← src/pay/api.py ← tests/test_a.py``."""
-    why = {
-        "unknown": "no record yet",
-        "epoch": "its record is from another environment",
-        "unsettled": f"{detail} changed while it ran or just before",
-        "failed": "one of its tests failed",
-        "gone": f"{detail} no longer exists",
-        "appeared": f"{detail} is new",
-        "listing": f"the entries of the folder {detail} changed",
-        "declared": f"a file that matches {detail} changed",
-        "environment": f"the environment variable {detail} changed"
-        if detail != "*"
-        else "the environment changed",
-        "project": "it started a process, and a project file changed",
-        "layout": "its imports resolve to other files",
-        "fresh": "none of its dependencies changed",
-    }.get(kind, detail)
-    return f"{path}: {' ← '.join(chain) if chain else why}"
-
-
-def more_reasons(count: int) -> str:
-    return f"and {count} more (-v shows them)"
-
-
-def affected(selected: int, left_out: int) -> str:
-    total = selected + left_out
-    return f"{selected} of {many(total, 'test file')} affected"
-
-
-def no_records() -> str:
-    return f"{NO_RECORDS}: everything runs"
-
-
-def records_lost(error: str) -> str:
-    return f"this run keeps no records ({error})"
-
-
-def ignored(note: str) -> str:
-    """What the store could not use."""
-    return f"records: {note}"
-
 
 # ------------------------------------------------------------------------------------- closing
 
@@ -340,125 +252,13 @@ def costly_fixtures(costs: Mapping[str, tuple[float, int]], saved: float) -> str
 # ------------------------------------------------------------------------------------- doctor
 
 
-def doctor_nothing(status: int) -> str:
-    return f"{PREFIX}no test ran (pytest's exit status {status}); hint: run pytest with the same arguments to see why"
-
-
-def doctor_coupled(nodeid: str, cause: str | None) -> str:
-    if cause is None:
-        return f"{nodeid} passes only together with other files; no single module explains it"
-    return f"{nodeid} passes only together with other files: it needs {cause}"
-
-
-def doctor_total(tests: int, coupled: int) -> str:
-    found = "none needs" if not coupled else f"{coupled} {verb(coupled, 'need')}"
-    return f"{PREFIX}{tests} tests: {found} another file"
-
-
 # ------------------------------------------------------------------------------------- explain
-
-
-def would_run(why: str) -> str:
-    return f"would run: {why}"
-
-
-def would_not_run(outcomes: Mapping[str, int]) -> str:
-    total = sum(outcomes.values())
-    tests = many(total, "test")
-    if set(outcomes) == {"passed"}:
-        return f"would not run: its record is fresh ({tests} passed)"
-    counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))
-    return f"would not run: its record is fresh ({tests}: {counts})"
-
-
-def first_party(files: int, *, recorded: bool) -> str:
-    source = "" if recorded else " (from the sources: there is no record)"
-    return f"first-party: {many(files, 'file')}{source}"
-
-
-def imported(name: str, chain: Sequence[str]) -> str:
-    return " ← ".join(chain) if chain else f"{name} (no import statement leads to it)"
-
-
-def variables(names: Sequence[str]) -> list[str]:
-    return ["all variables" if name == "*" else name for name in names]
-
-
-def depends_on(label: str, names: Iterable[str]) -> str:
-    return f"{label}: {', '.join(names)}"
-
-
-def distribution(name: str, version: str, modules: Sequence[str]) -> str:
-    """Its modules are named where they are others than the one of its own name."""
-    others = f" ({', '.join(modules)})" if list(modules) != [name] else ""
-    return f"{name} {version}{others}"
-
-
-def template_module(name: str, files: int, *, loaded: bool, quarantine: str | None, learned: bool) -> str:
-    """What a template makes of a module that ``files`` test files reach when they are imported."""
-    if loaded:
-        return f"{name} warm (pytest loads it)"
-    if quarantine is not None:
-        return f"{name} quarantined: {quarantine}"
-    if files > 1:
-        return f"{name} warm ({files} test files reach it)"
-    return (
-        f"{name} warm (an earlier run needed it)"
-        if learned
-        else f"{name} not warm (only this file reaches it)"
-    )
-
-
-def unseen_import(name: str, why: str) -> str:
-    """What was imported before any hook of ours, and can't be imported a second time to see what it reads."""
-    return (
-        f"{name}: the inputs of its import are unknown ({why}), so every test file runs each time; "
-        "hint: name it in pytest_plugins of the root conftest.py instead"
-    )
-
-
-def store_notes(notes: Iterable[str]) -> str:
-    return PREFIX + "; ".join(notes)
 
 
 # ------------------------------------------------------------------------------------- graph
 
 
-def no_such_test_file(path: str) -> str:
-    return f"{PREFIX}{path} is not a Python file; hint: name a test file"
-
-
-def in_tree(file: str, *, again: bool) -> str:
-    return f"{file} …" if again else file
-
-
 # ------------------------------------------------------------------------------------- cache
-
-
-def no_store(folder: object) -> str:
-    return "no records: " + ("pytest's cache is turned off" if folder is None else f"{folder} does not exist")
-
-
-def store_info(folder: object, counts: Mapping[str, int], notes: Iterable[str]) -> list[str]:
-    return [f"folder: {folder}", *(f"{name}: {count}" for name, count in counts.items()), *notes]
-
-
-def store_cleaned(folder: object, records: int, removed: Sequence[str]) -> str:
-    if not removed:
-        return f"nothing to remove in {folder}"
-    return f"removed {', '.join(removed)} ({_records(records)}) from {folder}"
-
-
-def store_sound(folder: object, records: int) -> str:
-    return f"{_records(records)} in {folder}, all can be read"
-
-
-def store_refused(error: OSError) -> str:
-    return f"{PREFIX}the record store can't be changed: {error.strerror or error}"
-
-
-def _records(count: int) -> str:
-    return many(count, "record")
 
 
 def unfit(module: str, why: str) -> str:

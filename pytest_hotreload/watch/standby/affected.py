@@ -13,8 +13,8 @@ import pytest
 
 from pytest_hotreload._native import Records as Store
 from pytest_hotreload.compat import pytest_config
+from pytest_hotreload.records import affected_messages
 from pytest_hotreload.records.records import report_files
-from pytest_hotreload.run import messages
 from pytest_hotreload.watch.protocol import Changed, Select
 
 if TYPE_CHECKING:
@@ -57,11 +57,13 @@ class Affects:
     def select(self, asked: Select) -> Mapping[str, str]:
         """Test file -> why, in words, sorted: of those that a run would find now."""
         changes = asked.changes
-        found = {path: messages.reason(self._shown(path), "new", "", []) for path in self._new(changes)}
+        found = {
+            path: affected_messages.reason(self._shown(path), "new", "", []) for path in self._new(changes)
+        }
         found.update(self.affected(changes))
         if changes.paths:
             for path in self._unknown:
-                found.setdefault(path, messages.reason(self._shown(path), "unknown", "", []))
+                found.setdefault(path, affected_messages.reason(self._shown(path), "unknown", "", []))
         gone = set(changes.deleted)
         return {path: found[path] for path in sorted(found) if path not in gone}
 
@@ -81,7 +83,7 @@ class Affects:
         found = {}
         for file, kind, detail in rows:
             if self._path(file) not in still:
-                found[self._path(file)] = messages.reason(file, kind, detail, [])
+                found[self._path(file)] = affected_messages.reason(file, kind, detail, [])
         for path in changes.created:
             if os.path.basename(path) in ("conftest.py", "__init__.py"):  # noqa: PTH119
                 found.update(self._below(Path(path).parent))

@@ -1,0 +1,115 @@
+"""Lines of the sub-commands doctor, explain, graph and cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from pytest_hotreload.compat.console import PREFIX
+from pytest_hotreload.wording import many, verb
+from pytest_hotreload.world import BUILTINS
+
+__builtins__ = BUILTINS
+
+
+def doctor_nothing(status: int) -> str:
+    return f"{PREFIX}no test ran (pytest's exit status {status}); hint: run pytest with the same arguments to see why"
+
+
+def doctor_coupled(nodeid: str, cause: str | None) -> str:
+    if cause is None:
+        return f"{nodeid} passes only together with other files; no single module explains it"
+    return f"{nodeid} passes only together with other files: it needs {cause}"
+
+
+def doctor_total(tests: int, coupled: int) -> str:
+    found = "none needs" if not coupled else f"{coupled} {verb(coupled, 'need')}"
+    return f"{PREFIX}{tests} tests: {found} another file"
+
+
+def would_run(why: str) -> str:
+    return f"would run: {why}"
+
+
+def would_not_run(outcomes: Mapping[str, int]) -> str:
+    total = sum(outcomes.values())
+    tests = many(total, "test")
+    if set(outcomes) == {"passed"}:
+        return f"would not run: its record is fresh ({tests} passed)"
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))
+    return f"would not run: its record is fresh ({tests}: {counts})"
+
+
+def first_party(files: int, *, recorded: bool) -> str:
+    source = "" if recorded else " (from the sources: there is no record)"
+    return f"first-party: {many(files, 'file')}{source}"
+
+
+def imported(name: str, chain: Sequence[str]) -> str:
+    return " ← ".join(chain) if chain else f"{name} (no import statement leads to it)"
+
+
+def variables(names: Sequence[str]) -> list[str]:
+    return ["all variables" if name == "*" else name for name in names]
+
+
+def depends_on(label: str, names: Iterable[str]) -> str:
+    return f"{label}: {', '.join(names)}"
+
+
+def distribution(name: str, version: str, modules: Sequence[str]) -> str:
+    """Its modules are named where they are others than the one of its own name."""
+    others = f" ({', '.join(modules)})" if list(modules) != [name] else ""
+    return f"{name} {version}{others}"
+
+
+def template_module(name: str, files: int, *, loaded: bool, quarantine: str | None, learned: bool) -> str:
+    """What a template makes of a module that ``files`` test files reach when they are imported."""
+    if loaded:
+        return f"{name} warm (pytest loads it)"
+    if quarantine is not None:
+        return f"{name} quarantined: {quarantine}"
+    if files > 1:
+        return f"{name} warm ({files} test files reach it)"
+    return (
+        f"{name} warm (an earlier run needed it)"
+        if learned
+        else f"{name} not warm (only this file reaches it)"
+    )
+
+
+def store_notes(notes: Iterable[str]) -> str:
+    return PREFIX + "; ".join(notes)
+
+
+def no_such_test_file(path: str) -> str:
+    return f"{PREFIX}{path} is not a Python file; hint: name a test file"
+
+
+def in_tree(file: str, *, again: bool) -> str:
+    return f"{file} …" if again else file
+
+
+def no_store(folder: object) -> str:
+    return "no records: " + ("pytest's cache is turned off" if folder is None else f"{folder} does not exist")
+
+
+def store_info(folder: object, counts: Mapping[str, int], notes: Iterable[str]) -> list[str]:
+    return [f"folder: {folder}", *(f"{name}: {count}" for name, count in counts.items()), *notes]
+
+
+def store_cleaned(folder: object, records: int, removed: Sequence[str]) -> str:
+    if not removed:
+        return f"nothing to remove in {folder}"
+    return f"removed {', '.join(removed)} ({_records(records)}) from {folder}"
+
+
+def store_sound(folder: object, records: int) -> str:
+    return f"{_records(records)} in {folder}, all can be read"
+
+
+def store_refused(error: OSError) -> str:
+    return f"{PREFIX}the record store can't be changed: {error.strerror or error}"
+
+
+def _records(count: int) -> str:
+    return many(count, "record")
