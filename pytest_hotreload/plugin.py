@@ -159,7 +159,7 @@ def _activate(config: pytest.Config, namespace: Any, host: Host | None) -> Apart
         hosts=hosts,
         template=template,
         records=records,
-        gathering=_gathering(config, chosen, records),
+        timeline=_gathering(config, chosen, records),
         totals=totals,
         pid=os.getpid(),
     )
@@ -292,8 +292,8 @@ def pytest_configure(config: pytest.Config) -> None:
         session = config.stash[_KEY]
         configured = _configured(config, session)
         config.pluginmanager.register(Run(session, configured), "hotreload-run")
-        if session.gathering is not None:
-            config.pluginmanager.register(session.gathering, "hotreload-gathering")
+        if session.timeline is not None:
+            config.pluginmanager.register(session.timeline, "hotreload-gathering")
         config.pluginmanager.register(Reporter(config), "hotreload-reporter")
 
 

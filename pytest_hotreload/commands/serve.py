@@ -15,7 +15,7 @@ import pytest
 from pytest_hotreload import plugin
 from pytest_hotreload.imports import analysis
 from pytest_hotreload.process.messages import Gone, Refused, Started, Warmed
-from pytest_hotreload.watch import screen
+from pytest_hotreload.watch import messages, screen
 from pytest_hotreload.watch.attach_server import Attachments
 from pytest_hotreload.watch.endpoint import OccupiedError
 from pytest_hotreload.watch.environment import Surroundings
@@ -115,7 +115,7 @@ class Server:
             while self.over is None:
                 self._turn()
         except (OSError, OccupiedError) as error:
-            self.screen.notice(screen.not_served(error))
+            self.screen.notice(messages.not_served(error))
             return 1
         finally:
             self.family.close()
@@ -131,7 +131,7 @@ class Server:
                 self._hear(key.data)
         self.attachments.tick()
         if self.over is None and self._left() == 0:
-            self.screen.notice(screen.idle(self.idle))
+            self.screen.notice(messages.idle(self.idle))
             self.over = 0
 
     def _left(self) -> float | None:
@@ -155,19 +155,19 @@ class Server:
     def _greet(self, warmed: Warmed) -> None:
         if not self._greeted:
             self._greeted, self.attachments.idle_since = True, time.monotonic()
-            self.screen.line(screen.serving(str(self.config.rootpath), warmed, self.idle))
+            self.screen.line(messages.serving(str(self.config.rootpath), warmed, self.idle))
 
     def _lost(self, process: Process) -> None:
         if process is self.family.template:
             self.family.close_template()
-            self.screen.notice(screen.not_served(screen.TEMPLATE_ENDED))
+            self.screen.notice(messages.not_served(messages.TEMPLATE_ENDED))
             self.over = 1
         self.attachments.hear(process, None)
 
     def _renewed(self) -> str:
         reason = self.surroundings.changed() or self.family.unfit
         if reason:
-            self.screen.notice(screen.new_template(reason))
+            self.screen.notice(messages.new_template(reason))
             self.family.start_template()
         return reason
 

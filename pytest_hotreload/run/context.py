@@ -24,10 +24,9 @@ if TYPE_CHECKING:
     from pytest_hotreload.records.records import Records
     from pytest_hotreload.records.reuse import Reuse
     from pytest_hotreload.records.totals import Totals
-    from pytest_hotreload.report.collector import Gathering
     from pytest_hotreload.run.child.reporter import Reporter
     from pytest_hotreload.run.children import Children
-    from pytest_hotreload.run.interfaces import RerunLink
+    from pytest_hotreload.run.interfaces import RerunLink, Timeline
     from pytest_hotreload.run.replay import Receiver
     from pytest_hotreload.run.schedule import Schedule
 
@@ -57,7 +56,7 @@ class RunSetup(NamedTuple):
     records: Records | None
     declarations: Declarations
     reuse: Reuse | None
-    gathering: Gathering | None
+    timeline: Timeline | None
     rerun: RerunLink | None
 
 

@@ -1,13 +1,50 @@
-"""What a run needs of those above it: a watch, and hosts. For type checkers; nothing imports it in a run."""
+"""What a run needs of a watch, of hosts and of a report. For type checkers; nothing imports this module in a run."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+
+    import pytest
 
     from pytest_hotreload.process.heartbeat import Pulse, Quiet
+    from pytest_hotreload.process.messages import Ended
+    from pytest_hotreload.run.children import Running
+    from pytest_hotreload.run.replay import Receiver
+
+
+class ImportTimes(Protocol):
+    """Measures how long modules take to import."""
+
+    def end(self) -> None:
+        """Stop measuring, and remove what measures."""
+
+
+class Timeline(Protocol):
+    """Takes notes of a run, for its report."""
+
+    @property
+    def import_times(self) -> ImportTimes: ...
+
+    def started(self, running: Running) -> None:
+        """A child was started."""
+
+    def given(self, running: Running, indices: Sequence[int]) -> None:
+        """A child was given further items."""
+
+    def ended(self, running: Running, ended: Ended | None) -> None:
+        """A child ended; ``ended`` is its last message, or None if there is none."""
+
+    def advance(self, replay: Receiver) -> None:
+        """Show the next reports, and take notes of how long that takes."""
+
+    def report(self, index: int, report: pytest.TestReport) -> None:
+        """A report of an item is about to be shown."""
+
+    def over(self) -> None:
+        """No test runs any more."""
 
 
 class RunControl(Protocol):

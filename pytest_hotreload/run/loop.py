@@ -56,7 +56,7 @@ class RunLoop:
     def __init__(self, session: pytest.Session, setup: RunSetup) -> None:
         self.session, self.config, self.options = session, session.config, setup.options
         self.reporter, self.totals, self.records = setup.reporter, setup.totals, setup.records
-        self.declarations, self.gathering = setup.declarations, setup.gathering
+        self.declarations, self.timeline = setup.declarations, setup.timeline
         self.reuse, self.rerun = setup.reuse, setup.rerun
         self.items = session.items
         self.alone = setup.slots == 1
@@ -173,15 +173,15 @@ class RunLoop:
         self.totals.report(index, report)
         if self.records is not None:
             self.records.report(self.items[index], index, report)
-        if self.gathering is not None:
-            self.gathering.report(index, report)
+        if self.timeline is not None:
+            self.timeline.report(index, report)
 
     def _show(self) -> None:
         if self.lease.holder is None:
-            if self.gathering is None:
+            if self.timeline is None:
                 self.replay.advance()
             else:
-                self.gathering.advance(self.replay)
+                self.timeline.advance(self.replay)
             for running in self.children.living:
                 if running.waiting is not None and self.replay.head in running.assigned:
                     self.lease.grant(running)
@@ -207,8 +207,8 @@ class RunLoop:
             preparation.keep_apart(self.context, self.groups, self.declarations)
 
     def _after_last_child(self) -> None:
-        if self.gathering is not None:
-            self.gathering.over()
+        if self.timeline is not None:
+            self.timeline.over()
         with ORIGINAL_NAMES:
             self.suspension.end()
             self.ctrl_c.end()
@@ -253,8 +253,8 @@ class RunLoop:
     def _start(self, group: Group, slot: Slot) -> None:
         self.totals.children += 1
         self.sources.start(group, slot)
-        if self.gathering is not None and slot.running is not None:
-            self.gathering.started(slot.running)
+        if self.timeline is not None and slot.running is not None:
+            self.timeline.started(slot.running)
 
     # -- listening -----------------------------------------------------------------------------
 
@@ -311,8 +311,8 @@ class RunLoop:
             if following is not None:
                 running.group.indices = running.group.indices + following.indices
                 running.group.keys = following.keys
-                if self.gathering is not None:
-                    self.gathering.given(running, following.indices)
+                if self.timeline is not None:
+                    self.timeline.given(running, following.indices)
                 answer = following.indices
         elif asked.what == "terminal":
             self.lease.end_of(running)
@@ -329,8 +329,8 @@ class RunLoop:
         if running.left:
             self._left_processes(running)
         ended = running.ended if running.status == 0 and not running.stopped else None
-        if self.gathering is not None:
-            self.gathering.ended(running, ended)
+        if self.timeline is not None:
+            self.timeline.ended(running, ended)
         if ended is not None:
             self._ended_well(running, ended)
         elif self.records is not None:

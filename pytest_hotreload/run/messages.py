@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pytest_hotreload.compat.console import PREFIX, status_text
 from pytest_hotreload.options import Options
 from pytest_hotreload.process.messages import Collision
-from pytest_hotreload.wording import many, verb
+from pytest_hotreload.wording import many
 from pytest_hotreload.world import BUILTINS
 
 __builtins__ = BUILTINS
@@ -110,17 +110,6 @@ def set_up_once(name: str) -> str:
 def shared_unknown(name: str) -> str:
     return (
         f"hotreload_shared_fixtures names {name!r}, which no selected test uses at session or package scope"
-    )
-
-
-def changed_meanwhile(files: int) -> str:
-    return f"{many(files, 'test file')} changed during the run and {verb(files, 'run')} again"
-
-
-def hangs(what: str, seconds: float) -> str:
-    return (
-        f"{what} has done nothing for {seconds:.0f} s, and files have changed: "
-        "it was stopped, and runs again with the changes"
     )
 
 
@@ -259,10 +248,6 @@ def costly_fixtures(costs: Mapping[str, tuple[float, int]], saved: float) -> str
 
 
 # ------------------------------------------------------------------------------------- cache
-
-
-def unfit(module: str, why: str) -> str:
-    return f"{module} was imported ahead under other conditions ({why}); this run starts over in a fresh interpreter"
 
 
 def collected_anew(path: str, why: str) -> str:

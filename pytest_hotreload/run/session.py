@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from pytest_hotreload.records.records import Records
     from pytest_hotreload.records.reuse import Reuse
     from pytest_hotreload.records.totals import Totals
-    from pytest_hotreload.report.collector import Gathering
     from pytest_hotreload.run.child.reporter import Reporter
-    from pytest_hotreload.run.interfaces import HostPool, RerunLink
+    from pytest_hotreload.run.interfaces import HostPool, RerunLink, Timeline
     from pytest_hotreload.run.loop import RunLoop
 
 
@@ -50,7 +49,7 @@ class RunSession(NamedTuple):
     hosts: HostPool | None
     template: Template | None
     records: Records | None
-    gathering: Gathering | None
+    timeline: Timeline | None
     totals: Totals
     pid: int
     rerun: RerunLink | None = None
@@ -100,14 +99,14 @@ class RunSession(NamedTuple):
             records=self.records,
             declarations=configured.declarations,
             reuse=configured.reuse,
-            gathering=self.gathering,
+            timeline=self.timeline,
             rerun=self.rerun,
         )
 
     def close(self) -> None:
         self.stop_watching()
-        if self.gathering is not None:
-            self.gathering.import_times.end()
+        if self.timeline is not None:
+            self.timeline.import_times.end()
         if self.records is not None:
             self.records.close()
         if self.hosts is not None:

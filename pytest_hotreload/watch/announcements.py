@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from pytest_hotreload.run import messages
+from pytest_hotreload.watch import messages as watch_messages
 from pytest_hotreload.watch import screen
 from pytest_hotreload.watch.protocol import Finished, Go
 from pytest_hotreload.watch.requests import Rerun
@@ -24,25 +24,25 @@ class Announcements:
         """A rerun starts: which files, and why."""
         go = current.wish.go
         if current.wish.why == "first":
-            self.screen.line(screen.first(go.first, current.how), "bold")
+            self.screen.line(watch_messages.first(go.first, current.how), "bold")
             return
         known = len({*self.results.known, *current.files})
         count = None if go.files is None else len(current.files)
-        self.screen.line(screen.rerun(current.edit, count, known, current.how, self.root), "bold")
+        self.screen.line(watch_messages.rerun(current.edit, count, known, current.how, self.root), "bold")
 
     def stopped(self, current: Rerun) -> None:
         """When it has said all: before, its line may be one that is not complete."""
         if current.cancelled:
             return
         if current.stopped and current.hanging is not None:
-            self.screen.notice(messages.hangs(*current.hanging))
+            self.screen.notice(watch_messages.hangs(*current.hanging))
         elif current.stopped:
-            self.screen.notice(messages.changed_meanwhile(len(current.files)))
+            self.screen.notice(watch_messages.changed_meanwhile(len(current.files)))
 
     def files_stopped(self, count: int, hanging: tuple[str, float] | None) -> None:
         """By a rerun that goes on with others."""
         self.screen.notice(
-            messages.hangs(*hanging) if hanging is not None else messages.changed_meanwhile(count)
+            watch_messages.hangs(*hanging) if hanging is not None else watch_messages.changed_meanwhile(count)
         )
 
     def running_alone(self, current: Rerun, test: tuple[str, float]) -> None:
@@ -50,23 +50,27 @@ class Announcements:
         name, since = test
         process = current.process
         self.screen.lines(
-            screen.running([(name, process.pid, time.monotonic() - since, process.last_line())])
+            watch_messages.running([(name, process.pid, time.monotonic() - since, process.last_line())])
         )
 
     def ended(self, current: Rerun, message: Finished, filters: Go) -> None:
         """Its outcomes, and what else is red."""
         edit, now = current.edit, time.monotonic()
         start = edit.compared or current.asked
-        times = screen.Times(
+        times = watch_messages.Times(
             watch=max(edit.compared - edit.event, 0.0),
             select=current.select,
             fork=current.ready - start,
             run=now - current.ready - current.select,
             pytest=message.seconds,
         )
-        notes = [screen.CONFIRMED] if current.confirming else []
-        notes += [text] if (text := screen.filters(filters.keyword, filters.marker, filters.path)) else []
+        notes = [watch_messages.CONFIRMED] if current.confirming else []
+        notes += (
+            [text] if (text := watch_messages.filters(filters.keyword, filters.marker, filters.path)) else []
+        )
         elsewhere = self.results.red_elsewhere(current.files)
         red = bool(self.results.red) or message.status not in _ORDERLY
-        line, colour = screen.status(self.results.ran, times, red, elsewhere, len(self.results.owed), notes)
+        line, colour = watch_messages.status(
+            self.results.ran, times, red, elsewhere, len(self.results.owed), notes
+        )
         self.screen.line(line, colour)

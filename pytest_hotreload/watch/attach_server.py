@@ -21,7 +21,7 @@ from typing import Any
 from pytest_hotreload.imports.learning import Learner
 from pytest_hotreload.process.channel import Channel, pair
 from pytest_hotreload.process.messages import Gone, Refused, Start, Started
-from pytest_hotreload.watch import screen
+from pytest_hotreload.watch import messages
 from pytest_hotreload.watch.endpoint import Rendezvous
 from pytest_hotreload.watch.process import Process
 from pytest_hotreload.watch.processes import Family
@@ -189,14 +189,14 @@ class Attachments:
                 return
             renewed = self._renewed()
             if renewed:
-                caller.say(f"say {screen.new_template(renewed)}")
+                caller.say(f"say {messages.new_template(renewed)}")
             self.advance()
         elif request.kind == "status":
             for line in self._status():
                 caller.say(f"out {line}")
             self._end(caller, 0)
         elif self._stop is None:
-            caller.say(f"say {screen.NOT_STOPPED}")
+            caller.say(f"say {messages.NOT_STOPPED}")
             self._end(caller, 1)
         else:
             self._stopping.append(caller)  # it hears of it when all is gone
@@ -205,19 +205,19 @@ class Attachments:
     def _other(self, request: meeting.Request) -> str:
         """Why the template is none for this caller, as far as its environment does not matter; or ""."""
         if request.version != meeting.VERSION:
-            return screen.OTHER_RELEASE
+            return messages.OTHER_RELEASE
         if request.prefix != meeting.prefix():
-            return screen.other_interpreter(meeting.prefix())
+            return messages.other_interpreter(meeting.prefix())
         if request.interpreter != meeting.interpreter():
-            return screen.OTHER_FLAGS
+            return messages.OTHER_FLAGS
         if request.root != self.root or len(request.folder) == 0:
-            return screen.OTHER_PROJECT
+            return messages.OTHER_PROJECT
         return ""
 
     def _status(self) -> list[str]:
         running = sum(1 for caller in self._runs.values() if caller.pid)
         warmed = self.family.warmed if self.family.surveyed else None
-        return screen.server(self.kind, self.root, self._began, warmed, self._count, running)
+        return messages.server(self.kind, self.root, self._began, warmed, self._count, running)
 
     def advance(self) -> None:
         """Start the runs that wait, if the template can: called when it may be able to."""
@@ -229,7 +229,7 @@ class Attachments:
         template = self.family.template
         for caller in waiting:
             if template is None or template.state == "gone":
-                self._cold(caller, screen.TEMPLATE_ENDED)
+                self._cold(caller, messages.TEMPLATE_ENDED)
             elif self.family.surveyed:
                 self._run(caller, template)
 
@@ -238,7 +238,7 @@ class Attachments:
         assert request is not None
         differs = difference(request.environment, self.family.environment, self.family.asked)
         if differs or len(caller.descriptors) != 3:
-            self._cold(caller, screen.other_variable(differs) if differs else screen.NO_DESCRIPTORS)
+            self._cold(caller, messages.other_variable(differs) if differs else messages.NO_DESCRIPTORS)
             return
         caller.token, caller.template = next(self._tokens), template
         self._runs[caller.token] = caller
@@ -259,7 +259,7 @@ class Attachments:
         except OSError:
             self._runs.pop(caller.token)
             caller.token = 0
-            self._cold(caller, screen.TEMPLATE_ENDED)
+            self._cold(caller, messages.TEMPLATE_ENDED)
             return
         finally:
             theirs.close()
@@ -292,11 +292,11 @@ class Attachments:
             for number in caller.untold:
                 self._kill(caller, number)
         elif isinstance(message, Refused):
-            self._cold(caller, screen.not_forked(message.errno))
+            self._cold(caller, messages.not_forked(message.errno))
         else:
             caller.pid = 0
             for text in message.leftovers:
-                caller.say(f"say {screen.left_behind(text)}")
+                caller.say(f"say {messages.left_behind(text)}")
             self._learn(caller)
             status = os.waitstatus_to_exitcode(message.status)
             self._end(caller, status if status >= 0 else 128 - status)
@@ -365,7 +365,7 @@ class Attachments:
                 self.selector.unregister(self.rendezvous.socket)
             self.rendezvous.close()
         for caller in self._stopping:
-            caller.say(f"out {screen.STOPPED}")
+            caller.say(f"out {messages.STOPPED}")
             caller.say("end 0")
         for caller in list(self._callers):
             caller.drop_descriptors()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 
 from pytest_hotreload._native import Changes
-from pytest_hotreload.watch import screen
+from pytest_hotreload.watch import messages, screen
 from pytest_hotreload.watch.chain_plan import Graph, merged, plan, ranks, without
 from pytest_hotreload.watch.environment import syntax_error
 from pytest_hotreload.watch.protocol import Changed, Extend, Loaded
@@ -91,7 +91,7 @@ class Edits:
         """One line for each."""
         for path in paths:
             count = len(self.using([path], self.results.known))
-            self.screen.line(screen.blocked(os.path.relpath(path, self.root), count), "red")
+            self.screen.line(messages.blocked(os.path.relpath(path, self.root), count), "red")
 
     def blocked_files(self, files: Iterable[str]) -> set[str]:
         """Those that import a file that does not parse: there is nothing to run."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 
 from pytest_hotreload._native import Changes, Watcher
-from pytest_hotreload.watch import screen
+from pytest_hotreload.watch import messages, screen
 from pytest_hotreload.watch.edits import Edits
 from pytest_hotreload.watch.environment import Outputs, is_output
 from pytest_hotreload.watch.protocol import Changed, Loaded, Ready, Waiting
@@ -49,7 +49,7 @@ class FileEvents:
     def learn(self, message: Loaded) -> None:
         """A rerun is over: what it wrote is no edit."""
         for path in self._outputs.learn(message.written, message.processes, time.monotonic()):
-            self.screen.notice(screen.written(path, self.root))
+            self.screen.notice(messages.written(path, self.root))
         self.edits.leave_out(lambda changes: self._outputs.left_out(changes, None))
 
     def follow(self, outside: Mapping[str, tuple[int, int] | None]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from pytest_hotreload.compat import pytest_config
-from pytest_hotreload.watch import screen
+from pytest_hotreload.watch import messages, screen
 from pytest_hotreload.watch.interfaces import WatchActions
 from pytest_hotreload.watch.keyboard import Keyboard
 from pytest_hotreload.watch.protocol import Go, both
@@ -43,11 +43,11 @@ class Commands:
             "c": self._clear_filters,
             "d": self._debug,
             "v": self._failures,
-            "e": lambda: self.screen.lines(screen.reasons(self.reruns.reasons.values())),
+            "e": lambda: self.screen.lines(messages.reasons(self.reruns.reasons.values())),
             "s": self.reruns.ask_what_runs,
             "P": self._pause,
-            "R": lambda: self.watch.renew(screen.ASKED_FOR),
-            "h": lambda: self.screen.lines(screen.HELP.split("\n")),
+            "R": lambda: self.watch.renew(messages.ASKED_FOR),
+            "h": lambda: self.screen.lines(messages.HELP.split("\n")),
             "q": watch.quit,
         }
 
@@ -69,7 +69,7 @@ class Commands:
             files = tuple(sorted(set(red.values())))
             self.watch.ask(Wish(Go(files=files, company=True, nodeids=tuple(red)), "red"))
         else:
-            self.screen.line(screen.NOTHING_RED)
+            self.screen.line(messages.NOTHING_RED)
 
     def _debug(self) -> None:
         red = self.results.red
@@ -77,18 +77,18 @@ class Commands:
             nodeid, file = list(red.items())[-1]
             self.watch.ask(Wish(Go(files=(file,), company=True, nodeids=(nodeid,), debug=True), "debug"))
         else:
-            self.screen.line(screen.NOTHING_RED)
+            self.screen.line(messages.NOTHING_RED)
 
     def _filter(self, name: str, prompt: str) -> None:
         now = getattr(self.reruns.filters.chosen, name)
         if now:
-            self.screen.line(screen.filter_now(prompt, now))
+            self.screen.line(messages.filter_now(prompt, now))
         given = self.keyboard.ask(f"{prompt}: ")
         if given is None:
             return
         wrong = self._wrong(name, prompt, given.strip())
         if wrong:
-            self.screen.line(screen.filter_refused(wrong), "red")
+            self.screen.line(messages.filter_refused(wrong), "red")
             return
         self.reruns.filters.change(name, given.strip())
         self._all()
@@ -97,7 +97,7 @@ class Commands:
         """Why this filter can't be used, in words."""
         if name == "path":
             known = [os.path.relpath(path, self.config.rootpath) for path in self.results.known]
-            return screen.no_such_path(given) if known and not any(given in path for path in known) else ""
+            return messages.no_such_path(given) if known and not any(given in path for path in known) else ""
         namespace = self.config.known_args_namespace
         first = getattr(namespace, {"keyword": "keyword", "marker": "markexpr"}[name])
         return pytest_config.expression_error(prompt, given) or pytest_config.expression_error(
@@ -110,14 +110,14 @@ class Commands:
         if files:  # edits that ran filtered, or not at all
             self.watch.ask(Wish(Go(files=files, company=True), "again"))
         else:
-            self.screen.line(screen.WATCHING)
+            self.screen.line(messages.WATCHING)
 
     def _failures(self) -> None:
         texts = [self.results.texts.get(nodeid, "") for nodeid in self.results.red]
         self.screen.lines(
-            "\n\n".join(filter(None, texts)).split("\n") if any(texts) else [screen.NOTHING_RED]
+            "\n\n".join(filter(None, texts)).split("\n") if any(texts) else [messages.NOTHING_RED]
         )
 
     def _pause(self) -> None:
         self.watch.paused = not self.watch.paused
-        self.screen.line(screen.PAUSED if self.watch.paused else screen.WATCHING)
+        self.screen.line(messages.PAUSED if self.watch.paused else messages.WATCHING)

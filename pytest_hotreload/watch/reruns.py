@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from pytest_hotreload.watch import screen
+from pytest_hotreload.watch import messages, screen
 from pytest_hotreload.watch.announcements import Announcements
 from pytest_hotreload.watch.edits import Edits
 from pytest_hotreload.watch.environment import discard_bytecode
@@ -84,7 +84,7 @@ class Reruns:
             Told: lambda _, message: self.results.told(message),
             CollectionFailed: lambda _, message: self.results.failed_collection(message),
             Stopped: self._stopped,
-            Running: lambda _, message: self.screen.lines(screen.running(message.children)),
+            Running: lambda _, message: self.screen.lines(messages.running(message.children)),
             Lend: self._lend_and_say,
             Returned: lambda _, __: self.loan.end(),
             Finished: self._finished,
@@ -113,7 +113,7 @@ class Reruns:
         point = self.family.chain[-1]
         process = self.family.take(point, self.results.known)
         wish, self.wish = self.wish or Wish(), None
-        how = screen.LEAF if self.family.intact else screen.from_point(len(self.family.chain))
+        how = messages.LEAF if self.family.intact else messages.from_point(len(self.family.chain))
         resumed, self._resumed = self._resumed, None
         if resumed is not None:
             self.current = replace(
@@ -173,7 +173,7 @@ class Reruns:
         self.results.forget(current.edit.changes.deleted)
         files = dict(message.reasons)
         for path in sorted(self.results.owed):
-            files.setdefault(path, screen.owed(os.path.relpath(path, self.edits.root)))
+            files.setdefault(path, messages.owed(os.path.relpath(path, self.edits.root)))
         waiting = self.edits.blocked_files(files)
         files = {path: why for path, why in files.items() if path not in waiting}
         self.results.owe(waiting)
@@ -185,7 +185,7 @@ class Reruns:
             if waiting:
                 self.edits.tell_blocked(self.edits.blocked)
             elif not current.edit.meanwhile.issuperset(current.edit.changes.paths):
-                self.screen.line(screen.unaffected(current.edit.changes, self.edits.root))
+                self.screen.line(messages.unaffected(current.edit.changes, self.edits.root))
             return
         behind = self.stopping.choose(files)
         files = {path: why for path, why in files.items() if path not in behind}
@@ -249,7 +249,7 @@ class Reruns:
         if current.phase != "running":
             self.put_back()
             if process.parent in self.family.chain:
-                self.watch.broken(screen.died(process.status))
+                self.watch.broken(messages.died(process.status))
             return
         self.current = None
         self.loan.end()
@@ -259,9 +259,9 @@ class Reruns:
         if current.cancelled or current.stopped or current.wish.go.apart or len(current.files) != 1:
             self.results.owe(current.files)
             if not current.cancelled and not current.stopped:
-                self.watch.broken(screen.died(process.status))
+                self.watch.broken(messages.died(process.status))
             return
-        self.screen.notice(screen.died_in_place(process.status))
+        self.screen.notice(messages.died_in_place(process.status))
         self.wish = Wish(current.wish.go._replace(apart=True, hold=False), "again")
 
     def _collected(self, current: Rerun, message: Collected) -> None:
@@ -274,7 +274,7 @@ class Reruns:
             self.results.owed.intersection_update(message.running)
             if not current.wish.why:
                 shown = (os.path.relpath(path, self.edits.root) for path in message.running)
-                self.reasons = {path: screen.settings_changed(path) for path in shown}
+                self.reasons = {path: messages.settings_changed(path) for path in shown}
         if not (self.results.some or current.wish.why == "none"):
             self.results.left_out -= set(current.files)
 
@@ -303,9 +303,9 @@ class Reruns:
         owing = () if current.wish.go.nodeids else current.files
         self.results.end(owing, message.unfinished)
         if current.wish.why == "none":
-            self.screen.line(screen.WATCHING)
+            self.screen.line(messages.WATCHING)
         elif current.cancelled:
-            self.screen.line(screen.CANCELLED, "yellow")
+            self.screen.line(messages.CANCELLED, "yellow")
         elif message.status == _REFUSED and message.unfinished is None:
             self._refused(current)
         else:
@@ -322,11 +322,11 @@ class Reruns:
     def _refused(self, current: Rerun) -> None:
         """pytest has said why: it can't be used so. Who gave it such arguments has to start it again."""
         if self.filters.refuse():
-            self.screen.line(screen.filter_refused(screen.REFUSED), "red")
+            self.screen.line(messages.filter_refused(messages.REFUSED), "red")
         elif current.wish.why == "first" and not self.results.known:
             self.watch.over = _REFUSED
         else:
-            self.watch.broken(screen.REFUSED)
+            self.watch.broken(messages.REFUSED)
 
     def _confirm(self, current: Rerun) -> None:
         """A failure without company: the same files with it, and this time it is shown."""
@@ -389,7 +389,7 @@ class Reruns:
     def ask_what_runs(self) -> None:
         current = self.current
         if current is None or current.phase != "running":
-            self.screen.line(screen.NOTHING_RUNS)
+            self.screen.line(messages.NOTHING_RUNS)
         elif current.test is None:
             current.process.tell(WhatRuns())
         else:

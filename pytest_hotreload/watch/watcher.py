@@ -23,6 +23,7 @@ from pytest_hotreload.imports import analysis
 from pytest_hotreload.options import Options
 from pytest_hotreload.process.messages import Gone, Refused, Started, Warmed
 from pytest_hotreload.records import messages
+from pytest_hotreload.watch import messages as watch_messages
 from pytest_hotreload.watch import screen
 from pytest_hotreload.watch.attach_server import Attachments
 from pytest_hotreload.watch.edits import Edits
@@ -131,11 +132,11 @@ class Watch:
     def _begin(self) -> None:
         self.screen.clear()
         if self.options.report or self.options.trace:
-            self.screen.notice(screen.left_out(self.options.reports))
+            self.screen.notice(watch_messages.left_out(self.options.reports))
         try:
             self.attachments.open()
         except (OSError, OccupiedError) as error:
-            self.screen.notice(screen.not_attachable(error))
+            self.screen.notice(watch_messages.not_attachable(error))
         if self.options.reuse != "off":
             self.screen.notice(messages.IN_WATCH)
         self._guessed = analysis.probable_test_files(self.config)
@@ -228,20 +229,20 @@ class Watch:
             if changes.paths:
                 self._changed(changes, burst)
             elif burst.saved and not told and self.reruns.current is None:
-                self.screen.line(screen.saved(burst.saved, self.root))
+                self.screen.line(watch_messages.saved(burst.saved, self.root))
 
     def _changed(self, changes: Changed, burst: Changes) -> None:
         discard_bytecode(changes.paths)
         self.edits.changed(changes, burst, running=self.reruns.running)
         held = bool(self.family.chain)
         if not self.family.changed(changes) and held:
-            self._news = screen.new_points(screen.shown(changes.paths, self.root))
+            self._news = watch_messages.new_points(watch_messages.shown(changes.paths, self.root))
         self._broken = False
         reason = self.surroundings.concerned(changes.paths) or self.surroundings.changed()
         if self.reruns.current is not None:
             self.reruns.current.edited.update(changes.paths)
         if not reason and self.family.is_stuck:
-            reason = screen.late(screen.shown(changes.paths, self.root))
+            reason = watch_messages.late(watch_messages.shown(changes.paths, self.root))
         if reason:
             self.renew(reason)
         else:
@@ -278,7 +279,7 @@ class Watch:
         self.reruns.cancel()
 
     def _renew(self) -> None:
-        self._news, self._renewal = screen.new_template(self._renewal), ""
+        self._news, self._renewal = watch_messages.new_template(self._renewal), ""
         self.screen.notice(self._news)
         self.edits.forget_modules()
         self._broken = False
@@ -300,13 +301,13 @@ class Watch:
     def broken(self, what: str) -> None:
         """Nothing can run until something changes."""
         self._broken = True
-        self.screen.line(screen.broken(what), "red")
+        self.screen.line(watch_messages.broken(what), "red")
 
     def greet(self, waiting: Waiting) -> None:
         """The header, once."""
         if not self._greeted:
             self._greeted = True
-            self.screen.line(screen.header(self.family.warmed, len(self._guessed), waiting.slots))
+            self.screen.line(watch_messages.header(self.family.warmed, len(self._guessed), waiting.slots))
 
     def loaded(self, message: Loaded) -> None:
         """What a rerun learned: of what the next fork points are made."""
@@ -320,7 +321,7 @@ class Watch:
             self.family.cut(0)  # the next ones come from what the template holds then
             self.family.warm(fresh)
             if self.edits.knows_modules:  # not of the first run: then all of it is new
-                self.screen.notice(screen.third_party(fresh))
+                self.screen.notice(watch_messages.third_party(fresh))
         self.edits.learn(message)
         self._variables = message.variables
         if not message.search_path:  # else nothing can be imported before pytest_configure
@@ -366,10 +367,10 @@ class Watch:
         if process.kind == "template":
             if process is self.family.template:
                 self.family.close_template()
-                self.broken(screen.TEMPLATE_ENDED)
+                self.broken(watch_messages.TEMPLATE_ENDED)
             self.attachments.hear(process, None)
         elif not self.family.chain:
-            self.broken(screen.NO_START)
+            self.broken(watch_messages.NO_START)
 
     # -- the end -------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_hotreload.watch import screen
+from pytest_hotreload.watch import messages
 from pytest_hotreload.watch.environment import (
     Outputs,
     Surroundings,
@@ -240,19 +240,19 @@ def test_what_changes_during_each_rerun_is_an_output_where_tests_start_processes
 
 # ------------------------------------------------------------------------------------- words
 
-TIMES = screen.Times(watch=0.02, select=0.002, fork=0.004, run=0.3, pytest=0.29)
+TIMES = messages.Times(watch=0.02, select=0.002, fork=0.004, run=0.3, pytest=0.29)
 
 
 def test_a_status_line_is_green_when_everything_is():
-    assert screen.status({"passed": 3}, TIMES, False, [], 0, []) == (
+    assert messages.status({"passed": 3}, TIMES, False, [], 0, []) == (
         "PASS 3 passed in 0.29 s (watch 20 + select 2 + fork 4 + run 300 ms) · watching, h for help",
         "green",
     )
-    line, colour = screen.status({"passed": 3}, TIMES, True, ["b::one"], 0, ["only -k 'x'"])
+    line, colour = messages.status({"passed": 3}, TIMES, True, ["b::one"], 0, ["only -k 'x'"])
     assert line.startswith("FAIL 3 passed in 0.29 s")
     assert line.endswith(" · only -k 'x' · still failing: b::one · watching, h for help")
     assert colour == "red"
-    line, colour = screen.status({}, TIMES, False, [], 2, [])
+    line, colour = messages.status({}, TIMES, False, [], 2, [])
     assert line.startswith("PASS no tests ran")
     assert "2 test files without a result" in line
     assert colour == "yellow"
@@ -261,15 +261,15 @@ def test_a_status_line_is_green_when_everything_is():
 def test_a_rerun_line_names_what_changed():
     edit = Edit(Changed(changed=("/p/src/pay/card.py",)))
     assert (
-        screen.rerun(edit, 6, 418, "no reload needed", "/p")
+        messages.rerun(edit, 6, 418, "no reload needed", "/p")
         == "RERUN src/pay/card.py → 6 of 418 test files (no reload needed)"
     )
     many = Edit(Changed(changed=tuple(f"/p/{n}.py" for n in range(5))))
-    assert screen.rerun(many, 1, 1, "no reload needed", "/p") == (
+    assert messages.rerun(many, 1, 1, "no reload needed", "/p") == (
         "RERUN 0.py, 1.py, 2.py and 2 more → 1 of 1 test file (no reload needed)"
     )
     git = Edit(Changed(changed=tuple(f"/p/{n}.py" for n in range(412))), burst="git")
-    assert screen.rerun(git, 37, 418, "no reload needed", "/p").startswith(
+    assert messages.rerun(git, 37, 418, "no reload needed", "/p").startswith(
         "git checkout: 412 files changed, 37 test files affected"
     )
 

@@ -33,7 +33,7 @@ from pytest_hotreload.process.heartbeat import Pulse
 from pytest_hotreload.process.lifeline import end_with
 from pytest_hotreload.process.template import Become, Parked
 from pytest_hotreload.records.observer import Observer
-from pytest_hotreload.run import messages
+from pytest_hotreload.watch import messages as watch_messages
 from pytest_hotreload.watch.keyboard import Modes
 from pytest_hotreload.watch.protocol import Attach, Consulted, Extend, Inputs, Learned, Ready, Unfit
 from pytest_hotreload.watch.standby import attached_run
@@ -292,7 +292,7 @@ def _attach(order: Attach, become: Become, lifeline: int, beginning: attached_ru
 
     def start_over(module: str, why: str) -> None:
         channel.send(-1, Unfit(module, why))
-        attached_run.start_over(order, kept, messages.unfit(module, why))
+        attached_run.start_over(order, kept, watch_messages.unfit(module, why))
 
     adoption.on_difference(start_over)
     inherited = fork_state.inventory()

@@ -23,7 +23,7 @@ from pytest_hotreload.process.heartbeat import Pulse, Quiet, limit
 from pytest_hotreload.records import epoch
 from pytest_hotreload.records.file_outcome import FAILED, OUTCOMES, outcome_of
 from pytest_hotreload.records.records import Records
-from pytest_hotreload.run import messages
+from pytest_hotreload.watch import messages as watch_messages
 from pytest_hotreload.watch.protocol import (
     Alone,
     Began,
@@ -312,7 +312,11 @@ class Rerun:
         """Said here, where a line that is not complete is known; by the watcher where nothing of this run is seen."""
         told = self._held is None and pytest_config.terminal_reporter(self.config) is not None
         if told:
-            text = messages.changed_meanwhile(len(files)) if hanging is None else messages.hangs(*hanging)
+            text = (
+                watch_messages.changed_meanwhile(len(files))
+                if hanging is None
+                else watch_messages.hangs(*hanging)
+            )
             console.notice(self.config, text)
         self._tell(Stopped(tuple(files), told, hanging))
 

@@ -1,0 +1,338 @@
+"""Lines of a watch, of serve and of the client."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from pytest_hotreload.compat.console import PREFIX, status_text
+from pytest_hotreload.process.messages import Warmed
+from pytest_hotreload.watch.protocol import Changed
+from pytest_hotreload.wording import many, verb
+
+if TYPE_CHECKING:
+    from pytest_hotreload.watch.requests import Edit
+
+
+#: Characters of what the user typed that are shown again: two lines of a terminal.
+_LONGEST = 160
+
+
+#: Names that are listed; of more, their number.
+_FEW = 10
+
+
+HELP = """\
+  Enter, a  run all             p  filter by path          e  why each file ran
+  r         run the last again  t  filter by name (-k)     s  what is running
+  f         run failed tests    m  filter by marker (-m)   v  show failures again
+  d         debug last failed   c  clear filters           P  pause, resume
+  R         new template        h  this help               q  quit"""
+
+
+ASKED_FOR = "on request"
+
+
+CONFIRMED = "confirmed with all files imported"
+
+
+LEAF = "no reload needed"
+
+
+NO_START = "pytest did not start"
+
+
+REFUSED = "pytest refused to run"
+
+
+TEMPLATE_ENDED = "the template ended"
+
+
+NOT_YET = "nothing has run yet"
+
+
+NOTHING_RED = "no test is failing"
+
+
+NOTHING_RUNS = "nothing is running"
+
+
+PAUSED = "paused: edits are kept, P resumes"
+
+
+WATCHING = "watching, h for help"
+
+
+CANCELLED = "cancelled; unfinished test files run after the next edit, or press Enter"
+
+
+class Times(NamedTuple):
+    """Of one rerun, in seconds: from the first event to its comparison, to the selection, to a rerun that is ready,
+    to the end. ``pytest``: pytest's own, from its start to its summary."""
+
+    watch: float
+    select: float
+    fork: float
+    run: float
+    pytest: float
+
+
+def header(warmed: Warmed | None, files: int, slots: int) -> str:
+    parts = [*_template(warmed), _files(files)]
+    parts.append(many(slots, "slot"))
+    return PREFIX + " · ".join(parts)
+
+
+def rerun(edit: Edit, selected: int | None, known: int, how: str, root: str) -> str:
+    """``RERUN src/pay/card.py → 6 of 418 test files (no reload needed)``.
+
+    ``selected``: None for all test files, however many these are.
+    """
+    paths = edit.changes.paths
+    if edit.burst == "git":
+        affected = "all test files" if selected is None else _files(selected)
+        return f"git checkout: {many(len(paths), 'file')} changed, {affected} affected ({how})"
+    what = shown(paths, root) if paths else ASKED_FOR
+    if selected is None:
+        return f"RERUN {what} → all test files ({how})"
+    return f"RERUN {what} → {selected} of {_files(max(known, selected))} ({how})"
+
+
+def from_point(depth: int) -> str:
+    return f"from fork point {depth}"
+
+
+def left_out(options: Sequence[str]) -> str:
+    return f"a watch does not write reports: {' and '.join(options)} {'are' if len(options) > 1 else 'is'} ignored"
+
+
+def first(which: str, how: str) -> str:
+    files = {"all": "all test files", "affected": "failed, changed or new test files"}[which]
+    return f"RUN {files}" + (f" ({how})" if how != LEAF else "")
+
+
+def new_points(why: str) -> str:
+    return f"new fork points: {why}"
+
+
+def written(path: str, root: str) -> str:
+    return f"{shown([path], root)} changes during each rerun: its changes while tests run are ignored"
+
+
+def third_party(names: Sequence[str]) -> str:
+    tops = sorted({name.partition(".")[0] for name in names})
+    return f"new third-party import, warm from now on: {_listed(tops, 3)}"
+
+
+def owed(path: str) -> str:
+    return f"{path}: no result yet"
+
+
+def settings_changed(path: str) -> str:
+    return f"{path}: pytest's settings changed"
+
+
+def unaffected(changes: Changed, root: str) -> str:
+    return f"{shown(changes.paths, root)}: no test file is affected · {WATCHING}"
+
+
+def saved(paths: Sequence[str], root: str) -> str:
+    return f"{shown(paths, root)}: no content change · {WATCHING}"
+
+
+def blocked(path: str, files: int) -> str:
+    waiting = f"{_files(files)} {verb(files, 'wait')} until it parses" if files else "waiting until it parses"
+    return f"BLOCKED {path}: {waiting} · {WATCHING}"
+
+
+def broken(what: str) -> str:
+    return f"BLOCKED {what}. Fix the error above; hotreload retries on the next change · {WATCHING}"
+
+
+def new_template(why: str) -> str:
+    return f"new template: {why}"
+
+
+def late(paths: str) -> str:
+    return f"{paths} changed before pytest had started"
+
+
+def died(status: int | None) -> str:
+    return f"the process of the rerun {_ended(status)}"
+
+
+def died_in_place(status: int | None) -> str:
+    return f"the process of the test file {_ended(status)}: the file runs again in a child, and that result is used"
+
+
+def _ended(status: int | None) -> str:
+    return status_text(status) if status is not None else "disappeared"
+
+
+def status(
+    ran: Mapping[str, int], times: Times, red: bool, elsewhere: Sequence[str], owed: int, notes: Sequence[str]
+) -> tuple[str, str]:
+    """The status line and its colour: red as long as anything is."""
+    names = ("failed", "error", "passed", "rerun", "skipped", "xfailed", "xpassed")
+    counts = ", ".join(f"{ran[name]} {name}" for name in names if ran.get(name)) or "no tests ran"
+    parts = (times.watch, times.select, times.fork, times.run)
+    detail = " + ".join(
+        f"{name} {part * 1000:.0f}"
+        for name, part in zip(("watch", "select", "fork", "run"), parts, strict=True)
+    )
+    line = [f"{'FAIL' if red else 'PASS'} {counts} in {times.pytest:.2f} s ({detail} ms)", *notes]
+    if elsewhere:
+        line.append(f"still failing: {_listed(list(elsewhere), 3)}")
+    if owed:
+        line.append(f"{_files(owed)} without a result")
+    colour = "red" if red else "yellow" if owed else "green"
+    return " · ".join([*line, WATCHING]), colour
+
+
+def filters(keyword: str, marker: str, path: str) -> str:
+    """What is left out by the user's wish."""
+    given = [(f"-k {keyword!r}", keyword), (f"-m {marker!r}", marker), (f"path {path!r}", path)]
+    shown = [text for text, value in given if value]
+    return f"only {', '.join(shown)}" if shown else ""
+
+
+def filter_now(what: str, now: str) -> str:
+    """Above the prompt for another one."""
+    return f"{what} is {now!r} now; an empty line removes it"
+
+
+def filter_refused(why: str) -> str:
+    shortened = why if len(why) <= _LONGEST else why[: _LONGEST - 1] + "…"
+    return f"{shortened.encode('utf-8', 'replace').decode()}: the filters are unchanged · {WATCHING}"
+
+
+def no_such_path(text: str) -> str:
+    return f"no test file has {text!r} in its path"
+
+
+def reasons(lines: Iterable[str]) -> list[str]:
+    return ["  " + line for line in lines] or ["  " + NOT_YET]
+
+
+def running(children: Sequence[tuple[str, int, float, str]]) -> list[str]:
+    return [
+        f"  {name} (process {pid}, {seconds:.1f} s)" + (f": {last}" if last else "")
+        for name, pid, seconds, last in children
+    ] or ["  " + NOTHING_RUNS]
+
+
+def shown(paths: Sequence[str], root: str, most: int = 3) -> str:
+    """Paths as the user knows them, relative to the root."""
+    return _listed(
+        [os.path.relpath(path, root) if path.startswith(root + os.sep) else path for path in paths], most
+    )
+
+
+def _listed(names: Sequence[str], most: int = _FEW) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _files(count: int) -> str:
+    return many(count, "test file")
+
+
+NOT_STOPPED = "a watch can be ended only in its own terminal, with q"
+
+
+STOPPED = "stopped"
+
+
+NO_DESCRIPTORS = "the client's stdin, stdout and stderr did not arrive"
+
+
+OTHER_FLAGS = "this interpreter has another version or other flags than the template's interpreter"
+
+
+OTHER_PROJECT = "the watch or serve belongs to another project"
+
+
+OTHER_RELEASE = "the watch or serve uses another release of pytest-hotreload"
+
+
+def other_interpreter(prefix: str) -> str:
+    return f"the watch or serve of this project uses the interpreter of {prefix}"
+
+
+def other_variable(name: str) -> str:
+    return f"{name} differs from the template's"
+
+
+def not_forked(number: int) -> str:
+    return f"the template can't be forked ({os.strerror(number)})"
+
+
+def left_behind(process: str) -> str:
+    return f"the run left a process behind; killed: {process}"
+
+
+def unsafe_folder(folder: str, why: str) -> str:
+    return f"{folder} {why}"
+
+
+def path_too_long(folder: str) -> str:
+    return f"the path {folder} is too long for a socket"
+
+
+def occupied(root: str, pid: str) -> str:
+    return f"{root} is already served by process {pid}"
+
+
+def not_attachable(why: object) -> str:
+    return f"pytest-hotreload run can't attach to this watch: {why}"
+
+
+def not_served(why: object) -> str:
+    return f"not served: {why}"
+
+
+def serving(root: str, warmed: Warmed | None, idle: float) -> str:
+    """Said when the template is warm. ``idle``: minutes, 0 for never."""
+    ends = f"ends after {idle:g} min without a run" if idle else "end it with Ctrl-C or pytest-hotreload stop"
+    return PREFIX + " · ".join([f"serving {root}", *_template(warmed), ends])
+
+
+def idle(minutes: float) -> str:
+    return f"no run for {minutes:g} min: stopping"
+
+
+def server(kind: str, root: str, began: float, warmed: Warmed | None, runs: int, running: int) -> list[str]:
+    """What ``status`` answers. ``began``: in seconds since the epoch."""
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(began))
+    return [
+        f"{kind} of {root}, process {os.getpid()}, since {since}",
+        " · ".join(_template(warmed)) if warmed is not None else "the template is being prepared",
+        f"interpreter {sys.executable}",
+        f"{many(runs, 'attached run')} so far, {running} running",
+    ]
+
+
+def _template(warmed: Warmed | None) -> list[str]:
+    parts = [f"python {platform.python_version()}"]
+    if warmed is not None:
+        parts.append(f"template {warmed.modules} modules in {warmed.seconds:.1f} s")
+    return parts
+
+
+def changed_meanwhile(files: int) -> str:
+    return f"{many(files, 'test file')} changed during the run and {verb(files, 'run')} again"
+
+
+def hangs(what: str, seconds: float) -> str:
+    return (
+        f"{what} has done nothing for {seconds:.0f} s, and files have changed: "
+        "it was stopped, and runs again with the changes"
+    )
+
+
+def unfit(module: str, why: str) -> str:
+    return f"{module} was imported ahead under other conditions ({why}); this run starts over in a fresh interpreter"
