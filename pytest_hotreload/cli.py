@@ -185,22 +185,22 @@ def _graph(chosen: argparse.Namespace, arguments: list[str]) -> int:
 
 
 def _cache(chosen: argparse.Namespace, arguments: list[str]) -> int:
-    from pytest_hotreload.commands.cache import keep_house
+    from pytest_hotreload.commands.cache import run_cache_command
 
     if arguments:
         chosen.parser.error(f"unrecognized arguments: {' '.join(arguments)}")
     passed = [f"--rootdir={chosen.rootdir}"] if chosen.rootdir is not None else []
     passed += ["-c", chosen.config_file] if chosen.config_file is not None else []
     passed += [word for given in chosen.override_ini or () for word in ("-o", given)]
-    return keep_house(chosen.what, passed)
+    return run_cache_command(chosen.what, passed)
 
 
 def _merge(chosen: argparse.Namespace, arguments: list[str]) -> int:
-    from pytest_hotreload.ci.merge import Wanted, merge
+    from pytest_hotreload.ci.merge import MergeOptions, merge
 
     if arguments:
         chosen.parser.error(f"unrecognized arguments: {' '.join(arguments)}")
-    wanted = Wanted(chosen.json, chosen.junitxml, chosen.report_log, chosen.coverage, chosen.records)
+    wanted = MergeOptions(chosen.json, chosen.junitxml, chosen.report_log, chosen.coverage, chosen.records)
     return merge(chosen.folders, wanted)
 
 

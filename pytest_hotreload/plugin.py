@@ -29,24 +29,24 @@ from pytest_hotreload.process.messages import ENVIRONMENT
 from pytest_hotreload.records.affected import Selection
 from pytest_hotreload.records.collection_hooks import Bookkeeper
 from pytest_hotreload.records.declarations import Declarations
-from pytest_hotreload.records.records import Records
+from pytest_hotreload.records.records import RunRecords
 from pytest_hotreload.records.reuse import Reuse
 from pytest_hotreload.records.totals import Totals
 from pytest_hotreload.run import messages as run_messages
 from pytest_hotreload.run.child import reset
-from pytest_hotreload.run.hooks import Run, tells_github
+from pytest_hotreload.run.hooks import RunHooks, tells_github
 from pytest_hotreload.run.session import Configured, RunSession
 from pytest_hotreload.usage import usage_error
 from pytest_hotreload.watch.standby import park
 from pytest_hotreload.world import os
 
 if TYPE_CHECKING:
-    from pytest_hotreload.hosts.host import Host
+    from pytest_hotreload.hosts.host import HostRole
     from pytest_hotreload.hosts.hosts import Hosts
     from pytest_hotreload.options import Options
     from pytest_hotreload.process.template import Become, Template
-    from pytest_hotreload.report.collector import Gathering
-    from pytest_hotreload.run.child.self_collecting import Apart
+    from pytest_hotreload.report.collector import TimelineCollector
+    from pytest_hotreload.run.child.self_collecting import SelfCollectingChild
     from pytest_hotreload.run.context import RunSetup
     from pytest_hotreload.run.loop import RunLoop
 
@@ -97,25 +97,25 @@ def pytest_load_initial_conftests(
         raise
 
 
-def _spawned() -> Apart | None:
+def _spawned() -> SelfCollectingChild | None:
     """In a fresh interpreter that a controller started: its role."""
     if ENVIRONMENT not in os.environ:
         return None
-    from pytest_hotreload.run.child.self_collecting import Apart
+    from pytest_hotreload.run.child.self_collecting import SelfCollectingChild
 
-    return Apart.spawned()
+    return SelfCollectingChild.spawned()
 
 
-def _host() -> Host | None:
+def _host() -> HostRole | None:
     """In a pytest that another machine's controller had started: its role."""
     if HOST_ENVIRONMENT not in os.environ:
         return None
-    from pytest_hotreload.hosts.host import Host
+    from pytest_hotreload.hosts.host import HostRole
 
-    return Host.started()
+    return HostRole.started()
 
 
-def _activate(config: pytest.Config, namespace: Any, host: Host | None) -> Apart | None:
+def _activate(config: pytest.Config, namespace: Any, host: HostRole | None) -> SelfCollectingChild | None:
     """In the controller: set everything up, and park the template. In its children: their role."""
     if not _only_asks(namespace):
         # An import goes through the world that conftests and test files make.
@@ -134,7 +134,7 @@ def _activate(config: pytest.Config, namespace: Any, host: Host | None) -> Apart
     if chosen.json is not None and not _only_asks(namespace):
         _prepare_results(chosen.json)
     lifeline, sys_path, totals, threads = os.pipe(), tuple(sys.path), Totals(), ThreadWatch()
-    worker_ids, gc_thresholds = _worker_ids(config, chosen, host), reset.ease_gc()
+    worker_ids, gc_thresholds = _worker_ids(config, chosen, host), reset.raise_gc_thresholds()
     hosts = _open_hosts(config, chosen, namespace, lifeline[0])
     template = None
     if chosen.start == "fork" and not (chosen.direct or chosen.hosts or park.is_standing()):
@@ -145,7 +145,7 @@ def _activate(config: pytest.Config, namespace: Any, host: Host | None) -> Apart
         worker_ids.begin()  # below the observer's watch, which asks who its caller is
     # Without a cache there is no place for them; files that share a child can't be told apart.
     keeps = chosen.records and chosen.isolate != "worker" and config.pluginmanager.hasplugin("cacheprovider")
-    records = Records(config, os.environ) if keeps else None
+    records = RunRecords(config, os.environ) if keeps else None
     config.stash[_KEY] = RunSession(
         config=config,
         options=chosen,
@@ -171,21 +171,25 @@ def _activate(config: pytest.Config, namespace: Any, host: Host | None) -> Apart
     return None
 
 
-def _worker_ids(config: pytest.Config, chosen: Options, host: Host | None) -> WorkerIdWatch | None:
+def _worker_ids(config: pytest.Config, chosen: Options, host: HostRole | None) -> WorkerIdWatch | None:
     if host is not None:
         return WorkerIdWatch(config, host.workerinput)
     return WorkerIdWatch(config) if chosen.slots > 1 and not chosen.hosts else None
 
 
-def _gathering(config: pytest.Config, chosen: Options, records: Records | None) -> Gathering | None:
+def _gathering(
+    config: pytest.Config, chosen: Options, records: RunRecords | None
+) -> TimelineCollector | None:
     if not (chosen.report or chosen.trace) or park.is_standing():
         return None
-    from pytest_hotreload.report.collector import Gathering
+    from pytest_hotreload.report.collector import TimelineCollector
 
-    return Gathering(config, chosen, records)
+    return TimelineCollector(config, chosen, records)
 
 
-def _make_loop(hosts: Hosts | None, host: Host | None, session: pytest.Session, setup: RunSetup) -> RunLoop:
+def _make_loop(
+    hosts: Hosts | None, host: HostRole | None, session: pytest.Session, setup: RunSetup
+) -> RunLoop:
     """The run loop of this process's role."""
     if hosts is not None:
         from pytest_hotreload.hosts.dispatch import DistributingLoop
@@ -224,11 +228,11 @@ def _park_template(lifeline: tuple[int, int], totals: Totals) -> tuple[Template 
         return None, None
 
 
-def _apart(become: Become, lifeline: int, sys_path: Sequence[str]) -> Apart:
+def _apart(become: Become, lifeline: int, sys_path: Sequence[str]) -> SelfCollectingChild:
     """In a fork of the template: its role."""
-    from pytest_hotreload.run.child.self_collecting import Apart
+    from pytest_hotreload.run.child.self_collecting import SelfCollectingChild
 
-    return Apart(become.start, become.descriptors, lifeline, sys_path)
+    return SelfCollectingChild(become.start, become.descriptors, lifeline, sys_path)
 
 
 def _prepare_results(path: Path) -> None:
@@ -266,14 +270,14 @@ def _park(config: pytest.Config, session: RunSession) -> None:
     """Be a fork point of a watch; comes back as a rerun."""
     global _owner
     from pytest_hotreload.run import loop  # noqa: F401 - each rerun finds them imported
-    from pytest_hotreload.watch.standby.rerun import Rerun
+    from pytest_hotreload.watch.standby.rerun import RerunSession
 
     observer = session.records.observer if session.records is not None else None
     since = session.records.started_ns if session.records is not None else 0
     channel, first_party, pulse = park.park(config, observer, since)
     _owner = os.getpid()
     config.stash[_KEY] = session = session.after_fork()
-    rerun = Rerun(config, session.options, session.records, channel, first_party, pulse)
+    rerun = RerunSession(config, session.options, session.records, channel, first_party, pulse)
     chosen = session.options
     if rerun.go.first == "affected":
         chosen = replace(chosen, affected=True)
@@ -291,7 +295,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
         session = config.stash[_KEY]
         configured = _configured(config, session)
-        config.pluginmanager.register(Run(session, configured), "hotreload-run")
+        config.pluginmanager.register(RunHooks(session, configured), "hotreload-run")
         if session.timeline is not None:
             config.pluginmanager.register(session.timeline, "hotreload-gathering")
         config.pluginmanager.register(Reporter(config), "hotreload-reporter")

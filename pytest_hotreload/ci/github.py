@@ -20,7 +20,7 @@ from pytest_hotreload.wording import duration
 from pytest_hotreload.world import os
 
 if TYPE_CHECKING:
-    from pytest_hotreload.ci.outcomes import Outcomes, Test
+    from pytest_hotreload.ci.outcomes import ItemResult, Outcomes
 
 #: GitHub shows 10 errors of a step, and drops the others without a word.
 MOST_ANNOTATIONS: Final = 10
@@ -113,7 +113,7 @@ def markdown(outcomes: Outcomes) -> str:
     return "\n\n".join(parts) + "\n\n"
 
 
-def _failures(tests: Sequence[Test], errors: Sequence[Mapping[str, str]]) -> Iterator[str]:
+def _failures(tests: Sequence[ItemResult], errors: Sequence[Mapping[str, str]]) -> Iterator[str]:
     texts = [(test.nodeid, test.text) for test in tests]
     texts += [(error["nodeid"] or messages.INTERNAL_ERROR, error["text"]) for error in errors]
     for name, text in texts[:MOST_FAILURES]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from pytest_hotreload.ci import merge_checks, merge_files, messages, results_file
 from pytest_hotreload.ci.merge_checks import Result
-from pytest_hotreload.ci.merge_files import Found, RefusedError
+from pytest_hotreload.ci.merge_files import RefusedError, ShardFiles
 from pytest_hotreload.compat import console
 from pytest_hotreload.records.file_outcome import FAILED
 
@@ -20,7 +20,7 @@ REFUSED: Final = 2
 
 
 @dataclass(frozen=True)
-class Wanted:
+class MergeOptions:
     """What is to be written, and where."""
 
     json: Path | None = None
@@ -35,7 +35,7 @@ class Wanted:
         return [path for path in paths if path is not None]
 
 
-def merge(folders: Sequence[Path], wanted: Wanted) -> int:
+def merge(folders: Sequence[Path], wanted: MergeOptions) -> int:
     """Check, write, and say what the whole is; its exit status. What can't be merged is said in a line each."""
     found = merge_files.find(folders, wanted.paths)
     results, wrong = _read(folders, found)
@@ -58,7 +58,7 @@ def merge(folders: Sequence[Path], wanted: Wanted) -> int:
     return merge_checks.status_of(results)
 
 
-def _read(folders: Sequence[Path], found: Found) -> tuple[list[Result], list[str]]:
+def _read(folders: Sequence[Path], found: ShardFiles) -> tuple[list[Result], list[str]]:
     wrong = [messages.no_folder(folder) for folder in folders if not folder.is_dir()]
     results = []
     for path in found.results:
@@ -71,7 +71,7 @@ def _read(folders: Sequence[Path], found: Found) -> tuple[list[Result], list[str
     return results, wrong
 
 
-def _lacking(results: Sequence[Result], found: Found, wanted: Wanted) -> list[str]:
+def _lacking(results: Sequence[Result], found: ShardFiles, wanted: MergeOptions) -> list[str]:
     """Shards that left no file of a kind that is asked for: without it the whole would lose their tests.
 
     Coverage and records of a shard that ran nothing are none.
@@ -107,7 +107,7 @@ def _without(
 # ------------------------------------------------------------------------------------- writing
 
 
-def _write(results: Sequence[Result], found: Found, wanted: Wanted) -> list[str]:
+def _write(results: Sequence[Result], found: ShardFiles, wanted: MergeOptions) -> list[str]:
     """What was written, a line each. Raises RefusedError, OSError."""
     order = _in_order(results, found)
     status = merge_checks.status_of(results)
@@ -143,13 +143,13 @@ def _write(results: Sequence[Result], found: Found, wanted: Wanted) -> list[str]
     return said
 
 
-def _merge_records(results: Sequence[Result], found: Found, to: Path) -> None:
+def _merge_records(results: Sequence[Result], found: ShardFiles, to: Path) -> None:
     from pytest_hotreload.ci import merge_cache
 
     merge_cache.merge(results, found.stores, to)
 
 
-def _in_order(results: Sequence[Result], found: Found) -> Callable[[Sequence[Path]], list[Path]]:
+def _in_order(results: Sequence[Result], found: ShardFiles) -> Callable[[Sequence[Path]], list[Path]]:
     """Paths by the number of the shard whose results they lie with."""
     number = {result.path.resolve().parent: at for at, result in reversed([*enumerate(results)])}
     every = [*found.junit, *found.report_logs, *found.coverage, *found.stores]

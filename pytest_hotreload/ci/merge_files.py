@@ -32,7 +32,7 @@ class RefusedError(Exception):
 
 
 @dataclass
-class Found:
+class ShardFiles:
     """Paths of each kind, sorted. ``stores``: folders that hold a folder of records."""
 
     results: list[Path] = field(default_factory=list)
@@ -42,9 +42,9 @@ class Found:
     stores: list[Path] = field(default_factory=list)
 
 
-def find(folders: Iterable[Path], leave_out: Iterable[Path]) -> Found:
+def find(folders: Iterable[Path], leave_out: Iterable[Path]) -> ShardFiles:
     """All that lies below these folders, once. ``leave_out``: what is to be written, with all that is below."""
-    found, seen, not_these = Found(), set(), {path.resolve() for path in leave_out}
+    found, seen, not_these = ShardFiles(), set(), {path.resolve() for path in leave_out}
     for folder in folders:
         for path in _walk(folder, not_these):
             real = path.resolve()
@@ -77,7 +77,7 @@ def _is_store(folder: Path) -> bool:
         return False
 
 
-def _sort_in(path: Path, found: Found) -> None:
+def _sort_in(path: Path, found: ShardFiles) -> None:
     if path.is_dir():
         found.stores.append(path.parent)
         return

@@ -22,7 +22,7 @@ from pytest_hotreload.ci.ownership import Names
 from pytest_hotreload.ci.sharding import shard_of
 from pytest_hotreload.process.installed import is_installed
 from pytest_hotreload.records.file_outcome import FAILED, OUTCOMES, outcome_of
-from pytest_hotreload.records.records import Records
+from pytest_hotreload.records.records import RunRecords
 from pytest_hotreload.world import BUILTINS, time
 
 __builtins__ = BUILTINS
@@ -32,7 +32,7 @@ _MOST_TEXT = 4000
 
 
 @dataclass
-class Test:
+class ItemResult:
     """One test. ``text``: of what failed, its end; ``path`` and ``line``: where."""
 
     nodeid: str
@@ -64,7 +64,7 @@ class Broken:
 class Outcomes:
     """A plugin of the controller. ``left_to_plain``: why plain pytest runs all of it, or ""."""
 
-    def __init__(self, config: pytest.Config, records: Records | None) -> None:
+    def __init__(self, config: pytest.Config, records: RunRecords | None) -> None:
         self.config, self.records = config, records
         self.started = datetime.now(timezone.utc)
         self._began = time.monotonic()
@@ -72,7 +72,7 @@ class Outcomes:
         self.stopped = ""
         self.session: pytest.Session | None = None
         self.errors: list[Broken] = []
-        self._tests: defaultdict[str, list[Test]] = defaultdict(list)
+        self._tests: defaultdict[str, list[ItemResult]] = defaultdict(list)
         self._expected: Counter[str] = Counter()
         self._file_of: dict[str, str] = {}
         self._deselected: dict[int, pytest.Item] = {}
@@ -131,7 +131,7 @@ class Outcomes:
             if not test.path:
                 test.path, test.line = _place(report, self.config.rootpath)
 
-    def _follow(self, test: Test, outcome: str, report: pytest.TestReport) -> None:
+    def _follow(self, test: ItemResult, outcome: str, report: pytest.TestReport) -> None:
         reused = getattr(report, "reused", None)
         if reused:
             test.reused = {key: str(reused.get(key) or "") for key in ("at", "revision")}
@@ -147,11 +147,11 @@ class Outcomes:
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         self._test(nodeid, again=False).finished = True
 
-    def _test(self, nodeid: str, *, again: bool = True) -> Test:
+    def _test(self, nodeid: str, *, again: bool = True) -> ItemResult:
         """One id may be that of several items, which follow each other."""
         known = self._tests[nodeid]
         if not known or (again and known[-1].finished and len(known) < self._expected[nodeid]):
-            known.append(Test(nodeid, self._file_of.get(nodeid, nodeid.partition("::")[0])))
+            known.append(ItemResult(nodeid, self._file_of.get(nodeid, nodeid.partition("::")[0])))
         return known[-1]
 
     def _named(self, item: pytest.Item) -> str:
@@ -175,12 +175,12 @@ class Outcomes:
     # -- what is asked afterwards -----------------------------------------------------------------
 
     @property
-    def tests(self) -> Iterator[Test]:
+    def tests(self) -> Iterator[ItemResult]:
         """Those with an outcome, in order."""
         return (test for tests in self._tests.values() for test in tests if test.complete)
 
     @property
-    def bad(self) -> list[Test]:
+    def bad(self) -> list[ItemResult]:
         return [test for test in self.tests if test.outcome in FAILED]
 
     @property
@@ -212,7 +212,7 @@ class Outcomes:
             "files": files,
         }
 
-    def _stopped(self, tests: list[Test]) -> str | None:
+    def _stopped(self, tests: list[ItemResult]) -> str | None:
         """Why not all that was selected has an outcome, if so."""
         session: Any = self.session
         why = self.stopped or str(
@@ -272,7 +272,7 @@ def plan_of(config: pytest.Config, met: Collection[str]) -> dict[str, Any] | Non
     }
 
 
-def _told(test: Test) -> dict[str, Any]:
+def _told(test: ItemResult) -> dict[str, Any]:
     told = {
         "nodeid": test.nodeid,
         "file": test.file,

@@ -40,7 +40,7 @@ class Names:
         return named(os.path.relpath(path, self._root))
 
 
-class Owned:
+class ShardFilter:
     """A plugin of whoever collects for a shard. ``found``: files of other shards that no plan names."""
 
     def __init__(self, config: pytest.Config, shard: Shard) -> None:

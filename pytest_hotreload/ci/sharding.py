@@ -17,14 +17,14 @@ import pytest
 from pytest_hotreload._native import Records as Store
 from pytest_hotreload.ci import plan as ci_plan
 from pytest_hotreload.ci import shard_messages, timings
-from pytest_hotreload.ci.ownership import Names, Owned
+from pytest_hotreload.ci.ownership import Names, ShardFilter
 from pytest_hotreload.ci.plan import Plan, Shard
 from pytest_hotreload.ci.timings import Timings
 from pytest_hotreload.compat import console
 from pytest_hotreload.imports.analysis import probable_test_files
 from pytest_hotreload.options import Options
 from pytest_hotreload.process import user_file
-from pytest_hotreload.records.records import Records
+from pytest_hotreload.records.records import RunRecords
 from pytest_hotreload.world import contextlib, os, time
 
 _KEY = pytest.StashKey[Shard]()
@@ -38,7 +38,7 @@ def shard_of(config: pytest.Config) -> Shard | None:
 class Sharding:
     """A plugin of the controller."""
 
-    def __init__(self, config: pytest.Config, chosen: Options, records: Records | None) -> None:
+    def __init__(self, config: pytest.Config, chosen: Options, records: RunRecords | None) -> None:
         assert chosen.shard is not None
         self.config, self.options, self.records, self.asked = config, chosen, records, chosen.shard
         self.names = Names(str(config.rootpath))
@@ -57,7 +57,7 @@ class Sharding:
                 Path(self.asked.touch).touch()
         plan = self._read_plan() if self.options.shard_from is not None else self._make_plan()
         self.shard = self.config.stash[_KEY] = Shard(plan, self.asked.number)
-        self.owned = Owned(self.config, self.shard)
+        self.owned = ShardFilter(self.config, self.shard)
         self.config.pluginmanager.register(self.owned, "hotreload-owned")
 
     def _read_plan(self) -> Plan:

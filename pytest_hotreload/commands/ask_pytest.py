@@ -67,14 +67,14 @@ def _content(file: IO[bytes]) -> bytes:
     return file.read()
 
 
-class Place(NamedTuple):
+class CacheLocation(NamedTuple):
     """``folder``: where the records are, if there are any; None where pytest's cache is turned off."""
 
     root: Path
     folder: Path | None
 
 
-def place(arguments: Sequence[str], *, make: bool = False) -> Place | Heard:
+def place(arguments: Sequence[str], *, make: bool = False) -> CacheLocation | Heard:
     """Root and cache of the project in the current folder. Runs nothing of the project.
 
     ``make``: the cache, if there is none; raises OSError.
@@ -93,7 +93,7 @@ class _Found(BaseException):
 
 class _PlaceFinder:
     def __init__(self, make: bool) -> None:
-        self.places: list[Place] = []
+        self.places: list[CacheLocation] = []
         self.refused: OSError | None = None
         self._make = make
 
@@ -106,7 +106,7 @@ class _PlaceFinder:
                 folder = pytest_config.make_cache_folder(early_config, folder.name)
         except OSError as error:
             self.refused = error
-        self.places.append(Place(early_config.rootpath, folder))
+        self.places.append(CacheLocation(early_config.rootpath, folder))
         if self.places:
             raise _Found
         return (yield)

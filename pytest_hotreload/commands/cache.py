@@ -13,7 +13,7 @@ from pytest_hotreload.commands import messages as commands_messages
 from pytest_hotreload.commands.ask_pytest import Heard, place
 
 
-def keep_house(what: str, arguments: Sequence[str]) -> int:
+def run_cache_command(what: str, arguments: Sequence[str]) -> int:
     """``what``: "info", "clean" or "verify". 0: fine; 1: something is wrong with the store; else pytest's status."""
     found = place(arguments)
     if isinstance(found, Heard):

@@ -22,7 +22,7 @@ from pytest_hotreload.commands.graph import short
 from pytest_hotreload.imports.analysis import open_project, scan, third_party
 from pytest_hotreload.process.installed import site_folders
 from pytest_hotreload.records import affected, affected_messages, epoch, messages, reuse, totals
-from pytest_hotreload.records.records import Records, Verdict
+from pytest_hotreload.records.records import RunRecords, Verdict
 
 
 def explain(arguments: Sequence[str]) -> int:
@@ -69,7 +69,7 @@ class _Explainer:
         for file in self._files:
             self.lines += _Explanation(survey, records, file, doubts.get(file)).lines()
 
-    def _doubts(self, session: pytest.Session, records: Records | None) -> dict[str, str]:
+    def _doubts(self, session: pytest.Session, records: RunRecords | None) -> dict[str, str]:
         """Of each file whose record holds, what forbids its reuse, or ""."""
         if records is None:
             return {}
@@ -80,12 +80,12 @@ class _Explainer:
         fresh = (verdict for verdict in judged.others if records.verdicts[verdict.file].fresh)
         return {**dict.fromkeys(judged.held, ""), **{verdict.file: verdict.detail for verdict in fresh}}
 
-    def _judged(self, config: pytest.Config) -> Records | None:
+    def _judged(self, config: pytest.Config) -> RunRecords | None:
         """None where this run keeps none."""
         bookkeeper: Any = config.pluginmanager.get_plugin("hotreload-bookkeeper")
         if bookkeeper is None:
             return None
-        records: Records = bookkeeper.records
+        records: RunRecords = bookkeeper.records
         records.stop_collecting()
         records.judge(self._files)
         self.notes = records.store.notes() if records.store is not None else []
@@ -99,7 +99,7 @@ class _Survey:
     """
 
     def __init__(
-        self, config: pytest.Config, asked: Iterable[str], records: Records | None, loaded: Collection[str]
+        self, config: pytest.Config, asked: Iterable[str], records: RunRecords | None, loaded: Collection[str]
     ) -> None:
         self.config, self.root, self._loaded = config, str(config.rootpath), loaded
         self.store = records.store if records is not None else None
@@ -149,7 +149,7 @@ class _Survey:
 class _Explanation:
     """Of one test file."""
 
-    def __init__(self, survey: _Survey, records: Records | None, file: str, doubt: str | None) -> None:
+    def __init__(self, survey: _Survey, records: RunRecords | None, file: str, doubt: str | None) -> None:
         self.survey, self.records, self.file, self.doubt = survey, records, file, doubt
         text = survey.store.get(file) if survey.store is not None else None
         self.record: dict[str, Any] | None = json.loads(text) if text else None
@@ -178,7 +178,7 @@ class _Explanation:
             reason.removeprefix(os.path.relpath(self.file, self.survey.root) + ": ")
         )
 
-    def _verdict(self, records: Records) -> Verdict:
+    def _verdict(self, records: RunRecords) -> Verdict:
         """Under ``--affected-since`` what changed since then counts, too."""
         chosen: Any = self.survey.config.pluginmanager.get_plugin("hotreload-selection")
         selected: list[Verdict] = getattr(chosen, "selected", [])

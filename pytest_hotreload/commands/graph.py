@@ -19,7 +19,7 @@ from pytest_hotreload.run import messages
 
 
 @dataclass(frozen=True)
-class Graph:
+class ImportGraph:
     """Paths are relative to the root. ``files``, ``links`` (importer, imported): in the order of import."""
 
     file: str
@@ -50,7 +50,7 @@ class _Reader:
 
     def __init__(self, file: str) -> None:
         self.file = os.path.normpath(file)
-        self.graph: Graph | None = None
+        self.graph: ImportGraph | None = None
         self.notes: list[str] = []
 
     @pytest.hookimpl(tryfirst=True)
@@ -59,7 +59,7 @@ class _Reader:
         project = open_project(config)
         scan(project, [self.file])
         at_import, later = project.third_party(self.file)
-        self.graph = Graph(
+        self.graph = ImportGraph(
             short(root, self.file),
             [short(root, each) for each in project.closure(self.file)],
             [(short(root, one), short(root, other)) for one, other in project.links(self.file)],
@@ -78,7 +78,7 @@ def short(root: str, path: str) -> str:
     return inside.replace(os.sep, "/")
 
 
-def as_json(graph: Graph) -> Iterator[str]:
+def as_json(graph: ImportGraph) -> Iterator[str]:
     """Everything sorted."""
     yield json.dumps(
         {
@@ -91,7 +91,7 @@ def as_json(graph: Graph) -> Iterator[str]:
     )
 
 
-def as_dot(graph: Graph) -> Iterator[str]:
+def as_dot(graph: ImportGraph) -> Iterator[str]:
     """For Graphviz; sorted."""
     yield f"digraph {_quoted(graph.file)} {{"
     yield from (f"  {_quoted(file)};" for file in sorted(graph.files))
@@ -103,7 +103,7 @@ def _quoted(name: str) -> str:
     return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def as_tree(graph: Graph) -> Iterator[str]:
+def as_tree(graph: ImportGraph) -> Iterator[str]:
     """What each file imports below it, indented, at its first place; then what pytest imports by itself: conftests."""
     imported: defaultdict[str, list[str]] = defaultdict(list)
     for importer, file in graph.links:

@@ -16,11 +16,11 @@ from pytest_hotreload import plugin
 from pytest_hotreload.imports import analysis
 from pytest_hotreload.process.messages import Gone, Refused, Started, Warmed
 from pytest_hotreload.watch import messages, screen
-from pytest_hotreload.watch.attach_server import Attachments
+from pytest_hotreload.watch.attach_server import AttachServer
 from pytest_hotreload.watch.endpoint import OccupiedError
-from pytest_hotreload.watch.environment import Surroundings
+from pytest_hotreload.watch.environment import WatchedEnvironment
 from pytest_hotreload.watch.process import Process
-from pytest_hotreload.watch.processes import Family
+from pytest_hotreload.watch.processes import WatchProcesses
 from pytest_hotreload.watch.protocol import Ready
 
 #: By which a user, a shell or a system ends it.
@@ -83,15 +83,15 @@ class Server:
         self.config, self.idle = config, idle
         self.screen = screen.Screen(sys.stdout, clear=False)
         self.selector = selectors.DefaultSelector()
-        self.surroundings = Surroundings(config.rootpath)
-        self.family = Family(
+        self.surroundings = WatchedEnvironment(config.rootpath)
+        self.family = WatchProcesses(
             arguments,
             config.invocation_params.dir,
             lambda process: self.selector.register(process, selectors.EVENT_READ, process),
             self.selector.unregister,
             environment,
         )
-        self.attachments = Attachments(
+        self.attachments = AttachServer(
             "serve", str(config.rootpath), self.family, self.selector, self._renewed, self._stop
         )
         self.family.barred += config.getini("hotreload_not_warm")

@@ -281,7 +281,7 @@ def _as_no_worker(configure: Any) -> Any:
     return configured
 
 
-def tame_coverage(config: pytest.Config) -> None:
+def configure_coverage(config: pytest.Config) -> None:
     """In a child that configures itself: pytest-cov measures as in plain pytest and reports nothing.
 
     Its own worker mode would want its own controller (pytest-cov 5 to 7: ``CovPlugin._is_worker``,

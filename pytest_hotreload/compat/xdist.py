@@ -76,7 +76,7 @@ class Scheduling:
         self.pending.append(item)
 
 
-class Place(Protocol):
+class WorkerNode(Protocol):
     """What a node stands for: a slot, here or on a host."""
 
     worker_id: str
@@ -86,9 +86,9 @@ class Place(Protocol):
 class Nodes:
     """Calls the controller hooks at the times xdist would. Does nothing without slots of a kind."""
 
-    def __init__(self, config: pytest.Config, slots: Sequence[Place]) -> None:
+    def __init__(self, config: pytest.Config, slots: Sequence[WorkerNode]) -> None:
         self.config = config
-        self.slots: list[Place] = list(slots) if len(slots) > 1 else []
+        self.slots: list[WorkerNode] = list(slots) if len(slots) > 1 else []
         self.run_id = os.urandom(16).hex()
 
     def configure(self) -> None:
@@ -103,7 +103,7 @@ class Nodes:
         if self.slots:
             self._call("pytest_xdist_node_collection_finished", node=self.slots[0].node, ids=ids)
 
-    def child_ended(self, slot: Place, output: Mapping[str, Any] | None) -> None:
+    def child_ended(self, slot: WorkerNode, output: Mapping[str, Any] | None) -> None:
         """A child handed results over: each is told by itself, as a worker's would be."""
         if not output:
             return
@@ -144,10 +144,10 @@ class Nodes:
                 self._call("pytest_testnodedown", node=slot.node, error=None)
             slot.node = None
 
-    def workerinput(self, slot: Place) -> dict[str, Any] | None:
+    def workerinput(self, slot: WorkerNode) -> dict[str, Any] | None:
         return None if slot.node is None else slot.node.workerinput
 
-    def environ(self, slot: Place) -> dict[str, str]:
+    def environ(self, slot: WorkerNode) -> dict[str, str]:
         """What xdist sets in a worker's environment."""
         if slot.node is None:
             return {}

@@ -81,7 +81,7 @@ class Gate:
     def _close(self, why: str, status: int | None = None, tail: str = "") -> None:
         if not self._closed:
             self._closed = True
-            said = _last_words() if why else ""
+            said = _stderr_tail() if why else ""
             self.control.send(self.number, Closed(f"{why} ({said})" if said else why, status, tail))
 
     def down(self, data: bytes) -> None:
@@ -114,7 +114,7 @@ def _said(error: Any) -> str:
     return str(error).strip().splitlines()[-1].removeprefix("FileNotFoundError: ")
 
 
-def _last_words() -> str:
+def _stderr_tail() -> str:
     """What was printed last: by ssh, most likely. Our standard error is a file that all gateways share."""
     size = os.fstat(2).st_size
     text = os.pread(2, _TAIL, max(0, size - _TAIL)).decode("utf-8", "replace")

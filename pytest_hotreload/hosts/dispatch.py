@@ -21,12 +21,12 @@ from pytest_hotreload.hosts.protocol import (
     ChildStarted,
     Closed,
     GivenBack,
+    HostSettings,
     Idle,
+    ItemMessages,
     Late,
     Noticed,
     RunFile,
-    Told,
-    Wanted,
     Wants,
 )
 from pytest_hotreload.process.messages import Ended
@@ -38,7 +38,7 @@ from pytest_hotreload.world import BUILTINS, time
 __builtins__ = BUILTINS
 
 if TYPE_CHECKING:
-    from pytest_hotreload.hosts.hosts import Host, Hosts
+    from pytest_hotreload.hosts.hosts import Hosts, RemoteHost
     from pytest_hotreload.run.context import RunSetup
 
 #: Seconds between two looks at what is shown while hosts say nothing.
@@ -56,9 +56,9 @@ class DistributingLoop(RunLoop):
         self.children.add_listener(hosts.channel, self._hear)
         self._wanted = self._number(self.items)
         self._hurries = False  # since a second Ctrl-C
-        self._handlers: dict[type, Callable[[Host, Any], None]] = {
+        self._handlers: dict[type, Callable[[RemoteHost, Any], None]] = {
             Wants: self._wants,
-            Told: self._told,
+            ItemMessages: self._told,
             Late: self._late,
             Absent: self._absent,
             GivenBack: self._given_back,
@@ -76,14 +76,14 @@ class DistributingLoop(RunLoop):
         return self.hosts.nodes
 
     @staticmethod
-    def _number(items: Iterable[pytest.Item]) -> list[Wanted]:
+    def _number(items: Iterable[pytest.Item]) -> list[HostSettings]:
         """Several items may have one node id (``--keep-duplicates``); hosts collect them in the same order."""
         seen: dict[str, int] = {}
         wanted = []
         for index, item in enumerate(items):
             which = seen.get(item.nodeid, 0)
             seen[item.nodeid] = which + 1
-            wanted.append(Wanted(index, item.nodeid, which))
+            wanted.append(HostSettings(index, item.nodeid, which))
         return wanted
 
     # -- the loop --------------------------------------------------------------------------------
@@ -112,7 +112,7 @@ class DistributingLoop(RunLoop):
                 return
             self._give(group, min(waiting, key=lambda host: len(host.out) / host.slots))
 
-    def _give(self, group: Group, host: Host) -> None:
+    def _give(self, group: Group, host: RemoteHost) -> None:
         host.wants -= 1
         host.out.append(group)
         wanted = tuple(self._wanted[index] for index in group.indices)
@@ -144,35 +144,35 @@ class DistributingLoop(RunLoop):
 
     # -- what hosts say --------------------------------------------------------------------------
 
-    def _wants(self, host: Host, message: Wants) -> None:
+    def _wants(self, host: RemoteHost, message: Wants) -> None:
         host.collected = True
         host.wants += message.files
 
-    def _told(self, host: Host, message: Told) -> None:
+    def _told(self, host: RemoteHost, message: ItemMessages) -> None:
         if not self.replay.is_complete(message.item):
             for each in message.messages:
                 self.replay.feed(message.item, each)
             self.replay.complete(message.item)
         self._completed(host)
 
-    def _late(self, _: Host, message: Late) -> None:
+    def _late(self, _: RemoteHost, message: Late) -> None:
         if message.item < 0:
             self.replay.show(len(self.items) - 1, message.message)
         else:
             self.replay.feed(message.item, message.message)
 
-    def _absent(self, host: Host, message: Absent) -> None:
+    def _absent(self, host: RemoteHost, message: Absent) -> None:
         if not self.replay.is_complete(message.item):
             self.crashes.missing(message.item, hosts_messages.from_host(host.name, message.reason))
         self._completed(host)
 
-    def _completed(self, host: Host) -> None:
+    def _completed(self, host: RemoteHost) -> None:
         host.out = [group for group in host.out if self._unfinished(group)]
 
     def _unfinished(self, group: Group) -> list[int]:
         return [index for index in group.indices if not self.replay.is_complete(index)]
 
-    def _given_back(self, host: Host, message: GivenBack) -> None:
+    def _given_back(self, host: RemoteHost, message: GivenBack) -> None:
         back = set(message.indices)
         for group in host.out:
             if back.intersection(group.indices):
@@ -182,10 +182,10 @@ class DistributingLoop(RunLoop):
                     self.schedule.again(group.rest(rest, exclusive=True))
         self._completed(host)
 
-    def _child_started(self, _: Host, __: ChildStarted) -> None:
+    def _child_started(self, _: RemoteHost, __: ChildStarted) -> None:
         self.totals.children += 1
 
-    def _child_ended(self, host: Host, message: ChildEnded) -> None:
+    def _child_ended(self, host: RemoteHost, message: ChildEnded) -> None:
         ended: Ended | None = message.ended
         if ended is None:
             return
@@ -194,7 +194,7 @@ class DistributingLoop(RunLoop):
         if ended.coverage is not None:
             plugins.add_coverage(ended.coverage)
 
-    def _noticed(self, host: Host, message: Noticed) -> None:
+    def _noticed(self, host: RemoteHost, message: Noticed) -> None:
         text = hosts_messages.from_host(host.name, message.text)
         if message.summary:
             self.totals.notices.append(text)
@@ -202,10 +202,10 @@ class DistributingLoop(RunLoop):
             console.notice(self.config, text)
 
     @staticmethod
-    def _idle(host: Host, _: Idle) -> None:
+    def _idle(host: RemoteHost, _: Idle) -> None:
         host.idle = True
 
-    def _closed(self, host: Host, message: Closed) -> None:
+    def _closed(self, host: RemoteHost, message: Closed) -> None:
         """It is lost. What it had goes to the front of the queue, in the order in which it was given out."""
         host.gone, lost, host.out = True, host.out, []
         why = message.why or hosts_messages.ended(message.status, message.tail)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_hotreload.compat import console, plugins, pytest_config
-from pytest_hotreload.compat.xdist import Node, Nodes, Place
+from pytest_hotreload.compat.xdist import Node, Nodes, WorkerNode
 from pytest_hotreload.host_options import HOST_ENVIRONMENT
 from pytest_hotreload.hosts import messages as hosts_messages
 from pytest_hotreload.hosts.protocol import (
@@ -26,10 +26,10 @@ from pytest_hotreload.hosts.protocol import (
     GivenBack,
     Idle,
     Interrupt,
+    ItemMessages,
     Late,
     Noticed,
     RunFile,
-    Told,
     Wants,
 )
 from pytest_hotreload.hosts.start import inherited
@@ -39,7 +39,7 @@ from pytest_hotreload.process.lifeline import end_with
 from pytest_hotreload.process.messages import Asked, Ended
 from pytest_hotreload.process.slots import Slot
 from pytest_hotreload.run.child import self_collecting
-from pytest_hotreload.run.children import Running
+from pytest_hotreload.run.children import RunningChild
 from pytest_hotreload.run.loop import RunLoop
 from pytest_hotreload.run.replay import Receiver
 from pytest_hotreload.run.schedule import Group, Schedule
@@ -57,7 +57,7 @@ _TICK = 0.1
 _LONG = 60.0
 
 
-class Host:
+class HostRole:
     """The role of a host's pytest, from before the first conftest."""
 
     def __init__(self, lifeline: int, end: int) -> None:
@@ -73,7 +73,7 @@ class Host:
         self.xmlpath: str | None = None
 
     @classmethod
-    def started(cls) -> Host | None:
+    def started(cls) -> HostRole | None:
         """The role, where an agent started this process; else None."""
         found = inherited()
         if found is None:
@@ -129,7 +129,7 @@ class Host:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_cmdline_main(self, config: pytest.Config) -> Generator[None, object, object]:
         self.xmlpath = config.option.xmlpath
-        self_collecting.neutralise(config)
+        self_collecting.disable_session_plugins(config)
         if config.option.basetemp:
             config.option.basetemp = f"{config.option.basetemp}-host{self.begin.number}"
         return (yield)
@@ -159,7 +159,7 @@ class Relay:
     done, stopping, interrupted, memo = False, False, False, None
     gathered: Merger | None = None
 
-    def __init__(self, host: Host, items: int) -> None:
+    def __init__(self, host: HostRole, items: int) -> None:
         self.host, self.head = host, items
         #: Place in the items here -> place in the user's controller's.
         self.theirs: dict[int, int] = {}
@@ -177,7 +177,7 @@ class Relay:
         """Nothing more will come for this item."""
         if index not in self._complete:
             self._complete.add(index)
-            self.host.send(Told(self.theirs[index], tuple(self._queues.pop(index, ()))))
+            self.host.send(ItemMessages(self.theirs[index], tuple(self._queues.pop(index, ()))))
 
     def leave_out(self, index: int) -> None:
         """The item has no result here. No run of hosts leaves one out by itself; there it is one that is missing."""
@@ -221,7 +221,7 @@ class HostNodes(Nodes):
             slot.node.workerinput = dict(worker.workerinput)
             self._environ[worker.worker_id] = dict(worker.environ)
 
-    def environ(self, slot: Place) -> dict[str, str]:
+    def environ(self, slot: WorkerNode) -> dict[str, str]:
         return self._environ[slot.worker_id]
 
     def down(self) -> None:
@@ -252,7 +252,7 @@ class HostLoop(RunLoop):
     replay: Relay
     schedule: HostSchedule
 
-    def __init__(self, session: pytest.Session, setup: RunSetup, host: Host) -> None:
+    def __init__(self, session: pytest.Session, setup: RunSetup, host: HostRole) -> None:
         host.worker_for_good(session.config)
         self.host = host
         super().__init__(session, setup)
@@ -364,7 +364,7 @@ class HostLoop(RunLoop):
         if slot.running is not None and self.host.begin.crowded:
             slot.running.accompanied = True  # by another host's, for all we know
 
-    def _answer(self, running: Running, asked: Asked) -> None:
+    def _answer(self, running: RunningChild, asked: Asked) -> None:
         if asked.what == "terminal":
             self.children.kill(running, hosts_messages.no_terminal())
         else:
@@ -373,11 +373,11 @@ class HostLoop(RunLoop):
     def _show(self) -> None:
         """Shown elsewhere."""
 
-    def _ended_well(self, running: Running, ended: Ended) -> None:
+    def _ended_well(self, running: RunningChild, ended: Ended) -> None:
         if not running.group.alone:
             self.sources.learn(ended.modules)
 
-    def _finish(self, running: Running) -> None:
+    def _finish(self, running: RunningChild) -> None:
         ended = running.ended if running.status == 0 else None
         if ended is not None:
             ended = ended._replace(observed=None)

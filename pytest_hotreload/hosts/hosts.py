@@ -45,7 +45,7 @@ _END_SECONDS = 60.0
 
 
 @dataclass(eq=False)
-class Host:
+class RemoteHost:
     """``wants``: files that it asked for and has not got. ``out``: what it was given and has not completed.
 
     ``collected``: it has asked for files. ``gone``: it has ended, or is taken for lost.
@@ -54,7 +54,7 @@ class Host:
     number: int
     spec: Spec
     slots: int = 0
-    workers: list[Place] = field(default_factory=list)
+    workers: list[RemoteSlot] = field(default_factory=list)
     greeting: Greeting | None = None
     wants: int = 0
     out: list[Group] = field(default_factory=list)
@@ -70,7 +70,7 @@ class Host:
 
 
 @dataclass(eq=False)
-class Place:
+class RemoteSlot:
     """A host's slot, as far as :class:`Nodes` looks at one."""
 
     worker_id: str
@@ -90,7 +90,7 @@ class Hosts:
     ) -> None:
         """Start the broker, and let it open the gateways."""
         self.config, self.asked = config, slots
-        self.all = [Host(number, spec) for number, spec in enumerate(specs)]
+        self.all = [RemoteHost(number, spec) for number, spec in enumerate(specs)]
         self.nodes = Nodes(config, [])
         self.channel = self._start_broker(lifeline, environment)
         for host in self.all:
@@ -124,7 +124,7 @@ class Hosts:
     # -- the greeting ----------------------------------------------------------------------------
 
     @property
-    def alive(self) -> list[Host]:
+    def alive(self) -> list[RemoteHost]:
         return [host for host in self.all if not host.gone]
 
     @property
@@ -162,7 +162,7 @@ class Hosts:
         except (EOFError, OSError):
             return [(host.number, Closed("the broker ended", None, "")) for host in self.alive]
 
-    def _greeted(self, host: Host, message: Any) -> None:
+    def _greeted(self, host: RemoteHost, message: Any) -> None:
         if isinstance(message, Closed):
             why = message.why or messages.ended(message.status, message.tail)
             raise messages.not_there(host.name, why)
@@ -178,7 +178,7 @@ class Hosts:
         self._check(host, host.greeting)
         host.slots = self.asked or host.greeting.processors
 
-    def _check(self, host: Host, there: Greeting) -> None:
+    def _check(self, host: RemoteHost, there: Greeting) -> None:
         ours, theirs = (__version__, VERSION), (there.version, there.protocol)
         if ours != theirs:
             texts = [f"{version} (protocol {protocol})" for version, protocol in (ours, theirs)]
@@ -189,19 +189,19 @@ class Hosts:
     def _number_slots(self) -> None:
         count = 0
         for host in self.all:
-            host.workers = [Place(f"gw{count + each}") for each in range(host.slots)]
+            host.workers = [RemoteSlot(f"gw{count + each}") for each in range(host.slots)]
             count += host.slots
         self.nodes.slots = [worker for host in self.all for worker in host.workers]
         self.nodes.configure()
 
     # -- the run -----------------------------------------------------------------------------------
 
-    def send(self, host: Host, message: Any) -> None:
+    def send(self, host: RemoteHost, message: Any) -> None:
         """To its pytest."""
         with contextlib.suppress(OSError):  # the broker's end is read next
             self.channel.send(host.number, Data(pack(-1, message)))
 
-    def read(self) -> Iterator[tuple[Host, Any]]:
+    def read(self) -> Iterator[tuple[RemoteHost, Any]]:
         """All that can be read without waiting: (host, message or :class:`Closed`)."""
         frames, closed = self.channel.drain()
         for number, message in frames:
@@ -232,13 +232,13 @@ class Hosts:
 
     # -- the end -----------------------------------------------------------------------------------
 
-    def shut(self, host: Host) -> None:
+    def shut(self, host: RemoteHost) -> None:
         """Nothing is expected from it any more."""
         host.gone = True
         with contextlib.suppress(OSError):
             self.channel.send(host.number, Shut())
 
-    def finish(self) -> Iterator[tuple[Host, Any]]:
+    def finish(self) -> Iterator[tuple[RemoteHost, Any]]:
         """Let the hosts end their sessions, each in its time; what they still say. Who still collects is ended."""
         for host in self.alive:
             if host.collected:

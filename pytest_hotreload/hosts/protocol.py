@@ -66,7 +66,7 @@ class Begin(NamedTuple):
     crowded: bool
 
 
-class Wanted(NamedTuple):
+class HostSettings(NamedTuple):
     """One item: its place in the user's controller's items, and the how manieth of that node id it is, from 0."""
 
     item: int
@@ -77,7 +77,7 @@ class Wanted(NamedTuple):
 class RunFile(NamedTuple):
     """Run these. ``failed``: tests that failed so far. ``exclusive``: nothing else runs anywhere."""
 
-    wanted: tuple[Wanted, ...]
+    wanted: tuple[HostSettings, ...]
     failed: int
     exclusive: bool
 
@@ -109,7 +109,7 @@ class ChildStarted(NamedTuple):
     """A child was asked for."""
 
 
-class Told(NamedTuple):
+class ItemMessages(NamedTuple):
     """All that is to be shown of an item, which is complete with it."""
 
     item: int

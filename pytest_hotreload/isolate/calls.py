@@ -20,7 +20,7 @@ from pytest_hotreload.process.slots import anonymous_file
 _CALL, _RETURNED, _RAISED, _EXITED, _STUCK = range(5)
 
 
-class Surroundings(NamedTuple):
+class CallContext(NamedTuple):
     """What a child takes over from the host as it is at the call.
 
     ``environ``: what differs from the template's start; None stands for a variable that is gone. ``cwd``: None if
@@ -49,7 +49,7 @@ def _cloudpickle() -> Any:
 
 
 def write_call(
-    surroundings: Surroundings, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+    surroundings: CallContext, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> int:
     """A new file that holds the call; its descriptor. Raises :class:`CarryError`, OSError."""
     cloudpickle = _cloudpickle()
@@ -141,17 +141,17 @@ def read_outcome(descriptor: int, name: str) -> Outcome | None:
 # ------------------------------------------------------------------------------- in the child
 
 
-class Desk:
+class CallFile:
     """The child's end of the file."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._file = os.fdopen(descriptor, "rb", closefd=False)
 
-    def surroundings(self) -> Surroundings:
+    def surroundings(self) -> CallContext:
         """First what to take over, since the function may need it to be found."""
         self._file.seek(1)
-        return Surroundings(*pickle.load(self._file))
+        return CallContext(*pickle.load(self._file))
 
     def call(self) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
         """The function and its arguments; imports what they need. Raises whatever that raises."""

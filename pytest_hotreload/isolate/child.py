@@ -12,21 +12,21 @@ from typing import Any
 
 from pytest_hotreload._native import set_child_subreaper
 from pytest_hotreload.imports import bytecode
-from pytest_hotreload.isolate.calls import Desk, Surroundings
+from pytest_hotreload.isolate.calls import CallContext, CallFile
 from pytest_hotreload.process import fork_state
 from pytest_hotreload.process.lifeline import end_with
 
 
 def live(descriptors: list[int], inherited: fork_state.Inherited) -> None:
     """``descriptors``: of the call, standard output, standard error. Does not return."""
-    desk = Desk(descriptors[0])
+    desk = CallFile(descriptors[0])
     try:
         _speak_into(descriptors[1:])
         _work(desk, os.getpid())
     except KeyboardInterrupt:  # as an interpreter that nobody catches it in
         _interrupted(inherited)
     except BaseException:  # ours: the host sees that there is no outcome
-        fork_state.last_words()
+        fork_state.print_fatal_traceback()
         os._exit(70)
     _leave(inherited)
 
@@ -58,7 +58,7 @@ def _speak_into(files: list[int]) -> None:
         os.close(descriptor)
 
 
-def _work(desk: Desk, pid: int) -> None:
+def _work(desk: CallFile, pid: int) -> None:
     """Run, and put the outcome down. A fork that comes back from the function is none of ours: it ends here."""
     try:
         _take_over(desk.surroundings())
@@ -66,7 +66,7 @@ def _work(desk: Desk, pid: int) -> None:
         result = func(*args, **kwargs)
     except BaseException as error:
         if os.getpid() != pid and not isinstance(error, SystemExit):
-            fork_state.last_words()
+            fork_state.print_fatal_traceback()
         _end_if_forked(pid)
         if isinstance(error, KeyboardInterrupt):
             raise
@@ -82,7 +82,7 @@ def _end_if_forked(pid: int) -> None:
         os._exit(0)
 
 
-def _take_over(given: Surroundings) -> None:
+def _take_over(given: CallContext) -> None:
     for name, value in given.environ.items():
         if value is None:
             os.environ.pop(name, None)
@@ -98,7 +98,7 @@ def _take_over(given: Surroundings) -> None:
 
 def _interrupted(inherited: fork_state.Inherited) -> None:
     """Ctrl-C, sent by whoever: the traceback is shown and the signal says why, as an interpreter does it."""
-    fork_state.last_words()
+    fork_state.print_fatal_traceback()
     _flush_all(inherited)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGINT)

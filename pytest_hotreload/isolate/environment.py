@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 from pytest_hotreload.isolate import messages
-from pytest_hotreload.isolate.calls import Surroundings, write_call
+from pytest_hotreload.isolate.calls import CallContext, write_call
 from pytest_hotreload.isolate.errors import EnvironmentClosed, IsolationError
 from pytest_hotreload.isolate.package import Package, Warmth
 from pytest_hotreload.isolate.process import Callback, IsolatedProcess, Stream
-from pytest_hotreload.isolate.reader import Reader, Run
+from pytest_hotreload.isolate.reader import PendingCall, Reader
 from pytest_hotreload.isolate.template import Handle
 
 __all__ = ["IsolatedEnvironment", "IsolatedProcess", "isolate_imports"]
@@ -265,7 +265,7 @@ class IsolatedEnvironment:
         if threading.current_thread() is not self._reader.thread:
             process.wait()
 
-    def _surroundings(self, name: str) -> Surroundings:
+    def _surroundings(self, name: str) -> CallContext:
         now = {**os.environ, **self._env}
         changed: dict[str, str | None] = {
             key: value for key, value in now.items() if self._base.get(key) != value
@@ -275,10 +275,10 @@ class IsolatedEnvironment:
         if cwd is None:
             with contextlib.suppress(FileNotFoundError):
                 cwd = os.getcwd()  # noqa: PTH109
-        return Surroundings(name, changed, cwd, list(sys.path), list(sys.argv))
+        return CallContext(name, changed, cwd, list(sys.path), list(sys.argv))
 
     def _submit(self, process: IsolatedProcess, call: int, timeout: float | None) -> None:
-        run = Run(process, call, timeout)
+        run = PendingCall(process, call, timeout)
         try:
             self._open_output(run)
             self._ask(run)
@@ -286,7 +286,7 @@ class IsolatedEnvironment:
             self._reader.fail(run, error)
             raise
 
-    def _open_output(self, run: Run) -> None:
+    def _open_output(self, run: PendingCall) -> None:
         """What the child gets as descriptors 1 and 2, and where that is read."""
         streams: tuple[Stream, Stream] = ("stdout", "stderr")
         for number, stream in enumerate(streams, start=1):
@@ -298,7 +298,7 @@ class IsolatedEnvironment:
             run.pipes[read] = stream
             run.theirs.append(write)
 
-    def _ask(self, run: Run) -> None:
+    def _ask(self, run: PendingCall) -> None:
         """Ask the template for it; where that is gone, a new one."""
         while True:
             handle = self._template()
@@ -317,7 +317,7 @@ class IsolatedEnvironment:
                 return
 
 
-def _again(environment: weakref.ref[IsolatedEnvironment], run: Run) -> None:
+def _again(environment: weakref.ref[IsolatedEnvironment], run: PendingCall) -> None:
     """In a thread of its own: a process whose template died before it was born."""
     ours = environment()
     if ours is None:

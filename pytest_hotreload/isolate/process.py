@@ -63,7 +63,7 @@ class IsolatedProcess:
     """A function that runs, or has run, in a process of its own. Made by ``exec``; may be used by any thread."""
 
     def __init__(
-        self, name: str, timeout: float | None, callback: Callback | None, host: Host, environment: object
+        self, name: str, timeout: float | None, callback: Callback | None, host: Caller, environment: object
     ) -> None:
         self._name, self._timeout, self._callback, self._host = name, timeout, callback, host
         #: Which ends when nobody holds it.
@@ -241,7 +241,7 @@ class IsolatedProcess:
         return error
 
 
-class Host:
+class Caller:
     """The process and the thread that an environment's processes are read by."""
 
     def __init__(self) -> None:

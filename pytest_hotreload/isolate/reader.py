@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pytest_hotreload.isolate import messages
 from pytest_hotreload.isolate.calls import read_outcome
 from pytest_hotreload.isolate.errors import EnvironmentClosed, IsolatedDeath, IsolationError
-from pytest_hotreload.isolate.process import Host, IsolatedProcess, Reason, Stream
+from pytest_hotreload.isolate.process import Caller, IsolatedProcess, Reason, Stream
 from pytest_hotreload.isolate.template import Handle
 from pytest_hotreload.process.messages import Gone, Refused, Started
 
@@ -30,7 +30,7 @@ _LAST = 1 << 20
 
 
 @dataclass
-class Run:
+class PendingCall:
     """A process, and what the host holds of it.
 
     ``call``: its file. ``pipes``: descriptor -> stream, to be read. ``theirs``: the pipes' other ends, until it is
@@ -72,10 +72,10 @@ class _Wake:
             os.close(descriptor)
 
 
-class Reader(Host):
+class Reader(Caller):
     """``again``: starts a run anew whose template died before the run began; called in a thread of its own."""
 
-    def __init__(self, again: Callable[[Run], None]) -> None:
+    def __init__(self, again: Callable[[PendingCall], None]) -> None:
         super().__init__()
         self._again = again
         self._selector = selectors.DefaultSelector()
@@ -83,8 +83,8 @@ class Reader(Host):
         self._wake.open()
         self._selector.register(self._wake.read, selectors.EVENT_READ, None)
         self._handles: list[Handle] = []
-        self._runs: dict[int, Run] = {}
-        self._failed: list[tuple[Run, BaseException]] = []
+        self._runs: dict[int, PendingCall] = {}
+        self._failed: list[tuple[PendingCall, BaseException]] = []
         self._timed = False
         #: Around both: what begins or fails is seen by who ends all, or refused.
         self._ending = threading.Lock()
@@ -100,7 +100,7 @@ class Reader(Host):
         self._handles.append(handle)
         self._selector.register(handle.channel.socket, selectors.EVENT_READ, handle)
 
-    def begin(self, token: int, run: Run, handle: Handle) -> None:
+    def begin(self, token: int, run: PendingCall, handle: Handle) -> None:
         """Hear a process that is about to be asked for. Raises :class:`EnvironmentClosed`."""
         with self._ending:
             if self._closing:
@@ -122,7 +122,7 @@ class Reader(Host):
             run.handle.tokens.discard(token)
         return run is not None
 
-    def fail(self, run: Run, error: BaseException) -> None:
+    def fail(self, run: PendingCall, error: BaseException) -> None:
         """It never began, and won't."""
         with self._ending:
             if not self._over:
@@ -207,7 +207,7 @@ class Reader(Host):
         if closed:
             self._lose(handle)
 
-    def _hear_pipe(self, descriptor: int, run: Run, stream: Stream) -> None:
+    def _hear_pipe(self, descriptor: int, run: PendingCall, stream: Stream) -> None:
         if descriptor not in run.pipes:
             return  # closed by what came before in this round
         data = _read_some(descriptor)
@@ -217,20 +217,22 @@ class Reader(Host):
         if not data:
             self._close_pipe(run, descriptor)
 
-    def _close_pipe(self, run: Run, descriptor: int) -> None:
+    def _close_pipe(self, run: PendingCall, descriptor: int) -> None:
         del run.pipes[descriptor]
         with contextlib.suppress(KeyError, RuntimeError):  # never heard; everything is over
             self._selector.unregister(descriptor)
         os.close(descriptor)
 
-    def _gone(self, run: Run, gone: Gone) -> None:
+    def _gone(self, run: PendingCall, gone: Gone) -> None:
         process = run.process
         if gone.leftovers:
             messages.tell(messages.left_behind(process.name, gone.leftovers))
         returncode = os.waitstatus_to_exitcode(gone.status)
         self._finish(run, lambda: process._death(returncode), gone.leftovers)
 
-    def _finish(self, run: Run, error: Callable[[], BaseException], leftovers: tuple[str, ...] = ()) -> None:
+    def _finish(
+        self, run: PendingCall, error: Callable[[], BaseException], leftovers: tuple[str, ...] = ()
+    ) -> None:
         """Its end is what counts, not that of its pipes, which others may hold."""
         _close_all(run.theirs)
         for descriptor, stream in list(run.pipes.items()):

@@ -30,7 +30,7 @@ from pytest_hotreload.process.channel import Channel, pair
 from pytest_hotreload.process.fork_server import serve
 from pytest_hotreload.process.import_inputs import Recorder
 from pytest_hotreload.process.messages import Kill, Start, Warm, Warmed
-from pytest_hotreload.process.prefork import Ahead
+from pytest_hotreload.process.prefork import Prefork
 from pytest_hotreload.process.template import Become, Parked
 from pytest_hotreload.world import sockets
 
@@ -184,7 +184,7 @@ def main(control: int, lifeline: int, own: str) -> None:
     holder = _Holder(channel, lifeline, own)
     try:
         begin = functools.partial(child.begin, lifeline)
-        serve(channel, holder.become, lifeline, holder.answer, Ahead(begin))
+        serve(channel, holder.become, lifeline, holder.answer, Prefork(begin))
     except Become as become:
         descriptors = become.descriptors
     else:

@@ -18,7 +18,7 @@ from pytest_hotreload.process import adoption, job_control, leftovers
 from pytest_hotreload.process.channel import Channel, pair
 from pytest_hotreload.process.lifeline import end_with
 from pytest_hotreload.process.messages import Gone, Kill, Refused, Start, Started
-from pytest_hotreload.process.prefork import Ahead
+from pytest_hotreload.process.prefork import Prefork
 from pytest_hotreload.process.proc import native_threads
 from pytest_hotreload.world import BUILTINS, contextlib, os, select, signal, sockets, warnings
 
@@ -130,7 +130,7 @@ def serve(
     live: Callable[[Start, list[int]], Any],
     lifeline: int,
     answer: Callable[[Any], Any] | None = None,
-    ahead: Ahead | None = None,
+    ahead: Prefork | None = None,
 ) -> None:
     """The fork point's life: until the controller closes the channel, or dies. ``ahead``: one child is kept ready."""
     job_control.forget()
@@ -151,12 +151,12 @@ class _Server:
         control: Channel,
         live: Callable[[Start, list[int]], Any],
         answer: Callable[[Any], Any] | None,
-        ahead: Ahead | None,
+        ahead: Prefork | None,
         *,
         ignores_children: bool,
     ) -> None:
         self._ignores_children = ignores_children
-        self.control, self.live, self.answer, self.ahead = control, live, answer, ahead
+        self.control, self.live, self.answer, self.prefork = control, live, answer, ahead
         self.children: dict[int, tuple[int, int]] = {}  # pid -> (token, pidfd)
         self.poll = select.poll()
         self.poll.register(control.fileno(), select.POLLIN)
@@ -169,8 +169,8 @@ class _Server:
             self._reap(ready)
             if self.control.fileno() in ready and not self._obey():
                 break
-            if self.ahead is not None and self.ahead.is_due():
-                self._fork_ahead(self.ahead)
+            if self.prefork is not None and self.prefork.is_due():
+                self._fork_ahead(self.prefork)
         self._end_all()
 
     def _obey(self) -> bool:
@@ -187,8 +187,8 @@ class _Server:
                     self._forget_children()  # they are the process's that waits behind this one
                 if said is not None:
                     self._tell(said)
-            if self.ahead is not None:
-                self.ahead.want()
+            if self.prefork is not None:
+                self.prefork.request()
         return not closed
 
     def _kill(self, token: int) -> None:
@@ -228,7 +228,7 @@ class _Server:
         return taken
 
     def _fork_with(self, start: Start, descriptors: list[int]) -> None:
-        pid = self.ahead.give(start, descriptors) if self.ahead is not None else 0
+        pid = self.prefork.hand_over(start, descriptors) if self.prefork is not None else 0
         if pid:
             self.children[pid] = (start.token, self.children[pid][1])
         else:
@@ -254,7 +254,7 @@ class _Server:
                 self.poll.register(pidfd, select.POLLIN)
         self.children[pid] = (token, pidfd)
 
-    def _fork_ahead(self, ahead: Ahead) -> None:
+    def _fork_ahead(self, ahead: Prefork) -> None:
         """Where that can't be, the next child is forked when it is asked for."""
         try:
             ahead.prepare()
@@ -267,7 +267,7 @@ class _Server:
         ahead.forked(pid)
         self._adopt(pid, _NOBODY, own_group=True)
 
-    def _become_ahead(self, ahead: Ahead) -> None:
+    def _become_ahead(self, ahead: Prefork) -> None:
         """In a child that nobody asked for yet. Comes back only by :class:`Unwind`."""
         try:
             self._leave()
@@ -295,9 +295,9 @@ class _Server:
         for descriptor in [*(self.control.descriptors or ()), *(fd for _, fd in self.children.values())]:
             if descriptor >= 0:
                 os.close(descriptor)
-        if self.ahead is not None:
-            self.ahead.leave()
-            self.ahead.begin()
+        if self.prefork is not None:
+            self.prefork.abandon()
+            self.prefork.begin()
 
     def _live(self, start: Start, descriptors: list[int]) -> None:
         try:
@@ -319,8 +319,8 @@ class _Server:
                     self.poll.unregister(pidfd)
                     os.close(pidfd)
                 if token == _NOBODY:
-                    if self.ahead is not None and self.ahead.pid == pid:
-                        self.ahead.lost()
+                    if self.prefork is not None and self.prefork.pid == pid:
+                        self.prefork.discard()
                     continue
                 left = leftovers.end(pid, set(self.children))
                 self._tell(Gone(token, status, tuple(left), used.ru_utime + used.ru_stime))

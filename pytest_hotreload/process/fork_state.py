@@ -209,7 +209,7 @@ def write_all(printed: Iterable[tuple[int, bytes]]) -> None:
                 rest = rest[os.write(descriptor, rest) :]
 
 
-def last_words() -> None:
+def print_fatal_traceback() -> None:
     """An error in our own code, not pytest's: into faulthandler's file, where a death is explained."""
     with contextlib.suppress(BaseException):
         traceback.print_exc(file=sys.__stderr__)

@@ -149,7 +149,7 @@ class Exited(NamedTuple):
     memo: bytes | None
 
 
-class Interrupted(NamedTuple):
+class ChildInterrupted(NamedTuple):
     """``KeyboardInterrupt`` in the child, with the place where it struck."""
 
     memo: bytes | None
@@ -236,7 +236,7 @@ Message = (
     | PdbShown
     | StopAsked
     | Exited
-    | Interrupted
+    | ChildInterrupted
     | InternalError
     | Asked
     | Gathered

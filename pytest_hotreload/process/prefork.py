@@ -15,7 +15,7 @@ from pytest_hotreload.world import BUILTINS
 __builtins__ = BUILTINS
 
 
-class Ahead:
+class Prefork:
     """In a fork point: the child that waits, if there is one.
 
     ``begin``: what each child does first, needing no request; one that waits has done it before.
@@ -28,7 +28,7 @@ class Ahead:
         self._theirs: Channel | None = None
         self._wanted = False
 
-    def want(self) -> None:
+    def request(self) -> None:
         """One is worth it: there was a request. One that died unasked is not replaced before the next."""
         self._wanted = True
 
@@ -48,9 +48,9 @@ class Ahead:
             self._theirs = None
         self.pid = pid
         if not pid:
-            self.leave()
+            self.abandon()
 
-    def give(self, start: Start, descriptors: Sequence[int]) -> int:
+    def hand_over(self, start: Start, descriptors: Sequence[int]) -> int:
         """Let the one that waits be what ``start`` asks for. Its process id; 0 if there is none, or no longer."""
         pid, channel = self.pid, self._ours
         if not pid or channel is None:
@@ -59,15 +59,15 @@ class Ahead:
             channel.send_with(start, descriptors)
         except OSError:  # it was killed; who reaps it says so
             pid = 0
-        self.lost()
+        self.discard()
         return pid
 
-    def lost(self) -> None:
+    def discard(self) -> None:
         """There is none."""
         self.pid = 0
-        self.leave()
+        self.abandon()
 
-    def leave(self) -> None:
+    def abandon(self) -> None:
         """In another child, which must not keep the end from the one that waits."""
         if self._ours is not None:
             self._ours.close()

@@ -15,7 +15,7 @@ from pytest_hotreload.imports.analysis import open_project, scan
 from pytest_hotreload.options import Options
 from pytest_hotreload.original_names import ORIGINAL_NAMES
 from pytest_hotreload.records import affected_messages
-from pytest_hotreload.records.records import Records, Verdict
+from pytest_hotreload.records.records import RunRecords, Verdict
 from pytest_hotreload.usage import usage_error
 from pytest_hotreload.world import os, subprocess
 
@@ -26,7 +26,7 @@ _FEW = 10
 class Selection:
     """A plugin of the controller: deselects what is not affected. ``left_out``: number of files."""
 
-    def __init__(self, records: Records | None, chosen: Options) -> None:
+    def __init__(self, records: RunRecords | None, chosen: Options) -> None:
         self.records, self.options = records, chosen
         self.selected: list[Verdict] = []
         self.left_out = 0

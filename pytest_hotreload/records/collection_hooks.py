@@ -11,7 +11,7 @@ import pytest
 from pytest_hotreload._native import observe_for
 from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.records.declarations import Declarations
-from pytest_hotreload.records.records import Records
+from pytest_hotreload.records.records import RunRecords
 from pytest_hotreload.world import BUILTINS, time
 
 __builtins__ = BUILTINS
@@ -20,7 +20,7 @@ __builtins__ = BUILTINS
 class Bookkeeper:
     """A plugin of the controller, between its configuration and the first fork."""
 
-    def __init__(self, records: Records, declarations: Declarations) -> None:
+    def __init__(self, records: RunRecords, declarations: Declarations) -> None:
         self.records, self.declarations = records, declarations
         self._began: dict[object, float] = {}
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from pytest_hotreload._native import Project
 from pytest_hotreload.imports.analysis import scan
-from pytest_hotreload.records.observer import Module, Observed, Observer, Row, canonical
+from pytest_hotreload.records.observer import Module, Observation, Observed, Observer, canonical
 from pytest_hotreload.world import os
 
 #: Kinds that make a file depend on a path's content, or its absence.
@@ -26,7 +26,7 @@ _OUTPUTS = ("write", "update")
 
 
 @dataclass
-class Found:
+class Discovery:
     """Of one test file; paths absolute, everything sorted."""
 
     closure: list[str] = field(default_factory=list)
@@ -48,7 +48,7 @@ class Dependencies:
         self, observer: Observer, project: Project, collected: Observed, test_files: Sequence[str]
     ) -> None:
         self.observer, self.project = observer, project
-        self._rows: defaultdict[str, list[Row]] = defaultdict(list)
+        self._rows: defaultdict[str, list[Observation]] = defaultdict(list)
         self._modules: defaultdict[str, list[Module]] = defaultdict(list)
         for row in collected.rows:
             self._rows[row.owner].append(row)
@@ -78,9 +78,9 @@ class Dependencies:
         """Those of the files that import ``imported``, by their sources or as it was seen in the collection."""
         return [file for file in files if imported in self._close([file], ())[0]]
 
-    def of(self, path: str, observed: Sequence[Observed], company: Iterable[str] = ()) -> Found:
+    def of(self, path: str, observed: Sequence[Observed], company: Iterable[str] = ()) -> Discovery:
         """Everything that is known of ``path``. ``observed``: by its children. ``company``: files it leans on."""
-        found = Found(company=sorted(company))
+        found = Discovery(company=sorted(company))
         closure, dynamic = self._close([path, *found.company], observed)
         rows = [*self._rows[""], *self._rows[path]]
         rows += [row for file in sorted(closure) if file != path for row in self._rows[file]]
@@ -120,7 +120,7 @@ class Dependencies:
             return self.project.closure(file)
         return [file]
 
-    def _sort_out(self, rows: Iterable[Row], closure: set[str], found: Found) -> None:
+    def _sort_out(self, rows: Iterable[Observation], closure: set[str], found: Discovery) -> None:
         lists: dict[str, set[str]] = {kind: set() for kind in ("list", "environ", "start", "flag")}
         for row in rows:
             if row.kind in _INPUTS and row.subject not in closure:
@@ -136,7 +136,7 @@ class Dependencies:
         found.started = sorted(lists["start"])
         found.flags = sorted(lists["flag"])
 
-    def _is_output(self, row: Row) -> bool:
+    def _is_output(self, row: Observation) -> bool:
         """Below a hidden folder tools keep what they remember: no test looks there for another's output."""
         path = row.subject
         inside = os.path.relpath(path, self.observer.root) if path.startswith(self.observer.root) else path
@@ -177,7 +177,7 @@ class Searched:
         self.project = list(project)
         self._exists: dict[str, bool] = {}
 
-    def folders(self, found: Found) -> list[str]:
+    def folders(self, found: Discovery) -> list[str]:
         packages: set[str] = set()
         for name in (name for name, file in found.dynamic.items() if file is None):
             packages.update(_with_parents(name.replace(".", os.sep)))
@@ -200,7 +200,7 @@ def _with_parents(package: str) -> Iterator[str]:
         package = package.rpartition(os.sep)[0]
 
 
-def as_draft(found: Found, searched: Searched) -> dict[str, Any]:
+def as_draft(found: Discovery, searched: Searched) -> dict[str, Any]:
     """The part of a record's draft that says what the file depends on.
 
     Nobody sees what a process reads, so it may have read everything that it inherits, or finds.

@@ -22,7 +22,7 @@ CLEAN: Final = frozenset({"passed", "skipped", "xfailed"})
 
 
 @dataclass
-class Ran:
+class FileOutcome:
     """By index of the item. ``spoiled``: something of it was lost. ``left``: processes were left behind."""
 
     nodeids: dict[int, str] = field(default_factory=dict)

@@ -53,7 +53,7 @@ _UNSEEN = "unseen"
 State = tuple[int, int, int, int] | None
 
 
-class Row(NamedTuple):
+class Observation(NamedTuple):
     """One thing that was seen; ``observed`` says what kinds there are.
 
     ``owner``: the first-party file whose body ran, the test file that was being collected, or "".
@@ -80,7 +80,7 @@ class Module(NamedTuple):
 class Observed(NamedTuple):
     """Rows in the order of their first touch, without imports; those are ``modules``."""
 
-    rows: tuple[Row, ...] = ()
+    rows: tuple[Observation, ...] = ()
     modules: tuple[Module, ...] = ()
 
 
@@ -191,7 +191,7 @@ class Observer:
         found = [self._sought(owner, name) for owner, name in sought]
         return Observed(
             self._learned.rows
-            + tuple(Row(*row) for row in rows if row[1] not in ("import", "find"))
+            + tuple(Observation(*row) for row in rows if row[1] not in ("import", "find"))
             + tuple(row for _, rows in found for row in rows),
             self._before
             + self._learned.modules
@@ -199,7 +199,7 @@ class Observer:
             + tuple(module for module, _ in found if module is not None),
         )
 
-    def _sought(self, owner: str, name: str) -> tuple[Module | None, list[Row]]:
+    def _sought(self, owner: str, name: str) -> tuple[Module | None, list[Observation]]:
         """A module that was looked for without being imported; and the folders that would do for it, or did."""
         module = self._module(owner, name)
         if module is None or module.file is not None:
@@ -211,7 +211,7 @@ class Observer:
         inside = name.replace(".", os.sep)
         folders = [canonical(os.path.join(entry or os.curdir, inside)) for entry in sys.path]
         states = ((folder, _state(folder)) for folder in folders if self.is_first_party(folder))
-        return module, [Row(owner, "read", folder, state) for folder, state in states]
+        return module, [Observation(owner, "read", folder, state) for folder, state in states]
 
     def close(self) -> None:
         """Leave everything as it was, in the process that began."""

@@ -29,8 +29,8 @@ from pytest_hotreload.records.dependencies import (
     project_folders,
 )
 from pytest_hotreload.records.early_imports import import_again
-from pytest_hotreload.records.file_outcome import Ran
-from pytest_hotreload.records.observer import Observed, Observer, Row, canonical, on_path
+from pytest_hotreload.records.file_outcome import FileOutcome
+from pytest_hotreload.records.observer import Observation, Observed, Observer, canonical, on_path
 from pytest_hotreload.world import BUILTINS, contextlib, os
 
 __builtins__ = BUILTINS
@@ -58,7 +58,7 @@ def _kept(
 
     def wrapped(method: _Method) -> _Method:
         @functools.wraps(method)
-        def kept(self: Records, *args: Any, **kwargs: Any) -> Any:
+        def kept(self: RunRecords, *args: Any, **kwargs: Any) -> Any:
             if not self.lost:
                 try:
                     with ORIGINAL_NAMES:
@@ -89,7 +89,7 @@ class Verdict(NamedTuple):
         return self.kind == "fresh"
 
 
-class Records:
+class RunRecords:
     """``files``: test file (absolute) -> what became of it. ``partial``: files of which not all was selected.
 
     ``company``: all that were collected. ``partial_by_name``: single tests were asked for by name.
@@ -113,7 +113,7 @@ class Records:
         #: Files of modules that were imported before us, if what they read then is not known; and that in words.
         self._unseen = {file for _, file in early} if seen.why else set()
         self.doubt = affected_messages.unseen_import(seen.module, seen.why) if seen.why else ""
-        self.files: defaultdict[str, Ran] = defaultdict(Ran)
+        self.files: defaultdict[str, FileOutcome] = defaultdict(FileOutcome)
         self.partial: set[str] = set()
         self.company: set[str] = set()
         self.partial_by_name = self.filtered = False
@@ -183,7 +183,7 @@ class Records:
         """Stop observing for good."""
         self.observer.close()
 
-    def rebase(self, held: Mapping[str, int] | None = None, *, told: bool = False) -> None:
+    def after_fork(self, held: Mapping[str, int] | None = None, *, told: bool = False) -> None:
         """In a rerun of a watch: it begins now, but for what its fork points hold already.
 
         ``held``: that. ``told``: the system tells the watcher of each change, and the watcher waited until nothing
@@ -314,7 +314,7 @@ class Records:
     def contended(self, paths: Iterable[str], kind: str, subject: str) -> None:
         """These used what they can't both use, as was seen while they ran: "bind" an address, or "write" a path."""
         for path in paths:
-            self.files[path].observed.append(Observed((Row("", kind, subject, None),)))
+            self.files[path].observed.append(Observed((Observation("", kind, subject, None),)))
 
     def spoiled(self, path: str) -> None:
         """A child of this file died: what it saw is lost."""
@@ -350,7 +350,7 @@ class Records:
             store.prune()
         store.save()
 
-    def _write(self, store: Store, whole: Mapping[str, Ran]) -> None:
+    def _write(self, store: Store, whole: Mapping[str, FileOutcome]) -> None:
         dependencies = Dependencies(
             self.observer, open_project(self.config), self.collected, list(self.files)
         )
@@ -434,7 +434,7 @@ class Records:
         root = str(self.config.rootpath)
         return {str(Path(root, file)): names for file, names in couplings.load(self._folder()).items()}
 
-    def _facts(self, path: str, ran: Ran) -> dict[str, Any]:
+    def _facts(self, path: str, ran: FileOutcome) -> dict[str, Any]:
         return {
             "epoch": self._epoch,
             "outcome": "passed" if ran.clean else "failed",
@@ -472,7 +472,7 @@ def report_files(config: pytest.Config) -> tuple[str, ...]:
     return tuple(os.path.abspath(folder / path) for path in given if isinstance(path, str) and path)
 
 
-def _refutes(ran: Ran) -> bool:
+def _refutes(ran: FileOutcome) -> bool:
     """Whether an older record may no longer say that this file passed, if no new one takes its place."""
     return ran.spoiled or not ran.clean
 

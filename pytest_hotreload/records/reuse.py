@@ -22,7 +22,7 @@ from pytest_hotreload.records import affected, messages
 from pytest_hotreload.records.declarations import Declarations
 from pytest_hotreload.records.file_outcome import CLEAN
 from pytest_hotreload.records.last_run import Last, name_of
-from pytest_hotreload.records.records import Records, Verdict
+from pytest_hotreload.records.records import RunRecords, Verdict
 from pytest_hotreload.world import BUILTINS, time
 
 __builtins__ = BUILTINS
@@ -54,7 +54,7 @@ class ReportSink(Protocol):
 
 
 def judge(
-    config: pytest.Config, records: Records, declarations: Declarations, items: Iterable[pytest.Item]
+    config: pytest.Config, records: RunRecords, declarations: Declarations, items: Iterable[pytest.Item]
 ) -> Judged:
     """Whose last pass stands, if these items are what is asked for."""
     files: defaultdict[str, list[pytest.Item]] = defaultdict(list)
@@ -81,7 +81,7 @@ def judge(
 class _Doubts:
     """Why a file with a fresh record runs all the same."""
 
-    def __init__(self, config: pytest.Config, records: Records, declarations: Declarations) -> None:
+    def __init__(self, config: pytest.Config, records: RunRecords, declarations: Declarations) -> None:
         self.records, self.declarations = records, declarations
         self.setting = records.setting()
         self.coupled = records.coupled()
@@ -147,7 +147,7 @@ class Reuse:
         self,
         config: pytest.Config,
         chosen: Options,
-        records: Records | None,
+        records: RunRecords | None,
         declarations: Declarations,
     ) -> None:
         self.config, self.records, self.declarations = config, records, declarations
@@ -218,7 +218,7 @@ class Reuse:
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         for text in self.wrong:
-            terminalreporter.write_line(console.PREFIX + text, red=True)
+            terminalreporter.write_line(console.PREFIX + text, failing=True)
 
     # -- the end -----------------------------------------------------------------------------------
 
@@ -261,7 +261,7 @@ class Reuse:
         return lines
 
 
-def _why_off(config: pytest.Config, chosen: Options, records: Records | None) -> str:
+def _why_off(config: pytest.Config, chosen: Options, records: RunRecords | None) -> str:
     """In one line, or ""."""
     if chosen.force and chosen.reuse == "on":
         return messages.FORCED

@@ -25,11 +25,11 @@ from pytest_hotreload.report.page import page
 from pytest_hotreload.report.timeline import (
     REUSED,
     Child,
-    Collected,
+    CollectionSpan,
+    ItemSpan,
     Phase,
     Saving,
     Span,
-    Test,
     Timeline,
     lay_out,
 )
@@ -39,7 +39,7 @@ from pytest_hotreload.world import os, time
 if TYPE_CHECKING:
     from pytest_hotreload.options import Options
     from pytest_hotreload.process.messages import Ended
-    from pytest_hotreload.records.records import Records
+    from pytest_hotreload.records.records import RunRecords
     from pytest_hotreload.report.run_view import RunningChild, Shows
 
 #: A process that is older did not start for this run.
@@ -48,10 +48,10 @@ _OLDEST = 600.0
 _ORDER = ("passed", REUSED, *OUTCOMES[1:])
 
 
-class Gathering:
+class TimelineCollector:
     """A plugin of the controller, from before the first conftest to the end of the session."""
 
-    def __init__(self, config: pytest.Config, options: Options, records: Records | None) -> None:
+    def __init__(self, config: pytest.Config, options: Options, records: RunRecords | None) -> None:
         self.config, self.options, self.records = config, options, records
         age = process_age()
         self._wall, self._clock = time.time() - age, time.monotonic() - age
@@ -104,7 +104,7 @@ class Gathering:
     def _collected(self, collector: object, file: str, began: float) -> None:
         now = self.now()
         if isinstance(collector, pytest.File | pytest.Directory):
-            self.timeline.collection.append(Collected(file, began, now, now - began))
+            self.timeline.collection.append(CollectionSpan(file, began, now, now - began))
         elif self.timeline.collection and self.timeline.collection[-1].file == file:
             self.timeline.collection[-1].seconds += now - began
 
@@ -119,7 +119,7 @@ class Gathering:
         self.mark("preparation")
         for item in session.items:
             self._by_nodeid.setdefault(item.nodeid, len(self.timeline.tests))
-            self.timeline.tests.append(Test(item.nodeid, self._shown(item.path)))
+            self.timeline.tests.append(ItemSpan(item.nodeid, self._shown(item.path)))
 
     def _shown(self, path: str | os.PathLike[str]) -> str:
         return os.path.relpath(path, self.config.rootpath).replace(os.sep, "/")
@@ -203,7 +203,7 @@ class Gathering:
         index = self._by_nodeid.get(report.nodeid)
         if index is None:
             index = self._by_nodeid[report.nodeid] = len(self.timeline.tests)
-            self.timeline.tests.append(Test(report.nodeid, report.nodeid.partition("::")[0]))
+            self.timeline.tests.append(ItemSpan(report.nodeid, report.nodeid.partition("::")[0]))
         self.report(index, report)
 
     def _plain_child(self, index: int) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from pytest_hotreload.records.file_outcome import FAILED
-from pytest_hotreload.report.timeline import REUSED, FileCost, Phase, Test, Timeline, file_costs
+from pytest_hotreload.report.timeline import REUSED, FileCost, ItemSpan, Phase, Timeline, file_costs
 
 #: Seconds of one unit.
 UNIT: Final = 1e-5
@@ -83,7 +83,7 @@ def _cost(cost: FileCost, files: Mapping[str, int]) -> list[int]:
     ]
 
 
-def _test(test: Test, files: Mapping[str, int], kinds: Mapping[str, int]) -> list[Any]:
+def _test(test: ItemSpan, files: Mapping[str, int], kinds: Mapping[str, int]) -> list[Any]:
     name = test.nodeid.removeprefix(test.file)
     if not name.startswith("::"):
         name = test.nodeid
@@ -91,7 +91,7 @@ def _test(test: Test, files: Mapping[str, int], kinds: Mapping[str, int]) -> lis
     return [files[test.file], name, kinds.get(test.outcome, len(COUNTED) - 1), *numbers]
 
 
-def rounds(test: Test) -> Iterator[tuple[int, int, int, int, int]]:
+def rounds(test: ItemSpan) -> Iterator[tuple[int, int, int, int, int]]:
     """(child, begin, setup, call, teardown) of each time that it ran: more than once if it was run again."""
     current: dict[str, Phase] = {}
     for phase in test.phases:

@@ -23,7 +23,7 @@ class FileGroup(Protocol):
 
 
 class RunningChild(Protocol):
-    """A child, as :class:`run.children.Running` describes it."""
+    """A child, as :class:`run.children.RunningChild` describes it."""
 
     token: int
     slot: Slot

@@ -49,7 +49,7 @@ class Phase(NamedTuple):
 
 
 @dataclass
-class Test:
+class ItemSpan:
     """``outcome``: one of ``ran.OUTCOMES``, "reused", or "" where there is none."""
 
     __test__ = False
@@ -88,7 +88,7 @@ class Child:
 
 
 @dataclass
-class Collected:
+class CollectionSpan:
     """A test file, or a folder with its conftest (its name ends with ``/``), in the controller's collection.
 
     ``seconds``: with its classes. ``imports``: of them, or None.
@@ -146,8 +146,8 @@ class Timeline:
     phases: list[Span] = field(default_factory=list)
     slots: list[str] = field(default_factory=list)
     children: list[Child] = field(default_factory=list)
-    tests: list[Test] = field(default_factory=list)
-    collection: list[Collected] = field(default_factory=list)
+    tests: list[ItemSpan] = field(default_factory=list)
+    collection: list[CollectionSpan] = field(default_factory=list)
     imports: list[Imported] = field(default_factory=list)
     saving: Saving | None = None
     cpu: float = 0.0

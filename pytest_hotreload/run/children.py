@@ -21,7 +21,7 @@ __builtins__ = BUILTINS
 
 
 @dataclass(eq=False)
-class Running:
+class RunningChild:
     """A child and what the controller knows of it.
 
     ``status``: its wait status once it has ended. ``waiting``: a question for the terminal that has no answer yet.
@@ -72,7 +72,7 @@ class Children:
     """All living children and their fork points."""
 
     def __init__(self) -> None:
-        self.living: list[Running] = []
+        self.living: list[RunningChild] = []
         self.points: list[ForkPoint] = []
         #: Process id -> test file, of all children so far: one that a collision names may have ended.
         self.files: dict[int, str] = {}
@@ -127,17 +127,17 @@ class Children:
 
     def _ask(self, start: Start, group: Group, slot: Slot, point: ForkPoint, files: list[int]) -> None:
         slot.reset()
-        running = slot.running = Running(start.token, group, slot, point)
+        running = slot.running = RunningChild(start.token, group, slot, point)
         for other in self.living:
             other.accompanied = running.accompanied = True
         self.living.append(running)
         with contextlib.suppress(OSError):
             point.start_with(start, files)
 
-    def events(self, timeout: float) -> Iterator[tuple[Running, list[tuple[int, Any]]]]:
+    def events(self, timeout: float) -> Iterator[tuple[RunningChild, list[tuple[int, Any]]]]:
         """(child, its new messages) for ``timeout`` seconds at most; ``status`` is set at its end."""
         ready = self._poller.wait(timeout)
-        gone: list[Running] = []
+        gone: list[RunningChild] = []
         for point in ready:
             if isinstance(point, ForkPoint):
                 gone += self._read_point(point)
@@ -150,7 +150,7 @@ class Children:
         for running in gone:
             yield running, self._last_frames(running)
 
-    def _read_point(self, point: ForkPoint) -> list[Running]:
+    def _read_point(self, point: ForkPoint) -> list[RunningChild]:
         messages, closed = point.read()
         gone = []
         for message in messages:
@@ -174,7 +174,7 @@ class Children:
             gone += self._point_died(point)
         return gone
 
-    def _point_died(self, point: ForkPoint) -> list[Running]:
+    def _point_died(self, point: ForkPoint) -> list[RunningChild]:
         """Its children die with it."""
         self.drop_point(point)
         lost = [r for r in self.living if r.point is point and r.status is None]
@@ -182,7 +182,7 @@ class Children:
             running.status = signal.SIGKILL
         return lost
 
-    def _last_frames(self, running: Running) -> list[tuple[int, Any]]:
+    def _last_frames(self, running: RunningChild) -> list[tuple[int, Any]]:
         frames: list[tuple[int, Any]] = []
         while True:
             more, _ = running.slot.channel.drain()
@@ -193,7 +193,7 @@ class Children:
         running.slot.running = None
         return frames
 
-    def _by_token(self, token: int) -> Running | None:
+    def _by_token(self, token: int) -> RunningChild | None:
         return next((r for r in self.living if r.token == token), None)
 
     def signal_all(self, number: int) -> None:
@@ -204,11 +204,11 @@ class Children:
                 self._signal(running, number)
 
     @staticmethod
-    def _signal(running: Running, number: int) -> None:
+    def _signal(running: RunningChild, number: int) -> None:
         with contextlib.suppress(OSError):
             os.kill(running.pid, number)
 
-    def kill(self, running: Running, because: str) -> None:
+    def kill(self, running: RunningChild, because: str) -> None:
         """End one child, whatever it does; ``because`` explains the death later."""
         running.because = running.because or because
         if running.pid:

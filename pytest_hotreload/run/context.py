@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pytest_hotreload.options import Options
     from pytest_hotreload.process.template import Template
     from pytest_hotreload.records.declarations import Declarations
-    from pytest_hotreload.records.records import Records
+    from pytest_hotreload.records.records import RunRecords
     from pytest_hotreload.records.reuse import Reuse
     from pytest_hotreload.records.totals import Totals
     from pytest_hotreload.run.child.reporter import Reporter
@@ -53,7 +53,7 @@ class RunSetup(NamedTuple):
     slots: int
     origin: Origin
     reporter: Reporter
-    records: Records | None
+    records: RunRecords | None
     declarations: Declarations
     reuse: Reuse | None
     timeline: Timeline | None
@@ -72,7 +72,7 @@ class RunContext(NamedTuple):
     replay: Receiver
     nodes: Nodes
     totals: Totals
-    records: Records | None
+    records: RunRecords | None
 
     @property
     def interrupted(self) -> bool:

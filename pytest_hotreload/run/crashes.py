@@ -18,7 +18,7 @@ from pytest_hotreload.world import BUILTINS, contextlib, os, signal, time
 __builtins__ = BUILTINS
 
 if TYPE_CHECKING:
-    from pytest_hotreload.run.children import Running
+    from pytest_hotreload.run.children import RunningChild
     from pytest_hotreload.run.context import RunContext
 
 #: pytest-timeout's thread method prints this and leaves by ``os._exit(1)``: a time-out, not a crash.
@@ -31,7 +31,7 @@ class Crashes:
     def __init__(self, context: RunContext) -> None:
         self.context = context
 
-    def died(self, running: Running) -> None:
+    def died(self, running: RunningChild) -> None:
         """Fail the item that was running; run what is left of the group in a new child."""
         replay = self.context.replay
         index, phase, since = running.over or running.slot.files.progress.read()
@@ -52,7 +52,7 @@ class Crashes:
         if rest and not self.context.interrupted:
             self.context.schedule.again(running.group.rest(rest, tries=0))
 
-    def _may_be_the_forks_fault(self, running: Running, phase: str) -> bool:
+    def _may_be_the_forks_fault(self, running: RunningChild, phase: str) -> bool:
         """A forked child that a signal ended, or that hung, gets one more try in a fresh process.
 
         Only if nothing of the test is shown yet, and not where we ended it for its own time.
@@ -65,7 +65,7 @@ class Crashes:
             or phase not in ("start", "setup", "call")
         )
 
-    def _run_apart(self, running: Running, index: int) -> None:
+    def _run_apart(self, running: RunningChild, index: int) -> None:
         context, group = self.context, running.group
         context.replay.forget(index)
         context.schedule.again(group.rest([index], alone="again", tries=1))
@@ -73,7 +73,7 @@ class Crashes:
         path = context.shown(group.path)
         context.totals.notices.append(messages.again_after_signal(path, context.items[index].name, what))
 
-    def collided(self, running: Running, index: int, address: str) -> None:
+    def collided(self, running: RunningChild, index: int, address: str) -> None:
         """An address is in use: perhaps by a child that lives beside this one. It stops, and runs again alone.
 
         Once: what is in use then is so in plain pytest, too. The item's report has not been shown yet.
@@ -92,7 +92,7 @@ class Crashes:
             messages.collided(context.shown(running.group.path), context.items[index].name, address)
         )
 
-    def contends(self, running: Running) -> bool:
+    def contends(self, running: RunningChild) -> bool:
         """Whether its page says that it used what another child has, which nobody does in plain pytest. Likewise.
 
         From the item in which it did that; where that was in its teardown, with its outcome shown, from the next one.
@@ -117,7 +117,7 @@ class Crashes:
         context.totals.notices.append(text)
         return True
 
-    def _stop(self, running: Running, index: int) -> None:
+    def _stop(self, running: RunningChild, index: int) -> None:
         """As by Ctrl-C: it tears down what it set up. Nothing that it says of its tests counts from here on."""
         running.collided, running.collided_at = index, time.monotonic()
         self.context.replay.forget(index)
@@ -125,7 +125,7 @@ class Crashes:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(running.pid, signal.SIGINT)
 
-    def run_alone(self, running: Running) -> None:
+    def run_alone(self, running: RunningChild) -> None:
         """The other end of :meth:`collided` and :meth:`contends`: once more, with no other child alive.
 
         All of the file, since a test may need what those before it left; of these the outcomes stand.
@@ -146,7 +146,7 @@ class Crashes:
         text = pytest_config.internal_error_text(self.context.config, error)
         self.context.replay.show(index, new_report(self.context.items[index], "teardown", text))
 
-    def _is_innocent(self, running: Running, phase: str) -> bool:
+    def _is_innocent(self, running: RunningChild, phase: str) -> bool:
         """Whether the child only went with its fork point, and nothing of the test is shown yet.
 
         Once: a test that kills its parent would do so again.
@@ -158,7 +158,7 @@ class Crashes:
             and phase in ("start", "setup", "call")
         )
 
-    def _run_again(self, running: Running, index: int, unfinished: list[int]) -> None:
+    def _run_again(self, running: RunningChild, index: int, unfinished: list[int]) -> None:
         context, group = self.context, running.group
         if context.interrupted:
             return
@@ -168,7 +168,7 @@ class Crashes:
         name = context.items[index].name
         context.totals.notices.append(messages.again_after_signal(path, name, "lost its fork point"))
 
-    def _fail(self, running: Running, index: int, phase: str, since: float) -> None:
+    def _fail(self, running: RunningChild, index: int, phase: str, since: float) -> None:
         context = self.context
         item = context.items[index]
         report = self._report(running, item, phase, since)
@@ -192,7 +192,7 @@ class Crashes:
         except Exception as error:  # another version of it: a file less, which is no reason to lose the run
             self.context.totals.notices.append(console.not_written("result of allure", item.nodeid, error))
 
-    def lost(self, running: Running, ended: Ended) -> None:
+    def lost(self, running: RunningChild, ended: Ended) -> None:
         """What a child says that it sent is not what arrived: an error of its last test, whatever was lost."""
         index = running.assigned[-1]
         text = messages.unreported(messages.lost(ended.frames, running.heard))
@@ -206,7 +206,9 @@ class Crashes:
         replay.feed(index, ItemFinished())
         replay.complete(index)
 
-    def _report(self, running: Running, item: pytest.Item, phase: str, since: float) -> pytest.TestReport:
+    def _report(
+        self, running: RunningChild, item: pytest.Item, phase: str, since: float
+    ) -> pytest.TestReport:
         files = running.slot.files
         when = {"setup": "setup", "teardown": "teardown", "finish": "teardown", "end": "teardown"}
         shown = when.get(phase, "call")

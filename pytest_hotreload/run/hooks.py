@@ -33,7 +33,7 @@ def tells_github(config: pytest.Config, options: Options, rerun: RerunLink | Non
     return rerun is None and not asks and github.wanted(os.environ)
 
 
-class Run:
+class RunHooks:
     """Registered where this process is one. ``loop``, ``in_place``: what runs the tests, since they began."""
 
     def __init__(self, session: RunSession, configured: Configured) -> None:
@@ -92,7 +92,7 @@ class Run:
             self.totals.notices.append(run_messages.nothing_learned(error))
 
     def _run(self, session: pytest.Session) -> None:
-        from pytest_hotreload.run.child.entry import Born
+        from pytest_hotreload.run.child.entry import AdoptedChild
 
         self.session.stop_watching()
         self.totals.start_cpu = time.process_time()
@@ -105,7 +105,7 @@ class Run:
         child = None
         try:
             self.loop.run()
-        except Born as born:
+        except AdoptedChild as born:
             child = born
         if child is not None:
             child.live()

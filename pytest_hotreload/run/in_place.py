@@ -17,7 +17,7 @@ __builtins__ = BUILTINS
 
 if TYPE_CHECKING:
     from pytest_hotreload.options import Options
-    from pytest_hotreload.records.records import Records
+    from pytest_hotreload.records.records import RunRecords
     from pytest_hotreload.records.totals import Totals
     from pytest_hotreload.run.interfaces import RerunLink
 
@@ -26,7 +26,7 @@ class InPlace:
     """A plugin of such a rerun; pytest's own loop runs the items."""
 
     def __init__(
-        self, session: pytest.Session, rerun: RerunLink, totals: Totals, records: Records | None
+        self, session: pytest.Session, rerun: RerunLink, totals: Totals, records: RunRecords | None
     ) -> None:
         self.rerun, self.records, self.totals = rerun, records, totals
         self.items = {item.nodeid: (index, item) for index, item in enumerate(session.items)}

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from pytest_hotreload.process.heartbeat import Pulse, Quiet
     from pytest_hotreload.process.messages import Ended
-    from pytest_hotreload.run.children import Running
+    from pytest_hotreload.run.children import RunningChild
     from pytest_hotreload.run.replay import Receiver
 
 
@@ -28,13 +28,13 @@ class Timeline(Protocol):
     @property
     def import_times(self) -> ImportTimes: ...
 
-    def started(self, running: Running) -> None:
+    def started(self, running: RunningChild) -> None:
         """A child was started."""
 
-    def given(self, running: Running, indices: Sequence[int]) -> None:
+    def given(self, running: RunningChild, indices: Sequence[int]) -> None:
         """A child was given further items."""
 
-    def ended(self, running: Running, ended: Ended | None) -> None:
+    def ended(self, running: RunningChild, ended: Ended | None) -> None:
         """A child ended; ``ended`` is its last message, or None if there is none."""
 
     def advance(self, replay: Receiver) -> None:

@@ -27,9 +27,9 @@ from pytest_hotreload.process.template import Template
 from pytest_hotreload.records.observer import Observer
 from pytest_hotreload.run import messages
 from pytest_hotreload.run.child import reset
-from pytest_hotreload.run.child.entry import Birth, SlotEnd, random_state
+from pytest_hotreload.run.child.entry import ChildFactory, SlotEnd, random_state
 from pytest_hotreload.run.schedule import Group
-from pytest_hotreload.run.spawn import Spawner
+from pytest_hotreload.run.spawn import SpawnLauncher
 from pytest_hotreload.wording import many
 from pytest_hotreload.world import BUILTINS, contextlib
 
@@ -59,7 +59,7 @@ class SlotPoint(ForkPoint):
         self.channel.close()
 
 
-class Sources:
+class Launcher:
     """Starts the child of a group from the right place. ``own_slots``: who reads the worker id early.
 
     ``real``: duplicates of this process's fd 1 and 2.
@@ -79,7 +79,7 @@ class Sources:
         self.template: Template | None = origin.template
         self.own_slots = origin.early_readers
         self._point: ForkPoint | None = None
-        self._spawner: Spawner | None = None
+        self._spawner: SpawnLauncher | None = None
         self._slot_points: dict[int, ForkPoint] = {}
         self._warm = self._many = False
         self._cleared: tuple[tuple[str, str], ...] = ()
@@ -96,7 +96,7 @@ class Sources:
         self.inherited = fork_state.inventory()
         pytest_config.flush_terminal(self.context.config)
         fork_state.flush_before_fork(self.inherited)
-        reset.freeze()
+        reset.freeze_gc()
         if self.template is not None:
             self.context.children.add_point(self.template)
         if self.context.options.start == "spawn":
@@ -152,9 +152,9 @@ class Sources:
                 return None
         return self._point
 
-    def _birth(self) -> Birth:
+    def _birth(self) -> ChildFactory:
         context = self.context
-        return Birth(
+        return ChildFactory(
             session=context.session,
             reporter=self.reporter,
             items=dict(enumerate(context.items)),
@@ -223,10 +223,10 @@ class Sources:
             for path, line, text in found.diagnostics:
                 self.context.totals.notices.append(messages.diagnostic(path, line, text))
 
-    def spawner(self) -> Spawner:
+    def spawner(self) -> SpawnLauncher:
         """Fresh interpreters."""
         if self._spawner is None:
-            self._spawner = Spawner(self.context.config, self.origin.sys_path, self.origin.lifeline[0])
+            self._spawner = SpawnLauncher(self.context.config, self.origin.sys_path, self.origin.lifeline[0])
             self.context.children.add_point(self._spawner)
         return self._spawner
 

@@ -31,11 +31,11 @@ from pytest_hotreload.process.messages import (
 from pytest_hotreload.process.slots import Slot, new_board
 from pytest_hotreload.run import messages, preparation, shared_fixtures
 from pytest_hotreload.run.child import reset
-from pytest_hotreload.run.children import Children, Running
+from pytest_hotreload.run.children import Children, RunningChild
 from pytest_hotreload.run.context import RunContext, RunSetup
 from pytest_hotreload.run.crashes import Crashes
 from pytest_hotreload.run.gathered.merge import Merger
-from pytest_hotreload.run.launcher import Sources
+from pytest_hotreload.run.launcher import Launcher
 from pytest_hotreload.run.replay import Receiver, Replay
 from pytest_hotreload.run.schedule import Group, Schedule, make_groups
 from pytest_hotreload.run.status_line import Status, children_at_work
@@ -71,7 +71,7 @@ class RunLoop:
         self.context = context = self._context()
         self.real = (os.dup(1), os.dup(2)) if pytest_config.stderr_is_real() else (os.dup(1), os.dup(1))
         self.crashes = Crashes(context)
-        self.sources = Sources(context, setup.origin, self.reporter, self.slots, self.real)
+        self.sources = Launcher(context, setup.origin, self.reporter, self.slots, self.real)
         self.lease = Lease(self.config, self.rerun)
         self.suspension = Suspension()
         self.deadlines = Deadlines(
@@ -216,7 +216,7 @@ class RunLoop:
         self.lease.end()
         self.status.close()
         self.children.close()
-        reset.thaw(inherited=self.rerun is not None)
+        reset.unfreeze_gc(inherited=self.rerun is not None)
         for error in self.shared.tear_down(self.session):
             self.crashes.shared_teardown_failed(error)
         self.nodes.down()
@@ -258,7 +258,7 @@ class RunLoop:
 
     # -- listening -----------------------------------------------------------------------------
 
-    def listen(self, running: Running, frames: list[tuple[int, Any]]) -> None:
+    def listen(self, running: RunningChild, frames: list[tuple[int, Any]]) -> None:
         """Take in what a child says, and its end."""
         running.heard += len(frames)
         for index, message in [] if running.over else frames:
@@ -266,7 +266,7 @@ class RunLoop:
         if running.status is not None:
             self._finish(running)
 
-    def _take(self, running: Running, index: int, message: Any) -> None:
+    def _take(self, running: RunningChild, index: int, message: Any) -> None:
         if isinstance(message, Asked):
             self._answer(running, message)
             return
@@ -290,7 +290,7 @@ class RunLoop:
         else:
             self._replay(running, index, message)
 
-    def _replay(self, running: Running, index: int, message: Any) -> None:
+    def _replay(self, running: RunningChild, index: int, message: Any) -> None:
         if type(message) is Printed:
             running.slot.files.taken[message.fd] += len(message.data)
         if index in running.group.repeated:
@@ -299,7 +299,7 @@ class RunLoop:
         if type(message) is ItemRan and index != running.assigned[-1]:
             self.replay.complete(index)
 
-    def _answer(self, running: Running, asked: Asked) -> None:
+    def _answer(self, running: RunningChild, asked: Asked) -> None:
         answer: Any = None
         if asked.what == "basetemp":
             answer = str(pytest_config.temporary_factory(self.config).getbasetemp())
@@ -324,7 +324,7 @@ class RunLoop:
 
     # -- the end of a child --------------------------------------------------------------------
 
-    def _finish(self, running: Running) -> None:
+    def _finish(self, running: RunningChild) -> None:
         self.lease.end_of(running)
         if running.left:
             self._left_processes(running)
@@ -340,7 +340,7 @@ class RunLoop:
             self._note_lost_gathering(running, ended)
         self._settle(running, ended)
 
-    def _settle(self, running: Running, ended: Ended | None) -> None:
+    def _settle(self, running: RunningChild, ended: Ended | None) -> None:
         """What becomes of the items of a child that is gone."""
         if running.stopped:
             self.watched.leave_out(running.group)
@@ -354,18 +354,18 @@ class RunLoop:
         else:
             self.crashes.died(running)
 
-    def _note_lost_gathering(self, running: Running, ended: Ended | None) -> None:
+    def _note_lost_gathering(self, running: RunningChild, ended: Ended | None) -> None:
         """What plugins gathered in a child that did not end well never arrived; unless all of it runs again."""
         if self.merger is not None and ended is None and running.collided is None:
             self.merger.lost.append(self.context.shown(running.group.path))
 
-    def _left_processes(self, running: Running) -> None:
+    def _left_processes(self, running: RunningChild) -> None:
         path = running.group.path
         self.totals.notices.append(messages.leftovers(self.context.shown(path), running.left))
         if self.records is not None:
             self.records.left_processes(path)
 
-    def _ended_well(self, running: Running, ended: Ended) -> None:
+    def _ended_well(self, running: RunningChild, ended: Ended) -> None:
         """Also where it stopped half-way: what its first tests touched and covered counts."""
         self.nodes.child_ended(running.slot, loads(ended.workeroutput, self.config))
         self.totals.ended(ended)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pytest_hotreload.records.declarations import Declarations
     from pytest_hotreload.run.child.reporter import Reporter
     from pytest_hotreload.run.context import RunContext
-    from pytest_hotreload.run.launcher import Sources
+    from pytest_hotreload.run.launcher import Launcher
     from pytest_hotreload.run.schedule import Group
 
 
@@ -61,7 +61,7 @@ def gathers(context: RunContext, reporter: Reporter, *, several: bool) -> Merger
     return merger
 
 
-def find_apart(context: RunContext, groups: Sequence[Group], sources: Sources) -> None:
+def find_apart(context: RunContext, groups: Sequence[Group], sources: Launcher) -> None:
     """Which groups can't be forked from this process."""
     running = {group.path for group in groups}
     unsafe = {path: what for path, what in sources.unsafe().items() if path in running}

@@ -96,7 +96,7 @@ class Replay:
             messages.Gathered: self._gathered,
             messages.StopAsked: self._stop_asked,
             messages.Exited: self._exited,
-            messages.Interrupted: self._interrupted,
+            messages.ChildInterrupted: self._interrupted,
             messages.InternalError: self._internal_error,
         }
 
@@ -294,7 +294,7 @@ class Replay:
         self._remember(message.memo)
         raise pytest.exit.Exception(message.reason, message.returncode)
 
-    def _interrupted(self, index: int, message: messages.Interrupted) -> None:
+    def _interrupted(self, index: int, message: messages.ChildInterrupted) -> None:
         """By a test of its own accord, or told to: then others may still tear down, and end in their time."""
         if self.stopping and index < self.head:
             return  # its tests had ended

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pytest_hotreload.options import Options
     from pytest_hotreload.process.template import Template
     from pytest_hotreload.records.declarations import Declarations
-    from pytest_hotreload.records.records import Records
+    from pytest_hotreload.records.records import RunRecords
     from pytest_hotreload.records.reuse import Reuse
     from pytest_hotreload.records.totals import Totals
     from pytest_hotreload.run.child.reporter import Reporter
@@ -48,7 +48,7 @@ class RunSession(NamedTuple):
     worker_ids: WorkerIdWatch | None
     hosts: HostPool | None
     template: Template | None
-    records: Records | None
+    records: RunRecords | None
     timeline: Timeline | None
     totals: Totals
     pid: int
@@ -60,7 +60,7 @@ class RunSession(NamedTuple):
             os.close(descriptor)
         fresh = self._replace(pid=os.getpid(), lifeline=os.pipe())
         if self.records is not None:
-            self.records.rebase()
+            self.records.after_fork()
         return fresh
 
     @property
@@ -76,7 +76,7 @@ class RunSession(NamedTuple):
 
     def stop_watching(self) -> None:
         """The tests begin: from here on nothing is early."""
-        reset.restore_gc(self.gc_thresholds)
+        reset.restore_gc_thresholds(self.gc_thresholds)
         if self.worker_ids is not None:
             with self.records.observer.aside() if self.records is not None else contextlib.nullcontext():
                 self.worker_ids.end()

@@ -80,7 +80,7 @@ def read_order(descriptor: int) -> tuple[Start, str]:
     return start, str(why)
 
 
-class Spawner(ForkPoint):
+class SpawnLauncher(ForkPoint):
     """Stands where a fork point stands; a thread waits for each interpreter.
 
     Threads are harmless here: nothing is forked from this process while it spawns.

@@ -13,7 +13,7 @@ from pytest_hotreload.world import BUILTINS, os, signal
 __builtins__ = BUILTINS
 
 if TYPE_CHECKING:
-    from pytest_hotreload.run.children import Running
+    from pytest_hotreload.run.children import RunningChild
     from pytest_hotreload.run.interfaces import TerminalOwner
 
 
@@ -22,10 +22,10 @@ class Lease:
 
     def __init__(self, config: pytest.Config, owner: TerminalOwner | None) -> None:
         self._config, self._owner = config, owner
-        self.holder: Running | None = None
+        self.holder: RunningChild | None = None
         self._handler: Any = None
 
-    def grant(self, running: Running) -> None:
+    def grant(self, running: RunningChild) -> None:
         """To a child that asked for it, and waits."""
         asked, running.waiting = running.waiting, None
         assert asked is not None
@@ -36,7 +36,7 @@ class Lease:
         self._handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
         running.slot.channel.send(-1, Answer(asked.number, os.getpgrp()))
 
-    def end_of(self, running: Running) -> None:
+    def end_of(self, running: RunningChild) -> None:
         """This child goes on, or is gone: if it has the terminal, that comes back."""
         if running is self.holder:
             self.end()

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_hotreload.process.job_control import Suspension
-    from pytest_hotreload.run.children import Running
+    from pytest_hotreload.run.children import RunningChild
     from pytest_hotreload.run.context import RunContext
     from pytest_hotreload.run.crashes import Crashes
-    from pytest_hotreload.run.launcher import Sources
+    from pytest_hotreload.run.launcher import Launcher
     from pytest_hotreload.run.terminal_lease import Lease
 
 #: Seconds without progress after which a file is named on the terminal (the issue's number).
@@ -42,10 +42,10 @@ class Deadlines:
         self,
         context: RunContext,
         crashes: Crashes,
-        sources: Sources,
+        sources: Launcher,
         lease: Lease,
         suspension: Suspension,
-        listen: Callable[[Running, list[tuple[int, Any]]], None],
+        listen: Callable[[RunningChild, list[tuple[int, Any]]], None],
     ) -> None:
         self.context, self.crashes, self.sources, self.lease = context, crashes, sources, lease
         self._listen = listen
@@ -72,7 +72,7 @@ class Deadlines:
             used, at = running.cpu
             running.cpu = used, now if at else 0.0
 
-    def _one(self, running: Running, now: float) -> None:
+    def _one(self, running: RunningChild, now: float) -> None:
         if self.crashes.contends(running):
             if self._elapsed(running.collided_at, now) > STOP_SECONDS:
                 self.context.children.kill(running, messages.does_not_stop(STOP_SECONDS))
@@ -90,7 +90,7 @@ class Deadlines:
             self._name(running, index, phase, self._elapsed(since, now))
             running.warned = now
 
-    def _hangs(self, running: Running, now: float) -> bool:
+    def _hangs(self, running: RunningChild, now: float) -> bool:
         """No processor time at all for long, in a fork of a process that had threads.
 
         Such a child may wait for a thread that it does not have. Others wait for good reasons, and may
@@ -105,7 +105,7 @@ class Deadlines:
                 running.cpu = spent, now
         return bool(running.cpu[1]) and now - running.cpu[1] > HANG_SECONDS
 
-    def _end(self, running: Running, limit: float) -> None:
+    def _end(self, running: RunningChild, limit: float) -> None:
         """Ask for the stacks of all threads, then end it.
 
         The question interrupts a system call, and a test may so come to a good end after all: what is
@@ -128,7 +128,7 @@ class Deadlines:
             size = grown
         self.context.children.kill(running, messages.over_time(limit))
 
-    def _name(self, running: Running, index: int, phase: str, seconds: float) -> None:
+    def _name(self, running: RunningChild, index: int, phase: str, seconds: float) -> None:
         item = self.context.items[index if index >= 0 else running.assigned[0]]
         path = self.context.shown(running.group.path)
         console.notice(self.context.config, messages.silent_file(path, item.nodeid, phase, seconds))

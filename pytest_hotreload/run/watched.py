@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pytest_hotreload.process.heartbeat import Quiet
-    from pytest_hotreload.run.children import Running
+    from pytest_hotreload.run.children import RunningChild
     from pytest_hotreload.run.context import RunContext
     from pytest_hotreload.run.schedule import Group
     from pytest_hotreload.run.terminal_lease import Lease
@@ -74,7 +74,7 @@ class WatchedRun:
             found.append((self._name(running, index), running.pid, seconds, running.slot.files.last_line()))
         return found
 
-    def _name(self, running: Running, index: int) -> str:
+    def _name(self, running: RunningChild, index: int) -> str:
         """The test; the file, before its first test."""
         items = self.context.items
         return items[index].nodeid if 0 <= index < len(items) else self.context.shown(running.group.path)

@@ -7,7 +7,7 @@ import time
 from pytest_hotreload.watch import messages as watch_messages
 from pytest_hotreload.watch import screen
 from pytest_hotreload.watch.protocol import Finished, Go
-from pytest_hotreload.watch.requests import Rerun
+from pytest_hotreload.watch.requests import RerunState
 from pytest_hotreload.watch.results import Results
 
 #: pytest's exit statuses of a session that found nothing wrong, or says so of tests: passed, failed, none collected.
@@ -20,17 +20,17 @@ class Announcements:
     def __init__(self, shown: screen.Screen, results: Results, root: str) -> None:
         self.screen, self.results, self.root = shown, results, root
 
-    def begins(self, current: Rerun) -> None:
+    def begins(self, current: RerunState) -> None:
         """A rerun starts: which files, and why."""
-        go = current.wish.go
-        if current.wish.why == "first":
+        go = current.run_request.go
+        if current.run_request.why == "first":
             self.screen.line(watch_messages.first(go.first, current.how), "bold")
             return
         known = len({*self.results.known, *current.files})
         count = None if go.files is None else len(current.files)
         self.screen.line(watch_messages.rerun(current.edit, count, known, current.how, self.root), "bold")
 
-    def stopped(self, current: Rerun) -> None:
+    def stopped(self, current: RerunState) -> None:
         """When it has said all: before, its line may be one that is not complete."""
         if current.cancelled:
             return
@@ -45,7 +45,7 @@ class Announcements:
             watch_messages.hangs(*hanging) if hanging is not None else watch_messages.changed_meanwhile(count)
         )
 
-    def running_alone(self, current: Rerun, test: tuple[str, float]) -> None:
+    def running_alone(self, current: RerunState, test: tuple[str, float]) -> None:
         """What it runs by itself, and what that printed last."""
         name, since = test
         process = current.process
@@ -53,7 +53,7 @@ class Announcements:
             watch_messages.running([(name, process.pid, time.monotonic() - since, process.last_line())])
         )
 
-    def ended(self, current: Rerun, message: Finished, filters: Go) -> None:
+    def ended(self, current: RerunState, message: Finished, filters: Go) -> None:
         """Its outcomes, and what else is red."""
         edit, now = current.edit, time.monotonic()
         start = edit.compared or current.asked
@@ -68,9 +68,9 @@ class Announcements:
         notes += (
             [text] if (text := watch_messages.filters(filters.keyword, filters.marker, filters.path)) else []
         )
-        elsewhere = self.results.red_elsewhere(current.files)
-        red = bool(self.results.red) or message.status not in _ORDERLY
+        elsewhere = self.results.failing_elsewhere(current.files)
+        red = bool(self.results.failing) or message.status not in _ORDERLY
         line, colour = watch_messages.status(
-            self.results.ran, times, red, elsewhere, len(self.results.owed), notes
+            self.results.ran, times, red, elsewhere, len(self.results.pending), notes
         )
         self.screen.line(line, colour)

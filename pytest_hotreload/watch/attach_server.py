@@ -22,9 +22,9 @@ from pytest_hotreload.imports.learning import Learner
 from pytest_hotreload.process.channel import Channel, pair
 from pytest_hotreload.process.messages import Gone, Refused, Start, Started
 from pytest_hotreload.watch import messages
-from pytest_hotreload.watch.endpoint import Rendezvous
+from pytest_hotreload.watch.endpoint import Endpoint
 from pytest_hotreload.watch.process import Process
-from pytest_hotreload.watch.processes import Family
+from pytest_hotreload.watch.processes import WatchProcesses
 from pytest_hotreload.watch.protocol import Attach, Learned, Unfit
 from pytest_hotreload_client import meeting
 
@@ -66,7 +66,7 @@ class Caller:
         self.descriptors.clear()
 
 
-class Attachments:
+class AttachServer:
     """``kind``: "watch" or "serve". ``renewed``: called before a run; sees to it that the template is of now, and
     says in words why a new one was started, or "". ``stop``: ends the server; None where only its user may.
 
@@ -78,14 +78,14 @@ class Attachments:
         self,
         kind: str,
         root: str,
-        family: Family,
+        family: WatchProcesses,
         selector: selectors.BaseSelector,
         renewed: Callable[[], str],
         stop: Callable[[], None] | None = None,
     ) -> None:
         self.kind, self.root, self.family, self.selector = kind, os.path.realpath(root), family, selector
         self._renewed, self._stop = renewed, stop
-        self.rendezvous: Rendezvous | None = None
+        self.rendezvous: Endpoint | None = None
         self.idle_since = time.monotonic()
         self._callers: set[Caller] = set()
         self._runs: dict[int, Caller] = {}
@@ -98,7 +98,7 @@ class Attachments:
 
     def open(self) -> None:
         """Listen. Raises OSError or OccupiedError; the text is for the user."""
-        self.rendezvous = Rendezvous(self.root)
+        self.rendezvous = Endpoint(self.root)
         self.selector.register(self.rendezvous.socket, selectors.EVENT_READ, self._accept)
 
     @property
@@ -177,7 +177,7 @@ class Attachments:
             caller.channel.close()
         caller.connection.close()
         self.idle_since = time.monotonic()
-        self.family.no_longer_in_use()
+        self.family.release()
 
     # -- what is asked -----------------------------------------------------------------------------
 

@@ -14,30 +14,32 @@ from typing import NamedTuple
 from pytest_hotreload.watch.protocol import Extend
 
 
-class Graph(NamedTuple):
+class LoadedGraph(NamedTuple):
     """``modules``: (dotted name, file), in the order of import. ``edges``: file -> files that it imports."""
 
     modules: Sequence[tuple[str, str]]
     edges: Mapping[str, Collection[str]]
 
 
-def merged(old: Graph, modules: Iterable[tuple[str, str]], edges: Iterable[tuple[str, str]]) -> Graph:
+def merged(
+    old: LoadedGraph, modules: Iterable[tuple[str, str]], edges: Iterable[tuple[str, str]]
+) -> LoadedGraph:
     """What a rerun loaded, laid over what was known: it may have left files out."""
     found = dict.fromkeys([*old.modules, *modules])
     fresh: defaultdict[str, set[str]] = defaultdict(set)
     for importer, imported in edges:
         fresh[importer].add(imported)
-    return Graph(list(found), {**old.edges, **fresh})
+    return LoadedGraph(list(found), {**old.edges, **fresh})
 
 
-def without(graph: Graph, files: Collection[str]) -> Graph:
+def without(graph: LoadedGraph, files: Collection[str]) -> LoadedGraph:
     """These are gone."""
     kept = [(name, file) for name, file in graph.modules if file not in files]
     edges = {file: imported for file, imported in graph.edges.items() if file not in files}
-    return Graph(kept, edges)
+    return LoadedGraph(kept, edges)
 
 
-def ranks(graph: Graph, edits: Mapping[str, int]) -> dict[str, int]:
+def ranks(graph: LoadedGraph, edits: Mapping[str, int]) -> dict[str, int]:
     """File -> the latest edit among it and all that it imports; only files that have one.
 
     ``edits``: file -> its place in the order of edits, from 1.
@@ -58,7 +60,7 @@ def ranks(graph: Graph, edits: Mapping[str, int]) -> dict[str, int]:
 
 
 def plan(
-    graph: Graph,
+    graph: LoadedGraph,
     edits: Mapping[str, int],
     tests: Collection[str],
     held: Collection[str],

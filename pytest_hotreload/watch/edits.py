@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from pytest_hotreload._native import Changes
 from pytest_hotreload.watch import messages, screen
-from pytest_hotreload.watch.chain_plan import Graph, merged, plan, ranks, without
+from pytest_hotreload.watch.chain_plan import LoadedGraph, merged, plan, ranks, without
 from pytest_hotreload.watch.environment import syntax_error
 from pytest_hotreload.watch.protocol import Changed, Extend, Loaded
-from pytest_hotreload.watch.requests import Edit
+from pytest_hotreload.watch.requests import PendingEdit
 from pytest_hotreload.watch.results import Results
 
 
@@ -20,27 +20,29 @@ class Edits:
 
     def __init__(self, root: str, results: Results, shown: screen.Screen) -> None:
         self.root, self.results, self.screen = root, results, shown
-        self.pending = Edit()
+        self.pending = PendingEdit()
         self.blocked: dict[str, str] = {}
         #: What fork points are made of, and file -> its place in the order of edits.
-        self._graph, self._places = Graph([], {}), dict[str, int]()
+        self._graph, self._places = LoadedGraph([], {}), dict[str, int]()
 
     # -- what comes --------------------------------------------------------------------------------
 
     def changed(self, changes: Changed, burst: Changes, *, running: bool) -> None:
         """Edits, all at once; while a rerun is ``running`` its tests may have written them."""
         pending = self.pending
-        event = pending.event if pending.event and self.ripe().paths else burst.first_ns / 1e9
+        event = pending.event if pending.event and self.runnable_changes().paths else burst.first_ns / 1e9
         joined = pending.changes.joined(changes)
         meanwhile = pending.meanwhile | (frozenset(changes.paths) if running else frozenset())
-        self.pending = Edit(joined, burst.burst or pending.burst, event, burst.ready_ns / 1e9, meanwhile)
+        self.pending = PendingEdit(
+            joined, burst.burst or pending.burst, event, burst.ready_ns / 1e9, meanwhile
+        )
         self._remember(changes)
         self._check_syntax(changes)
 
     def found(self, changes: Changed, now: float) -> None:
         """These were edited before anybody looked at them."""
         joined = self.pending.changes.joined(changes)
-        self.pending = Edit(joined, self.pending.burst, self.pending.event or now, now)
+        self.pending = PendingEdit(joined, self.pending.burst, self.pending.event or now, now)
 
     def leave_out(self, without: Callable[[Changed], Changed]) -> None:
         """Some were no edits."""
@@ -68,22 +70,22 @@ class Edits:
 
     # -- what goes ---------------------------------------------------------------------------------
 
-    def ripe(self) -> Changed:
+    def runnable_changes(self) -> Changed:
         """What changed and does not wait to be mended."""
         return self.pending.changes.without(self.blocked)
 
-    def take(self) -> Edit:
+    def take(self) -> PendingEdit:
         """A rerun runs what is ripe; the rest stays."""
-        pending, ripe = self.pending, self.ripe()
-        self.pending = Edit(pending.changes.without(ripe.paths))
+        pending, ripe = self.pending, self.runnable_changes()
+        self.pending = PendingEdit(pending.changes.without(ripe.paths))
         return replace(pending, changes=ripe)
 
-    def put_back(self, edit: Edit) -> None:
+    def put_back(self, edit: PendingEdit) -> None:
         """It did not run."""
         later = self.pending
         changes = edit.changes.joined(later.changes)
         compared = later.compared or edit.compared
-        self.pending = Edit(changes, edit.burst or later.burst, edit.event or later.event, compared)
+        self.pending = PendingEdit(changes, edit.burst or later.burst, edit.event or later.event, compared)
 
     # -- whom it concerns --------------------------------------------------------------------------
 
@@ -121,7 +123,7 @@ class Edits:
 
     def forget_modules(self) -> None:
         """There is a new template."""
-        self._graph = Graph([], {})
+        self._graph = LoadedGraph([], {})
 
     def plan(self, held: Collection[str], refused: Mapping[str, str]) -> list[Extend]:
         """What a chain of fork points lacks that holds these."""

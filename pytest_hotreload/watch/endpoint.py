@@ -29,7 +29,7 @@ class OccupiedError(Exception):
     """Another server has this project. The text says so."""
 
 
-class Rendezvous:
+class Endpoint:
     """Listens from the beginning. Raises OSError or OccupiedError."""
 
     def __init__(self, root: str) -> None:

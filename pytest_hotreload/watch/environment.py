@@ -93,7 +93,7 @@ _SETTLING = 2.0
 _UNTOLD = 60.0
 
 
-class Surroundings:
+class WatchedEnvironment:
     """The interpreter and what is installed for it, as it was when the template was started.
 
     ``events``: what tells that it may have changed; None where nothing does, and it has to be looked at.
@@ -114,7 +114,7 @@ class Surroundings:
         """Seconds until the next :meth:`settled_change` is due."""
         return _SETTLING if self._stirred or self.events is None else _UNTOLD
 
-    def stirred(self) -> None:
+    def note_events(self) -> None:
         """The events are readable."""
         self._stirred = (self.events is not None and self.events.drain()) or self._stirred
 
@@ -135,7 +135,7 @@ class Surroundings:
         self.seen = now
         return f"{names[0]} changed" if names else ""
 
-    def concerned(self, paths: Iterable[str]) -> str:
+    def affected_paths(self, paths: Iterable[str]) -> str:
         """The same of files of the project that say what the environment is."""
         for path in paths:
             name = Path(path).name

@@ -6,7 +6,7 @@ import contextlib
 from typing import Protocol
 
 from pytest_hotreload.watch.protocol import Loaded, Waiting
-from pytest_hotreload.watch.requests import Wish
+from pytest_hotreload.watch.requests import RunRequest
 
 
 class WatchActions(Protocol):
@@ -14,7 +14,7 @@ class WatchActions(Protocol):
 
     paused: bool
 
-    def ask(self, wish: Wish) -> None:
+    def ask(self, run_request: RunRequest) -> None:
         """Run this next; what runs now is stopped."""
 
     def renew(self, reason: str) -> None:

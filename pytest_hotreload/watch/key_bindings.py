@@ -12,8 +12,8 @@ from pytest_hotreload.watch import messages, screen
 from pytest_hotreload.watch.interfaces import WatchActions
 from pytest_hotreload.watch.keyboard import Keyboard
 from pytest_hotreload.watch.protocol import Go, both
-from pytest_hotreload.watch.requests import Wish
-from pytest_hotreload.watch.reruns import Reruns
+from pytest_hotreload.watch.requests import RunRequest
+from pytest_hotreload.watch.reruns import RerunQueue
 from pytest_hotreload.watch.results import Results
 
 
@@ -23,7 +23,7 @@ class Commands:
     def __init__(
         self,
         watch: WatchActions,
-        reruns: Reruns,
+        reruns: RerunQueue,
         results: Results,
         shown: screen.Screen,
         keyboard: Keyboard,
@@ -58,24 +58,26 @@ class Commands:
             action()
 
     def _all(self) -> None:
-        self.watch.ask(Wish(Go(), "all"))
+        self.watch.ask(RunRequest(Go(), "all"))
 
     def _again(self) -> None:
-        self.watch.ask(self.reruns.last or Wish(Go(), "all"))
+        self.watch.ask(self.reruns.last or RunRequest(Go(), "all"))
 
     def _red(self) -> None:
-        red = self.results.red
+        red = self.results.failing
         if red:
             files = tuple(sorted(set(red.values())))
-            self.watch.ask(Wish(Go(files=files, company=True, nodeids=tuple(red)), "red"))
+            self.watch.ask(RunRequest(Go(files=files, company=True, nodeids=tuple(red)), "red"))
         else:
             self.screen.line(messages.NOTHING_RED)
 
     def _debug(self) -> None:
-        red = self.results.red
+        red = self.results.failing
         if red:
             nodeid, file = list(red.items())[-1]
-            self.watch.ask(Wish(Go(files=(file,), company=True, nodeids=(nodeid,), debug=True), "debug"))
+            self.watch.ask(
+                RunRequest(Go(files=(file,), company=True, nodeids=(nodeid,), debug=True), "debug")
+            )
         else:
             self.screen.line(messages.NOTHING_RED)
 
@@ -108,12 +110,12 @@ class Commands:
         self.reruns.filters.clear()
         files = tuple(sorted(self.results.left_out))
         if files:  # edits that ran filtered, or not at all
-            self.watch.ask(Wish(Go(files=files, company=True), "again"))
+            self.watch.ask(RunRequest(Go(files=files, company=True), "again"))
         else:
             self.screen.line(messages.WATCHING)
 
     def _failures(self) -> None:
-        texts = [self.results.texts.get(nodeid, "") for nodeid in self.results.red]
+        texts = [self.results.texts.get(nodeid, "") for nodeid in self.results.failing]
         self.screen.lines(
             "\n\n".join(filter(None, texts)).split("\n") if any(texts) else [messages.NOTHING_RED]
         )

@@ -15,7 +15,7 @@ from pytest_hotreload.watch.protocol import Changed
 from pytest_hotreload.wording import many, verb
 
 if TYPE_CHECKING:
-    from pytest_hotreload.watch.requests import Edit
+    from pytest_hotreload.watch.requests import PendingEdit
 
 
 #: Characters of what the user typed that are shown again: two lines of a terminal.
@@ -87,7 +87,7 @@ def header(warmed: Warmed | None, files: int, slots: int) -> str:
     return PREFIX + " · ".join(parts)
 
 
-def rerun(edit: Edit, selected: int | None, known: int, how: str, root: str) -> str:
+def rerun(edit: PendingEdit, selected: int | None, known: int, how: str, root: str) -> str:
     """``RERUN src/pay/card.py → 6 of 418 test files (no reload needed)``.
 
     ``selected``: None for all test files, however many these are.
@@ -128,7 +128,7 @@ def third_party(names: Sequence[str]) -> str:
     return f"new third-party import, warm from now on: {_listed(tops, 3)}"
 
 
-def owed(path: str) -> str:
+def pending(path: str) -> str:
     return f"{path}: no result yet"
 
 
@@ -174,9 +174,14 @@ def _ended(status: int | None) -> str:
 
 
 def status(
-    ran: Mapping[str, int], times: Times, red: bool, elsewhere: Sequence[str], owed: int, notes: Sequence[str]
+    ran: Mapping[str, int],
+    times: Times,
+    failing: bool,
+    elsewhere: Sequence[str],
+    unfinished: int,
+    notes: Sequence[str],
 ) -> tuple[str, str]:
-    """The status line and its colour: red as long as anything is."""
+    """The status line and its colour: red while any test is failing."""
     names = ("failed", "error", "passed", "rerun", "skipped", "xfailed", "xpassed")
     counts = ", ".join(f"{ran[name]} {name}" for name in names if ran.get(name)) or "no tests ran"
     parts = (times.watch, times.select, times.fork, times.run)
@@ -184,17 +189,17 @@ def status(
         f"{name} {part * 1000:.0f}"
         for name, part in zip(("watch", "select", "fork", "run"), parts, strict=True)
     )
-    line = [f"{'FAIL' if red else 'PASS'} {counts} in {times.pytest:.2f} s ({detail} ms)", *notes]
+    line = [f"{'FAIL' if failing else 'PASS'} {counts} in {times.pytest:.2f} s ({detail} ms)", *notes]
     if elsewhere:
         line.append(f"still failing: {_listed(list(elsewhere), 3)}")
-    if owed:
-        line.append(f"{_files(owed)} without a result")
-    colour = "red" if red else "yellow" if owed else "green"
+    if unfinished:
+        line.append(f"{_files(unfinished)} without a result")
+    colour = "red" if failing else "yellow" if unfinished else "green"
     return " · ".join([*line, WATCHING]), colour
 
 
 def filters(keyword: str, marker: str, path: str) -> str:
-    """What is left out by the user's wish."""
+    """The filters that the user chose."""
     given = [(f"-k {keyword!r}", keyword), (f"-m {marker!r}", marker), (f"path {path!r}", path)]
     shown = [text for text, value in given if value]
     return f"only {', '.join(shown)}" if shown else ""

@@ -52,7 +52,7 @@ class Process:
         """Whether it is a rerun whose tests run at the terminal."""
         return self.waiting is not None and self.waiting.direct
 
-    def has_company(self, tests: Collection[str], wanted: Collection[str]) -> bool:
+    def has_other_runs(self, tests: Collection[str], wanted: Collection[str]) -> bool:
         """Whether it holds every test file but those."""
         return all(test in self.inputs.files for test in tests if test not in wanted)
 
@@ -74,7 +74,7 @@ class Process:
         return ""
 
 
-def meets(inputs: Inputs, changes: Changed) -> bool:
+def is_affected_by(inputs: Inputs, changes: Changed) -> bool:
     """Whether any of this could make a difference to who holds these inputs."""
     if any(path in inputs.files for path in changes.paths):
         return True

@@ -1,6 +1,6 @@
 """The processes of a watch, as the watcher holds them: the template, the chain of fork points, the reruns.
 
-Nothing here waits: the watcher's loop reads the channels, and :meth:`Family.hear` says what came of it.
+Nothing here waits: the watcher's loop reads the channels, and :meth:`WatchProcesses.hear` says what came of it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pytest_hotreload.process.messages import Gone, Refused, Start, Started, War
 from pytest_hotreload.process.slots import anonymous_file
 from pytest_hotreload.watch.keyboard import found
 from pytest_hotreload.watch.pages import Written
-from pytest_hotreload.watch.process import Process, ancestors, meets
+from pytest_hotreload.watch.process import Process, ancestors, is_affected_by
 from pytest_hotreload.watch.protocol import (
     Changed,
     Configure,
@@ -38,7 +38,7 @@ from pytest_hotreload.watch.standby.park import start_template
 _AHEAD_SECONDS = 60.0
 
 
-class Family:
+class WatchProcesses:
     """``register``, ``unregister``: tell the loop whom to listen to.
 
     ``chain``: the fork points, each a fork of the one before; all of them valid. ``standby``: fork point -> the
@@ -64,7 +64,7 @@ class Family:
         self.standby: dict[Process, Process] = {}
         self.taken: set[Process] = set()
         self.retired: list[Process] = []
-        self.wishes: list[Extend] = []
+        self.run_requests: list[Extend] = []
         self.refused: dict[str, str] = {}
         #: The template's at its start, what modules asked of it there, and whether that is all.
         self.environment = dict(environment)
@@ -116,7 +116,7 @@ class Family:
                 f"{unfit.module} is kept out, because it was imported under other conditions ({unfit.why})"
             )
 
-    def no_longer_in_use(self) -> None:
+    def release(self) -> None:
         """An attached run has ended."""
         for template in [each for each in self.former if not self.in_use(each)]:
             self.former.remove(template)
@@ -147,10 +147,10 @@ class Family:
             return
         if not self.chain:
             self.building = self._fork("point", self.template, Configure())
-        elif self.wishes:
-            self.building = self._fork("point", self.chain[-1], self.wishes.pop(0))
+        elif self.run_requests:
+            self.building = self._fork("point", self.chain[-1], self.run_requests.pop(0))
 
-    def stand_by(self, point: Process, tests: Collection[str]) -> Process:
+    def park(self, point: Process, tests: Collection[str]) -> Process:
         """A rerun from this fork point, ready or soon to be. ``tests``: all test files."""
         if point not in self.standby:
             self.standby[point] = self._fork("rerun", point, StandBy(tuple(tests)))
@@ -160,10 +160,10 @@ class Family:
         """Of the deepest fork point; of the two before, for the next edit of what stands in the last groups of modules
         (:mod:`plan`); and of the deepest without test files, for one that is edited first."""
         for point in self.chain[:-4:-1]:
-            self.stand_by(point, tests)
+            self.park(point, tests)
         bare = [point for point in self.chain if not any(test in point.inputs.files for test in tests)]
         if bare:
-            self.stand_by(bare[-1], tests)
+            self.park(bare[-1], tests)
 
     def refresh(self, tests: Collection[str]) -> None:
         """Records were written: those that wait loaded older ones."""
@@ -190,15 +190,15 @@ class Family:
 
     def take(self, point: Process, tests: Collection[str]) -> Process:
         """The same; it is the caller's now."""
-        rerun = self.stand_by(point, tests)
+        rerun = self.park(point, tests)
         del self.standby[point]
         self.taken.add(rerun)
         return rerun
 
-    def wish(self, orders: Sequence[Extend]) -> None:
+    def run_request(self, orders: Sequence[Extend]) -> None:
         """These are to come behind the chain, if none is on its way."""
         if self.building is None:
-            self.wishes = list(orders)
+            self.run_requests = list(orders)
             self.intact = True
 
     # -- listening ---------------------------------------------------------------------------------
@@ -255,7 +255,7 @@ class Family:
         behind_last = (
             not self.chain if parent is self.template else bool(self.chain) and parent is self.chain[-1]
         )
-        if not behind_last or point.refused or meets(point.inputs, point.touched):
+        if not behind_last or point.refused or is_affected_by(point.inputs, point.touched):
             self.end(point)
             return
         self.chain.append(point)
@@ -269,7 +269,7 @@ class Family:
     def changed(self, changes: Changed) -> int:
         """Drop all that holds what changed. Returns how many fork points are left."""
         for index, point in enumerate(self.chain):
-            if meets(point.inputs, changes):
+            if is_affected_by(point.inputs, changes):
                 self.cut(index)
                 self.intact = False
                 break
@@ -285,7 +285,7 @@ class Family:
                 order = self.building.order
                 self.end(self.building)
                 if isinstance(order, Extend):
-                    self.wishes.insert(0, order)
+                    self.run_requests.insert(0, order)
         return len(self.chain)
 
     @property
@@ -319,7 +319,7 @@ class Family:
             if point in self.standby:
                 self.end(self.standby[point])
         self._end_retired()
-        self.wishes.clear()
+        self.run_requests.clear()
 
     def _end_retired(self) -> None:
         """Those that no rerun at work needs: it ends with any that it comes from."""
@@ -384,7 +384,7 @@ class Family:
     def close(self) -> None:
         self.in_use = lambda _: False
         self.close_template()
-        self.no_longer_in_use()
+        self.release()
         for descriptor in self.lifeline:
             os.close(descriptor)
 
@@ -393,7 +393,7 @@ class Family:
     @property
     def settled(self) -> bool:
         """Whether nothing is being built, nor left to be."""
-        return self.building is None and not self.wishes and bool(self.chain)
+        return self.building is None and not self.run_requests and bool(self.chain)
 
     @property
     def held(self) -> set[str]:

@@ -199,7 +199,7 @@ class Lent(NamedTuple):
 
 
 class WhatRuns(NamedTuple):
-    """Answered by :class:`Running`."""
+    """Answered by :class:`RunningChild`."""
 
 
 # --------------------------------------------------------------------- rerun -> watcher
@@ -247,7 +247,7 @@ class Began(NamedTuple):
     nodeid: str
 
 
-class Told(NamedTuple):
+class ItemOutcome(NamedTuple):
     """The outcome of a test: "passed", "failed", "error", "rerun", "skipped", "xfailed", "xpassed"."""
 
     file: str
@@ -265,7 +265,7 @@ class CollectionFailed(NamedTuple):
     text: str
 
 
-class Interrupted(NamedTuple):
+class RerunInterrupted(NamedTuple):
     """A signal did so; what was set up is being torn down."""
 
 
@@ -288,7 +288,7 @@ class Alone(NamedTuple):
     """It runs its one file itself, and hears nothing until that is done."""
 
 
-class Running(NamedTuple):
+class AttachedRunStarted(NamedTuple):
     """What runs now: (name, process id, seconds, last output)."""
 
     children: tuple[tuple[str, int, float, str], ...]

@@ -6,11 +6,11 @@ import time
 from dataclasses import dataclass, field
 
 from pytest_hotreload.watch.process import Process
-from pytest_hotreload.watch.protocol import Alone, Began, Changed, Go, Interrupted, Unconfirmed
+from pytest_hotreload.watch.protocol import Alone, Began, Changed, Go, RerunInterrupted, Unconfirmed
 
 
 @dataclass
-class Wish:
+class RunRequest:
     """What is to run. ``why``: who asks: "" (an edit), "first", "all", "again", "red", "debug", "confirm", "none"."""
 
     go: Go = field(default_factory=Go)
@@ -18,7 +18,7 @@ class Wish:
 
 
 @dataclass
-class Edit:
+class PendingEdit:
     """What was changed, and when: monotonic seconds of the first event and of the comparison.
 
     ``meanwhile``: those that came while tests ran: tests and their tools may have written them.
@@ -32,7 +32,7 @@ class Edit:
 
 
 @dataclass
-class Rerun:
+class RerunState:
     """One under way. ``phase``: "waiting" (for its process), "selecting", "running".
 
     ``asked``, ``ready``: monotonic seconds; ``select``: seconds. ``files``: what it runs, as far as it
@@ -43,8 +43,8 @@ class Rerun:
     """
 
     process: Process
-    wish: Wish
-    edit: Edit
+    run_request: RunRequest
+    edit: PendingEdit
     phase: str = "waiting"
     asked: float = field(default_factory=time.monotonic)
     ready: float = 0.0
@@ -66,13 +66,13 @@ class Rerun:
     def is_unknown(self) -> bool:
         """Whether what it would have run has to be found out again: it was ended, as it hung, before it knew that."""
         hung = self.hanging is not None and not self.cancelled
-        return hung and not self.collected and self.wish.go.files is None
+        return hung and not self.collected and self.run_request.go.files is None
 
-    def note(self, message: Began | Interrupted | Alone | Unconfirmed) -> None:
+    def note(self, message: Began | RerunInterrupted | Alone | Unconfirmed) -> None:
         """What it says of itself."""
         if isinstance(message, Began):
             self.test = message.nodeid, time.monotonic()
-        elif isinstance(message, Interrupted):
+        elif isinstance(message, RerunInterrupted):
             self.tell_at = 0.0
         elif isinstance(message, Alone):
             self.alone = True

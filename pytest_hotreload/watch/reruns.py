@@ -15,30 +15,30 @@ from pytest_hotreload.watch.environment import discard_bytecode
 from pytest_hotreload.watch.filters import Filters
 from pytest_hotreload.watch.interfaces import WatchContext
 from pytest_hotreload.watch.process import Process
-from pytest_hotreload.watch.processes import Family
+from pytest_hotreload.watch.processes import WatchProcesses
 from pytest_hotreload.watch.protocol import (
     Alone,
+    AttachedRunStarted,
     Began,
     Changed,
     Collected,
     CollectionFailed,
     Finished,
     Go,
-    Interrupted,
+    ItemOutcome,
     Lend,
     Lent,
     Loaded,
+    RerunInterrupted,
     Returned,
-    Running,
     Select,
     Selected,
     Stopped,
-    Told,
     Unconfirmed,
     Waiting,
     WhatRuns,
 )
-from pytest_hotreload.watch.requests import Edit, Rerun, Wish
+from pytest_hotreload.watch.requests import PendingEdit, RerunState, RunRequest
 from pytest_hotreload.watch.results import Results
 from pytest_hotreload.watch.stopping import Stopping
 from pytest_hotreload.watch.terminal_loan import TerminalLoan
@@ -49,7 +49,7 @@ _FEW_FILES = 8
 _REFUSED = 4
 
 
-class Reruns:
+class RerunQueue:
     """``current``: the rerun under way. ``ending``: one that has told its end, and not yet what it learned.
 
     ``reasons``: test file -> why it ran last.
@@ -59,7 +59,7 @@ class Reruns:
         self,
         watch: WatchContext,
         edits: Edits,
-        family: Family,
+        family: WatchProcesses,
         results: Results,
         shown: screen.Screen,
         loan: TerminalLoan,
@@ -67,24 +67,24 @@ class Reruns:
         self.watch, self.edits, self.family, self.results, self.screen = watch, edits, family, results, shown
         self.stopping, self.loan = Stopping(results), loan
         self._announcements = Announcements(shown, results, edits.root)
-        self.current: Rerun | None = None
+        self.current: RerunState | None = None
         self.ending: Process | None = None
-        self.wish: Wish | None = None
-        self.last: Wish | None = None
+        self.run_request: RunRequest | None = None
+        self.last: RunRequest | None = None
         self.reasons: dict[str, str] = {}
         self.filters = Filters()
         self._latest: tuple[str, ...] = ()
-        self._resumed: Rerun | None = None
+        self._resumed: RerunState | None = None
         self._ini: str | None = None
-        self._handlers: dict[type, Callable[[Rerun, Any], None]] = {
+        self._handlers: dict[type, Callable[[RerunState, Any], None]] = {
             Waiting: lambda _, __: self.pursue(),
             Selected: self._selected,
             Collected: self._collected,
-            **dict.fromkeys((Began, Interrupted, Alone, Unconfirmed), Rerun.note),
-            Told: lambda _, message: self.results.told(message),
+            **dict.fromkeys((Began, RerunInterrupted, Alone, Unconfirmed), RerunState.note),
+            ItemOutcome: lambda _, message: self.results.told(message),
             CollectionFailed: lambda _, message: self.results.failed_collection(message),
             Stopped: self._stopped,
-            Running: lambda _, message: self.screen.lines(messages.running(message.children)),
+            AttachedRunStarted: lambda _, message: self.screen.lines(messages.running(message.children)),
             Lend: self._lend_and_say,
             Returned: lambda _, __: self.loan.end(),
             Finished: self._finished,
@@ -106,27 +106,34 @@ class Reruns:
 
     # -- beginning -----------------------------------------------------------------------------------
 
-    def begin(self, edit: Edit) -> None:
+    def begin(self, edit: PendingEdit) -> None:
         """Take the process that stands deepest; it is told what to do when it can hear."""
         # Again: who was at work when it was edited may have compiled what it read before.
         discard_bytecode(edit.changes.paths)
         point = self.family.chain[-1]
         process = self.family.take(point, self.results.known)
-        wish, self.wish = self.wish or Wish(), None
+        run_request, self.run_request = self.run_request or RunRequest(), None
         how = messages.LEAF if self.family.intact else messages.from_point(len(self.family.chain))
         resumed, self._resumed = self._resumed, None
         if resumed is not None:
             self.current = replace(
-                resumed, process=process, wish=wish, phase="waiting", unconfirmed=False, confirming=True
+                resumed,
+                process=process,
+                run_request=run_request,
+                phase="waiting",
+                unconfirmed=False,
+                confirming=True,
             )
         else:
-            self.current = Rerun(process, wish, edit, how=self.watch.news() or how)
+            self.current = RerunState(process, run_request, edit, how=self.watch.news() or how)
         self.pursue()
 
     @property
     def takes_edits(self) -> bool:
         """Whether the next one runs what was edited; one that is asked for certain files leaves that to another."""
-        return self.wish is None or (self.wish.go.files is None and self.wish.why != "none")
+        return self.run_request is None or (
+            self.run_request.go.files is None and self.run_request.why != "none"
+        )
 
     def put_back(self) -> None:
         """What is prepared begins again: its process is stale, or gone."""
@@ -135,9 +142,9 @@ class Reruns:
             return
         self.family.end(current.process)
         if current.confirming:
-            self.results.owe(current.files)
-        elif current.wish.why:
-            self.wish = self.wish or current.wish
+            self.results.mark_pending(current.files)
+        elif current.run_request.why:
+            self.run_request = self.run_request or current.run_request
         self.edits.put_back(current.edit)
 
     def begin_again(self, process: Process) -> None:
@@ -147,8 +154,8 @@ class Reruns:
             return
         if current.phase == "running":
             self.loan.end()
-            self.results.owe(current.files)
-            self.wish = self.wish or current.wish
+            self.results.mark_pending(current.files)
+            self.run_request = self.run_request or current.run_request
         self.put_back()
 
     def pursue(self) -> None:
@@ -159,8 +166,8 @@ class Reruns:
         current.ready = current.ready or time.monotonic()
         if current.process.waiting is not None:
             self.watch.greet(current.process.waiting)
-        if current.wish.why:
-            self._go(current, current.wish.go)
+        if current.run_request.why:
+            self._go(current, current.run_request.go)
         elif current.process.waiting is not None and current.process.waiting.ini != self._ini:
             self.results.forget(current.edit.changes.deleted)
             self._go(current, Go())  # other settings: other files may be found, and each may end otherwise
@@ -168,15 +175,15 @@ class Reruns:
             current.phase = "selecting"
             current.process.tell(Select(current.edit.changes))
 
-    def _selected(self, current: Rerun, message: Selected) -> None:
+    def _selected(self, current: RerunState, message: Selected) -> None:
         current.select = time.monotonic() - current.ready
         self.results.forget(current.edit.changes.deleted)
         files = dict(message.reasons)
-        for path in sorted(self.results.owed):
-            files.setdefault(path, messages.owed(os.path.relpath(path, self.edits.root)))
+        for path in sorted(self.results.pending):
+            files.setdefault(path, messages.pending(os.path.relpath(path, self.edits.root)))
         waiting = self.edits.blocked_files(files)
         files = {path: why for path, why in files.items() if path not in waiting}
-        self.results.owe(waiting)
+        self.results.mark_pending(waiting)
         if not files:
             self.current = None
             self.family.give_back(current.process)
@@ -189,37 +196,37 @@ class Reruns:
             return
         behind = self.stopping.choose(files)
         files = {path: why for path, why in files.items() if path not in behind}
-        self.results.owe(behind)
+        self.results.mark_pending(behind)
         self.reasons = files
         self._go(current, self._how(current, tuple(files)))
 
-    def _how(self, current: Rerun, files: tuple[str, ...]) -> Go:
+    def _how(self, current: RerunState, files: tuple[str, ...]) -> Go:
         """In company where it stands; else without and held back, but where a failure is likely or the run long."""
         process, wanted = current.process, set(files)
-        if process.parent and process.parent.has_company(self.results.known, wanted):
+        if process.parent and process.parent.has_other_runs(self.results.known, wanted):
             return Go(files=files)
-        red = wanted & set(self.results.red.values())
+        red = wanted & set(self.results.failing.values())
         alone = len(files) <= _FEW_FILES and not red and not process.is_direct
         return Go(files=files, company=not alone, hold=alone)
 
-    def _go(self, current: Rerun, go: Go) -> None:
+    def _go(self, current: RerunState, go: Go) -> None:
         go = self.filters.of(go)._replace(patience=self.stopping.patience, told=self.watch.told_of_all)
         self.stopping.begins()
         filtered = bool(go.keyword or go.marker or go.path)
         current.phase = "running"
-        current.wish = Wish(go, current.wish.why)
+        current.run_request = RunRequest(go, current.run_request.why)
         current.files = go.files or ()
         if current.process.waiting is not None:
             self._ini = current.process.waiting.ini
-        if not current.confirming and current.wish.why != "none":
-            if current.wish.why != "first":  # the header, or why there is a new template, stays
+        if not current.confirming and current.run_request.why != "none":
+            if current.run_request.why != "first":  # the header, or why there is a new template, stays
                 self.screen.clear()
             self._announcements.begins(current)
-            self.last = Wish(go._replace(first="", hold=False, company=go.files is not None), "again")
+            self.last = RunRequest(go._replace(first="", hold=False, company=go.files is not None), "again")
         owing = () if go.nodeids else current.files  # some tests of a file: it owes no more than before
         self.results.begin(owing, some=filtered or bool(go.nodeids))
         if filtered and not go.nodeids:
-            everything = current.wish.go.first or current.edit.changes.paths
+            everything = current.run_request.go.first or current.edit.changes.paths
             self.results.leave_out(current.files or (self.results.known if everything else ()))
         if go.debug or current.process.is_direct:
             self.loan.begin()
@@ -235,7 +242,7 @@ class Reruns:
                 self.ending = None
             self.watch.loaded(message)
             if message.vanished and current is None:
-                self.results.owe(self.edits.using(message.vanished, self._latest))
+                self.results.mark_pending(self.edits.using(message.vanished, self._latest))
         elif current is not None and process is current.process:
             self._handlers[type(message)](current, message)
 
@@ -255,31 +262,33 @@ class Reruns:
         self.loan.end()
         self._announcements.stopped(current)
         if current.is_unknown:
-            self.wish = self.wish or current.wish
-        if current.cancelled or current.stopped or current.wish.go.apart or len(current.files) != 1:
-            self.results.owe(current.files)
+            self.run_request = self.run_request or current.run_request
+        if current.cancelled or current.stopped or current.run_request.go.apart or len(current.files) != 1:
+            self.results.mark_pending(current.files)
             if not current.cancelled and not current.stopped:
                 self.watch.broken(messages.died(process.status))
             return
         self.screen.notice(messages.died_in_place(process.status))
-        self.wish = Wish(current.wish.go._replace(apart=True, hold=False), "again")
+        self.run_request = RunRequest(current.run_request.go._replace(apart=True, hold=False), "again")
 
-    def _collected(self, current: Rerun, message: Collected) -> None:
+    def _collected(self, current: RerunState, message: Collected) -> None:
         current.collected = True
-        running = () if current.wish.why == "none" or current.wish.go.nodeids else message.running
+        running = (
+            () if current.run_request.why == "none" or current.run_request.go.nodeids else message.running
+        )
         self.results.collected(message.files, everything=message.everything, running=running)
-        if current.wish.go.files is None:
+        if current.run_request.go.files is None:
             current.files = (*message.running, *self.results.broken)
             # What else was owed has a record that holds.
-            self.results.owed.intersection_update(message.running)
-            if not current.wish.why:
+            self.results.pending.intersection_update(message.running)
+            if not current.run_request.why:
                 shown = (os.path.relpath(path, self.edits.root) for path in message.running)
                 self.reasons = {path: messages.settings_changed(path) for path in shown}
-        if not (self.results.some or current.wish.why == "none"):
+        if not (self.results.some or current.run_request.why == "none"):
             self.results.left_out -= set(current.files)
 
-    def _stopped(self, current: Rerun, message: Stopped) -> None:
-        self.results.owe(message.files)
+    def _stopped(self, current: RerunState, message: Stopped) -> None:
+        self.results.mark_pending(message.files)
         current.files = tuple(file for file in current.files if file not in message.files)
         if message.hanging is not None:
             self.stopping.hang_told(current, message.files)
@@ -289,20 +298,20 @@ class Reruns:
 
     # -- the end ---------------------------------------------------------------------------------------
 
-    def _finished(self, current: Rerun, message: Finished) -> None:
+    def _finished(self, current: RerunState, message: Finished) -> None:
         self.current, self.ending = None, current.process
         self._latest = current.files
         self.loan.end()
         self._announcements.stopped(current)
         if current.is_unknown:
-            self.wish = self.wish or current.wish
+            self.run_request = self.run_request or current.run_request
         self.stopping.ended(current)
         if current.unconfirmed and not current.cancelled:
             self._confirm(current)
             return
-        owing = () if current.wish.go.nodeids else current.files
+        owing = () if current.run_request.go.nodeids else current.files
         self.results.end(owing, message.unfinished)
-        if current.wish.why == "none":
+        if current.run_request.why == "none":
             self.screen.line(messages.WATCHING)
         elif current.cancelled:
             self.screen.line(messages.CANCELLED, "yellow")
@@ -315,26 +324,26 @@ class Reruns:
 
     def _run_behind(self) -> None:
         """What hung does so after the others, whose results nobody should have to wait for."""
-        behind, self.stopping.behind = self.stopping.behind & self.results.owed, set()
-        if behind and self.wish is None:
-            self.wish = Wish(Go(files=tuple(sorted(behind)), company=True), "again")
+        behind, self.stopping.behind = self.stopping.behind & self.results.pending, set()
+        if behind and self.run_request is None:
+            self.run_request = RunRequest(Go(files=tuple(sorted(behind)), company=True), "again")
 
-    def _refused(self, current: Rerun) -> None:
+    def _refused(self, current: RerunState) -> None:
         """pytest has said why: it can't be used so. Who gave it such arguments has to start it again."""
         if self.filters.refuse():
             self.screen.line(messages.filter_refused(messages.REFUSED), "red")
-        elif current.wish.why == "first" and not self.results.known:
+        elif current.run_request.why == "first" and not self.results.known:
             self.watch.over = _REFUSED
         else:
             self.watch.broken(messages.REFUSED)
 
-    def _confirm(self, current: Rerun) -> None:
+    def _confirm(self, current: RerunState) -> None:
         """A failure without company: the same files with it, and this time it is shown."""
-        if self.edits.ripe().paths:  # it runs with the next edit, which was seen already
-            self.results.owe(current.files)
+        if self.edits.runnable_changes().paths:  # it runs with the next edit, which was seen already
+            self.results.mark_pending(current.files)
             return
-        go = current.wish.go._replace(company=True, hold=False)
-        self.wish, self._resumed = Wish(go, current.wish.why or "confirm"), current
+        go = current.run_request.go._replace(company=True, hold=False)
+        self.run_request, self._resumed = RunRequest(go, current.run_request.why or "confirm"), current
         if self.family.chain:
             self.begin(current.edit)
 
@@ -358,8 +367,8 @@ class Reruns:
     def changed(self, changes: Changed) -> None:
         """While tests run: those whose inputs these are stop, and run again."""
         if self._resumed is not None:
-            self.results.owe(self._resumed.files)
-            self._resumed = self.wish = None
+            self.results.mark_pending(self._resumed.files)
+            self._resumed = self.run_request = None
         if self.current is not None and self.current.phase != "running":
             self.put_back()
         elif self.current is not None and self.current.alone:
@@ -367,7 +376,7 @@ class Reruns:
         elif self.current is not None:
             self.current.process.tell(changes)
 
-    def _stop_alone(self, current: Rerun, changes: Changed) -> None:
+    def _stop_alone(self, current: RerunState, changes: Changed) -> None:
         """It tears down what it set up, as at Ctrl-C; a debugger is left alone."""
         if current.stopped or self.loan.held or not self.edits.using(changes.paths, current.files):
             return
@@ -378,13 +387,13 @@ class Reruns:
         hang = self.stopping.mind_hang(self.current, self._may_end)
         return [hang, self.stopping.mind_deadline(self.current)]
 
-    def _may_end(self, current: Rerun) -> bool:
+    def _may_end(self, current: RerunState) -> bool:
         return not self.loan.held and self._is_waited_for(current)
 
-    def _is_waited_for(self, current: Rerun) -> bool:
+    def _is_waited_for(self, current: RerunState) -> bool:
         """Whether something is to run behind it: what was edited since, or asked for by a key that cancelled it."""
         edited = current.edited.difference(self.edits.blocked) and not self.watch.paused
-        return bool(edited) or (current.cancelled and (self.wish is not None or self.watch.renews))
+        return bool(edited) or (current.cancelled and (self.run_request is not None or self.watch.renews))
 
     def ask_what_runs(self) -> None:
         current = self.current
@@ -395,6 +404,6 @@ class Reruns:
         else:
             self._announcements.running_alone(current, current.test)
 
-    def _lend_and_say(self, current: Rerun, _: Lend) -> None:
+    def _lend_and_say(self, current: RerunState, _: Lend) -> None:
         self.loan.begin()
         current.process.tell(Lent())

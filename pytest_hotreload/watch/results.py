@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from pytest_hotreload.records.file_outcome import FAILED
-from pytest_hotreload.watch.protocol import CollectionFailed, Told
+from pytest_hotreload.watch.protocol import CollectionFailed, ItemOutcome
 
 
 @dataclass
@@ -20,7 +20,7 @@ class Results:
     """
 
     known: tuple[str, ...] = ()
-    owed: set[str] = field(default_factory=set)
+    pending: set[str] = field(default_factory=set)
     ran: Counter[str] = field(default_factory=Counter)
     texts: dict[str, str] = field(default_factory=dict)
     left_out: set[str] = field(default_factory=set)
@@ -38,8 +38,8 @@ class Results:
         """
         self.ran = Counter()
         self._renewed, self._told, self.broken = set(), set(), []
-        self.some, self._owed_before = some, set(self.owed)
-        self.owed.update(files)
+        self.some, self._owed_before = some, set(self.pending)
+        self.pending.update(files)
 
     def collected(self, files: Iterable[str], *, everything: bool, running: Iterable[str]) -> None:
         """What was found. ``running``: what of it will run."""
@@ -50,9 +50,9 @@ class Results:
             self.known = files
         else:
             self.known = tuple(dict.fromkeys([*self.known, *files]))
-        self.owed.update(running)
+        self.pending.update(running)
 
-    def told(self, message: Told) -> None:
+    def told(self, message: ItemOutcome) -> None:
         """A test has an outcome. The first of its file renews the file."""
         if message.file not in self._renewed and not self.some:
             self._renew(message.file)
@@ -89,11 +89,11 @@ class Results:
             if file not in self._renewed and not self.some:
                 self._renew(file)
             if not (self.some and file in self._owed_before):
-                self.owed.discard(file)
+                self.pending.discard(file)
 
-    def owe(self, files: Iterable[str]) -> None:
+    def mark_pending(self, files: Iterable[str]) -> None:
         """These were stopped: they run again."""
-        self.owed.update(files)
+        self.pending.update(files)
 
     def leave_out(self, files: Iterable[str]) -> None:
         """What an edit asks for and the filters perhaps don't: it is owed as soon as they are gone."""
@@ -106,11 +106,11 @@ class Results:
             self._renew(file)
             self._renewed.discard(file)
         self.known = tuple(file for file in self.known if file not in gone)
-        self.owed -= gone
+        self.pending -= gone
         self.left_out -= gone
 
     @property
-    def red(self) -> dict[str, str]:
+    def failing(self) -> dict[str, str]:
         """Node id -> file, of what failed and was not mended since."""
         return {
             nodeid: file
@@ -119,11 +119,11 @@ class Results:
             if outcome in FAILED
         }
 
-    def red_elsewhere(self, files: Iterable[str]) -> list[str]:
+    def failing_elsewhere(self, files: Iterable[str]) -> list[str]:
         """Node ids that are red, and no test of the latest rerun, which ran these files."""
         inside = set(files)
         return [
             nodeid
-            for nodeid, file in self.red.items()
+            for nodeid, file in self.failing.items()
             if (nodeid not in self._told if self.some else file not in inside)
         ]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from pytest_hotreload.process import heartbeat
 from pytest_hotreload.process.heartbeat import Patience, Quiet, written
 from pytest_hotreload.process.proc import is_traced
-from pytest_hotreload.watch.requests import Rerun
+from pytest_hotreload.watch.requests import RerunState
 from pytest_hotreload.watch.results import Results
 
 #: Seconds for the teardown of a test that was told to stop. A guess, not measured.
@@ -41,12 +41,12 @@ class Stopping:
         """A rerun starts its tests."""
         self._quiet.forget()
 
-    def hang_told(self, current: Rerun, files: Iterable[str]) -> None:
+    def hang_told(self, current: RerunState, files: Iterable[str]) -> None:
         """By the rerun itself: these did nothing for long, and were ended."""
         self._patience.ended(current.edited)
         self.hung.update(files)
 
-    def ended(self, current: Rerun) -> None:
+    def ended(self, current: RerunState) -> None:
         """It came to its end, whatever became of its tests."""
         if current.hanging is None:
             self._patience.done()
@@ -60,17 +60,17 @@ class Stopping:
 
     # -- stopping ----------------------------------------------------------------------------------
 
-    def stop_edited(self, current: Rerun) -> None:
+    def stop_edited(self, current: RerunState) -> None:
         """Its inputs changed."""
         self._stop(current, GRACE_SECONDS)
 
     @staticmethod
-    def cancel(current: Rerun, *, has_heard: bool) -> None:
+    def cancel(current: RerunState, *, has_heard: bool) -> None:
         """At the user's word. ``has_heard``: a terminal's Ctrl-C reaches it, too."""
         current.cancelled = True
         current.tell_at = time.monotonic() + (_HEARD_SECONDS if has_heard else 0.0)
 
-    def tell(self, current: Rerun | None, most: float) -> float:
+    def tell(self, current: RerunState | None, most: float) -> float:
         """Interrupt a cancelled rerun that has not heard it. Seconds, up to ``most``, until that is due."""
         left = current.tell_at - time.monotonic() if current is not None and current.tell_at else most
         if left <= 0 and current is not None:
@@ -79,14 +79,14 @@ class Stopping:
             return most
         return min(left, most)
 
-    def _stop(self, current: Rerun, grace: float) -> None:
+    def _stop(self, current: RerunState, grace: float) -> None:
         """It tears down what it set up, as at Ctrl-C, and runs again; it gets ``grace`` seconds."""
         current.stopped = True
-        self.results.owe(current.files)
+        self.results.mark_pending(current.files)
         self._deadline = time.monotonic() + grace
         self._signal(current, signal.SIGINT)
 
-    def mind_deadline(self, current: Rerun | None) -> float | None:
+    def mind_deadline(self, current: RerunState | None) -> float | None:
         """Kill what was told to stop and does not; in how many seconds to ask again."""
         if current is None or not current.stopped:
             return None
@@ -96,7 +96,7 @@ class Stopping:
             return GRACE_SECONDS
         return left
 
-    def mind_hang(self, current: Rerun | None, may_end: Callable[[Rerun], bool]) -> float | None:
+    def mind_hang(self, current: RerunState | None, may_end: Callable[[RerunState], bool]) -> float | None:
         """End the rerun if it has done nothing for long, and something was edited; in how many seconds to look again.
 
         What its children do it judges itself, as long as its own loop goes round.
@@ -113,7 +113,7 @@ class Stopping:
         self._end_hang(current, what, quiet)
         return self.mind_deadline(current)
 
-    def _end_hang(self, current: Rerun, what: str, quiet: float) -> None:
+    def _end_hang(self, current: RerunState, what: str, quiet: float) -> None:
         """As an edit of its inputs does; one that was told to stop before, and does not, is killed."""
         current.hanging = what, quiet
         self.hung.update(current.files if len(current.files) == 1 else ())
@@ -121,7 +121,7 @@ class Stopping:
         self._stop(current, 0.0 if current.cancelled else GRACE_SECONDS)
 
     @staticmethod
-    def _signal(current: Rerun, number: int) -> None:
+    def _signal(current: RerunState, number: int) -> None:
         if current.process.pid:
             with contextlib.suppress(OSError):
                 os.kill(current.process.pid, number)

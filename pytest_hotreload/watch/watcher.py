@@ -25,21 +25,21 @@ from pytest_hotreload.process.messages import Gone, Refused, Started, Warmed
 from pytest_hotreload.records import messages
 from pytest_hotreload.watch import messages as watch_messages
 from pytest_hotreload.watch import screen
-from pytest_hotreload.watch.attach_server import Attachments
+from pytest_hotreload.watch.attach_server import AttachServer
 from pytest_hotreload.watch.edits import Edits
 from pytest_hotreload.watch.endpoint import OccupiedError
 from pytest_hotreload.watch.environment import (
-    Surroundings,
+    WatchedEnvironment,
     discard_bytecode,
 )
 from pytest_hotreload.watch.file_events import FileEvents
 from pytest_hotreload.watch.key_bindings import Commands
 from pytest_hotreload.watch.keyboard import Keyboard
 from pytest_hotreload.watch.process import Process
-from pytest_hotreload.watch.processes import Family
+from pytest_hotreload.watch.processes import WatchProcesses
 from pytest_hotreload.watch.protocol import Changed, Go, Loaded, Ready, Unfit, Waiting
-from pytest_hotreload.watch.requests import Edit, Wish
-from pytest_hotreload.watch.reruns import Reruns
+from pytest_hotreload.watch.requests import PendingEdit, RunRequest
+from pytest_hotreload.watch.reruns import RerunQueue
 from pytest_hotreload.watch.results import Results
 from pytest_hotreload.watch.terminal_loan import TerminalLoan
 
@@ -70,20 +70,20 @@ class Watch:
         self.root = str(config.rootpath)
         self.screen = screen.Screen(sys.stdout, clear=options.clear)
         self.results = Results()
-        self.surroundings = Surroundings(config.rootpath)
+        self.surroundings = WatchedEnvironment(config.rootpath)
         self.selector = selectors.DefaultSelector()
         arguments = [str(argument) for argument in config.invocation_params.args]
-        self.family = Family(
+        self.family = WatchProcesses(
             arguments,
             config.invocation_params.dir,
             lambda process: self.selector.register(process, selectors.EVENT_READ, process),
             self.selector.unregister,
         )
-        self.attachments = Attachments("watch", self.root, self.family, self.selector, self._renewed)
+        self.attachments = AttachServer("watch", self.root, self.family, self.selector, self._renewed)
         self.family.barred += config.getini("hotreload_not_warm")
         self.edits = Edits(self.root, self.results, self.screen)
         self.loan = TerminalLoan(self)
-        self.reruns = Reruns(self, self.edits, self.family, self.results, self.screen, self.loan)
+        self.reruns = RerunQueue(self, self.edits, self.family, self.results, self.screen, self.loan)
         self.paused = False
         self.over: int | None = None
         self._news = self._renewal = ""
@@ -104,7 +104,9 @@ class Watch:
         self.events = FileEvents(self.root, self.edits, self.screen)
         self.selector.register(self.events.fileno(), selectors.EVENT_READ, self._look)
         if self.surroundings.events is not None:
-            self.selector.register(self.surroundings.events, selectors.EVENT_READ, self.surroundings.stirred)
+            self.selector.register(
+                self.surroundings.events, selectors.EVENT_READ, self.surroundings.note_events
+            )
         self._mind_reader()
         self.family.start_template()  # before the terminal's modes change: it puts them back if we are killed
         self.keyboard = Keyboard()
@@ -142,8 +144,8 @@ class Watch:
         self._guessed = analysis.probable_test_files(self.config)
         self._warm = analysis.analyse(self.config, self._guessed, minimum=1).modules
         first = self.options.watch_first
-        nothing = Wish(Go(files=(), company=True, hold=True), "none")
-        self.reruns.wish = nothing if first == "none" else Wish(Go(first=first), "first")
+        nothing = RunRequest(Go(files=(), company=True, hold=True), "none")
+        self.reruns.run_request = nothing if first == "none" else RunRequest(Go(first=first), "first")
 
     def _turn(self) -> None:
         if self.family.give_up():
@@ -175,11 +177,13 @@ class Watch:
             if self._input_over:
                 self.quit()
             return
-        wanted = self.reruns.wish is not None or (not self.paused and self.edits.ripe().paths)
+        wanted = self.reruns.run_request is not None or (
+            not self.paused and self.edits.runnable_changes().paths
+        )
         if self._input_over and not wanted:
             self.quit()
         elif wanted and family.chain:
-            self.reruns.begin(self.edits.take() if self.reruns.takes_edits else Edit())
+            self.reruns.begin(self.edits.take() if self.reruns.takes_edits else PendingEdit())
         elif wanted or not self.reruns.current:
             family.build()
             if family.settled:
@@ -238,7 +242,7 @@ class Watch:
         if not self.family.changed(changes) and held:
             self._news = watch_messages.new_points(watch_messages.shown(changes.paths, self.root))
         self._broken = False
-        reason = self.surroundings.concerned(changes.paths) or self.surroundings.changed()
+        reason = self.surroundings.affected_paths(changes.paths) or self.surroundings.changed()
         if self.reruns.current is not None:
             self.reruns.current.edited.update(changes.paths)
         if not reason and self.family.is_stuck:
@@ -250,11 +254,11 @@ class Watch:
 
     # -- what others ask for -------------------------------------------------------------------------
 
-    def ask(self, wish: Wish) -> None:
+    def ask(self, run_request: RunRequest) -> None:
         """Run this next; what runs now is stopped."""
         self.reruns.cancel()
         self._broken = False
-        self.reruns.wish = wish
+        self.reruns.run_request = run_request
         reason = self.surroundings.changed()
         if reason:
             self.renew(reason)
@@ -284,7 +288,7 @@ class Watch:
         self.edits.forget_modules()
         self._broken = False
         self.family.start_template()
-        self.reruns.wish = self.reruns.wish or Wish(Go(first="affected"), "first")
+        self.reruns.run_request = self.reruns.run_request or RunRequest(Go(first="affected"), "first")
 
     def news(self) -> str:
         """Why the next rerun comes from new fork points, or a new template, in words; told once."""
@@ -331,7 +335,7 @@ class Watch:
         """What the chain lacks."""
         family = self.family
         orders = self.edits.plan(family.held, family.refused)
-        family.wish([order._replace(written=self._variables) for order in orders])
+        family.run_request([order._replace(written=self._variables) for order in orders])
 
     # -- processes -----------------------------------------------------------------------------------
 
@@ -376,8 +380,8 @@ class Watch:
 
     def quit(self) -> None:
         """By the key, or at the end of the input."""
-        unknown: Collection[object] = self.results.red or self.results.owed or self.edits.blocked
-        unfinished = self._broken or self.reruns.wish is not None or self.reruns.current is not None
+        unknown: Collection[object] = self.results.failing or self.results.pending or self.edits.blocked
+        unfinished = self._broken or self.reruns.run_request is not None or self.reruns.current is not None
         self.over = 1 if unknown or unfinished else 0
         self._leaving = time.monotonic()
 

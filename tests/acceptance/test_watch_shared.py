@@ -71,12 +71,12 @@ def test_a_watch_runs_who_uses_it(tmp_path: Path) -> None:
     made(tmp_path)
     with Watching(tmp_path) as watching:
         assert watching.shown().status == "PASS 9 passed"
-        red: set[str] = set()
+        failing: set[str] = set()
         for edit, fails in EDITS:
             shown = watching.after(edit)
-            assert {test for test, how in shown.ran.items() if how == "failed"} - red == fails, shown.text
+            assert {test for test, how in shown.ran.items() if how == "failed"} - failing == fails, shown.text
             assert "test_other.py" not in shown.files
-            red |= fails
+            failing |= fails
         relink(tmp_path)
         assert watching.shown().ran["test_link.py::test_link"] == "failed"
         assert watching.end() == 1

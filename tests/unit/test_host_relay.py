@@ -6,7 +6,7 @@ from typing import Any
 
 from pytest_hotreload.hosts import messages
 from pytest_hotreload.hosts.host import Relay
-from pytest_hotreload.hosts.protocol import Absent, Told
+from pytest_hotreload.hosts.protocol import Absent, ItemMessages
 from pytest_hotreload.process.messages import ItemFinished, ItemStarted
 
 
@@ -43,7 +43,7 @@ def test_an_item_that_was_told_is_not_taken_back() -> None:
         relay.feed(1, message)
     relay.complete(1)
     relay.leave_out(1)
-    assert host.sent == [Told(8, (ItemStarted(), ItemFinished()))]
+    assert host.sent == [ItemMessages(8, (ItemStarted(), ItemFinished()))]
 
 
 def test_an_item_that_was_left_out_may_be_given_anew() -> None:
@@ -53,4 +53,4 @@ def test_an_item_that_was_left_out_may_be_given_anew() -> None:
     relay.again(0)
     relay.feed(0, ItemFinished())
     relay.complete(0)
-    assert host.sent[1:] == [Told(7, (ItemFinished(),))]
+    assert host.sent[1:] == [ItemMessages(7, (ItemFinished(),))]

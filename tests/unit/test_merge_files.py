@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pytest_hotreload.ci import merge_files
-from pytest_hotreload.ci.merge_files import Found, RefusedError, find
+from pytest_hotreload.ci.merge_files import RefusedError, ShardFiles, find
 
 JUNIT = (
     '<?xml version="1.0" encoding="utf-8"?><testsuites name="pytest tests"><testsuite name="pytest" tests="{}" '
@@ -70,7 +70,7 @@ def test_found_by_content(tmp_path: Path) -> None:
 def test_what_is_to_be_written_is_not_read(tmp_path: Path) -> None:
     written(tmp_path / "whole.xml", JUNIT)
     written(tmp_path / "cache/d/hotreload/records-4/CACHEDIR.TAG", "# The records of pytest-hotreload.\n")
-    assert find([tmp_path], [tmp_path / "whole.xml", tmp_path / "cache"]) == Found()
+    assert find([tmp_path], [tmp_path / "whole.xml", tmp_path / "cache"]) == ShardFiles()
 
 
 def test_homes_are_the_nearest_results(tmp_path: Path) -> None:

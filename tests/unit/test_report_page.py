@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pytest_hotreload.report import collector, html, page_data
 from pytest_hotreload.report.page import counted, findings, page
-from pytest_hotreload.report.timeline import Child, Phase, Saving, Span, Test, Timeline, lay_out
+from pytest_hotreload.report.timeline import Child, ItemSpan, Phase, Saving, Span, Timeline, lay_out
 from pytest_hotreload.report.trace import trace
 
 from .timelines import NAMES, big, timelines
@@ -78,7 +78,7 @@ class Page(HTMLParser):
 def named(name: str) -> Timeline:
     """One test of that name, in a file of that name."""
     timeline = Timeline(seconds=3.0, slots=["master"], facts={"project": name})
-    timeline.tests = [Test(f"{name}::{name}", name, "failed", [Phase("call", 1.0, 2.0, 0)])]
+    timeline.tests = [ItemSpan(f"{name}::{name}", name, "failed", [Phase("call", 1.0, 2.0, 0)])]
     timeline.children = [Child(0, name, 1.0, 2.5, order=[0], ending=name)]
     timeline.phases = [Span("run", 0.0, 3.0)]
     lay_out(timeline)
@@ -229,7 +229,7 @@ def test_what_stands_out_is_said():
 
 @given(st.lists(st.sampled_from(["passed", "failed", "error", "reused", ""])))
 def test_counts_say_how_many_ended_how(outcomes):
-    timeline = Timeline(tests=[Test("n", "f", outcome) for outcome in outcomes])
+    timeline = Timeline(tests=[ItemSpan("n", "f", outcome) for outcome in outcomes])
     words = {"error": "errors", "": "without a result"}
     said = counted(timeline)
     for outcome, count in Counter(outcomes).items():

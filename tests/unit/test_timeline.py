@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from pytest_hotreload.report.timeline import (
     Child,
-    Collected,
+    CollectionSpan,
+    ItemSpan,
     Phase,
     Saving,
     Span,
-    Test,
     Timeline,
     balance,
     file_costs,
@@ -105,18 +105,18 @@ def sample() -> Timeline:
     """Two slots; b.py shares its child with a.py, its failed test ran in another one before."""
     timeline = Timeline(slots=["gw0", "gw1"])
     timeline.tests = [
-        Test("a.py::one", "a.py", "passed", [Phase("setup", 1.1, 1.4, 0), Phase("call", 1.4, 1.9, 0)]),
-        Test("b.py::two", "b.py", "failed", [Phase("call", 2.0, 2.25, 0)]),
-        Test("c.py::three", "c.py", "error", [Phase("setup", 1.0, 1.5, 1)]),
+        ItemSpan("a.py::one", "a.py", "passed", [Phase("setup", 1.1, 1.4, 0), Phase("call", 1.4, 1.9, 0)]),
+        ItemSpan("b.py::two", "b.py", "failed", [Phase("call", 2.0, 2.25, 0)]),
+        ItemSpan("c.py::three", "c.py", "error", [Phase("setup", 1.0, 1.5, 1)]),
     ]
     timeline.children = [
         Child(0, "a.py", 1.0, 3.0, order=[0, 1], setups=[Span("db", 1.2, 1.3), Span("db", 9.0, 9.5)]),
         Child(1, "c.py", 1.0, 2.0, order=[2], cpu=0.25, setups=[Span("db", 1.0, 1.25)]),
     ]
     timeline.collection = [
-        Collected("a.py", 0.1, 0.2, 0.15, 0.05),
-        Collected("sub/", 0.2, 0.21, 0.01),
-        Collected("slow/", 0.3, 0.5, 0.2),
+        CollectionSpan("a.py", 0.1, 0.2, 0.15, 0.05),
+        CollectionSpan("sub/", 0.2, 0.21, 0.01),
+        CollectionSpan("slow/", 0.3, 0.5, 0.2),
     ]
     lay_out(timeline)
     return timeline

@@ -14,15 +14,15 @@ import pytest
 from pytest_hotreload.watch import messages
 from pytest_hotreload.watch.environment import (
     Outputs,
-    Surroundings,
+    WatchedEnvironment,
     discard_bytecode,
     is_output,
     syntax_error,
 )
 from pytest_hotreload.watch.pages import Written
-from pytest_hotreload.watch.process import meets
-from pytest_hotreload.watch.protocol import Changed, CollectionFailed, Inputs, Told
-from pytest_hotreload.watch.requests import Edit
+from pytest_hotreload.watch.process import is_affected_by
+from pytest_hotreload.watch.protocol import Changed, CollectionFailed, Inputs, ItemOutcome
+from pytest_hotreload.watch.requests import PendingEdit
 from pytest_hotreload.watch.results import Results
 
 # ------------------------------------------------------------------------------------- results
@@ -30,7 +30,7 @@ from pytest_hotreload.watch.results import Results
 
 def told(results: Results, file: str, **outcomes: str) -> None:
     for name, outcome in outcomes.items():
-        results.told(Told(file, f"{file}::{name}", outcome, f"text of {name}"))
+        results.told(ItemOutcome(file, f"{file}::{name}", outcome, f"text of {name}"))
 
 
 @pytest.fixture
@@ -45,13 +45,13 @@ def results() -> Results:
 
 
 def test_red_until_it_is_mended(results):
-    assert results.red == {"a::two": "a", "b::one": "b"}
-    assert results.owed == set()
+    assert results.failing == {"a::two": "a", "b::one": "b"}
+    assert results.pending == set()
     results.begin(["a"])
-    assert results.red_elsewhere(["a"]) == ["b::one"]
+    assert results.failing_elsewhere(["a"]) == ["b::one"]
     told(results, "a", one="passed", two="passed")
     results.end(["a"], ())
-    assert results.red == {"b::one": "b"}
+    assert results.failing == {"b::one": "b"}
     assert dict(results.ran) == {"passed": 2}
 
 
@@ -59,19 +59,19 @@ def test_a_test_that_is_gone_is_not_red(results):
     results.begin(["a"])
     told(results, "a", one="passed")
     results.end(["a"], ())
-    assert "a::two" not in results.red
+    assert "a::two" not in results.failing
     assert "a::two" not in results.texts
 
 
 def test_what_did_not_finish_is_owed(results):
     results.begin(["a"])
     results.end(["a"], None)
-    assert results.owed == {"a"}
+    assert results.pending == {"a"}
 
 
 def test_a_deleted_file_takes_its_results_along(results):
     results.forget(["b"])
-    assert results.red == {"a::two": "a"}
+    assert results.failing == {"a::two": "a"}
     assert results.known == ("a",)
 
 
@@ -79,7 +79,7 @@ def test_a_file_that_can_not_be_collected_is_red(results):
     results.begin(["a"])
     results.failed_collection(CollectionFailed("a", "a", "SyntaxError"))
     results.end(["a"], ())
-    assert results.red == {"a": "a", "b::one": "b"}
+    assert results.failing == {"a": "a", "b::one": "b"}
     assert results.texts["a"] == "SyntaxError"
 
 
@@ -106,7 +106,7 @@ INPUTS = Inputs(
     ],
 )
 def test_what_makes_a_fork_point_stale(changes, stale):
-    assert meets(INPUTS, changes) is stale
+    assert is_affected_by(INPUTS, changes) is stale
 
 
 # ------------------------------------------------------------------------------------- sources
@@ -159,10 +159,10 @@ def test_all_bytecode_of_a_source_goes_and_no_other(tmp_path):
 
 
 def test_files_that_say_what_the_environment_is(tmp_path):
-    found = Surroundings(tmp_path)
-    assert found.concerned([str(tmp_path / ".env")]) == ".env changed"
-    assert found.concerned([str(tmp_path / "uv.lock")]) == "uv.lock changed"
-    assert found.concerned([str(tmp_path / "deep" / ".env"), str(tmp_path / "a.py")]) == ""
+    found = WatchedEnvironment(tmp_path)
+    assert found.affected_paths([str(tmp_path / ".env")]) == ".env changed"
+    assert found.affected_paths([str(tmp_path / "uv.lock")]) == "uv.lock changed"
+    assert found.affected_paths([str(tmp_path / "deep" / ".env"), str(tmp_path / "a.py")]) == ""
     assert found.changed() == ""
 
 
@@ -171,7 +171,7 @@ def test_what_is_installed_counts_when_the_installer_is_done(tmp_path, monkeypat
     site.mkdir()
     monkeypatch.setattr("pytest_hotreload.watch.environment.site_folders", lambda: [str(site)])
     monkeypatch.setattr("pytest_hotreload.watch.environment._stamped", lambda: (str(site),))
-    found = Surroundings(tmp_path)
+    found = WatchedEnvironment(tmp_path)
     assert found.settled_change() == ""
     (site / "new.dist-info").mkdir()
     os.utime(site, ns=(1, 1))
@@ -190,7 +190,7 @@ def test_events_tell_when_to_look(tmp_path, monkeypatch):
     )
     path = site / "some.pth"
     path.write_text("# one\n")
-    found = Surroundings(tmp_path)
+    found = WatchedEnvironment(tmp_path)
     events = found.events
     assert events is not None
     assert not select.select([events], [], [], 0)[0]
@@ -198,13 +198,13 @@ def test_events_tell_when_to_look(tmp_path, monkeypatch):
     (site / "below").mkdir()
     (site / "below" / "more").mkdir()  # the first is told, not this one
     assert select.select([events], [], [], 0)[0] == [events]
-    found.stirred()
+    found.note_events()
     assert not select.select([events], [], [], 0)[0]
     assert found.patience == 2
     assert (found.settled_change(), found.patience) == ("", 2)
     assert (found.settled_change(), found.patience) == ("", 60), "no distribution came"
     path.write_text("# two, in place: the folder's own time stays\n")
-    found.stirred()
+    found.note_events()
     assert (found.settled_change(), found.patience) == (f"{path} changed", 60)
 
 
@@ -213,9 +213,9 @@ def test_without_events_it_looks_more_often(tmp_path, monkeypatch):
         raise OSError
 
     monkeypatch.setattr("pytest_hotreload.watch.environment.FolderEvents", refused)
-    found = Surroundings(tmp_path)
+    found = WatchedEnvironment(tmp_path)
     assert (found.events, found.patience) == (None, 2)
-    found.stirred()
+    found.note_events()
     assert found.patience == 2
 
 
@@ -259,16 +259,16 @@ def test_a_status_line_is_green_when_everything_is():
 
 
 def test_a_rerun_line_names_what_changed():
-    edit = Edit(Changed(changed=("/p/src/pay/card.py",)))
+    edit = PendingEdit(Changed(changed=("/p/src/pay/card.py",)))
     assert (
         messages.rerun(edit, 6, 418, "no reload needed", "/p")
         == "RERUN src/pay/card.py → 6 of 418 test files (no reload needed)"
     )
-    many = Edit(Changed(changed=tuple(f"/p/{n}.py" for n in range(5))))
+    many = PendingEdit(Changed(changed=tuple(f"/p/{n}.py" for n in range(5))))
     assert messages.rerun(many, 1, 1, "no reload needed", "/p") == (
         "RERUN 0.py, 1.py, 2.py and 2 more → 1 of 1 test file (no reload needed)"
     )
-    git = Edit(Changed(changed=tuple(f"/p/{n}.py" for n in range(412))), burst="git")
+    git = PendingEdit(Changed(changed=tuple(f"/p/{n}.py" for n in range(412))), burst="git")
     assert messages.rerun(git, 37, 418, "no reload needed", "/p").startswith(
         "git checkout: 412 files changed, 37 test files affected"
     )

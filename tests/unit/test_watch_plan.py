@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_hotreload.watch.chain_plan import Graph, plan, ranks
+from pytest_hotreload.watch.chain_plan import LoadedGraph, plan, ranks
 from pytest_hotreload.watch.protocol import Changed
 
 #: Files in the order of import: each may import what stands before it. The last ones are test files.
@@ -16,12 +16,12 @@ _TESTS = 3
 
 
 @st.composite
-def graphs(draw: st.DrawFn) -> Graph:
+def graphs(draw: st.DrawFn) -> LoadedGraph:
     edges = {}
     for importer in range(1, _COUNT):
         imported = draw(st.sets(st.integers(0, importer - 1), max_size=3))
         edges[f"/{importer}.py"] = sorted(f"/{number}.py" for number in imported)
-    return Graph([(f"m{number}", f"/{number}.py") for number in range(_COUNT)], edges)
+    return LoadedGraph([(f"m{number}", f"/{number}.py") for number in range(_COUNT)], edges)
 
 
 _FILES = [f"/{number}.py" for number in range(_COUNT)]
@@ -32,7 +32,7 @@ _EDITS = st.lists(st.sampled_from(_FILES), unique=True).map(
 _HELD = st.sets(st.sampled_from(_FILES), max_size=3)
 
 
-def _reached(graph: Graph, file: str) -> set[str]:
+def _reached(graph: LoadedGraph, file: str) -> set[str]:
     """The file and all that it imports."""
     found: set[str] = set()
     waiting = [file]
@@ -44,13 +44,15 @@ def _reached(graph: Graph, file: str) -> set[str]:
     return found
 
 
-def _groups(graph: Graph, edits: Mapping[str, int], held: set[str], refused: set[str]) -> list[list[str]]:
+def _groups(
+    graph: LoadedGraph, edits: Mapping[str, int], held: set[str], refused: set[str]
+) -> list[list[str]]:
     orders = plan(graph, edits, _TEST_FILES, held, refused)
     return [[file for _, file in order.modules] + list(order.tests) for order in orders]
 
 
 @given(graphs(), _EDITS)
-def test_a_rank_is_the_latest_edit_of_what_is_reached(graph: Graph, edits: dict[str, int]) -> None:
+def test_a_rank_is_the_latest_edit_of_what_is_reached(graph: LoadedGraph, edits: dict[str, int]) -> None:
     found = ranks(graph, edits)
     for file in _FILES:
         expected = max((edits[each] for each in _reached(graph, file) if each in edits), default=None)
@@ -59,7 +61,7 @@ def test_a_rank_is_the_latest_edit_of_what_is_reached(graph: Graph, edits: dict[
 
 @given(graphs(), _EDITS, _HELD, _HELD)
 def test_each_file_is_in_one_group_or_has_a_reason(
-    graph: Graph, edits: dict[str, int], held: set[str], refused: set[str]
+    graph: LoadedGraph, edits: dict[str, int], held: set[str], refused: set[str]
 ) -> None:
     groups = _groups(graph, edits, held, refused)
     everything = [file for group in groups for file in group]
@@ -71,7 +73,7 @@ def test_each_file_is_in_one_group_or_has_a_reason(
 
 
 @given(graphs(), _EDITS)
-def test_no_group_needs_a_later_one(graph: Graph, edits: dict[str, int]) -> None:
+def test_no_group_needs_a_later_one(graph: LoadedGraph, edits: dict[str, int]) -> None:
     """Else an edit of what stands behind would make stale what stands in front."""
     groups = _groups(graph, edits, set(), set())
     place = {file: number for number, group in enumerate(groups) for file in group}
@@ -81,7 +83,7 @@ def test_no_group_needs_a_later_one(graph: Graph, edits: dict[str, int]) -> None
 
 
 @given(graphs(), _EDITS)
-def test_the_last_edit_stands_alone_at_the_end(graph: Graph, edits: dict[str, int]) -> None:
+def test_the_last_edit_stands_alone_at_the_end(graph: LoadedGraph, edits: dict[str, int]) -> None:
     """An edit of the same file once more drops the last fork point only."""
     modules = {file: place for file, place in edits.items() if file not in _TEST_FILES}
     groups = _groups(graph, modules, set(), set())
@@ -93,12 +95,12 @@ def test_the_last_edit_stands_alone_at_the_end(graph: Graph, edits: dict[str, in
 
 
 @given(graphs(), st.sets(st.sampled_from(_FILES)))
-def test_what_no_module_imports_stands_apart(graph: Graph, itself: set[str]) -> None:
+def test_what_no_module_imports_stands_apart(graph: LoadedGraph, itself: set[str]) -> None:
     """An edit of it leaves what the others import; a module that names itself is no importer."""
     edges = {file: [*graph.edges.get(file, ()), *([file] if file in itself else [])] for file in _FILES}
     modules = set(_FILES) - set(_TEST_FILES)
     below = {each for file in modules for each in graph.edges.get(file, ())}
-    for group in _groups(Graph(graph.modules, edges), {}, set(), set()):
+    for group in _groups(LoadedGraph(graph.modules, edges), {}, set(), set()):
         assert len({file in below for file in group if file in modules}) <= 1
 
 

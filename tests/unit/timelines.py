@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from pytest_hotreload.records.file_outcome import OUTCOMES
 from pytest_hotreload.report.timeline import (
     Child,
-    Collected,
+    CollectionSpan,
     Imported,
+    ItemSpan,
     Phase,
     Saving,
     Span,
-    Test,
     Timeline,
     lay_out,
 )
@@ -52,11 +52,13 @@ def timelines(draw: st.DrawFn) -> Timeline:
                 )
                 for at in [draw(CLOCK)]
             ]
-            timeline.tests.append(Test(child.file + "::" + draw(NAMES), child.file, draw(OUTCOME), phases))
+            timeline.tests.append(
+                ItemSpan(child.file + "::" + draw(NAMES), child.file, draw(OUTCOME), phases)
+            )
         child.setups = [Span(draw(NAMES), at, at + draw(SECONDS)) for at in draw(st.lists(CLOCK, max_size=2))]
         timeline.children.append(child)
     for name in draw(st.lists(NAMES, max_size=3)):
-        timeline.collection.append(Collected(name, 0.5, 0.9, 0.5, draw(st.none() | st.floats(0, 1))))
+        timeline.collection.append(CollectionSpan(name, 0.5, 0.9, 0.5, draw(st.none() | st.floats(0, 1))))
     timeline.imports = [Imported(draw(NAMES), 2, 0.5, 1.0)]
     timeline.saving = draw(
         st.none() | st.builds(Saving, SECONDS, st.integers(0, 9), SECONDS, st.integers(0, 9), SECONDS)
@@ -84,9 +86,9 @@ def big(tests: int = 5000, in_one: int = 25, slots: int = 4) -> Timeline:
             ]
             outcome = "failed" if (number + place) % 97 == 0 else "passed"
             name = f"TestSomething::test_with_a_name_that_says_what_it_is_about[case-{place}-of-many]"
-            timeline.tests.append(Test(f"{file}::{name}", file, outcome, phases))
+            timeline.tests.append(ItemSpan(f"{file}::{name}", file, outcome, phases))
         timeline.children.append(child)
-        timeline.collection.append(Collected(file, begin / 100, begin / 100 + 0.004, 0.004, 0.003))
+        timeline.collection.append(CollectionSpan(file, begin / 100, begin / 100 + 0.004, 0.004, 0.003))
     timeline.seconds = max(child.end for child in timeline.children) + 1
     timeline.phases = [Span("start", 0.0, 0.5), Span("run", 0.5, timeline.seconds)]
     lay_out(timeline)

@@ -15,12 +15,12 @@ from pytest_hotreload.compat.pickling import pack
 from pytest_hotreload.compat.plugins import coverage_bytes, restart_coverage
 from pytest_hotreload.process import fork_state
 from pytest_hotreload.process.messages import (
+    ChildInterrupted,
     Ended,
     Exited,
     FixtureCost,
     Gathered,
     InternalError,
-    Interrupted,
     Message,
     StopAsked,
 )
@@ -31,14 +31,14 @@ __builtins__ = BUILTINS
 
 if TYPE_CHECKING:
     from pytest_hotreload.records.observer import Observed, Observer
-    from pytest_hotreload.run.child.context import Place
+    from pytest_hotreload.run.child.context import ChildContext
     from pytest_hotreload.run.child.reporter import Reporter
 
 
 class Runner:
     """Runs groups of items in this process and says how it ended."""
 
-    def __init__(self, session: pytest.Session, reporter: Reporter, place: Place) -> None:
+    def __init__(self, session: pytest.Session, reporter: Reporter, place: ChildContext) -> None:
         self.session, self.reporter, self.place = session, reporter, place
         self.config = session.config
 
@@ -75,7 +75,7 @@ class Runner:
         except pytest.exit.Exception as error:
             self._after_stop(Exited(str(error.msg), error.returncode, self._memo(error)))
         except KeyboardInterrupt as error:
-            self._after_stop(Interrupted(self._memo(error)))
+            self._after_stop(ChildInterrupted(self._memo(error)))
         except BaseException as error:
             self._after_stop(InternalError(pytest_config.internal_error_text(self.config, error)))
         return None
@@ -99,7 +99,7 @@ class Runner:
 def live(
     session: pytest.Session,
     reporter: Reporter,
-    place: Place,
+    place: ChildContext,
     feed: Any,
     inherited: fork_state.Inherited,
 ) -> None:
@@ -107,8 +107,8 @@ def live(
     status = 1
     try:
         inherited.modules = len(MODULES)
-        reset.survive(place)
-        reset.silence(session.config, place)
+        reset.lead_process_group(place)
+        reset.redirect_output(session.config, place)
         fork_state.randomness(place.seed)
         reset.temporary(session.config, place, reporter)
         reset.worker(session.config, place)
@@ -121,15 +121,15 @@ def live(
         if place.observer is not None:
             place.observer.running(alone=True)
         Runner(session, reporter, place).run_guarded(feed)
-        reporter.put_last(farewell(session, reporter, inherited, place.observer))
+        reporter.put_last(final_message(session, reporter, inherited, place.observer))
         status = 0
     except BaseException:
-        fork_state.last_words()
+        fork_state.print_fatal_traceback()
     finally:
         os._exit(status)
 
 
-def farewell(
+def final_message(
     session: pytest.Session, reporter: Reporter, inherited: fork_state.Inherited, observer: Observer | None
 ) -> Ended:
     """What pytest does after the last test, as far as it is this process's part."""
@@ -138,12 +138,12 @@ def farewell(
     output = handover.output(config)
     reporter.progress.write(reporter.index, 5, time.monotonic())
     reporter.collect_printed()
-    reset.speak(config)
+    reset.restore_output(config)
     message = last_message(inherited, output, reporter.fixtures, observer)
     return message._replace(notices=notices, at_exit=printed_at_exit(reporter.place))
 
 
-def printed_at_exit(place: Place) -> tuple[tuple[int, bytes], ...]:
+def printed_at_exit(place: ChildContext) -> tuple[tuple[int, bytes], ...]:
     """What was printed since the last message; nothing where this process printed to the terminal itself."""
     return () if place.direct else tuple(place.files.take_printed())
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Place:
+class ChildContext:
     """What a child is given besides its items.
 
     ``real``: duplicates of the controller's fd 1 and 2, for a debugger. ``lifeline``: the read end

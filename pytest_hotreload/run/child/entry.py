@@ -16,7 +16,7 @@ from pytest_hotreload.process.messages import Missing, Start
 from pytest_hotreload.process.slots import SlotFiles
 from pytest_hotreload.records.observer import Observer
 from pytest_hotreload.run.child import child
-from pytest_hotreload.run.child.context import Place
+from pytest_hotreload.run.child.context import ChildContext
 from pytest_hotreload.run.child.reporter import Reporter
 from pytest_hotreload.world import BUILTINS, hashlib, pytest, random
 
@@ -44,14 +44,14 @@ def seed_of(randomness: bytes, path: str) -> int:
     return int.from_bytes(hashlib.blake2b(randomness + path.encode(), digest_size=8).digest(), "big")
 
 
-class Born(Unwind):
+class AdoptedChild(Unwind):
     """Unwinds a child to where its collected session calls the run loop.
 
     A test may count frames (those left before a RecursionError): it must not find more of them below
     it than under plain pytest, and the loop of a fork point is a dozen deep.
     """
 
-    def __init__(self, birth: Birth, start: Start) -> None:
+    def __init__(self, birth: ChildFactory, start: Start) -> None:
         super().__init__()
         self._birth, self._start = birth, start
 
@@ -62,7 +62,7 @@ class Born(Unwind):
 
 
 @dataclass
-class Birth:
+class ChildFactory:
     """Everything that is the same for all children of one collected session.
 
     ``items``: by index in the controller's items. ``real``: duplicates of the controller's fd 1 and 2.
@@ -82,8 +82,8 @@ class Birth:
     missing: str = "this slot did not collect this test"
 
     def live(self, start: Start, _: list[int]) -> None:
-        """In the child: unwind to where the tests shall run from. See :class:`Born`."""
-        raise Born(self, start)
+        """In the child: unwind to where the tests shall run from. See :class:`AdoptedChild`."""
+        raise AdoptedChild(self, start)
 
     def run(self, start: Start) -> None:
         """In the child, unwound; never returns."""
@@ -94,7 +94,7 @@ class Birth:
         for index in start.indices:
             if index not in self.items:
                 channel.put(index, Missing(self.missing))
-        place = Place(
+        place = ChildContext(
             channel=channel,
             files=slot.files,
             worker_id=slot.worker_id,
@@ -112,7 +112,7 @@ class Birth:
         )
         child.live(self.session, self.reporter, place, self._feed(indices, place), self.inherited)
 
-    def _feed(self, first: list[int], place: Place) -> Iterator[Any]:
+    def _feed(self, first: list[int], place: ChildContext) -> Iterator[Any]:
         """The items to run, and which one follows in this process: asked for one file ahead."""
         indices: list[int] | None = first
         while indices:

@@ -38,7 +38,7 @@ __builtins__ = BUILTINS
 if TYPE_CHECKING:
     import warnings
 
-    from pytest_hotreload.run.child.context import Place
+    from pytest_hotreload.run.child.context import ChildContext
     from pytest_hotreload.run.gathered.carry import GatheredState
 
 #: The exit status of a child that could not say what it had to.
@@ -86,7 +86,7 @@ class Reporter:
             for hook in RELAYED_HOOKS
         }
 
-    def wake(self, place: Place, *, log_file: bool = False) -> None:
+    def wake(self, place: ChildContext, *, log_file: bool = False) -> None:
         """In the child: from now on every event goes to the channel."""
         self.thread = low_threads.get_ident()
         self.channel, self.files, self.progress = place.channel, place.files, place.files.progress

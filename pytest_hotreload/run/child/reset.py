@@ -32,7 +32,7 @@ from pytest_hotreload.world import (
 __builtins__ = BUILTINS
 
 if TYPE_CHECKING:
-    from pytest_hotreload.run.child.context import Place, Speaker
+    from pytest_hotreload.run.child.context import ChildContext, Speaker
 
 #: Asks a child for the stacks of all its threads. A real-time signal that neither glibc (the first
 #: two) nor our own parent-death signal (SIGRTMAX-3) uses.
@@ -43,7 +43,7 @@ STACKS_SIGNAL = signal.SIGRTMAX - 4 if hasattr(signal, "SIGRTMAX") else signal.S
 _WHILE_COLLECTING = (50_000, 20, 100)
 
 
-def ease_gc() -> tuple[int, int, int]:
+def raise_gc_thresholds() -> tuple[int, int, int]:
     """Collect garbage seldom while modules are imported. Returns what to :func:`restore_gc` with."""
     thresholds = gc.get_threshold()
     if thresholds[0]:
@@ -51,13 +51,13 @@ def ease_gc() -> tuple[int, int, int]:
     return thresholds
 
 
-def restore_gc(thresholds: tuple[int, int, int]) -> None:
+def restore_gc_thresholds(thresholds: tuple[int, int, int]) -> None:
     """As it was, unless a module or conftest set it meanwhile."""
     if gc.get_threshold() == _WHILE_COLLECTING:
         gc.set_threshold(*thresholds)
 
 
-def freeze() -> None:
+def freeze_gc() -> None:
     """In the controller, before the first fork: a collection in a child must not touch (and so
     copy) what it inherited: 0.1 ms instead of 190 and 1.3 MB instead of 72, measured at 250 MB.
 
@@ -66,7 +66,7 @@ def freeze() -> None:
     _native.freeze()
 
 
-def thaw(*, inherited: bool) -> None:
+def unfreeze_gc(*, inherited: bool) -> None:
     """In the controller, after the last child. Where it ``inherited`` what is frozen, that stays so.
 
     pytest collects twice at its end, for exceptions that nobody saw: 80 ms each in the fork of a heavy suite.
@@ -77,7 +77,7 @@ def thaw(*, inherited: bool) -> None:
         _native.thaw()
 
 
-def survive(place: Place) -> None:
+def lead_process_group(place: ChildContext) -> None:
     """Process group and parent-death signal; orphans of this child come back to it."""
     forget_inherited()
     if place.own_group:
@@ -89,14 +89,14 @@ def survive(place: Place) -> None:
     faulthandler.register(STACKS_SIGNAL, file=place.files.fds["fault"], all_threads=True)
 
 
-def share(place: Place) -> None:
+def share(place: ChildContext) -> None:
     """What this child binds and writes is compared with the children that live beside it, from now on."""
     if place.files.board >= 0:
         with contextlib.suppress(OSError):  # no memory: then nothing is compared
             join_board(place.files.page, place.files.board, place.slot)
 
 
-def silence(config: pytest.Config, place: Place) -> None:
+def redirect_output(config: pytest.Config, place: ChildContext) -> None:
     """Give the capture files a body of this child's own, behind the same Python objects.
 
     Siblings would share one file offset and mix their output; and suites hold ``sys.stdout`` from
@@ -117,7 +117,7 @@ def silence(config: pytest.Config, place: Place) -> None:
         os.dup2(files["printed_err"], 2)
 
 
-def temporary(config: pytest.Config, place: Place, reporter: Speaker) -> None:
+def temporary(config: pytest.Config, place: ChildContext, reporter: Speaker) -> None:
     """The controller owns the base temporary directory; ask for it when it is first needed."""
 
     def ask() -> pathlib.Path:
@@ -135,7 +135,7 @@ def temporary(config: pytest.Config, place: Place, reporter: Speaker) -> None:
     pytest_config.use_basetemp(config, ask)
 
 
-def worker(config: pytest.Config, place: Place) -> None:
+def worker(config: pytest.Config, place: ChildContext) -> None:
     """xdist's convention: who this process is."""
     for name, value in place.environ.items():  # a test may have replaced the method
         os.environ[name] = value
@@ -143,12 +143,12 @@ def worker(config: pytest.Config, place: Place) -> None:
         handover.begin(config, place.workerinput)
 
 
-def debugger(place: Place, reporter: Speaker) -> None:
+def debugger(place: ChildContext, reporter: Speaker) -> None:
     """A debugger first takes the terminal over from the controller, and gives it back after."""
     call_before(lambda: take_terminal(place, reporter))
 
 
-def take_terminal(place: Place, reporter: Speaker) -> None:
+def take_terminal(place: ChildContext, reporter: Speaker) -> None:
     """Wait until all that came before is shown, then join the controller's process group."""
     reporter.collect_printed()
     group = place.channel.ask(reporter.index, "terminal")
@@ -163,17 +163,17 @@ def take_terminal(place: Place, reporter: Speaker) -> None:
             os.dup2(place.real[number - 1], kept, inheritable=False)
 
 
-def give_terminal_back(config: pytest.Config, place: Place, reporter: Speaker) -> None:
+def give_terminal_back(config: pytest.Config, place: ChildContext, reporter: Speaker) -> None:
     """The end of a lease."""
     if place.own_group:
         with contextlib.suppress(OSError):
             os.setpgid(0, 0)
-    silence(config, place)
+    redirect_output(config, place)
     place.files.progress.begin_again(time.monotonic())
     place.channel.ask(reporter.index, "release")
 
 
-def speak(config: pytest.Config) -> None:
+def restore_output(config: pytest.Config) -> None:
     """At the exit, capture and pytest's hooks for lost exceptions are gone in plain pytest."""
     for number, _, saved in pytest_config.captured_files(config):
         if saved is not None:

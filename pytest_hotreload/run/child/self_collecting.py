@@ -12,7 +12,7 @@ from collections.abc import Generator, Sequence
 from typing import Any
 
 from pytest_hotreload._native import keep_frozen
-from pytest_hotreload.ci.ownership import Owned
+from pytest_hotreload.ci.ownership import ShardFilter
 from pytest_hotreload.ci.plan import Shard
 from pytest_hotreload.compat import handover, plugins, pytest_config
 from pytest_hotreload.compat.worker_id import hide_worker
@@ -25,8 +25,8 @@ from pytest_hotreload.process.slots import TRAVELLING, SlotFiles
 from pytest_hotreload.records.observer import Observer
 from pytest_hotreload.run import shared_fixtures, spawn
 from pytest_hotreload.run.child import child, reset
-from pytest_hotreload.run.child.context import Place
-from pytest_hotreload.run.child.entry import Birth, Born, SlotEnd, seed_of
+from pytest_hotreload.run.child.context import ChildContext
+from pytest_hotreload.run.child.entry import AdoptedChild, ChildFactory, SlotEnd, seed_of
 from pytest_hotreload.run.child.reporter import Reporter
 from pytest_hotreload.run.gathered import carry
 from pytest_hotreload.world import BUILTINS, faulthandler, functools, os, pytest, select, signal, sockets
@@ -49,17 +49,17 @@ _NEUTRAL: dict[str, Any] = {
 }
 
 
-def neutralise(config: pytest.Config) -> None:
+def disable_session_plugins(config: pytest.Config) -> None:
     """In a process that collects for itself, before pytest is configured: what is the controller's alone."""
     for name, value in _NEUTRAL.items():
         if hasattr(config.option, name):
             setattr(config.option, name, value)
     plugins.stop_xdist(config)
-    plugins.tame_coverage(config)
+    plugins.configure_coverage(config)
     pytest_config.close_log_file(config)
 
 
-class Apart:
+class SelfCollectingChild:
     """The plugin of such a child, from before the first conftest to its exit."""
 
     def __init__(
@@ -76,7 +76,7 @@ class Apart:
         self.real = (os.dup(1), os.dup(2))
         self.errors: list[str] = []
         self.collected = self.served = False
-        self.place = Place(
+        self.place = ChildContext(
             channel=channel,
             files=files,
             worker_id=self.order.worker_id,
@@ -90,7 +90,7 @@ class Apart:
         )
 
     @classmethod
-    def spawned(cls) -> Apart | None:
+    def spawned(cls) -> SelfCollectingChild | None:
         """In a fresh interpreter that a controller started; None in any other."""
         named = os.environ.pop(ENVIRONMENT, "")
         if not named:
@@ -112,7 +112,7 @@ class Apart:
     def begin(self, config: pytest.Config) -> None:
         """What must hold before a conftest is loaded: who we are, and where output goes."""
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        reset.survive(self.place)
+        reset.lead_process_group(self.place)
         os.environ.update(self.place.environ)
         if self.place.workerinput is None:
             hide_worker(config)
@@ -149,7 +149,7 @@ class Apart:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_cmdline_main(self, config: pytest.Config) -> Generator[None, object, object]:
         self.xmlpath = getattr(config.option, "xmlpath", None)
-        neutralise(config)
+        disable_session_plugins(config)
         plugins.serve_no_retries(config)
         if self.order.args is not None:
             config.args = list(self.order.args)
@@ -170,7 +170,7 @@ class Apart:
         config.pluginmanager.register(self.reporter, "hotreload-reporter")
         pytest_config.relay_terminal(config, lambda _text, _markup: None)
         if isinstance(self.order.shard, Shard):
-            config.pluginmanager.register(Owned(config, self.order.shard), "hotreload-owned")
+            config.pluginmanager.register(ShardFilter(config, self.order.shard), "hotreload-owned")
         # pytest's own plugin has just pointed it to stderr; a death is explained in the slot's file.
         faulthandler.enable(file=self.place.files.fds["fault"])
         reset.temporary(config, self.place, self.reporter)
@@ -223,7 +223,7 @@ class Apart:
 
     def _awake(self, session: pytest.Session) -> Reporter:
         assert self.reporter is not None
-        reset.silence(session.config, self.place)
+        reset.redirect_output(session.config, self.place)
         for name in ("printed_out", "printed_err"):
             os.ftruncate(self.place.files.fds[name], 0)
         reset.debugger(self.place, self.reporter)
@@ -242,7 +242,7 @@ class Apart:
         self.reporter.gathered = carry.note(session, plugins.participants(session.config))
         inherited = fork_state.inventory()
         fork_state.flush_before_fork(inherited)
-        reset.freeze()
+        reset.freeze_gc()
         end = SlotEnd(
             self.place.channel.socket,
             self.place.files,
@@ -250,7 +250,7 @@ class Apart:
             self.place.workerinput,
             dict(self.order.environ),
         )
-        birth = Birth(
+        birth = ChildFactory(
             session=session,
             reporter=self.reporter,
             items=items,
@@ -268,7 +268,7 @@ class Apart:
         child_of_slot = None
         try:
             serve(control, birth.live, self.lifeline)
-        except Born as born:
+        except AdoptedChild as born:
             child_of_slot = born
         except BaseException:
             os._exit(70)
@@ -321,7 +321,7 @@ class Apart:
             self.place.channel.flush()
             status = 0
         except BaseException:  # the exit status tells
-            fork_state.last_words()
+            fork_state.print_fatal_traceback()
         finally:
             sys.stdout.flush()
             os._exit(status)

@@ -18,7 +18,7 @@ from pytest_hotreload.records.records import report_files
 from pytest_hotreload.watch.protocol import Changed, Select
 
 if TYPE_CHECKING:
-    from pytest_hotreload.records.records import Records
+    from pytest_hotreload.records.records import RunRecords
 
 #: Of a file: when it was changed, in ns, and its bytes.
 TimeAndSize = tuple[int, int]
@@ -27,7 +27,7 @@ TimeAndSize = tuple[int, int]
 class Affects:
     """Asked in a rerun that waits; what takes time is done before. ``known``: all test files."""
 
-    def __init__(self, config: pytest.Config, records: Records | None, known: Sequence[str]) -> None:
+    def __init__(self, config: pytest.Config, records: RunRecords | None, known: Sequence[str]) -> None:
         self.config, self.records = config, records
         self.root = str(config.rootpath)
         self.patterns = [str(pattern) for pattern in config.getini("python_files")]

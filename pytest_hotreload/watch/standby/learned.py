@@ -18,8 +18,8 @@ from pytest_hotreload.world import os
 if TYPE_CHECKING:
     import pytest
 
-    from pytest_hotreload.records.observer import Observer, Row
-    from pytest_hotreload.records.records import Records
+    from pytest_hotreload.records.observer import Observation, Observer
+    from pytest_hotreload.records.records import RunRecords
 
 
 class Learned:
@@ -28,7 +28,7 @@ class Learned:
     def __init__(
         self,
         config: pytest.Config,
-        records: Records | None,
+        records: RunRecords | None,
         observer: Observer,
         inherited: fork_state.Inherited,
     ) -> None:
@@ -97,7 +97,7 @@ class Learned:
         """Paths that collection or tests did something to."""
         return tuple(sorted({row.subject for row in self._rows() if row.kind in kinds}))
 
-    def _rows(self) -> Iterator[Row]:
+    def _rows(self) -> Iterator[Observation]:
         if self.records is not None:
             yield from self.records.collected.rows
             for ran in self.records.files.values():

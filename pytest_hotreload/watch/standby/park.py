@@ -76,7 +76,7 @@ end = start()
 recorder.stop()
 if hasattr(end, 'park_template'):
     end.park_template(path, environment, asked, plain, recorder)
-    sys.modules['pytest_hotreload.watch.standby.park'].leave(start())
+    sys.modules['pytest_hotreload.watch.standby.park'].exit_rerun(start())
 raise end
 """
 
@@ -163,8 +163,8 @@ class TemplateStart(BaseException):
         self._asked = asked
         recorder.forget_stand_ins()
         _ready(self.control, Ready(Inputs()))
-        leave = functools.partial(_left_behind, self.lifeline)
-        parked = Parked(self.control, self.lifeline, leave, recorder, _pytests_own(recorder))
+        exit_rerun = functools.partial(_left_behind, self.lifeline)
+        parked = Parked(self.control, self.lifeline, exit_rerun, recorder, _pytests_own(recorder))
         self._answer = parked.answer
         become, lifeline = _serve(
             self.control, self.lifeline, _ignoring_interrupts(parked.become), self._rewrite_and_answer
@@ -211,7 +211,7 @@ def template_start() -> TemplateStart | None:
 
 
 @dataclass
-class _Place:
+class _ParkedState:
     """This process's own place in the family: its channel to the watcher, and the pipe of its parent."""
 
     channel: Channel
@@ -227,7 +227,7 @@ class _Ended:
     finish: Callable[[int], None] = field(default=lambda _: None)
 
 
-_here: _Place | None = None
+_here: _ParkedState | None = None
 _end: _Ended | None = None
 
 
@@ -257,19 +257,19 @@ def _serve(
         os.close(lifeline)
         return chosen, own[0]
     except BaseException:
-        fork_state.last_words()
+        fork_state.print_fatal_traceback()
         put_back_modes()
         os._exit(70)  # EX_SOFTWARE; the watcher sees the channel close
     put_back_modes()  # a watcher's death may show first as the end of the channel
     os._exit(0)
 
 
-def _enter(born: tuple[Become, int]) -> _Place:
+def _enter(born: tuple[Become, int]) -> _ParkedState:
     global _here
     become, lifeline = born
     channel = Channel(sockets.socket(fileno=become.descriptors[0]))
     channel.descriptors = []
-    _here = _Place(channel, lifeline, become.start.assignment)
+    _here = _ParkedState(channel, lifeline, become.start.assignment)
     adoption.on_difference(_give_up)
     return _here
 
@@ -339,14 +339,14 @@ def park(
             since_ns = time.time_ns()
             first_party.extend(place.order)
             continue
-        _awake(seeded)
+        _resume(seeded)
         first_party.known = place.order.known
         pulse = Pulse(become.descriptors[1])
         os.close(become.descriptors[1])
         return place.channel, first_party, pulse
 
 
-def _awake(seeded: object) -> None:
+def _resume(seeded: object) -> None:
     """In a rerun: what is a process's own. Until it is told to go, Ctrl-C is not meant for it."""
     global _end
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -361,13 +361,13 @@ def _awake(seeded: object) -> None:
 # ----------------------------------------------------------------------------------- the end
 
 
-def at_end(finish: Callable[[int], None]) -> None:
+def finalize(finish: Callable[[int], None]) -> None:
     """Call this with the exit status when the rerun is over."""
     assert _end is not None
     _end.finish = finish
 
 
-def leave(end: BaseException | None) -> None:
+def exit_rerun(end: BaseException | None) -> None:
     """What the interpreter would do with what ended pytest; never returns.
 
     A normal exit of a forked process crashed with some packages: see ``forks.leave``.
@@ -380,7 +380,7 @@ def leave(end: BaseException | None) -> None:
             fork_state.leave(_end.inherited)
             _end.finish(status)
     except BaseException:
-        fork_state.last_words()
+        fork_state.print_fatal_traceback()
     finally:
         os._exit(status)
 

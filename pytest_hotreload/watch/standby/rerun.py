@@ -22,28 +22,28 @@ from pytest_hotreload.process.channel import Channel
 from pytest_hotreload.process.heartbeat import Pulse, Quiet, limit
 from pytest_hotreload.records import epoch
 from pytest_hotreload.records.file_outcome import FAILED, OUTCOMES, outcome_of
-from pytest_hotreload.records.records import Records
+from pytest_hotreload.records.records import RunRecords
 from pytest_hotreload.watch import messages as watch_messages
 from pytest_hotreload.watch.protocol import (
     Alone,
+    AttachedRunStarted,
     Began,
     Changed,
     Collected,
     CollectionFailed,
     Finished,
     Go,
-    Interrupted,
+    ItemOutcome,
     Lend,
     Lent,
     Loaded,
     Pages,
     Refresh,
+    RerunInterrupted,
     Returned,
-    Running,
     Select,
     Selected,
     Stopped,
-    Told,
     Unconfirmed,
     Waiting,
     WhatRuns,
@@ -65,14 +65,14 @@ _DEBUGGERS = ("pydevd", "debugpy")
 _PIECE: Final = 4096
 
 
-class Rerun:
+class RerunSession:
     """A plugin of the rerun, and its line to the watcher. ``go``: what it was told to run."""
 
     def __init__(
         self,
         config: pytest.Config,
         options: Options,
-        records: Records | None,
+        records: RunRecords | None,
         channel: Channel,
         first_party: FirstParty,
         pulse: Pulse,
@@ -134,13 +134,13 @@ class Rerun:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         self.began = time.monotonic()
         if self.records is not None:
-            self.records.rebase(self.first_party.held, told=self.go.told)
+            self.records.after_fork(self.first_party.held, told=self.go.told)
         self.pulse.beat("what pytest and its plugins configure")
         self._environment, self._path = dict(os.environ), list(sys.path)
         self._variables: frozenset[str] = frozenset()
         self._path_changed = False
         pytest_config.renew_capture(self.config)
-        park.at_end(self._finish)
+        park.finalize(self._finish)
         option, go = self.config.option, self.go
         option.no_header = True
         option.keyword = both(option.keyword, go.keyword)
@@ -239,7 +239,7 @@ class Rerun:
         self._finished.add(nodeid)
         if outcome in FAILED:
             self._failed = self._failed or nodeid
-        self._tell(Told(self._files.get(nodeid, ""), nodeid, outcome, self._texts.get(nodeid, "")))
+        self._tell(ItemOutcome(self._files.get(nodeid, ""), nodeid, outcome, self._texts.get(nodeid, "")))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self) -> Generator[None, object, object]:
@@ -259,7 +259,7 @@ class Rerun:
     def interrupted(self) -> None:
         """Once is enough: a second Ctrl-C ends the watch, by the watcher; none cuts the teardown short."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        self._tell(Interrupted())
+        self._tell(RerunInterrupted())
 
     def begins(self, nodeid: str, path: str) -> None:
         """A test, in place."""
@@ -298,7 +298,7 @@ class Rerun:
                 if stopped:
                     self._stopped(stopped)
             elif isinstance(message, WhatRuns):
-                self._tell(Running(tuple(run.what_runs())))
+                self._tell(AttachedRunStarted(tuple(run.what_runs())))
 
     def turn(self, run: RunControl) -> None:
         """The run loop goes round: what hangs in it are children. An edit that may concern them ends them."""
