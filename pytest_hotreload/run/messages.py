@@ -59,9 +59,7 @@ def not_gathered(
             "hint: run with --no-hotreload to get all of it"
         )
     if lost and gathering:
-        lines.append(
-            f"{', '.join(gathering)}: the data from {', '.join(lost)} was lost with its process"
-        )
+        lines.append(f"{', '.join(gathering)}: the data from {', '.join(lost)} was lost with its process")
     if reused and gathering:
         files = f"{reused} reused test file{'s' if reused != 1 else ''}"
         lines.append(f"{', '.join(gathering)}: the data of {files} is missing; hint: --force runs everything")

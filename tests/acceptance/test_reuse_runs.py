@@ -192,7 +192,10 @@ def test_a_coupled_file_runs(kept):
 
 def test_a_watch_ignores_it(still):
     result = still.run("--reuse=on", "--watch", "--watch-force")
-    assert "hotreload: --reuse is ignored in a watch, which runs the tests that an edit affects" in result.notices
+    assert (
+        "hotreload: --reuse is ignored in a watch, which runs the tests that an edit affects"
+        in result.notices
+    )
 
 
 def test_what_is_forced_is_recorded(kept):
