@@ -187,12 +187,15 @@ def test_a_coupled_file_runs(kept):
     coupled = '{"test_code.py": ["lib"]}'
     (kept.root / ".pytest_cache/d/hotreload/coupled-1.json").write_text(coupled)
     result = reuse(kept, "-v")
-    assert why(result) == {"test_code.py": "it leans on other test files, as doctor found"}
+    assert why(result) == {"test_code.py": "it depends on other test files, as doctor found"}
 
 
 def test_a_watch_ignores_it(still):
     result = still.run("--reuse=on", "--watch", "--watch-force")
-    assert "hotreload: --reuse is ignored in a watch, which runs what an edit affects" in result.notices
+    assert (
+        "hotreload: --reuse is ignored in a watch, which runs the tests that an edit affects"
+        in result.notices
+    )
 
 
 def test_what_is_forced_is_recorded(kept):

@@ -29,7 +29,7 @@ CONFTEST = """\
     """
 USES = "import os\ndef test(folder, other, short): assert not os.listdir(folder)\n"
 NOTICE = (
-    "the session fixture cleared removes files, so it was set up once, before the first child, "
+    "the session fixture cleared removes files, so it was set up once, before the first child; "
     "otherwise one child could remove files that another child wrote"
 )
 
