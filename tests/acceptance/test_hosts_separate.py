@@ -182,9 +182,10 @@ def test_what_can_not_be_had_is_one_line(project):
 def test_another_version_is_refused(project):
     project.write({"test_a.py": "def test_a(): pass\n"})
     other = project.top / "other"
-    (other / "pytest_hotreload").mkdir(parents=True)
+    (other / "pytest_hotreload" / "hosts").mkdir(parents=True)
     (other / "pytest_hotreload" / "__init__.py").touch()
-    (other / "pytest_hotreload" / "host_start.py").write_text(
+    (other / "pytest_hotreload" / "hosts" / "__init__.py").touch()
+    (other / "pytest_hotreload" / "hosts" / "start.py").write_text(
         "import os, socket\n"
         "def main(arguments):\n"
         "    end = socket.socket(fileno=int(os.environ['PYTEST_HOTRELOAD_HOST'].split(',')[1]))\n"

@@ -21,17 +21,17 @@ BROKEN = {
         "its call was not reported although its setup passed",
     ),
     "silent": (
-        "from pytest_hotreload.run.child.child import Reporter\n    Reporter.put = lambda self, message: None",
+        "from pytest_hotreload.run.child.reporter import Reporter\n    Reporter.put = lambda self, message: None",
         "ended with exit status 0 after the last test",
     ),
     "raising": (
-        "from pytest_hotreload.run.child import child\n    child.pack_report = None",
+        "from pytest_hotreload.run.child import reporter\n    reporter.pack_report = None",
         "a report could not be prepared: TypeError",
     ),
     "closed": ("import os\n    os.closerange(3, 250)", "ended with exit status 70 during call"),
     "cut": (
         (
-            "from pytest_hotreload.run.child.child import Reporter\n"
+            "from pytest_hotreload.run.child.reporter import Reporter\n"
             "    reporter = request.config.pluginmanager.get_plugin('hotreload-reporter')\n"
             "    reporter.channel.socket.sendall(b'\\0\\0\\0\\3abc')\n"
             "    import time; time.sleep(60)"
