@@ -37,7 +37,7 @@ from pytest_hotreload.run.schedule import Group
 from pytest_hotreload.world import contextlib, select, subprocess, time
 
 #: Where the broker finds this package and execnet; it is isolated from the user's folder and variables.
-_BOOT = "import sys; sys.path += {path!r}; from pytest_hotreload.hosts.hosts.broker import main; main()"
+_BOOT = "import sys; sys.path += {path!r}; from pytest_hotreload.hosts.broker import main; main()"
 #: How long hosts may take for the end of their session. Plain pytest waits for ever.
 _END_SECONDS = 60.0
 
