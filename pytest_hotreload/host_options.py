@@ -15,7 +15,7 @@ from pytest_hotreload.hosts.protocol import ENVIRONMENT
 #: Keys of execnet's specifications that have a meaning here, besides ``env:NAME``.
 _KEYS: Final = ("popen", "ssh", "ssh_config", "vagrant_ssh", "python", "chdir", "nice", "id")
 _EXAMPLE: Final = "for example --tx popen --tx ssh=user@host//python=python3//chdir=/path/to/checkout"
-_BOOT: Final = "from pytest_hotreload.hosts.hosts.start import main; main({argv!r})"
+_BOOT: Final = "from pytest_hotreload.hosts.start import main; main({argv!r})"
 #: More hosts than this are a typing error.
 _MOST: Final = 512
 #: What decides how pytest and Python behave, and would be missing on another machine.
