@@ -305,6 +305,20 @@ def test_killed(desk, when):
     desk.left_behind()
 
 
+def test_killed_at_a_prompt(desk):
+    """Its modes are others than those for keys, and as little the user's."""
+    desk.write(WAITS)
+    desk.watch()
+    desk.press("t", "-k: ")
+    assert desk.term.modes() != desk.term.modes_before
+    os.kill(desk.term.pid, signal.SIGKILL)
+    assert desk.term.wait() == -signal.SIGKILL
+    desk.term.wait_until(
+        lambda: desk.term.modes() == desk.term.modes_before, "the modes as before", GONE_SECONDS
+    )
+    desk.left_behind()
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_killed_at_a_random_moment(desk, seed):
     """Within its first second and a half, which holds all that it does."""

@@ -101,6 +101,7 @@ OUTSIDE = {
     "watch.reruns",
     "watch.results",
     "watch.stopping",
+    "watch.messages",
     "watch.screen",
     "commands.serve",
     "ci.plan",
