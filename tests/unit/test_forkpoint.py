@@ -43,7 +43,7 @@ SCRIPT = """
 AHEAD = """
     import os, signal, time
     del os.pidfd_open
-    from pytest_hotreload.process.prefork import Ahead
+    from pytest_hotreload.process.prefork import Prefork
     from pytest_hotreload.process.channel import pair
     from pytest_hotreload.process.fork_server import serve
     from pytest_hotreload.process.messages import Start
@@ -54,7 +54,7 @@ AHEAD = """
     if point == 0:
         ours.close()
         os.close(lifeline[1])
-        serve(theirs, lambda start, files: os._exit(start.token), lifeline[0], ahead=Ahead(lambda: None))
+        serve(theirs, lambda start, files: os._exit(start.token), lifeline[0], ahead=Prefork(lambda: None))
         os._exit(0)
     theirs.close()
 

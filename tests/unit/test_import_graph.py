@@ -1,4 +1,4 @@
-"""Who may import whom: no circle among files, and packages in layers. What only type checkers see counts, too."""
+"""No circle of imports among files, including imports for type checkers; `lint-imports` checks the layers of packages."""
 
 from __future__ import annotations
 
@@ -9,44 +9,6 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 ROOTS = ("pytest_hotreload", "pytest_hotreload_client")
 
-#: From the top: each may import those below it. Those of one row are independent of each other.
-LAYERS = (
-    ("cli",),
-    ("commands",),
-    ("plugin",),
-    ("watch", "hosts"),
-    ("run",),
-    ("report", "isolate"),
-    ("ci",),
-    ("records",),
-    ("imports",),
-    ("compat",),
-    ("process",),
-    ("options",),
-    ("shard_options", "host_options", "ci_variables"),
-    ("usage",),
-    ("errors",),
-    ("world",),
-)
-#: To be cut: this list must be empty in the end, and whoever cuts one takes it off.
-OPEN = {
-    "ci.merge -> run.messages",
-    "ci.shard_messages -> run.messages",
-    "ci.sharding -> run.messages",
-    "ci_variables -> ci.plan",
-    "compat.handover -> run.messages",
-    "compat.xdist -> run.messages",
-    "host_options -> hosts.protocol",
-    "imports.learning -> records.observer",
-    "process.messages -> ci.plan",
-    "records.affected -> run.messages",
-    "records.messages -> run.messages",
-    "records.records -> run.messages",
-    "records.reuse -> run.messages",
-    "records.reuse -> run.replay",
-    "report.collector -> run.messages",
-    "shard_options -> ci_variables",
-}
 #: What everybody may import: the extension module, and the version.
 EVERYBODYS = {"pytest_hotreload._native", "pytest_hotreload"}
 
@@ -108,28 +70,6 @@ def _reached(graph: Mapping[str, set[str]], name: str) -> set[str]:
 
 def test_no_file_reaches_itself() -> None:
     assert _circles(_graph()) == []
-
-
-def test_a_package_imports_only_those_below_it() -> None:
-    height = {package: row for row, packages in enumerate(LAYERS) for package in packages}
-    upward = {
-        f"{_inside(name)} -> {_inside(imported)}"
-        for name, found in _graph().items()
-        for imported in found
-        if name not in EVERYBODYS
-        and {name.split(".")[0], imported.split(".")[0]} == {"pytest_hotreload"}
-        and _package(name) != _package(imported)
-        and height[_package(name)] >= height[_package(imported)]
-    }
-    assert upward == OPEN
-
-
-def _inside(name: str) -> str:
-    return name.removeprefix("pytest_hotreload.")
-
-
-def _package(name: str) -> str:
-    return name.split(".")[1]
 
 
 def test_the_command_that_must_start_fast_imports_nothing_of_the_plugin() -> None:

@@ -78,7 +78,7 @@ def test_cut_off_it_is_refused(tmp_path_factory: pytest.TempPathFactory, data: s
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"tests": {}}, "tests is not a list"),
+        ({"tests": {}}, "tests is not of type list"),
         ({"tests": [{"nodeid": "a"}]}, r"tests\[0\] has no 'file'"),
         ({"collected": True}, "collected is not of type int"),
         ({"seconds": -1}, "seconds is -1, less than 0"),
