@@ -306,6 +306,7 @@ class Project:
         plain = None if known is not None else self._start_complete(*args, slots=None, side="plain", **how)
         ours = self._start_complete(*args, *extra, slots=slots, side="forks", **how)
         if plain is None:
+            assert known is not None
             return known.again(self.top / "plain", self.root("plain")), self.finish(ours, "forks")
         found = self.finish(plain, "plain")
         if len(_KNOWN) == _MOST_KNOWN:

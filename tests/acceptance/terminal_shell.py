@@ -46,7 +46,7 @@ def foreground(group: int) -> None:
 
 def news(pid: int) -> list[str]:
     """What happened to the command since it was asked last."""
-    said = []
+    said: list[str] = []
     while True:
         try:
             found, status = os.waitpid(pid, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)

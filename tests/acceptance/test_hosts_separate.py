@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from .compare import Project
 from .hosting import FAILED, PASSED, SILENT, with_ssh
 
 pytest.importorskip("xdist", reason="--tx is pytest-xdist's")
@@ -149,7 +150,7 @@ def test_a_checkout_that_differs(project):
     assert ours.status == 1
 
 
-def refused(project, *args: str) -> str:
+def refused(project: Project, *args: str) -> str:
     """The one line of a usage error, without its beginning."""
     ours = project.run(*args, slots=1)
     assert ours.status == 4

@@ -122,7 +122,8 @@ class CircleCI(Machine):
 
     def _step(self, step: Any) -> tuple[str, Any]:
         """Kind and what is given; of one that has a condition the step that it is for, on the default branch."""
-        kind, given = next(iter(step.items())) if isinstance(step, dict) else (step, None)
+        named: tuple[str, Any] = next(iter(step.items())) if isinstance(step, dict) else (step, None)
+        kind, given = named
         if kind != "when":
             return kind, given
         (inner,) = given["steps"]
@@ -173,7 +174,9 @@ class Buildkite(Machine):
         (Buildkite, "buildkite.yml", 1),
     ],
 )
-def test_a_pipeline(service: type[GitLab], example: str, of_failed: int, tmp_path: Path) -> None:
+def test_a_pipeline(
+    service: type[GitLab | CircleCI | Buildkite], example: str, of_failed: int, tmp_path: Path
+) -> None:
     machine = service(tmp_path, example)
     (machine.repository / "tests/test_a.py").write_text("def test_a(): assert 0\n")
     git(machine.repository, "commit", "-q", "-a", "-m", "break it")

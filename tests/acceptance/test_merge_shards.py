@@ -110,7 +110,7 @@ def cases(path):
     (suites,) = [root] if root.tag == "testsuites" else []
     found = sorted((case.get("classname"), case.get("name"), len(case)) for case in suites.iter("testcase"))
     totals = {
-        name: sum(int(suite.get(name)) for suite in suites)
+        name: sum(int(suite.attrib[name]) for suite in suites)
         for name in ("tests", "failures", "errors", "skipped")
     }
     return found, totals
@@ -121,7 +121,11 @@ def lines(path):
 
     data = coverage.CoverageData(basename=str(path))
     data.read()
-    found = {Path(file).name: sorted(data.lines(file)) for file in data.measured_files()}
+    found = {}
+    for file in data.measured_files():
+        measured = data.lines(file)
+        assert measured is not None
+        found[Path(file).name] = sorted(measured)
     data.close()
     return found
 
@@ -172,7 +176,7 @@ def remembered(cache):
 
 def records(cache):
     store = _native.Records(str(cache / "d/hotreload"), ".")
-    return {file: json.loads(store.get(file))["outcome"] for file in store.files()}
+    return {file: json.loads(store.get(file) or "")["outcome"] for file in store.files()}
 
 
 def test_what_lies_there_and_is_not_asked_for_is_named(folders, merge):

@@ -113,6 +113,7 @@ def test_html(project, slots):
 
 def html_results(result: Any) -> list[tuple[str, str]]:
     found = re.search(r'data-jsonblob="([^"]*)"', (result.root / "report.html").read_text())
+    assert found is not None
     blob = json.loads(found.group(1).replace("&#34;", '"').replace("&amp;", "&"))
     return [(name, each["result"]) for name, tests in blob["tests"].items() for each in tests]
 

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from .compare import Result
 from .processes import Process, Terminal, until
 
 PASSED = [("setup", "passed"), ("call", "passed"), ("teardown", "passed")]
@@ -43,7 +44,7 @@ SLEEPING = {
 }
 
 
-def stop_both(project, *args: str, slots: int, group: bool) -> tuple:
+def stop_both(project, *args: str, slots: int, group: bool) -> tuple[Result, ...]:
     """Plain's result and ours; both get SIGINT while the test sleeps."""
     results = []
     for side in (None, slots):

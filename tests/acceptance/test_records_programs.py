@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 import pytest
 
@@ -76,7 +77,11 @@ def test_a_program_that_starts_pytest(tmp_path, program):
         "sub/test_b.py": "def test_b(): pass\n",
     })  # fmt: skip
     command = kept.project.command
-    kept.project.command = lambda args, slots: [sys.executable, *start, *command(args, slots)[3:]]
+
+    def started(args: Sequence[str], slots: int | None) -> list[str]:
+        return [sys.executable, *start, *command(args, slots)[3:]]
+
+    kept.project.command = started  # type: ignore[method-assign]
     assert kept.run().status == 0
     assert kept.affected() == {}
     kept.write({"data.txt": "2"})

@@ -190,8 +190,9 @@ def test_junit_says_reused(kept, again):
     reused = {}
     for case in cases:
         for skipped in case.iter("skipped"):
-            if (skipped.get("message") or "").startswith("reused: "):
-                reused[f"{case.get('classname')}.py::{case.get('name')}"] = skipped.get("message")
+            message = skipped.get("message") or ""
+            if message.startswith("reused: "):
+                reused[f"{case.get('classname')}.py::{case.get('name')}"] = message
     assert reused.keys() == set(REUSED)
     assert all(re.fullmatch(r"reused: ran \d+ s ago", message) for message in reused.values())
 

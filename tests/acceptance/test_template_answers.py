@@ -194,7 +194,7 @@ UNSUITED = f"hotreload: nat was imported ahead {OTHERWISE}; this run starts over
 def native(site):
     """An installed package with an extension module: the interpreter's own, under another name."""
     found = importlib.util.find_spec("_bisect")
-    if found is None or not found.has_location:
+    if found is None or not found.has_location or found.origin is None:
         pytest.skip("this interpreter has no extension module that could be copied")
     _write(site, NATIVE)
     shutil.copy(found.origin, site / "nat")
@@ -262,7 +262,7 @@ ENTRY = {
     "own-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: own\nVersion: 1.0\n",
     "own-1.0.dist-info/entry_points.txt": "[pytest11]\nown = myfix\n",
 }
-LOADED = {
+LOADED: dict[str, tuple[dict[str, str], dict[str, str | None]]] = {
     "addopts": ({"pytest.ini": "[pytest]\naddopts = -p myfix\n"}, {}),
     "variable": ({"pytest.ini": "[pytest]\n"}, {"PYTEST_PLUGINS": "myfix"}),
     "entry point": ({"pytest.ini": "[pytest]\n"}, {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": None}),

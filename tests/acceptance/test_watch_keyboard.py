@@ -83,7 +83,7 @@ def ready(program):
     """The same, once it reads keys."""
 
     def start(*args: str, **how: str) -> Terminal:
-        terminal = program(*args, **how)
+        terminal: Terminal = program(*args, **how)
         terminal.wait_for("ready True\n")
         return terminal
 
@@ -625,6 +625,8 @@ def test_it_waits_for_the_end(tmp_path):
     with subprocess.Popen(
         [sys.executable, str(script)], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
         assert process.stderr.readline() == "ready False\n"
         process.stdin.write("q\n")
         process.stdin.flush()

@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 
-import pytest_hotreload.plugin
+import pytest_hotreload.plugin  # noqa: F401 - the forks find it imported
 from tests.fuzz.suites import Suite, Writer
 
 #: Seconds after which a run counts as hung; on two busy cores the slowest took 9 s.
@@ -45,11 +45,10 @@ class Recorder:
         self.items = [item.nodeid for item in session.items]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        outcome = report.outcome
+        outcome: str = report.outcome
         if "wasxfail" in vars(report):
-            outcome = "xfailed" if report.skipped else "xpassed"  # type: ignore[assignment]
-        when = report.when or ""
-        self.reports.append((report.nodeid, type(report).__name__[:7] + when, outcome))
+            outcome = "xfailed" if report.skipped else "xpassed"
+        self.reports.append((report.nodeid, type(report).__name__[:7] + report.when, outcome))
 
 
 @dataclass
@@ -244,5 +243,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    assert pytest_hotreload.plugin
     main()

@@ -6,6 +6,7 @@ import importlib
 import sys
 import threading
 import traceback
+from typing import Any
 
 import pytest
 
@@ -81,6 +82,7 @@ def test_a_failing_import_shows_what_it_shows_without_us(modules, times):
 def test_modules_are_what_they_are_without_us(modules, times):
     one = importlib.import_module("top_one")
     assert type(one.__loader__).__name__ == "SourceFileLoader"
+    assert one.__spec__ is not None
     assert one.__spec__.loader is one.__loader__
 
 
@@ -97,7 +99,7 @@ def test_imports_in_threads_are_told_apart(modules, times):
 
 
 def test_whoever_stands_in_front_stays(times):
-    owner = importlib._bootstrap
+    owner: Any = importlib._bootstrap
     ours = owner._ModuleLockManager
     theirs = type("Theirs", (ours,), {})
     owner._ModuleLockManager = theirs

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .recording import execute, linux_only, recorded, short, state, touched
+from .recording import Row, execute, linux_only, recorded, short, state, touched
 
 pytestmark = linux_only
 
@@ -142,7 +142,7 @@ def test_tracebacks_are_as_without(root: Path) -> None:
     assert execute(root, f"{body}    begin(); _native.watch_imports(True)\n    {run}") == without
 
 
-def files(root: Path, rows: list[tuple[str, str, str, object]]) -> list[tuple[str, str]]:
+def files(root: Path, rows: list[Row]) -> list[tuple[str, str]]:
     return [(kind, short(root, subject)) for _, kind, subject, _ in rows]
 
 

@@ -426,7 +426,7 @@ def test_no_thread_outlives_a_scan(tmp_path: Path) -> None:
 
 def test_the_lock_is_released(tmp_path: Path) -> None:
     paths = [str(written(tmp_path / f"test_{number}.py", b"import a\n" * 2_000)) for number in range(100)]
-    counts = []
+    counts: list[int] = []
 
     def count() -> None:
         while not done.is_set():

@@ -82,17 +82,25 @@ def test_what_is_no_draft(project: Project) -> None:
     assert not (project.root / BUCKET).exists()
 
 
+def become_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def write_anew(path: Path) -> None:
+    text = path.read_text()
+    path.unlink()
+    path.write_text(text)
+
+
 CONTENTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "edit": (lambda path: path.write_text("other text"), "content"),
     "same size, same instant": (lambda path: path.write_text(path.read_text().upper()), "content"),
     "delete": (lambda path: path.unlink(), "gone"),
     "rename": (lambda path: path.rename(path.with_name("renamed.txt")), "gone"),
-    "becomes a folder": (lambda path: (path.unlink(), path.mkdir()), "content"),
+    "becomes a folder": (become_folder, "content"),
     "touch": (lambda path: path.touch(), "fresh"),
-    "equal content anew": (
-        lambda path: (text := path.read_text(), path.unlink(), path.write_text(text)),
-        "fresh",
-    ),
+    "equal content anew": (write_anew, "fresh"),
 }
 
 
@@ -188,6 +196,11 @@ def test_all_variables_but_the_volatile(project: Project) -> None:
     assert project.check(environment={**ENVIRONMENT, "LANG": "D"}) == verdict("environment", "LANG")
 
 
+def become_package(project: Project) -> None:
+    (project.root / "src/spare.py").unlink()
+    project.write("src/spare/__init__.py")
+
+
 LAYOUTS: dict[str, tuple[Callable[[Project], object], str]] = {
     "a shadowing module": (lambda project: project.write("tests/pkg.py"), "tests"),
     "a new module in a package": (lambda project: project.write("src/pkg/new.py"), "src/pkg"),
@@ -196,10 +209,7 @@ LAYOUTS: dict[str, tuple[Callable[[Project], object], str]] = {
     "a namespace folder": (lambda project: (project.root / "src/space").mkdir(), "src"),
     "a folder becomes a package": (lambda project: project.write("src/plain/__init__.py"), "src"),
     "a module is removed": (lambda project: (project.root / "src/spare.py").unlink(), "src"),
-    "a module becomes a package": (
-        lambda project: ((project.root / "src/spare.py").unlink(), project.write("src/spare/__init__.py")),
-        "src",
-    ),
+    "a module becomes a package": (become_package, "src"),
     "an edit": (lambda project: project.write("src/spare.py", "edited"), ""),
     "what can't be imported": (
         lambda project: [
@@ -470,7 +480,7 @@ def test_nothing_is_on_the_disk_before_a_record_is(tmp_path: Path) -> None:
     records.load()
     records.save()
     records.clear()
-    assert records.prune() == records.verify() == records.files() == records.notes() == []
+    assert (records.prune(), records.verify(), records.files(), records.notes()) == ([], [], [], [])
     assert records.statistics() == {"records": 0, "bytes": 0, "paths": 0}
     assert records.check(["a"], epoch=EPOCH, environment={}) == [("a", "unknown", "")]
     assert list(tmp_path.iterdir()) == []

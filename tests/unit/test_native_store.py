@@ -165,7 +165,7 @@ def test_damage_is_a_note(project: Project, name: str) -> None:
     assert other.verify() == [(str(project.place()), why)]
     assert project.put() is True
     assert other.load() == 2
-    assert other.notes() == other.verify() == []
+    assert (other.notes(), other.verify()) == ([], [])
 
 
 def test_notes_are_one_line_for_each_kind(project: Project) -> None:
@@ -384,7 +384,7 @@ def test_killed_while_it_writes(project: Project) -> None:
         process.stdout.close()
         records = project.again()
         records.load()
-        assert records.notes() == records.verify() == []
+        assert (records.notes(), records.verify()) == ([], [])
         known = records.check(records.files(), epoch=EPOCH, environment={})
         assert {kind for _, kind, _ in known} <= {"fresh"}
     assert project.again().files() == FILES

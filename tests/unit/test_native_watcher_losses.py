@@ -86,7 +86,8 @@ def test_lost_events_lead_to_a_comparison_of_everything(
     (tmp_path / "late").mkdir()
     (tmp_path / "late" / "a.py").write_text("new")
     stopped.send_signal(signal.SIGCONT)
-    notices, bursts = [], []
+    notices: list[str] = []
+    bursts: list[object] = []
     while not bursts:
         _polling, more, told = json.loads(said(stopped))
         bursts += more
@@ -111,7 +112,10 @@ def test_over_the_limit_of_watches_it_polls_and_says_so(
     (tmp_path / "a" / "b" / "c" / "d").mkdir(parents=True)
     (tmp_path / "old.py").write_text("new")
     (tmp_path / "a" / "b" / "c" / "d" / "new.py").write_text("new")
-    changed, created, notices, polling = [], [], [], False
+    changed: list[str] = []
+    created: list[str] = []
+    notices: list[str] = []
+    polling = False
     while not (changed and created):
         polling, bursts, told = json.loads(said(watching))
         notices += told

@@ -6,6 +6,8 @@ import collections
 import dataclasses
 import logging
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -54,9 +56,10 @@ class Sets:
 
 class SlottedError(Exception):
     __slots__ = ("more",)
+    more: list[int]
 
 
-class Bag(list):
+class Bag(list[object]):
     pass
 
 
@@ -65,7 +68,15 @@ def lies():
     return local()
 
 
-BAD = [threading.Lock, Reduces, Leaves, Sets, lies, lambda: lambda: 1, lambda: (each for each in ())]
+BAD: list[Callable[[], object]] = [
+    threading.Lock,
+    Reduces,
+    Leaves,
+    Sets,
+    lies,
+    lambda: lambda: 1,
+    lambda: (each for each in ""),
+]
 bad = st.sampled_from(BAD).map(lambda make: make())
 good = st.none() | st.integers() | st.text(max_size=3)
 
@@ -122,7 +133,7 @@ def test_what_can_travel_is_equal(request, value):
 
 
 def test_cycles_and_shared_references(request):
-    inner = [threading.Lock()]
+    inner: list[object] = [threading.Lock()]
     outer = Data([inner, inner])
     inner.append(outer)
     arrived = sent(request, outer)
@@ -163,10 +174,10 @@ def test_no_code_of_the_project_runs_where_it_is_read(request):
 
 def test_a_log_record_with_a_lock(request):
     record = logging.LogRecord("n", 20, "p", 1, "said %s", ("x",), None)
-    record.lock = threading.Lock()
+    lock = record.lock = threading.Lock()
     arrived = sent(request, [record])[0]
     assert (type(arrived), arrived.getMessage()) == (logging.LogRecord, "said x")
-    assert str(arrived.lock) == str(record.lock)
+    assert str(arrived.lock) == str(lock)
 
 
 def test_a_class_that_is_not_there_leaves_its_text(request, monkeypatch):
@@ -177,7 +188,8 @@ def test_a_class_that_is_not_there_leaves_its_text(request, monkeypatch):
 
 
 def test_deeper_than_pickle_goes(request):
-    deep = bottom = []
+    deep: list[Any] = []
+    bottom = deep
     for _ in range(100_000):
         bottom.append([])
         bottom = bottom[0]

@@ -27,7 +27,8 @@ FRAMES = st.lists(st.tuples(st.integers(-1, 1 << 20), MESSAGES), max_size=6)
 def test_any_split_of_a_stream_gives_the_same_frames(frames, data):
     stream = b"".join(pack(index, message) for index, message in frames)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8)))
-    inbox, read = Inbox(), []
+    inbox = Inbox()
+    read: list[tuple[int, object]] = []
     for begin, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
         read += inbox.feed(stream[begin:end])
     assert read == frames

@@ -58,7 +58,9 @@ def test_longest_first_and_unknown_before(paths, seconds, slots):
 
 def test_what_runs_again_runs_next():
     schedule = Schedule([Group("a", [0]), Group("b", [1])], {}, 2)
-    assert schedule.next().path == "a"
+    first = schedule.next()
+    assert first is not None
+    assert first.path == "a"
     schedule.again(Group("a", [2]))
     schedule.all_alone("spawn")
     assert [(group.path, group.alone) for group in drained(schedule)] == [("a", "spawn"), ("b", "spawn")]

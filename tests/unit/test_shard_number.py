@@ -134,7 +134,7 @@ def test_auto_does_not_guess(variables: Mapping[str, str], why: str) -> None:
 
 
 #: What is given -> what it contradicts.
-CONTRADICTIONS = {
+CONTRADICTIONS: dict[str, tuple[dict[str, object], str]] = {
     "shard_plan": (
         {"hotreload_shard": None, "hotreload_shard_plan": "a"},
         "--shard-plan requires --shard m/n",

@@ -73,7 +73,7 @@ def test_order_does_not_matter(suite: tuple[list[str], Timings], of: int, shuffl
     mixed, costs = files.copy(), list(timings.files.items())
     shuffler.shuffle(mixed)
     shuffler.shuffle(costs)
-    other = make(mixed, Timings(dict(costs), dict(reversed(timings.warm.items()))), of)
+    other = make(mixed, Timings(dict(costs), dict(reversed(list(timings.warm.items())))), of)
     assert as_json(other) == as_json(make(files, timings, of))
 
 
@@ -264,7 +264,7 @@ def test_a_plan_survives_its_file(suite: tuple[list[str], Timings], of: int) -> 
 
 _PLAN = make(["a.py", "b.py", "c.py"], _only({"a.py": 3, "b.py": 2}), 2)
 
-WRONG = {
+WRONG: dict[str, tuple[str | dict[str, object], str]] = {
     "no json": ("{", "Expecting"),
     "another thing": ("[1]", "the file: not an object"),
     "deep": ("[" * 100_000, "nested too deeply"),

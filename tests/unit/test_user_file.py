@@ -67,7 +67,12 @@ def test_a_pipe(tmp_path: Path, write: object) -> None:
 
     reader = threading.Thread(target=read)
     started = threading.Event()
-    threading.Timer(0.05, lambda: (reader.start(), started.set())).start()
+
+    def begin() -> None:
+        reader.start()
+        started.set()
+
+    threading.Timer(0.05, begin).start()
     write(pipe, CONTENT)
     assert started.wait(10)
     reader.join()

@@ -145,8 +145,8 @@ def test_all_bytecode_of_a_source_goes_and_no_other(tmp_path):
     source, neighbour = tmp_path / "a.py", tmp_path / "ab.py"
     for each in (source, neighbour):
         each.write_text("x = 1\n")
-    compiled = Path(py_compile.compile(str(source), doraise=True))
-    others = Path(py_compile.compile(str(neighbour), doraise=True))
+    compiled = Path(py_compile.compile(str(source), doraise=True) or "")
+    others = Path(py_compile.compile(str(neighbour), doraise=True) or "")
     tag = sys.implementation.cache_tag
     more = [compiled.with_name(f"a.{tag}-pytest-9.2.0.pyc"), compiled.with_name(f"a.{tag}.opt-1.pyc")]
     for each in more:
