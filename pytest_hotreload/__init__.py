@@ -1,6 +1,7 @@
-"""pytest-hotreload: imports paid once, each test file in a forked, isolated child.
+"""pytest-hotreload: imports shared third-party modules once, and runs each test file in a forked, isolated child.
 
-PYTEST_DONT_REWRITE: the command asks pytest in a process that has loaded this package, of which pytest would warn.
+PYTEST_DONT_REWRITE: the command runs pytest in a process that has already imported this package; otherwise pytest
+would warn that it can't rewrite the package's asserts.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Command line and ini, read once into one frozen :class:`Options`."""
+"""Options of the command line and the ini file, read once into one frozen :class:`Options`."""
 
 from __future__ import annotations
 
@@ -45,45 +45,66 @@ _REPORTS: Final = {"--hotreload-report": "hotreload_report", "--hotreload-trace"
 
 @dataclass(frozen=True)
 class Options:
-    """What the user asked for, checked.
+    """The options of a run, checked."""
 
-    ``slots``: parallel places, at least 1. ``timeout``: seconds for one test, or None.
-    ``direct``: children own the terminal, one at a time (``-s`` on a terminal, ``--pdb``, ``--trace``).
-    ``asked_slots``: where the number came from, in words.
-    """
-
+    #: Which tests share a process: one of ``ISOLATIONS``.
     isolate: str = "file"
+    #: The number of children that run at the same time, at least 1.
     slots: int = 1
+    #: The option that the number of slots came from: "--hotreload-slots", "-n" or "auto".
     asked_slots: str = "auto"
+    #: How a child starts: one of ``STARTS``.
     start: str = "fork"
+    #: Seconds that one test may take, or None.
     timeout: float | None = None
+    #: Children own the terminal, one at a time (``-s`` on a terminal, ``--pdb``, ``--trace``).
     direct: bool = False
+    #: The names in the ini option ``hotreload_shared_fixtures``.
     shared_fixtures: tuple[str, ...] = ()
+    #: Whether records are read and written.
     records: bool = True
+    #: Whether only the affected test files run.
     affected: bool = False
+    #: The git revision of ``--affected-since``, or None.
     affected_since: str | None = None
+    #: Whether results are reused: one of ``REUSES``.
     reuse: str = "off"
+    #: Whether everything runs despite ``reuse``.
     force: bool = False
+    #: Whether the run keeps going and reruns the affected tests after each edit.
     watch: bool = False
+    #: The tests that a watch runs first: one of ``FIRST``.
     watch_first: str = "affected"
+    #: Whether a watch clears the screen before a rerun.
     clear: bool = True
+    #: The file of ``--hotreload-json``, or None.
     json: Path | None = None
+    #: The shard that this run is, or None.
     shard: ShardNumber | None = None
+    #: The values of ``--shard-plan`` and ``--shard-from``, or None.
     shard_plan: str | None = None
     shard_from: str | None = None
+    #: The values of ``--timings``.
     timings: tuple[str, ...] = ()
+    #: The files of ``--hotreload-report`` and ``--hotreload-trace``, or None.
     report: Path | None = None
     trace: Path | None = None
+    #: Other machines that run tests.
     hosts: tuple[Spec, ...] = ()
 
     @property
     def reports(self) -> list[str]:
-        """Those that name a file to write about the run."""
+        """The given options that name a file to write about the run."""
         return [option for option, path in zip(_REPORTS, (self.report, self.trace), strict=True) if path]
 
 
 def add_options(parser: pytest.Parser, taken: Collection[str]) -> None:
-    """Declare every option; where another plugin owns a short name (``taken``), only our long form stands."""
+    """Declare every option.
+
+    Args:
+        parser: pytest's parser.
+        taken: Short option names that other plugins own; for these, only our long form is declared.
+    """
     group = parser.getgroup("hotreload", "hotreload: import once, run each test file in a forked child")
     _add(
         group,
@@ -289,7 +310,15 @@ def _add(group: Any, name: str, long: str, taken: Collection[str], **how: Any) -
 
 
 def wanted(config: pytest.Config, namespace: Any) -> bool:
-    """Whether this session is to run under hotreload, by command line first, then ini."""
+    """Return whether this session runs under hotreload, by the command line first, then by the ini file.
+
+    Args:
+        config: The configuration, whose ini file is read.
+        namespace: The parsed command line.
+
+    Raises:
+        pytest.UsageError: ``--no-hotreload`` contradicts an option that needs hotreload.
+    """
     asked = getattr(namespace, _ON, None)
     implying = _implying(namespace)
     if implying and asked is False:
@@ -316,7 +345,19 @@ def _implying(namespace: Any) -> str:
 
 
 def read(config: pytest.Config, namespace: Any, *, host: bool = False) -> Options:
-    """Check everything; a ``host`` has no hosts. Raises :class:`pytest.UsageError` with one line."""
+    """Read and check all options.
+
+    Args:
+        config: The configuration, whose ini file is read.
+        namespace: The parsed command line.
+        host: Whether this process serves another machine's run; such a process has no hosts of its own.
+
+    Returns:
+        The checked options.
+
+    Raises:
+        pytest.UsageError: An option is not valid or contradicts another; the message is one line.
+    """
     slots, asked = _slots(namespace)
     hosts = () if host else host_options.read(namespace, config.invocation_params.dir)
     direct = _direct(namespace) and not hosts
@@ -430,7 +471,14 @@ def _slots(namespace: Any) -> tuple[int, str]:
 
 
 def slots_by_number(namespace: Any) -> int | None:
-    """The number that was asked for; None where each machine shall have its own."""
+    """Return the number of slots that was given as a number; None if each machine decides for itself.
+
+    Args:
+        namespace: The parsed command line.
+
+    Raises:
+        pytest.UsageError: The number is not valid.
+    """
     named = [namespace.hotreload_slots, getattr(namespace, "numprocesses", None)]
     said = next((str(each) for each in named if each is not None), "auto")
     return None if said in ("auto", "logical") else _slots(namespace)[0]
@@ -452,7 +500,7 @@ def _count(text: str, option: str) -> int:
 
 
 def processors() -> int:
-    """The processors that this process may use, at least 1."""
+    """Return the number of processors that this process may use, at least 1."""
     try:
         return len(os.sched_getaffinity(0)) or 1
     except AttributeError:  # macOS has no affinity

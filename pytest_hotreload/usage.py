@@ -9,7 +9,15 @@ if TYPE_CHECKING:
 
 
 def usage_error(message: str, *, hint: str) -> pytest.UsageError:
-    """A user's mistake, as the one line that pytest prints for it (exit status 4)."""
+    """Build the error for a user's mistake, which pytest prints as one line; the exit status is 4.
+
+    Args:
+        message: What is wrong, with the limit and the value, without a full stop.
+        hint: What the user can do.
+
+    Returns:
+        The error, for the caller to raise.
+    """
     import pytest
 
     return pytest.UsageError(f"hotreload: {message}; hint: {hint}")

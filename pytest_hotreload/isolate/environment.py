@@ -1,6 +1,6 @@
-"""`isolate_imports`: run functions of a package in forks of a process that holds its third-party imports.
+"""`isolate_imports`: runs functions of a package in forks of a process that holds its third-party imports.
 
-Nothing here, and nothing that it imports, needs pytest.
+Neither this module nor what the module imports needs pytest.
 """
 
 from __future__ import annotations
@@ -40,15 +40,22 @@ def isolate_imports(
     cwd: str | os.PathLike[str] | None = None,
     output: Output = "capture",
 ) -> IsolatedEnvironment:
-    """An environment whose processes hold what ``package`` imports of others, and nothing of the package itself.
+    """Create an environment whose processes already hold the third-party imports of ``package``.
 
-    ``package``: its dotted name; nothing of it is imported here. ``ignored_modules``: kept out, with all below
-    them. ``include``: imported as well, wherever they lie. ``env``: variables, besides those of this process, for the
-    template and for each call. ``cwd``: the folder of both; None is that of this process. ``output``: of the
-    processes: "capture" keeps its end, "inherit" lets them write where this process does, and a function is called
-    with (process, "stdout" or "stderr", text) besides keeping it.
+    The environment starts its template with ``with``, ``async with`` or the first call, and must be closed: by the
+    end of the block, or by :meth:`IsolatedEnvironment.close`.
 
-    Used with ``with``, or closed by ``close``. Raises :class:`IsolationError` for arguments that can't be right.
+    Args:
+        package: The dotted name of a package or module. Its sources are read; the package is not imported.
+        ignored_modules: Modules that the template does not import, together with their submodules.
+        include: Additional modules that the template imports, wherever they are installed.
+        env: Variables for the template and for each call, in addition to those of this process.
+        cwd: The working directory of the template and of each call; None means that of this process.
+        output: "capture" keeps the last 1 MiB of each stream; "inherit" writes to the output of this process; a
+            function is called with (process, "stdout" or "stderr", text), and the text is kept as with "capture".
+
+    Raises:
+        IsolationError: An argument is not valid. A package that does not exist is reported at the start.
     """
     return IsolatedEnvironment(
         Package(package, ignored=ignored_modules, include=include), env=env, cwd=cwd, output=output
@@ -56,9 +63,9 @@ def isolate_imports(
 
 
 class IsolatedEnvironment:
-    """Where functions run; see :func:`isolate_imports`. May be used by several threads.
+    """An environment that runs functions in processes of their own; :func:`isolate_imports` creates it.
 
-    ``notices``: a line for each thing that is not warm, and why.
+    Several threads may use one environment. A fork of its process can't use the environment.
     """
 
     def __init__(
@@ -69,6 +76,11 @@ class IsolatedEnvironment:
         cwd: str | os.PathLike[str] | None,
         output: Output,
     ) -> None:
+        """Create an environment; :func:`isolate_imports` explains the arguments.
+
+        Raises:
+            IsolationError: ``output`` is not valid.
+        """
         if output not in ("capture", "inherit") and not callable(output):
             raise IsolationError(
                 f"output is {output!r}, which is not a valid value",
@@ -86,18 +98,27 @@ class IsolatedEnvironment:
         self._starting = threading.Lock()
         #: Around `_current` and `_closed` together: no time.
         self._state = threading.Lock()
+        #: One line for each import or file that is not warm, with the reason.
         self.notices: tuple[str, ...] = ()
         ourselves = weakref.ref(self)
         self._reader = Reader(lambda run: _again(ourselves, run))
         self._finalizer = weakref.finalize(self, self._reader.close)
 
     def __repr__(self) -> str:
+        """Show the package, and whether the template is warm."""
         state = "closed" if self._closed else "warm" if self._current is not None else "not started"
         return f"<IsolatedEnvironment {self._package.name}, {state}>"
 
     # -- its life ----------------------------------------------------------------------------------
 
     def __enter__(self) -> IsolatedEnvironment:  # noqa: PYI034 - Self is not in 3.10
+        """Start the template and wait until it is warm.
+
+        Raises:
+            EnvironmentClosed: The environment is closed, or belongs to another process.
+            IsolationError: The package does not exist, or the template did not start.
+            OSError: The system refused the process.
+        """
         try:
             self._template()
         except BaseException:
@@ -106,31 +127,46 @@ class IsolatedEnvironment:
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Close the environment."""
         self.close()
 
     async def __aenter__(self) -> IsolatedEnvironment:  # noqa: PYI034 - Self is not in 3.10
+        """Start the template without blocking the event loop; the errors are those of ``with``."""
         import asyncio
 
         await asyncio.to_thread(self.__enter__)
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        """Close the environment without blocking the event loop."""
         import asyncio
 
         await asyncio.to_thread(self.close)
 
     def close(self) -> None:
-        """End all its processes and the template, and wait for them. Nothing if it is closed, or in a fork."""
+        """End all processes and the template, and wait for their end.
+
+        Calls that were running raise :class:`IsolatedStopped`. The method is idempotent, and has no effect in a fork
+        of the environment's process.
+        """
         if self._reader.is_ours():
             with self._state:
                 self._closed, self._current = True, None
             self._finalizer()
 
     def update_environment(self) -> bool:
-        """Read the package's sources again. Whether another template was needed, and is there now.
+        """Read the package's sources again, and start a new template if the set of modules to import differs.
 
-        It is if the set of modules to hold differs; processes that run go on to their end. Raises
-        :class:`IsolationError` where the package is gone: the template stays then.
+        Processes that are running continue to their end.
+
+        Returns:
+            Whether a new template was started.
+
+        Raises:
+            EnvironmentClosed: The environment is closed, or belongs to another process.
+            IsolationError: The package does not exist any more, or the new template did not start. The old template
+                stays in use.
+            OSError: The system refused the process.
         """
         self._check()
         with self._starting:
@@ -201,12 +237,26 @@ class IsolatedEnvironment:
         timeout: float | None = None,
         **kwargs: Any,
     ) -> IsolatedProcess:
-        """Run ``func(*args, **kwargs)`` in a process of its own; does not wait for it.
+        """Run ``func(*args, **kwargs)`` in a process of its own, without waiting for the end of the call.
 
-        Functions of modules are imported there, as they stand on the disk then; those of ``__main__``, nested ones
-        and closures travel by value. ``name``: what errors call it. ``timeout``: seconds from when its process has it.
+        Args:
+            func: Functions of modules are imported in the process, from the current files. Functions of
+                ``__main__``, nested functions and closures are passed by value.
+            *args: Positional arguments, which are pickled.
+            name: The name of the call in errors; the default is the function's qualified name.
+            timeout: Seconds from the moment when the process has the call; then the process is ended. None means no
+                limit.
+            **kwargs: Keyword arguments, which are pickled.
 
-        Raises :class:`CarryError` for what can't be pickled, :class:`EnvironmentClosed`, OSError.
+        Returns:
+            The process, whose :meth:`IsolatedProcess.result` waits for the end of the call.
+
+        Raises:
+            CarryError: The function or an argument can't be pickled.
+            EnvironmentClosed: The environment is closed, or belongs to another process.
+            IsolationError: ``timeout`` is not above 0, cloudpickle is missing, the package does not exist, or the
+                template did not start.
+            OSError: The system refused a process, a pipe or a file.
         """
         self._check()
         if timeout is not None and not timeout > 0:
@@ -222,9 +272,18 @@ class IsolatedEnvironment:
         return process
 
     def communicate_isolated(self, process: IsolatedProcess) -> Any:
-        """Wait for a process: what its function returned, or raised; see :meth:`IsolatedProcess.result`.
+        """Wait for a process and return the result of its function.
 
-        Ctrl-C, or another exception while it waits, stops the process.
+        Ctrl-C, or another exception while the method waits, stops the process.
+
+        Args:
+            process: What :meth:`exec` returned.
+
+        Returns:
+            What the function returned.
+
+        Raises:
+            Exception: What the function raised, and the errors of :meth:`IsolatedProcess.result`.
         """
         try:
             process.wait()
@@ -244,7 +303,16 @@ class IsolatedEnvironment:
         timeout: float | None = None,
         **kwargs: Any,
     ) -> Any:
-        """``exec``, and its result, for ``await``. Cancelling stops the process."""
+        """Run a function as :meth:`exec` does, with the same arguments, and await the result.
+
+        Cancelling stops the process.
+
+        Returns:
+            What the function returned.
+
+        Raises:
+            Exception: What the function raised, and the errors of :meth:`exec` and :meth:`IsolatedProcess.result`.
+        """
         import asyncio
 
         if self._current is None or self._current.how:
@@ -257,7 +325,16 @@ class IsolatedEnvironment:
                 self._reader.stop(process, "stopped")
 
     def stop_isolated(self, process: IsolatedProcess) -> None:
-        """End a process with all that it started, and wait until it is gone. Nothing if it has ended."""
+        """End a process together with all processes that it started, and wait for the end.
+
+        The call then raises :class:`IsolatedStopped`. A process that has ended keeps its result.
+
+        Args:
+            process: What :meth:`exec` returned.
+
+        Raises:
+            EnvironmentClosed: The environment belongs to another process.
+        """
         if process.done:
             return
         self._reader.check()

@@ -32,15 +32,23 @@ KEPT_BYTES = 1 << 20
 
 
 class Tail:
-    """The end of what one stream said, and what is new of it, as text."""
+    """The last part of one stream, as text; the size is limited to ``KEPT_BYTES``."""
 
     def __init__(self) -> None:
+        """Begin with an empty stream."""
         self._data = bytearray()
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self.dropped = 0
 
     def add(self, data: bytes) -> str:
-        """Keep it; returns the characters that are complete with it. b"" is the end."""
+        """Append bytes.
+
+        Args:
+            data: What was read; b"" is the end of the stream.
+
+        Returns:
+            The characters that these bytes complete.
+        """
         self._data += data
         if len(self._data) > 2 * KEPT_BYTES:
             self._cut()
@@ -53,18 +61,32 @@ class Tail:
             self.dropped += over
 
     def text(self) -> str:
+        """Return what is kept; bytes that are not UTF-8 are replaced."""
         return bytes(self._data[-KEPT_BYTES:]).decode("utf-8", "replace")
 
     def lost(self) -> int:
+        """Return the number of bytes that came before what is kept."""
         return self.dropped + max(len(self._data) - KEPT_BYTES, 0)
 
 
 class IsolatedProcess:
-    """A function that runs, or has run, in a process of its own. Made by ``exec``; may be used by any thread."""
+    """A function that runs, or has run, in a process of its own.
+
+    :meth:`IsolatedEnvironment.exec` creates it. Any thread may use it. ``await`` returns the result.
+    """
 
     def __init__(
         self, name: str, timeout: float | None, callback: Callback | None, host: Caller, environment: object
     ) -> None:
+        """Create a process that has not begun yet.
+
+        Args:
+            name: The name of the call in errors.
+            timeout: Seconds that the call may take, or None.
+            callback: Called with (process, "stdout" or "stderr", text), or None.
+            host: The process and the thread that read the environment's processes.
+            environment: Kept alive until nobody refers to this object.
+        """
         self._name, self._timeout, self._callback, self._host = name, timeout, callback, host
         #: Which ends when nobody holds it.
         self._environment = environment
@@ -79,17 +101,23 @@ class IsolatedProcess:
         self._reason: Reason = ""
 
     def __repr__(self) -> str:
+        """Show the name, the process id and whether the process has ended."""
         state = "done" if self.done else "running"
         return f"<IsolatedProcess {self._name}, pid {self._pid}, {state}>"
 
     @property
     def name(self) -> str:
-        """That of ``exec``, or of the function."""
+        """The name that was given to ``exec``; the default is the function's qualified name."""
         return self._name
 
     @property
     def pid(self) -> int:
-        """Its process id; waits until it is born. Raises :class:`IsolationError` if it never was."""
+        """The process id; the property waits until the process exists.
+
+        Raises:
+            EnvironmentClosed: The environment belongs to another process.
+            IsolationError: The process never existed; :meth:`result` raises the reason.
+        """
         self._host.check()
         self._begun.wait()
         if self._pid is None:
@@ -100,41 +128,62 @@ class IsolatedProcess:
 
     @property
     def done(self) -> bool:
-        """Whether it has ended, and all of it was read."""
+        """Whether the process has ended and all its output was read."""
         return self._ended.is_set()
 
     @property
     def stdout(self) -> str:
-        """What it wrote to standard output until now: the last 1 MiB."""
+        """What the process has written to standard output until now: the last 1 MiB."""
         return self._read("stdout")
 
     @property
     def stderr(self) -> str:
-        """What it wrote to standard error until now: the last 1 MiB."""
+        """What the process has written to standard error until now: the last 1 MiB."""
         return self._read("stderr")
 
     @property
     def dropped(self) -> int:
-        """Bytes of both streams that were written before what is kept."""
+        """The number of bytes of both streams that came before what is kept."""
         with self._lock:
             return sum(tail.lost() for tail in self._tails.values())
 
     @property
     def leftovers(self) -> tuple[str, ...]:
-        """Processes that it left behind when it ended, which were ended then."""
+        """Processes that the call left behind; they were ended together with its process."""
         return self._leftovers
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait at most ``timeout`` seconds until it has ended, without holding the interpreter's lock."""
+        """Wait until the process has ended, without holding the interpreter's lock.
+
+        Args:
+            timeout: The most seconds to wait; None means no limit.
+
+        Returns:
+            Whether the process has ended.
+
+        Raises:
+            EnvironmentClosed: The environment belongs to another process.
+            IsolationError: An output callback of the same environment waits.
+        """
         if not self.done:
             self._host.check(waiting=True)
         return self._ended.wait(timeout)
 
     def result(self) -> Any:
-        """Wait for it. Returns what the function returned, or raises what it raised.
+        """Wait for the end of the call and return its result.
 
-        Raises :class:`IsolatedExit`, :class:`IsolatedDeath`, :class:`IsolatedTimeout`, :class:`IsolatedStopped`,
-        :class:`CarryError` where there is no result to be had.
+        Returns:
+            What the function returned.
+
+        Raises:
+            Exception: What the function raised; its ``__cause__`` has the traceback of the other process.
+            IsolatedExit: The function called ``sys.exit``.
+            IsolatedDeath: A signal or ``os._exit`` ended the process.
+            IsolatedTimeout: The call took longer than its timeout.
+            IsolatedStopped: The process was stopped on request.
+            CarryError: The result or the exception can't be pickled, or can't be unpickled here.
+            EnvironmentClosed: The environment was closed before the process began, or belongs to another process.
+            IsolationError: The process could not be started, or its result could not be read.
         """
         self.wait()
         if self._outcome is None:
@@ -147,9 +196,13 @@ class IsolatedProcess:
             raise
 
     def on_output(self, callback: Callback) -> None:
-        """Call ``callback(process, "stdout" or "stderr", text)`` with what is kept until now, and with all to come.
+        """Pass the output to a function: what is kept until now, and then all that follows.
 
-        The environment's thread calls it: it must be short, and wait for none of the environment's processes.
+        A callback that raises is reported in one line, and is not called again.
+
+        Args:
+            callback: Called with (process, "stdout" or "stderr", text), by the environment's thread. The function
+                must be short, and must not wait for processes of the same environment.
         """
         with self._lock:
             before = [(stream, tail.text()) for stream, tail in self._tails.items()]
@@ -159,7 +212,7 @@ class IsolatedProcess:
                     self._call(stream, text)
 
     def __await__(self) -> Generator[Any, None, Any]:
-        """Its result. Cancelling ends the waiting only, not the process."""
+        """Await the result; cancelling ends the waiting only, not the process."""
         import asyncio
 
         loop = asyncio.get_running_loop()
@@ -242,18 +295,27 @@ class IsolatedProcess:
 
 
 class Caller:
-    """The process and the thread that an environment's processes are read by."""
+    """The process and the thread that read the processes of an environment."""
 
     def __init__(self) -> None:
+        """Take the current process as the one that owns the environment."""
         self._pid = os.getpid()
         self.thread: threading.Thread | None = None
 
     def is_ours(self) -> bool:
-        """Whether this is the process itself, not a fork of it."""
+        """Return whether the current process is the owner, and not a fork of it."""
         return os.getpid() == self._pid
 
     def check(self, *, waiting: bool = False) -> None:
-        """Raises in a fork of the host; ``waiting``: and where the reading thread would wait for itself."""
+        """Check that the current process may use the environment.
+
+        Args:
+            waiting: Whether the caller is about to wait for a process.
+
+        Raises:
+            EnvironmentClosed: The current process is a fork of the owner.
+            IsolationError: The reading thread would wait for itself.
+        """
         if not self.is_ours():
             raise EnvironmentClosed(
                 f"the environment belongs to process {self._pid}, from which this process was forked",

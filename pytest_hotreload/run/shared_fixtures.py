@@ -1,8 +1,8 @@
 """Session- and package-scoped fixtures that are set up once, before the forks.
 
 Children inherit the value as memory: data, an in-memory database, the address of a server, the name of
-a folder. Only the controller tears them down. What a fork does not carry (threads, live connections)
-is looked for after each setup; such a fixture is torn down again and left to the children.
+a folder. Only the controller tears the fixtures down. After each setup, the controller looks for what a fork does
+not carry (threads, live connections); such a fixture is torn down again, and each child sets it up for itself.
 """
 
 from __future__ import annotations
@@ -27,10 +27,16 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def shared(function: _Function) -> _Function:
-    """Marks a fixture function, below ``@pytest.fixture(scope="session")``, to be set up once.
+    """Mark a fixture function to be set up once, in the controller, before the first fork.
 
-    The same as naming it in the ini's ``hotreload_shared_fixtures``. Without ``--hotreload`` it does
-    nothing.
+    The decorator stands below ``@pytest.fixture``, and has the same effect as the fixture's name in the ini option
+    ``hotreload_shared_fixtures``. Without ``--hotreload``, the decorator has no effect.
+
+    Args:
+        function: The function of a fixture with the scope "session" or "package".
+
+    Returns:
+        The same function.
     """
     setattr(function, _MARK, True)
     return function
@@ -38,22 +44,36 @@ def shared(function: _Function) -> _Function:
 
 @dataclass
 class Shared:
-    """What was set up in the controller. ``notices``: fixtures that could not be shared, and why."""
+    """The fixtures that were set up in the controller."""
 
+    #: pytest's stack of finalizers of each fixture, in the order of the setups.
     stacks: list[dict[Any, Any]] = field(default_factory=list)
+    #: One line for each fixture that could not be shared, with the reason.
     notices: list[str] = field(default_factory=list)
+    #: The names of the fixtures that were set up.
     names: list[str] = field(default_factory=list)
-    #: (base id, name) of those that removed files and gave None: a child that collects for itself leaves them out.
+    #: (base id, name) of fixtures that removed files and gave None; a child that collects for itself leaves them out.
     cleared: list[tuple[str, str]] = field(default_factory=list)
 
     def note_clearing(self, definition: Any) -> None:
-        """A fixture that removes files was set up once, though nobody asked for that."""
+        """Note that a fixture which removes files was set up once, although nobody asked for that.
+
+        Args:
+            definition: pytest's definition of the fixture.
+        """
         self.notices.append(messages.set_up_once(definition.argname))
         if pytest_config.fixture_value(definition) is None:
             self.cleared.append((definition.baseid, definition.argname))
 
     def tear_down(self, session: pytest.Session) -> list[BaseException]:
-        """In the controller, after the last child. Returns what went wrong."""
+        """Tear all fixtures down, in the controller, after the last child.
+
+        Args:
+            session: The session of the controller.
+
+        Returns:
+            The exceptions that the teardowns raised.
+        """
         errors: list[BaseException] = []
         if not self.stacks:
             return errors
@@ -70,7 +90,19 @@ class Shared:
 
 
 def set_up(session: pytest.Session, named: Iterable[str], items: Sequence[pytest.Item]) -> Shared:
-    """Set the named and the marked fixtures up, in the order of their first use by these items, which will run."""
+    """Set up the named and the marked fixtures, in the order of their first use.
+
+    Args:
+        session: The session of the controller.
+        named: The names in the ini option ``hotreload_shared_fixtures``.
+        items: The items that will run.
+
+    Returns:
+        What was set up, with a notice for each fixture that could not be shared.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C during a setup; all fixtures have been torn down.
+    """
     result, named = Shared(), list(named)
     for name in dict.fromkeys([*named, *_found(session)]) if items else ():
         item = _first_use(items, name, found=name not in named)
@@ -102,7 +134,12 @@ def _clears(definition: Any) -> bool:
 
 
 def leave_out(session: pytest.Session, cleared: Iterable[tuple[str, str]]) -> None:
-    """In a child that collects for itself: these have been set up once, in the controller, and gave nothing."""
+    """Replace fixtures in a child that collects for itself, because the controller has set them up once.
+
+    Args:
+        session: The session of the child.
+        cleared: (base id, name) of each of these fixtures, all of which gave None.
+    """
     wanted = set(cleared)
     for definition in pytest_config.fixture_definitions(session) if wanted else ():
         if (definition.baseid, definition.argname) in wanted:
