@@ -218,7 +218,7 @@ class Reuse:
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         for text in self.wrong:
-            terminalreporter.write_line(console.PREFIX + text, failing=True)
+            terminalreporter.write_line(console.PREFIX + text, red=True)
 
     # -- the end -----------------------------------------------------------------------------------
 

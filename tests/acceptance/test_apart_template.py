@@ -177,7 +177,7 @@ def test_file_with_threads_runs_apart(installed, slots, text, what):
         }
     )
     _, ours = installed.same(slots=slots)
-    said = f"hotreload: test_b.py started {what} while it was imported; it is collected and run in a process of its own"
+    said = f"hotreload: test_b.py started {what} while it was imported, so it is collected and run in its own process"
     assert [line for line in ours.notices if "while it was imported" in line] == [said]
 
 

@@ -132,7 +132,7 @@ def test_a_server_that_ends(place, number):
     assert server.wait() == (-number if number == signal.SIGKILL else 128 + number)
     ran = place.end(caller)
     assert ran.status == 137
-    assert ran.err == "hotreload: the watch or serve ended, and the run with it\n"
+    assert ran.err == "hotreload: the watch or serve ended, and so did the run\n"
     until(lambda: not place.alive(), "all processes have ended")
     assert is_gone(run)
     until(lambda: not list(place.runtime.iterdir()), "the socket and its folder are gone")
@@ -179,7 +179,7 @@ def test_two_servers(place):
     server = place.serve()
     other = place.say("serve")
     assert other.status == 1
-    assert other.out == f"hotreload: not served: <root> is served by process {server.pid} already\n"
+    assert other.out == f"hotreload: not served: <root> is already served by process {server.pid}\n"
 
 
 def test_a_stale_socket(place):

@@ -175,7 +175,7 @@ def test_what_can_not_be_had_is_one_line(project):
     # How execnet notices it depends on how fast ssh ends.
     assert re.match(
         r"the host ssh=nowhere can't be used: "
-        r"(ssh can't connect to nowhere|its gateway closed while it was opened) \(no route to host\); hint: ",
+        r"(ssh can't connect to nowhere|its gateway closed while it was being opened) \(no route to host\); hint: ",
         refused(project, "--tx=ssh=nowhere"),
     )
 

@@ -282,7 +282,7 @@ def test_an_output_callback_can_call_but_not_wait(workshop):
             report(refused=found[0], result=found[1].result())
     """)
     assert ran.report == {
-        "refused": ["IsolationError", "an output callback can't wait for a process of its environment"],
+        "refused": ["IsolationError", "an output callback can't wait for a process of the same environment"],
         "result": 3,
     }
 

@@ -270,7 +270,7 @@ FAULTS = [
         of_the_future,
         ["<left>/3/r.json: its schema is 'hotreload-results/9', but only 'hotreload-results/1' can be read"],
     ),
-    (of_another_shape, ["<left>/3/r.json: tests[0].seconds is not a number"]),
+    (of_another_shape, ["<left>/3/r.json: tests[0].seconds is not of type number"]),
     (id_twice, ["test_a.py::test_one has a result in several shards: shard 1/4, shard 2/4"]),
     (lose_a_test, ["shard 2/4: 1 results and 1 deselected tests do not add up to the 3 collected tests"]),
     (elsewhere, ["the shards ran on different platforms: "]),
