@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from pytest_hotreload.ci import messages, results_file
-from pytest_hotreload.compat import pytest_config
+from pytest_hotreload.compat import pytest_config, pytest_output
 from pytest_hotreload.process import user_file
 from pytest_hotreload.wording import duration
 from pytest_hotreload.world import os
@@ -49,7 +49,7 @@ def tell(config: pytest.Config, outcomes: Outcomes) -> None:
         except OSError as error:
             lines.append(messages.no_step_summary(error))
     if lines:
-        pytest_config.write_lines(config, lines)
+        pytest_output.write_lines(config, lines)
 
 
 # ------------------------------------------------------------------------------------- annotations

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pytest_hotreload.compat import pytest_config
+from pytest_hotreload.compat import pytest_output
 from pytest_hotreload.world import BUILTINS, os, signal
 
 __builtins__ = BUILTINS
@@ -24,10 +24,10 @@ def notice(config: pytest.Config, text: str) -> None:
     if told is not None:
         told(text)
         return
-    reporter = pytest_config.terminal_reporter(config)
+    reporter = pytest_output.terminal_reporter(config)
     if reporter is None:
         return
-    pytest_config.ensure_newline(config)
+    pytest_output.ensure_newline(config)
     reporter.write_line(PREFIX + text, yellow=True)
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from _pytest._code.code import TerminalRepr
 from _pytest._io import TerminalWriter
 
-from pytest_hotreload.compat import pytest_config, unpickling
+from pytest_hotreload.compat import pytest_output, unpickling
 from pytest_hotreload.compat.unpickling import Placeholder, Rendered, is_installed, mro_of
 from pytest_hotreload.world import BUILTINS, MODULES, copyreg, io, loaded, pickle, pytest
 
@@ -64,7 +64,7 @@ class _Recorder(TerminalWriter):  # type: ignore[misc]  # final for type checker
 
 def render(shown: TerminalRepr, config: pytest.Config) -> Rendered:
     """As ``shown`` shows on the user's terminal. Raises what ``shown`` raises."""
-    writer = _Recorder(pytest_config.terminal_writer(config))
+    writer = _Recorder(pytest_output.terminal_writer(config))
     shown.toterminal(writer)
     rendered = Rendered()
     rendered.parts = writer.parts

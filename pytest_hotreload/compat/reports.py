@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pytest_hotreload.compat import pytest_config
+from pytest_hotreload.compat import pytest_output
 from pytest_hotreload.compat.pickling import can_be_found, dumps, is_own, pack
 from pytest_hotreload.compat.unpickling import find, loads, text_of
 from pytest_hotreload.world import BUILTINS, pickle, pytest, time, warnings
@@ -53,7 +53,7 @@ def new_report(
 
 
 #: What pickle can't get wrong.
-_SCALARS = frozenset((str, int, float, bool, type(None), bytes, *pytest_config.node_id_types()))
+_SCALARS = frozenset((str, int, float, bool, type(None), bytes, *pytest_output.node_id_types()))
 _ARE_SCALARS = _SCALARS.issuperset
 
 

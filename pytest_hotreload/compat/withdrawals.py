@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from pytest_hotreload.compat import pytest_config
+from pytest_hotreload.compat import pytest_output
 from pytest_hotreload.compat.pickling import pack
 from pytest_hotreload.compat.unpickling import loads
 from pytest_hotreload.process.messages import ReportKey, StatsChanged
@@ -94,7 +94,7 @@ class Withdrawals:
     def __init__(self, config: pytest.Config, session: pytest.Session) -> None:
         self._config, self._session = config, session
         self._failed = session.testsfailed
-        self.statistics = pytest_config.replace_statistics(config, Statistics)
+        self.statistics = pytest_output.replace_statistics(config, Statistics)
 
     def logged(self, report: Any) -> None:
         """Before the session counts it."""
@@ -120,7 +120,7 @@ class Withdrawals:
 def apply(config: pytest.Config, session: pytest.Session, item: pytest.Item, message: StatsChanged) -> None:
     """In the controller."""
     session.testsfailed = max(0, session.testsfailed + message.failed)
-    stats: dict[str, list[Any]] | None = getattr(pytest_config.terminal_reporter(config), "stats", None)
+    stats: dict[str, list[Any]] | None = getattr(pytest_output.terminal_reporter(config), "stats", None)
     if stats is None:
         return
     taken: dict[ReportKey, Any] = {}

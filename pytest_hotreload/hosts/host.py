@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hotreload.compat import console, plugins, pytest_config
+from pytest_hotreload.compat import console, plugins, pytest_output
 from pytest_hotreload.compat.xdist import Node, Nodes, WorkerNode
 from pytest_hotreload.host_options import HOST_ENVIRONMENT
 from pytest_hotreload.hosts import messages as hosts_messages
@@ -137,7 +137,7 @@ class HostRole:
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
         if self.xmlpath:
-            pytest_config.stand_in_for_junit(config, self.xmlpath)
+            pytest_output.stand_in_for_junit(config, self.xmlpath)
         config.stash[console.TOLD] = lambda text: self.send(Noticed(text, summary=False))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:

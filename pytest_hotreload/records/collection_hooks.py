@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_hotreload._native import observe_for
-from pytest_hotreload.compat import pytest_config
+from pytest_hotreload.compat import pytest_config, pytest_session
 from pytest_hotreload.records.declarations import Declarations
 from pytest_hotreload.records.records import RunRecords
 from pytest_hotreload.world import BUILTINS, time
@@ -26,7 +26,7 @@ class Bookkeeper:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection(self, session: pytest.Session) -> Generator[None, object, object]:
-        pytest_config.after_import(session, self._imported)
+        pytest_session.after_import(session, self._imported)
         self.records.partial_by_name |= any("::" in argument for argument in session.config.args)
         self.records.filtered = _filters(session.config)
         return (yield)

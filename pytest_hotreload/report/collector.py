@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hotreload.compat import console, pytest_config
+from pytest_hotreload.compat import console, pytest_session
 from pytest_hotreload.imports import analysis
 from pytest_hotreload.original_names import ORIGINAL_NAMES
 from pytest_hotreload.process import proc, user_file
@@ -83,7 +83,7 @@ class TimelineCollector:
     def pytest_collection(self, session: pytest.Session) -> Generator[None, object, object]:
         self.mark("collection")
         if self.records is None:  # else they measure it
-            pytest_config.after_import(session, self._imported)
+            pytest_session.after_import(session, self._imported)
         return (yield)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -187,7 +187,7 @@ class TimelineCollector:
         test = self.timeline.tests[index]
         outcome = REUSED if getattr(report, "reused", None) is not None else outcome_of(report)
         test.outcome = max(test.outcome or "passed", outcome, key=_ORDER.index)
-        if pytest_config.is_subtest(report) or outcome == REUSED:
+        if pytest_session.is_subtest(report) or outcome == REUSED:
             return
         child = self._assigned.get(index)
         if child is None:

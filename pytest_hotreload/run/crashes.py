@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hotreload.compat import console, plugins, pytest_config
+from pytest_hotreload.compat import console, plugins, pytest_session
 from pytest_hotreload.compat.reports import new_report
 from pytest_hotreload.process.messages import Collision, Ended, ItemFinished, ItemStarted
 from pytest_hotreload.run import messages
@@ -143,7 +143,7 @@ class Crashes:
     def shared_teardown_failed(self, error: BaseException) -> None:
         """The teardown of a fixture that was set up once: an error of the last test, as in plain pytest."""
         index = min(self.context.replay.head, len(self.context.items) - 1)
-        text = pytest_config.internal_error_text(self.context.config, error)
+        text = pytest_session.internal_error_text(self.context.config, error)
         self.context.replay.show(index, new_report(self.context.items[index], "teardown", text))
 
     def _is_innocent(self, running: RunningChild, phase: str) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_hotreload.ci import github, messages, results_file
-from pytest_hotreload.compat import console, plugins, pytest_config
+from pytest_hotreload.compat import console, plugins, pytest_session
 from pytest_hotreload.errors import ChildInternalError
 from pytest_hotreload.original_names import ORIGINAL_NAMES
 from pytest_hotreload.process import fork_state
@@ -121,7 +121,7 @@ class RunHooks:
     def pytest_keyboard_interrupt(self) -> None:
         loop = self.loop
         if loop is not None and loop.replay.memo is not None:
-            pytest_config.set_interrupt_memo(self.config, loop.replay.memo)
+            pytest_session.set_interrupt_memo(self.config, loop.replay.memo)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_hotreload.ci.sharding import shard_of
-from pytest_hotreload.compat import pytest_config
+from pytest_hotreload.compat import pytest_output
 from pytest_hotreload.imports import learning
 from pytest_hotreload.imports.analysis import Analysis, analyse, third_party
 from pytest_hotreload.original_names import ORIGINAL_NAMES
@@ -94,7 +94,7 @@ class Launcher:
         self._many, self._cleared = groups >= _MANY, tuple(cleared)
         self.had_threads = native_threads() > 1
         self.inherited = fork_state.inventory()
-        pytest_config.flush_terminal(self.context.config)
+        pytest_output.flush_terminal(self.context.config)
         fork_state.flush_before_fork(self.inherited)
         reset.freeze_gc()
         if self.template is not None:
@@ -269,7 +269,7 @@ class Launcher:
             environ=nodes.environ(slot),
             randomness=self.randomness,
             name=name,
-            log_file=pytest_config.has_log_file(self.context.config),
+            log_file=pytest_output.has_log_file(self.context.config),
             observe=self._observer is not None,
             cleared=self._cleared,
         )

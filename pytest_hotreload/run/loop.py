@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pytest_hotreload.compat import plugins, pytest_config
+from pytest_hotreload.compat import plugins, pytest_output, pytest_session
 from pytest_hotreload.compat.unpickling import loads
 from pytest_hotreload.compat.xdist import Nodes
 from pytest_hotreload.errors import IncompleteRunError
@@ -69,7 +69,7 @@ class RunLoop:
         self.replay = self._make_replay()
         self.nodes = self._make_nodes()
         self.context = context = self._context()
-        self.real = (os.dup(1), os.dup(2)) if pytest_config.stderr_is_real() else (os.dup(1), os.dup(1))
+        self.real = (os.dup(1), os.dup(2)) if pytest_output.stderr_is_real() else (os.dup(1), os.dup(1))
         self.crashes = Crashes(context)
         self.sources = Launcher(context, setup.origin, self.reporter, self.slots, self.real)
         self.lease = Lease(self.config, self.rerun)
@@ -109,7 +109,7 @@ class RunLoop:
 
     def _make_slots(self) -> list[Slot]:
         count = min(self.options.slots, max(len(self.groups), 1))
-        one_stream = pytest_config.stderr_is_real() and os.path.sameopenfile(1, 2)
+        one_stream = pytest_output.stderr_is_real() and os.path.sameopenfile(1, 2)
         if count > 1:
             self._board = new_board()
         return [Slot(i, alone=self.alone, one_stream=one_stream, board=self._board) for i in range(count)]
@@ -302,7 +302,7 @@ class RunLoop:
     def _answer(self, running: RunningChild, asked: Asked) -> None:
         answer: Any = None
         if asked.what == "basetemp":
-            answer = str(pytest_config.temporary_factory(self.config).getbasetemp())
+            answer = str(pytest_session.temporary_factory(self.config).getbasetemp())
         elif asked.what == "shown":
             self._show()
         elif asked.what == "files":

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from pytest_hotreload.compat import pytest_config, withdrawals
+from pytest_hotreload.compat import pytest_output, pytest_session, withdrawals
 from pytest_hotreload.compat.reports import new_report, unpack_report, unpack_warning
 from pytest_hotreload.compat.unpickling import loads
 from pytest_hotreload.errors import ChildInternalError
@@ -67,7 +67,7 @@ class Replay:
         self._queues: list[deque[Any] | None] = [None] * len(self.items)
         self._complete = bytearray(len(self.items))
         self._rules = Rules(
-            own_protocol=pytest_config.own_protocol(self.config),
+            own_protocol=pytest_session.own_protocol(self.config),
             calls=not getattr(self.config.option, "setuponly", False),
         )
         self._arrived = Arrived()
@@ -204,7 +204,7 @@ class Replay:
         report = unpack_report(self.config, message.payload, item)
         if self.gathered is not None:
             self.gathered.state.restore(report)
-        pytest_config.set_failed_subtests(self.config, item, message.failed_subtests)
+        pytest_session.set_failed_subtests(self.config, item, message.failed_subtests)
         if index == self.head:
             self._note(report)
         self._show_report(index, report)
@@ -217,7 +217,7 @@ class Replay:
             self._made_here(
                 self.head, new_report(self.items[self.head], "call", run_messages.unreported(what))
             )
-        arrived.note(report.when, passed=report.passed, subtest=pytest_config.is_subtest(report))
+        arrived.note(report.when, passed=report.passed, subtest=pytest_session.is_subtest(report))
 
     def _gathered(self, _: int, message: messages.Gathered) -> None:
         if self.gathered is not None:
@@ -247,7 +247,7 @@ class Replay:
         )
 
     def _wrote(self, index: int, message: messages.Wrote) -> None:
-        writer = pytest_config.terminal_writer(self.config)
+        writer = pytest_output.terminal_writer(self.config)
         if writer is not None:
             writer.write(message.text, flush=True, **message.markup)
 
@@ -259,16 +259,16 @@ class Replay:
             data = data[os.write(message.fd, data) :]
 
     def _logged(self, index: int, message: messages.Logged) -> None:
-        pytest_config.write_log_file(self.config, message.text)
+        pytest_output.write_log_file(self.config, message.text)
 
     def _logged_live(self, index: int, message: messages.LoggedLive) -> None:
-        pytest_config.write_live_log(self.config, message.text, message.when)
+        pytest_output.write_live_log(self.config, message.text, message.when)
 
     def _newline_ensured(self, index: int, _: messages.NewlineEnsured) -> None:
-        pytest_config.ensure_newline(self.config)
+        pytest_output.ensure_newline(self.config)
 
     def _junit(self, index: int, message: messages.Junit) -> None:
-        xml = pytest_config.junit(self.config)
+        xml = pytest_output.junit(self.config)
         if xml is not None:
             target = xml.node_reporter(self.items[index].nodeid) if message.on_node else xml
             getattr(target, message.method)(*loads(message.args, self.config, self.items[index]))

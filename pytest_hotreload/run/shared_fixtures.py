@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from pytest_hotreload.compat import pytest_config
+from pytest_hotreload.compat import pytest_output, pytest_session
 from pytest_hotreload.process.proc import native_threads, sockets
 from pytest_hotreload.run import clearing_fixtures, messages
 from pytest_hotreload.wording import many
@@ -62,7 +62,7 @@ class Shared:
             definition: pytest's definition of the fixture.
         """
         self.notices.append(messages.set_up_once(definition.argname))
-        if pytest_config.fixture_value(definition) is None:
+        if pytest_session.fixture_value(definition) is None:
             self.cleared.append((definition.baseid, definition.argname))
 
     def tear_down(self, session: pytest.Session) -> list[BaseException]:
@@ -78,14 +78,14 @@ class Shared:
         if not self.stacks:
             return errors
         item = session.items[-1]
-        with pytest_config.captured_into(item, "teardown"), pytest_config.warnings_of(item) as warned:
+        with pytest_output.captured_into(item, "teardown"), pytest_output.warnings_of(item) as warned:
             for stack in reversed(self.stacks):
                 try:
-                    pytest_config.restore_setup(session, stack)
-                    pytest_config.teardown_everything(session)
+                    pytest_session.restore_setup(session, stack)
+                    pytest_session.teardown_everything(session)
                 except BaseException as error:  # becomes a report
                     errors.append(error)
-        pytest_config.show_warnings(item, warned)
+        pytest_output.show_warnings(item, warned)
         return errors
 
 
@@ -107,9 +107,9 @@ def set_up(session: pytest.Session, named: Iterable[str], items: Sequence[pytest
     for name in dict.fromkeys([*named, *_found(session)]) if items else ():
         item = _first_use(items, name, found=name not in named)
         if item is not None:
-            clears = name not in named and _clears(pytest_config.visible_fixture(item, name))
+            clears = name not in named and _clears(pytest_session.visible_fixture(item, name))
             if _share(session, item, name, result) and clears:
-                result.note_clearing(pytest_config.visible_fixture(item, name))
+                result.note_clearing(pytest_session.visible_fixture(item, name))
         elif name in named:
             result.notices.append(messages.shared_unknown(name))
     return result
@@ -118,7 +118,7 @@ def set_up(session: pytest.Session, named: Iterable[str], items: Sequence[pytest
 def _found(session: pytest.Session) -> list[str]:
     return [
         each.argname
-        for each in pytest_config.fixture_definitions(session)
+        for each in pytest_session.fixture_definitions(session)
         if _is_marked(each) or _clears(each)
     ]
 
@@ -141,9 +141,9 @@ def leave_out(session: pytest.Session, cleared: Iterable[tuple[str, str]]) -> No
         cleared: (base id, name) of each of these fixtures, all of which gave None.
     """
     wanted = set(cleared)
-    for definition in pytest_config.fixture_definitions(session) if wanted else ():
+    for definition in pytest_session.fixture_definitions(session) if wanted else ():
         if (definition.baseid, definition.argname) in wanted:
-            pytest_config.replace_fixture_function(definition, _nothing)
+            pytest_session.replace_fixture_function(definition, _nothing)
 
 
 def _nothing() -> None:
@@ -156,13 +156,13 @@ def _first_use(items: Sequence[pytest.Item], name: str, *, found: bool) -> pytes
     pytest-django's fixtures are asked for while tests run, which nothing tells before.
     """
     for item in items:
-        definition = pytest_config.fixture_of(item, name)
+        definition = pytest_session.fixture_of(item, name)
         if definition is not None and definition.scope in _SCOPES:
             if found and not (_is_marked(definition) or _clears(definition)):
                 continue  # another fixture of that name
             return item
     for item in [] if found else items:
-        definition = pytest_config.visible_fixture(item, name)
+        definition = pytest_session.visible_fixture(item, name)
         if definition is not None and definition.scope in _SCOPES:
             return item
     return None
@@ -170,7 +170,7 @@ def _first_use(items: Sequence[pytest.Item], name: str, *, found: bool) -> pytes
 
 def _share(session: pytest.Session, item: pytest.Item, name: str, result: Shared) -> bool:
     try:
-        parametrised = pytest_config.is_parametrised(session, item, name)
+        parametrised = pytest_session.is_parametrised(session, item, name)
         why = "it is parametrised" if parametrised else _set_up_one(session, item, name, result)
     except KeyboardInterrupt:  # Ctrl-C: nothing will run any more
         result.tear_down(session)
@@ -184,23 +184,23 @@ def _share(session: pytest.Session, item: pytest.Item, name: str, result: Shared
 
 def _set_up_one(session: pytest.Session, item: pytest.Item, name: str, result: Shared) -> str:
     """Why it can't be shared, or "" after it was set up."""
-    before, captured = _Living(), len(pytest_config.report_sections(item))
-    with pytest_config.captured_into(item, "setup"), pytest_config.warnings_of(item) as warned:
+    before, captured = _Living(), len(pytest_output.report_sections(item))
+    with pytest_output.captured_into(item, "setup"), pytest_output.warnings_of(item) as warned:
         try:
-            pytest_config.set_up_fixture(session, item, name)
+            pytest_session.set_up_fixture(session, item, name)
             why = before.what_is_new()
         except KeyboardInterrupt:
-            pytest_config.teardown_everything(session)
+            pytest_session.teardown_everything(session)
             raise
         except BaseException as error:  # each test that uses it will show the error
             why = f"its setup failed: {type(error).__name__}: {error}".splitlines()[0]
-    stack = pytest_config.take_setup(session)
+    stack = pytest_session.take_setup(session)
     if not why:
         result.stacks.append(stack)
-        pytest_config.show_warnings(item, warned)
+        pytest_output.show_warnings(item, warned)
         return ""
     undone = Shared([stack]).tear_down(session)
-    del pytest_config.report_sections(item)[captured:]  # a child will show it
+    del pytest_output.report_sections(item)[captured:]  # a child will show it
     return why + "".join(f"; its teardown failed too: {error}" for error in undone)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_hotreload.compat import pytest_config
+from pytest_hotreload.compat import pytest_output
 from pytest_hotreload.world import BUILTINS, time
 
 __builtins__ = BUILTINS
@@ -33,7 +33,7 @@ class Status:
         self._what_runs = what_runs
         self._drawn = False
         self._last = 0.0
-        writer = pytest_config.terminal_writer(context.config)
+        writer = pytest_output.terminal_writer(context.config)
         self._writer: Any = writer
         self.enabled = bool(
             writer is not None

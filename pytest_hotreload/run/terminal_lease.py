@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hotreload.compat import pytest_config
+from pytest_hotreload.compat import pytest_output
 from pytest_hotreload.process.messages import Answer
 from pytest_hotreload.world import BUILTINS, os, signal
 
@@ -32,7 +32,7 @@ class Lease:
         self.holder = running
         if self._owner is not None:
             self._owner.borrow()
-        pytest_config.flush_terminal(self._config)
+        pytest_output.flush_terminal(self._config)
         self._handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
         running.slot.channel.send(-1, Answer(asked.number, os.getpgrp()))
 

@@ -22,6 +22,8 @@ IN_CHILDREN = [
     "run.child.context",
     "run.child.reporter",
     "compat.pytest_config",
+    "compat.pytest_output",
+    "compat.pytest_session",
     "records.conflicts",
     "run.gathered.containers",
     "process.foreign",
@@ -186,13 +188,13 @@ ALLOWED = {
 #: Functions that import something when they are called, and why that is safe: (module, function).
 LATE = {
     ("process.channel", "_garbage"): "in the controller; the run ends by it",
-    ("compat.pytest_config", "drop_pending_exceptions"): "before the first test of a child",
+    ("compat.pytest_session", "drop_pending_exceptions"): "before the first test of a child",
     ("compat.pytest_config", "expression_error"): "in the watcher, which runs no test",
-    ("compat.pytest_config", "junit"): "before the first test of a child",
+    ("compat.pytest_output", "junit"): "before the first test of a child",
     ("compat.debugger", "call_before"): "before the first test of a child",
     ("compat.pytest_config", "rewritten"): "in the controller, which runs no test",
-    ("compat.pytest_config", "stand_in_for_junit"): "before tests run",
-    ("compat.pytest_config", "warnings_of"): "in the controller, before tests run",
+    ("compat.pytest_output", "stand_in_for_junit"): "before tests run",
+    ("compat.pytest_output", "warnings_of"): "in the controller, before tests run",
     ("compat.plugins", "keep_coverage_files"): "before conftests",
 }
 #: What of ``sys`` may be looked at when tests have begun; modules are in ``world.MODULES``.

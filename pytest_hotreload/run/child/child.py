@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pytest_hotreload.compat import handover, pytest_config
+from pytest_hotreload.compat import handover, pytest_session
 from pytest_hotreload.compat.pickling import pack
 from pytest_hotreload.compat.plugins import coverage_bytes, restart_coverage
 from pytest_hotreload.process import fork_state
@@ -70,21 +70,21 @@ class Runner:
                     break
                 if after is not None:  # another file follows in this process
                     self.reporter.put_gathered()
-            pytest_config.teardown_everything(self.session)
+            pytest_session.teardown_everything(self.session)
             self.reporter.put_gathered(last=True)
         except pytest.exit.Exception as error:
             self._after_stop(Exited(str(error.msg), error.returncode, self._memo(error)))
         except KeyboardInterrupt as error:
             self._after_stop(ChildInterrupted(self._memo(error)))
         except BaseException as error:
-            self._after_stop(InternalError(pytest_config.internal_error_text(self.config, error)))
+            self._after_stop(InternalError(pytest_session.internal_error_text(self.config, error)))
         return None
 
     def _after_stop(self, message: Message) -> None:
         """Fixtures are torn down before the run ends, as pytest's sessionfinish does."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         with contextlib.suppress(BaseException):  # the reason to stop is what the user must see
-            pytest_config.teardown_everything(self.session)
+            pytest_session.teardown_everything(self.session)
         self.reporter.put_gathered(last=True)
         self.reporter.put(message)
 
@@ -115,7 +115,7 @@ def live(
         reset.debugger(place, reporter)
         restart_coverage()
         if not place.first:
-            pytest_config.drop_pending_exceptions(session.config)
+            pytest_session.drop_pending_exceptions(session.config)
         reporter.wake(place)
         reset.share(place)
         if place.observer is not None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pytest_hotreload._native import look_for_contention
-from pytest_hotreload.compat import pytest_config
+from pytest_hotreload.compat import pytest_config, pytest_output, pytest_session
 from pytest_hotreload.compat.pickling import pack
 from pytest_hotreload.compat.reports import pack_report, pack_warning
 from pytest_hotreload.compat.withdrawals import Withdrawals
@@ -96,14 +96,14 @@ class Reporter:
         for hook, implementations in self.kept.items():
             pytest_config.set_implementations(self.config, hook, implementations)
         self.withdrawals = Withdrawals(self.config, self.session)
-        pytest_config.relay_terminal(
+        pytest_output.relay_terminal(
             self.config,
             self._write,
             lambda: self.put(NewlineEnsured()),
         )
-        pytest_config.relay_live_log(self.config, lambda text, when: self.put(LoggedLive(text, when)))
-        pytest_config.relay_log_file(self.config, lambda text: self.put(Logged(text)), always=log_file)
-        pytest_config.relay_junit(self.config, self._junit)
+        pytest_output.relay_live_log(self.config, lambda text, when: self.put(LoggedLive(text, when)))
+        pytest_output.relay_log_file(self.config, lambda text: self.put(Logged(text)), always=log_file)
+        pytest_output.relay_junit(self.config, self._junit)
 
     def put(self, message: Message) -> None:
         """Queue ``message`` behind what was printed past the capture before it. Where that can't be, the child ends."""
@@ -222,7 +222,7 @@ class Reporter:
             look_for_contention()  # the controller looks at the page before it takes the report
         item = self.item
         self._tell_changes()
-        failed = pytest_config.failed_subtests(self.config, item) if item is not None else 0
+        failed = pytest_session.failed_subtests(self.config, item) if item is not None else 0
         if self.gathered is not None:
             self.put_gathered(live=True)
             self.gathered.hold(report)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_hotreload import _native
 from pytest_hotreload._native import join_board, set_child_subreaper
-from pytest_hotreload.compat import handover, pytest_config
+from pytest_hotreload.compat import handover, pytest_output, pytest_session
 from pytest_hotreload.compat.debugger import call_before
 from pytest_hotreload.process.fork_state import forget_inherited
 from pytest_hotreload.process.lifeline import end_with
@@ -106,13 +106,13 @@ def redirect_output(config: pytest.Config, place: ChildContext) -> None:
     if place.direct:
         return
     files = place.files.fds
-    captured = pytest_config.captured_files(config)
+    captured = pytest_output.captured_files(config)
     for number, capture_file, saved in captured:
         own = files["out" if number == 1 else "err"]
         os.dup2(own, capture_file, inheritable=False)
         if saved is not None:
             os.dup2(files["printed_out" if number == 1 else "printed_err"], saved, inheritable=False)
-    if not pytest_config.is_capturing_now(config):
+    if not pytest_output.is_capturing_now(config):
         os.dup2(files["printed_out"], 1)
         os.dup2(files["printed_err"], 2)
 
@@ -129,10 +129,10 @@ def temporary(config: pytest.Config, place: ChildContext, reporter: Speaker) -> 
             os.mkdir(str(own), 0o700)
         return own
 
-    factory = pytest_config.temporary_factory(config)
+    factory = pytest_session.temporary_factory(config)
     if factory is not None and factory._basetemp is not None and place.worker_id != "master":
         factory._basetemp = None
-    pytest_config.use_basetemp(config, ask)
+    pytest_session.use_basetemp(config, ask)
 
 
 def worker(config: pytest.Config, place: ChildContext) -> None:
@@ -158,7 +158,7 @@ def take_terminal(place: ChildContext, reporter: Speaker) -> None:
         os.setpgid(0, group)
     for number, saved in ((1, place.real[0]), (2, place.real[1])):
         os.dup2(saved, number)
-    for number, _, kept in pytest_config.captured_files(reporter.config):
+    for number, _, kept in pytest_output.captured_files(reporter.config):
         if kept is not None:
             os.dup2(place.real[number - 1], kept, inheritable=False)
 
@@ -175,7 +175,7 @@ def give_terminal_back(config: pytest.Config, place: ChildContext, reporter: Spe
 
 def restore_output(config: pytest.Config) -> None:
     """At the exit, capture and pytest's hooks for lost exceptions are gone in plain pytest."""
-    for number, _, saved in pytest_config.captured_files(config):
+    for number, _, saved in pytest_output.captured_files(config):
         if saved is not None:
             os.dup2(saved, number)
     sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__

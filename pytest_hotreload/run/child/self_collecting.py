@@ -14,7 +14,7 @@ from typing import Any
 from pytest_hotreload._native import keep_frozen
 from pytest_hotreload.ci.ownership import ShardFilter
 from pytest_hotreload.ci.plan import Shard
-from pytest_hotreload.compat import handover, plugins, pytest_config
+from pytest_hotreload.compat import handover, plugins, pytest_output
 from pytest_hotreload.compat.worker_id import hide_worker
 from pytest_hotreload.compat.xdist import join_convention
 from pytest_hotreload.process import adoption, fork_state
@@ -56,7 +56,7 @@ def disable_session_plugins(config: pytest.Config) -> None:
             setattr(config.option, name, value)
     plugins.stop_xdist(config)
     plugins.configure_coverage(config)
-    pytest_config.close_log_file(config)
+    pytest_output.close_log_file(config)
 
 
 class SelfCollectingChild:
@@ -165,10 +165,10 @@ class SelfCollectingChild:
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
         if self.xmlpath:
-            pytest_config.stand_in_for_junit(config, self.xmlpath)
+            pytest_output.stand_in_for_junit(config, self.xmlpath)
         self.reporter = Reporter(config)
         config.pluginmanager.register(self.reporter, "hotreload-reporter")
-        pytest_config.relay_terminal(config, lambda _text, _markup: None)
+        pytest_output.relay_terminal(config, lambda _text, _markup: None)
         if isinstance(self.order.shard, Shard):
             config.pluginmanager.register(ShardFilter(config, self.order.shard), "hotreload-owned")
         # pytest's own plugin has just pointed it to stderr; a death is explained in the slot's file.
@@ -218,7 +218,7 @@ class SelfCollectingChild:
         reporter.gathered = carry.note(session, plugins.participants(session.config))
         ordered = [(index, items[index]) for index in self.start.indices if index in items]
         child.Runner(session, reporter, self.place).run_guarded(iter([(ordered, None)]))
-        pytest_config.relay_terminal(session.config, lambda _text, _markup: None)
+        pytest_output.relay_terminal(session.config, lambda _text, _markup: None)
         keep_frozen()  # pytest collects at its end: 80 ms each in a heavy suite
 
     def _awake(self, session: pytest.Session) -> Reporter:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pytest_hotreload._native import observe_for
-from pytest_hotreload.compat import pytest_config
+from pytest_hotreload.compat import pytest_config, pytest_output, pytest_session
 from pytest_hotreload.process import fork_state
 from pytest_hotreload.process.proc import native_threads
 from pytest_hotreload.process.template import import_module
@@ -48,7 +48,9 @@ class FirstParty:
                 if getattr(sys.modules.get(name), "__file__", None) != file:
                     self.refused.setdefault(file, "its import resolves to another file")
             for file in order.tests:
-                self._import(file, functools.partial(pytest_config.import_test_file, self.config, Path(file)))
+                self._import(
+                    file, functools.partial(pytest_session.import_test_file, self.config, Path(file))
+                )
         self._refuse_readers(order.written)
 
     def _import(self, file: str, load: Callable[[], str]) -> None:
@@ -76,7 +78,7 @@ class FirstParty:
     def _as_collected(self) -> Iterator[None]:
         """As in a collection: warnings by the user's filters, kept for the reruns; output unseen."""
         with fork_state.output_to_nowhere(), warnings.catch_warnings(record=True) as caught:
-            pytest_config.apply_warning_filters(self.config)
+            pytest_output.apply_warning_filters(self.config)
             yield
         self.warned += caught or []
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from pytest_hotreload._native import make_own, own_pages
-from pytest_hotreload.compat import console, pytest_config
+from pytest_hotreload.compat import console, pytest_config, pytest_output
 from pytest_hotreload.process import fork_state
 from pytest_hotreload.process.channel import Channel
 from pytest_hotreload.process.heartbeat import Pulse, Quiet, limit
@@ -92,7 +92,7 @@ class RerunSession:
         self.after_all: Callable[[], None] | None = None
         #: All test files; None until pytest has found them, and chose among their tests.
         self.collected: tuple[str, ...] | None = None
-        self._held: pytest_config.HeldTerminal | None = None
+        self._held: pytest_output.HeldTerminal | None = None
         if records is not None:
             epoch.inputs(config, records.environment)  # what it reads once is read before somebody waits
         ini = json.dumps(pytest_config.ini_values(config), sort_keys=True)
@@ -139,7 +139,7 @@ class RerunSession:
         self._environment, self._path = dict(os.environ), list(sys.path)
         self._variables: frozenset[str] = frozenset()
         self._path_changed = False
-        pytest_config.renew_capture(self.config)
+        pytest_output.renew_capture(self.config)
         park.finalize(self._finish)
         option, go = self.config.option, self.go
         option.no_header = True
@@ -174,7 +174,7 @@ class RerunSession:
     def pytest_sessionstart(self) -> None:
         """Before pytest's first line."""
         if self.go.hold:
-            self._held = pytest_config.HeldTerminal(self.config)
+            self._held = pytest_output.HeldTerminal(self.config)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_make_collect_report(self, collector: pytest.Collector) -> None:
@@ -310,7 +310,7 @@ class RerunSession:
 
     def _stopped(self, files: list[str], hanging: tuple[str, float] | None = None) -> None:
         """Said here, where a line that is not complete is known; by the watcher where nothing of this run is seen."""
-        told = self._held is None and pytest_config.terminal_reporter(self.config) is not None
+        told = self._held is None and pytest_output.terminal_reporter(self.config) is not None
         if told:
             text = (
                 watch_messages.changed_meanwhile(len(files))

@@ -1,0 +1,359 @@
+"""Private interfaces of pytest about output: capture, the terminal, logs, JUnit, warnings.
+
+Checked on pytest 8.4.2, 9.0 and 9.2.0 with pluggy 1.5 to 1.7. Each function names what it relies on.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import logging
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from types import MethodType, SimpleNamespace
+from typing import Any
+
+import _pytest
+import _pytest.config
+import _pytest.pathlib
+
+from pytest_hotreload.world import BUILTINS, contextlib, os, pytest, tempfile, warnings
+
+__builtins__ = BUILTINS
+
+
+def captured_files(config: pytest.Config) -> list[tuple[int, int, int | None]]:
+    """Under ``--capture=fd``: (1 or 2, fd of the capture file, fd that keeps the original).
+
+    Relies on ``CaptureManager._global_capturing.out/.err`` with ``tmpfile`` and ``targetfd_save``.
+    """
+    manager = config.pluginmanager.get_plugin("capturemanager")
+    capturing = getattr(manager, "_global_capturing", None)
+    found: list[tuple[int, int, int | None]] = []
+    streams: Any = ((1, getattr(capturing, "out", None)), (2, getattr(capturing, "err", None)))
+    for number, stream in streams:
+        saved = getattr(stream, "targetfd_save", None)
+        if saved is not None:
+            found.append((number, stream.tmpfile.fileno(), saved))
+    return found
+
+
+def renew_capture(config: pytest.Config) -> None:
+    """New files behind the objects of global capture: a fork shares them, offsets and all, with its siblings."""
+    for _, capture_file, _ in captured_files(config):
+        with tempfile.TemporaryFile(buffering=0) as own:
+            os.dup2(own.fileno(), capture_file, inheritable=False)
+
+
+def is_capturing_now(config: pytest.Config) -> bool:
+    """Whether global capture is in force this moment (it is not between the phases of a test)."""
+    manager = config.pluginmanager.get_plugin("capturemanager")
+    capturing = getattr(manager, "_global_capturing", None)
+    return bool(capturing is not None and getattr(capturing, "_state", None) == "started")
+
+
+def apply_warning_filters(config: pytest.Config) -> None:
+    """As pytest does for the length of a collection (``_pytest.config.apply_warning_filters``)."""
+    if not sys.warnoptions:
+        warnings.filterwarnings("always", category=DeprecationWarning)
+        warnings.filterwarnings("always", category=PendingDeprecationWarning)
+    _pytest.config.apply_warning_filters(
+        config.getini("filterwarnings"), getattr(config.known_args_namespace, "pythonwarnings", None) or []
+    )
+
+
+def terminal_reporter(config: pytest.Config) -> Any:
+    """Looked up at each use: sugar and instafail replace it."""
+    return config.pluginmanager.get_plugin("terminalreporter")
+
+
+def terminal_writer(config: pytest.Config) -> Any:
+    """The writer of the reporter (``TerminalReporter._tw``), or None without a reporter."""
+    return getattr(terminal_reporter(config), "_tw", None)
+
+
+def relay_terminal(
+    config: pytest.Config,
+    write: Callable[[str, dict[str, bool]], None],
+    ensure_newline: Callable[[], None] = lambda: None,
+) -> None:
+    """Send all that is written to the terminal writer to ``write(text, markup)``.
+
+    Every method of TerminalWriter ends in ``write`` or (pytest 9.1) ``write_raw``. What stands in
+    the terminal's line is known to the controller only (``TerminalReporter.ensure_newline``).
+    """
+    writer = terminal_writer(config)
+    if writer is None:
+        return
+
+    def relayed(msg: str, *, flush: bool = False, **markup: bool) -> None:
+        if msg:
+            write(msg, markup)
+
+    writer.write = relayed
+    if hasattr(writer, "write_raw"):
+        writer.write_raw = relayed
+    writer.flush = lambda: None
+    reporter = terminal_reporter(config)
+    if hasattr(reporter, "ensure_newline"):
+        reporter.ensure_newline = ensure_newline
+
+
+class HeldTerminal:
+    """Keeps what the terminal writer says, until it is released; nothing of it is seen if it is not."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._writer = terminal_writer(config)
+        self._file: Any = self._writer._file if self._writer is not None else None
+        self._kept: list[str] = []
+        if self._writer is not None:
+            self._writer._file = self
+
+    def write(self, text: str) -> int:
+        self._kept.append(text)
+        return len(text)
+
+    def flush(self) -> None:
+        pass
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def release(self) -> None:
+        """Show all of it, and what follows at once."""
+        if self._writer is not None and self._writer._file is self:
+            self._writer._file = self._file
+            self._file.write("".join(self._kept))
+            self._file.flush()
+
+
+def flush_terminal(config: pytest.Config) -> None:
+    """Nothing of the terminal writer may be in a buffer when we fork or lend the terminal."""
+    writer = terminal_writer(config)
+    if writer is not None:
+        writer.flush()
+
+
+def ensure_newline(config: pytest.Config) -> None:
+    """End the line of dots (``TerminalReporter.ensure_newline``)."""
+    reporter = terminal_reporter(config)
+    if reporter is not None:
+        reporter.ensure_newline()
+
+
+def write_lines(config: pytest.Config, lines: Iterable[str]) -> None:
+    """Lines of their own, as they are; where there is no reporter (``-p no:terminal``) to standard output."""
+    writer = terminal_writer(config)
+    if writer is None:
+        print(*lines, sep="\n", flush=True)
+        return
+    ensure_newline(config)
+    for line in lines:
+        writer.line(line)
+    writer.flush()
+
+
+#: Whether the controller writes a log file, in a process that configures itself.
+_LOGGED_ELSEWHERE = pytest.StashKey[bool]()
+
+
+def close_log_file(config: pytest.Config) -> None:
+    """A process that configures itself must not open (and empty) the controller's ``--log-file``."""
+    if hasattr(config.option, "log_file"):
+        config.stash[_LOGGED_ELSEWHERE] = bool(config.option.log_file or config.getini("log_file"))
+        config.option.log_file = os.devnull
+
+
+def has_log_file(config: pytest.Config) -> bool:
+    """Whether ``--log-file`` is in force."""
+    plugin = config.pluginmanager.get_plugin("logging-plugin")
+    handler = getattr(plugin, "log_file_handler", None)
+    if handler is not None and config.stash.get(_LOGGED_ELSEWHERE, False):
+        return True
+    return handler is not None and getattr(handler, "baseFilename", os.devnull) != os.devnull
+
+
+def relay_log_file(config: pytest.Config, write: Callable[[str], None], *, always: bool) -> None:
+    """Send ``--log-file`` through ``write`` (``LoggingPlugin.log_file_handler.stream``)."""
+    plugin = config.pluginmanager.get_plugin("logging-plugin")
+    handler = getattr(plugin, "log_file_handler", None)
+    if handler is None or not (always or has_log_file(config)):
+        return
+    handler.stream = _TextSink(write)
+
+
+def write_log_file(config: pytest.Config, text: str) -> None:
+    """The controller's end of :func:`relay_log_file`."""
+    plugin = config.pluginmanager.get_plugin("logging-plugin")
+    stream = getattr(getattr(plugin, "log_file_handler", None), "stream", None)
+    if stream is not None:
+        stream.write(text)
+        stream.flush()
+
+
+def relay_live_log(config: pytest.Config, write: Callable[[str, str | None], None]) -> None:
+    """Send live logging to ``write(text, when)`` (``LoggingPlugin.log_cli_handler``).
+
+    Its newlines and headings depend on what hooks in the controller logged before.
+    """
+    plugin = config.pluginmanager.get_plugin("logging-plugin")
+    handler: Any = getattr(plugin, "log_cli_handler", None)
+    if hasattr(handler, "_when"):  # without log_cli it is a null handler
+        handler.emit = lambda record: write(handler.format(record), handler._when)
+
+
+def write_live_log(config: pytest.Config, text: str, when: str | None) -> None:
+    """The controller's end of :func:`relay_live_log`."""
+    plugin = config.pluginmanager.get_plugin("logging-plugin")
+    handler: Any = getattr(plugin, "log_cli_handler", None)
+    if not hasattr(handler, "_when"):
+        return
+    if handler._when != when:
+        handler.set_when(when)
+    formatter, handler.formatter = handler.formatter, _AsItIs()
+    try:
+        handler.emit(logging.makeLogRecord({"msg": text}))
+    finally:
+        handler.formatter = formatter
+
+
+class _AsItIs(logging.Formatter):
+    """For a record that is formatted already."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return str(record.msg)
+
+
+class _TextSink:
+    """As much of a text stream as a logging handler uses."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self.write = write
+
+    def flush(self) -> None:
+        """Nothing is kept back."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def junit(config: pytest.Config) -> Any:
+    """LogXML, or None without ``--junitxml`` (``_pytest.junitxml.xml_key``)."""
+    from _pytest.junitxml import xml_key
+
+    return config.stash.get(xml_key, None)
+
+
+def relay_junit(config: pytest.Config, call: Callable[[bool, str, tuple[Any, ...]], None]) -> None:
+    """Send what tests add to the junit report to ``call(on_node, method, args)``."""
+    xml = junit(config)
+    if xml is None:
+        return
+    xml.add_global_property = lambda name, value: call(False, "add_global_property", (name, value))
+    xml.node_reporter = lambda report: _NodeReporterRelay(call)
+
+
+def stand_in_for_junit(config: pytest.Config, path: str) -> None:
+    """What fixtures ask for where there is a junit report, in a child that is not to write one."""
+    from _pytest.junitxml import LogXML, xml_key
+
+    class Unwritten(LogXML):
+        def pytest_sessionfinish(self) -> None:
+            """The controller writes."""
+
+    if junit(config) is None:
+        family: Any = config.getini("junit_family")
+        xml = Unwritten(path, config.option.junitprefix, family=family)
+        config.stash[xml_key] = xml
+        config.pluginmanager.register(xml)
+
+
+class _NodeReporterRelay:
+    """Stands for junit's node reporter in a child: calls travel, nothing is kept."""
+
+    def __init__(self, call: Callable[[bool, str, tuple[Any, ...]], None]) -> None:
+        self._call = call
+
+    def __getattr__(self, method: str) -> Callable[..., None]:
+        def relayed(self: _NodeReporterRelay, *args: Any) -> None:
+            self._call(True, method, args)
+
+        relayed.__qualname__ = f"_NodeReporter.{method}"
+        return MethodType(relayed, self)
+
+
+# Tracebacks show these as values of arguments.
+_NodeReporterRelay.__module__, _NodeReporterRelay.__qualname__ = "_pytest.junitxml", "_NodeReporter"
+
+
+def node_id_types() -> tuple[type, ...]:
+    """What a report keeps its node id as, besides text (pytest 9.2: ``_pytest.nodeid.NodeId``)."""
+    with contextlib.suppress(ImportError, AttributeError):
+        return (importlib.import_module("_pytest.nodeid").NodeId,)
+    return ()
+
+
+def replace_statistics(
+    config: pytest.Config, make: Callable[[dict[str, list[Any]], Callable[[Any], str]], Any]
+) -> Any:
+    """Put ``make(old, category of a report)`` in the place of ``TerminalReporter.stats``; None without a reporter."""
+    reporter = terminal_reporter(config)
+    if type(getattr(reporter, "stats", None)) is not dict:
+        return None
+
+    def classify(report: Any) -> str:
+        try:
+            return str(config.hook.pytest_report_teststatus(report=report, config=config)[0])
+        except Exception:  # of a report that no plugin classifies
+            return ""
+
+    reporter.stats = make(reporter.stats, classify)
+    return reporter.stats
+
+
+@contextlib.contextmanager
+def captured_into(item: pytest.Item, when: str) -> Iterator[None]:
+    """Capture what is printed meanwhile as if ``item`` printed it (``CaptureManager.item_capture``)."""
+    manager: Any = item.config.pluginmanager.get_plugin("capturemanager")
+    if manager is None or not manager.is_globally_capturing():
+        yield
+        return
+    with manager.item_capture(when, item):
+        yield
+
+
+def report_sections(item: pytest.Item) -> list[Any]:
+    """What was captured for ``item``; may be cut (``Item._report_sections``)."""
+    sections: list[Any] = item._report_sections
+    return sections
+
+
+@contextlib.contextmanager
+def warnings_of(item: pytest.Item) -> Iterator[list[dict[str, Any]]]:
+    """The warnings of what runs inside, for :func:`show_warnings` (``_pytest.warnings``)."""
+    kept: list[dict[str, Any]] = []
+    if not item.config.pluginmanager.hasplugin("warnings"):
+        yield kept
+        return
+    from _pytest.warnings import catch_warnings_for_item
+
+    hook: Any = SimpleNamespace(call_historic=kept.append)
+    with catch_warnings_for_item(
+        item.config, SimpleNamespace(pytest_warning_recorded=hook), when="runtest", item=item
+    ):
+        yield kept
+
+
+def show_warnings(item: pytest.Item, kept: list[dict[str, Any]]) -> None:
+    """As pytest shows those of a test."""
+    for each in kept:
+        item.ihook.pytest_warning_recorded.call_historic(kwargs=each)
+
+
+def stderr_is_real() -> bool:
+    """Whether fd 2 is open (a daemon may have closed it)."""
+    try:
+        os.fstat(2)
+    except OSError:
+        return False
+    return sys.__stderr__ is not None

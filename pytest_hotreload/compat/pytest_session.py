@@ -1,0 +1,232 @@
+"""Private interfaces of pytest about a session: its items, fixtures, subtests and temporary folders.
+
+Checked on pytest 8.4.2, 9.0 and 9.2.0 with pluggy 1.5 to 1.7. Each function names what it relies on.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import _pytest
+import _pytest.config
+import _pytest.pathlib
+
+from pytest_hotreload.compat.pytest_output import terminal_reporter
+from pytest_hotreload.world import BUILTINS, contextlib, pytest
+
+__builtins__ = BUILTINS
+
+_subtests_key: Any = None
+with contextlib.suppress(ImportError):  # pytest 8.4: pytest-subtests is a plugin, and needs nothing of this
+    _subtests_key = importlib.import_module("_pytest.subtests").failed_subtests_key
+
+
+def after_import(session: pytest.Session, call: Callable[[object], None]) -> None:
+    """Call ``call(collector)`` when a module's body has run (``FixtureManager.parsefactories``, which
+    ``Module.collect`` calls next)."""
+    manager: Any = getattr(session, "_fixturemanager", None)
+    if manager is None:
+        return
+    plain = manager.parsefactories
+
+    def parsefactories(*args: Any, **kwargs: Any) -> Any:
+        call(args[0] if args else kwargs.get("node"))  # pytest 9.2: by keyword
+        return plain(*args, **kwargs)
+
+    manager.parsefactories = parsefactories
+
+
+def import_test_file(config: pytest.Config, path: Path) -> str:
+    """Import a test file as its collection would, ahead of it; why it can't be, or ""."""
+    try:
+        _pytest.pathlib.import_path(
+            path,
+            mode=config.getoption("importmode"),
+            root=config.rootpath,
+            consider_namespace_packages=config.getini("consider_namespace_packages"),
+        )
+    except BaseException as error:  # a skip of the whole module is one; its collection shows what it is
+        return f"{type(error).__name__}: {error}".splitlines()[0][:200]
+    return ""
+
+
+def set_interrupt_memo(config: pytest.Config, memo: Any) -> None:
+    """Where an interrupt struck, for the last lines (``TerminalReporter._keyboardinterrupt_memo``)."""
+    reporter = terminal_reporter(config)
+    if reporter is not None and hasattr(reporter, "_keyboardinterrupt_memo"):
+        reporter._keyboardinterrupt_memo = memo
+
+
+def own_protocol(config: pytest.Config) -> bool:
+    """Whether no plugin runs items but pytest's own (pluggy: ``HookImpl.wrapper``, ``hookwrapper``)."""
+    runner = config.pluginmanager.get_plugin("runner")
+    return all(
+        implementation.plugin is runner or implementation.wrapper or implementation.hookwrapper
+        for implementation in config.hook.pytest_runtest_protocol.get_hookimpls()
+    )
+
+
+def failed_subtests(config: pytest.Config, item: pytest.Item) -> int:
+    """How many subtests of ``item`` failed so far in this process (pytest 9's stash)."""
+    if _subtests_key is None:
+        return 0
+    counts: Any = config.stash.get(_subtests_key, None)
+    key: Any = getattr(item, "id", item.nodeid)
+    return int(counts.get(key, 0)) if counts else 0
+
+
+def is_subtest(report: pytest.TestReport) -> bool:
+    """Whether it is of a part of a test (``SubtestReport``; pytest-subtests: ``SubTestReport``), within its call."""
+    return type(report).__name__.lower() == "subtestreport"
+
+
+def set_failed_subtests(config: pytest.Config, item: pytest.Item, count: int) -> None:
+    """What pytest 9 keys the flip of a passing parent on, in the process that shows it."""
+    if _subtests_key is not None and _subtests_key in config.stash:
+        key: Any = getattr(item, "id", item.nodeid)
+        config.stash[_subtests_key][key] = count
+
+
+def internal_error_text(config: pytest.Config, error: BaseException) -> str:
+    """What ``Config.notify_exception`` would print of it, without the prefix."""
+    excinfo = pytest.ExceptionInfo.from_exception(error)
+    style = "long" if getattr(config.option, "fulltrace", False) else "native"
+    return str(
+        excinfo.getrepr(
+            funcargs=True,
+            showlocals=getattr(config.option, "showlocals", False),
+            style=style,  # type: ignore[arg-type]
+        )
+    )
+
+
+def teardown_everything(session: pytest.Session) -> None:
+    """What pytest's own sessionfinish does to fixtures that still stand (``_setupstate``)."""
+    session._setupstate.teardown_exact(None)
+
+
+def fixture_definitions(session: pytest.Session) -> list[Any]:
+    """Every fixture definition (``FixtureManager._get_all_fixture_defs``; before pytest 9.2 ``_arg2fixturedefs``)."""
+    manager: Any = getattr(session, "_fixturemanager", None)
+    everything = getattr(manager, "_get_all_fixture_defs", None)
+    if everything is not None:
+        return list(everything())
+    known = getattr(manager, "_arg2fixturedefs", {})
+    return [definition for definitions in known.values() for definition in definitions]
+
+
+def fixture_of(item: pytest.Item, name: str) -> Any:
+    """The definition that ``item`` would use for ``name``, or None (``_fixtureinfo``)."""
+    info: Any = getattr(item, "_fixtureinfo", None)
+    definitions = getattr(info, "name2fixturedefs", {}).get(name) if info is not None else None
+    return definitions[-1] if definitions else None
+
+
+def visible_fixture(item: pytest.Item, name: str) -> Any:
+    """What ``request.getfixturevalue(name)`` would find in ``item``, or None (``FixtureManager.getfixturedefs``)."""
+    manager: Any = getattr(item.session, "_fixturemanager", None)
+    if fixture_of(item, name) is None and manager is not None and hasattr(item, "_request"):
+        definitions = manager.getfixturedefs(name, item)
+        return definitions[-1] if definitions else None
+    return fixture_of(item, name)
+
+
+def fixture_value(definition: Any) -> Any:
+    """What a fixture gave that is set up; None where it gave that, or nothing (``FixtureDef.cached_result``)."""
+    cached = definition.cached_result
+    return cached[0] if cached is not None else None
+
+
+def replace_fixture_function(definition: Any, function: Callable[[], None]) -> None:
+    """Call this instead, without arguments (``FixtureDef.func``, ``argnames``)."""
+    definition.func, definition.argnames = function, ()
+
+
+def is_parametrised(session: pytest.Session, item: pytest.Item, name: str) -> bool:
+    """Whether ``name``, or what it depends on as ``item`` sees it, has several values (``CallSpec2.params``)."""
+    waiting, seen = [name], set()
+    while waiting:
+        each = waiting.pop()
+        definition = visible_fixture(item, each)
+        if each in seen or definition is None:
+            continue
+        seen.add(each)
+        waiting += definition.argnames
+        if definition.params:
+            return True
+    return any(
+        seen & set(getattr(getattr(other, "callspec", None), "params", ()))
+        and visible_fixture(other, name) is visible_fixture(item, name)
+        for other in session.items
+    )
+
+
+def set_up_fixture(session: pytest.Session, item: pytest.Item, name: str) -> None:
+    """Set one session- or package-scoped fixture up as ``item`` would, but not the item itself.
+
+    Relies on ``SetupState.stack`` and ``Function._request``.
+    """
+    for node in item.listchain()[:-1]:
+        if isinstance(node, pytest.Module | pytest.Class):
+            break
+        session._setupstate.stack.setdefault(node, ([node.teardown], None))
+    request: Any = item._request  # type: ignore[attr-defined]
+    session._setupstate.stack[item] = ([], None)  # pytest 9.1: or it says that the item is torn down
+    try:
+        request.getfixturevalue(name)
+    finally:
+        session._setupstate.stack.pop(item, None)
+        item._initrequest()  # type: ignore[attr-defined]
+
+
+def take_setup(session: pytest.Session) -> dict[Any, Any]:
+    """Take what stands set up out of the session; nothing is torn down by it (``SetupState.stack``)."""
+    stack = dict(session._setupstate.stack)
+    session._setupstate.stack.clear()
+    return stack
+
+
+def restore_setup(session: pytest.Session, stack: dict[Any, Any]) -> None:
+    """The other end of :func:`take_setup`."""
+    session._setupstate.stack.update(stack)
+
+
+def temporary_factory(config: pytest.Config) -> Any:
+    """``TempPathFactory``, or None with ``-p no:tmpdir`` (``config._tmp_path_factory``)."""
+    return getattr(config, "_tmp_path_factory", None)
+
+
+def use_basetemp(config: pytest.Config, directory: Callable[[], Path]) -> None:
+    """Ask ``directory()`` for the base temporary directory when it is first needed."""
+    factory = temporary_factory(config)
+    if factory is None or factory._basetemp is not None:
+        return
+    plain = type(factory).getbasetemp
+
+    def getbasetemp() -> Path:
+        if factory._basetemp is None:
+            factory._basetemp = directory()
+        del factory.getbasetemp  # from here on the factory answers by itself
+        base: Path = plain(factory)
+        return base
+
+    factory.getbasetemp = getbasetemp
+
+
+def drop_pending_exceptions(config: pytest.Config) -> None:
+    """Unraisable and thread exceptions of the collection are the first test's to show, once.
+
+    Relies on the stash keys of ``_pytest.unraisableexception`` and ``_pytest.threadexception``
+    (pytest 8.4 and 9: deques).
+    """
+    from _pytest.threadexception import thread_exceptions
+    from _pytest.unraisableexception import unraisable_exceptions
+
+    keys: tuple[Any, ...] = (unraisable_exceptions, thread_exceptions)
+    for key in keys:
+        pending: Any = config.stash.get(key, None)
+        if pending:
+            pending.clear()
