@@ -19,7 +19,7 @@ static INSTALLED: AtomicBool = AtomicBool::new(false);
 
 type Hook = extern "C" fn(*const c_char, *mut ffi::PyObject, *mut c_void) -> c_int;
 
-extern "C" {
+unsafe extern "C" {
     fn PySys_AddAuditHook(hook: Hook, data: *mut c_void) -> c_int;
 }
 
