@@ -13,7 +13,7 @@ use _native::imports::parse_cache::ParseCache;
 use _native::imports::project::{Project, Settings};
 use _native::imports::pytest_layout::ImportMode;
 use _native::imports::resolve::{Origin, Resolver, Target, View};
-use _native::process::thread_pool::{stack_for, Pool};
+use _native::process::thread_pool::{Pool, stack_for};
 use indexmap::IndexMap;
 use proptest::prelude::*;
 

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use nix::libc;
 use pyo3::prelude::*;
 
-use crate::audit::access::{access_of, Access};
+use crate::audit::access::{Access, access_of};
 use crate::audit::arguments::{
-    address_of, databases, descriptor_of, family_of, folder_of, is_local, joined, open_folders, path_of, port_of,
-    type_of, Arguments,
+    Arguments, address_of, databases, descriptor_of, family_of, folder_of, is_local, joined, open_folders, path_of,
+    port_of, type_of,
 };
 use crate::audit::contention;
 use crate::audit::endpoints::{Endpoint, Protocol};

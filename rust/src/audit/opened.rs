@@ -2,7 +2,7 @@
 //!
 //! This list has an audit hook of its own: the template records every path as it was given, and nothing else.
 
-use std::ffi::{c_char, c_int, c_void, CStr, OsString};
+use std::ffi::{CStr, OsString, c_char, c_int, c_void};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::audit::arguments::{joined, path_of, Arguments};
+use crate::audit::arguments::{Arguments, joined, path_of};
 use crate::audit::frames::bytes_of;
 
 /// Programs that read no file at all.

@@ -99,11 +99,7 @@ impl FileStamp {
 
 /// A whole second may come from a clock that knows no smaller steps than two of them.
 fn latest(time: i64) -> i64 {
-    if time % SECOND == 0 {
-        time.saturating_add(RACY - GRANULARITY)
-    } else {
-        time
-    }
+    if time % SECOND == 0 { time.saturating_add(RACY - GRANULARITY) } else { time }
 }
 
 impl From<&fs::Metadata> for FileStamp {

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::UNIX_EPOCH;
 
 use crate::filesystem::folder::entries;
-use crate::filesystem::stat::{now, FileStamp};
+use crate::filesystem::stat::{FileStamp, now};
 use crate::freshness::fingerprint::Found;
 use crate::records::record::Fingerprint;
 

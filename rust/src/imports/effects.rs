@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use rustpython_parser::ast::{self, Expr, ExprCall, Operator, Ranged, Stmt};
 use serde::{Deserialize, Serialize};
 
-use crate::imports::ast_walk::{self, literal, Body};
+use crate::imports::ast_walk::{self, Body, literal};
 use crate::imports::source::Lines;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

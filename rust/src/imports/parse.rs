@@ -1,11 +1,11 @@
 //! Parses the imports of a file. The parser stands behind this seam: text in, [`Parsed`] out.
 
-use rustpython_parser::ast::{self, Expr, ExprCall, Ranged, Stmt};
 use rustpython_parser::Parse;
+use rustpython_parser::ast::{self, Expr, ExprCall, Ranged, Stmt};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Rejected;
-use crate::imports::ast_walk::{self, literal, Body};
+use crate::imports::ast_walk::{self, Body, literal};
 use crate::imports::effects::{self, Effect};
 use crate::imports::source::Lines;
 

@@ -303,11 +303,7 @@ impl Project {
     /// Takes what the interpreter's own parser read of a rejected file.
     pub fn supply(&mut self, path: &Path, parsed: Parsed, note: Option<(Option<u32>, String)>) -> Result<()> {
         let path = absolute_path(&self.rootdir, path);
-        if self.files.supply(&path, parsed, note) {
-            Ok(())
-        } else {
-            Err(Error::NotScanned(path))
-        }
+        if self.files.supply(&path, parsed, note) { Ok(()) } else { Err(Error::NotScanned(path)) }
     }
 
     /// The first-party files that a test file imports, itself and its conftests among them.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use crate::imports::module_listing::{tag_of, Listing};
+use crate::imports::module_listing::{Listing, tag_of};
 use crate::imports::parse::Import;
 
 /// Where a module comes from.
@@ -382,11 +382,7 @@ impl Loaded {
 }
 
 fn join(package: &str, name: &str) -> String {
-    if package.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{package}.{name}")
-    }
+    if package.is_empty() { name.to_owned() } else { format!("{package}.{name}") }
 }
 
 fn real(path: &Path) -> PathBuf {

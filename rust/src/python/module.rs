@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use crate::python::observe;
 use crate::python::process;
 use crate::python::project::Project;
-use crate::python::records::{glob_matches, Records};
+use crate::python::records::{Records, glob_matches};
 use crate::python::watcher::{Changes, FolderEvents, Watcher};
 use crate::python::world;
 

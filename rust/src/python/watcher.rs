@@ -1,7 +1,7 @@
 //! The Python face of the watcher.
 
 use std::ffi::OsString;
-use std::path::{absolute, PathBuf};
+use std::path::{PathBuf, absolute};
 
 use nix::errno::Errno;
 use pyo3::exceptions::PyValueError;

@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::error::{Error, Result};
-use crate::filesystem::stat::{now, FileStamp};
+use crate::filesystem::stat::{FileStamp, now};
 use crate::freshness::dependents::Dependents;
 use crate::freshness::glob;
 use crate::freshness::importable::Folders;
-use crate::freshness::verdict::{self, observe_on_disk, subjects_of, Judged, OnDisk, Snapshot, Variables, Verdict};
+use crate::freshness::verdict::{self, Judged, OnDisk, Snapshot, Variables, Verdict, observe_on_disk, subjects_of};
 use crate::process::thread_pool::map_chunks;
 use crate::records::index;
 use crate::records::record::{self, Bad, Fingerprint, Record};

@@ -7,16 +7,16 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use nix::time::{clock_gettime, ClockId};
+use nix::time::{ClockId, clock_gettime};
 
 use crate::filesystem::stat::FileStamp;
 use crate::watch::burst::{Hints, Nanoseconds};
-use crate::watch::contents::{read_all, Contents, Differences};
+use crate::watch::contents::{Contents, Differences, read_all};
 use crate::watch::git::Repository;
-use crate::watch::inotify::{remote, Events};
+use crate::watch::inotify::{Events, remote};
 use crate::watch::notices;
 use crate::watch::polling::Polling;
-use crate::watch::tree::{hops, is_marker, walk, Enter, Listing, Rules};
+use crate::watch::tree::{Enter, Listing, Rules, hops, is_marker, walk};
 
 /// Files that are read between two looks at the events, in the beginning: 3 ms at 10 µs a file.
 const SOME: usize = 256;
@@ -168,11 +168,7 @@ impl State {
     }
 
     fn depth(&self, path: &Path, otherwise: Depth) -> Depth {
-        if self.shallow.contains(path) {
-            Depth::Names
-        } else {
-            otherwise
-        }
+        if self.shallow.contains(path) { Depth::Names } else { otherwise }
     }
 
     fn join(&mut self, repository: Repository) {

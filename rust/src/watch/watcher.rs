@@ -8,19 +8,19 @@
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
-use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::process::thread_pool::{kernel_id, wait_until_gone};
-use crate::watch::burst::{Burst, Hints, Nanoseconds, Pace, MILLISECOND};
+use crate::watch::burst::{Burst, Hints, MILLISECOND, Nanoseconds, Pace};
 use crate::watch::contents::Differences;
 use crate::watch::notices;
-use crate::watch::state::{monotonic, State};
+use crate::watch::state::{State, monotonic};
 
 pub struct Settings {
     pub paths: Vec<PathBuf>,
