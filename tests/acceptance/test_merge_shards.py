@@ -171,7 +171,7 @@ def remembered(cache):
 
 
 def records(cache):
-    store = _native.Records(str(cache / "d/hotreload"), ".")
+    store = _native.RecordStore(str(cache / "d/hotreload"), ".")
     return {file: json.loads(store.get(file))["outcome"] for file in store.files()}
 
 
