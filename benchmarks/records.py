@@ -79,7 +79,7 @@ def generate(root: Path, count: int, in_folder: int = FILES_IN_FOLDER) -> dict[s
     costs: dict[str, list[float]] = {"new": [], "unchanged": []}
     for store in [*(f"{STORE}-{at}" for at in range(1, STORES)), STORE]:
         for name, changed in (("new", count), ("unchanged", 0)):
-            records = _native.Records(store, str(root))
+            records = _native.RecordStore(store, str(root))
             records.load()
             before = time.perf_counter()
             found = records.put_all(drafts, started_ns=started, environment={"HOME": "/"})
@@ -93,7 +93,7 @@ def generate(root: Path, count: int, in_folder: int = FILES_IN_FOLDER) -> dict[s
 def measure(root: str, count: int) -> dict[str, float]:
     """Milliseconds, in this process."""
     tests, _ = names(count)
-    records = _native.Records(STORE, root)
+    records = _native.RecordStore(STORE, root)
     start = time.perf_counter()
     loaded = records.load()
     middle = time.perf_counter()

@@ -44,7 +44,7 @@ def generate(root: Path, count: int) -> list[str]:
         draft = json.loads(records.draft(test, modules, at))
         draft["closure"] += [CORE, *([LEAF] if at < LEAF_USERS else [])]
         drafts[test] = json.dumps(draft)
-    store = _native.Records(records.STORE, str(root))
+    store = _native.RecordStore(records.STORE, str(root))
     store.load()
     store.put_all(drafts, started_ns=time.time_ns() + 10**10, environment={"HOME": "/"})
     store.save()

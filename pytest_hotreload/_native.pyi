@@ -253,7 +253,7 @@ class FolderEvents:
         """Whether something happened since the last call. Never blocks."""
 
 @final
-class Records:
+class RecordStore:
     """The store of records: for each test file one, which says what the file depends on and how that was.
 
     Files go in as paths, absolute or relative to `rootdir`, and come back as records name them: relative with "/", or
@@ -262,7 +262,7 @@ class Records:
     records loads them if `load` was not called.
     """
 
-    def __new__(cls, folder: str, rootdir: str) -> Records:
+    def __new__(cls, folder: str, rootdir: str) -> RecordStore:
         """Name the store; the disk is not touched. All that is written lies in the folder `records-4` of `folder`."""
 
     def load(self) -> int:

@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from pytest_hotreload._native import Records as Store
+from pytest_hotreload._native import RecordStore
 from pytest_hotreload.ci import merge_cache_memory
 from pytest_hotreload.ci.merge_checks import Result
 from pytest_hotreload.ci.merge_files import homes
@@ -31,20 +31,20 @@ def merge(results: Sequence[Result], stores: Sequence[Path], cache: Path) -> int
         if known:
             couplings.save(folder, (), known)
     _save_durations(results, stores, cache)
-    whole = Store(str(folder), str(Path.cwd()))
+    whole = RecordStore(str(folder), str(Path.cwd()))
     merge_cache_memory.merge(results, [store.parent.parent for store in stores], cache, whole.files())
     return len(whole.files())
 
 
 def _take_over(results: Sequence[Result], stores: Sequence[Path], folder: Path) -> None:
     root = str(Path.cwd())
-    whole = Store(str(folder), root)
+    whole = RecordStore(str(folder), root)
     ran_in, doubtful = _who_ran(results)
     home_of = homes(stores, [result.path for result in results])
     kept: set[str] = set()
     for store in stores:
         # One outside of the root has another name in another checkout.
-        files = [file for file in Store(str(store), root).files() if not file.startswith("/")]
+        files = [file for file in RecordStore(str(store), root).files() if not file.startswith("/")]
         mine = [file for file in files if file not in ran_in or ran_in[file] == home_of[store]]
         mine = [file for file in mine if file not in doubtful]
         whole.adopt(str(store), mine)

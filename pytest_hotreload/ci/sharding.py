@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from pytest_hotreload._native import Records as Store
+from pytest_hotreload._native import RecordStore
 from pytest_hotreload.ci import plan as ci_plan
 from pytest_hotreload.ci import shard_messages, timings
 from pytest_hotreload.ci.ownership import Names, ShardFilter
@@ -127,14 +127,14 @@ class Sharding:
                 found[self.names.of(file) if os.path.isabs(file) else file] = record
         return timings.of_records(found)
 
-    def _store(self) -> Store | None:
+    def _store(self) -> RecordStore | None:
         if self.records is not None:
             return self.records.opened()
         cache = getattr(self.config, "cache", None)
         if cache is None or not self.options.records:
             return None
         try:
-            return Store(str(cache.mkdir("hotreload")), str(self.config.rootpath))
+            return RecordStore(str(cache.mkdir("hotreload")), str(self.config.rootpath))
         except OSError:
             return None
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pytest_hotreload._native import Records as Store
+from pytest_hotreload._native import RecordStore
 from pytest_hotreload.commands import messages as commands_messages
 from pytest_hotreload.commands.ask_pytest import Heard, place
 
@@ -21,15 +21,19 @@ def run_cache_command(what: str, arguments: Sequence[str]) -> int:
     if found.folder is None or not found.folder.is_dir():
         print(commands_messages.no_store(found.folder))
         return 0
-    commands: dict[str, Callable[[Path, Store], int]] = {"info": _info, "clean": _clean, "verify": _verify}
+    commands: dict[str, Callable[[Path, RecordStore], int]] = {
+        "info": _info,
+        "clean": _clean,
+        "verify": _verify,
+    }
     try:
-        return commands[what](found.folder, Store(str(found.folder), str(found.root)))
+        return commands[what](found.folder, RecordStore(str(found.folder), str(found.root)))
     except OSError as error:
         print(commands_messages.store_refused(error), file=sys.stderr)
         return 1
 
 
-def _info(folder: Path, store: Store) -> int:
+def _info(folder: Path, store: RecordStore) -> int:
     files = store.load()
     known = [json.loads(store.get(file) or "{}") for file in store.files()]
     counts = store.statistics()
@@ -50,7 +54,7 @@ def _info(folder: Path, store: Store) -> int:
     return 0
 
 
-def _clean(folder: Path, store: Store) -> int:
+def _clean(folder: Path, store: RecordStore) -> int:
     records = store.load()
     before = sorted(folder.iterdir())
     store.clear()
@@ -64,7 +68,7 @@ def _clean(folder: Path, store: Store) -> int:
     return 0
 
 
-def _verify(folder: Path, store: Store) -> int:
+def _verify(folder: Path, store: RecordStore) -> int:
     bad = store.verify()
     for path, why in bad:
         print(f"{path}: {why}")

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pytest_hotreload._native import Records
+from pytest_hotreload._native import RecordStore
 from pytest_hotreload.commands import messages as commands_messages
 from pytest_hotreload.commands.ask_pytest import Heard, place
 from pytest_hotreload.compat import console
@@ -75,7 +75,7 @@ def _remember(arguments: Sequence[str], company: Recorded, causes: Mapping[str, 
         if isinstance(cache, Heard) or cache.folder is None:
             return
         couplings.save(cache.folder, {_file(nodeid) for nodeid in company.outcomes}, found)
-        Records(str(cache.folder), str(cache.root)).remove(sorted(found))
+        RecordStore(str(cache.folder), str(cache.root)).remove(sorted(found))
     except OSError as error:
         print(commands_messages.store_refused(error), file=sys.stderr)
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import pytest
 
-from pytest_hotreload._native import Records as Store
+from pytest_hotreload._native import RecordStore
 from pytest_hotreload.imports import bytecode
 from pytest_hotreload.imports.analysis import open_project, scan
 from pytest_hotreload.original_names import ORIGINAL_NAMES
@@ -75,7 +75,7 @@ def _kept(
 
 
 class Verdict(NamedTuple):
-    """Whether a test file's record holds now. ``kind``: as ``_native.Records.check`` says; "fresh" if so.
+    """Whether a test file's record holds now. ``kind``: as ``_native.RecordStore.check`` says; "fresh" if so.
 
     Of a file that may not be reused there are other kinds, with their reason in words as ``detail``.
     """
@@ -131,7 +131,7 @@ class RunRecords:
         self._inputs: dict[str, str] = {}
         self._epoch = ""
         self._loaded = False
-        self.store: Store | None = None
+        self.store: RecordStore | None = None
         self._refused: OSError | None = None
         #: Why this run keeps no records after all, in words.
         self.lost = ""
@@ -213,12 +213,12 @@ class RunRecords:
         return found
 
     @_kept(lambda _: None)
-    def opened(self) -> Store | None:
+    def opened(self) -> RecordStore | None:
         """The store, loaded; None where there can't be one. That it can't be written is told at the end."""
         if not self._loaded:
             self._loaded = True
             try:
-                self.store = Store(str(self._folder()), str(self.config.rootpath))
+                self.store = RecordStore(str(self._folder()), str(self.config.rootpath))
             except OSError as error:
                 self._refused = error
             else:
@@ -246,7 +246,7 @@ class RunRecords:
             self.verdicts[verdict.file] = Verdict(verdict.file, "fresh") if verdict.file in still else verdict
         self.changes = self._epoch_changes(store, verdicts)
 
-    def _set_epoch(self, store: Store) -> None:
+    def _set_epoch(self, store: RecordStore) -> None:
         if not self._epoch:
             self._inputs = epoch.inputs(self.config, self.environment)
             self._epoch = store.epoch(self._inputs)
@@ -258,7 +258,7 @@ class RunRecords:
         found = store.affected(changes, names=names) if store is not None else []
         return [Verdict(str(Path(root, file)), kind, detail) for file, kind, detail in found]
 
-    def still_lead_there(self, store: Store, files: Sequence[str]) -> set[str]:
+    def still_lead_there(self, store: RecordStore, files: Sequence[str]) -> set[str]:
         """Of files near which modules came or went: those whose imports lead where they led."""
         project, root = open_project(self.config), self.observer.root
         known: dict[str, set[str]] = {}
@@ -283,7 +283,7 @@ class RunRecords:
         return still
 
     def _epoch_changes(
-        self, store: Store, verdicts: Iterable[Verdict]
+        self, store: RecordStore, verdicts: Iterable[Verdict]
     ) -> list[tuple[str, str | None, str | None]]:
         """What differs from the epoch of most records that are of another one."""
         others = Counter(verdict.detail for verdict in verdicts if verdict.kind == "epoch")
@@ -350,7 +350,7 @@ class RunRecords:
             store.prune()
         store.save()
 
-    def _write(self, store: Store, whole: Mapping[str, FileOutcome]) -> None:
+    def _write(self, store: RecordStore, whole: Mapping[str, FileOutcome]) -> None:
         dependencies = Dependencies(
             self.observer, open_project(self.config), self.collected, list(self.files)
         )
@@ -391,7 +391,7 @@ class RunRecords:
         nothing."""
         return 0 if unchanged.was_put_back(self._offset) else self.started_ns - self.margin_ns
 
-    def _note_when(self, store: Store, whole: Iterable[str]) -> None:
+    def _note_when(self, store: RecordStore, whole: Iterable[str]) -> None:
         now = last_run.Last(self.started_ns // 10**9, last_run.revision(self.config.rootpath))
         ran = {last_run.name_of(path, self.config.rootpath): now for path in whole}
         last_run.save(self._folder(), ran, keep=store.files())

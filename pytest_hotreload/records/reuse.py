@@ -31,7 +31,7 @@ __builtins__ = BUILTINS
 _FEW = 3
 
 Tests = list[tuple[str, str]]
-#: As ``_native.Records.results`` gives it: flags, what the tests write, the tests.
+#: As ``_native.RecordStore.results`` gives it: flags, what the tests write, the tests.
 Result = tuple[list[str], list[str], Tests]
 
 

@@ -2,11 +2,11 @@
 //! calls that Python lacks.
 //!
 //! Plain data in, plain data out: nothing here calls back into Python or prints, and no thread outlives the call
-//! that started it, except the thread of a `Watcher`. Python is known to `python/`, the face of this crate, and to code
-//! that the interpreter calls: the audit hooks and the interposers (`audit/`), and `process/gc_freeze.rs`.
+//! that started it, except the thread of a `Watcher`. Python is known to `python/`, the face of this crate, and to
+//! those files of `audit/` that the interpreter calls (`python/mod.rs` names them).
 
-pub mod audit;
-pub mod error;
+pub(crate) mod audit;
+pub(crate) mod error;
 pub mod filesystem;
 pub mod freshness;
 pub mod imports;
@@ -14,4 +14,4 @@ pub mod process;
 mod python;
 pub mod records;
 pub mod storage;
-pub mod watch;
+pub(crate) mod watch;

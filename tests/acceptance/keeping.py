@@ -18,7 +18,7 @@ from json import loads
 from pathlib import Path
 from typing import Any
 
-from pytest_hotreload._native import Records
+from pytest_hotreload._native import RecordStore
 
 from .compare import Project, Result
 
@@ -63,8 +63,8 @@ class Kept:
         assert (result.status, result.errors) == (0, []), result.raw
         return reasons(result)
 
-    def store(self) -> Records:
-        return Records(str(self.root / ".pytest_cache/d/hotreload"), str(self.root))
+    def store(self) -> RecordStore:
+        return RecordStore(str(self.root / ".pytest_cache/d/hotreload"), str(self.root))
 
     def record(self, file: str) -> Any:
         """The record of a test file; None if it has none."""

@@ -45,7 +45,7 @@ def size(folder: Path) -> int:
 
 def paths(project: Project) -> set[str]:
     """What the records depend on, by themselves."""
-    store = _native.Records(str(records(project).parent), str(project.root("forks")))
+    store = _native.RecordStore(str(records(project).parent), str(project.root("forks")))
     known = [json.loads(store.get(file) or "") for file in store.files()]
     kinds = ("closure", "reads", "listings", "layout")
     return {name for record in known for kind in kinds for name, _ in record[kind]}

@@ -223,7 +223,7 @@ def test_ctrl_c_while_waiting_ends_the_process(workshop):
                     files.append(frame.f_code.co_filename)
                     frame = frame.f_back
                 return files
-            while not (standing()[0] == threading.__file__ and standing()[-2].endswith("isolate/environment.py")): time.sleep(0.01)
+            while not (standing()[0] == threading.__file__ and standing()[-2].endswith("/environment.py")): time.sleep(0.01)
             os.kill(os.getpid(), signal.SIGINT)
         with isolate_imports("shop") as environment:
             process = environment.exec(work.blocks)

@@ -175,7 +175,7 @@ def remembered(cache):
 
 
 def records(cache):
-    store = _native.Records(str(cache / "d/hotreload"), ".")
+    store = _native.RecordStore(str(cache / "d/hotreload"), ".")
     return {file: json.loads(store.get(file) or "")["outcome"] for file in store.files()}
 
 

@@ -75,7 +75,8 @@ def test_one_interrupt_is_plain_pytests(project, slots, group):
 
 
 @pytest.mark.parametrize(
-    "place", ["run.children.Children.start", "records.records.Records.judge", "process.channel.Channel.drain"]
+    "place",
+    ["run.children.Children.start", "records.records.RunRecords.judge", "process.channel.Channel.drain"],
 )
 def test_an_interrupt_while_the_controller_is_busy(project, slots, place):
     """On a busy machine a test may be under way before the controller looks at anything; it is torn down all the

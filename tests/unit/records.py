@@ -1,4 +1,4 @@
-"""A small project with a store of records, for the tests of `_native.Records`."""
+"""A small project with a store of records, for the tests of `_native.RecordStore`."""
 
 from __future__ import annotations
 
@@ -71,9 +71,9 @@ class Project:
         path.write_text(text)
         return path
 
-    def again(self) -> _native.Records:
+    def again(self) -> _native.RecordStore:
         """The store as another process would meet it."""
-        return _native.Records(STORE, str(self.root))
+        return _native.RecordStore(STORE, str(self.root))
 
     def put(self, file: str = TEST, *, started_ns: int | None = None, **changes: Any) -> bool:
         """One record. Whether its bytes changed."""

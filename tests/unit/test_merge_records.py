@@ -64,7 +64,7 @@ def merged(machines: list[Machine]) -> dict[str, Any]:
     results = [machine.result for machine in machines]
     stores = [machine.store for machine in machines if machine.store.exists()]
     merge_cache.merge(results, stores, Path("cache"))
-    store = _native.Records("cache/d/hotreload", ".")
+    store = _native.RecordStore("cache/d/hotreload", ".")
     return {file: json.loads(store.get(file) or "{}")["flags"][0] for file in store.files()}
 
 
@@ -85,7 +85,7 @@ def test_what_failed_does_not_come_back(machines: list[Machine]) -> None:
     one.ran = {A: "failed"}
     two.knows(A, "old")
     two.knows(B, "old")
-    store = _native.Records("cache/d/hotreload", ".")
+    store = _native.RecordStore("cache/d/hotreload", ".")
     store.adopt(str(two.store), [A])  # and so does the cache that is merged into
     assert store.files() == [A]
     assert merged(machines) == {B: "old"}
@@ -126,7 +126,7 @@ def test_reused_results_are_no_runs(machines: list[Machine]) -> None:
     )
     said = {"tests": result, "files": [], "errors": []}
     merge_cache.merge([Result(one.folder / "r.json", said)], [one.store], Path("cache"))
-    assert _native.Records("cache/d/hotreload", ".").files() == [A]
+    assert _native.RecordStore("cache/d/hotreload", ".").files() == [A]
     assert json.loads(Path("cache/v/hotreload/durations").read_text()) == {}
 
 

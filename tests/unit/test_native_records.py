@@ -476,7 +476,7 @@ def test_one_object_sees_what_another_wrote(project: Project) -> None:
 
 
 def test_nothing_is_on_the_disk_before_a_record_is(tmp_path: Path) -> None:
-    records = _native.Records("store", str(tmp_path))
+    records = _native.RecordStore("store", str(tmp_path))
     records.load()
     records.save()
     records.clear()

@@ -268,7 +268,7 @@ def test_prune(project: Project) -> None:
 
 def test_without_its_root_nothing_is_pruned(project: Project, tmp_path: Path) -> None:
     store = tmp_path / "store"
-    records = _native.Records(str(store), str(project.root))
+    records = _native.RecordStore(str(store), str(project.root))
     records.put_all({TEST: json.dumps(draft())}, started_ns=started(), environment={})
     project.root.rename(tmp_path / "moved")
     assert records.prune() == []
@@ -319,7 +319,7 @@ WRITER = """
 import json, sys, time
 from pytest_hotreload import _native
 root, store, seed, rounds, text = sys.argv[1:]
-records = _native.Records(store, root)
+records = _native.RecordStore(store, root)
 print("ready", flush=True)
 for at in range(int(rounds)):
     draft = json.loads(text)

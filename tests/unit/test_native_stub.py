@@ -67,6 +67,6 @@ def test_nothing_is_left_out() -> None:
     handed_out = {"Changes"}
     constants = {"BOARD_BYTES"}
     assert public(_native) == {name for name in named if "." not in name} | handed_out | constants
-    for owner in ("Changes", "Project", "Records", "Watcher"):
+    for owner in ("Changes", "Project", "RecordStore", "Watcher"):
         methods = {name.partition(".")[2] for name in named if name.startswith(f"{owner}.")}
         assert public(getattr(_native, owner)) == methods

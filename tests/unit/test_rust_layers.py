@@ -1,4 +1,4 @@
-"""The Rust files import in one direction: no circles among files, and no folder imports one above it."""
+"""The Rust files import in one direction: no circles among files, no folder imports one above it, few know Python."""
 
 from __future__ import annotations
 
@@ -22,6 +22,17 @@ LAYERS = (
     "audit",
     "python",
 )
+#: Files outside ``python`` that use pyo3; ``python/mod.rs`` has the reasons.
+WITH_PYO3 = {
+    "audit/arguments.rs",
+    "audit/events.rs",
+    "audit/frames.rs",
+    "audit/hook.rs",
+    "audit/interpose.rs",
+    "audit/opened.rs",
+    "audit/recording.rs",
+    "audit/started.rs",
+}
 COMMENT = re.compile(r"//[^\n]*")
 PATH = re.compile(r"\bcrate::(\w+)(?:::(\w+))?")
 
@@ -79,3 +90,10 @@ def test_no_circles_among_files() -> None:
 def test_no_folder_imports_one_above_it() -> None:
     imports = [(name_of(file), name) for file in files() for name in imported_by(file)]
     assert [(one, other) for one, other in imports if layer_of(other) > layer_of(one)] == []
+
+
+def test_pyo3_is_used_where_it_must_be() -> None:
+    users = {name_of(file) for file in SOURCES.rglob("*.rs") if re.search(r"\bpyo3\b", code_of(file))}
+    assert {name for name in users if not name.startswith("python/")} == WITH_PYO3
+    reasons = (SOURCES / "python" / "mod.rs").read_text(encoding="utf-8")
+    assert {f"audit/{name}" for name in re.findall(r"`(\w+\.rs)`", reasons)} == WITH_PYO3

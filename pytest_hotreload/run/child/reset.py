@@ -61,7 +61,7 @@ def freeze_gc() -> None:
     """In the controller, before the first fork: a collection in a child must not touch (and so
     copy) what it inherited: 0.1 ms instead of 190 and 1.3 MB instead of 72, measured at 250 MB.
 
-    Functions of ``gc`` that would show it thaw first (``rust/src/process/gc_freeze.rs``).
+    Functions of ``gc`` that would show it thaw first (``rust/src/python/gc_freeze.rs``).
     """
     _native.freeze()
 

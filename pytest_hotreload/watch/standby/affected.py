@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hotreload._native import Records as Store
+from pytest_hotreload._native import RecordStore
 from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.records import affected_messages
 from pytest_hotreload.records.records import report_files
@@ -31,14 +31,14 @@ class Affects:
         self.config, self.records = config, records
         self.root = str(config.rootpath)
         self.patterns = [str(pattern) for pattern in config.getini("python_files")]
-        self._store: Store | None = None
+        self._store: RecordStore | None = None
         self.load(known)
 
     def load(self, known: Sequence[str]) -> None:
         """Read the records, as they are now."""
         folder = pytest_config.cache_folder(self.config) / "d" / "hotreload"
         if self.records is not None and folder.is_dir():
-            self._store = Store(str(folder), self.root)
+            self._store = RecordStore(str(folder), self.root)
             self._store.leave_out(report_files(self.config))
             self._store.load()
             self._store.affected(())  # makes what answers are looked up in

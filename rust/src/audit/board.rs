@@ -4,7 +4,7 @@
 //! of two children that collide, at least one sees the other. Nothing is ever removed. A reader drops entries that
 //! were overwritten while it read them, and entries of children that did not live beside its own.
 
-use std::sync::atomic::{fence, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use nix::libc;
 
@@ -79,11 +79,7 @@ impl Board {
         let living: Vec<bool> = (0..SLOTS).map(|other| other != slot && self.child(other).is_some()).collect();
         let began = |what: usize, head: u64| {
             let of = |(other, lives): (usize, &bool)| {
-                if *lives {
-                    self.of_slot(other, what).load(Ordering::SeqCst)
-                } else {
-                    head
-                }
+                if *lives { self.of_slot(other, what).load(Ordering::SeqCst) } else { head }
             };
             living.iter().enumerate().map(of).collect()
         };

@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::audit::access::Access;
-use crate::audit::board::{self, Bind, Board, Since, SLOTS};
+use crate::audit::board::{self, Bind, Board, SLOTS, Since};
 use crate::audit::endpoints::{self, Endpoint};
 
 /// The slot's page, in words of eight bytes: `protocol.Progress` has what lies where.

@@ -8,17 +8,17 @@ use std::sync::Arc;
 use nix::libc;
 use pyo3::prelude::*;
 
-use crate::audit::access::{access_of, Access};
+use crate::audit::access::{Access, access_of};
 use crate::audit::arguments::{
-    address_of, databases, descriptor_of, family_of, folder_of, is_local, joined, open_folders, path_of, port_of,
-    type_of, Arguments,
+    Arguments, address_of, databases, descriptor_of, family_of, folder_of, is_local, joined, open_folders, path_of,
+    port_of, type_of,
 };
 use crate::audit::contention;
 use crate::audit::endpoints::{Endpoint, Protocol};
-use crate::audit::programs::Command;
 use crate::audit::recording::{below_cwd, forks, note, note_module, note_process, touch, with};
 use crate::audit::rows::Kind;
 use crate::audit::scope::PathClass;
+use crate::audit::started::command_of;
 use crate::filesystem::paths::absolute_path;
 
 /// Functions of the C library that start a process.
@@ -262,7 +262,7 @@ fn linked(arguments: &Arguments<'_>) {
 
 fn started(event: &'static str, arguments: &Arguments<'_>) {
     let py = arguments.0.py();
-    let command = Command::of(event, arguments);
+    let command = command_of(event, arguments);
     note(py, Kind::Subprocess, command.program.as_deref().unwrap_or(OsStr::new(event)));
     if matches!(event, "os.fork" | "os.forkpty") && forks(py) {
         return;

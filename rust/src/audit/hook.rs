@@ -1,7 +1,7 @@
-//! The audit hook. It runs inside every open() of the process: therefore it never raises, never panics outwards, and
+//! The audit hook. It runs inside every `open()` of the process: therefore it never raises, never panics outwards, and
 //! returns at once for an event that it does not know.
 
-use std::ffi::{c_char, c_int, c_void, CStr};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::exceptions::PyOSError;
@@ -9,7 +9,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use crate::audit::arguments::{remember_sockets, Arguments};
+use crate::audit::arguments::{Arguments, remember_sockets};
 use crate::audit::contention;
 use crate::audit::events;
 use crate::audit::recording;
@@ -19,7 +19,7 @@ static INSTALLED: AtomicBool = AtomicBool::new(false);
 
 type Hook = extern "C" fn(*const c_char, *mut ffi::PyObject, *mut c_void) -> c_int;
 
-extern "C" {
+unsafe extern "C" {
     fn PySys_AddAuditHook(hook: Hook, data: *mut c_void) -> c_int;
 }
 

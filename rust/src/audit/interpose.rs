@@ -368,11 +368,7 @@ fn package_of<'py>(value: &impl Fn(&str) -> Option<Bound<'py, PyAny>>) -> Option
     let by_name = || {
         let name = text(value("__name__"))?;
         let is_package = value("__path__").is_some();
-        if is_package {
-            Some(name)
-        } else {
-            Some(name.rsplit_once('.')?.0.to_owned())
-        }
+        if is_package { Some(name) } else { Some(name.rsplit_once('.')?.0.to_owned()) }
     };
     text(value("__package__")).or_else(by_spec).or_else(by_name)
 }
@@ -380,7 +376,7 @@ fn package_of<'py>(value: &impl Fn(&str) -> Option<Bound<'py, PyAny>>) -> Option
 const ENCODE: &str = "encodekey";
 const DECODE: &str = "decodekey";
 
-/// PyMethodDef holds pointers, to constants here.
+/// `PyMethodDef` holds pointers, to constants here.
 struct BoundMethod(ffi::PyMethodDef);
 // SAFETY: all that it points to is constant.
 unsafe impl Sync for BoundMethod {}

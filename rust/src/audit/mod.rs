@@ -1,11 +1,11 @@
 //! Observes what a test touches: files, variables, processes, ports.
 
-pub mod access;
+pub(crate) mod access;
 pub(crate) mod arguments;
-pub mod board;
-pub mod bytecode;
+pub(crate) mod board;
+pub(crate) mod bytecode;
 pub(crate) mod contention;
-pub mod endpoints;
+pub(crate) mod endpoints;
 pub(crate) mod events;
 pub(crate) mod forked;
 pub(crate) mod frames;
@@ -14,6 +14,7 @@ pub(crate) mod interpose;
 pub(crate) mod opened;
 pub(crate) mod programs;
 pub(crate) mod recording;
-pub mod rows;
-pub mod scope;
-pub mod tracker;
+pub(crate) mod rows;
+pub(crate) mod scope;
+pub(crate) mod started;
+pub(crate) mod tracker;

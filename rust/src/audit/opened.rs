@@ -2,7 +2,7 @@
 //!
 //! This list has an audit hook of its own: the template records every path as it was given, and nothing else.
 
-use std::ffi::{c_char, c_int, c_void, CStr, OsString};
+use std::ffi::{CStr, OsString, c_char, c_int, c_void};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -19,7 +19,7 @@ static PATHS: Mutex<Vec<OsString>> = Mutex::new(Vec::new());
 
 type Hook = extern "C" fn(*const c_char, *mut ffi::PyObject, *mut c_void) -> c_int;
 
-extern "C" {
+unsafe extern "C" {
     fn PySys_AddAuditHook(hook: Hook, data: *mut c_void) -> c_int;
 }
 

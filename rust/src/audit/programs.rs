@@ -7,11 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use pyo3::prelude::*;
-use pyo3::types::PyDict;
-
-use crate::audit::arguments::{joined, path_of, Arguments};
-use crate::audit::frames::bytes_of;
+use crate::audit::arguments::joined;
 
 /// Programs that read no file at all.
 const IDLE: [&str; 11] =
@@ -28,32 +24,13 @@ const ADDED: &str = "/usr/local/";
 /// A process as the event tells it; `arguments` with the program's name first, where they are known.
 pub struct Command {
     pub program: Option<OsString>,
-    arguments: Vec<OsString>,
-    folder: PathBuf,
+    pub arguments: Vec<OsString>,
+    pub folder: PathBuf,
     /// Where a name without a slash is looked for; None where that is not known.
-    path: Option<OsString>,
+    pub path: Option<OsString>,
 }
 
 impl Command {
-    /// `event` says at which places the program, its arguments, its folder and its environment are.
-    #[must_use]
-    pub fn of(event: &str, arguments: &Arguments<'_>) -> Self {
-        let (list, folder, environment) = match event {
-            "subprocess.Popen" => (Some(1), Some(2), Some(3)),
-            "os.exec" | "os.posix_spawn" => (Some(1), None, Some(2)),
-            "pty.spawn" => (Some(0), None, None),
-            _unknown => (None, None, None),
-        };
-        let here = std::env::current_dir().unwrap_or_default();
-        let folder = folder.and_then(|at| arguments.path(at)).map_or_else(|| here.clone(), |path| here.join(path));
-        Self {
-            program: if event == "os.system" { None } else { program(arguments) },
-            arguments: list.and_then(|at| arguments.get(at)).map(|list| texts(&list)).unwrap_or_default(),
-            folder,
-            path: environment.and_then(|at| search_path(&arguments.get(at)?)).filter(|_| event == "subprocess.Popen"),
-        }
-    }
-
     /// Whether it may read any file of the project; else those of `files` are all.
     #[must_use]
     pub fn may_read_all(&self) -> bool {
@@ -147,32 +124,4 @@ fn is_of_environment(program: &Path, libraries: &[PathBuf]) -> bool {
         return false;
     };
     prefix.join("pyvenv.cfg").is_file() || libraries.iter().any(|folder| folder.starts_with(prefix.join("lib")))
-}
-
-fn program(arguments: &Arguments<'_>) -> Option<OsString> {
-    let first = arguments.get(0)?;
-    path_of(&first).or_else(|| path_of(&first.get_item(0).ok()?)).map(PathBuf::into_os_string)
-}
-
-/// The texts of a list or tuple; anything else has none that are known. A single text is the program alone.
-fn texts(list: &Bound<'_, PyAny>) -> Vec<OsString> {
-    if bytes_of(list).is_some() {
-        return Vec::new();
-    }
-    let size = list.len().unwrap_or(0);
-    let each = (0..size).filter_map(|at| list.get_item(at).ok());
-    each.map(|item| path_of(&item).map(PathBuf::into_os_string).unwrap_or_default()).collect()
-}
-
-/// `PATH` of the environment that it gets: this process's, unless it is given another. None of a mapping of an unknown
-/// kind, whose methods are not called here.
-fn search_path(given: &Bound<'_, PyAny>) -> Option<OsString> {
-    let is_own = given.is_none() || given.get_type().name().is_ok_and(|name| name == "_Environ");
-    let found = if is_own {
-        std::env::var_os("PATH")
-    } else {
-        let path = given.cast::<PyDict>().ok()?.get_item("PATH").ok()?;
-        path.as_ref().and_then(bytes_of).map(|path| OsStr::from_bytes(&path).to_owned())
-    };
-    Some(found.unwrap_or_else(|| "/bin:/usr/bin".into()))
 }

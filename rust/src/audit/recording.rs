@@ -4,7 +4,7 @@
 
 use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
-use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use crate::audit::access::{spellings, Access};
+use crate::audit::access::{Access, spellings};
 use crate::audit::contention;
 use crate::audit::forked;
 use crate::audit::frames;
@@ -63,7 +63,7 @@ pub fn stop() {
 }
 
 pub fn take() -> Vec<Row> {
-    with(|tracker| tracker.take()).unwrap_or_default()
+    with(Tracker::take).unwrap_or_default()
 }
 
 /// Sets the owner, and returns the previous one.

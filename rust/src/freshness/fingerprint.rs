@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 
 use crate::filesystem::folder::entries;
-use crate::filesystem::stat::{now, FileStamp, Kind};
+use crate::filesystem::stat::{FileStamp, Kind, now};
 use crate::freshness::glob;
 use crate::records::record::Fingerprint;
 use crate::records::table::Cached;

@@ -12,7 +12,7 @@ use crate::error::Rejected;
 use crate::imports::parse::{self, Parsed};
 use crate::imports::parse_cache::ParseCache;
 use crate::imports::source;
-use crate::process::thread_pool::{stack_for, Pool};
+use crate::process::thread_pool::{Pool, stack_for};
 
 /// A file that was looked at in this scan.
 #[derive(Debug, Clone)]
@@ -21,7 +21,7 @@ pub struct Seen {
     pub parsed: Arc<Parsed>,
     /// Why there is no import list yet.
     pub rejected: Option<Rejected>,
-    /// The diagnostic of supply() or of reading.
+    /// The diagnostic of `supply()` or of reading.
     pub notes: Vec<(Option<u32>, String)>,
 }
 

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use crate::python::observe;
 use crate::python::process;
 use crate::python::project::Project;
-use crate::python::records::{glob_matches, Records};
+use crate::python::records::{RecordStore, glob_matches};
 use crate::python::watcher::{Changes, FolderEvents, Watcher};
 use crate::python::world;
 
@@ -18,7 +18,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Changes>()?;
     module.add_class::<FolderEvents>()?;
     module.add_class::<Watcher>()?;
-    module.add_class::<Records>()?;
+    module.add_class::<RecordStore>()?;
     module.add_function(wrap_pyfunction!(glob_matches, module)?)?;
     process::register(module)?;
     world::register(module)?;

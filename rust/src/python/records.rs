@@ -59,9 +59,9 @@ type Row = (OsString, &'static str, OsString);
 type ShownResults = (Vec<OsString>, Vec<OsString>, Vec<(OsString, OsString)>);
 
 #[pyclass(frozen, module = "pytest_hotreload._native")]
-pub struct Records(Mutex<Store>);
+pub struct RecordStore(Mutex<Store>);
 
-impl Records {
+impl RecordStore {
     fn with<R: Send>(&self, py: Python<'_>, work: impl FnOnce(&mut Store) -> R + Send) -> R {
         py.detach(|| work(&mut lock(&self.0)))
     }
@@ -72,7 +72,7 @@ fn one(path: PathBuf) -> Vec<u8> {
 }
 
 #[pymethods]
-impl Records {
+impl RecordStore {
     #[new]
     #[expect(clippy::needless_pass_by_value, reason = "extracted from Python")]
     fn new(folder: PathBuf, rootdir: PathBuf) -> Self {

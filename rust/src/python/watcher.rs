@@ -1,7 +1,7 @@
 //! The Python face of the watcher.
 
 use std::ffi::OsString;
-use std::path::{absolute, PathBuf};
+use std::path::{PathBuf, absolute};
 
 use nix::errno::Errno;
 use pyo3::exceptions::PyValueError;
@@ -89,7 +89,7 @@ impl Watcher {
     fn watch(&self, py: Python<'_>, paths: &Bound<'_, PyAny>, deep: bool) -> PyResult<()> {
         self.0.descriptor().ok_or_else(closed)?;
         let paths = named(paths)?;
-        py.detach(|| self.0.watch(paths, deep));
+        py.detach(|| self.0.watch(&paths, deep));
         Ok(())
     }
 

@@ -3,9 +3,9 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
-use crate::process::gc_freeze;
 use crate::process::system_calls;
 use crate::python::convert::os_error;
+use crate::python::gc_freeze;
 
 #[pyfunction]
 #[expect(clippy::cast_precision_loss, reason = "as time.monotonic() does: a microsecond is left after 285 years")]

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::records::record_path::record_path;
 use crate::storage::directory::RecordDirectory;
 use crate::storage::epochs;
-use crate::storage::store::{read_record, Store};
+use crate::storage::store::{Store, read_record};
 
 impl Store {
     /// Takes the records of these files from the store in another folder, and what is known of their epochs. What that

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::fcntl::OFlag;
 
-use crate::filesystem::stat::{now, FileStamp};
+use crate::filesystem::stat::{FileStamp, now};
 use crate::process::thread_pool::map_chunks;
 use crate::records::record::{Bad, SCHEMA};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
 use crate::filesystem::stat::FileStamp;
-use crate::freshness::verdict::{observe_on_disk, Observed, OnDisk, Snapshot, Variables};
+use crate::freshness::verdict::{Observed, OnDisk, Snapshot, Variables, observe_on_disk};
 use crate::process::thread_pool::map_chunks;
 use crate::records::record::{Draft, Record};
 use crate::records::record_path::record_path;
@@ -12,7 +12,7 @@ use crate::records::rounding;
 use crate::records::table::{Subject, TextId};
 use crate::records::text::Text;
 use crate::storage::draft::{self, Plan};
-use crate::storage::store::{read_record, Store};
+use crate::storage::store::{Store, read_record};
 
 /// The record that is on the disk now.
 struct Put {

@@ -224,11 +224,7 @@ fn read_once(path: &Path) -> Found {
     let settled = before.is_settled();
     let known = Known { stamp: before, settled, content };
     let after = file.metadata().map(|data| FileStamp::from(&data));
-    if after.is_ok_and(|after| after == before) {
-        Found::File(known)
-    } else {
-        Found::Moving(known)
-    }
+    if after.is_ok_and(|after| after == before) { Found::File(known) } else { Found::Moving(known) }
 }
 
 fn unopened(path: &Path) -> Found {

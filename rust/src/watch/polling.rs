@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::filesystem::stat::FileStamp;
 use crate::watch::burst::{Hints, Nanoseconds};
-use crate::watch::contents::{read, Contents};
+use crate::watch::contents::{Contents, read};
 
 /// The part of a core that looking may take, one in so many: the users' limit is 2 %, one in 50, and a look's system
 /// calls cost somewhat more than the thread's own clock says (50 was measured to take 2.1 %). At 1.5 µs a file,

@@ -7,16 +7,16 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use nix::time::{clock_gettime, ClockId};
+use nix::time::{ClockId, clock_gettime};
 
 use crate::filesystem::stat::FileStamp;
 use crate::watch::burst::{Hints, Nanoseconds};
-use crate::watch::contents::{read_all, Contents, Differences};
+use crate::watch::contents::{Contents, Differences, read_all};
 use crate::watch::git::Repository;
-use crate::watch::inotify::{remote, Events};
+use crate::watch::inotify::{Events, remote};
 use crate::watch::notices;
 use crate::watch::polling::Polling;
-use crate::watch::tree::{hops, is_marker, walk, Enter, Listing, Rules};
+use crate::watch::tree::{Enter, Listing, Rules, hops, is_marker, walk};
 
 /// Files that are read between two looks at the events, in the beginning: 3 ms at 10 µs a file.
 const SOME: usize = 256;
@@ -138,17 +138,17 @@ impl State {
 
     /// Watches a path from now on, whether it is there or not. `deep`: a folder with all that is below it, not only the
     /// names in it.
-    pub fn add(&mut self, path: PathBuf, deep: bool) {
-        if let (Source::Events(_), Some(kind)) = (&self.source, remote(&path)) {
-            self.poll(notices::remote(&path, kind));
+    pub fn add(&mut self, path: &Path, deep: bool) {
+        if let (Source::Events(_), Some(kind)) = (&self.source, remote(path)) {
+            self.poll(notices::remote(path, kind));
         }
-        if let Some(repository) = Repository::of(&path) {
+        if let Some(repository) = Repository::of(path) {
             self.join(repository);
         }
-        if self.anchors.insert(path.clone()) && !deep {
-            self.shallow.insert(path.clone());
+        if self.anchors.insert(path.to_owned()) && !deep {
+            self.shallow.insert(path.to_owned());
         }
-        self.begin(&path);
+        self.begin(path);
     }
 
     /// From here on every change is noticed; the content is read later, by `read_some`.
@@ -168,11 +168,7 @@ impl State {
     }
 
     fn depth(&self, path: &Path, otherwise: Depth) -> Depth {
-        if self.shallow.contains(path) {
-            Depth::Names
-        } else {
-            otherwise
-        }
+        if self.shallow.contains(path) { Depth::Names } else { otherwise }
     }
 
     fn join(&mut self, repository: Repository) {
@@ -368,7 +364,9 @@ impl State {
             return false;
         }
         let known: Vec<PathBuf> = self.contents.below(folder).cloned().collect();
-        known.iter().for_each(|file| self.contents.forget(file));
+        for file in &known {
+            self.contents.forget(file);
+        }
         self.leave(folder);
         true
     }

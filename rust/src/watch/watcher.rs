@@ -8,19 +8,19 @@
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
-use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::process::thread_pool::{kernel_id, wait_until_gone};
-use crate::watch::burst::{Burst, Hints, Nanoseconds, Pace, MILLISECOND};
+use crate::watch::burst::{Burst, Hints, MILLISECOND, Nanoseconds, Pace};
 use crate::watch::contents::Differences;
 use crate::watch::notices;
-use crate::watch::state::{monotonic, State};
+use crate::watch::state::{State, monotonic};
 
 pub struct Settings {
     pub paths: Vec<PathBuf>,
@@ -111,7 +111,9 @@ impl Watcher {
         let (heard, bell) = channel()?;
         let (woken, wake) = channel()?;
         let mut state = State::new(settings.ignored, settings.poll, settings.poll_ms.max(1) * MILLISECOND);
-        settings.paths.into_iter().for_each(|path| state.add(path, true));
+        for path in &settings.paths {
+            state.add(path, true);
+        }
         let outbox = Outbox { changes: Vec::new(), notices: Vec::new(), has_rung: false, bell };
         let shared = Arc::new(Shared {
             polling: AtomicBool::new(false),
@@ -145,9 +147,11 @@ impl Watcher {
         std::mem::take(&mut lock(&self.shared.outbox).notices)
     }
 
-    pub fn watch(&self, paths: Vec<PathBuf>, deep: bool) {
+    pub fn watch(&self, paths: &[PathBuf], deep: bool) {
         let mut state = lock(&self.shared.state);
-        paths.into_iter().for_each(|path| state.add(path, deep));
+        for path in paths {
+            state.add(path, deep);
+        }
         self.shared.publish(&mut state);
         drop(state);
         self.wake();
@@ -259,7 +263,9 @@ impl Loop<'_> {
         }
         let Some(mut differences) = state.compare(&burst.hints, &self.shared.stop) else { return };
         let mut again = Hints::default();
-        std::mem::take(&mut differences.moving).into_iter().for_each(|path| again.add(path, true));
+        for path in std::mem::take(&mut differences.moving) {
+            again.add(path, true);
+        }
         self.add(again, monotonic());
         if !differences.is_empty() {
             let name = burst.name(differences.count());
