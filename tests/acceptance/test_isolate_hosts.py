@@ -223,7 +223,8 @@ def test_ctrl_c_while_waiting_ends_the_process(workshop):
                     files.append(frame.f_code.co_filename)
                     frame = frame.f_back
                 return files
-            while not (standing()[0] == threading.__file__ and standing()[-2].endswith("/environment.py")): time.sleep(0.01)
+            def waits(): return standing()[0] == threading.__file__ and standing()[-2].endswith("/environment.py")
+            while not waits(): time.sleep(0.01)
             os.kill(os.getpid(), signal.SIGINT)
         with isolate_imports("shop") as environment:
             process = environment.exec(work.blocks)
