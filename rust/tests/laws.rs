@@ -29,7 +29,9 @@ fn shapes() -> impl Strategy<Value = Shape> {
 
 fn graph_of(shape: &Shape) -> Graph {
     let mut graph = Graph::default();
-    shape.iter().for_each(|_| drop(graph.add_node().to_string()));
+    for _ in shape {
+        graph.add_node();
+    }
     for (node, (load, later)) in shape.iter().enumerate() {
         let mut edges = |targets: &[usize]| {
             let edge = |target: &usize| match target {
@@ -90,7 +92,9 @@ proptest! {
         let mut expected: BTreeMap<String, usize> = BTreeMap::new();
         for group in &groups {
             let reached = graph.at_import(group);
-            names(&graph, reached.foreign).into_iter().for_each(|name| *expected.entry(name).or_default() += 1);
+            for name in names(&graph, reached.foreign) {
+                *expected.entry(name).or_default() += 1;
+            }
         }
         let counts = graph.count(&groups);
         let found: BTreeMap<String, usize> = counts.into_iter().enumerate().filter(|(_, count)| *count > 0)
@@ -134,7 +138,9 @@ proptest! {
         tree in prop::collection::btree_set(entry(), 0..14), name in "[abc](\\.[abc]){0,2}",
     ) {
         let folder = Folder::new();
-        tree.iter().for_each(|path| folder.write(path, ""));
+        for path in &tree {
+            folder.write(path, "");
+        }
         let roots: Vec<PathBuf> = ["x", "y"].iter().map(|root| folder.0.join(root)).collect();
         let mut resolver = Resolver::new(&folder.0, roots.clone(), HashSet::new(), &[], IndexMap::new());
         let import = Import { level: 0, module: name.clone(), name: None, context: Context::Module, line: 1 };
@@ -150,7 +156,8 @@ proptest! {
     ) {
         let folder = Folder::new();
         for (number, targets) in imports.iter().enumerate() {
-            let text: String = targets.iter().map(|target| format!("import m{target}, s{target}\n")).collect();
+            let lines: Vec<String> = targets.iter().map(|target| format!("import m{target}, s{target}\n")).collect();
+            let text = lines.concat();
             folder.write(&format!("m{number}.py"), &text);
             folder.write(&format!("test_{number}.py"), &format!("import m{number}\n"));
         }

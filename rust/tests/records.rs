@@ -1,5 +1,7 @@
 //! What holds for every record, path and folder tree, not only for the examples in `tests/unit`.
 
+#![expect(clippy::case_sensitive_file_extension_comparisons, reason = "names of records and patterns compare by case")]
+
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -24,7 +24,7 @@ pub enum Access {
     Move,
 }
 
-/// The flags and mode of an open() -> what is done to the file; `None` for a file without a name.
+/// The flags and mode of an `open()` -> what is done to the file; `None` for a file without a name.
 #[must_use]
 pub fn access_of(flags: i32, mode: Option<&str>) -> Option<Access> {
     #[cfg(target_os = "linux")]

@@ -48,10 +48,10 @@ impl<'py> Arguments<'py> {
 
 pub fn path_of(object: &Bound<'_, PyAny>) -> Option<PathBuf> {
     let is_plain = object.is_instance_of::<PyString>() || object.is_instance_of::<PyBytes>();
-    // SAFETY: a live object goes in; a new reference comes out, or null with an exception set, which is taken away.
     let plain = if is_plain {
         object.clone()
     } else {
+        // SAFETY: a live object goes in; a new reference comes out, or null with an exception set, which is taken away.
         unsafe { Bound::from_owned_ptr_or_err(object.py(), ffi::PyOS_FSPath(object.as_ptr())) }.ok()?
     };
     let bytes = bytes_of(&plain)?;

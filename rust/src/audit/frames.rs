@@ -158,7 +158,7 @@ pub fn reader(py: Python<'_>, settings: &Settings, default: &OsStr) -> Option<Ow
 }
 
 /// The innermost frame that does not act on behalf of its caller.
-fn responsible_frame<'py>(innermost: Frame<'py>, is_intermediary: impl Fn(&OsStr) -> bool) -> Frame<'py> {
+fn responsible_frame(innermost: Frame<'_>, is_intermediary: impl Fn(&OsStr) -> bool) -> Frame<'_> {
     let mut frame = innermost;
     while is_intermediary(&frame.file()) {
         let Some(back) = frame.back() else { break };

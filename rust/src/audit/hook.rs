@@ -1,4 +1,4 @@
-//! The audit hook. It runs inside every open() of the process: therefore it never raises, never panics outwards, and
+//! The audit hook. It runs inside every `open()` of the process: therefore it never raises, never panics outwards, and
 //! returns at once for an event that it does not know.
 
 use std::ffi::{CStr, c_char, c_int, c_void};

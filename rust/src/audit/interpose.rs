@@ -376,7 +376,7 @@ fn package_of<'py>(value: &impl Fn(&str) -> Option<Bound<'py, PyAny>>) -> Option
 const ENCODE: &str = "encodekey";
 const DECODE: &str = "decodekey";
 
-/// PyMethodDef holds pointers, to constants here.
+/// `PyMethodDef` holds pointers, to constants here.
 struct BoundMethod(ffi::PyMethodDef);
 // SAFETY: all that it points to is constant.
 unsafe impl Sync for BoundMethod {}

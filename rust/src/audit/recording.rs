@@ -63,7 +63,7 @@ pub fn stop() {
 }
 
 pub fn take() -> Vec<Row> {
-    with(|tracker| tracker.take()).unwrap_or_default()
+    with(Tracker::take).unwrap_or_default()
 }
 
 /// Sets the owner, and returns the previous one.

@@ -105,7 +105,7 @@ impl Settings {
     }
 }
 
-/// Compares bytes, since both are normal paths: `Path::starts_with` would split them at each open() of a process.
+/// Compares bytes, since both are normal paths: `Path::starts_with` would split them at each `open()` of a process.
 fn is_below(path: &Path, folder: &Path) -> bool {
     let (path, folder) = (path.as_os_str().as_encoded_bytes(), folder.as_os_str().as_encoded_bytes());
     let folder = folder.strip_suffix(b"/").unwrap_or(folder);

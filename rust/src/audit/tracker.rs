@@ -79,6 +79,7 @@ impl Tracker {
         let path = source.as_deref().unwrap_or(path);
         let linked = if access == Access::Link { None } else { self.linked_into_root(path) };
         let path = linked.as_deref().unwrap_or(path);
+        #[expect(clippy::match_same_arms, reason = "the order of the arms decides")]
         let kind = match (self.settings.classify(path), access) {
             (PathClass::Ignored, _) | (PathClass::Temporary, Access::Replace | Access::Change) => return None,
             (PathClass::Temporary, Access::Link) if !self.is_old_link(path) => return None,

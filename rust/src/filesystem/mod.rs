@@ -1,5 +1,5 @@
 //! Facts about files and folders that every folder above may ask for.
 
-pub mod folder;
-pub mod paths;
+pub(crate) mod folder;
+pub(crate) mod paths;
 pub mod stat;

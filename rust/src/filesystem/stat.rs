@@ -13,20 +13,25 @@ const SECOND: i64 = 1_000_000_000;
 /// it was hashed may have been written once more in the same tick.
 const RACY: i64 = 2 * SECOND;
 /// Kernels stamp files by a clock that steps every 1 to 10 ms.
-pub const GRANULARITY: i64 = 20_000_000;
+pub(crate) const GRANULARITY: i64 = 20_000_000;
 
+/// The status of a file; a changed file has another one, except within a tick of the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FileStamp {
+    /// The last change of the content, in nanoseconds since the epoch.
     pub mtime: i64,
+    /// The last change of the inode, in nanoseconds since the epoch.
     pub ctime: i64,
+    /// The size in bytes.
     pub size: u64,
+    /// The number of the inode.
     pub inode: u64,
-    pub device: u64,
-    pub kind: Kind,
+    pub(crate) device: u64,
+    pub(crate) kind: Kind,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Kind {
+pub(crate) enum Kind {
     #[default]
     File,
     Folder,
@@ -41,58 +46,58 @@ impl FileStamp {
 
     /// The stamp of a regular file, links followed; None if there is none.
     #[must_use]
-    pub fn of_file(path: &Path) -> Option<Self> {
+    pub(crate) fn of_file(path: &Path) -> Option<Self> {
         Self::of(path).ok().filter(Self::is_file)
     }
 
     #[must_use]
-    pub fn is_folder(&self) -> bool {
+    pub(crate) fn is_folder(&self) -> bool {
         self.kind == Kind::Folder
     }
 
     #[must_use]
-    pub fn is_file(&self) -> bool {
+    pub(crate) fn is_file(&self) -> bool {
         self.kind == Kind::File
     }
 
     #[must_use]
-    pub fn identity(&self) -> (u64, u64) {
+    pub(crate) fn identity(&self) -> (u64, u64) {
         (self.device, self.inode)
     }
 
     #[must_use]
-    pub fn file(mtime: i64, ctime: i64, size: u64, inode: u64, device: u64) -> Self {
+    pub(crate) fn file(mtime: i64, ctime: i64, size: u64, inode: u64, device: u64) -> Self {
         Self { mtime, ctime, size, inode, device, kind: Kind::File }
     }
 
     /// Whether the file had been unchanged for so long that the next change gives another stamp.
     #[must_use]
-    pub fn was_old(&self, then: i64) -> bool {
+    pub(crate) fn was_old(&self, then: i64) -> bool {
         self.mtime.max(self.ctime) < then.saturating_sub(RACY)
     }
 
     /// Whether the last change came before that moment.
     #[must_use]
-    pub fn is_before(&self, moment: i64) -> bool {
+    pub(crate) fn is_before(&self, moment: i64) -> bool {
         self.mtime < moment && self.ctime < moment
     }
 
     /// Whether a further change would leave another stamp. The times of a content may be set, that of an inode not.
     #[must_use]
-    pub fn is_settled(&self) -> bool {
+    pub(crate) fn is_settled(&self) -> bool {
         let passed = now().div_euclid(SECOND) - self.ctime.div_euclid(SECOND);
         passed > RACY / SECOND
     }
 
     /// The latest moment at which it may have been changed.
     #[must_use]
-    pub fn newest(&self) -> i64 {
+    pub(crate) fn newest(&self) -> i64 {
         latest(self.mtime).max(latest(self.ctime))
     }
 
     /// The newest time of the nearest folder above that exists.
     #[must_use]
-    pub fn newest_above(path: &Path) -> i64 {
+    pub(crate) fn newest_above(path: &Path) -> i64 {
         path.ancestors().skip(1).find_map(|folder| Self::of(folder).ok()).map_or(0, |stat| stat.newest())
     }
 }
@@ -126,6 +131,7 @@ fn kind_of(kind: fs::FileType) -> Kind {
     }
 }
 
+/// The exact clock, in nanoseconds since the epoch.
 #[must_use]
 pub fn now() -> i64 {
     let passed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -135,7 +141,7 @@ pub fn now() -> i64 {
 /// The clock that file systems stamp with, which may lag a tick behind the exact one: a file that is written right
 /// after this call must not seem older.
 #[must_use]
-pub fn coarse_now() -> i64 {
+pub(crate) fn coarse_now() -> i64 {
     #[cfg(target_os = "linux")]
     const CLOCK: libc::clockid_t = libc::CLOCK_REALTIME_COARSE;
     #[cfg(not(target_os = "linux"))]

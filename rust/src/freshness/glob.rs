@@ -20,10 +20,11 @@ const SKIPPED: [&[u8]; 3] = [b"__pycache__", b".pytest_cache", b".git"];
 /// The files that a pattern matches, and the youngest change of the folders that were searched.
 #[derive(Default)]
 pub struct Matches {
+    /// Absolute, sorted, each once.
     pub files: Vec<PathBuf>,
-    pub newest: i64,
+    pub(crate) newest: i64,
     /// A folder could not be read, or there was no end.
-    pub partial: bool,
+    pub(crate) partial: bool,
     entries: usize,
 }
 

@@ -158,6 +158,7 @@ pub fn module_name(file_name: &str) -> Option<(&str, Option<&str>)> {
     };
     let is_module = match suffix {
         None | Some("py" | "pyc" | "so" | "pyd") => true,
+        #[expect(clippy::case_sensitive_file_extension_comparisons, reason = "the import system compares by case")]
         Some(other) => other.ends_with(".so") || other.ends_with(".pyd"),
     };
     (is_module && is_identifier(name) && name != "__pycache__").then_some((name, suffix))

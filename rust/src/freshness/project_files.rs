@@ -39,10 +39,12 @@ pub fn below(place: &Path, is_left_out: impl Fn(&Path) -> bool) -> Files {
         found.newest = found.newest.max(changed(folder, &is_left_out));
         Ok(Enter::Yes)
     });
-    let mut files = listed.map(|listing| listing.files).unwrap_or_else(|_error| {
+    let mut files = if let Ok(listing) = listed {
+        listing.files
+    } else {
         found.partial = true;
         Vec::new()
-    });
+    };
     files.retain(|path| !path.file_name().is_some_and(is_measured) && !is_left_out(path));
     files.sort();
     found.partial |= files.len() > MOST_FILES;

@@ -20,26 +20,40 @@ use crate::records::table::{Cached, Dependency, DependencyId, Entry, Subject, Ta
 /// Variables by name, as bytes.
 pub type Variables = BTreeMap<Vec<u8>, Vec<u8>>;
 
+/// Whether a record holds, or the first reason why it does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
+    /// There is no record.
     Unknown,
+    /// The record was made in another epoch.
     Epoch,
+    /// An input may have changed while the test file ran.
     Unsettled,
+    /// The test file did not pass.
     Failed,
+    /// A file is missing.
     Gone,
+    /// A file has another content.
     Content,
+    /// A file exists that did not.
     Appeared,
+    /// A folder lists other names.
     Listing,
+    /// The files of a declared pattern changed.
     Declared,
+    /// An environment variable changed.
     Environment,
+    /// The files of the project changed.
     Project,
+    /// A folder gives other modules to import.
     Layout,
+    /// The record holds.
     Fresh,
 }
 
 impl Verdict {
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
             Self::Epoch => "epoch",
@@ -59,11 +73,11 @@ impl Verdict {
 }
 
 /// A verdict, and the text that it is about.
-pub type Judged = (Verdict, Option<TextId>);
+pub(crate) type Judged = (Verdict, Option<TextId>);
 
 /// How a dependency changed; None if it is as the record says.
 #[must_use]
-pub fn change(dependency: &Dependency, found: Found) -> Option<Verdict> {
+pub(crate) fn change(dependency: &Dependency, found: Found) -> Option<Verdict> {
     let is_same = match (dependency.fingerprint, found) {
         (None, Found::Missing) => true,
         (Some(then), Found::Is(now)) => then == now,
@@ -84,7 +98,7 @@ pub fn change(dependency: &Dependency, found: Found) -> Option<Verdict> {
 
 /// The verdict where a record decides it without any look at the disk.
 #[must_use]
-pub fn judge_without_io(entry: Option<&Entry>, epoch: Option<TextId>) -> Option<Judged> {
+pub(crate) fn judge_without_io(entry: Option<&Entry>, epoch: Option<TextId>) -> Option<Judged> {
     let Some(entry) = entry else { return Some((Verdict::Unknown, None)) };
     if Some(entry.epoch) != epoch {
         return Some((Verdict::Epoch, Some(entry.epoch)));
@@ -96,7 +110,7 @@ pub fn judge_without_io(entry: Option<&Entry>, epoch: Option<TextId>) -> Option<
 }
 
 /// The first dependency that changed. `changes` says how one did, `found` what is there of it.
-pub fn judge(
+pub(crate) fn judge(
     table: &Table,
     entry: &Entry,
     found: impl Fn(&Dependency) -> Found,
@@ -119,28 +133,28 @@ fn is_confirmed(table: &Table, entry: &Entry, found: impl Fn(&Dependency) -> Fou
 
 /// The state of one subject on the disk.
 #[derive(Debug, Clone, Copy)]
-pub struct Observed {
-    pub found: Found,
+pub(crate) struct Observed {
+    pub(crate) found: Found,
     /// The status, where the subject is a file.
-    pub stat: Option<FileStamp>,
+    pub(crate) stat: Option<FileStamp>,
     /// The latest moment at which it may have been changed.
-    pub newest: i64,
+    pub(crate) newest: i64,
 }
 
 /// The circumstances under which subjects are observed.
-pub struct Snapshot<'a> {
-    pub root: &'a Path,
+pub(crate) struct Snapshot<'a> {
+    pub(crate) root: &'a Path,
     /// The store's own folder.
-    pub own: &'a Path,
-    pub environment: &'a Variables,
+    pub(crate) own: &'a Path,
+    pub(crate) environment: &'a Variables,
     /// Files that runs write.
-    pub reports: &'a HashSet<PathBuf>,
+    pub(crate) reports: &'a HashSet<PathBuf>,
     /// If times matter: those before it do not.
-    pub since: Option<i64>,
-    pub folders: &'a Folders,
+    pub(crate) since: Option<i64>,
+    pub(crate) folders: &'a Folders,
 }
 
-pub type Hashed = Vec<(Vec<u8>, Cached)>;
+pub(crate) type Hashed = Vec<(Vec<u8>, Cached)>;
 
 impl Snapshot<'_> {
     fn path(&self, text: &[u8]) -> PathBuf {
@@ -201,29 +215,33 @@ impl Snapshot<'_> {
 
 /// The observed state of each subject, sorted by subject.
 #[derive(Default)]
-pub struct OnDisk(Vec<((Subject, TextId), Observed)>);
+pub(crate) struct OnDisk(Vec<((Subject, TextId), Observed)>);
 
 impl OnDisk {
     #[must_use]
-    pub fn of(&self, subject: Subject, name: TextId) -> Option<Observed> {
+    pub(crate) fn of(&self, subject: Subject, name: TextId) -> Option<Observed> {
         let at = self.0.binary_search_by_key(&(subject, name), |(key, _)| *key).ok()?;
         self.0.get(at).map(|(_, seen)| *seen)
     }
 
     /// Everything that was looked at.
-    pub fn all(&self) -> impl Iterator<Item = (Subject, TextId, Observed)> + '_ {
+    pub(crate) fn all(&self) -> impl Iterator<Item = (Subject, TextId, Observed)> + '_ {
         self.0.iter().map(|((subject, id), seen)| (*subject, *id, *seen))
     }
 
     /// A subject that was not observed is not known to be the same.
     #[must_use]
-    pub fn found(&self, dependency: &Dependency) -> Found {
+    pub(crate) fn found(&self, dependency: &Dependency) -> Found {
         self.of(dependency.subject, dependency.name).map_or(Found::Unreadable, |seen| seen.found)
     }
 }
 
 /// Looks at each subject once, and keeps in the table what was hashed.
-pub fn observe_on_disk(table: &mut Table, snapshot: &Snapshot<'_>, mut subjects: Vec<(Subject, TextId)>) -> OnDisk {
+pub(crate) fn observe_on_disk(
+    table: &mut Table,
+    snapshot: &Snapshot<'_>,
+    mut subjects: Vec<(Subject, TextId)>,
+) -> OnDisk {
     subjects.sort_unstable();
     subjects.dedup();
     let looks = map_chunks(&subjects, |(subject, id)| snapshot.observe(table, *subject, *id));
@@ -242,13 +260,13 @@ pub fn observe_on_disk(table: &mut Table, snapshot: &Snapshot<'_>, mut subjects:
 
 /// The subjects of some dependencies.
 #[must_use]
-pub fn subjects_of(table: &Table, dependencies: &FxHashSet<DependencyId>) -> Vec<(Subject, TextId)> {
+pub(crate) fn subjects_of(table: &Table, dependencies: &FxHashSet<DependencyId>) -> Vec<(Subject, TextId)> {
     dependencies.iter().filter_map(|id| table.dependency(*id)).map(|one| (one.subject, one.name)).collect()
 }
 
 /// The dependencies that changed, each with its verdict: few, as a rule.
 #[must_use]
-pub fn changes(
+pub(crate) fn changes(
     table: &Table,
     dependencies: &FxHashSet<DependencyId>,
     on_disk: &OnDisk,

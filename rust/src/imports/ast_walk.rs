@@ -14,10 +14,6 @@ pub const DEEPEST: usize = 1_000;
 /// Called for each call: the call, and whether it runs later, since it stands in a lambda.
 pub type OnCall<'a> = dyn FnMut(&ExprCall, bool) + 'a;
 
-pub fn calls(expr: &Expr, on_call: &mut OnCall<'_>) {
-    Walk { on_call, depth: 0, later: false }.expr(expr);
-}
-
 struct Walk<'a, 'b> {
     on_call: &'a mut OnCall<'b>,
     depth: usize,
@@ -105,11 +101,15 @@ impl Walk<'_, '_> {
             self.both(&generator.target, &generator.iter);
             self.all(&generator.ifs);
         }
-        results.iter().for_each(|result| self.expr(result));
+        for result in results {
+            self.expr(result);
+        }
     }
 
     fn all(&mut self, exprs: &[Expr]) {
-        exprs.iter().for_each(|expr| self.expr(expr));
+        for expr in exprs {
+            self.expr(expr);
+        }
     }
 
     fn both(&mut self, first: &Expr, second: &Expr) {
@@ -207,9 +207,9 @@ pub enum Body<'a> {
     Maybe(&'a [Stmt]),
     /// Never runs: `if TYPE_CHECKING`, `if False`.
     Never(&'a [Stmt]),
-    /// The part of a `try` whose ImportError is caught.
+    /// The part of a `try` whose `ImportError` is caught.
     Try(&'a [Stmt]),
-    /// Runs if that ImportError was raised.
+    /// Runs if that `ImportError` was raised.
     Handler(&'a [Stmt]),
 }
 

@@ -11,27 +11,32 @@ use serde::{Deserialize, Serialize};
 use crate::imports::ast_walk::{self, Body, literal};
 use crate::imports::source::Lines;
 
+/// What an effect changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
+    /// An environment variable.
     Environment,
+    /// An attribute of another module.
     Patch,
+    /// `sys.path`.
     Path,
+    /// Modules registered for assertion rewriting.
     Rewrite,
 }
 
 impl Kind {
     const ALL: [(&'static str, Self); 4] =
         [("environment", Self::Environment), ("patch", Self::Patch), ("path", Self::Path), ("rewrite", Self::Rewrite)];
-    pub const NAMES: &'static str = "environment, patch, path, rewrite";
+    pub(crate) const NAMES: &'static str = "environment, patch, path, rewrite";
 
     #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind)
     }
 
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Environment => "environment",
             Self::Patch => "patch",
@@ -42,12 +47,16 @@ impl Kind {
 }
 
 /// The detail where the source does not say it literally.
-pub const UNKNOWN: &str = "*";
+pub(crate) const UNKNOWN: &str = "*";
 
+/// One change, at the line that makes it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Effect {
+    /// Counted from 1.
     pub line: u32,
+    /// What changes.
     pub kind: Kind,
+    /// The variable, attribute, path or module; [`UNKNOWN`] where the source does not say it literally.
     pub detail: String,
 }
 
@@ -66,7 +75,7 @@ const EARLY_HOOKS: [&str; 8] = [
 /// Bodies deeper than this are not followed (`imports/parse.rs` rejects such files before).
 const DEEPEST_BODY: usize = 4_000;
 
-pub fn of(suite: &[Stmt], lines: &Lines) -> Vec<Effect> {
+pub(crate) fn of(suite: &[Stmt], lines: &Lines) -> Vec<Effect> {
     let mut reader = Reader {
         lines,
         names: HashMap::new(),
@@ -155,12 +164,11 @@ impl<'a> Reader<'a> {
     fn import(&mut self, node: &ast::StmtImport) {
         for alias in &node.names {
             let full = alias.name.as_str();
-            let (local, dotted) = match &alias.asname {
-                Some(name) => (name.as_str(), full),
-                None => {
-                    let top = full.split('.').next().unwrap_or(full);
-                    (top, top)
-                }
+            let (local, dotted) = if let Some(name) = &alias.asname {
+                (name.as_str(), full)
+            } else {
+                let top = full.split('.').next().unwrap_or(full);
+                (top, top)
             };
             self.names.insert(local.to_owned(), dotted.to_owned());
         }

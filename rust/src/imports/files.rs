@@ -21,7 +21,7 @@ pub struct Seen {
     pub parsed: Arc<Parsed>,
     /// Why there is no import list yet.
     pub rejected: Option<Rejected>,
-    /// The diagnostic of supply() or of reading.
+    /// The diagnostic of `supply()` or of reading.
     pub notes: Vec<(Option<u32>, String)>,
 }
 

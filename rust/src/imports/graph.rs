@@ -5,22 +5,29 @@ use indexmap::{IndexMap, IndexSet};
 
 use crate::imports::resolve::Origin;
 
+/// The number of a node, in the order in which nodes were added.
 pub type NodeId = usize;
-pub type ForeignId = usize;
+pub(crate) type ForeignId = usize;
 
+/// What a node imports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Edge {
+    /// A file of the graph.
     Node(NodeId),
+    /// A module whose own imports are not followed.
     Foreign(ForeignId),
 }
 
 /// The edges of a node: loaded when it is imported, and perhaps later (in functions, under conditions).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Edges {
+    /// Loaded at import, in order.
     pub load: Vec<Edge>,
+    /// Perhaps loaded later, in order.
     pub later: Vec<Edge>,
 }
 
+/// Nodes, their edges, and the names of foreign modules.
 #[derive(Debug, Default)]
 pub struct Graph {
     edges: Vec<Edges>,
@@ -30,25 +37,29 @@ pub struct Graph {
 /// Everything reached from some nodes, each kind in the order in which it would be imported.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Reached {
+    /// The files.
     pub nodes: IndexSet<NodeId>,
+    /// The foreign modules.
     pub foreign: IndexSet<ForeignId>,
     /// How many of `foreign` are reached when the files are imported; the others only later.
     pub at_import: usize,
 }
 
 impl Graph {
+    /// Adds a node without edges.
     pub fn add_node(&mut self) -> NodeId {
         self.edges.push(Edges::default());
         self.edges.len() - 1
     }
 
+    /// Replaces the edges of a node that exists.
     pub fn set_edges(&mut self, node: NodeId, edges: Edges) {
         self.edges[node] = edges;
     }
 
     /// For each node, those that lead to it.
     #[must_use]
-    pub fn dependents(&self) -> Vec<Vec<NodeId>> {
+    pub(crate) fn dependents(&self) -> Vec<Vec<NodeId>> {
         let mut dependents = vec![Vec::new(); self.edges.len()];
         for node in 0..self.edges.len() {
             for next in self.successors(node) {
@@ -58,6 +69,7 @@ impl Graph {
         dependents
     }
 
+    /// The number of a foreign module, which is added at its first mention.
     pub fn foreign(&mut self, name: &str, origin: Origin) -> ForeignId {
         if let Some(known) = self.foreign.get_index_of(name) {
             return known;
@@ -65,6 +77,7 @@ impl Graph {
         self.foreign.insert_full(name.to_owned(), origin).0
     }
 
+    /// The dotted name of a foreign module, and its origin.
     #[must_use]
     pub fn foreign_name(&self, id: ForeignId) -> (&str, Origin) {
         self.foreign.get_index(id).map_or(("", Origin::Stdlib), |(name, origin)| (name.as_str(), *origin))
@@ -102,7 +115,7 @@ impl Graph {
     }
 
     /// The nodes that a node leads to: what it loads when it is imported, then what later.
-    pub fn successors(&self, node: NodeId) -> impl Iterator<Item = NodeId> + '_ {
+    pub(crate) fn successors(&self, node: NodeId) -> impl Iterator<Item = NodeId> + '_ {
         let edges = &self.edges[node];
         edges.load.iter().chain(&edges.later).filter_map(|edge| match *edge {
             Edge::Node(next) => Some(next),
@@ -112,7 +125,7 @@ impl Graph {
 
     /// The shortest way from one of the entries to a node that is wanted, both ends included; empty if there is none.
     #[must_use]
-    pub fn chain(&self, entries: &[NodeId], wanted: impl Fn(NodeId) -> bool) -> Vec<NodeId> {
+    pub(crate) fn chain(&self, entries: &[NodeId], wanted: impl Fn(NodeId) -> bool) -> Vec<NodeId> {
         let mut come_from: IndexMap<NodeId, Option<NodeId>> = entries.iter().map(|entry| (*entry, None)).collect();
         let mut next = 0;
         while let Some((node, _)) = come_from.get_index(next).map(|(node, from)| (*node, *from)) {
@@ -171,7 +184,9 @@ impl Graph {
         let order = strong_components(&self.edges);
         let mut of = vec![0; self.edges.len()];
         for (number, members) in order.iter().enumerate() {
-            members.iter().for_each(|node| of[*node] = number);
+            for node in members {
+                of[*node] = number;
+            }
         }
         let mut foreign: Vec<FixedBitSet> = Vec::with_capacity(order.len());
         for (number, members) in order.iter().enumerate() {

@@ -14,10 +14,11 @@ use crate::imports::source::Lines;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Context {
+    /// Whenever the file is imported.
     Module,
     /// In a class body, which runs with the file.
     Class,
-    /// In a `try` that catches ImportError.
+    /// In a `try` that catches `ImportError`.
     Try,
     /// In the `except ImportError` of one: runs if an import of the `try` failed.
     Handler,
@@ -42,10 +43,10 @@ impl Context {
         ("type_checking", Self::TypeChecking),
         ("plugin", Self::Plugin),
     ];
-    pub const NAMES: &'static str = "module, class, try, handler, conditional, function, type_checking, plugin";
+    pub(crate) const NAMES: &'static str = "module, class, try, handler, conditional, function, type_checking, plugin";
 
     #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, context)| *context)
     }
 }
@@ -54,9 +55,13 @@ impl Context {
 /// level 1 and an empty module.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Import {
+    /// The number of leading dots.
     pub level: u32,
+    /// The dotted name after the dots.
     pub module: String,
+    /// The name behind `import` in a `from` import.
     pub name: Option<String>,
+    /// When the import runs.
     pub context: Context,
     /// Counted from 1.
     pub line: u32,
@@ -65,11 +70,13 @@ pub struct Import {
 /// All that is kept of a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Parsed {
+    /// In the order of the source; `pytest_plugins` last.
     pub imports: Vec<Import>,
+    /// What the file changes before the first test runs.
     pub effects: Vec<Effect>,
 }
 
-/// Statements deeper than this are rejected: CPython itself allows 100 levels of indentation; `elif`
+/// Statements deeper than this are rejected: `CPython` itself allows 100 levels of indentation; `elif`
 /// chains count a level each.
 const DEEPEST_BODY: usize = 4_000;
 

@@ -14,7 +14,7 @@ use crate::imports::effects::{Effect, Kind};
 use crate::imports::parse::{Context, Import, Parsed};
 
 /// To be raised whenever the parser, or what is kept of a file, changes.
-pub const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 
 /// Rows are arrays: a third of the size of objects.
 type ImportRow = (u32, String, Option<String>, Context, u32);
@@ -32,6 +32,7 @@ struct Header {
     version: u32,
 }
 
+/// The entries of the cache file, and which of them were used since.
 #[derive(Default)]
 pub struct ParseCache {
     entries: HashMap<Hash, Arc<Parsed>>,
@@ -54,6 +55,7 @@ impl ParseCache {
         }
     }
 
+    /// The entry of a content. Does not mark it as used: see [`ParseCache::touch`].
     #[must_use]
     pub fn get(&self, hash: &Hash) -> Option<&Arc<Parsed>> {
         self.entries.get(hash)
@@ -64,6 +66,7 @@ impl ParseCache {
         self.used.insert(hash);
     }
 
+    /// Adds an entry, marked as used.
     pub fn insert(&mut self, hash: Hash, parsed: Arc<Parsed>) {
         self.changed = true;
         self.used.insert(hash);

@@ -20,24 +20,33 @@ use crate::process::thread_pool::Pool;
 
 /// The run, as the caller knows it.
 pub struct Settings {
+    /// pytest's `rootdir`: relative paths start from it.
     pub rootdir: PathBuf,
+    /// `sys.path` of the run, pytest's `pythonpath` in front.
     pub sys_path: Vec<PathBuf>,
+    /// Top-level names of the standard library.
     pub stdlib: HashSet<String>,
+    /// Folders whose contents are third-party.
     pub site_dirs: Vec<PathBuf>,
+    /// pytest's `--import-mode`.
     pub import_mode: ImportMode,
+    /// Top-level module to folder or file, of editable installs that work by a finder.
     pub editable: IndexMap<String, PathBuf>,
+    /// pytest's `consider_namespace_packages`.
     pub namespace_packages: bool,
+    /// The file of the parse cache; None: nothing is kept.
     pub cache_file: Option<PathBuf>,
 }
 
 /// A path, a line counted from 1 where one is known, and what is wrong.
-pub type Diagnostic = (PathBuf, Option<u32>, String);
+pub(crate) type Diagnostic = (PathBuf, Option<u32>, String);
 
 type ViewId = usize;
 
 /// The number of the view that adds nothing to `sys.path`.
 const PLAIN: ViewId = 0;
 
+/// The import graph of some test files, and what is needed to scan again.
 pub struct Project {
     rootdir: PathBuf,
     import_mode: ImportMode,
@@ -81,6 +90,7 @@ struct Loads {
 }
 
 impl Project {
+    /// Loads the parse cache; nothing is scanned yet.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         let rootdir = absolute_path(Path::new("/"), &settings.rootdir);
@@ -301,7 +311,7 @@ impl Project {
     }
 
     /// Takes what the interpreter's own parser read of a rejected file.
-    pub fn supply(&mut self, path: &Path, parsed: Parsed, note: Option<(Option<u32>, String)>) -> Result<()> {
+    pub(crate) fn supply(&mut self, path: &Path, parsed: Parsed, note: Option<(Option<u32>, String)>) -> Result<()> {
         let path = absolute_path(&self.rootdir, path);
         if self.files.supply(&path, parsed, note) { Ok(()) } else { Err(Error::NotScanned(path)) }
     }
@@ -314,7 +324,7 @@ impl Project {
     }
 
     /// The shortest chain of imports from a test file to a first-party file, both included; empty if there is none.
-    pub fn chain(&self, test_file: &Path, file: &Path) -> Result<Vec<PathBuf>> {
+    pub(crate) fn chain(&self, test_file: &Path, file: &Path) -> Result<Vec<PathBuf>> {
         let wanted = absolute_path(&self.rootdir, file);
         let mut entries = self.entries(test_file)?.to_vec();
         entries.reverse(); // the test file itself before its conftests
@@ -323,7 +333,7 @@ impl Project {
     }
 
     /// Which of the files of its closure imports which, each pair once. What a file asks of its own name is no link.
-    pub fn links(&self, test_file: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
+    pub(crate) fn links(&self, test_file: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
         let graph = &self.found.graph;
         let reached = graph.ever(self.entries(test_file)?);
         let mut links: IndexSet<(&PathBuf, &PathBuf)> = IndexSet::new();
@@ -336,7 +346,7 @@ impl Project {
     }
 
     /// The first-party file that importing a dotted name in a test file would load, if there is one.
-    pub fn locate(&mut self, test_file: &Path, name: &str) -> Result<Option<PathBuf>> {
+    pub(crate) fn locate(&mut self, test_file: &Path, name: &str) -> Result<Option<PathBuf>> {
         let first = *self.entries(test_file)?.last().ok_or_else(|| Error::NotScanned(test_file.to_owned()))?;
         let (view, path) = self.found.places[first].clone();
         let view = self.found.views.get_index(view).map(|(view, _)| view.clone()).unwrap_or_default();
@@ -349,7 +359,7 @@ impl Project {
     }
 
     /// Third-party and standard-library modules: at import, and only later.
-    pub fn third_party(&self, test_file: &Path) -> Result<(Vec<String>, Vec<String>)> {
+    pub(crate) fn third_party(&self, test_file: &Path) -> Result<(Vec<String>, Vec<String>)> {
         let reached = self.found.graph.ever(self.entries(test_file)?);
         let mut names = self.names(&reached);
         let later = names.split_off(reached.at_import);
@@ -372,18 +382,18 @@ impl Project {
 
     /// Imports of the files that lead nowhere, by file in the order of reading, each with its line and as it is spelled.
     /// Not those in a `try` that catches it, in functions and under conditions.
-    pub fn missing(&self) -> Vec<(PathBuf, u32, String)> {
+    pub(crate) fn missing(&self) -> Vec<(PathBuf, u32, String)> {
         self.found.missing.iter().cloned().collect()
     }
 
-    pub fn effects(&self, path: &Path) -> Result<Vec<Effect>> {
+    pub(crate) fn effects(&self, path: &Path) -> Result<Vec<Effect>> {
         let path = absolute_path(&self.rootdir, path);
         let seen = self.files.get(&path).ok_or(Error::NotScanned(path))?;
         Ok(seen.parsed.effects.clone())
     }
 
     /// The foreign modules of these files that must not be imported ahead, each with the reason.
-    pub fn quarantine(&self, test_files: &[PathBuf]) -> Result<IndexMap<String, String>> {
+    pub(crate) fn quarantine(&self, test_files: &[PathBuf]) -> Result<IndexMap<String, String>> {
         let groups = test_files.iter().map(|file| self.entries(file).map(<[_]>::to_vec)).collect::<Result<Vec<_>>>()?;
         let reached = self.found.graph.ever(&groups.concat());
         let modules: Vec<(&str, Origin)> =
@@ -398,7 +408,7 @@ impl Project {
     }
 
     #[must_use]
-    pub fn diagnostics(&self) -> Vec<Diagnostic> {
+    pub(crate) fn diagnostics(&self) -> Vec<Diagnostic> {
         let cache =
             self.cache_note.iter().map(|note| (self.cache_file.clone().unwrap_or_default(), None, note.clone()));
         let rejected = self.files.rejected().map(|(path, reason)| (path.clone(), reason.line(), reason.to_string()));
@@ -406,7 +416,7 @@ impl Project {
         cache.chain(rejected).chain(notes).collect()
     }
 
-    pub fn save(&mut self) -> Result<()> {
+    pub(crate) fn save(&mut self) -> Result<()> {
         match &self.cache_file {
             Some(path) => self.files.cache_mut().save(path),
             None => Ok(()),
@@ -414,7 +424,7 @@ impl Project {
     }
 
     #[must_use]
-    pub fn statistics(&self) -> Counts {
+    pub(crate) fn statistics(&self) -> Counts {
         self.files.counts()
     }
 

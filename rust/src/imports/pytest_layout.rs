@@ -6,17 +6,21 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::imports::resolve::View;
 
+/// pytest's `--import-mode`, and one mode more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImportMode {
+    /// The folder of the outermost package comes first on `sys.path`.
     Prepend,
+    /// The folder of the outermost package comes last on `sys.path`.
     Append,
+    /// `sys.path` stays as it is.
     Importlib,
     /// Not pytest's: a package by itself, without conftests.
     Package,
 }
 
 impl ImportMode {
-    pub fn from_name(name: &str) -> Result<Self> {
+    pub(crate) fn from_name(name: &str) -> Result<Self> {
         match name {
             "prepend" => Ok(Self::Prepend),
             "append" => Ok(Self::Append),
@@ -30,7 +34,7 @@ impl ImportMode {
 /// The files that come before a test file, and itself: conftests from the root down, each after the
 /// `__init__` of its packages.
 #[must_use]
-pub fn entries(mode: ImportMode, rootdir: &Path, test_file: &Path) -> Vec<PathBuf> {
+pub(crate) fn entries(mode: ImportMode, rootdir: &Path, test_file: &Path) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = Vec::new();
     let before = if mode == ImportMode::Package { Vec::new() } else { conftests(rootdir, test_file) };
     for file in before.into_iter().chain([test_file.to_owned()]) {
@@ -64,7 +68,7 @@ fn packages_of(file: &Path) -> Vec<PathBuf> {
 
 /// The folder above a file's outermost package: what pytest puts on `sys.path` for it.
 #[must_use]
-pub fn package_root(file: &Path) -> PathBuf {
+pub(crate) fn package_root(file: &Path) -> PathBuf {
     let folders = file.ancestors().skip(1);
     let root = folders.into_iter().find(|folder| !folder.join("__init__.py").is_file());
     root.unwrap_or(file).to_owned()
@@ -75,7 +79,7 @@ pub fn package_root(file: &Path) -> PathBuf {
 /// Its own folders only, nearest first: what other test files put on `sys.path` depends on the selection, and
 /// comes last (`docs/design/imports.md`).
 #[must_use]
-pub fn view(mode: ImportMode, roots: Vec<PathBuf>) -> View {
+pub(crate) fn view(mode: ImportMode, roots: Vec<PathBuf>) -> View {
     match mode {
         ImportMode::Prepend => View { before: roots, after: Vec::new() },
         ImportMode::Append => View { before: Vec::new(), after: roots },

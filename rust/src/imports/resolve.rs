@@ -13,31 +13,37 @@ use crate::imports::parse::Import;
 /// Where a module comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Origin {
+    /// The project.
     First,
+    /// An installed distribution.
     Third,
+    /// The standard library.
     Stdlib,
 }
 
 /// One component of a dotted name, found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
-    pub origin: Origin,
+pub(crate) struct Found {
+    pub(crate) origin: Origin,
     /// None for namespace packages and for modules that are part of the interpreter.
-    pub file: Option<PathBuf>,
+    pub(crate) file: Option<PathBuf>,
     /// Where submodules are looked for; empty for a plain module.
-    pub package: Vec<PathBuf>,
+    pub(crate) package: Vec<PathBuf>,
 }
 
 /// One module that an import loads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
+    /// A file of the project.
     First(PathBuf),
     /// The dotted name of a third-party or standard-library module.
     Foreign(String, Origin),
 }
 
+/// What one import loads.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Resolution {
+    /// In the order in which they are loaded.
     pub targets: Vec<Target>,
     /// A part of the name was not found where it had to be.
     pub missing: bool,
@@ -46,10 +52,11 @@ pub struct Resolution {
 /// The folders that one test file puts before, or after, the run's `sys.path`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct View {
-    pub before: Vec<PathBuf>,
-    pub after: Vec<PathBuf>,
+    pub(crate) before: Vec<PathBuf>,
+    pub(crate) after: Vec<PathBuf>,
 }
 
+/// Resolves names under one `sys.path`, and remembers what it saw on the disk.
 pub struct Resolver {
     rootdir: PathBuf,
     sys_path: Vec<PathBuf>,
@@ -69,6 +76,8 @@ pub struct Resolver {
 }
 
 impl Resolver {
+    /// Paths are absolute. `stdlib`: top-level names; `editable`: top-level names of editable installs, each with its
+    /// path.
     #[must_use]
     pub fn new(
         rootdir: &Path,
@@ -98,7 +107,7 @@ impl Resolver {
     }
 
     /// Forgets what was seen on disk: a new scan looks again.
-    pub fn refresh(&mut self) {
+    pub(crate) fn refresh(&mut self) {
         self.listings.clear();
         self.origins.clear();
         self.tops.clear();
@@ -106,17 +115,17 @@ impl Resolver {
     }
 
     /// The folders that are searched after everything else.
-    pub fn set_last(&mut self, last: Vec<PathBuf>) {
+    pub(crate) fn set_last(&mut self, last: Vec<PathBuf>) {
         self.last = last;
         self.lasts.clear();
     }
 
-    pub fn sys_path(&self) -> &[PathBuf] {
+    pub(crate) fn sys_path(&self) -> &[PathBuf] {
         &self.sys_path
     }
 
     /// The top-level names that a view adds.
-    pub fn names_of(&mut self, view: &View) -> HashSet<String> {
+    pub(crate) fn names_of(&mut self, view: &View) -> HashSet<String> {
         let mut names = HashSet::new();
         for root in view.before.iter().chain(&view.after) {
             if let Some(listing) = self.listing(root) {
@@ -199,7 +208,7 @@ impl Resolver {
         Some(found)
     }
 
-    pub fn top(&mut self, name: &str, view: &View) -> Option<Arc<Found>> {
+    pub(crate) fn top(&mut self, name: &str, view: &View) -> Option<Arc<Found>> {
         if !view.before.is_empty() {
             if let Some(found) = self.in_front(name, view) {
                 return Some(found);
@@ -322,7 +331,7 @@ impl Resolver {
 
     /// Third-party inside a site folder or a virtual environment, else first-party: also in roots beside the project's,
     /// as an observer of a run sees it.
-    pub fn origin(&mut self, folder: &Path) -> Origin {
+    pub(crate) fn origin(&mut self, folder: &Path) -> Origin {
         if let Some(known) = self.origins.get(folder) {
             return *known;
         }

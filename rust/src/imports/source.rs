@@ -17,7 +17,7 @@ pub fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, Rejected> {
         Some(rest) => (rest, true),
         None => (bytes, false),
     };
-    let text = match cookie(body).map(normalise).as_deref() {
+    let text = match cookie(body).map(|name| normalise(&name)).as_deref() {
         None | Some("utf-8") => utf8(body)?,
         Some(other) if marked => return Err(Rejected::Encoding(other.to_owned())),
         Some("ascii") if body.is_ascii() => utf8(body)?,
@@ -78,7 +78,7 @@ fn cookie_of_line(line: &[u8]) -> Option<String> {
 }
 
 /// As the tokenizer's `get_normal_name`, with the aliases of the three encodings that are known here.
-fn normalise(name: String) -> String {
+fn normalise(name: &str) -> String {
     let name = name.to_ascii_lowercase().replace('_', "-");
     let is = |wanted: &str| name == wanted || name.starts_with(&format!("{wanted}-"));
     if is("utf-8") || name == "utf8" {

@@ -87,7 +87,7 @@ pub fn guard(lifeline: i32, parent_death_signal: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Opens the same pipe through an open file description of our own: the owner and the signal of O_ASYNC belong to the
+/// Opens the same pipe through an open file description of our own: the owner and the signal of `O_ASYNC` belong to the
 /// description, which forked siblings share, so each would take the signal from the one before. Without `/proc`
 /// they do: the parent-death signal is what remains for those before.
 #[cfg(target_os = "linux")]

@@ -11,9 +11,10 @@ use rayon::prelude::*;
 
 /// 64 MB, and at least 64 bytes for each byte of source: 100,000 nested lists aborted on 2 MB
 /// (`docs/design/imports.md`). Reserved, not used: only what the parser touches becomes memory.
-pub const SMALLEST_STACK: usize = 64 << 20;
-pub const STACK_PER_BYTE: usize = 64;
+pub(crate) const SMALLEST_STACK: usize = 64 << 20;
+pub(crate) const STACK_PER_BYTE: usize = 64;
 
+/// The stack that a thread needs to parse a source of this size, both in bytes.
 #[must_use]
 pub fn stack_for(largest_source: usize) -> usize {
     SMALLEST_STACK.max(largest_source.saturating_mul(STACK_PER_BYTE))
@@ -22,6 +23,7 @@ pub fn stack_for(largest_source: usize) -> usize {
 /// The threads of a pool, to be joined: each with its number in the kernel's list, 0 if it never ran.
 type Threads = Arc<Mutex<Vec<(JoinHandle<()>, Arc<AtomicI32>)>>>;
 
+/// A thread pool whose threads are joined when it is dropped.
 pub struct Pool {
     pool: Option<rayon::ThreadPool>,
     threads: Threads,
@@ -49,7 +51,7 @@ impl Pool {
     }
 
     #[must_use]
-    pub fn stack(&self) -> usize {
+    pub(crate) fn stack(&self) -> usize {
         self.stack
     }
 
@@ -76,7 +78,7 @@ const PIECE: usize = 64;
 const SMALL_STACK: usize = 1 << 20;
 
 /// The results in the order of the inputs, by as many threads as help; none outlives the call.
-pub fn map_chunks<T: Sync, R: Send>(inputs: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+pub(crate) fn map_chunks<T: Sync, R: Send>(inputs: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
     let pool = (inputs.len() >= WORTH_THREADS && threads > 1).then(|| Pool::start(threads, SMALL_STACK)).flatten();
     let Some(pool) = pool else { return inputs.iter().map(work).collect() };
@@ -109,14 +111,14 @@ fn join(threads: &Threads) {
 }
 
 #[cfg(target_os = "linux")]
-pub fn kernel_id() -> i32 {
+pub(crate) fn kernel_id() -> i32 {
     nix::unistd::gettid().as_raw()
 }
 
 /// A joined thread stays in /proc/self/task for some microseconds, where those who count threads before a
 /// fork would see it: wait for it, at most 50 ms.
 #[cfg(target_os = "linux")]
-pub fn wait_until_gone(id: i32) {
+pub(crate) fn wait_until_gone(id: i32) {
     let entry = std::path::PathBuf::from(format!("/proc/self/task/{id}"));
     for _ in 0..500 {
         if !entry.exists() {
@@ -127,9 +129,9 @@ pub fn wait_until_gone(id: i32) {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub fn kernel_id() -> i32 {
+pub(crate) fn kernel_id() -> i32 {
     0
 }
 
 #[cfg(not(target_os = "linux"))]
-pub fn wait_until_gone(_id: i32) {}
+pub(crate) fn wait_until_gone(_id: i32) {}

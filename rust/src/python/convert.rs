@@ -21,7 +21,7 @@ impl From<Error> for PyErr {
     }
 }
 
-/// An OSError with errno where there is one, so that Python raises FileNotFoundError and its siblings.
+/// An `OSError` with errno where there is one, so that Python raises `FileNotFoundError` and its siblings.
 pub fn os_error(error: &io::Error, path: Option<&Path>) -> PyErr {
     match (error.raw_os_error(), path) {
         (Some(number), Some(path)) => PyOSError::new_err((number, error.to_string(), path.as_os_str().to_owned())),

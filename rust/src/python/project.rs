@@ -95,24 +95,29 @@ impl Project {
         Ok(lock(&self.0).supply(&path, parsed, diagnostic.map(|text| (line, text)))?)
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "extracted from Python")]
     fn closure(&self, py: Python<'_>, test_file: PathBuf) -> PyResult<Vec<OsString>> {
         Ok(shown(py.detach(|| lock(&self.0).closure(&test_file))?))
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "extracted from Python")]
     fn chain(&self, py: Python<'_>, test_file: PathBuf, file: PathBuf) -> PyResult<Vec<OsString>> {
         Ok(shown(py.detach(|| lock(&self.0).chain(&test_file, &file))?))
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "extracted from Python")]
     fn links(&self, py: Python<'_>, test_file: PathBuf) -> PyResult<Vec<(OsString, OsString)>> {
         let links = py.detach(|| lock(&self.0).links(&test_file))?;
         Ok(links.into_iter().map(|(from, to)| (from.into_os_string(), to.into_os_string())).collect())
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "extracted from Python")]
     fn locate(&self, py: Python<'_>, test_file: PathBuf, name: &str) -> PyResult<Option<OsString>> {
         let found = py.detach(|| lock(&self.0).locate(&test_file, name))?;
         Ok(found.map(PathBuf::into_os_string))
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "extracted from Python")]
     fn third_party(&self, py: Python<'_>, test_file: PathBuf) -> PyResult<(Vec<String>, Vec<String>)> {
         Ok(py.detach(|| lock(&self.0).third_party(&test_file))?)
     }

@@ -89,7 +89,7 @@ impl Watcher {
     fn watch(&self, py: Python<'_>, paths: &Bound<'_, PyAny>, deep: bool) -> PyResult<()> {
         self.0.descriptor().ok_or_else(closed)?;
         let paths = named(paths)?;
-        py.detach(|| self.0.watch(paths, deep));
+        py.detach(|| self.0.watch(&paths, deep));
         Ok(())
     }
 

@@ -31,6 +31,7 @@ impl Numbers {
     }
 }
 
+/// The bytes of a table. `used`: texts that no entry names, whose statuses are kept nevertheless.
 #[must_use]
 pub fn encode(table: &Table, used: impl Fn(TextId) -> bool) -> Vec<u8> {
     let (mut texts, mut dependencies) = (Numbers::default(), Numbers::default());
@@ -81,7 +82,9 @@ fn put_entry(out: &mut Vec<u8>, file: u32, entry: &Entry, texts: &mut Numbers, d
 
 fn put_ids(out: &mut Vec<u8>, ids: &[u32], numbers: &mut Numbers) {
     put(out, u32::try_from(ids.len()).unwrap_or(NONE));
-    ids.iter().for_each(|id| put(out, numbers.of(*id)));
+    for id in ids {
+        put(out, numbers.of(*id));
+    }
 }
 
 /// The statuses of texts that are written anyway, and of those that `used` names: files below a declared pattern.

@@ -9,15 +9,17 @@ use crate::records::text::Text;
 pub struct Json(Vec<u8>);
 
 impl Json {
+    /// The bytes written so far.
     #[must_use]
     pub fn done(self) -> Vec<u8> {
         self.0
     }
 
-    pub fn raw(&mut self, text: &str) {
+    pub(crate) fn raw(&mut self, text: &str) {
         self.0.extend_from_slice(text.as_bytes());
     }
 
+    /// Writes a string; bytes that are not text become lone surrogates.
     pub fn text(&mut self, text: &Text) {
         self.0.push(b'"');
         for chunk in text.0.utf8_chunks() {
@@ -37,23 +39,23 @@ impl Json {
         let _never_fails = write!(self.0, "\\u{page}{byte:02x}");
     }
 
-    pub fn number(&mut self, number: f64) {
+    pub(crate) fn number(&mut self, number: f64) {
         let _never_fails = write!(self.0, "{number}");
     }
 
-    pub fn optional<T>(&mut self, value: Option<&T>, write: impl Fn(&mut Self, &T)) {
+    pub(crate) fn optional<T>(&mut self, value: Option<&T>, write: impl Fn(&mut Self, &T)) {
         match value {
             Some(value) => write(self, value),
             None => self.raw("null"),
         }
     }
 
-    pub fn list<T>(&mut self, items: &[T], write: impl Fn(&mut Self, &T)) {
+    pub(crate) fn list<T>(&mut self, items: &[T], write: impl Fn(&mut Self, &T)) {
         self.enclosed('[', items, write, ']');
     }
 
     /// As `list`, with braces.
-    pub fn object<T>(&mut self, items: &[T], write: impl Fn(&mut Self, &T)) {
+    pub(crate) fn object<T>(&mut self, items: &[T], write: impl Fn(&mut Self, &T)) {
         self.enclosed('{', items, write, '}');
     }
 
@@ -69,7 +71,7 @@ impl Json {
     }
 
     /// The name of a member, with what stands before and after it.
-    pub fn key(&mut self, name: &str) {
+    pub(crate) fn key(&mut self, name: &str) {
         let comma = if self.0.last() == Some(&b'{') { "" } else { "," };
         let _never_fails = write!(self.0, "{comma}\"{name}\":");
     }

@@ -13,15 +13,15 @@ use crate::records::json::Json;
 use crate::records::text::Text;
 
 /// To be raised, with the number in the directory's name, whenever the shape changes.
-pub const SCHEMA: u64 = 4;
+pub(crate) const SCHEMA: u64 = 4;
 
 /// 128 bits of BLAKE3.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Fingerprint(pub [u8; 16]);
+pub(crate) struct Fingerprint(pub [u8; 16]);
 
 impl Fingerprint {
     #[must_use]
-    pub fn of(bytes: &[u8]) -> Self {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
         Self::from(blake3::hash(bytes))
     }
 
@@ -56,93 +56,99 @@ impl<'de> Deserialize<'de> for Fingerprint {
 }
 
 /// How a file was when it was first touched: mtime, ctime, size, inode.
-pub type Touch = (i64, i64, u64, u64);
+pub(crate) type Touch = (i64, i64, u64, u64);
 
 /// Node id, outcome, seconds.
-pub type Test = (Text, Text, f64);
+pub(crate) type Test = (Text, Text, f64);
 
 /// The name of an input and its fingerprint, None where the input does not exist.
-pub type Pair = (Text, Option<Fingerprint>);
+pub(crate) type Pair = (Text, Option<Fingerprint>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Costs {
-    pub collection: f64,
-    pub fixtures: f64,
-    pub imports: f64,
+pub(crate) struct Costs {
+    pub(crate) collection: f64,
+    pub(crate) fixtures: f64,
+    pub(crate) imports: f64,
 }
 
 /// The report of a run on one test file.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Draft {
-    pub epoch: Text,
-    pub outcome: Text,
-    pub tests: Vec<Test>,
-    pub costs: Costs,
-    pub closure: Vec<Text>,
-    pub dynamic: BTreeMap<Text, Option<Text>>,
-    pub company: Vec<Text>,
-    pub roots: Vec<Text>,
-    pub reads: Vec<(Text, Option<Touch>)>,
-    pub listings: Vec<Text>,
-    pub environment: Vec<Text>,
-    pub declared: Vec<Text>,
-    pub started: Vec<Text>,
-    pub project: Vec<Text>,
-    pub distributions: BTreeMap<Text, Text>,
-    pub modules: BTreeMap<Text, Text>,
-    pub flags: Vec<Text>,
-    pub ports: Vec<Text>,
-    pub writes: Vec<Text>,
-    pub serial: Vec<Text>,
+pub(crate) struct Draft {
+    pub(crate) epoch: Text,
+    pub(crate) outcome: Text,
+    pub(crate) tests: Vec<Test>,
+    pub(crate) costs: Costs,
+    pub(crate) closure: Vec<Text>,
+    pub(crate) dynamic: BTreeMap<Text, Option<Text>>,
+    pub(crate) company: Vec<Text>,
+    pub(crate) roots: Vec<Text>,
+    pub(crate) reads: Vec<(Text, Option<Touch>)>,
+    pub(crate) listings: Vec<Text>,
+    pub(crate) environment: Vec<Text>,
+    pub(crate) declared: Vec<Text>,
+    pub(crate) started: Vec<Text>,
+    pub(crate) project: Vec<Text>,
+    pub(crate) distributions: BTreeMap<Text, Text>,
+    pub(crate) modules: BTreeMap<Text, Text>,
+    pub(crate) flags: Vec<Text>,
+    pub(crate) ports: Vec<Text>,
+    pub(crate) writes: Vec<Text>,
+    pub(crate) serial: Vec<Text>,
 }
 
 /// The stored form of a draft. Lists without an order of their own are sorted.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Record {
-    pub file: Text,
-    pub epoch: Text,
-    pub outcome: Text,
-    pub settled: bool,
+    pub(crate) file: Text,
+    pub(crate) epoch: Text,
+    pub(crate) outcome: Text,
+    pub(crate) settled: bool,
     #[serde(default)]
-    pub unsettled: Option<Text>,
-    pub tests: Vec<Test>,
-    pub costs: Costs,
-    pub closure: Vec<Pair>,
-    pub dynamic: BTreeMap<Text, Option<Text>>,
-    pub company: Vec<Text>,
-    pub roots: Vec<Text>,
-    pub reads: Vec<Pair>,
-    pub listings: Vec<Pair>,
-    pub layout: Vec<Pair>,
-    pub environment: Vec<Pair>,
-    pub declared: Vec<Pair>,
-    pub started: Vec<Text>,
-    pub project: Vec<Pair>,
-    pub distributions: BTreeMap<Text, Text>,
-    pub modules: BTreeMap<Text, Text>,
-    pub flags: Vec<Text>,
-    pub ports: Vec<Text>,
-    pub writes: Vec<Text>,
-    pub serial: Vec<Text>,
+    pub(crate) unsettled: Option<Text>,
+    pub(crate) tests: Vec<Test>,
+    pub(crate) costs: Costs,
+    pub(crate) closure: Vec<Pair>,
+    pub(crate) dynamic: BTreeMap<Text, Option<Text>>,
+    pub(crate) company: Vec<Text>,
+    pub(crate) roots: Vec<Text>,
+    pub(crate) reads: Vec<Pair>,
+    pub(crate) listings: Vec<Pair>,
+    pub(crate) layout: Vec<Pair>,
+    pub(crate) environment: Vec<Pair>,
+    pub(crate) declared: Vec<Pair>,
+    pub(crate) started: Vec<Text>,
+    pub(crate) project: Vec<Pair>,
+    pub(crate) distributions: BTreeMap<Text, Text>,
+    pub(crate) modules: BTreeMap<Text, Text>,
+    pub(crate) flags: Vec<Text>,
+    pub(crate) ports: Vec<Text>,
+    pub(crate) writes: Vec<Text>,
+    pub(crate) serial: Vec<Text>,
 }
 
 /// Why a file is no record.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Bad {
+    /// The header, the checksum or the JSON is wrong: the reason.
     Corrupt(String),
+    /// Written with this older schema.
     Older(u64),
+    /// Written with this newer schema.
     Newer(u64),
+    /// A file of another kind.
     Foreign,
+    /// The record of this test file, at the place of another.
     Misplaced(String),
+    /// The system refuses to read the file: the reason.
     Unreadable(String),
 }
 
 impl Bad {
     /// Notes are grouped by it.
     #[must_use]
-    pub fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Corrupt(_) => "corrupt",
             Self::Older(_) => "older",
@@ -177,14 +183,14 @@ struct Header {
 
 /// A payload of one line with the header of its kind.
 #[must_use]
-pub fn sealed(kind: &str, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn sealed(kind: &str, payload: &[u8]) -> Vec<u8> {
     let sum = blake3::hash(payload).to_hex();
     let header = format!("{{\"hotreload\":\"{kind}\",\"schema\":{SCHEMA},\"blake3\":\"{sum}\"}}\n");
     [header.as_bytes(), payload, b"\n"].concat()
 }
 
 /// The payload, if the header is of this kind and the checksum holds.
-pub fn opened<'a>(kind: &str, bytes: &'a [u8]) -> Result<&'a [u8], Bad> {
+pub(crate) fn opened<'a>(kind: &str, bytes: &'a [u8]) -> Result<&'a [u8], Bad> {
     let corrupt = |reason: &str| Bad::Corrupt(reason.to_owned());
     if bytes.is_empty() {
         return Err(corrupt("empty"));
@@ -209,18 +215,20 @@ pub fn opened<'a>(kind: &str, bytes: &'a [u8]) -> Result<&'a [u8], Bad> {
 }
 
 impl Record {
+    /// Checks and reads the bytes of a record file.
     pub fn decode(bytes: &[u8]) -> Result<Self, Bad> {
         let payload = opened("record", bytes)?;
         serde_json::from_slice(payload).map_err(|error| Bad::Corrupt(error.to_string()))
     }
 
+    /// The bytes of the record file; equal records give equal bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         sealed("record", &self.json())
     }
 
     #[must_use]
-    pub fn is_clean(&self) -> bool {
+    pub(crate) fn is_clean(&self) -> bool {
         self.outcome.0 == b"passed"
     }
 

@@ -10,7 +10,7 @@ use crate::records::record::Fingerprint;
 /// Longer components end in a hash: with its suffix one stays below the 255 bytes of most file systems.
 const LONGEST_COMPONENT: usize = 150;
 const KEPT_OF_LONGER: usize = 100;
-/// A mirrored path above this goes by its hash: PATH_MAX is 4096, or 1024, and counts the directory's own path.
+/// A mirrored path above this goes by its hash: `PATH_MAX` is 4096, or 1024, and counts the directory's own path.
 const LONGEST_PATH: usize = 700;
 
 /// The place of a test file's record below the directory, with "/". `file` is relative to the root, or absolute.

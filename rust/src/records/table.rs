@@ -9,12 +9,12 @@ use crate::filesystem::stat::FileStamp;
 use crate::records::record::{Fingerprint, Pair, Record};
 use crate::records::text::Text;
 
-pub type TextId = u32;
-pub type DependencyId = u32;
+pub(crate) type TextId = u32;
+pub(crate) type DependencyId = u32;
 
 /// The kinds of inputs. Their order is that of the verdicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Subject {
+pub(crate) enum Subject {
     /// A file that is imported or read.
     File,
     Listing,
@@ -26,49 +26,49 @@ pub enum Subject {
 }
 
 impl Subject {
-    pub const ALL: [Self; 6] =
+    pub(crate) const ALL: [Self; 6] =
         [Self::File, Self::Listing, Self::Declared, Self::Environment, Self::Project, Self::Layout];
 }
 
 /// A subject as a record says that it was; None where it did not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Dependency {
-    pub subject: Subject,
-    pub name: TextId,
-    pub fingerprint: Option<Fingerprint>,
+pub(crate) struct Dependency {
+    pub(crate) subject: Subject,
+    pub(crate) name: TextId,
+    pub(crate) fingerprint: Option<Fingerprint>,
 }
 
 /// A file's status, and the fingerprint of the content that it had then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cached {
-    pub stat: FileStamp,
-    pub fingerprint: Fingerprint,
+pub(crate) struct Cached {
+    pub(crate) stat: FileStamp,
+    pub(crate) fingerprint: Fingerprint,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// How the record file was when it was read.
-    pub stamp: FileStamp,
-    pub epoch: TextId,
-    pub is_clean: bool,
-    pub unsettled: Option<TextId>,
+    pub(crate) stamp: FileStamp,
+    pub(crate) epoch: TextId,
+    pub(crate) is_clean: bool,
+    pub(crate) unsettled: Option<TextId>,
     /// In the order of the verdicts.
-    pub dependencies: Box<[DependencyId]>,
+    pub(crate) dependencies: Box<[DependencyId]>,
     /// Layouts under which the record was found to hold, too.
-    pub confirmed: Box<[DependencyId]>,
-    pub ports: Box<[TextId]>,
-    pub writes: Box<[TextId]>,
+    pub(crate) confirmed: Box<[DependencyId]>,
+    pub(crate) ports: Box<[TextId]>,
+    pub(crate) writes: Box<[TextId]>,
 }
 
 /// The maps take a quick hash: loading is mostly hashing, and nobody picks these keys to make them collide.
 #[derive(Default)]
 pub struct Table {
-    pub texts: IndexSet<Box<[u8]>, FxBuildHasher>,
+    pub(crate) texts: IndexSet<Box<[u8]>, FxBuildHasher>,
     /// Fingerprints by text, where that is the path of a file.
-    pub cached: FxHashMap<TextId, Cached>,
-    pub dependencies: IndexSet<Dependency, FxBuildHasher>,
+    pub(crate) cached: FxHashMap<TextId, Cached>,
+    pub(crate) dependencies: IndexSet<Dependency, FxBuildHasher>,
     /// Entries by the path of their test file.
-    pub entries: FxHashMap<TextId, Entry>,
+    pub(crate) entries: FxHashMap<TextId, Entry>,
 }
 
 fn number(index: usize) -> u32 {
@@ -76,7 +76,7 @@ fn number(index: usize) -> u32 {
 }
 
 impl Table {
-    pub fn intern(&mut self, text: &[u8]) -> TextId {
+    pub(crate) fn intern(&mut self, text: &[u8]) -> TextId {
         if let Some(index) = self.texts.get_index_of(text) {
             return number(index);
         }
@@ -84,32 +84,27 @@ impl Table {
     }
 
     #[must_use]
-    pub fn id(&self, text: &[u8]) -> Option<TextId> {
+    pub(crate) fn id(&self, text: &[u8]) -> Option<TextId> {
         self.texts.get_index_of(text).map(number)
     }
 
     #[must_use]
-    pub fn text(&self, id: TextId) -> &[u8] {
+    pub(crate) fn text(&self, id: TextId) -> &[u8] {
         self.texts.get_index(id as usize).map_or(&[], |text| text)
     }
 
     #[must_use]
-    pub fn dependency(&self, id: DependencyId) -> Option<Dependency> {
+    pub(crate) fn dependency(&self, id: DependencyId) -> Option<Dependency> {
         self.dependencies.get_index(id as usize).copied()
     }
 
-    pub fn depend(&mut self, subject: Subject, name: &[u8], fingerprint: Option<Fingerprint>) -> DependencyId {
+    pub(crate) fn depend(&mut self, subject: Subject, name: &[u8], fingerprint: Option<Fingerprint>) -> DependencyId {
         let name = self.intern(name);
         number(self.dependencies.insert_full(Dependency { subject, name, fingerprint }).0)
     }
 
-    #[must_use]
-    pub fn entry(&self, file: &[u8]) -> Option<&Entry> {
-        self.entries.get(&self.id(file)?)
-    }
-
     /// Takes what a check needs of a record.
-    pub fn insert(&mut self, record: &Record, stamp: FileStamp) {
+    pub(crate) fn insert(&mut self, record: &Record, stamp: FileStamp) {
         let file = self.intern(&record.file.0);
         let entry = Entry {
             stamp,
@@ -150,7 +145,7 @@ impl Table {
 
     /// The test files, sorted.
     #[must_use]
-    pub fn files(&self) -> Vec<&[u8]> {
+    pub(crate) fn files(&self) -> Vec<&[u8]> {
         let mut files: Vec<&[u8]> = self.entries.keys().map(|id| self.text(*id)).collect();
         files.sort_unstable();
         files

@@ -198,7 +198,7 @@ fn reads(root: &Root, reads: Vec<(Text, Option<Touch>)>) -> Vec<(Text, Option<To
 /// lies between, where a module may come to stand before a namespace folder.
 fn layout(draft: &Draft) -> Vec<Text> {
     let roots = &draft.roots;
-    let mut folders = BTreeSet::from_iter(roots.iter().cloned());
+    let mut folders: BTreeSet<Text> = roots.iter().cloned().collect();
     for file in &draft.closure {
         let mut folder = parent(file);
         folders.insert(folder.clone());

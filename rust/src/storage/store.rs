@@ -27,8 +27,9 @@ use crate::storage::directory::{RecordDirectory, Walked};
 const INDEX: &[u8] = b"index";
 
 /// Flags, writes, and tests as node id and outcome.
-pub type Results = (Vec<Text>, Vec<Text>, Vec<(Text, Text)>);
+pub(crate) type Results = (Vec<Text>, Vec<Text>, Vec<(Text, Text)>);
 
+/// The records of all test files of a project, read from the disk when they are first needed.
 pub struct Store {
     pub(crate) directory: RecordDirectory,
     pub(crate) root: Root,
@@ -47,6 +48,7 @@ pub struct Store {
 }
 
 impl Store {
+    /// Reads nothing yet. `folder`: where the records are, absolute or below `rootdir`.
     #[must_use]
     pub fn new(folder: &Path, rootdir: &Path) -> Self {
         let root = Root::new(rootdir);
@@ -64,17 +66,17 @@ impl Store {
         }
     }
 
-    pub fn leave_out(&mut self, reports: impl IntoIterator<Item = PathBuf>) {
+    pub(crate) fn leave_out(&mut self, reports: impl IntoIterator<Item = PathBuf>) {
         self.reports.extend(reports);
     }
 
     #[must_use]
-    pub fn notes(&self) -> &[String] {
+    pub(crate) fn notes(&self) -> &[String] {
         &self.notes
     }
 
     /// Brings the table in line with the disk; says how many records there are.
-    pub fn load(&mut self) -> usize {
+    pub(crate) fn load(&mut self) -> usize {
         self.notes.clear();
         self.dependents = None;
         self.looked.clear();
@@ -151,13 +153,14 @@ impl Store {
         }
     }
 
+    /// The test files that have a record.
     pub fn files(&mut self) -> Vec<Text> {
         self.need_load();
         self.table.files().into_iter().map(|file| Text(file.to_vec())).collect()
     }
 
     /// The file, its ports and its writes, of each record that names any.
-    pub fn conflicts(&mut self) -> Vec<(Text, Vec<Text>, Vec<Text>)> {
+    pub(crate) fn conflicts(&mut self) -> Vec<(Text, Vec<Text>, Vec<Text>)> {
         self.need_load();
         let table = &self.table;
         let text = |id: &TextId| Text(table.text(*id).to_vec());
@@ -182,7 +185,7 @@ impl Store {
 
     /// The results of each record, from the disk; None where there is no record.
     #[must_use]
-    pub fn results(&self, files: &[Vec<u8>]) -> Vec<Option<Results>> {
+    pub(crate) fn results(&self, files: &[Vec<u8>]) -> Vec<Option<Results>> {
         if !self.directory.exists().unwrap_or(false) {
             return files.iter().map(|_none| None).collect();
         }
@@ -210,7 +213,7 @@ impl Store {
         }
     }
 
-    pub fn remove(&mut self, files: &[Vec<u8>]) -> Result<()> {
+    pub(crate) fn remove(&mut self, files: &[Vec<u8>]) -> Result<()> {
         self.need_load();
         self.dependents = None;
         if !self.directory.exists().unwrap_or(false) {
@@ -229,7 +232,7 @@ impl Store {
     }
 
     /// Removes the records of test files that are gone; returns those.
-    pub fn prune(&mut self) -> Result<Vec<Text>> {
+    pub(crate) fn prune(&mut self) -> Result<Vec<Text>> {
         self.load();
         // Without its root nothing is known to be gone.
         if !self.root.path().is_dir() || !self.directory.exists().unwrap_or(false) {
@@ -245,6 +248,7 @@ impl Store {
         Ok(gone)
     }
 
+    /// Forgets all records, and removes them from the disk.
     pub fn clear(&mut self) -> Result<()> {
         self.table = Table::default();
         self.dependents = None;
@@ -270,6 +274,7 @@ impl Store {
         walked.bad.into_iter().map(|(place, bad)| (self.directory.path_of(&place), bad.to_string())).collect()
     }
 
+    /// Writes the index, so that the next run need not read every record.
     pub fn save(&mut self) -> Result<()> {
         self.need_load();
         let failed = |source| Error::Io { path: self.directory.path_of(INDEX), source };
@@ -292,7 +297,7 @@ impl Store {
     }
 
     /// The files and folders outside of the root that any record depends on, whether they exist or not, sorted.
-    pub fn outside(&mut self) -> Vec<Text> {
+    pub(crate) fn outside(&mut self) -> Vec<Text> {
         self.need_load();
         let is_path = |one: &Dependency| matches!(one.subject, Subject::File | Subject::Listing | Subject::Layout);
         let used = self.used().into_iter().filter_map(|id| self.table.dependency(id)).filter(is_path);
@@ -362,7 +367,7 @@ impl Store {
     }
 
     /// Looks at the layouts of these records, for `confirm`.
-    pub fn look_at_layouts(&mut self, files: &[Vec<u8>]) {
+    pub(crate) fn look_at_layouts(&mut self, files: &[Vec<u8>]) {
         self.need_load();
         let ids: Vec<TextId> = files.iter().filter_map(|file| self.table.id(&self.root.shorten(file).0)).collect();
         let layouts: Vec<(TextId, Vec<Dependency>)> =
@@ -374,7 +379,7 @@ impl Store {
     }
 
     /// Notes that these records hold under the layouts that were looked at, too.
-    pub fn confirm(&mut self, files: &[Vec<u8>]) {
+    pub(crate) fn confirm(&mut self, files: &[Vec<u8>]) {
         self.need_load();
         for file in files {
             let Some(id) = self.table.id(&self.root.shorten(file).0) else { continue };

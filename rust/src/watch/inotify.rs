@@ -47,8 +47,13 @@ const REMOTE: [(u32, &str); 9] = [
 
 /// The kind of file system that a path is on, if that does not tell of all changes.
 pub fn remote(path: &Path) -> Option<&'static str> {
-    let kind = nix::sys::statfs::statfs(path).ok()?.filesystem_type().0 as u32;
-    named(kind)
+    let kind = nix::sys::statfs::statfs(path).ok()?.filesystem_type().0;
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a magic number of 32 bits, in a type that differs among C libraries"
+    )]
+    named(kind as u32)
 }
 
 fn named(kind: u32) -> Option<&'static str> {
@@ -138,7 +143,7 @@ impl Events {
     pub fn read(&mut self, rules: &Rules, hints: &mut Hints) {
         loop {
             match self.inotify.read_events() {
-                Ok(events) => events.into_iter().for_each(|event| self.event(event, rules, hints)),
+                Ok(events) => events.iter().for_each(|event| self.event(event, rules, hints)),
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => return,
                 Err(_broken) => {
@@ -149,7 +154,7 @@ impl Events {
         }
     }
 
-    fn event(&mut self, event: InotifyEvent, rules: &Rules, hints: &mut Hints) {
+    fn event(&mut self, event: &InotifyEvent, rules: &Rules, hints: &mut Hints) {
         if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
             hints.lost = true;
             return;

@@ -2,7 +2,7 @@
 
 mod burst;
 mod contents;
-pub mod folder_events;
+pub(crate) mod folder_events;
 mod git;
 #[cfg_attr(not(target_os = "linux"), path = "inotify_stub.rs")]
 mod inotify;
@@ -10,4 +10,4 @@ mod notices;
 mod polling;
 mod state;
 pub(crate) mod tree;
-pub mod watcher;
+pub(crate) mod watcher;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use nix::errno::Errno;
 
@@ -31,7 +32,8 @@ pub fn unsupported() -> String {
 
 #[must_use]
 pub fn slow(files: usize, milliseconds: u64) -> String {
-    format!("polling {files} files, every {:.1} s", milliseconds as f64 / 1_000.0)
+    let every = Duration::from_millis(milliseconds).as_secs_f64();
+    format!("polling {files} files, every {every:.1} s")
 }
 
 #[must_use]

@@ -138,17 +138,17 @@ impl State {
 
     /// Watches a path from now on, whether it is there or not. `deep`: a folder with all that is below it, not only the
     /// names in it.
-    pub fn add(&mut self, path: PathBuf, deep: bool) {
-        if let (Source::Events(_), Some(kind)) = (&self.source, remote(&path)) {
-            self.poll(notices::remote(&path, kind));
+    pub fn add(&mut self, path: &Path, deep: bool) {
+        if let (Source::Events(_), Some(kind)) = (&self.source, remote(path)) {
+            self.poll(notices::remote(path, kind));
         }
-        if let Some(repository) = Repository::of(&path) {
+        if let Some(repository) = Repository::of(path) {
             self.join(repository);
         }
-        if self.anchors.insert(path.clone()) && !deep {
-            self.shallow.insert(path.clone());
+        if self.anchors.insert(path.to_owned()) && !deep {
+            self.shallow.insert(path.to_owned());
         }
-        self.begin(&path);
+        self.begin(path);
     }
 
     /// From here on every change is noticed; the content is read later, by `read_some`.
@@ -364,7 +364,9 @@ impl State {
             return false;
         }
         let known: Vec<PathBuf> = self.contents.below(folder).cloned().collect();
-        known.iter().for_each(|file| self.contents.forget(file));
+        for file in &known {
+            self.contents.forget(file);
+        }
         self.leave(folder);
         true
     }

@@ -111,7 +111,9 @@ impl Watcher {
         let (heard, bell) = channel()?;
         let (woken, wake) = channel()?;
         let mut state = State::new(settings.ignored, settings.poll, settings.poll_ms.max(1) * MILLISECOND);
-        settings.paths.into_iter().for_each(|path| state.add(path, true));
+        for path in &settings.paths {
+            state.add(path, true);
+        }
         let outbox = Outbox { changes: Vec::new(), notices: Vec::new(), has_rung: false, bell };
         let shared = Arc::new(Shared {
             polling: AtomicBool::new(false),
@@ -145,9 +147,11 @@ impl Watcher {
         std::mem::take(&mut lock(&self.shared.outbox).notices)
     }
 
-    pub fn watch(&self, paths: Vec<PathBuf>, deep: bool) {
+    pub fn watch(&self, paths: &[PathBuf], deep: bool) {
         let mut state = lock(&self.shared.state);
-        paths.into_iter().for_each(|path| state.add(path, deep));
+        for path in paths {
+            state.add(path, deep);
+        }
         self.shared.publish(&mut state);
         drop(state);
         self.wake();
@@ -259,7 +263,9 @@ impl Loop<'_> {
         }
         let Some(mut differences) = state.compare(&burst.hints, &self.shared.stop) else { return };
         let mut again = Hints::default();
-        std::mem::take(&mut differences.moving).into_iter().for_each(|path| again.add(path, true));
+        for path in std::mem::take(&mut differences.moving) {
+            again.add(path, true);
+        }
         self.add(again, monotonic());
         if !differences.is_empty() {
             let name = burst.name(differences.count());
