@@ -29,7 +29,7 @@ pub enum Verdict {
     Epoch,
     /// An input may have changed while the test file ran.
     Unsettled,
-    /// A test did not pass.
+    /// The test file did not pass.
     Failed,
     /// A file is missing.
     Gone,

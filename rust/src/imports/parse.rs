@@ -72,7 +72,7 @@ pub struct Import {
 pub struct Parsed {
     /// In the order of the source; `pytest_plugins` last.
     pub imports: Vec<Import>,
-    /// Sorted by line.
+    /// What the file changes before the first test runs.
     pub effects: Vec<Effect>,
 }
 
