@@ -98,7 +98,10 @@ PORTS = {
         "bind",
     ),
     "a server in another program": (
-        "p = in_a_process('print(1, flush=True); import time; time.sleep(60)'); p.stdout.readline(); hold(); p.kill(); p.wait()",
+        (
+            "p = in_a_process('print(1, flush=True); import time; time.sleep(60)'); p.stdout.readline(); hold(); "
+            "p.kill(); p.wait()"
+        ),
         "serve().close()",
         "bind",
     ),
