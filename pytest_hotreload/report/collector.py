@@ -2,9 +2,9 @@
 
 Without such a request the collector does not exist.
 
-The data about children comes from messages that are sent anyway: reports have a begin and a duration, and fork points
-report ends and CPU seconds. In addition, the collector times the controller's own phases, and its imports during
-the collection.
+The data about children comes from messages that are sent anyway: reports have a begin and a duration, and
+fork points report ends and CPU seconds. In addition, the collector times the controller's own phases, and its
+imports during the collection.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _ORDER = ("passed", REUSED, *OUTCOMES[1:])
 
 
 class TimelineCollector:
-    """Gathers the timeline; a plugin of the controller, from before the first conftest to the end of the session."""
+    """Gathers the timeline: the controller's plugin from before the first conftest to the session's end."""
 
     def __init__(self, config: pytest.Config, options: Options, records: RunRecords | None) -> None:
         self.config, self.options, self.records = config, options, records
@@ -198,7 +198,7 @@ class TimelineCollector:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Record reports that bypass the run loop: plain pytest's own loop, shared fixtures, reused results."""
+        """Record reports that bypass the run loop: from pytest's loop, shared fixtures or reuse."""
         if report is self._taken:
             return
         index = self._by_nodeid.get(report.nodeid)

@@ -1,4 +1,7 @@
-"""Builds HTML. Strings that come from tests pass through :func:`text` or :func:`data`, and are text on the page."""
+"""Builds HTML.
+
+Strings that come from tests pass through :func:`text` or :func:`data`, and are text on the page.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ def data(value: Any) -> str:
 
 
 def allowed(script: str) -> str:
-    """Return the page's content security policy: only this script runs, and nothing is loaded from anywhere."""
+    """Return the page's content security policy: only this script runs, and nothing is loaded."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
 

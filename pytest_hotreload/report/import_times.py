@@ -1,8 +1,9 @@
 """Measures import times in the controller while it collects, only if a report was requested.
 
-importlib takes a lock around each import, with an object that it makes by name. During the measurement that object
-is ours: it reads the clock when the lock is taken and when the lock is released, and is not on the stack in between.
-So no traceback contains a frame of ours, and loaders, specs and modules are the same as in any run.
+importlib takes a lock around each import, with an object that it makes by name. During the measurement that
+object is ours: it reads the clock when the lock is taken and when the lock is released, and is not on the
+stack in between. So no traceback contains a frame of ours, and loaders, specs and modules are the same as in
+any run.
 """
 
 from __future__ import annotations
@@ -112,10 +113,10 @@ def saving(
 ) -> Saving:
     """Return the CPU time that children saved, one for each entry of ``files``, because they share one start.
 
-    ``shared`` holds modules that belong to no test file (installed, standard library). ``reached`` maps a file to
-    the shared modules that its sources import. A child without the shared start would have started once more, and
-    imported these modules with all that was loaded within them here, each once. Modules that another file had loaded
-    before are missing in that, so the estimate is too low.
+    ``shared`` holds modules that belong to no test file (installed, standard library). ``reached`` maps a
+    file to the shared modules that its sources import. A child without the shared start would have started
+    once more, and imported these modules with all that was loaded within them here, each once. Modules that
+    another file had loaded before are missing in that, so the estimate is too low.
     """
     mine = list(shared)
     cost = functools.cache(lambda names: _together(times, names))

@@ -1,7 +1,7 @@
 """The HTML page about a run: its sections, their order, and their texts.
 
-The page is one file that loads nothing else. Tables can be read without JavaScript. With JavaScript, tables hold all
-rows, sort and filter, and there is a timeline that can be zoomed.
+The page is one file that loads nothing else. Tables can be read without JavaScript. With JavaScript, tables
+hold all rows, sort and filter, and there is a timeline that can be zoomed.
 """
 
 from __future__ import annotations

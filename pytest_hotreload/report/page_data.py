@@ -23,8 +23,9 @@ _HOW = {
 def payload(timeline: Timeline) -> dict[str, Any]:
     """Return the data from which the page's script draws. Times are whole numbers of ``unit`` seconds.
 
-    ``children``: [slot, file, begin, length, CPU or -1, how, ending]. ``tests``: [file, name, outcome, then for each
-    round of the test: child, begin, setup, call, teardown]; a name that begins with ``::`` follows its file's name.
+    ``children``: [slot, file, begin, length, CPU or -1, how, ending]. ``tests``: [file, name, outcome, then
+    for each round of the test: child, begin, setup, call, teardown]; a name that begins with ``::`` follows
+    its file's name.
     """
     files = {name: number for number, name in enumerate(_file_names(timeline))}
     kinds = {name: number for number, name in enumerate(COUNTED)}
@@ -69,7 +70,7 @@ def _units(amount: float) -> int:
 
 
 def _placed(begin: float, end: float) -> tuple[int, int]:
-    """Return begin and length: ends are rounded, not lengths, so that spans that do not overlap still do not."""
+    """Return begin and length. Ends are rounded, not lengths, so that adjacent spans do not overlap."""
     return _units(begin), _units(end) - _units(begin)
 
 
@@ -92,7 +93,7 @@ def _test(test: ItemSpan, files: Mapping[str, int], kinds: Mapping[str, int]) ->
 
 
 def rounds(test: ItemSpan) -> Iterator[tuple[int, int, int, int, int]]:
-    """Yield (child, begin, setup, call, teardown) for each round of a test, which is more than one after a rerun."""
+    """Yield (child, begin, setup, call, teardown) for each round of a test: more than one if it ran again."""
     current: dict[str, Phase] = {}
     for phase in test.phases:
         when = phase.when if phase.when in ("setup", "teardown") else "call"

@@ -2,9 +2,9 @@
 
 The module has no side effects: ``collector`` fills the timeline, ``page`` and ``trace`` show it.
 
-Seconds count from the start of the controller's process. Spans in one slot never overlap, and a child's tests never
-take longer than the child's own life: clocks that a test turned back or froze can't make an impossible picture
-(:func:`settle`).
+Seconds count from the start of the controller's process. Spans in one slot never overlap, and a child's tests
+never take longer than the child's own life: clocks that a test turned back or froze can't make an impossible
+picture (:func:`settle`).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pytest_hotreload.records.file_outcome import FAILED
 
 #: The outcome of a test that was not run because an earlier result holds.
 REUSED: Final = "reused"
-#: Seconds from which a folder's collection is worth a row. In examples/shop, on a busy machine: 12 and 16 ms if
-#: there is no conftest to import, 2.6 s if there is one.
+#: Seconds from which a folder's collection is worth a row. In examples/shop, on a busy machine: 12 and 16 ms
+#: if there is no conftest to import, 2.6 s if there is one.
 _LEAST_FOLDER = 0.02
 #: A phase may seem to begin this many seconds before its child, whose begin comes from another clock.
 _SLACK = 0.005
@@ -129,7 +129,8 @@ class Saving(NamedTuple):
     imports: float
     #: The number of children.
     children: int
-    #: Estimated: the CPU seconds that all children together would have taken, had each one started separately.
+    #: Estimated: the CPU seconds that all children together would have taken, had each one started
+    #: separately.
     estimated: float
 
     @property
@@ -181,8 +182,9 @@ class Timeline:
 def settle(begin: float, end: float, spans: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
     """Place spans one after the other between two times: (begin, seconds) in order -> (begin, end).
 
-    A begin is used if it lies between the two times and not before the previous end. If not (a test has frozen or
-    moved the clock), the span follows the previous one at once. Spans are shortened if there is no room for them.
+    A begin is used if it lies between the two times and not before the previous end. If not (a test has
+    frozen or moved the clock), the span follows the previous one at once. Spans are shortened if there is no
+    room for them.
     """
     placed, last = [], begin
     for said, seconds in spans:
@@ -305,7 +307,10 @@ def outcomes(timeline: Timeline) -> dict[str, int]:
 
 
 def fixture_costs(timeline: Timeline) -> list[tuple[str, int, float]]:
-    """Return (fixture, setups, seconds) for session- and package-scoped fixtures in children, the costliest first."""
+    """Return (fixture, setups, seconds) for each fixture that children set up, the costliest first.
+
+    Only session- and package-scoped fixtures count.
+    """
     costs: dict[str, tuple[int, float]] = {}
     for child in timeline.children:
         for span in child.setups:

@@ -1,7 +1,7 @@
 """Writes the timeline as a trace, in the JSON object format that Perfetto and Chrome's viewer read.
 
-The trace has one process, with one thread for the controller and one for each slot; nested spans are drawn below the
-spans that contain them.
+The trace has one process, with one thread for the controller and one for each slot; nested spans are drawn
+below the spans that contain them.
 """
 
 from __future__ import annotations

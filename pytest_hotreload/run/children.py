@@ -1,8 +1,8 @@
 """The controller's view of its children: where they run, which messages they send, and how they ended.
 
-A child is forked by a fork point, which reports the child's exit. Only then is the child's channel read to the
-end, and the child is over. End of file on the channel proves nothing, because a grandchild may hold the channel
-open forever.
+A child is forked by a fork point, which reports the child's exit. Only then is the child's channel read to
+the end, and the child is over. End of file on the channel proves nothing, because a grandchild may hold the
+channel open forever.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""Finds session fixtures whose setup removes files: each child with such a fixture would remove other children's files.
+"""Finds session fixtures whose setup removes files.
 
-The search reads code objects before anything runs. The search looks for names of functions that remove files, in the
-part before the first ``yield``, and in functions of the same module or package that the fixture calls by name.
-A fixture that removes files in another way is not found.
+Each child that set up such a fixture would remove the files that other children wrote.
+
+The search reads code objects before anything runs. The search looks for names of functions that remove files,
+in the part before the first ``yield``, and in functions of the same module or package that the fixture calls
+by name. A fixture that removes files in another way is not found.
 """
 
 from __future__ import annotations

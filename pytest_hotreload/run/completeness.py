@@ -1,8 +1,8 @@
 """Collected = run + reported: decides whether everything that is due for an item has arrived.
 
-A child counts the reports that it logs, and sends the count with :class:`messages.ItemRan`, without pytest's hooks.
-The controller counts the reports that it shows. Neither relies on the other or on pytest's hooks, because a test may
-have replaced them.
+A child counts the reports that it logs, and sends the count with :class:`messages.ItemRan`, without pytest's
+hooks. The controller counts the reports that it shows. Neither relies on the other or on pytest's hooks,
+because a test may have replaced them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The state that the parts of a run share.
 
-A context is built once and refers to the parts of the run; the parts do not refer to the whole run.
-The classes are named tuples, because each is made while pytest starts, and a frozen dataclass takes three times as
-long (0.5 ms).
+A context is built once and refers to the parts of the run; the parts do not refer to the whole run. The
+classes are named tuples, because each is made while pytest starts, and a frozen dataclass takes three times
+as long (0.5 ms).
 """
 
 from __future__ import annotations

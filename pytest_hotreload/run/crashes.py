@@ -55,8 +55,8 @@ class Crashes:
     def _may_be_the_forks_fault(self, running: RunningChild, phase: str) -> bool:
         """Whether a forked child was ended by a signal, or hung, and so gets one more try in a fresh process.
 
-        The answer is False if a part of the test is shown already, or if the controller ended the child for its
-        timeout.
+        The answer is False if a part of the test is shown already, or if the controller ended the child for
+        its timeout.
         """
         return (running.hung or (killed_by_signal(running.status) and not running.because)) and not (
             running.group.alone
@@ -75,10 +75,10 @@ class Crashes:
         context.totals.notices.append(messages.again_after_signal(path, context.items[index].name, what))
 
     def collided(self, running: RunningChild, index: int, address: str) -> None:
-        """Stop a child that found an address in use, perhaps used by a concurrent child, and run its file again alone.
+        """Stop a child that found an address in use, so that its file runs again alone.
 
-        This happens only once: an address that is still in use then is in use in plain pytest, too.
-        The item's report has not been shown yet.
+        Another living child may use the address. The rerun happens only once: an address that is
+        still in use then is in use in plain pytest, too. The item's report has not been shown yet.
         """
         context, group = self.context, running.group
         beside = [other.group for other in context.children.living if other is not running]
@@ -95,11 +95,12 @@ class Crashes:
         )
 
     def contends(self, running: RunningChild) -> bool:
-        """Whether the child used a resource of another child, by its progress page; if so, stop the child.
+        """Whether the child has a conflict with another child, as its progress page shows; if so, stop it.
 
-        Such a conflict does not happen in plain pytest. The file runs again alone, as in :meth:`collided`, from the
-        item in which the conflict happened. If that was in the item's teardown and its outcome is shown, the next
-        item counts instead.
+        The conflict is a resource that another child uses: an address or a path. Such a conflict does not
+        happen in plain pytest. The file runs again alone, as in :meth:`collided`. The results are replaced
+        from the item in which the conflict happened, or from the next one if the conflict was in a teardown
+        after the outcome was shown.
         """
         context = self.context
         found = running.slot.files.progress.collision()
@@ -122,7 +123,7 @@ class Crashes:
         return True
 
     def _stop(self, running: RunningChild, index: int) -> None:
-        """Stop a child as Ctrl-C does, so that fixtures are torn down; its later test messages are ignored."""
+        """Stop a child as Ctrl-C does, so that it tears down; its later messages about tests are ignored."""
         running.collided, running.collided_at = index, time.monotonic()
         self.context.replay.forget(index)
         if running.pid:
@@ -132,8 +133,8 @@ class Crashes:
     def run_alone(self, running: RunningChild) -> None:
         """Run a file again after :meth:`collided` or :meth:`contends`, while no other child is alive.
 
-        All items of the file run, since a test may need state that earlier tests left behind. The outcomes of items
-        that were complete already stay as they are.
+        All items of the file run, since a test may need state that earlier tests left behind. The outcomes of
+        items that were complete already stay as they are.
         """
         group, replay = running.group, self.context.replay
         done = frozenset(index for index in group.indices if replay.is_complete(index))

@@ -49,7 +49,10 @@ class RunHooks:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
-        """Connect to the hosts, since plugins have configured their nodes by now. Raises :class:`pytest.UsageError`."""
+        """Connect to the hosts, since plugins have configured their nodes by now.
+
+        Raises :class:`pytest.UsageError`.
+        """
         if self.hosts is not None:
             self.hosts.connect()
 

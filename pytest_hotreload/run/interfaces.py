@@ -57,7 +57,10 @@ class RunControl(Protocol):
     direct: bool
 
     def stop_files(self, paths: set[str]) -> list[str]:
-        """End the children of these files, whose inputs changed, and start no more. Returns the stopped files."""
+        """End the children of these files, whose inputs changed, and start no more.
+
+        Returns the stopped files.
+        """
 
     def hanging(self, quiet: Quiet, limit: Callable[[str, str], float]) -> Iterator[tuple[str, str, float]]:
         """Yield children without a sign of life: (test, its file, seconds)."""
@@ -85,7 +88,7 @@ class RerunLink(TerminalOwner, Protocol):
 
     @property
     def apart(self) -> bool:
-        """Whether the tests run in children, because they killed the process that ran them in place before."""
+        """Whether the tests run in children, because they killed the process that ran them in place."""
 
     def fileno(self) -> int:
         """Return the file descriptor that becomes readable when the watcher sends a message."""

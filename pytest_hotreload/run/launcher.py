@@ -1,7 +1,7 @@
 """Starts children, from the fork point of the collected controller or from a source that collects for itself.
 
-Self-collecting sources are the template (``strict``, files with threads, second tries), slot processes, and fresh
-interpreters (``spawn``, and wherever fork is refused).
+Self-collecting sources are the template (``strict``, files with threads, second tries), slot processes, and
+fresh interpreters (``spawn``, and wherever fork is refused).
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from pytest_hotreload.run.child.reporter import Reporter
     from pytest_hotreload.run.context import Origin, RunContext
 
-#: The number of groups from which huge pages pay: 1,000 trivial files gained 0.6 of 5.9 s, 60 heavy ones nothing.
+#: The number of groups from which huge pages pay: 1,000 trivial files gained 0.6 of 5.9 s, 60 heavy ones
+#: nothing.
 _MANY = 200
 #: The limit for a slot's own ``pytest_sessionfinish``. Plain pytest waits forever.
 _SESSION_END_SECONDS = 60.0
@@ -62,8 +63,8 @@ class SlotPoint(ForkPoint):
 class Launcher:
     """Starts the child of a group from the right source.
 
-    ``own_slots`` names the files that read the worker id early, or is "". ``real`` holds duplicates of this process's
-    file descriptors 1 and 2.
+    ``own_slots`` names the files that read the worker id early, or is "". ``real`` holds duplicates of this
+    process's file descriptors 1 and 2.
     """
 
     def __init__(
@@ -90,8 +91,8 @@ class Launcher:
     def prepare(self, groups: int, cleared: Iterable[tuple[str, str]]) -> None:
         """Prepare for the first child: freeze this process's GC, and register the template if there is one.
 
-        ``groups`` is the number of groups to run. ``cleared`` holds (base id, name) of fixtures that children leave
-        out.
+        ``groups`` is the number of groups to run. ``cleared`` holds (base id, name) of fixtures that children
+        leave out.
         """
         self._many, self._cleared = groups >= _MANY, tuple(cleared)
         self.had_threads = native_threads() > 1
@@ -134,7 +135,7 @@ class Launcher:
     # -- the collected controller's own ----------------------------------------------------------
 
     def _fork_point(self) -> ForkPoint | None:
-        """The fork of this collected process that forks the children; a new one if the last one was killed."""
+        """Return the fork point, a fork of this collected process; a new one if the last one was killed."""
         children = self.context.children
         if self._point is None or self._point not in children.points:
             try:

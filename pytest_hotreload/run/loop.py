@@ -1,4 +1,4 @@
-"""The run loop: forks a child for each group, reads messages, replays them, and ends every process it started.
+"""The run loop: starts a child for each group, replays its messages, and ends every process that it started.
 
 The loop replaces ``pytest_runtestloop`` and nothing else: pytest itself collects, orders, selects and shows
 the tests.
@@ -355,7 +355,7 @@ class RunLoop:
             self.crashes.died(running)
 
     def _note_lost_gathering(self, running: RunningChild, ended: Ended | None) -> None:
-        """Note a file whose gathered data is lost: its child did not end well, and the file does not run again."""
+        """Note a file whose gathered data is lost: its child did not end well, and does not run again."""
         if self.merger is not None and ended is None and running.collided is None:
             self.merger.lost.append(self.context.shown(running.group.path))
 
@@ -366,7 +366,10 @@ class RunLoop:
             self.records.left_processes(path)
 
     def _ended_well(self, running: RunningChild, ended: Ended) -> None:
-        """Record a child that ended well, even if it stopped early: the accesses and coverage of its tests count."""
+        """Record a child that ended well, even if it stopped early.
+
+        The recorded accesses and the coverage of the tests that ran count.
+        """
         self.nodes.child_ended(running.slot, loads(ended.workeroutput, self.config))
         self.totals.ended(ended)
         if self.records is not None:
@@ -387,7 +390,7 @@ class RunLoop:
     # -- Ctrl-C ----------------------------------------------------------------------------------
 
     def _interrupt(self) -> None:
-        """Handle Ctrl-C: the first one makes children tear down their fixtures; the second one ends them at once."""
+        """Handle Ctrl-C: the first one makes children tear down, the second one ends them at once."""
         self.schedule.close()
         self.replay.stopping = True
         if self.rerun is not None:

@@ -18,7 +18,7 @@ __builtins__ = BUILTINS
 
 
 def header(options: Options, verbose: int, where: str = "") -> list[str]:
-    """Return the header: interpreter, slots (or the hosts in ``where``), how children start; nothing with ``-q``."""
+    """Return the header: interpreter, slots (or the hosts in ``where``), starts; empty with ``-q``."""
     if verbose < 0:
         return []
     slots = where or f"{many(options.slots, 'slot')} ({options.asked_slots})"
@@ -33,7 +33,7 @@ def header(options: Options, verbose: int, where: str = "") -> list[str]:
 
 
 def warmed(modules: int, seconds: float, quarantine: Mapping[str, str], verbose: int) -> list[str]:
-    """Return the number of modules in the template; with ``-v``, also the quarantined modules with reasons."""
+    """Return the size of the template; with ``-v``, also the quarantined modules with their reasons."""
     line = f"{PREFIX}template: {modules} modules warm in {seconds:.1f} s"
     if quarantine:
         line += f" · {len(quarantine)} quarantined" + ("" if verbose > 0 else " (-v shows why)")
@@ -209,11 +209,11 @@ def closing(
     start_cpu: float,
     fell_back: Iterable[str],
 ) -> str:
-    """Return the last line: the number of files and children, and the CPU time saved because the start is paid once.
+    """Return the last line: files, children, and the CPU time that is saved because the start is paid once.
 
-    ``start_cpu`` is the CPU time in seconds from the start of the process to the end of collection. A worker that
-    starts separately pays that again; one start is ours. ``workers`` is the number of slots that had forks of the
-    collected session, which paid nothing.
+    ``start_cpu`` is the CPU time in seconds from the start of the process to the end of collection. A worker
+    that starts separately pays that again; one start is ours. ``workers`` is the number of slots that had
+    forks of the collected session, which paid nothing.
     """
     parts = [f"{many(files, 'file')} in {many(children, 'child')}"]
     if workers > 1:

@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 
 def tell_of_nodes(context: RunContext, *, several: bool) -> None:
-    """Let plugins that follow xdist's convention prepare the data for workers; each fork starts with this data."""
+    """Let plugins that follow xdist's convention prepare the data for workers.
+
+    Each fork starts with this data.
+    """
     nodes = context.nodes
     nodes.configure()
     nodes.collected([item.nodeid for item in context.items])

@@ -1,8 +1,8 @@
 """Shows the results of children in pytest's order, with the controller's own items and hooks.
 
-Messages wait in one queue per item. The head is the first item that is not complete. Messages of the head are shown
-at once; messages of later items are shown when they become the head. So every plugin and every line of output sees
-the same sequence as in plain pytest, whatever the order of completion.
+Messages wait in one queue per item. The head is the first item that is not complete. Messages of the head are
+shown at once; messages of later items are shown when they become the head. So every plugin and every line of
+output sees the same sequence as in plain pytest, whatever the order of completion.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _COMPLETE, _LEFT_OUT = 1, 2
 
 
 class Receiver(Protocol):
-    """Receives the messages of a run loop's children, and shows them here (:class:`Replay`) or sends them on."""
+    """Receives the messages of children, and shows them here (:class:`Replay`) or sends them on."""
 
     head: int
     gathered: Merger | None
@@ -56,8 +56,8 @@ class Receiver(Protocol):
 class Replay:
     """The queues and the head. ``on_report`` is called with each report that is shown.
 
-    ``stopping`` means that children were told to tear down, and the run waits for them. ``interrupted`` means that
-    nothing more is shown.
+    ``stopping`` means that children were told to tear down, and the run waits for them. ``interrupted`` means
+    that nothing more is shown.
     """
 
     def __init__(self, session: pytest.Session, on_report: Callable[[int, pytest.TestReport], None]) -> None:

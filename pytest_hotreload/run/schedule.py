@@ -71,7 +71,8 @@ class Schedule:
     def __init__(self, groups: Iterable[Group], durations: Mapping[str, float], slots: int) -> None:
         ordered = list(groups)
         if slots > 1 and durations:
-            # Unknown files come first: they may be the longest. The sort is stable, so pytest's order breaks ties.
+            # Unknown files come first: they may be the longest. The sort is stable, so pytest's order breaks
+            # ties.
             ordered.sort(key=lambda g: -durations.get(g.path, float("inf")))
         self._queue = deque(ordered)
         self._alone = ""

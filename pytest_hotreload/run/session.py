@@ -72,7 +72,7 @@ class RunSession(NamedTuple):
 
     @property
     def early_readers(self) -> str:
-        """First-party files that read the worker id while they were imported or configured, in words, or ""."""
+        """First-party files that read the worker id during their import or configuration, in words, or ""."""
         found = self.worker_ids.found if self.worker_ids is not None else []
         return ", ".join(dict.fromkeys(found))
 

@@ -1,8 +1,9 @@
 """Session- and package-scoped fixtures that are set up once, before the forks.
 
-Children inherit the value as memory: data, an in-memory database, the address of a server, the name of
-a folder. Only the controller tears the fixtures down. After each setup, the controller looks for what a fork does
-not carry (threads, live connections); such a fixture is torn down again, and each child sets it up for itself.
+Children inherit the value as memory: data, an in-memory database, the address of a server, the name of a
+folder. Only the controller tears the fixtures down. After each setup, the controller looks for what a fork
+does not carry (threads, live connections); such a fixture is torn down again, and each child sets it up for
+itself.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 def shared(function: _Function) -> _Function:
     """Mark a fixture function to be set up once, in the controller, before the first fork.
 
-    The decorator stands below ``@pytest.fixture``, and has the same effect as the fixture's name in the ini option
-    ``hotreload_shared_fixtures``. Without ``--hotreload``, the decorator has no effect.
+    The decorator stands below ``@pytest.fixture``, and has the same effect as the fixture's name in the ini
+    option ``hotreload_shared_fixtures``. Without ``--hotreload``, the decorator has no effect.
 
     Args:
         function: The function of a fixture with the scope "session" or "package".
@@ -52,7 +53,8 @@ class Shared:
     notices: list[str] = field(default_factory=list)
     #: The names of the fixtures that were set up.
     names: list[str] = field(default_factory=list)
-    #: (base id, name) of fixtures that removed files and gave None; a child that collects for itself leaves them out.
+    #: (base id, name) of fixtures that removed files and gave None; a child that collects for itself leaves
+    #: them out.
     cleared: list[tuple[str, str]] = field(default_factory=list)
 
     def note_clearing(self, definition: Any) -> None:
@@ -128,7 +130,7 @@ def _is_marked(definition: Any) -> bool:
 
 
 def _clears(definition: Any) -> bool:
-    """Whether the fixture removes files that the tests of other files may have written; pytest's own do not."""
+    """Whether the fixture removes files that other tests may have written; pytest's own fixtures do not."""
     is_own = str(getattr(definition.func, "__module__", "")).startswith("_pytest.")
     return definition.scope in _SCOPES and not is_own and clearing_fixtures.clears(definition.func)
 
@@ -151,9 +153,10 @@ def _nothing() -> None:
 
 
 def _first_use(items: Sequence[pytest.Item], name: str, *, found: bool) -> pytest.Item | None:
-    """Return the first test that requests the fixture; for a named fixture, otherwise the first test that could.
+    """Return the first test that requests the fixture.
 
-    pytest-django's fixtures are requested while tests run, so the requests are not known before.
+    If there is none, a named fixture gets the first test that could request it, because pytest-django's
+    fixtures are requested while tests run, so the requests are not known before.
     """
     for item in items:
         definition = pytest_session.fixture_of(item, name)

@@ -31,7 +31,8 @@ from pytest_hotreload.world import (
 
 __builtins__ = BUILTINS
 
-#: Starts pytest as `python -m pytest` does: suites read `__main__.__file__`. sys.path is the controller's own.
+#: Starts pytest as `python -m pytest` does: suites read `__main__.__file__`. sys.path is the controller's
+#: own.
 _BOOT = (
     "import runpy, sys; sys.path[:] = {path!r}; sys.argv[:] = {argv!r}; "
     "runpy.run_module('pytest', run_name='__main__', alter_sys=True)"
@@ -148,7 +149,8 @@ class SpawnLauncher(ForkPoint):
 def _wait_status(pid: int) -> int:
     """Return how the process ended.
 
-    If another party collected the status (gevent's loop, an ignored SIGCHLD), return 0: only the messages count.
+    If another party collected the status (gevent's loop, an ignored SIGCHLD), return 0: only the messages
+    count.
     """
     try:
         return os.waitpid(pid, 0)[1]

@@ -1,7 +1,7 @@
 """The status line on a terminal: shows what is running, on a line of its own below pytest's output.
 
-The line is erased before anything else is written. The line is drawn under the current one (a newline scrolls if
-necessary), and the cursor returns to its place, so that pytest's own idea of the column stays true.
+The line is erased before anything else is written. The line is drawn under the current one (a newline scrolls
+if necessary), and the cursor returns to its place, so that pytest's own idea of the column stays true.
 """
 
 from __future__ import annotations

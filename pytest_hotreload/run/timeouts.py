@@ -1,4 +1,4 @@
-"""Time limits, checked from outside the child: tests that take too long, files without progress, and hangs."""
+"""Checks time limits from outside the child: slow tests, files without progress, and hangs."""
 
 from __future__ import annotations
 
@@ -93,8 +93,8 @@ class Deadlines:
     def _hangs(self, running: RunningChild, now: float) -> bool:
         """Whether a fork of a process with threads has used no CPU time for a long time.
 
-        Such a child may wait for a thread that does not exist in the fork. Other children wait for good reasons, and
-        may do so forever, as in plain pytest.
+        Such a child may wait for a thread that does not exist in the fork. Other children wait for good
+        reasons, and may do so forever, as in plain pytest.
         """
         if not self.sources.had_threads or running.group.alone or running.group.tries:
             return False
@@ -108,8 +108,8 @@ class Deadlines:
     def _end(self, running: RunningChild, limit: float) -> None:
         """Request the stacks of all threads, then kill the child.
 
-        The signal interrupts a system call, so the test may end well after all. Later messages from this child are
-        ignored.
+        The signal interrupts a system call, so the test may end well after all. Later messages from this
+        child are ignored.
         """
         progress = running.slot.files.progress.read()
         self._listen(running, running.slot.channel.drain()[0])

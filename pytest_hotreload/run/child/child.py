@@ -1,8 +1,8 @@
 """The child: a fork that runs one group of items, sends what happens to the controller, and exits.
 
-The child is forked from the collected controller between two tests, so its tests see the same state as in plain
-pytest. The resets in ``reset.py`` change only what two processes must not share. Their order matters: first the
-resets that decide when the child is killed, then those of its output.
+The child is forked from the collected controller between two tests, so its tests see the same state as in
+plain pytest. The resets in ``reset.py`` change only what two processes must not share. Their order matters:
+first the resets that decide when the child is killed, then those of its output.
 """
 
 from __future__ import annotations
@@ -43,7 +43,10 @@ class Runner:
         self.config = session.config
 
     def run(self, items: Sequence[tuple[int, pytest.Item]], after: pytest.Item | None) -> bool:
-        """Run the items; ``after`` is the item that follows in this process. Returns False if the run must stop."""
+        """Run the items. Returns False if the run must stop.
+
+        ``after`` is the item that follows in this process.
+        """
         for place, (index, item) in enumerate(items):
             following = items[place + 1][1] if place + 1 < len(items) else after
             self.reporter.begins(index, item)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pytest_hotreload.world import pytest
 
     class Speaker(Protocol):
-        """Reports for a child, as far as a debugger needs that. ``index`` is the index of the running test."""
+        """Reports for a child, as far as a debugger needs that. ``index`` is that of the running test."""
 
         config: pytest.Config
         index: int

@@ -47,8 +47,8 @@ def seed_of(randomness: bytes, path: str) -> int:
 class AdoptedChild(Unwind):
     """Unwinds the stack of a child to the place where its collected session calls the run loop.
 
-    A test may count frames (those left before a RecursionError). The test must not find more frames below it than
-    under plain pytest, and the loop of a fork point is a dozen frames deep.
+    A test may count frames (those left before a RecursionError). The test must not find more frames below it
+    than under plain pytest, and the loop of a fork point is a dozen frames deep.
     """
 
     def __init__(self, birth: ChildFactory, start: Start) -> None:

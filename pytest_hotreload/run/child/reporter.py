@@ -57,8 +57,8 @@ RELAYED_HOOKS = (
 class Reporter:
     """Turns every event of a test in a child into a message to the controller.
 
-    The controller registers the reporter before the first fork, so that no child pays for the registration. The
-    reporter does nothing until :meth:`wake`.
+    The controller registers the reporter before the first fork, so that no child pays for the registration.
+    The reporter does nothing until :meth:`wake`.
     """
 
     def __init__(self, config: pytest.Config) -> None:
@@ -75,7 +75,7 @@ class Reporter:
         self._fixture: tuple[tuple[str, str], float] | None = None
 
     def prepare(self, session: pytest.Session) -> None:
-        """In the controller, once: choose the implementations of each relayed hook that :meth:`wake` will keep."""
+        """In the controller, once: choose the hook implementations that :meth:`wake` will keep."""
         self.session = session
         self.kept = {
             hook: pytest_config.keep_only(
@@ -106,7 +106,7 @@ class Reporter:
         pytest_output.relay_junit(self.config, self._junit)
 
     def put(self, message: Message) -> None:
-        """Queue ``message`` after the output that bypassed the capture before it. If that fails, the child exits."""
+        """Queue ``message`` after earlier output that bypassed the capture. On failure, the child exits."""
         try:
             self.collect_printed()
             self.channel.put(self.index, message)
@@ -127,7 +127,10 @@ class Reporter:
             self.give_up("nothing more could be sent", error)
 
     def give_up(self, what: str, error: Exception) -> None:
-        """Exit after a message could not be sent; the reason is shown with the test, so no result is lost silently."""
+        """Exit because a message could not be sent.
+
+        The reason is shown with the test, so that no result is lost silently.
+        """
         with contextlib.suppress(OSError):
             os.write(self.files.fds["fault"], f"{what}: {error!r}\n".encode("utf-8", "replace"))
         os._exit(UNSAID)
@@ -181,7 +184,9 @@ class Reporter:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_fixture_setup(self, fixturedef: Any) -> None:
-        """Note the start of a fixture's setup: its time ends where the next one begins, or with the setup report.
+        """Note the start of a fixture's setup.
+
+        The setup's time ends when the next fixture's setup begins, or with the report of the test's setup.
 
         This hook is not a wrapper, because its frame would appear in the traceback of each failing fixture.
         """

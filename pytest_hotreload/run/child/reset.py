@@ -1,7 +1,7 @@
 """Resets in a forked child: state that must differ from the parent's, and state to restore before the exit.
 
-The docstring of each function names the traps that the function closes. All functions run once per child, so they
-write to as few memory pages as possible: every written page is copied.
+The docstring of each function names the traps that the function closes. All functions run once per child, so
+they write to as few memory pages as possible: every written page is copied.
 """
 
 from __future__ import annotations
@@ -34,17 +34,21 @@ __builtins__ = BUILTINS
 if TYPE_CHECKING:
     from pytest_hotreload.run.child.context import ChildContext, Speaker
 
-#: The signal that asks a child for the stacks of all its threads: a real-time signal that neither glibc (the first
-#: two) nor our own parent-death signal (SIGRTMAX-3) uses.
+#: The signal that asks a child for the stacks of all its threads: a real-time signal that neither glibc (the
+#: first two) nor our own parent-death signal (SIGRTMAX-3) uses.
 STACKS_SIGNAL = signal.SIGRTMAX - 4 if hasattr(signal, "SIGRTMAX") else signal.SIGUSR2
 
 #: GC thresholds while test files are imported; the first is allocations between collections of the youngest
-#: generation. Imports make almost no garbage: the GC took a quarter of a heavy suite's collection (0.9 of 3.5 s CPU).
+#: generation. Imports make almost no garbage: the GC took a quarter of a heavy suite's collection (0.9
+#: of 3.5 s of CPU time).
 _WHILE_COLLECTING = (50_000, 20, 100)
 
 
 def raise_gc_thresholds() -> tuple[int, int, int]:
-    """Collect garbage rarely while modules are imported. Returns the old values for :func:`restore_gc_thresholds`."""
+    """Collect garbage rarely while modules are imported.
+
+    Returns the old thresholds for :func:`restore_gc_thresholds`.
+    """
     thresholds = gc.get_threshold()
     if thresholds[0]:
         gc.set_threshold(*_WHILE_COLLECTING)
@@ -60,8 +64,8 @@ def restore_gc_thresholds(thresholds: tuple[int, int, int]) -> None:
 def freeze_gc() -> None:
     """Freeze the garbage collector in the controller, before the first fork.
 
-    A collection in a child must not touch, and so copy, inherited objects: 0.1 ms instead of 190 ms and 1.3 MB
-    instead of 72 MB, measured at 250 MB.
+    A collection in a child must not touch, and so copy, inherited objects: 0.1 ms instead of 190 ms and
+    1.3 MB instead of 72 MB, measured at 250 MB.
 
     Functions of ``gc`` that would reveal the freeze thaw first (``rust/src/python/gc_freeze.rs``).
     """
@@ -69,7 +73,9 @@ def freeze_gc() -> None:
 
 
 def unfreeze_gc(*, inherited: bool) -> None:
-    """Unfreeze the garbage collector in the controller, after the last child; keep ``inherited`` frozen objects.
+    """Unfreeze the garbage collector in the controller, after the last child.
+
+    If ``inherited``, the frozen objects come from a parent and stay frozen.
 
     pytest collects twice at its end, for exceptions that nobody saw: 80 ms each in the fork of a heavy suite.
     """
@@ -92,7 +98,7 @@ def lead_process_group(place: ChildContext) -> None:
 
 
 def share(place: ChildContext) -> None:
-    """Compare the resources that this child binds and writes with those of other living children, from now on."""
+    """Compare the resources that this child binds and writes with those of other children from now on."""
     if place.files.board >= 0:
         with contextlib.suppress(OSError):  # no memory: then no comparison
             join_board(place.files.page, place.files.board, place.slot)
@@ -101,9 +107,9 @@ def share(place: ChildContext) -> None:
 def redirect_output(config: pytest.Config, place: ChildContext) -> None:
     """Give the capture files contents of this child's own, behind the same Python objects.
 
-    Siblings would share one file offset and mix their output. Suites keep ``sys.stdout`` from the collection, so
-    the objects themselves must stay. Output that bypasses the capture also goes to files of the slot, and reaches
-    the terminal in pytest's order.
+    Siblings would share one file offset and mix their output. Suites keep ``sys.stdout`` from the collection,
+    so the objects themselves must stay. Output that bypasses the capture also goes to files of the slot, and
+    reaches the terminal in pytest's order.
     """
     if place.direct:
         return
@@ -120,7 +126,7 @@ def redirect_output(config: pytest.Config, place: ChildContext) -> None:
 
 
 def temporary(config: pytest.Config, place: ChildContext, reporter: Speaker) -> None:
-    """Ask the controller for the base temporary directory, which it owns, when the directory is first needed."""
+    """Ask the controller, which owns the base temporary directory, for it when it is first needed."""
 
     def ask() -> pathlib.Path:
         base = pathlib.Path(place.channel.ask(reporter.index, "basetemp"))

@@ -1,4 +1,4 @@
-"""A self-collecting child: a fork of the template, or a fresh interpreter, that runs a pytest session of its own.
+"""A self-collecting child: a template's fork, or a fresh interpreter, with a pytest session of its own.
 
 Such a child resembles a worker of xdist: it goes through pytest's whole start with its own arguments, then
 runs the items that it was given (matched by node id), or becomes the fork point of its slot.
@@ -177,7 +177,8 @@ class SelfCollectingChild:
         pytest_output.relay_terminal(config, lambda _text, _markup: None)
         if isinstance(self.order.shard, Shard):
             config.pluginmanager.register(ShardFilter(config, self.order.shard), "hotreload-owned")
-        # pytest's own plugin has just pointed faulthandler to stderr; a crash is explained in the slot's file.
+        # pytest's own plugin has just pointed faulthandler to stderr; a crash is explained in the slot's
+        # file.
         faulthandler.enable(file=self.place.files.fds["fault"])
         reset.temporary(config, self.place, self.reporter)
 

@@ -1,9 +1,9 @@
 """Carries the data that plugins gather in children to the controller, where their session-end hooks read it.
 
-Before the first fork, the objects that those hooks read (``end_hooks.py``) are noted with their content. At its end,
-a child compares, and sends the additions: elements of lists and sets, keys of dicts and attributes, counts.
-The controller adds them to its own objects, in pytest's order of files. So each child's part is added once, as plain
-pytest's single process would have added it.
+Before the first fork, the objects that those hooks read (``end_hooks.py``) are noted with their content. At
+its end, a child compares, and sends the additions: elements of lists and sets, keys of dicts and attributes,
+counts. The controller adds them to its own objects, in pytest's order of files. So each child's part is added
+once, as plain pytest's single process would have added it.
 
 Data that changed in any other way, or can't be pickled, is named in one line at the end of the run.
 """
@@ -73,10 +73,10 @@ _Pickler, _dumps, _loads, _BytesIO = pickle.Pickler, pickle.dumps, pickle.loads,
 def note(
     session: pytest.Session, skip: Iterable[object] = (), say: Callable[[str], None] = lambda _: None
 ) -> GatheredState | None:
-    """Note the state that session-end hooks read, with its current content; None if no plugin has such a hook.
+    """Note the state that session-end hooks read, with its content; None if no plugin has such a hook.
 
-    ``skip`` holds plugins that hand over their data by xdist's convention. ``say`` receives the reason if an error
-    prevents this.
+    ``skip`` holds plugins that hand over their data by xdist's convention. ``say`` receives the reason if an
+    error prevents this.
     """
     try:
         return GatheredState(session, {id(plugin) for plugin in skip}) or None
@@ -92,8 +92,8 @@ def note(
 class GatheredState:
     """The state that the session-end hooks of one session read.
 
-    The controller and its children hold the same, inherited object. ``containers`` is keyed by path, which is the
-    same text in every process that collected this session.
+    The controller and its children hold the same, inherited object. ``containers`` is keyed by path, which is
+    the same text in every process that collected this session.
     """
 
     def __init__(self, session: pytest.Session, skip: set[int]) -> None:

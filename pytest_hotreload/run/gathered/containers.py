@@ -1,4 +1,4 @@
-"""Objects that can grow (lists, sets, dicts, attributes, buffers), each with its content before the first fork.
+"""Objects that can grow (lists, sets, dicts, attributes, buffers), with their content before the first fork.
 
 The objects are read and written by the methods of the built-in types, never by those of a subclass.
 """

@@ -1,8 +1,9 @@
 """Finds the state that plugins' session-end hooks read, by following their code.
 
-A plugin or conftest that gathers data while tests run keeps the data somewhere: in a global of a module, in an
-attribute of its own object, of the config or of a class, or in a closure. Its session-end hooks read the data there.
-The bytecode tells these places: names that a hook loads, functions that it calls, attributes that it reads.
+A plugin or conftest that gathers data while tests run keeps the data somewhere: in a global of a module, in
+an attribute of its own object, of the config or of a class, or in a closure. Its session-end hooks read the
+data there. The bytecode reveals these places: names that a hook loads, functions that it calls, attributes
+that it reads.
 """
 
 from __future__ import annotations
@@ -324,7 +325,10 @@ def _some(container: Any) -> list[Any]:
 
 
 def names_in(code: CodeType) -> set[str]:
-    """Return the names that the code, and code inside it, loads or stores, and those in its strings (``getattr``)."""
+    """Return the names that the code, and code inside it, loads or stores.
+
+    Names in its strings count, too, because of ``getattr``.
+    """
     found = set(code.co_names)
     for constant in code.co_consts:
         if type(constant) is CodeType:

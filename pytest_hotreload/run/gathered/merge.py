@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 
 class Merger:
-    """Adds children's data, in the order of replay. ``problems``: owner -> what could not be added -> the reason."""
+    """Adds children's data, in the order of replay.
+
+    ``problems`` maps an owner to the data that could not be added, each with the reason.
+    """
 
     def __init__(self, state: GatheredState) -> None:
         self.state = state
@@ -127,7 +130,10 @@ class Merger:
     # -- two values for one name ---------------------------------------------------------------------
 
     def _combine(self, container: Container, key: Any, base: Any, now: Any, new: Any) -> Any:
-        """Return the value for a name: one file changed ``base`` to ``new``; earlier files had made it ``now``."""
+        """Return the value of a name that one file changed from ``base`` to ``new``.
+
+        ``now`` is the value that earlier files left in the controller.
+        """
         if now is MISSING or now is base or (base is not MISSING and type(now) in _PLAIN and now == base):
             return new
         combined = self._combine_alike(container, key, base, now, new)

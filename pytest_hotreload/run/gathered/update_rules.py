@@ -1,7 +1,9 @@
-"""Infers from source text how a number or a text is updated, so that the updates of several files can be combined.
+"""Infers from source text how a number or a text is updated.
 
-``COUNT += 1`` adds, ``PEAK = max(PEAK, x)`` keeps the larger value, ``if FIRST is None: FIRST = x`` keeps the first,
-``LAST = x`` the last. If two files gave one name two values, the source decides which of these rules applies.
+With these rules, the updates of several files can be combined.
+``COUNT += 1`` adds, ``PEAK = max(PEAK, x)`` keeps the larger value, ``if FIRST is None: FIRST = x`` keeps the
+first, ``LAST = x`` the last. If two files gave one name two values, the source decides which of these rules
+applies.
 """
 
 from __future__ import annotations
