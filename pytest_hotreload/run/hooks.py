@@ -67,7 +67,7 @@ class RunHooks:
             self._run(session)
             return True
         if session.testsfailed and not config.option.continue_on_collection_errors:
-            return None  # pytest prints what plain pytest prints
+            return None  # pytest reports these as plain pytest does
         if config.option.collectonly or not session.items or getattr(config.option, "setupplan", 0):
             return None
         reason = plugins.needs_plain(config, session.items, self.session.slots)
@@ -80,7 +80,7 @@ class RunHooks:
             return None
         if self.rerun is not None and InPlace.fits(self.options, self.rerun, session):
             self._run_in_place(session, self.rerun)
-            return None  # pytest's own loop goes on
+            return None  # pytest's own loop continues
         self._run(session)
         return True
 

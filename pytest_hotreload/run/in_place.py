@@ -1,7 +1,7 @@
 """Runs the items of a one-file rerun in the rerun's own process.
 
-That process is a fork already, and runs nothing else. Two more forks would see the same state, and cost 40
-ms. If the process is killed, the watcher reports that and starts the file again in a child.
+That process is a fork already, and runs nothing else. Two more forks would see the same state, and
+cost 40 ms. If the process is killed, the watcher reports that and starts the file again in a child.
 """
 
 from __future__ import annotations

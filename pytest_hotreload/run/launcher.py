@@ -50,7 +50,7 @@ class SlotPoint(ForkPoint):
     """The fork point in a slot process; the template reaps the process."""
 
     def _wait(self) -> None:
-        """Wait until the process closes its end, after the end of its session; it is not our child."""
+        """Wait until the process, which is not our child, closes its end, after the end of its session."""
         self.channel.socket.settimeout(_SESSION_END_SECONDS)
         with contextlib.suppress(OSError):
             while self.channel.socket.recv(65536):
@@ -132,7 +132,7 @@ class Launcher:
         failed = context.session.testsfailed
         context.children.start(group, slot, point, own_group=not context.options.direct, failed=failed)
 
-    # -- the collected controller's own ----------------------------------------------------------
+    # -- the fork point of the collected controller -----------------------------------------------
 
     def _fork_point(self) -> ForkPoint | None:
         """Return the fork point, a fork of this collected process; a new one if the last one was killed."""

@@ -18,7 +18,10 @@ __builtins__ = BUILTINS
 
 
 def header(options: Options, verbose: int, where: str = "") -> list[str]:
-    """Return the header: interpreter, slots (or the hosts in ``where``), starts; empty with ``-q``."""
+    """Return the header: interpreter, slots, and how children start; nothing with ``-q``.
+
+    ``where`` lists the hosts, which replace the slots.
+    """
     if verbose < 0:
         return []
     slots = where or f"{many(options.slots, 'slot')} ({options.asked_slots})"

@@ -107,7 +107,10 @@ class Replay:
         return self.head >= len(self.items)
 
     def feed(self, index: int, message: Any) -> None:
-        """Queue a message of the item; a message after the item's completion is handled at once."""
+        """Queue a message of the item.
+
+        A late message, after the item was shown (its process died after it), is handled at once.
+        """
         if self.interrupted:
             return
         if index < self.head:
@@ -301,7 +304,7 @@ class Replay:
         In the latter case other children may still tear down, and end in their own time.
         """
         if self.stopping and index < self.head:
-            return  # its tests had ended
+            return  # the tests of that child had ended
         self._remember(message.memo)
         self.interrupted = True
         if not self.stopping:

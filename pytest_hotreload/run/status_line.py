@@ -23,7 +23,7 @@ _QUIET = 0.5
 
 
 class Status:
-    """Draws only if the terminal understands cursor movement and no other process draws.
+    """Draws only if the terminal understands cursor movement and nothing else draws.
 
     ``what_runs`` returns a phrase for each child, or for each host, at a given time.
     """

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 STACKS_SIGNAL = signal.SIGRTMAX - 4 if hasattr(signal, "SIGRTMAX") else signal.SIGUSR2
 
 #: GC thresholds while test files are imported; the first is allocations between collections of the youngest
-#: generation. Imports make almost no garbage: the GC took a quarter of a heavy suite's collection (0.9
-#: of 3.5 s of CPU time).
+#: generation. Imports make almost no garbage: the GC took a quarter of a heavy suite's collection
+#: (0.9 of 3.5 s of CPU time).
 _WHILE_COLLECTING = (50_000, 20, 100)
 
 
@@ -126,7 +126,10 @@ def redirect_output(config: pytest.Config, place: ChildContext) -> None:
 
 
 def temporary(config: pytest.Config, place: ChildContext, reporter: Speaker) -> None:
-    """Ask the controller, which owns the base temporary directory, for it when it is first needed."""
+    """Let pytest ask for the base temporary directory when a test first needs the directory.
+
+    The controller owns the directory.
+    """
 
     def ask() -> pathlib.Path:
         base = pathlib.Path(place.channel.ask(reporter.index, "basetemp"))

@@ -2,7 +2,7 @@
 
 Such a child resembles a worker of xdist: it goes through pytest's whole start with its own arguments, then
 runs the items that it was given (matched by node id), or becomes the fork point of its slot.
-Its own terminal output, JUnit file and cache are discarded; its reports are sent like those of any child.
+Its own terminal output, JUnit file and cache are never seen; its reports are sent like those of any child.
 """
 
 from __future__ import annotations

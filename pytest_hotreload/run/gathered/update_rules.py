@@ -1,6 +1,6 @@
 """Infers from source text how a number or a text is updated.
 
-With these rules, the updates of several files can be combined.
+With these rules, the updates of several files can be combined:
 ``COUNT += 1`` adds, ``PEAK = max(PEAK, x)`` keeps the larger value, ``if FIRST is None: FIRST = x`` keeps the
 first, ``LAST = x`` the last. If two files gave one name two values, the source decides which of these rules
 applies.
