@@ -1,9 +1,10 @@
-"""Gathers the timeline of a run in the controller, where a report or a trace was asked for.
+"""Gathers the timeline of a run in the controller, if a report or a trace was requested.
 
-Nothing of it exists otherwise.
+Without such a request the collector does not exist.
 
-What children do is taken from what they say anyway: reports have a begin and a duration, fork points tell of ends and
-CPU seconds. Besides, the controller's own phases are timed, and its imports while it collects.
+The data about children comes from messages that are sent anyway: reports have a begin and a duration, and
+fork points report ends and CPU seconds. In addition, the collector times the controller's own phases, and its
+imports during the collection.
 """
 
 from __future__ import annotations
@@ -42,14 +43,14 @@ if TYPE_CHECKING:
     from pytest_hotreload.records.records import RunRecords
     from pytest_hotreload.report.run_view import RunningChild, Shows
 
-#: A process that is older did not start for this run.
+#: A process that is older than this, in seconds, did not start for this run.
 _OLDEST = 600.0
-#: Worst last.
+#: Outcomes, the worst one last.
 _ORDER = ("passed", REUSED, *OUTCOMES[1:])
 
 
 class TimelineCollector:
-    """A plugin of the controller, from before the first conftest to the end of the session."""
+    """Gathers the timeline: the controller's plugin from before the first conftest to the session's end."""
 
     def __init__(self, config: pytest.Config, options: Options, records: RunRecords | None) -> None:
         self.config, self.options, self.records = config, options, records
@@ -70,11 +71,11 @@ class TimelineCollector:
         self.import_times.begin()
 
     def now(self) -> float:
-        """Seconds from the start of this process."""
+        """Return the seconds since the start of this process."""
         return time.monotonic() - self._clock
 
     def mark(self, name: str) -> None:
-        """What the controller does from now on."""
+        """Begin a phase of the controller."""
         self._marks.append((name, self.now()))
 
     # -- collection ------------------------------------------------------------------------------
@@ -82,7 +83,7 @@ class TimelineCollector:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection(self, session: pytest.Session) -> Generator[None, object, object]:
         self.mark("collection")
-        if self.records is None:  # else they measure it
+        if self.records is None:  # otherwise the records measure imports
             pytest_session.after_import(session, self._imported)
         return (yield)
 
@@ -127,7 +128,7 @@ class TimelineCollector:
     # -- the run ---------------------------------------------------------------------------------
 
     def started(self, running: RunningChild) -> None:
-        """A child was asked for."""
+        """Record that a child was requested."""
         timeline, alone = self.timeline, running.group.alone
         how = "spawn" if running.point.kind == "spawn" else "apart" if alone else "fork"
         if not timeline.children:
@@ -143,13 +144,13 @@ class TimelineCollector:
         self.given(running, running.group.indices)
 
     def given(self, running: RunningChild, indices: Sequence[int]) -> None:
-        """A child is to run these, too."""
+        """Record that a child received further items."""
         number = self._numbers[running.token]
         self.timeline.children[number].order += indices
         self._assigned.update(dict.fromkeys(indices, number))
 
     def ended(self, running: RunningChild, ended: Ended | None) -> None:
-        """A child is over; without ``ended`` it did not end well."""
+        """Record that a child ended; without ``ended``, the child did not end well."""
         child = self.timeline.children[self._numbers[running.token]]
         child.end = self.now()
         child.cpu = running.spent if running.spent >= 0 else None
@@ -163,7 +164,7 @@ class TimelineCollector:
             ]
 
     def over(self) -> None:
-        """No child lives any more, or the rest of them is about to be ended."""
+        """Record that no child is alive any more, or that the remaining children are about to be ended."""
         now, last = self.now(), 0.0
         for child in self.timeline.children:
             if child.end < 0:
@@ -174,7 +175,7 @@ class TimelineCollector:
         self.mark("end")
 
     def advance(self, replay: Shows) -> None:
-        """Show what can be shown, and count the time."""
+        """Show the reports that can be shown, and add up the time that this takes."""
         began = time.monotonic()
         try:
             replay.advance()
@@ -182,7 +183,7 @@ class TimelineCollector:
             self.timeline.replayed += time.monotonic() - began
 
     def report(self, index: int, report: pytest.TestReport) -> None:
-        """A report is about to be shown."""
+        """Record a report that is about to be shown."""
         self._taken = report
         test = self.timeline.tests[index]
         outcome = REUSED if getattr(report, "reused", None) is not None else outcome_of(report)
@@ -197,7 +198,7 @@ class TimelineCollector:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Those from elsewhere: plain pytest's own loop, fixtures that are shared, results that are reused."""
+        """Record reports that bypass the run loop: from pytest's loop, shared fixtures or reuse."""
         if report is self._taken:
             return
         index = self._by_nodeid.get(report.nodeid)
@@ -207,7 +208,10 @@ class TimelineCollector:
         self.report(index, report)
 
     def _plain_child(self, index: int) -> int:
-        """The controller itself, where it runs the tests; or the last child, where nobody was given this test."""
+        """Return the number of the child that counts for a test which no child was given.
+
+        That is the controller itself if it runs the tests, otherwise the last child.
+        """
         timeline = self.timeline
         if not timeline.children:
             self.mark("run")
@@ -236,7 +240,7 @@ class TimelineCollector:
                         self._finish(int(exitstatus))
                         finished = True
                     user_file.write(path, make(self.timeline).encode("utf-8", "backslashreplace"))
-            except Exception as error:  # comfort never fails a run
+            except Exception as error:  # a report is optional, so its failure never fails a run
                 self._failed.append(console.not_written(what, path, error))
             else:
                 self._written.append(console.written(what, path))
@@ -250,7 +254,7 @@ class TimelineCollector:
             terminalreporter.write_line(console.PREFIX + text, yellow=True)
 
     def _finish(self, exitstatus: int) -> None:
-        """Nothing more will come: put everything in its place."""
+        """Complete the timeline, because no further event will come."""
         timeline = self.timeline
         if self._marks[-1][0] == "run":
             self.mark("end")
@@ -295,7 +299,10 @@ class TimelineCollector:
 
 
 def process_age() -> float:
-    """Seconds since this process started; 0 where the system does not tell, or it did not start for this run."""
+    """Return the seconds since this process started.
+
+    The result is 0 if the system does not report the start, or if the process did not start for this run.
+    """
     try:
         began = proc.started(os.getpid())
         age = time.clock_gettime(time.CLOCK_BOOTTIME) - began if began else 0.0
@@ -305,7 +312,10 @@ def process_age() -> float:
 
 
 def shard_of(config: pytest.Config) -> Mapping[str, Any] | None:
-    """What the plan of shards says of this run, where there is one. Asked of its plugin, which few runs have."""
+    """Return what the plan of shards says about this run, or None without a plan.
+
+    The sharding plugin, which few runs have, holds the plan.
+    """
     shard: Any = getattr(config.pluginmanager.get_plugin("hotreload-sharding"), "shard", None)
     if shard is None:
         return None

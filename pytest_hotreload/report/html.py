@@ -1,4 +1,7 @@
-"""Pieces of HTML. Whatever comes from a test passes through :func:`text` or :func:`data`, and is text on the page."""
+"""Builds HTML.
+
+Strings that come from tests pass through :func:`text` or :func:`data`, and are text on the page.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,12 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-#: Control characters, which HTML has no way to write, and lone surrogates, which no encoding has.
+#: Control characters, which HTML can't represent, and lone surrogates, which no encoding represents.
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
 def text(value: object) -> str:
-    """As text, between tags or in a quoted attribute."""
+    """Escape a value as text, between tags or in a quoted attribute."""
     return html.escape(_UNSEEN.sub(_shown, str(value)), quote=True)
 
 
@@ -25,29 +28,31 @@ def _shown(match: re.Match[str]) -> str:
 
 
 def data(value: Any) -> str:
-    """As JSON in a script element: nothing in it can end that element, or begin another one."""
+    """Return JSON for a script element: nothing in the JSON can end that element, or begin another one."""
     shown = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     return shown.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def allowed(script: str) -> str:
-    """The page's policy: this script and no other, and nothing from anywhere."""
+    """Return the page's content security policy: only this script runs, and nothing is loaded."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
 
 
 class Column(NamedTuple):
-    """A column of a table. ``key``: what the page's script sorts it by. ``number``: it is set to the right."""
+    """A column of a table."""
 
     label: str
+    #: The column is aligned to the right.
     number: bool = False
+    #: The key by which the page's script sorts the column.
     key: str = ""
 
 
 def table(
     columns: Sequence[Column], rows: Iterable[Sequence[str]], *, name: str = "", caption: str = ""
 ) -> str:
-    """A table of cells that are HTML already."""
+    """Return a table of cells that are HTML already."""
     head = "".join(
         f'<th scope="col"{_class(column)}{_key(column)}>{text(column.label)}</th>' for column in columns
     )
@@ -72,7 +77,7 @@ def _key(column: Column) -> str:
 
 
 def share(part: float, kind: str = "call") -> str:
-    """A bar as long as a part of the whole, from 0 to 1."""
+    """Return a bar whose length is a part of the whole, from 0 to 1."""
     width = 100 * min(max(part, 0.0), 1.0)
     return (
         '<svg class="share" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">'

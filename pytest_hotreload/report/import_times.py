@@ -1,8 +1,9 @@
-"""What imports take, measured in the controller while it collects, and only if somebody asked for a report.
+"""Measures import times in the controller while it collects, only if a report was requested.
 
-importlib takes a lock around each import, by an object that it makes by name. While we measure that object is
-ours: it looks at the clock when the lock is taken and when it is given back, and is gone from the stack in between. So
-there is no frame of ours in any traceback, and loaders, specs and modules are what they are in any run.
+importlib takes a lock around each import, with an object that it makes by name. During the measurement that
+object is ours: it reads the clock when the lock is taken and when the lock is released, and is not on the
+stack in between. So no traceback contains a frame of ours, and loaders, specs and modules are the same as in
+any run.
 """
 
 from __future__ import annotations
@@ -15,30 +16,29 @@ from typing import Any
 from pytest_hotreload.report.timeline import Imported, Saving
 from pytest_hotreload.world import threading, time
 
-#: importlib's own module, and what it calls the object. Read in CPython 3.10 to 3.13.
+#: importlib's own module, and the name of the lock class in it. Read in the sources of CPython 3.10 to 3.13.
 _OWNER: Any = importlib._bootstrap
 _NAME = "_ModuleLockManager"
 
 
 class ImportTimes:
-    """In CPU seconds of the thread that imports, so that a busy machine makes no difference.
-
-    ``own``: module -> what its import took but for what it imported. ``within``: module -> those that were loaded while
-    it was. ``packages``: top-level name -> of its modules with all that they imported, each moment once.
-    """
+    """Import times in CPU seconds of the importing thread, so that a busy machine makes no difference."""
 
     def __init__(self) -> None:
+        #: Module -> seconds of its import, without the modules that it imported.
         self.own: dict[str, float] = {}
+        #: Module -> the modules that were loaded during its import.
         self.within: dict[str, list[str]] = {}
+        #: Top-level name -> seconds of its modules with all that they imported, each moment counted once.
         self.packages: dict[str, float] = {}
         self.measured = False
         self._plain: Any = None
         self._ours: Any = None
-        #: Of each thread, the imports that it is in, and what was spent on those within each of them.
+        #: Thread -> its imports in progress, each with the seconds spent on the imports within it.
         self._inside: dict[int, list[tuple[str, float]]] = {}
 
     def begin(self) -> None:
-        """Measure from now on, where this interpreter is built so that it can be done."""
+        """Measure from now on, if importlib in this interpreter has the expected lock class."""
         plain = getattr(_OWNER, _NAME, None)
         if plain is None or not hasattr(plain, "__exit__") or self._plain is not None:
             return
@@ -47,17 +47,17 @@ class ImportTimes:
         self.measured = True
 
     def end(self) -> None:
-        """Put back what stood there."""
+        """Restore importlib's own class."""
         if self._plain is not None and getattr(_OWNER, _NAME, None) is self._ours:
             setattr(_OWNER, _NAME, self._plain)
         self._plain = None
 
     def enter(self, name: str) -> None:
-        """An import begins."""
+        """Record that an import begins."""
         self._inside.setdefault(threading.get_ident(), []).append((name, 0.0))
 
     def leave(self, total: float) -> None:
-        """The last one that began has ended."""
+        """Record that the innermost import has ended after ``total`` seconds."""
         stack = self._inside[threading.get_ident()]
         name, inner = stack.pop()
         self.own[name] = self.own.get(name, 0.0) + total - inner
@@ -71,7 +71,7 @@ class ImportTimes:
 
 
 def _timed(plain: Any, times: ImportTimes) -> Any:
-    """A subclass of importlib's lock manager that tells what was spent while each lock was held."""
+    """Return a subclass of importlib's lock manager that reports the time spent while each lock was held."""
     clock = time.thread_time
 
     class _ModuleLockManager(plain):  # type: ignore[misc]
@@ -89,7 +89,10 @@ def _timed(plain: Any, times: ImportTimes) -> Any:
 
 
 def by_package(times: ImportTimes, installed: Callable[[Iterable[str]], Sequence[str]]) -> list[Imported]:
-    """The installed top-level packages, the costliest first. ``installed`` picks the modules of site folders."""
+    """Return the installed top-level packages, the costliest first.
+
+    ``installed`` picks the modules in site folders.
+    """
     groups: dict[str, list[str]] = {}
     for name in installed(times.own):
         groups.setdefault(name.partition(".")[0], []).append(name)
@@ -108,11 +111,12 @@ def saving(
     files: Sequence[str],
     reached: Mapping[str, Iterable[str]],
 ) -> Saving:
-    """What one start served that many children, one for each entry of ``files``.
+    """Return the CPU time that children saved, one for each entry of ``files``, because they share one start.
 
-    ``shared``: modules that are nobody's own (installed, standard library). ``reached``: file -> those that its
-    sources import. A child by itself would have started once more, and imported these with all that was loaded
-    within them here, each once. What had been loaded by another file before is missing in that: it is too low.
+    ``shared`` holds modules that belong to no test file (installed, standard library). ``reached`` maps a
+    file to the shared modules that its sources import. A child without the shared start would have started
+    once more, and imported these modules with all that was loaded within them here, each once. Modules that
+    another file had loaded before are missing in that, so the estimate is too low.
     """
     mine = list(shared)
     cost = functools.cache(lambda names: _together(times, names))
@@ -121,7 +125,7 @@ def saving(
 
 
 def _together(times: ImportTimes, names: Iterable[str]) -> float:
-    """What these modules took, with all that was loaded within them, each once."""
+    """Return the seconds of these modules with all that was loaded within them, each counted once."""
     waiting, seen = [name for name in names if name in times.own], set[str]()
     while waiting:
         name = waiting.pop()

@@ -1,7 +1,7 @@
-"""The page about a run: what it shows first, and every word of it.
+"""The HTML page about a run: its sections, their order, and their texts.
 
-One file, nothing from elsewhere. Tables can be read without JavaScript; with it, they hold all rows, sort and
-filter, and there is a timeline that can be zoomed.
+The page is one file that loads nothing else. Tables can be read without JavaScript. With JavaScript, tables
+hold all rows, sort and filter, and there is a timeline that can be zoomed.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from pytest_hotreload.report.page_data import COUNTED, payload
 from pytest_hotreload.report.timeline import Timeline, balance, fixture_costs, outcomes
 from pytest_hotreload.wording import duration, many
 
-#: A file that takes that part of the run, or more, decides how long it is.
+#: A file that takes this share of the run, or more, determines the duration of the run.
 _DOMINANT = 0.5
-#: Below that busy share, idle slots are worth a word.
+#: Below this busy share, idle slots are mentioned.
 _BUSY = 0.8
 
 _WORDS = {"error": "errors", "rerun": "rerun", "": "without a result"}
@@ -36,7 +36,7 @@ _EXIT = {0: "passed", 1: "failed", 2: "interrupted", 3: "internal error", 4: "us
 
 
 def page(timeline: Timeline) -> str:
-    """The whole page."""
+    """Return the whole page as HTML."""
     script = _file("report.js")
     title = f"{timeline.facts.get('project', 'tests')}: {counted(timeline)}"
     return "\n".join(
@@ -80,7 +80,7 @@ def _file(name: str) -> str:
 
 
 def counted(timeline: Timeline) -> str:
-    """``2 failed, 198 passed``."""
+    """Return the number of tests per outcome, such as ``2 failed, 198 passed``."""
     counts = outcomes(timeline)
     words = [
         f"{counts[outcome]} {_WORDS.get(outcome, outcome)}" for outcome in COUNTED if counts.get(outcome)
@@ -150,7 +150,7 @@ def _stands_out(timeline: Timeline) -> list[str]:
 
 
 def findings(timeline: Timeline) -> Iterator[str]:
-    """What a reader should know first, in sentences."""
+    """Yield, in sentences, the facts that a reader should know first."""
     died = [child for child in timeline.children if child.ending]
     if died:
         yield (

@@ -1,4 +1,4 @@
-"""What the script of the page draws from: all of a timeline, in few bytes."""
+"""The data from which the page's script draws: all of a timeline, in few bytes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, Final
 from pytest_hotreload.records.file_outcome import FAILED
 from pytest_hotreload.report.timeline import REUSED, FileCost, ItemSpan, Phase, Timeline, file_costs
 
-#: Seconds of one unit.
+#: The length of one time unit, in seconds.
 UNIT: Final = 1e-5
-#: In the order in which outcomes are counted: that of interest. "": none.
+#: Outcomes in the order in which they are counted, the interesting ones first; "" means no outcome.
 COUNTED: Final = ("failed", "error", "rerun", "xpassed", "passed", REUSED, "skipped", "xfailed", "")
 _HOW = {
     "fork": "a fork",
@@ -21,10 +21,11 @@ _HOW = {
 
 
 def payload(timeline: Timeline) -> dict[str, Any]:
-    """What the page's script draws from. Times are whole numbers of ``unit`` seconds.
+    """Return the data from which the page's script draws. Times are whole numbers of ``unit`` seconds.
 
-    ``children``: [slot, file, begin, length, CPU or -1, how, ending]. ``tests``: [file, name, outcome, then for each
-    time that it ran: child, begin, setup, call, teardown]; a name that begins with ``::`` follows its file.
+    ``children``: [slot, file, begin, length, CPU or -1, how, ending]. ``tests``: [file, name, outcome, then
+    for each round of the test: child, begin, setup, call, teardown]; a name that begins with ``::`` follows
+    its file's name.
     """
     files = {name: number for number, name in enumerate(_file_names(timeline))}
     kinds = {name: number for number, name in enumerate(COUNTED)}
@@ -69,7 +70,7 @@ def _units(amount: float) -> int:
 
 
 def _placed(begin: float, end: float) -> tuple[int, int]:
-    """Begin and length: ends are rounded, not lengths, so that what does not overlap still does not."""
+    """Return begin and length. Ends are rounded, not lengths, so that adjacent spans do not overlap."""
     return _units(begin), _units(end) - _units(begin)
 
 
@@ -92,7 +93,7 @@ def _test(test: ItemSpan, files: Mapping[str, int], kinds: Mapping[str, int]) ->
 
 
 def rounds(test: ItemSpan) -> Iterator[tuple[int, int, int, int, int]]:
-    """(child, begin, setup, call, teardown) of each time that it ran: more than once if it was run again."""
+    """Yield (child, begin, setup, call, teardown) for each round of a test: more than one if it ran again."""
     current: dict[str, Phase] = {}
     for phase in test.phases:
         when = phase.when if phase.when in ("setup", "teardown") else "call"

@@ -1,4 +1,7 @@
-"""What the report looks at of a run under way. For type checkers; nothing imports it in a run."""
+"""Interfaces of a run in progress, as the report uses them.
+
+Only type checkers import this module during a run.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,10 @@ if TYPE_CHECKING:
 
 
 class FileGroup(Protocol):
-    """The tests that one child runs. ``alone``: why it collects for itself, or ""."""
+    """The tests that one child runs."""
 
     path: str
+    #: The reason for which the child is self-collecting, or "".
     alone: str
 
     @property
@@ -40,6 +44,6 @@ class RunningChild(Protocol):
 
 
 class Shows(Protocol):
-    """Shows what children did."""
+    """Shows the results of children."""
 
     def advance(self) -> None: ...

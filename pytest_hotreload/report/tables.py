@@ -1,4 +1,4 @@
-"""The tables of the page about a run: files, tests, imports, fixtures, shards; and every word of them."""
+"""The tables on the page about a run, with their texts: files, tests, imports, fixtures, shards."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pytest_hotreload.report.html import Column, section, share, table, text
 from pytest_hotreload.report.timeline import Saving, Timeline, file_costs, fixture_costs
 from pytest_hotreload.wording import duration, many
 
-#: Rows that stand in the page itself. With JavaScript there are all of them.
+#: The maximum number of rows in the page itself. With JavaScript, the tables hold all rows.
 _MOST_FILES, _MOST_TESTS, _MOST_IMPORTS = 100, 100, 25
 
 _FILE_COLUMNS = [
@@ -181,7 +181,10 @@ def fixtures(timeline: Timeline) -> list[str]:
 
 
 def shard(timeline: Timeline) -> list[str]:
-    """``shard``: {"shard": m, "of": n, "fingerprint": …, "loads": [predicted seconds of each shard]}."""
+    """Return the section about shards.
+
+    ``timeline.shard``: {"shard": m, "of": n, "fingerprint": …, "loads": [predicted seconds of each shard]}.
+    """
     shard = timeline.shard
     if not shard:
         return []

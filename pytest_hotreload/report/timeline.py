@@ -1,9 +1,10 @@
-"""What happened when in a run: spans of time, and what they add up to. Pure: ``gathering`` fills it, ``report`` and
-``trace`` show it.
+"""The data model of a run's timeline: spans of time, and their sums.
 
-Seconds count from the start of the controller's process. Spans of one slot never overlap, and what a child's tests
-took is never more than the child's own life: clocks that a test turned back or froze can't make a picture that
-is impossible (:func:`settle`).
+The module has no side effects: ``collector`` fills the timeline, ``page`` and ``trace`` show it.
+
+Seconds count from the start of the controller's process. Spans in one slot never overlap, and a child's tests
+never take longer than the child's own life: clocks that a test turned back or froze can't make an impossible
+picture (:func:`settle`).
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from typing import Any, Final, NamedTuple
 
 from pytest_hotreload.records.file_outcome import FAILED
 
-#: The outcome of a test that was not run, since an earlier result holds.
+#: The outcome of a test that was not run because an earlier result holds.
 REUSED: Final = "reused"
-#: Seconds from which on a folder's collection is worth a row. In examples/shop, on a busy machine: 12 and 16 ms where
-#: there is no conftest to import, 2.6 s where there is one.
+#: Seconds from which a folder's collection is worth a row. In examples/shop, on a busy machine: 12 and 16 ms
+#: if there is no conftest to import, 2.6 s if there is one.
 _LEAST_FOLDER = 0.02
-#: A phase may seem to begin that much before its child, which is told of by another clock.
+#: A phase may seem to begin this many seconds before its child, whose begin comes from another clock.
 _SLACK = 0.005
 
 
@@ -36,11 +37,13 @@ class Span(NamedTuple):
 
 
 class Phase(NamedTuple):
-    """One report of a test: setup, call or teardown, in which child (its place in ``Timeline.children``, or -1)."""
+    """One report of a test."""
 
+    #: setup, call or teardown.
     when: str
     begin: float
     end: float
+    #: The child's position in ``Timeline.children``, or -1.
     child: int
 
     @property
@@ -50,12 +53,13 @@ class Phase(NamedTuple):
 
 @dataclass
 class ItemSpan:
-    """``outcome``: one of ``ran.OUTCOMES``, "reused", or "" where there is none."""
+    """A test with its outcome and its phases."""
 
     __test__ = False
 
     nodeid: str
     file: str
+    #: One of ``file_outcome.OUTCOMES``, "reused", or "" if there is no outcome.
     outcome: str = ""
     phases: list[Phase] = field(default_factory=list)
 
@@ -66,20 +70,21 @@ class ItemSpan:
 
 @dataclass
 class Child:
-    """``how``: fork, apart, spawn, or plain. ``ending``: "" if well, else what happened, in words.
-
-    ``order``: the places of its tests in ``Timeline.tests``, as they ran. ``cpu``: seconds, None if unknown.
-    ``setups``: of session- and package-scoped fixtures.
-    """
+    """A child of the run, as a span in its slot."""
 
     slot: int
     file: str
     begin: float
     end: float = 0.0
+    #: fork, apart (self-collecting), spawn, or plain.
     how: str = "fork"
+    #: "" if the child ended well, otherwise what happened, in words.
     ending: str = ""
+    #: CPU seconds; None if unknown.
     cpu: float | None = None
+    #: The positions of its tests in ``Timeline.tests``, as they ran.
     order: list[int] = field(default_factory=list)
+    #: Setups of session- and package-scoped fixtures.
     setups: list[Span] = field(default_factory=list)
 
     @property
@@ -89,77 +94,81 @@ class Child:
 
 @dataclass
 class CollectionSpan:
-    """A test file, or a folder with its conftest (its name ends with ``/``), in the controller's collection.
+    """The collection of a test file or a folder in the controller."""
 
-    ``seconds``: with its classes. ``imports``: of them, or None.
-    """
-
+    #: The path; that of a folder with its conftest ends with ``/``.
     file: str
     begin: float
     end: float
+    #: Seconds of the collection, including the classes in the file.
     seconds: float
+    #: The seconds of these that imports took, or None.
     imports: float | None = None
 
 
 class Imported(NamedTuple):
-    """CPU seconds that importing an installed top-level package took: by itself, and with what it imported first.
-
-    ``modules``: how many of it were loaded.
-    """
+    """The CPU time that importing an installed top-level package took."""
 
     name: str
+    #: The number of its modules that were loaded.
     modules: int
+    #: CPU seconds of the package itself.
     own: float
+    #: CPU seconds with all modules that the package imported first.
     total: float
 
 
 class Saving(NamedTuple):
-    """What one start and one import of each module served.
+    """The CPU time that children saved because they share one start and one import of each module."""
 
-    Measured: ``start_cpu`` (CPU seconds before the first conftest), ``modules`` and ``imports`` (installed and
-    standard-library modules that were loaded while collecting, and their CPU seconds). Estimated: the seconds that all
-    ``children`` together would have taken for that, had each started by itself.
-    """
-
+    #: Measured: CPU seconds before the first conftest.
     start_cpu: float
+    #: Measured: the number of installed and standard-library modules that were loaded while collecting.
     modules: int
+    #: Measured: the CPU seconds of importing these modules.
     imports: float
+    #: The number of children.
     children: int
+    #: Estimated: the CPU seconds that all children together would have taken, had each one started
+    #: separately.
     estimated: float
 
     @property
     def saved(self) -> float:
-        """Never less than nothing."""
+        """The saved CPU seconds, never less than 0."""
         return max(0.0, self.estimated - self.start_cpu - self.imports) if self.children else 0.0
 
 
 @dataclass
 class Timeline:
-    """One run. ``began``: seconds of the system's clock. ``slots``: worker ids. ``facts``: name -> value, to be shown.
+    """The timeline of one run."""
 
-    ``cpu``: seconds of all processes. ``replayed``: seconds in which the controller showed reports while it ran.
-    ``errors``: collection errors. ``shard``: what ``shard_of`` said.
-    """
-
+    #: The start of the process, in seconds of the system's clock.
     began: float = 0.0
     seconds: float = 0.0
     phases: list[Span] = field(default_factory=list)
+    #: The worker ids of the slots.
     slots: list[str] = field(default_factory=list)
     children: list[Child] = field(default_factory=list)
     tests: list[ItemSpan] = field(default_factory=list)
     collection: list[CollectionSpan] = field(default_factory=list)
     imports: list[Imported] = field(default_factory=list)
     saving: Saving | None = None
+    #: CPU seconds of all processes.
     cpu: float = 0.0
+    #: Seconds in which the controller showed reports while children ran.
     replayed: float = 0.0
     exitstatus: int = 0
+    #: The number of collection errors.
     errors: int = 0
+    #: Name -> value, to be shown.
     facts: dict[str, str] = field(default_factory=dict)
+    #: The result of ``collector.shard_of``.
     shard: Mapping[str, Any] | None = None
 
     @property
     def running(self) -> Span:
-        """From the first child's begin to the last one's end."""
+        """The span from the first child's begin to the last child's end."""
         return Span(
             "run",
             min((child.begin for child in self.children), default=0.0),
@@ -171,10 +180,11 @@ class Timeline:
 
 
 def settle(begin: float, end: float, spans: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-    """(begin, seconds) in the order in which they were -> (begin, end), one after the other between two times.
+    """Place spans one after the other between two times: (begin, seconds) in order -> (begin, end).
 
-    A begin is believed if it lies there and not before the last end. If not (a test has frozen or moved the clock),
-    the span follows the last one at once. Seconds are cut where there is no room for them.
+    A begin is used if it lies between the two times and not before the previous end. If not (a test has
+    frozen or moved the clock), the span follows the previous one at once. Spans are shortened if there is no
+    room for them.
     """
     placed, last = [], begin
     for said, seconds in spans:
@@ -186,7 +196,7 @@ def settle(begin: float, end: float, spans: Iterable[tuple[float, float]]) -> li
 
 
 def lay_out(timeline: Timeline) -> None:
-    """Put all children one after the other in their slots, and all phases one after the other in their children."""
+    """Place all children one after the other in their slots, and all phases likewise in their children."""
     free: dict[int, float] = {}
     for child in timeline.children:
         child.begin = max(child.begin, free.get(child.slot, 0.0))
@@ -209,7 +219,7 @@ def lay_out(timeline: Timeline) -> None:
 
 
 def _within(setups: Sequence[Span], places: Sequence[tuple[float, float]]) -> list[Span]:
-    """Setups of fixtures, each inside of a test's setup; those that lie in none can't be placed."""
+    """Place setups of fixtures inside the setups of tests; setups that lie in none are dropped."""
     found, last = [], 0.0
     for span in sorted(setups, key=lambda each: each.begin):
         for begin, end in places:
@@ -225,7 +235,7 @@ def _within(setups: Sequence[Span], places: Sequence[tuple[float, float]]) -> li
 
 
 class Share(NamedTuple):
-    """How one slot spent the time in which children ran."""
+    """The use of one slot during the time in which children ran, in seconds."""
 
     slot: str
     children: int
@@ -234,13 +244,13 @@ class Share(NamedTuple):
 
     @property
     def part(self) -> float:
-        """Busy, from 0 to 1."""
+        """The busy share, from 0 to 1."""
         whole = self.busy + self.idle
         return self.busy / whole if whole else 0.0
 
 
 def balance(timeline: Timeline) -> list[Share]:
-    """One row for each slot. Busy and idle add up to the time in which children ran."""
+    """Return one row for each slot. Busy and idle add up to the time in which children ran."""
     whole = timeline.running.seconds
     shares = []
     for number, slot in enumerate(timeline.slots):
@@ -252,12 +262,14 @@ def balance(timeline: Timeline) -> list[Share]:
 
 @dataclass
 class FileCost:
-    """What one test file took. ``tests``: seconds of its tests. ``children``: of children that ran nothing else."""
+    """The cost of one test file."""
 
     file: str
     count: int = 0
     failed: int = 0
+    #: Seconds of its tests.
     tests: float = 0.0
+    #: Seconds of children that ran nothing else.
     children: float = 0.0
     cpu: float | None = None
     collection: float = 0.0
@@ -265,7 +277,7 @@ class FileCost:
 
 
 def file_costs(timeline: Timeline) -> list[FileCost]:
-    """Each test file, the longest first."""
+    """Return the cost of each test file, the longest first."""
     costs: dict[str, FileCost] = {}
     for test in timeline.tests:
         cost = costs.setdefault(test.file, FileCost(test.file))
@@ -287,7 +299,7 @@ def file_costs(timeline: Timeline) -> list[FileCost]:
 
 
 def outcomes(timeline: Timeline) -> dict[str, int]:
-    """How many tests ended how; "" for those without a result."""
+    """Return the number of tests per outcome; "" for tests without a result."""
     counts: dict[str, int] = {}
     for test in timeline.tests:
         counts[test.outcome] = counts.get(test.outcome, 0) + 1
@@ -295,7 +307,10 @@ def outcomes(timeline: Timeline) -> dict[str, int]:
 
 
 def fixture_costs(timeline: Timeline) -> list[tuple[str, int, float]]:
-    """(fixture, setups, seconds) of session- and package-scoped fixtures in children, the costliest first."""
+    """Return (fixture, setups, seconds) for each fixture that children set up, the costliest first.
+
+    Only session- and package-scoped fixtures count.
+    """
     costs: dict[str, tuple[int, float]] = {}
     for child in timeline.children:
         for span in child.setups:

@@ -1,6 +1,7 @@
-"""The timeline as a trace: the JSON object format that Perfetto and Chrome's viewer read.
+"""Writes the timeline as a trace, in the JSON object format that Perfetto and Chrome's viewer read.
 
-One process, and in it a thread for the controller and for each slot; what lies in something is drawn below it.
+The trace has one process, with one thread for the controller and one for each slot; nested spans are drawn
+below the spans that contain them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ _PID = 1
 
 
 def trace(timeline: Timeline) -> str:
-    """The whole file."""
+    """Return the content of the trace file."""
     return json.dumps(
         {
             "traceEvents": [
@@ -42,7 +43,7 @@ def _micro(at: float) -> int:
 
 
 def _span(name: str, kind: str, thread: int, begin: float, end: float, **args: Any) -> dict[str, Any]:
-    """Ends are rounded, not durations: what lies in something still does."""
+    """Make a complete event. Ends are rounded, not durations, so that nested spans stay nested."""
     return {
         "name": name,
         "cat": kind,
@@ -103,7 +104,7 @@ def _tests(timeline: Timeline, number: int, child: Child, thread: int) -> Iterat
 
 
 def _not_run(timeline: Timeline) -> Iterator[dict[str, Any]]:
-    """Tests with an outcome and no time of their own: earlier results that hold."""
+    """Yield events for tests with an outcome but no time of their own: earlier results that hold."""
     for test in timeline.tests:
         if test.outcome and not test.phases:
             args = {"outcome": test.outcome, "file": test.file}
@@ -120,7 +121,7 @@ def _not_run(timeline: Timeline) -> Iterator[dict[str, Any]]:
 
 
 def _counters(timeline: Timeline) -> Iterator[dict[str, Any]]:
-    """How many children live."""
+    """Yield the number of living children over time."""
     changes = [(_micro(child.begin), 1) for child in timeline.children]
     changes += [(_micro(child.end), -1) for child in timeline.children]
     living = 0

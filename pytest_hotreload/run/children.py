@@ -1,7 +1,8 @@
-"""The controller's view of its children: who runs where, what they say, how they ended.
+"""The controller's view of its children: where they run, which messages they send, and how they ended.
 
-A child is forked by a fork point, which reports its exit; only then is its channel read to the end
-and the child over. The end of file says nothing: a grandchild may hold the channel open for ever.
+A child is forked by a fork point, which reports the child's exit. Only then is the child's channel read to
+the end, and the child is over. End of file on the channel proves nothing, because a grandchild may hold the
+channel open forever.
 """
 
 from __future__ import annotations
@@ -22,48 +23,50 @@ __builtins__ = BUILTINS
 
 @dataclass(eq=False)
 class RunningChild:
-    """A child and what the controller knows of it.
-
-    ``status``: its wait status once it has ended. ``waiting``: a question for the terminal that has no answer yet.
-    ``because``: why we ended it, in words. ``over``: what it ran when its time was over; nothing that
-    it says later counts. ``pid`` is 0 until the fork point has told it.
-    ``collided``: the item in which it found an address in use, where that will run again.
-    ``collided_at``: when that was noticed, in seconds of the monotonic clock.
-    ``accompanied``: another child lived beside it. ``stopped``: its inputs changed; what it says does not count.
-    ``signalled``: what was sent to all. ``spent``: its CPU seconds once it has ended, -1 where they are not known.
-    """
+    """A child, and what the controller knows about this child."""
 
     token: int
     group: Group
     slot: Slot
     point: ForkPoint
+    #: 0 until the fork point has reported the process id.
     pid: int = 0
     began: float = field(default_factory=time.monotonic)
     ended: Ended | None = None
+    #: The wait status once the child has ended.
     status: int | None = None
     left: tuple[str, ...] = ()
+    #: A question for the terminal that has no answer yet.
     waiting: Asked | None = None
+    #: The reason for which the controller ended the child, in words.
     because: str = ""
     hung: bool = False
+    #: The item in which the child found an address in use, if that item will run again.
     collided: int | None = None
+    #: Another child was alive at the same time.
     accompanied: bool = False
+    #: The child's inputs changed; later messages from this child are ignored.
     stopped: bool = False
+    #: When the collision was noticed, in seconds of the monotonic clock.
     collided_at: float = 0.0
+    #: The progress (item, phase, start) at which the child exceeded its timeout; later messages are ignored.
     over: tuple[int, str, float] | None = None
     warned: float = 0.0
     cpu: tuple[float, float] = (-1.0, 0.0)
+    #: The last signal that was sent to all children.
     signalled: int = 0
+    #: The CPU seconds of the child once it has ended; -1 if they are not known.
     spent: float = -1.0
-    #: How many of its messages arrived.
+    #: The number of the child's messages that arrived.
     heard: int = 0
 
     @property
     def assigned(self) -> list[int]:
-        """The items that this child is to run, so far."""
+        """The indices of the items that this child has received so far."""
         return self.group.indices
 
     def came_before(self, index: int) -> bool:
-        """Whether this item is over where another one will run again: what it said counts, however late it is heard."""
+        """Whether this item precedes the collided item: then its messages count, however late they arrive."""
         collided = self.assigned.index(self.collided) if self.collided in self.assigned else 0
         return index in self.assigned[:collided]
 
@@ -74,33 +77,33 @@ class Children:
     def __init__(self) -> None:
         self.living: list[RunningChild] = []
         self.points: list[ForkPoint] = []
-        #: Process id -> test file, of all children so far: one that a collision names may have ended.
+        #: Process id -> test file, for all children so far: a child that a collision names may have ended.
         self.files: dict[int, str] = {}
         self._tokens = 0
         self._poller = Poller()
 
     def add_point(self, point: ForkPoint) -> ForkPoint:
-        """Listen to a fork point."""
+        """Register a fork point, so that its messages are read."""
         self.points.append(point)
         self._poller.register(point.channel, point)
         return point
 
     def add_slot(self, slot: Slot) -> None:
-        """Listen to a slot."""
+        """Register a slot, so that its child's messages are read."""
         self._poller.register(slot.channel, slot)
 
     def add_listener(self, source: HasFileno, listen: Callable[[], None]) -> None:
-        """Call ``listen`` whenever there is something to read."""
+        """Call ``listen`` whenever ``source`` is readable."""
         self._poller.register(source, listen)
 
     def drop_point(self, point: ForkPoint) -> None:
-        """A fork point that can't be used any more."""
+        """Remove and kill a fork point that can't be used any more."""
         self._poller.unregister(point.channel)
         self.points.remove(point)
         point.kill()
 
     def start(self, group: Group, slot: Slot, point: ForkPoint, *, own_group: bool, failed: int) -> None:
-        """Ask ``point`` for a child. Where the point is gone, its end is read next."""
+        """Ask ``point`` for a child. If the fork point is gone, the next read of its channel shows that."""
         start = Start(self._next(), slot.index, tuple(group.indices), own_group, failed=failed)
         self._ask(start, group, slot, point, [])
 
@@ -114,7 +117,7 @@ class Children:
         *,
         failed: int,
     ) -> None:
-        """The same for a child that collects for itself, and gets the slot's files handed over."""
+        """Ask ``point`` for a self-collecting child, and pass the slot's files to that child."""
         indices = tuple(group.indices)
         start = Start(self._next(), slot.index, indices, True, order, len(files), failed)
         self._ask(start, group, slot, point, files)
@@ -135,13 +138,16 @@ class Children:
             point.start_with(start, files)
 
     def events(self, timeout: float) -> Iterator[tuple[RunningChild, list[tuple[int, Any]]]]:
-        """(child, its new messages) for ``timeout`` seconds at most; ``status`` is set at its end."""
+        """Wait for ``timeout`` seconds at most, and yield (child, its new messages).
+
+        The child's ``status`` is set once the child has ended.
+        """
         ready = self._poller.wait(timeout)
         gone: list[RunningChild] = []
         for point in ready:
             if isinstance(point, ForkPoint):
                 gone += self._read_point(point)
-        for listen in ready:  # behind the news of children: it may be asked for them
+        for listen in ready:  # after the children's messages, because a listener may ask about the children
             if callable(listen):
                 listen()
         for slot in ready:
@@ -175,7 +181,7 @@ class Children:
         return gone
 
     def _point_died(self, point: ForkPoint) -> list[RunningChild]:
-        """Its children die with it."""
+        """Remove a dead fork point, and return its children, which die with the fork point."""
         self.drop_point(point)
         lost = [r for r in self.living if r.point is point and r.status is None]
         for running in lost:
@@ -197,7 +203,10 @@ class Children:
         return next((r for r in self.living if r.token == token), None)
 
     def signal_all(self, number: int) -> None:
-        """Send a signal to each child (not to its group); to one whose pid is not known, as soon as it is."""
+        """Send a signal to each child, not to its process group.
+
+        A child whose pid is not known yet gets the signal as soon as the pid is known.
+        """
         for running in self.living:
             running.signalled = number
             if running.pid:
@@ -209,14 +218,14 @@ class Children:
             os.kill(running.pid, number)
 
     def kill(self, running: RunningChild, because: str) -> None:
-        """End one child, whatever it does; ``because`` explains the death later."""
+        """End one child, whatever the child does; ``because`` explains the death later."""
         running.because = running.because or because
         if running.pid:
             with contextlib.suppress(OSError):
                 os.kill(running.pid, signal.SIGKILL)
 
     def close(self) -> None:
-        """End every child, what they left behind, and the fork points."""
+        """End every child, the processes that children left behind, and the fork points."""
         for running in self.living:
             self.kill(running, "the run is over")
         for point in reversed(self.points):  # slots end their sessions before the template ends them

@@ -1,7 +1,10 @@
-"""Finds session fixtures whose setup removes files: each child that ran one would remove what others had written.
+"""Finds session fixtures whose setup removes files.
 
-Found by the code, before anything runs: names of functions that remove, in the part before the first ``yield``, and in
-functions of the same module or package that the fixture calls by name. What is removed in another way is not found.
+Each child that set up such a fixture would remove the files that other children wrote.
+
+The search reads code objects before anything runs. The search looks for names of functions that remove files,
+in the part before the first ``yield``, and in functions of the same module or package that the fixture calls
+by name. A fixture that removes files in another way is not found.
 """
 
 from __future__ import annotations
@@ -13,22 +16,22 @@ from collections.abc import Callable, Iterator
 from types import CodeType, FunctionType
 from typing import Any, Final
 
-#: Of ``shutil``, ``os``, ``pathlib`` and those that have such a method.
+#: Functions and methods of ``shutil``, ``os``, ``pathlib`` and libraries that use the same names.
 _REMOVING: Final = frozenset({"rmtree", "unlink", "rmdir", "removedirs", "remove_tree"})
-#: ``os.remove``: other objects have a method of that name, a list for one.
+#: Only ``os.remove`` removes a file; other objects, such as lists, have a method with the same name.
 _REMOVING_OF: Final = {"os": frozenset({"remove"})}
-#: Code of their own before Python 3.12, run where they stand.
+#: Comprehensions have code objects of their own before Python 3.12, but run in place.
 _COMPREHENSIONS: Final = ("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>")
-#: Functions of functions that are followed.
+#: The number of call levels that are followed.
 _DEPTH: Final = 3
 
 
 def clears(function: Callable[..., Any]) -> bool:
-    """Whether the setup of a fixture with this function removes files, as its code says."""
+    """Whether the setup of a fixture with this function removes files, judged by its code."""
     try:
         plain = inspect.unwrap(function)
         return isinstance(plain, FunctionType) and _clears(plain, _DEPTH)
-    except Exception:  # a test file replaced what `inspect` and `dis` go by: perhaps it does
+    except Exception:  # a test file replaced what `inspect` or `dis` needs: assume that it removes files
         return True
 
 
@@ -50,7 +53,9 @@ def _removes(names: list[str]) -> bool:
 
 
 def _names_before_yield(code: CodeType) -> Iterator[str]:
-    """Names that are looked up in the body, without those of nested functions, which run at the teardown as a rule.
+    """Yield the names that are looked up in the body, without the names in nested functions.
+
+    Nested functions usually run at the teardown.
 
     A generator's first ``yield`` ends its setup.
     """
@@ -65,6 +70,6 @@ def _names_before_yield(code: CodeType) -> Iterator[str]:
 
 
 def _is_near(function: FunctionType, caller: FunctionType) -> bool:
-    """Of one package: what a library's functions remove, besides, is their own."""
+    """Whether both functions belong to one top-level package: files that a library removes are its own."""
     top = str(caller.__globals__.get("__name__", "")).partition(".")[0]
     return str(function.__module__).partition(".")[0] == top

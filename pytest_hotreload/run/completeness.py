@@ -1,7 +1,8 @@
-"""Collected = run + reported: decides whether what arrived of an item is all that was due.
+"""Collected = run + reported: decides whether everything that is due for an item has arrived.
 
-A child counts what it logs, and says so with :class:`protocol.ItemRan`, past pytest's hooks; the controller counts what
-it shows. Neither trusts the other, nor pytest's hooks: a test may have taken them apart.
+A child counts the reports that it logs, and sends the count with :class:`messages.ItemRan`, without pytest's
+hooks. The controller counts the reports that it shows. Neither relies on the other or on pytest's hooks,
+because a test may have replaced them.
 """
 
 from __future__ import annotations
@@ -17,25 +18,22 @@ __builtins__ = BUILTINS
 
 @dataclass(frozen=True)
 class Rules:
-    """What is due from each item of a run.
+    """The reports that are due for each item of a run."""
 
-    ``own_protocol``: pytest's own ``pytest_runtest_protocol`` alone runs items, which logs a report of each phase;
-    that of a plugin may leave some out. ``calls``: False with ``--setup-only``.
-    """
-
+    #: True if only pytest's own ``pytest_runtest_protocol`` runs items, which logs a report for each phase.
+    #: A plugin's implementation may leave some reports out.
     own_protocol: bool
+    #: False with ``--setup-only``.
     calls: bool
 
 
 @dataclass
 class Arrived:
-    """What was shown of one item.
-
-    ``settled``: the controller made a report in the child's place, which has died, or was not needed.
-    """
+    """The messages of one item that have been shown."""
 
     started: bool = False
     finished: bool = False
+    #: The controller made a report in place of the child, which died, or no report was needed.
     settled: bool = False
     reports: int = 0
     set_up: bool = False
@@ -45,7 +43,7 @@ class Arrived:
     ran: ItemRan | None = None
 
     def note(self, when: Any, *, passed: bool, subtest: bool) -> None:
-        """A report of the child."""
+        """Count one report of the child."""
         self.reports += 1
         if when == "setup":
             self.set_up = True
@@ -56,13 +54,13 @@ class Arrived:
             self.called = True
 
     def lacks_call(self, rules: Rules) -> bool:
-        """Whether a test's outcome was due by the time of its teardown, and is not there."""
+        """Whether the report of the call is missing although it was due before the teardown."""
         due = rules.own_protocol and self.setup_passed and rules.calls
         return due and not self.called and not self.settled
 
 
 def missing(arrived: Arrived, rules: Rules) -> str:
-    """What is missing of an item that is complete, in words, or ""."""
+    """Return what is missing for a complete item, in words, or ""."""
     ran = arrived.ran
     if arrived.settled:
         return ""

@@ -1,6 +1,8 @@
-"""What the parts of a run share: it is built once, and knows the parts below it, which do not know it.
+"""The state that the parts of a run share.
 
-Named tuples: each is made while pytest starts, and a frozen dataclass takes three times as long (0.5 ms).
+A context is built once and refers to the parts of the run; the parts do not refer to the whole run. The
+classes are named tuples, because each is made while pytest starts, and a frozen dataclass takes three times
+as long (0.5 ms).
 """
 
 from __future__ import annotations
@@ -32,24 +34,24 @@ if TYPE_CHECKING:
 
 
 class Origin(NamedTuple):
-    """What children are made from. ``lifeline``: both ends of the pipe that tells them of this process's death.
-
-    ``sys_path``: as it was before the first conftest. ``early_readers``: first-party files that read the worker id
-    while they were imported or configured, in words, or "".
-    """
+    """The sources from which children are made."""
 
     template: Template | None
+    #: Both ends of the pipe that tells children when this process dies.
     lifeline: tuple[int, int]
+    #: ``sys.path`` as it was before the first conftest.
     sys_path: Sequence[str]
+    #: First-party files that read the worker id while they were imported or configured, in words, or "".
     early_readers: str
     threads: ThreadWatch
 
 
 class RunSetup(NamedTuple):
-    """What a run loop is built of. ``slots``: how many children run at once, here or on all hosts."""
+    """The arguments from which a run loop is built."""
 
     options: Options
     totals: Totals
+    #: The number of children that run at once, here or on all hosts.
     slots: int
     origin: Origin
     reporter: Reporter
@@ -61,7 +63,7 @@ class RunSetup(NamedTuple):
 
 
 class RunContext(NamedTuple):
-    """What the parts of a run look at and act on."""
+    """The objects that the parts of a run read and change."""
 
     session: pytest.Session
     config: pytest.Config
@@ -76,9 +78,9 @@ class RunContext(NamedTuple):
 
     @property
     def interrupted(self) -> bool:
-        """Whether there was a Ctrl-C: nothing new starts, and no child's death is told any more."""
+        """Whether Ctrl-C was pressed: then nothing new starts, and no child's death is reported any more."""
         return self.schedule.closed
 
     def shown(self, path: str) -> str:
-        """A path as users read it."""
+        """Return the path as users see it, relative to the root directory."""
         return os.path.relpath(path, self.config.rootpath)

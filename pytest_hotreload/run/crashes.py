@@ -1,6 +1,6 @@
-"""A process that died in the middle of a test: that test fails by itself, the rest runs on.
+"""Handles a process that died in the middle of a test: only that test fails, and all other tests run.
 
-Plain pytest dies with the test, without a summary, or is silently green after ``os._exit(0)``.
+Plain pytest dies with the test, without a summary, or passes silently after ``os._exit(0)``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pytest_hotreload.run.children import RunningChild
     from pytest_hotreload.run.context import RunContext
 
-#: pytest-timeout's thread method prints this and leaves by ``os._exit(1)``: a time-out, not a crash.
+#: pytest-timeout's thread method prints this and exits with ``os._exit(1)``: a timeout, not a crash.
 _TIMEOUT_BANNER = "+++ Timeout +++"
 
 
@@ -32,14 +32,14 @@ class Crashes:
         self.context = context
 
     def died(self, running: RunningChild) -> None:
-        """Fail the item that was running; run what is left of the group in a new child."""
+        """Fail the item that was running, and run the rest of the group in a new child."""
         replay = self.context.replay
         index, phase, since = running.over or running.slot.files.progress.read()
         unfinished = [i for i in running.assigned if not replay.is_complete(i)]
         if index not in running.assigned:
             index, phase = (unfinished or running.assigned)[0], "start"
         if index in running.group.repeated or (phase == "finish" and index != running.assigned[-1]):
-            # It died between two tests: the next one is the one that never began.
+            # The child died between two tests: the next test is the one that never started.
             index, phase = unfinished[0], "start"
         if self._is_innocent(running, phase):
             self._run_again(running, index, unfinished)
@@ -53,9 +53,10 @@ class Crashes:
             self.context.schedule.again(running.group.rest(rest, tries=0))
 
     def _may_be_the_forks_fault(self, running: RunningChild, phase: str) -> bool:
-        """A forked child that a signal ended, or that hung, gets one more try in a fresh process.
+        """Whether a forked child was ended by a signal, or hung, and so gets one more try in a fresh process.
 
-        Only if nothing of the test is shown yet, and not where we ended it for its own time.
+        The answer is False if a part of the test is shown already, or if the controller ended the child for
+        its timeout.
         """
         return (running.hung or (killed_by_signal(running.status) and not running.because)) and not (
             running.group.alone
@@ -74,9 +75,10 @@ class Crashes:
         context.totals.notices.append(messages.again_after_signal(path, context.items[index].name, what))
 
     def collided(self, running: RunningChild, index: int, address: str) -> None:
-        """An address is in use: perhaps by a child that lives beside this one. It stops, and runs again alone.
+        """Stop a child that found an address in use, so that its file runs again alone.
 
-        Once: what is in use then is so in plain pytest, too. The item's report has not been shown yet.
+        Another living child may use the address. The rerun happens only once: an address that is
+        still in use then is in use in plain pytest, too. The item's report has not been shown yet.
         """
         context, group = self.context, running.group
         beside = [other.group for other in context.children.living if other is not running]
@@ -93,9 +95,12 @@ class Crashes:
         )
 
     def contends(self, running: RunningChild) -> bool:
-        """Whether its page says that it used what another child has, which nobody does in plain pytest. Likewise.
+        """Whether the child has a conflict with another child, as its progress page shows; if so, stop it.
 
-        From the item in which it did that; where that was in its teardown, with its outcome shown, from the next one.
+        The conflict is a resource that another child uses: an address or a path. Such a conflict does not
+        happen in plain pytest. The file runs again alone, as in :meth:`collided`. The results are replaced
+        from the item in which the conflict happened, or from the next one if the conflict was in a teardown
+        after the outcome was shown.
         """
         context = self.context
         found = running.slot.files.progress.collision()
@@ -118,7 +123,7 @@ class Crashes:
         return True
 
     def _stop(self, running: RunningChild, index: int) -> None:
-        """As by Ctrl-C: it tears down what it set up. Nothing that it says of its tests counts from here on."""
+        """Stop a child as Ctrl-C does, so that it tears down; its later messages about tests are ignored."""
         running.collided, running.collided_at = index, time.monotonic()
         self.context.replay.forget(index)
         if running.pid:
@@ -126,9 +131,10 @@ class Crashes:
                 os.kill(running.pid, signal.SIGINT)
 
     def run_alone(self, running: RunningChild) -> None:
-        """The other end of :meth:`collided` and :meth:`contends`: once more, with no other child alive.
+        """Run a file again after :meth:`collided` or :meth:`contends`, while no other child is alive.
 
-        All of the file, since a test may need what those before it left; of these the outcomes stand.
+        All items of the file run, since a test may need state that earlier tests left behind. The outcomes of
+        items that were complete already stay as they are.
         """
         group, replay = running.group, self.context.replay
         done = frozenset(index for index in group.indices if replay.is_complete(index))
@@ -141,15 +147,15 @@ class Crashes:
             self.context.schedule.again(group.rest(group.indices, exclusive=True, repeated=done))
 
     def shared_teardown_failed(self, error: BaseException) -> None:
-        """The teardown of a fixture that was set up once: an error of the last test, as in plain pytest."""
+        """Report a failed teardown of a shared fixture as an error of the last test, as in plain pytest."""
         index = min(self.context.replay.head, len(self.context.items) - 1)
         text = pytest_session.internal_error_text(self.context.config, error)
         self.context.replay.show(index, new_report(self.context.items[index], "teardown", text))
 
     def _is_innocent(self, running: RunningChild, phase: str) -> bool:
-        """Whether the child only went with its fork point, and nothing of the test is shown yet.
+        """Whether the child died only because its fork point died, and no part of the test is shown yet.
 
-        Once: a test that kills its parent would do so again.
+        The answer is True only once per group: a test that kills its parent would do so again.
         """
         return (
             running.point not in self.context.children.points
@@ -189,17 +195,17 @@ class Crashes:
     def _tell_plugins(self, item: pytest.Item, report: pytest.TestReport) -> None:
         try:
             plugins.tell_of_death(self.context.config, item, report)
-        except Exception as error:  # another version of it: a file less, which is no reason to lose the run
+        except Exception as error:  # unknown version of the plugin: a missing file must not end the run
             self.context.totals.notices.append(console.not_written("result of allure", item.nodeid, error))
 
     def lost(self, running: RunningChild, ended: Ended) -> None:
-        """What a child says that it sent is not what arrived: an error of its last test, whatever was lost."""
+        """Report lost messages as an error of the child's last test: fewer arrived than the child sent."""
         index = running.assigned[-1]
         text = messages.unreported(messages.lost(ended.frames, running.heard))
         self.context.replay.feed(index, new_report(self.context.items[index], "teardown", text))
 
     def missing(self, index: int, reason: str) -> None:
-        """An item that a child which collects for itself did not find: an error of that item."""
+        """Report an error of an item that a self-collecting child did not find."""
         replay, item = self.context.replay, self.context.items[index]
         replay.feed(index, ItemStarted())
         replay.feed(index, new_report(item, "setup", reason))
@@ -232,5 +238,5 @@ class Crashes:
 
 
 def killed_by_signal(status: int | None) -> bool:
-    """Whether a wait status tells of a signal."""
+    """Whether a wait status reports the death by a signal."""
     return status is not None and status >= 0 and os.WIFSIGNALED(status)

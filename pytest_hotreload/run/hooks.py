@@ -1,4 +1,4 @@
-"""The hooks of a controller, from the session's start to what is said at its end."""
+"""The hooks of a controller, from the start of the session to the lines at its end."""
 
 from __future__ import annotations
 
@@ -28,13 +28,16 @@ if TYPE_CHECKING:
 
 
 def tells_github(config: pytest.Config, options: Options, rerun: RerunLink | None) -> bool:
-    """Of a run, not of a list or a plan, and not of each rerun."""
+    """Whether GitHub annotations are written: for a run, but not for a list, a plan or a rerun."""
     asks = config.option.collectonly or options.shard_plan is not None
     return rerun is None and not asks and github.wanted(os.environ)
 
 
 class RunHooks:
-    """Registered where this process is one. ``loop``, ``in_place``: what runs the tests, since they began."""
+    """The plugin that is registered if this process is a controller.
+
+    ``loop`` or ``in_place`` is set once the tests have begun, and runs them.
+    """
 
     def __init__(self, session: RunSession, configured: Configured) -> None:
         self.session, self.configured = session, configured
@@ -46,7 +49,10 @@ class RunHooks:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
-        """Plugins have said by now how nodes are configured. Raises :class:`pytest.UsageError`."""
+        """Connect to the hosts, since plugins have configured their nodes by now.
+
+        Raises :class:`pytest.UsageError`.
+        """
         if self.hosts is not None:
             self.hosts.connect()
 
@@ -61,20 +67,20 @@ class RunHooks:
             self._run(session)
             return True
         if session.testsfailed and not config.option.continue_on_collection_errors:
-            return None  # pytest says what plain pytest says
+            return None  # pytest reports these as plain pytest does
         if config.option.collectonly or not session.items or getattr(config.option, "setupplan", 0):
             return None
         reason = plugins.needs_plain(config, session.items, self.session.slots)
         if reason:
             if self.records is not None:
-                self.records.close()  # this run keeps none
+                self.records.close()  # this run keeps no records
             if self.outcomes is not None:
                 self.outcomes.left_to_plain = reason
             console.notice(config, run_messages.left_to_plain(reason))
             return None
         if self.rerun is not None and InPlace.fits(self.options, self.rerun, session):
             self._run_in_place(session, self.rerun)
-            return None  # pytest's own loop goes on
+            return None  # pytest's own loop continues
         self._run(session)
         return True
 
@@ -88,7 +94,7 @@ class RunHooks:
         try:
             with ORIGINAL_NAMES:
                 totals.load(self.config, self.totals)
-        except Exception as error:  # what earlier runs learned never fails one
+        except Exception as error:  # unreadable data from earlier runs never fails a run
             self.totals.notices.append(run_messages.nothing_learned(error))
 
     def _run(self, session: pytest.Session) -> None:
@@ -112,7 +118,7 @@ class RunHooks:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_internalerror(self, excrepr: Any, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """An internal error in a child shows as pytest showed it there."""
+        """Show an internal error in a child as pytest showed the error there."""
         if isinstance(excinfo.value, ChildInternalError):
             text = excinfo.value.text
             excrepr.toterminal = lambda tw: tw.line(text)
@@ -135,7 +141,7 @@ class RunHooks:
                 self.reuse.verify(session)
         if self.rerun is None:
             self._save(session)
-        else:  # when nobody waits for it
+        else:  # later, when nobody waits for the rerun
             self.rerun.after_all = partial(self._save, session)
 
     def _save(self, session: pytest.Session) -> None:
@@ -145,12 +151,12 @@ class RunHooks:
                     totals.save(self.config, session.items, self.totals)
             if self.records is not None:
                 self.records.save()
-        except Exception as error:  # what a run learned never fails it
+        except Exception as error:  # a failure to save the data never fails a run
             self.totals.notices.append(run_messages.no_cache(error))
 
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self, config: pytest.Config) -> None:
-        """After pytest's last line, when the exit status is what it will be."""
+        """Write the results after pytest's last line, when the exit status is final."""
         is_ours = os.getpid() == self.session.pid
         if is_ours:
             fork_state.write_all(self.totals.at_exit)

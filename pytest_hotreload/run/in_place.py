@@ -1,7 +1,7 @@
-"""A rerun of one test file runs it itself: it is a fork already, and nothing else runs in it.
+"""Runs the items of a one-file rerun in the rerun's own process.
 
-Two more forks would see the same world, for 40 ms. What kills the process is told by the watcher, which starts
-the file again in a child.
+That process is a fork already, and runs nothing else. Two more forks would see the same state, and
+cost 40 ms. If the process is killed, the watcher reports that and starts the file again in a child.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class InPlace:
-    """A plugin of such a rerun; pytest's own loop runs the items."""
+    """The plugin of such a rerun; pytest's own loop runs the items."""
 
     def __init__(
         self, session: pytest.Session, rerun: RerunLink, totals: Totals, records: RunRecords | None
@@ -40,7 +40,7 @@ class InPlace:
 
     @staticmethod
     def fits(options: Options, rerun: RerunLink, session: pytest.Session) -> bool:
-        """One file, and nobody asked for what only children give."""
+        """Whether only one file is selected, and no option asks for something that only children provide."""
         return (
             not rerun.apart
             and options.isolate in ("file", "worker")
@@ -63,7 +63,7 @@ class InPlace:
             self.records.report(item, index, report)
 
     def end(self) -> None:
-        """After the last test."""
+        """Record the end of the file, after the last test."""
         if self.records is not None:
             self.records.child_ended(self.path, self.records.observer.end(), 0.0)
 

@@ -1,4 +1,7 @@
-"""What a run needs of a watch, of hosts and of a report. For type checkers; nothing imports this module in a run."""
+"""Interfaces of a watch, of hosts and of a report, as a run uses them.
+
+Only type checkers import this module during a run.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +22,11 @@ class ImportTimes(Protocol):
     """Measures how long modules take to import."""
 
     def end(self) -> None:
-        """Stop measuring, and remove what measures."""
+        """Stop measuring, and remove the instrumentation."""
 
 
 class Timeline(Protocol):
-    """Takes notes of a run, for its report."""
+    """Collects the events of a run for the report."""
 
     @property
     def import_times(self) -> ImportTimes: ...
@@ -32,90 +35,95 @@ class Timeline(Protocol):
         """A child was started."""
 
     def given(self, running: RunningChild, indices: Sequence[int]) -> None:
-        """A child was given further items."""
+        """A child received further items."""
 
     def ended(self, running: RunningChild, ended: Ended | None) -> None:
         """A child ended; ``ended`` is its last message, or None if there is none."""
 
     def advance(self, replay: Receiver) -> None:
-        """Show the next reports, and take notes of how long that takes."""
+        """Show the next reports, and record how long that takes."""
 
     def report(self, index: int, report: pytest.TestReport) -> None:
         """A report of an item is about to be shown."""
 
     def over(self) -> None:
-        """No test runs any more."""
+        """Record that no test runs any more."""
 
 
 class RunControl(Protocol):
-    """What a watch asks of a run under way. ``direct``: one child runs at the terminal itself."""
+    """The requests that a watch can make to a run in progress."""
 
+    #: One child runs at the terminal itself.
     direct: bool
 
     def stop_files(self, paths: set[str]) -> list[str]:
-        """Their inputs changed: end their children, and start no more. Returns which."""
+        """End the children of these files, whose inputs changed, and start no more.
+
+        Returns the stopped files.
+        """
 
     def hanging(self, quiet: Quiet, limit: Callable[[str, str], float]) -> Iterator[tuple[str, str, float]]:
-        """Children without a sign of life: (test, its file, seconds)."""
+        """Yield children without a sign of life: (test, its file, seconds)."""
 
     def what_runs(self) -> list[tuple[str, int, float, str]]:
-        """Each child's test, process id, seconds, and the last line that it printed."""
+        """Return each child's test, process id, seconds, and the last line that the child printed."""
 
 
 class TerminalOwner(Protocol):
-    """Reads the terminal's keys, unless somebody borrowed it."""
+    """Reads keys from the terminal, unless the terminal is borrowed."""
 
     def borrow(self) -> None:
-        """Wait until nobody else reads keys."""
+        """Borrow the terminal, and wait until nobody else reads keys."""
 
     def give_back(self) -> None:
-        """Keys may be read again."""
+        """Return the terminal, so that keys may be read again."""
 
 
 class RerunLink(TerminalOwner, Protocol):
-    """A rerun's line to its watcher. ``after_all``: what is to be done when nobody waits for it."""
+    """The connection of a rerun to its watcher."""
 
     pulse: Pulse
+    #: The work that is left until nobody waits for the rerun.
     after_all: Callable[[], None] | None
 
     @property
     def apart(self) -> bool:
-        """Whether the tests shall run in children, since they ended the process that ran them itself."""
+        """Whether the tests run in children, because they killed the process that ran them in place."""
 
     def fileno(self) -> int:
-        """To listen to."""
+        """Return the file descriptor that becomes readable when the watcher sends a message."""
 
     def listen(self, run: RunControl) -> None:
-        """Take in what the watcher says while tests run."""
+        """Handle the messages that the watcher sends while tests run."""
 
     def turn(self, run: RunControl) -> None:
-        """The run loop goes round."""
+        """Do the periodic work of the link; called once per turn of the run loop."""
 
     def interrupted(self) -> None:
-        """Ctrl-C was heard."""
+        """Record that Ctrl-C was pressed."""
 
     def begins(self, nodeid: str, path: str) -> None:
-        """A test that the rerun runs itself."""
+        """Record that a test begins which the rerun runs in its own process."""
 
     def runs_alone(self) -> None:
-        """From here on nobody listens, to the end."""
+        """Record that nobody reads the watcher's messages from here to the end."""
 
 
 class HostPool(Protocol):
-    """The hosts that tests run on, where there are some."""
+    """The hosts that run tests, if there are any."""
 
     @property
     def total(self) -> int:
-        """Slots of all hosts."""
+        """The number of slots on all hosts together."""
 
     def connect(self) -> None:
-        """Wait until all are there. Raises :class:`pytest.UsageError`."""
+        """Wait until all hosts are connected. Raises :class:`pytest.UsageError`."""
 
     def listed(self) -> str:
-        """For the header."""
+        """Return the list of hosts for the header."""
 
     def closing(self, files: int, children: int) -> str:
-        """The last line of the run."""
+        """Return the last line of the run."""
 
     def close(self) -> None:
-        """End them. More than once does no harm."""
+        """End all hosts. Idempotent."""

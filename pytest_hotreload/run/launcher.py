@@ -1,7 +1,7 @@
-"""Where a child comes from: the fork point of the collected controller, or one that collects for itself.
+"""Starts children, from the fork point of the collected controller or from a source that collects for itself.
 
-Apart from the fork point are: children of the template (``strict``, files with threads, second tries),
-slots that are processes of their own, and fresh interpreters (``spawn``, and wherever fork is refused).
+Self-collecting sources are the template (``strict``, files with threads, second tries), slot processes, and
+fresh interpreters (``spawn``, and wherever fork is refused).
 """
 
 from __future__ import annotations
@@ -39,17 +39,18 @@ if TYPE_CHECKING:
     from pytest_hotreload.run.child.reporter import Reporter
     from pytest_hotreload.run.context import Origin, RunContext
 
-#: Groups from which on huge pages pay: 1,000 trivial files gained 0.6 of 5.9 s, 60 heavy ones nothing.
+#: The number of groups from which huge pages pay: 1,000 trivial files gained 0.6 of 5.9 s, 60 heavy ones
+#: nothing.
 _MANY = 200
-#: How long a slot's own ``pytest_sessionfinish`` may take. Plain pytest waits for ever.
+#: The limit for a slot's own ``pytest_sessionfinish``. Plain pytest waits forever.
 _SESSION_END_SECONDS = 60.0
 
 
 class SlotPoint(ForkPoint):
-    """A slot that is a process of its own; the template reaps it."""
+    """The fork point in a slot process; the template reaps the process."""
 
     def _wait(self) -> None:
-        """Not our child: until it closes its end, after its own session's end."""
+        """Wait until the process, which is not our child, closes its end, after the end of its session."""
         self.channel.socket.settimeout(_SESSION_END_SECONDS)
         with contextlib.suppress(OSError):
             while self.channel.socket.recv(65536):
@@ -60,9 +61,10 @@ class SlotPoint(ForkPoint):
 
 
 class Launcher:
-    """Starts the child of a group from the right place. ``own_slots``: who reads the worker id early.
+    """Starts the child of a group from the right source.
 
-    ``real``: duplicates of this process's fd 1 and 2.
+    ``own_slots`` names the files that read the worker id early, or is "". ``real`` holds duplicates of this
+    process's file descriptors 1 and 2.
     """
 
     def __init__(
@@ -87,9 +89,10 @@ class Launcher:
         self.had_threads = False
 
     def prepare(self, groups: int, cleared: Iterable[tuple[str, str]]) -> None:
-        """Before the first child: freeze this process and fork its fork point, where one is needed.
+        """Prepare for the first child: freeze this process's GC, and register the template if there is one.
 
-        ``groups``: how many there are to run. ``cleared``: (base id, name) of fixtures that children leave out.
+        ``groups`` is the number of groups to run. ``cleared`` holds (base id, name) of fixtures that children
+        leave out.
         """
         self._many, self._cleared = groups >= _MANY, tuple(cleared)
         self.had_threads = native_threads() > 1
@@ -103,7 +106,7 @@ class Launcher:
             self._spawn_everything("")
 
     def learn(self, modules: Sequence[str]) -> None:
-        """A child of the fork point imported these by itself: may the next ones have them."""
+        """Record modules that a child imported, so that the fork point can import them for later children."""
         barred = self.context.config.getini("hotreload_not_warm")
         ready = self._learner.add(name for name in modules if not is_inside(name, barred))
         if ready and self._point is not None and self._point in self.context.children.points:
@@ -129,10 +132,10 @@ class Launcher:
         failed = context.session.testsfailed
         context.children.start(group, slot, point, own_group=not context.options.direct, failed=failed)
 
-    # -- the collected controller's own ----------------------------------------------------------
+    # -- the fork point of the collected controller -----------------------------------------------
 
     def _fork_point(self) -> ForkPoint | None:
-        """The fork of this collected process that forks the children; another one where it was killed."""
+        """Return the fork point, a fork of this collected process; a new one if the last one was killed."""
         children = self.context.children
         if self._point is None or self._point not in children.points:
             try:
@@ -178,7 +181,7 @@ class Launcher:
             slot.child_end.socket, slot.files, slot.worker_id, nodes.workerinput(slot), nodes.environ(slot)
         )
 
-    # -- apart -----------------------------------------------------------------------------------
+    # -- self-collecting children ------------------------------------------------------------------
 
     def _start_apart(self, group: Group, slot: Slot) -> None:
         point = self._apart_point()
@@ -193,7 +196,7 @@ class Launcher:
         self.context.children.start_apart(group, slot, point, order, [*slot.descriptors()], failed=failed)
 
     def _apart_point(self) -> Any:
-        """The template, warmed by now; without one, fresh interpreters."""
+        """Return the warmed template or, without a template, the launcher of fresh interpreters."""
         template = self.template
         if template is None or template not in self.context.children.points:
             return self.spawner()
@@ -224,21 +227,21 @@ class Launcher:
                 self.context.totals.notices.append(messages.diagnostic(path, line, text))
 
     def spawner(self) -> SpawnLauncher:
-        """Fresh interpreters."""
+        """Return the launcher of fresh interpreters."""
         if self._spawner is None:
             self._spawner = SpawnLauncher(self.context.config, self.origin.sys_path, self.origin.lifeline[0])
             self.context.children.add_point(self._spawner)
         return self._spawner
 
     def _spawn_everything(self, notice: str) -> None:
-        """From now on nothing is forked."""
+        """Start every later child in a fresh interpreter."""
         self.template = None
         self.own_slots = ""
         self.context.schedule.all_alone("spawn")
         if notice and notice not in self.context.totals.fell_back:
             self.context.totals.fell_back.append(notice)
 
-    # -- slots of their own ------------------------------------------------------------------------
+    # -- slot processes ----------------------------------------------------------------------------
 
     def _slot_point(self, slot: Slot) -> ForkPoint:
         known = self._slot_points.get(slot.index)
@@ -275,7 +278,7 @@ class Launcher:
         )
 
     def unsafe(self) -> dict[str, str]:
-        """Files whose import left threads behind that matter: path -> what, in words."""
+        """Return the files whose import left threads behind that matter: path -> description in words."""
         watch = self.origin.threads
         unsafe = dict(watch.found)
         for path, (count, modules) in watch.doubtful.items():
@@ -285,7 +288,7 @@ class Launcher:
         return unsafe
 
     def _import_starts(self, count: int, modules: list[str]) -> bool:
-        """Whether the mere import of the third-party modules explains the threads."""
+        """Whether the import of the third-party modules alone explains the threads."""
         assert self.template is not None
         third_party = [name for name in modules if _is_installed(name)]
         try:

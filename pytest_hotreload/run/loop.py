@@ -1,7 +1,7 @@
-"""The run loop: forks a child for each group, listens, replays, and ends everything it began.
+"""The run loop: starts a child for each group, replays its messages, and ends every process that it started.
 
-It replaces ``pytest_runtestloop`` and nothing else: what is collected, ordered, selected and shown
-is pytest's own.
+The loop replaces ``pytest_runtestloop`` and nothing else: pytest itself collects, orders, selects and shows
+the tests.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ from pytest_hotreload.world import BUILTINS, os, signal, time
 
 __builtins__ = BUILTINS
 
-#: Seconds between two looks at deadlines; none of them is shorter than this.
+#: Seconds between two checks of the deadlines; no deadline is shorter than this.
 _TICK = 0.1
 
 
 class RunLoop:
-    """One run over the collected items. The totals are filled for the closing lines."""
+    """One run over the collected items. The totals are filled in for the closing lines."""
 
     def __init__(self, session: pytest.Session, setup: RunSetup) -> None:
         self.session, self.config, self.options = session, session.config, setup.options
@@ -103,7 +103,7 @@ class RunLoop:
         )
 
     def _groups(self) -> list[Group]:
-        """Without what is reused."""
+        """Return the groups without those of reused files."""
         reused = self.reuse.taken if self.reuse is not None else {}
         return [group for group in make_groups(self.items, self.options.isolate) if group.path not in reused]
 
@@ -126,7 +126,7 @@ class RunLoop:
     # -- the loop ------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Run everything. Raises what plain pytest's loop raises."""
+        """Run all groups. Raises the exceptions that plain pytest's loop raises."""
         self._before_first_fork()
         if self.reuse is not None:
             self.reuse.tell(self.items, self.replay)
@@ -142,11 +142,11 @@ class RunLoop:
                     self.ctrl_c.look()
                     self._turn()
                 except self.session.Interrupted:
-                    raise  # a KeyboardInterrupt by class: shouldstop, not Ctrl-C
+                    raise  # a subclass of KeyboardInterrupt: this is shouldstop, not Ctrl-C
                 except KeyboardInterrupt:
                     if self.replay.interrupted:
-                        raise  # by a test, not by Ctrl-C: nothing after it is shown
-                    self.ctrl_c.end()  # the next one strikes, also where a plugin raised this one
+                        raise  # raised by a test, not by Ctrl-C: nothing after this test is shown
+                    self.ctrl_c.end()  # the next Ctrl-C takes effect, also if a plugin raised this one
                     self._interrupt()
             self._check_complete()
         finally:
@@ -232,7 +232,7 @@ class RunLoop:
                 os.close(descriptor)
 
     def _check_complete(self) -> None:
-        """executed + deselected = collected; anything else is an error, never a green run."""
+        """Check executed + deselected = collected; any difference is an error, never a green run."""
         self.replay.advance()
         if not self.replay.done:
             item = self.items[self.replay.head]
@@ -259,7 +259,7 @@ class RunLoop:
     # -- listening -----------------------------------------------------------------------------
 
     def listen(self, running: RunningChild, frames: list[tuple[int, Any]]) -> None:
-        """Take in what a child says, and its end."""
+        """Handle new messages of a child, and its end."""
         running.heard += len(frames)
         for index, message in [] if running.over else frames:
             self._take(running, index, message)
@@ -341,7 +341,7 @@ class RunLoop:
         self._settle(running, ended)
 
     def _settle(self, running: RunningChild, ended: Ended | None) -> None:
-        """What becomes of the items of a child that is gone."""
+        """Complete, rerun, fail or leave out the items of a child that is gone."""
         if running.stopped:
             self.watched.leave_out(running.group)
         elif running.collided is not None:
@@ -355,7 +355,7 @@ class RunLoop:
             self.crashes.died(running)
 
     def _note_lost_gathering(self, running: RunningChild, ended: Ended | None) -> None:
-        """What plugins gathered in a child that did not end well never arrived; unless all of it runs again."""
+        """Note a file whose gathered data is lost: its child did not end well, and does not run again."""
         if self.merger is not None and ended is None and running.collided is None:
             self.merger.lost.append(self.context.shown(running.group.path))
 
@@ -366,7 +366,10 @@ class RunLoop:
             self.records.left_processes(path)
 
     def _ended_well(self, running: RunningChild, ended: Ended) -> None:
-        """Also where it stopped half-way: what its first tests touched and covered counts."""
+        """Record a child that ended well, even if it stopped early.
+
+        The recorded accesses and the coverage of the tests that ran count.
+        """
         self.nodes.child_ended(running.slot, loads(ended.workeroutput, self.config))
         self.totals.ended(ended)
         if self.records is not None:
@@ -381,13 +384,13 @@ class RunLoop:
             plugins.add_coverage(ended.coverage)
 
     def _what_runs(self, now: float) -> list[str]:
-        """For the status line."""
+        """Return the phrases for the status line."""
         return children_at_work(self.context, now)
 
     # -- Ctrl-C ----------------------------------------------------------------------------------
 
     def _interrupt(self) -> None:
-        """The first stops: children tear down what they set up. The second ends them now."""
+        """Handle Ctrl-C: the first one makes children tear down, the second one ends them at once."""
         self.schedule.close()
         self.replay.stopping = True
         if self.rerun is not None:

@@ -1,4 +1,4 @@
-"""Every word that the user sees, and where it is shown."""
+"""The texts that a run shows to the user."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ __builtins__ = BUILTINS
 
 
 def header(options: Options, verbose: int, where: str = "") -> list[str]:
-    """The header: interpreter, slots (or ``where`` they are), and how children start; nothing with ``-q``."""
+    """Return the header: interpreter, slots, and how children start; nothing with ``-q``.
+
+    ``where`` lists the hosts, which replace the slots.
+    """
     if verbose < 0:
         return []
     slots = where or f"{many(options.slots, 'slot')} ({options.asked_slots})"
@@ -33,7 +36,7 @@ def header(options: Options, verbose: int, where: str = "") -> list[str]:
 
 
 def warmed(modules: int, seconds: float, quarantine: Mapping[str, str], verbose: int) -> list[str]:
-    """What the template holds, where one was needed; quarantined modules with reasons under ``-v``."""
+    """Return the size of the template; with ``-v``, also the quarantined modules with their reasons."""
     line = f"{PREFIX}template: {modules} modules warm in {seconds:.1f} s"
     if quarantine:
         line += f" · {len(quarantine)} quarantined" + ("" if verbose > 0 else " (-v shows why)")
@@ -47,7 +50,7 @@ def warmed(modules: int, seconds: float, quarantine: Mapping[str, str], verbose:
 def not_gathered(
     problems: Mapping[str, Mapping[str, str]], lost: Sequence[str], gathering: Sequence[str], reused: int
 ) -> list[str]:
-    """One line for each plugin or conftest whose session-end hooks lack something; and for files that are lost."""
+    """Return one line per plugin or conftest whose session-end hooks lack data, and one for lost files."""
     lines = []
     for owner, found in problems.items():
         (what, why), more = next(iter(found.items())), len(found) - 1
@@ -127,7 +130,7 @@ def collided(path: str, name: str, address: str) -> str:
 
 
 def contended(path: str, name: str, found: Collision, holder: str) -> str:
-    """A file that used what another living child has."""
+    """Describe a file that used a resource of another living child."""
     did = {
         Collision.BIND: f"tried to bind {found.subject}, which {holder} was using",
         Collision.CONNECT: f"tried to connect to {found.subject}, a server that {holder} started",
@@ -141,7 +144,7 @@ def does_not_stop(seconds: float) -> str:
 
 
 def taking_turns(keys: Mapping[str, int]) -> str:
-    """Files that are kept apart in time, by what they share."""
+    """Describe the files that run one at a time because they share a resource."""
     most, files = max(keys.items(), key=lambda entry: entry[1])
     more = f" (and {len(keys) - 1} more)" if len(keys) > 1 else ""
     return f"{files} files share {most}{more}, so only one of them runs at a time"
@@ -171,7 +174,7 @@ def no_fork(error: OSError) -> str:
 
 
 def unreported(what: str) -> str:
-    """An item of which not all arrived: its outcome is not known."""
+    """Describe an item whose messages did not all arrive: its outcome is unknown."""
     return (
         f"this test was collected, but {what}: its outcome is unknown\n"
         "hint: a test or plugin may have replaced pytest's hooks or closed files that it does not own; "
@@ -180,7 +183,7 @@ def unreported(what: str) -> str:
 
 
 def lost(sent: int, arrived: int) -> str:
-    """What a child said is not what arrived."""
+    """Describe a child whose messages did not all arrive."""
     return f"its process sent {sent} messages, of which {arrived} arrived"
 
 
@@ -189,7 +192,7 @@ def unreadable(why: str) -> str:
 
 
 def died(phase: str, status: int, because: str) -> str:
-    """What happened to a process that ended in the middle of a test."""
+    """Describe how a process ended in the middle of a test."""
     what = because or status_text(status)
     where = {"start": "before its setup", "finish": "after its teardown", "end": "after the last test"}
     return f"the process of this test {what} {where.get(phase, f'during {phase}')}"
@@ -197,9 +200,6 @@ def died(phase: str, status: int, because: str) -> str:
 
 def over_time(seconds: float) -> str:
     return f"was killed: the test took longer than --hotreload-timeout={seconds:g} s"
-
-
-# ------------------------------------------------------------------------------------- records
 
 
 # ------------------------------------------------------------------------------------- closing
@@ -212,10 +212,11 @@ def closing(
     start_cpu: float,
     fell_back: Iterable[str],
 ) -> str:
-    """The last line: what was done, and what paying the start once saved.
+    """Return the last line: files, children, and the CPU time that is saved because the start is paid once.
 
-    ``start_cpu``: CPU seconds from the start of the process to the end of collection. A worker that starts by itself
-    pays it again; one of them is ours. ``workers``: slots that had forks of the collected session, which paid nothing.
+    ``start_cpu`` is the CPU time in seconds from the start of the process to the end of collection. A worker
+    that starts separately pays that again; one start is ours. ``workers`` is the number of slots that had
+    forks of the collected session, which paid nothing.
     """
     parts = [f"{many(files, 'file')} in {many(children, 'child')}"]
     if workers > 1:
@@ -228,7 +229,7 @@ def closing(
 
 
 def costly_fixtures(costs: Mapping[str, tuple[float, int]], saved: float) -> str:
-    """Which session fixtures dominate, and the two remedies."""
+    """Name the session fixtures that take most of the time, and the two remedies."""
     names = ", ".join(
         f"{name} {seconds:.1f} s in {times} children" for name, (seconds, times) in costs.items()
     )
@@ -236,18 +237,6 @@ def costly_fixtures(costs: Mapping[str, tuple[float, int]], saved: float) -> str
         f"{PREFIX}session fixtures are set up in each child: {names}; hint: hotreload_shared_fixtures or "
         f"--hotreload-isolate=worker would save about {saved:.1f} s"
     )
-
-
-# ------------------------------------------------------------------------------------- doctor
-
-
-# ------------------------------------------------------------------------------------- explain
-
-
-# ------------------------------------------------------------------------------------- graph
-
-
-# ------------------------------------------------------------------------------------- cache
 
 
 def collected_anew(path: str, why: str) -> str:

@@ -1,4 +1,4 @@
-"""What comes before the first child of a run: nodes, shared fixtures, and who runs apart from whom."""
+"""Prepares a run before its first child: nodes, shared fixtures, and groups that may not run together."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 
 def tell_of_nodes(context: RunContext, *, several: bool) -> None:
-    """Plugins of xdist's convention prepare what workers get; each fork will begin with that."""
+    """Let plugins that follow xdist's convention prepare the data for workers.
+
+    Each fork starts with this data.
+    """
     nodes = context.nodes
     nodes.configure()
     nodes.collected([item.nodeid for item in context.items])
@@ -36,7 +39,7 @@ def tell_of_nodes(context: RunContext, *, several: bool) -> None:
 
 
 def shared(context: RunContext, groups: Sequence[Group]) -> shared_fixtures.Shared:
-    """Set up what is shared by the tests that will run."""
+    """Set up the shared fixtures of the tests that will run."""
     running = {group.path for group in groups}
     items = [item for item in context.items if str(item.path) in running]
     with context.records.sharing() if context.records is not None else contextlib.nullcontext():
@@ -44,7 +47,7 @@ def shared(context: RunContext, groups: Sequence[Group]) -> shared_fixtures.Shar
 
 
 def tell(context: RunContext, notices: Iterable[str]) -> None:
-    """What users should know before the first test."""
+    """Print the notices that users should see before the first test."""
     if sys.platform == "linux" and not proc.is_there():
         console.notice(context.config, messages.no_proc())
     for text in notices:
@@ -52,7 +55,7 @@ def tell(context: RunContext, notices: Iterable[str]) -> None:
 
 
 def gathers(context: RunContext, reporter: Reporter, *, several: bool) -> Merger | None:
-    """What plugins gather in children comes back here."""
+    """Prepare to merge the data that plugins gather in children; None if there is no such data."""
     skip = plugins.hand_over(context.config) if several else ()
     state = reporter.gathered = carry.note(context.session, skip, context.totals.notices.append)
     if state is None:
@@ -62,7 +65,7 @@ def gathers(context: RunContext, reporter: Reporter, *, several: bool) -> Merger
 
 
 def find_apart(context: RunContext, groups: Sequence[Group], sources: Launcher) -> None:
-    """Which groups can't be forked from this process."""
+    """Mark the groups that can't be forked from this process as self-collecting."""
     running = {group.path for group in groups}
     unsafe = {path: what for path, what in sources.unsafe().items() if path in running}
     for path, what in unsafe.items():
@@ -76,11 +79,11 @@ def find_apart(context: RunContext, groups: Sequence[Group], sources: Launcher) 
 
 
 def keep_apart(context: RunContext, groups: Sequence[Group], declarations: Declarations) -> None:
-    """Files that share a port, a path that they write, or a declared name take turns."""
+    """Let files that share a port, a written path or a declared name take turns."""
     if context.records is not None:
         known = context.records.conflicts()
         keys = {group.path: known[group.path] for group in groups if group.path in known}
-    else:  # what is declared holds without any record
+    else:  # declarations hold without any record
         declared = declarations.serial(context.items)
         keys = {path: conflicts.keys_of((), (), names) for path, names in declared.items() if names}
     for group in groups:

@@ -1,8 +1,8 @@
-"""Shows what children did: in pytest's order, with the controller's own items and hooks.
+"""Shows the results of children in pytest's order, with the controller's own items and hooks.
 
-Messages wait in one queue per item. The head is the first item that is not complete; what it has
-is shown at once, what later items have when the head gets there. So every plugin and every line
-of output sees what it would have seen in plain pytest, whatever the order of completion.
+Messages wait in one queue per item. The head is the first item that is not complete. Messages of the head are
+shown at once; messages of later items are shown when they become the head. So every plugin and every line of
+output sees the same sequence as in plain pytest, whatever the order of completion.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ __builtins__ = BUILTINS
 if TYPE_CHECKING:
     from pytest_hotreload.run.gathered.merge import Merger
 
-#: How an item was completed.
+#: The ways in which an item was completed.
 _COMPLETE, _LEFT_OUT = 1, 2
 
 
 class Receiver(Protocol):
-    """What a run loop gives its children's messages to: it shows them here (:class:`Replay`), or sends them on."""
+    """Receives the messages of children, and shows them here (:class:`Replay`) or sends them on."""
 
     head: int
     gathered: Merger | None
@@ -54,9 +54,10 @@ class Receiver(Protocol):
 
 
 class Replay:
-    """The queues and the head. ``on_report`` is told each shown report.
+    """The queues and the head. ``on_report`` is called with each report that is shown.
 
-    ``stopping``: children were told to tear down, and are waited for. ``interrupted``: nothing more is shown.
+    ``stopping`` means that children were told to tear down, and the run waits for them. ``interrupted`` means
+    that nothing more is shown.
     """
 
     def __init__(self, session: pytest.Session, on_report: Callable[[int, pytest.TestReport], None]) -> None:
@@ -106,7 +107,10 @@ class Replay:
         return self.head >= len(self.items)
 
     def feed(self, index: int, message: Any) -> None:
-        """Queue a message of the item; late ones (its process died after it) are shown at once."""
+        """Queue a message of the item.
+
+        A late message, after the item was shown (its process died after it), is handled at once.
+        """
         if self.interrupted:
             return
         if index < self.head:
@@ -118,11 +122,11 @@ class Replay:
         queue.append(message)
 
     def complete(self, index: int) -> None:
-        """Nothing more will come for this item: all of it must be there."""
+        """Mark the item as complete: no further message will come, and all that are due must have arrived."""
         self._complete[index] = self._complete[index] or _COMPLETE
 
     def leave_out(self, index: int) -> None:
-        """Nothing more will come for this item, and nothing of it is due."""
+        """Mark the item as left out: no further message will come, and none is due."""
         self._queues[index] = None
         self._complete[index] = _LEFT_OUT
 
@@ -130,7 +134,7 @@ class Replay:
         return bool(self._complete[index])
 
     def forget(self, index: int) -> None:
-        """Drop what is queued: the item will run again."""
+        """Drop the queued messages, because the item will run again."""
         self._queues[index] = None
         if index == self.head:
             self._arrived = Arrived()
@@ -140,11 +144,11 @@ class Replay:
         return index >= self.head and index != self._reported_last
 
     def show(self, index: int, report: pytest.TestReport) -> None:
-        """A report that counts for no item's course."""
+        """Show a report that does not count for an item's completeness."""
         self.items[index].ihook.pytest_runtest_logreport(report=report)
 
     def advance(self) -> None:
-        """Show all that can be shown. Raises what plain pytest's loop would raise."""
+        """Show all messages that can be shown. Raises the exceptions that plain pytest's loop would raise."""
         while self.head < len(self.items):
             queue = self._queues[self.head]
             while queue and not self.interrupted:
@@ -164,7 +168,7 @@ class Replay:
     # -- collected = run + reported ------------------------------------------------------------
 
     def _check_complete(self) -> None:
-        """What is missing of the head is an error of it, by its name."""
+        """Report an error of the head if anything of it is missing."""
         if self.stopping or self._complete[self.head] == _LEFT_OUT:
             return
         what = missing(self._arrived, self._rules)
@@ -210,7 +214,7 @@ class Replay:
         self._show_report(index, report)
 
     def _note(self, report: pytest.TestReport) -> None:
-        """A call that is missing is told before the teardown, where it belongs."""
+        """Count a report; a missing call is reported before the teardown, where it belongs."""
         arrived = self._arrived
         if report.when == "teardown" and arrived.lacks_call(self._rules):
             what = "its call was not reported although its setup passed"
@@ -224,7 +228,7 @@ class Replay:
             self.gathered.take(message.payload)
 
     def _made_here(self, index: int, report: Any) -> None:
-        """A report in the place of one that a child could not make."""
+        """Show a report that replaces the one that a child could not make."""
         if index == self.head:
             self._arrived.settled = True
         self._show_report(index, report)
@@ -283,7 +287,7 @@ class Replay:
             self._last_report._pdbshown = True
 
     def _stop_asked(self, index: int, message: messages.StopAsked) -> None:
-        """The child stopped behind this item: what follows in its file will not come."""
+        """Stop the run, because the child stopped after this item and ran nothing more of its file."""
         if message.failed:
             self.session.shouldfail = message.reason
             raise self.session.Failed(message.reason)
@@ -295,9 +299,12 @@ class Replay:
         raise pytest.exit.Exception(message.reason, message.returncode)
 
     def _interrupted(self, index: int, message: messages.ChildInterrupted) -> None:
-        """By a test of its own accord, or told to: then others may still tear down, and end in their time."""
+        """Handle a child that was interrupted, by a test or by the controller.
+
+        In the latter case other children may still tear down, and end in their own time.
+        """
         if self.stopping and index < self.head:
-            return  # its tests had ended
+            return  # the tests of that child had ended
         self._remember(message.memo)
         self.interrupted = True
         if not self.stopping:

@@ -1,7 +1,7 @@
-"""Which group runs next.
+"""Decides which group runs next.
 
-A group is what one child runs: the items of a file, or a single item. Groups start in pytest's
-order, or longest first where durations are recorded, so that the last child ends early.
+A group holds the items that one child runs: the items of a file, or a single item. Groups start in pytest's
+order, or longest first if durations are recorded, so that the last child ends early.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ __builtins__ = BUILTINS
 
 @dataclass(eq=False)
 class Group:
-    """``indices``: places in ``session.items``, in the order in which they run.
-
-    ``alone``: why its child collects for itself, apart from the controller, or "". ``keys``: what it may
-    not use while another living child does (ports, paths, declared names). ``exclusive``: nor may anybody live.
-    ``repeated``: of the indices, those whose outcome stands already. They run again for what they leave behind.
-    """
+    """The items that one child runs."""
 
     path: str
+    #: Positions in ``session.items``, in the order in which they run.
     indices: list[int]
+    #: The reason for which the child is self-collecting, or "".
     alone: str = ""
     tries: int = 0
     duration: float = field(default=0.0)
+    #: Ports, paths and declared names that no other living child may use at the same time.
     keys: frozenset[str] = frozenset()
+    #: No other child may be alive while this group's child runs.
     exclusive: bool = False
+    #: The indices whose outcomes stand already; they run again for the state that they leave behind.
     repeated: frozenset[int] = frozenset()
 
     def gets_along(self, others: Iterable[Group]) -> bool:
-        """Whether it may run beside these."""
+        """Whether this group may run at the same time as the other groups."""
         return not any(self.exclusive or other.exclusive or self.keys & other.keys for other in others)
 
     def rest(self, indices: list[int], **changes: Any) -> Group:
-        """A group of the same file for some of its items."""
+        """Return a group of the same file for some of its items."""
         return replace(self, indices=indices, **changes)
 
 
 def make_groups(items: Sequence[pytest.Item], isolate: str) -> list[Group]:
-    """One group for each file, by path and never by node id; or for each item."""
+    """Make one group per file (by path, never by node id), or one group per item."""
     if isolate == "test":
         return [Group(_path(item), [index]) for index, item in enumerate(items)]
     groups: dict[str, Group] = {}
@@ -63,12 +63,16 @@ def _path(item: pytest.Item) -> str:
 
 
 class Schedule:
-    """A queue of groups. ``durations``: recorded seconds of each file, by path. ``closed``: by a Ctrl-C."""
+    """A queue of groups.
+
+    ``durations`` holds the recorded seconds of each file, by path. ``closed`` is set by Ctrl-C.
+    """
 
     def __init__(self, groups: Iterable[Group], durations: Mapping[str, float], slots: int) -> None:
         ordered = list(groups)
         if slots > 1 and durations:
-            # Unknown files first: they may be the longest. The sort is stable, pytest's order decides.
+            # Unknown files come first: they may be the longest. The sort is stable, so pytest's order breaks
+            # ties.
             ordered.sort(key=lambda g: -durations.get(g.path, float("inf")))
         self._queue = deque(ordered)
         self._alone = ""
@@ -78,7 +82,7 @@ class Schedule:
         return len(self._queue)
 
     def next(self, running: Sequence[Group] = ()) -> Group | None:
-        """The group to start now, beside those that run; None where there is none, or none gets along."""
+        """Take the next group that may run beside those that run; None if there is no such group."""
         group = next((each for each in self._queue if each.gets_along(running)), None)
         if group is not None:
             self._queue.remove(group)
@@ -86,17 +90,17 @@ class Schedule:
         return group
 
     def again(self, group: Group) -> None:
-        """Run this before anything else: the rest of a file whose child died."""
+        """Put this group first: the rest of a file whose child died."""
         self._queue.appendleft(group)
 
     def all_alone(self, why: str) -> None:
-        """Every group that has not started shall collect for itself."""
+        """Make every group that has not started self-collecting."""
         for group in self._queue:
             group.alone = group.alone or why
         self._alone = why
 
     def drop(self, paths: Collection[str]) -> list[Group]:
-        """Take these files out; returns their groups."""
+        """Take these files out of the queue. Returns their groups."""
         dropped = [group for group in self._queue if group.path in paths]
         self._queue = deque(group for group in self._queue if group.path not in paths)
         return dropped
@@ -106,6 +110,6 @@ class Schedule:
         self._queue.clear()
 
     def close(self) -> None:
-        """Ctrl-C: start nothing more, and nothing again."""
+        """Start nothing more and nothing again, after a Ctrl-C."""
         self.clear()
         self.closed = True

@@ -1,4 +1,4 @@
-"""A session under hotreload, in two phases: what is there before conftests are loaded, and what configuring adds."""
+"""A session under hotreload, in two phases: before conftests are loaded, and once pytest is configured."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
 
 
 class RunSession(NamedTuple):
-    """What is there before the first conftest is loaded, to the end of the session; on ``config.stash``.
-
-    ``make_loop``: of the kind that this process needs. ``is_host``: another machine's controller says what runs.
-    ``pid``: whose it is; a fork inherits it. ``lifeline``: a pipe that tells children of this process's death.
-    ``sys_path``: as it was before the first conftest. ``gc_thresholds``: likewise. ``rerun``: in a rerun of a watch.
-    """
+    """The state from before the first conftest to the end of the session, kept on ``config.stash``."""
 
     config: pytest.Config
     options: Options
+    #: Makes the loop for the role of this process.
     make_loop: Callable[[pytest.Session, RunSetup], RunLoop]
+    #: The controller on another machine decides which tests run.
     is_host: bool
+    #: Both ends of the pipe that tells children when this process dies.
     lifeline: tuple[int, int]
+    #: ``sys.path`` as it was before the first conftest.
     sys_path: tuple[str, ...]
+    #: The garbage collector's thresholds as they were before the first conftest.
     gc_thresholds: tuple[int, int, int]
     threads: ThreadWatch
     worker_ids: WorkerIdWatch | None
@@ -51,11 +51,13 @@ class RunSession(NamedTuple):
     records: RunRecords | None
     timeline: Timeline | None
     totals: Totals
+    #: The process id of the session's owner; forks inherit the session object.
     pid: int
+    #: The link to the watcher, in a rerun of a watch.
     rerun: RerunLink | None = None
 
     def after_fork(self) -> RunSession:
-        """In a fork that goes on as a session of its own."""
+        """Return the session object for a fork that continues as a session of its own."""
         for descriptor in self.lifeline:
             os.close(descriptor)
         fresh = self._replace(pid=os.getpid(), lifeline=os.pipe())
@@ -65,24 +67,24 @@ class RunSession(NamedTuple):
 
     @property
     def slots(self) -> int:
-        """How many children run at once, here or on all hosts."""
+        """The number of children that run at once, here or on all hosts."""
         return self.options.slots if self.hosts is None else self.hosts.total
 
     @property
     def early_readers(self) -> str:
-        """First-party files that read the worker id while they were imported or configured, in words, or ""."""
+        """First-party files that read the worker id during their import or configuration, in words, or ""."""
         found = self.worker_ids.found if self.worker_ids is not None else []
         return ", ".join(dict.fromkeys(found))
 
     def stop_watching(self) -> None:
-        """The tests begin: from here on nothing is early."""
+        """Stop watching for early reads of the worker id, because the tests begin."""
         reset.restore_gc_thresholds(self.gc_thresholds)
         if self.worker_ids is not None:
             with self.records.observer.aside() if self.records is not None else contextlib.nullcontext():
                 self.worker_ids.end()
 
     def setup(self, configured: Configured, reporter: Reporter) -> RunSetup:
-        """When the tests begin: what their loop is built of."""
+        """Return the arguments of the run loop, when the tests begin."""
         origin = Origin(
             template=self.template,
             lifeline=self.lifeline,
@@ -118,7 +120,7 @@ class RunSession(NamedTuple):
 
 
 class Configured(NamedTuple):
-    """What the plugins of this session were configured with, when conftests had been loaded."""
+    """The objects that exist once conftests are loaded and this session's plugins are configured."""
 
     declarations: Declarations
     reuse: Reuse | None

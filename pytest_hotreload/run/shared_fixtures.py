@@ -1,8 +1,9 @@
 """Session- and package-scoped fixtures that are set up once, before the forks.
 
-Children inherit the value as memory: data, an in-memory database, the address of a server, the name of
-a folder. Only the controller tears the fixtures down. After each setup, the controller looks for what a fork does
-not carry (threads, live connections); such a fixture is torn down again, and each child sets it up for itself.
+Children inherit the value as memory: data, an in-memory database, the address of a server, the name of a
+folder. Only the controller tears the fixtures down. After each setup, the controller looks for what a fork
+does not carry (threads, live connections); such a fixture is torn down again, and each child sets it up for
+itself.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 def shared(function: _Function) -> _Function:
     """Mark a fixture function to be set up once, in the controller, before the first fork.
 
-    The decorator stands below ``@pytest.fixture``, and has the same effect as the fixture's name in the ini option
-    ``hotreload_shared_fixtures``. Without ``--hotreload``, the decorator has no effect.
+    The decorator stands below ``@pytest.fixture``, and has the same effect as the fixture's name in the ini
+    option ``hotreload_shared_fixtures``. Without ``--hotreload``, the decorator has no effect.
 
     Args:
         function: The function of a fixture with the scope "session" or "package".
@@ -52,11 +53,12 @@ class Shared:
     notices: list[str] = field(default_factory=list)
     #: The names of the fixtures that were set up.
     names: list[str] = field(default_factory=list)
-    #: (base id, name) of fixtures that removed files and gave None; a child that collects for itself leaves them out.
+    #: (base id, name) of fixtures that removed files and gave None; a child that collects for itself leaves
+    #: them out.
     cleared: list[tuple[str, str]] = field(default_factory=list)
 
     def note_clearing(self, definition: Any) -> None:
-        """Note that a fixture which removes files was set up once, although nobody asked for that.
+        """Note that a fixture which removes files was set up once, although no option asked for that.
 
         Args:
             definition: pytest's definition of the fixture.
@@ -128,7 +130,7 @@ def _is_marked(definition: Any) -> bool:
 
 
 def _clears(definition: Any) -> bool:
-    """Whether it removes files that the tests of other files may have written; pytest's own do not."""
+    """Whether the fixture removes files that other tests may have written; pytest's own fixtures do not."""
     is_own = str(getattr(definition.func, "__module__", "")).startswith("_pytest.")
     return definition.scope in _SCOPES and not is_own and clearing_fixtures.clears(definition.func)
 
@@ -147,19 +149,20 @@ def leave_out(session: pytest.Session, cleared: Iterable[tuple[str, str]]) -> No
 
 
 def _nothing() -> None:
-    """Instead of a fixture function that returns None."""
+    """Replaces a fixture function that returns None."""
 
 
 def _first_use(items: Sequence[pytest.Item], name: str, *, found: bool) -> pytest.Item | None:
-    """The first test that asks for it; for one that is named, else the first that could.
+    """Return the first test that requests the fixture.
 
-    pytest-django's fixtures are asked for while tests run, which nothing tells before.
+    If there is none, a named fixture gets the first test that could request it, because pytest-django's
+    fixtures are requested while tests run, so the requests are not known before.
     """
     for item in items:
         definition = pytest_session.fixture_of(item, name)
         if definition is not None and definition.scope in _SCOPES:
             if found and not (_is_marked(definition) or _clears(definition)):
-                continue  # another fixture of that name
+                continue  # another fixture with that name
             return item
     for item in [] if found else items:
         definition = pytest_session.visible_fixture(item, name)
@@ -172,7 +175,7 @@ def _share(session: pytest.Session, item: pytest.Item, name: str, result: Shared
     try:
         parametrised = pytest_session.is_parametrised(session, item, name)
         why = "it is parametrised" if parametrised else _set_up_one(session, item, name, result)
-    except KeyboardInterrupt:  # Ctrl-C: nothing will run any more
+    except KeyboardInterrupt:  # Ctrl-C: no test will run any more
         result.tear_down(session)
         raise
     if why:
@@ -183,7 +186,7 @@ def _share(session: pytest.Session, item: pytest.Item, name: str, result: Shared
 
 
 def _set_up_one(session: pytest.Session, item: pytest.Item, name: str, result: Shared) -> str:
-    """Why it can't be shared, or "" after it was set up."""
+    """Set up one fixture. Returns the reason for which it can't be shared, or ""."""
     before, captured = _Living(), len(pytest_output.report_sections(item))
     with pytest_output.captured_into(item, "setup"), pytest_output.warnings_of(item) as warned:
         try:
@@ -200,12 +203,12 @@ def _set_up_one(session: pytest.Session, item: pytest.Item, name: str, result: S
         pytest_output.show_warnings(item, warned)
         return ""
     undone = Shared([stack]).tear_down(session)
-    del pytest_output.report_sections(item)[captured:]  # a child will show it
+    del pytest_output.report_sections(item)[captured:]  # a child will show the sections
     return why + "".join(f"; its teardown failed too: {error}" for error in undone)
 
 
 class _Living:
-    """What does not survive a fork, counted before a setup."""
+    """Threads and sockets, which do not survive a fork, as they were before a setup."""
 
     def __init__(self) -> None:
         self.threads = set(threading.enumerate())

@@ -1,7 +1,7 @@
 """Fresh interpreters instead of forks: the last resort, and ``--hotreload-start=spawn``.
 
-The same pytest command is started again for each file, in this directory, with this environment and
-``sys.path``; which file, and where its reports go, it learns from inherited descriptors.
+The same pytest command is started again for each file, in the same directory, with the same environment and
+``sys.path``. Inherited descriptors tell the interpreter which file to run and where its reports go.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ from pytest_hotreload.world import (
 
 __builtins__ = BUILTINS
 
-#: As `python -m pytest` would: suites look at `__main__.__file__`. sys.path is the controller's own.
+#: Starts pytest as `python -m pytest` does: suites read `__main__.__file__`. sys.path is the controller's
+#: own.
 _BOOT = (
     "import runpy, sys; sys.path[:] = {path!r}; sys.argv[:] = {argv!r}; "
     "runpy.run_module('pytest', run_name='__main__', alter_sys=True)"
@@ -39,7 +40,7 @@ _BOOT = (
 
 
 class Beginning(NamedTuple):
-    """How a process that collects for itself began: enough for a fresh interpreter to begin as it did."""
+    """How a self-collecting process was started: enough to start a fresh interpreter in the same way."""
 
     start: Start
     descriptors: Sequence[int]
@@ -49,7 +50,7 @@ class Beginning(NamedTuple):
 
 
 def start_over(config: pytest.Config, beginning: Beginning, why: str) -> None:
-    """Replace this process by a fresh interpreter with the same order. ``why``: for the user."""
+    """Replace this process by a fresh interpreter with the same order. ``why`` is shown to the user."""
     start, descriptors, lifeline, path, environment = beginning
     order = os.memfd_create("order") if hasattr(os, "memfd_create") else _unnamed()
     os.write(order, pickle.dumps((start, why)))
@@ -74,16 +75,16 @@ def _unnamed() -> int:
 
 
 def read_order(descriptor: int) -> tuple[Start, str]:
-    """In the fresh interpreter: what :func:`start_over` left."""
+    """Read, in the fresh interpreter, the order that :func:`start_over` left."""
     with os.fdopen(descriptor, "rb") as file:
         start, why = pickle.loads(file.read())
     return start, str(why)
 
 
 class SpawnLauncher(ForkPoint):
-    """Stands where a fork point stands; a thread waits for each interpreter.
+    """Starts interpreters in place of a fork point; a thread waits for each interpreter.
 
-    Threads are harmless here: nothing is forked from this process while it spawns.
+    Threads are harmless here, because this process forks nothing while it spawns.
     """
 
     kind = "spawn"
@@ -95,18 +96,18 @@ class SpawnLauncher(ForkPoint):
         self._lock = low_threads.allocate_lock()
         self._processes: dict[int, int] = {}
         set_child_subreaper(True)
-        #: The template, a fork point, what a conftest started: no leftovers of a child of ours.
+        #: The template, a fork point and processes of conftests: none of these is a child's leftover.
         self._before = set(children_of(os.getpid()))
 
     def start_with(self, start: Start, descriptors: Sequence[int] = ()) -> None:
-        """Start an interpreter for ``start.assignment``, whose files these are."""
+        """Start an interpreter for ``start.assignment``, and pass these files to the interpreter."""
         passed = [self._lifeline, *descriptors]
         environment = {**os.environ, ENVIRONMENT: ",".join(map(str, passed))}
         arguments = [str(argument) for argument in self._config.invocation_params.args]
         code = _BOOT.format(path=self._path, argv=[sys.argv[0], *arguments])
         flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
         try:
-            with self._lock:  # a sibling that ends now must not take it for a leftover
+            with self._lock:  # a sibling that ends now must not take the process for a leftover
                 process = subprocess.Popen(
                     [sys.executable, *flags, "-c", code],
                     cwd=self._config.invocation_params.dir,
@@ -137,7 +138,7 @@ class SpawnLauncher(ForkPoint):
         for pid in list(self._processes.values()):
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
-        while self._processes:  # its thread has seen the end
+        while self._processes:  # the waiting thread removes each process at its end
             time.sleep(0.001)
         self.channel.close()
         self._reports.close()
@@ -146,7 +147,11 @@ class SpawnLauncher(ForkPoint):
 
 
 def _wait_status(pid: int) -> int:
-    """How it ended. Where somebody else was told (gevent's loop, an ignored SIGCHLD), its messages alone count."""
+    """Return how the process ended.
+
+    If another party collected the status (gevent's loop, an ignored SIGCHLD), return 0: only the messages
+    count.
+    """
     try:
         return os.waitpid(pid, 0)[1]
     except ChildProcessError:

@@ -1,8 +1,7 @@
-"""On a terminal: what is running meanwhile, in a line of its own below pytest's, erased before
-anything else is written.
+"""The status line on a terminal: shows what is running, on a line of its own below pytest's output.
 
-The line is drawn under the current one (a newline scrolls where it must), and the cursor goes back
-to where pytest left it, so that its own idea of the column stays true.
+The line is erased before anything else is written. The line is drawn under the current one (a newline scrolls
+if necessary), and the cursor returns to its place, so that pytest's own idea of the column stays true.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ if TYPE_CHECKING:
 
     from pytest_hotreload.run.context import RunContext
 
-#: Seconds of silence before the line is drawn, and between two drawings of it.
+#: Seconds of silence before the line is drawn, and between two draws.
 _QUIET = 0.5
 
 
 class Status:
-    """Draws only where the terminal understands cursor movement and nobody else draws.
+    """Draws only if the terminal understands cursor movement and nothing else draws.
 
-    ``what_runs``: a phrase for each child, or host, at a time.
+    ``what_runs`` returns a phrase for each child, or for each host, at a given time.
     """
 
     def __init__(self, context: RunContext, what_runs: Callable[[float], list[str]]) -> None:
@@ -46,7 +45,7 @@ class Status:
             self._watch(writer)
 
     def _watch(self, writer: Any) -> None:
-        """Erase the line before anything is written to the terminal."""
+        """Wrap the terminal's file, so that the line is erased before anything is written."""
         plain = writer._file.write
 
         def write(text: str) -> Any:
@@ -60,7 +59,7 @@ class Status:
         writer._file = self._file
 
     def show(self, now: float) -> None:
-        """Draw what is running, if nothing was written for a while."""
+        """Draw the line, if nothing was written for a while."""
         if not self.enabled or now - self._last < _QUIET:
             return
         self._erase()
@@ -83,14 +82,14 @@ class Status:
             self._plain_write(f"\n\x1b[2K\r\x1b[A{back}")
 
     def close(self) -> None:
-        """Leave the terminal as pytest knows it."""
+        """Restore the terminal to the state that pytest knows."""
         if self.enabled:
             self._erase()
             self._writer._file = self._file.plain
 
 
 class _Erasing:
-    """The terminal's file, with a watched ``write``."""
+    """A proxy for the terminal's file with a replaced ``write``."""
 
     def __init__(self, plain: Any, write: Any) -> None:
         self.plain, self.write = plain, write
@@ -100,7 +99,7 @@ class _Erasing:
 
 
 def children_at_work(context: RunContext, now: float) -> list[str]:
-    """What each child runs, and for how many seconds."""
+    """Return the test that each child runs, and for how many seconds."""
     found = []
     for running in context.children.living:
         index, _, since = running.slot.files.progress.read()

@@ -1,4 +1,7 @@
-"""The terminal, lent to the debugger of one child. Meanwhile nothing is shown, and Ctrl-C is the debugger's."""
+"""Lends the terminal to the debugger of one child.
+
+During the lease nothing is shown, and Ctrl-C belongs to the debugger.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,10 @@ if TYPE_CHECKING:
 
 
 class Lease:
-    """``holder``: the child that has the terminal. ``owner``: who reads keys from it otherwise."""
+    """Holds the terminal lease.
+
+    ``holder`` is the child that has the terminal. The owner reads keys when no child has the terminal.
+    """
 
     def __init__(self, config: pytest.Config, owner: TerminalOwner | None) -> None:
         self._config, self._owner = config, owner
@@ -26,7 +32,7 @@ class Lease:
         self._handler: Any = None
 
     def grant(self, running: RunningChild) -> None:
-        """To a child that asked for it, and waits."""
+        """Give the terminal to a child that asked for it and waits."""
         asked, running.waiting = running.waiting, None
         assert asked is not None
         self.holder = running
@@ -37,12 +43,12 @@ class Lease:
         running.slot.channel.send(-1, Answer(asked.number, os.getpgrp()))
 
     def end_of(self, running: RunningChild) -> None:
-        """This child goes on, or is gone: if it has the terminal, that comes back."""
+        """Take the terminal back if this child has it, because the child continues or is gone."""
         if running is self.holder:
             self.end()
 
     def end(self) -> None:
-        """Whoever has it."""
+        """Take the terminal back, whichever child has it."""
         if self.holder is not None:
             self.holder = None
             if self._owner is not None:

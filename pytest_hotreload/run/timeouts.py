@@ -1,4 +1,4 @@
-"""Time limits, looked at from outside: tests that take too long, files that stand still, hangs."""
+"""Checks time limits from outside the child: slow tests, files without progress, and hangs."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
     from pytest_hotreload.run.launcher import Launcher
     from pytest_hotreload.run.terminal_lease import Lease
 
-#: Seconds without progress after which a file is named on the terminal (the issue's number).
+#: Seconds without progress after which a file is named on the terminal.
 SILENT_SECONDS = 60.0
-#: Seconds without any processor time after which a fork with threads counts as hung: as long as a
-#: file may be silent before it is named. A guess on the safe side: a wrong one only runs a test twice.
+#: Seconds without CPU time after which a fork with threads counts as hung. The limit equals the silent time.
+#: A guess on the safe side: a wrong guess only runs a test twice.
 HANG_SECONDS = 60.0
-#: Seconds between two looks at a child's processor time (a read of one file).
+#: Seconds between two checks of a child's CPU time (a read of one file).
 _LOOK = 1.0
-#: Seconds that a child whose tests will run again alone gets to tear down what it set up.
+#: Seconds that a child has to tear down its fixtures, if its tests will run again alone.
 STOP_SECONDS = 5.0
-#: Seconds a child gets to write its stacks. A dump of 100 threads took 12 ms.
+#: Seconds that a child has to write its stacks. A dump of 100 threads took 12 ms.
 STACKS_SECONDS = 1.0
 
 
 class Deadlines:
-    """Looks at each living child once a tick. ``listen``: takes in what a child said."""
+    """Checks each living child once a tick. ``listen`` handles the messages of a child."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Deadlines:
         suspension.on_resume = self._go_on
 
     def look(self) -> bool:
-        """Act on every child that is over a limit. Whether it was time to look."""
+        """Act on every child that exceeds a limit. Returns whether it was time to check."""
         now = time.monotonic()
         if now - self._last < 0.1:
             return False
@@ -66,7 +66,7 @@ class Deadlines:
         return True
 
     def _go_on(self) -> None:
-        """After Ctrl-Z: children stood still."""
+        """Restart the CPU-time limits after Ctrl-Z, during which children stood still."""
         now = time.monotonic()
         for running in self.context.children.living:
             used, at = running.cpu
@@ -91,10 +91,10 @@ class Deadlines:
             running.warned = now
 
     def _hangs(self, running: RunningChild, now: float) -> bool:
-        """No processor time at all for long, in a fork of a process that had threads.
+        """Whether a fork of a process with threads has used no CPU time for a long time.
 
-        Such a child may wait for a thread that it does not have. Others wait for good reasons, and may
-        do so for ever, as in plain pytest.
+        Such a child may wait for a thread that does not exist in the fork. Other children wait for good
+        reasons, and may do so forever, as in plain pytest.
         """
         if not self.sources.had_threads or running.group.alone or running.group.tries:
             return False
@@ -106,10 +106,10 @@ class Deadlines:
         return bool(running.cpu[1]) and now - running.cpu[1] > HANG_SECONDS
 
     def _end(self, running: RunningChild, limit: float) -> None:
-        """Ask for the stacks of all threads, then end it.
+        """Request the stacks of all threads, then kill the child.
 
-        The question interrupts a system call, and a test may so come to a good end after all: what is
-        said from here on does not count.
+        The signal interrupts a system call, so the test may end well after all. Later messages from this
+        child are ignored.
         """
         progress = running.slot.files.progress.read()
         self._listen(running, running.slot.channel.drain()[0])

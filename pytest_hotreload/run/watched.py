@@ -1,4 +1,4 @@
-"""What a watch asks of a run under way: to stop files, what runs, and what hangs."""
+"""Answers a watch's requests to a run in progress: stop files, list running tests, report hangs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ class WatchedRun:
         self.direct = context.options.direct
 
     def stop_files(self, paths: set[str]) -> list[str]:
-        """Their inputs changed: end their children, but for one in a debugger; start no more. Returns which."""
+        """End the children of these files, whose inputs changed, and start no more of these files.
+
+        A child in a debugger keeps running. Returns the stopped files.
+        """
         context = self.context
         stopped = context.schedule.drop(paths)
         for group in stopped:
@@ -40,7 +43,7 @@ class WatchedRun:
         return sorted({group.path for group in stopped})
 
     def leave_out(self, group: Group) -> None:
-        """Nothing more will come for these items."""
+        """Leave out the unfinished items of a group: no further result will come for these items."""
         context = self.context
         left_out = [index for index in group.indices if not context.replay.is_complete(index)]
         for index in left_out:
@@ -50,7 +53,10 @@ class WatchedRun:
         context.config.hook.pytest_deselected(items=[context.items[index] for index in left_out])
 
     def hanging(self, quiet: Quiet, limit: Callable[[str, str], float]) -> Iterator[tuple[str, str, float]]:
-        """Children without a sign of life: (test, its file, seconds). ``limit``: of both, how long that may last."""
+        """Yield children without a sign of life: (test, its file, seconds).
+
+        ``limit`` returns the number of seconds for a test and its file.
+        """
         now = time.monotonic()
         for running in list(self.context.children.living):
             files = running.slot.files
@@ -65,7 +71,7 @@ class WatchedRun:
                 yield name, running.group.path, seconds
 
     def what_runs(self) -> list[tuple[str, int, float, str]]:
-        """Each child's test, process id, seconds, and the last line that it printed."""
+        """Return each child's test, process id, seconds, and the last line that the child printed."""
         found = []
         now = time.monotonic()
         for running in self.context.children.living:
@@ -75,6 +81,6 @@ class WatchedRun:
         return found
 
     def _name(self, running: RunningChild, index: int) -> str:
-        """The test; the file, before its first test."""
+        """Return the test, or the file before its first test."""
         items = self.context.items
         return items[index].nodeid if 0 <= index < len(items) else self.context.shown(running.group.path)

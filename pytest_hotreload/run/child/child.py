@@ -1,8 +1,8 @@
-"""The child: a fork that runs one group of items, streams what happens, and leaves.
+"""The child: a fork that runs one group of items, sends what happens to the controller, and exits.
 
-It is forked from the collected controller between two tests, so the world that its tests see is
-plain pytest's; this module resets the few things that two processes must not share, and says of
-each which trap it closes. The order matters: what can kill us first, then what can be heard.
+The child is forked from the collected controller between two tests, so its tests see the same state as in
+plain pytest. The resets in ``reset.py`` change only what two processes must not share. Their order matters:
+first the resets that decide when the child is killed, then those of its output.
 """
 
 from __future__ import annotations
@@ -36,14 +36,17 @@ if TYPE_CHECKING:
 
 
 class Runner:
-    """Runs groups of items in this process and says how it ended."""
+    """Runs groups of items in this process, and reports how the run ended."""
 
     def __init__(self, session: pytest.Session, reporter: Reporter, place: ChildContext) -> None:
         self.session, self.reporter, self.place = session, reporter, place
         self.config = session.config
 
     def run(self, items: Sequence[tuple[int, pytest.Item]], after: pytest.Item | None) -> bool:
-        """Run the items; ``after`` is the one that follows in this process. False: stop."""
+        """Run the items. Returns False if the run must stop.
+
+        ``after`` is the item that follows in this process.
+        """
         for place, (index, item) in enumerate(items):
             following = items[place + 1][1] if place + 1 < len(items) else after
             self.reporter.begins(index, item)
@@ -63,7 +66,7 @@ class Runner:
         return True
 
     def run_guarded(self, feed: Any) -> int | None:
-        """Run all that ``feed()`` yields; every way out of pytest's protocol becomes a message."""
+        """Run all items that ``feed`` yields; every exception from pytest's protocol becomes a message."""
         try:
             for items, after in feed:
                 if not self.run(items, after):
@@ -81,15 +84,15 @@ class Runner:
         return None
 
     def _after_stop(self, message: Message) -> None:
-        """Fixtures are torn down before the run ends, as pytest's sessionfinish does."""
+        """Tear fixtures down before the run ends, as pytest does in ``pytest_sessionfinish``."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        with contextlib.suppress(BaseException):  # the reason to stop is what the user must see
+        with contextlib.suppress(BaseException):  # the user must see the reason of the stop
             pytest_session.teardown_everything(self.session)
         self.reporter.put_gathered(last=True)
         self.reporter.put(message)
 
     def _memo(self, error: BaseException) -> bytes | None:
-        """Where it struck, as pytest's last lines show it."""
+        """Return where the exception was raised, as pytest's last lines show it."""
         try:
             return pack(pytest.ExceptionInfo.from_exception(error).getrepr(funcargs=True), self.config)
         except Exception:
@@ -103,7 +106,7 @@ def live(
     feed: Any,
     inherited: fork_state.Inherited,
 ) -> None:
-    """All of a forked child's life; never returns."""
+    """Run a forked child from its start to its exit. Never returns."""
     status = 1
     try:
         inherited.modules = len(MODULES)
@@ -132,7 +135,7 @@ def live(
 def final_message(
     session: pytest.Session, reporter: Reporter, inherited: fork_state.Inherited, observer: Observer | None
 ) -> Ended:
-    """What pytest does after the last test, as far as it is this process's part."""
+    """Finish this process's part of the session's end, and return the child's last message."""
     config = session.config
     notices = tuple(handover.finish(session))
     output = handover.output(config)
@@ -144,7 +147,7 @@ def final_message(
 
 
 def printed_at_exit(place: ChildContext) -> tuple[tuple[int, bytes], ...]:
-    """What was printed since the last message; nothing where this process printed to the terminal itself."""
+    """Return the output since the last message; nothing if this process printed to the terminal itself."""
     return () if place.direct else tuple(place.files.take_printed())
 
 
@@ -154,7 +157,7 @@ def last_message(
     fixtures: Mapping[tuple[str, str], Sequence[tuple[float, float]]],
     observer: Observer | None,
 ) -> Ended:
-    """Do what an interpreter does at its exit, and say how it went."""
+    """Do what an interpreter does at its exit, and return the last message."""
     observed = _observed(observer)
     modules = fork_state.new_modules(inherited)
     measured = coverage_bytes()
@@ -169,7 +172,7 @@ def last_message(
 
 
 def _observed(observer: Observer | None) -> Observed | None:
-    """None where it can't be told, as of a child that died: then there is no record of its file."""
+    """Return what the observer saw; None if that failed, as after a crash: then the file gets no record."""
     if observer is None or not observer.active:
         return None
     try:

@@ -1,4 +1,4 @@
-"""What a child is given, and what it needs of who reports for it."""
+"""The inputs of a child, and the interface of the object that reports for the child."""
 
 from __future__ import annotations
 
@@ -16,29 +16,28 @@ if TYPE_CHECKING:
     from pytest_hotreload.world import pytest
 
     class Speaker(Protocol):
-        """Who reports for a child, as far as a debugger has to do with it. ``index``: of the test that runs."""
+        """Reports for a child, as far as a debugger needs that. ``index`` is that of the running test."""
 
         config: pytest.Config
         index: int
 
         def collect_printed(self) -> None:
-            """Move what bypassed the capture into the stream."""
+            """Queue the output that bypassed the capture as messages."""
 
 
 @dataclass
 class ChildContext:
-    """What a child is given besides its items.
-
-    ``real``: duplicates of the controller's fd 1 and 2, for a debugger. ``lifeline``: the read end
-    of a pipe that closes when the controller dies. ``direct``: this child owns the terminal.
-    """
+    """The inputs of a child besides its items."""
 
     channel: Channel
     files: SlotFiles
     worker_id: str
     slot: int
+    #: The read end of a pipe that closes when the controller dies.
     lifeline: int
+    #: Duplicates of the controller's file descriptors 1 and 2, for a debugger.
     real: tuple[int, int]
+    #: This child owns the terminal.
     direct: bool = False
     own_group: bool = True
     workerinput: dict[str, Any] | None = None

@@ -1,6 +1,6 @@
-"""How a fork point of a collected session makes a child of a request to start one.
+"""Makes a child from a start request, in a fork point of a collected session.
 
-Used by the controller's fork point and by slots that are processes of their own.
+The controller's fork point and slot processes use this module.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __builtins__ = BUILTINS
 
 @dataclass
 class SlotEnd:
-    """A slot as its children see it."""
+    """A slot as its children use it."""
 
     socket: Any
     files: SlotFiles
@@ -35,20 +35,20 @@ class SlotEnd:
 
 
 def random_state() -> bytes:
-    """A digest of this process's random state: what children derive their own from."""
+    """Return a digest of this process's random state, from which children derive their own."""
     return hashlib.blake2b(repr(random.getstate()).encode()).digest()
 
 
 def seed_of(randomness: bytes, path: str) -> int:
-    """A child's own seed: different for each file, repeatable where the parent's state is."""
+    """Return a child's own seed: different for each file, repeatable if the parent's state is."""
     return int.from_bytes(hashlib.blake2b(randomness + path.encode(), digest_size=8).digest(), "big")
 
 
 class AdoptedChild(Unwind):
-    """Unwinds a child to where its collected session calls the run loop.
+    """Unwinds the stack of a child to the place where its collected session calls the run loop.
 
-    A test may count frames (those left before a RecursionError): it must not find more of them below
-    it than under plain pytest, and the loop of a fork point is a dozen deep.
+    A test may count frames (those left before a RecursionError). The test must not find more frames below it
+    than under plain pytest, and the loop of a fork point is a dozen frames deep.
     """
 
     def __init__(self, birth: ChildFactory, start: Start) -> None:
@@ -56,23 +56,25 @@ class AdoptedChild(Unwind):
         self._birth, self._start = birth, start
 
     def live(self) -> None:
-        """All of the child's life; never returns. Not within an ``except``: tests would see us there."""
+        """Run the child to its exit. Never returns.
+
+        The call must not be inside an ``except`` block, where tests would see this exception.
+        """
         self.__traceback__ = None
         self._birth.run(self._start)
 
 
 @dataclass
 class ChildFactory:
-    """Everything that is the same for all children of one collected session.
-
-    ``items``: by index in the controller's items. ``real``: duplicates of the controller's fd 1 and 2.
-    """
+    """The inputs that are the same for all children of one collected session."""
 
     session: pytest.Session
     reporter: Reporter
+    #: By index in the controller's items.
     items: Mapping[int, pytest.Item]
     slots: Mapping[int, SlotEnd]
     lifeline: int
+    #: Duplicates of the controller's file descriptors 1 and 2.
     real: tuple[int, int]
     randomness: bytes
     inherited: fork_state.Inherited
@@ -82,11 +84,11 @@ class ChildFactory:
     missing: str = "this slot did not collect this test"
 
     def live(self, start: Start, _: list[int]) -> None:
-        """In the child: unwind to where the tests shall run from. See :class:`AdoptedChild`."""
+        """In the child: unwind to the place from which the tests run. See :class:`AdoptedChild`."""
         raise AdoptedChild(self, start)
 
     def run(self, start: Start) -> None:
-        """In the child, unwound; never returns."""
+        """In the child, after unwinding: run the items. Never returns."""
         slot = self.slots[start.slot]
         self.session.testsfailed = start.failed
         indices = [index for index in start.indices if index in self.items]
@@ -113,7 +115,7 @@ class ChildFactory:
         child.live(self.session, self.reporter, place, self._feed(indices, place), self.inherited)
 
     def _feed(self, first: list[int], place: ChildContext) -> Iterator[Any]:
-        """The items to run, and which one follows in this process: asked for one file ahead."""
+        """Yield the items to run and the item that follows in this process; ask for files one file ahead."""
         indices: list[int] | None = first
         while indices:
             following = None

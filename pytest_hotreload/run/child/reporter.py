@@ -1,4 +1,4 @@
-"""The one listener in a child: every event of a test becomes a message to the controller."""
+"""Turns every event of a test in a child into a message to the controller."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ if TYPE_CHECKING:
     from pytest_hotreload.run.child.context import ChildContext
     from pytest_hotreload.run.gathered.carry import GatheredState
 
-#: The exit status of a child that could not say what it had to.
+#: The exit status of a child that could not send its results.
 UNSAID = 70
 
-#: Hooks that are the controller's: in the child they only reach :class:`Reporter`.
+#: Hooks that belong to the controller: in the child they only reach :class:`Reporter`.
 #: ``session`` also counts failures, so that ``-x`` tears down as plain pytest does.
 RELAYED_HOOKS = (
     "pytest_runtest_logstart",
@@ -55,10 +55,10 @@ RELAYED_HOOKS = (
 
 
 class Reporter:
-    """The one listener in a child: every event of a test becomes a message.
+    """Turns every event of a test in a child into a message to the controller.
 
-    Registered by the controller before the first fork, so that no child pays for it; it does
-    nothing until :meth:`wake`.
+    The controller registers the reporter before the first fork, so that no child pays for the registration.
+    The reporter does nothing until :meth:`wake`.
     """
 
     def __init__(self, config: pytest.Config) -> None:
@@ -75,7 +75,7 @@ class Reporter:
         self._fixture: tuple[tuple[str, str], float] | None = None
 
     def prepare(self, session: pytest.Session) -> None:
-        """In the controller, once: what :meth:`wake` will keep of each relayed hook."""
+        """In the controller, once: choose the hook implementations that :meth:`wake` will keep."""
         self.session = session
         self.kept = {
             hook: pytest_config.keep_only(
@@ -87,7 +87,7 @@ class Reporter:
         }
 
     def wake(self, place: ChildContext, *, log_file: bool = False) -> None:
-        """In the child: from now on every event goes to the channel."""
+        """In the child: send every event to the channel from now on."""
         self.thread = low_threads.get_ident()
         self.channel, self.files, self.progress = place.channel, place.files, place.files.progress
         self.channel.acknowledged = place.direct
@@ -106,7 +106,7 @@ class Reporter:
         pytest_output.relay_junit(self.config, self._junit)
 
     def put(self, message: Message) -> None:
-        """Queue ``message`` behind what was printed past the capture before it. Where that can't be, the child ends."""
+        """Queue ``message`` after earlier output that bypassed the capture. On failure, the child exits."""
         try:
             self.collect_printed()
             self.channel.put(self.index, message)
@@ -114,41 +114,47 @@ class Reporter:
             self.give_up(f"{type(message).__name__} could not be sent", error)
 
     def put_last(self, message: Ended) -> None:
-        """The last message, with the count of all."""
+        """Send the last message, with the count of all messages."""
         self.collect_printed()
         self.put(message._replace(frames=self.channel.in_the_end()))
         self.flush()
 
     def flush(self) -> None:
-        """Send what is queued. Where that can't be, the child ends."""
+        """Send the queued messages. If that fails, the child exits."""
         try:
             self.channel.flush()
         except Exception as error:
             self.give_up("nothing more could be sent", error)
 
     def give_up(self, what: str, error: Exception) -> None:
-        """A result that can't be told must not be missing without a word: the reason is shown with the test."""
+        """Exit because a message could not be sent.
+
+        The reason is shown with the test, so that no result is lost silently.
+        """
         with contextlib.suppress(OSError):
             os.write(self.files.fds["fault"], f"{what}: {error!r}\n".encode("utf-8", "replace"))
         os._exit(UNSAID)
 
     def put_gathered(self, *, live: bool = False, last: bool = False) -> None:
-        """Queue what plugins gathered since the last time."""
+        """Queue the data that plugins gathered since the last call."""
         if self.gathered is not None:
             payload = self.gathered.changes(live=live, last=last)
             if payload is not None:
                 self.put(Gathered(payload))
 
     def collect_printed(self) -> None:
-        """Move what bypassed the capture into the stream, at this very place of it."""
+        """Queue the output that bypassed the capture as messages, at its place among the other messages."""
         if self.channel.acknowledged:
             return
         for fd, data in self.files.take_printed():
             self.channel.put(self.index, Printed(fd, data))
 
     def _write(self, text: str, markup: Mapping[str, bool]) -> None:
-        """Another thread may not use the channel, and may be about to end the process
-        (pytest-timeout's thread method): what it writes goes where it survives."""
+        """Relay text to the terminal.
+
+        Another thread may not use the channel, and may be about to end the process (pytest-timeout's thread
+        method), so the text of another thread goes to a file, which survives.
+        """
         if low_threads.get_ident() == self.thread:
             self.put(Wrote(text, markup))
         else:
@@ -178,9 +184,11 @@ class Reporter:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_fixture_setup(self, fixturedef: Any) -> None:
-        """A fixture's time ends where the next one begins, or with the report of the setup.
+        """Note the start of a fixture's setup.
 
-        Not a wrapper: its frame would stand in the traceback of each fixture that fails.
+        The setup's time ends when the next fixture's setup begins, or with the report of the test's setup.
+
+        This hook is not a wrapper, because its frame would appear in the traceback of each failing fixture.
         """
         if self.awake:
             self._end_fixture()
@@ -205,21 +213,21 @@ class Reporter:
             if address is not None:
                 self.put(Collided(address))
 
-    @pytest.hookimpl(tryfirst=True)  # before the session counts it, see ``compat/withdrawals.py``
+    @pytest.hookimpl(tryfirst=True)  # before the session counts the report, see ``compat/withdrawals.py``
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if not self.awake:
             return
         self.reports += 1
         try:
             self._report(report)
-        except Exception as error:  # an internal error here would be the end of the whole run
+        except Exception as error:  # an internal error here would end the whole run
             self.give_up("a report could not be prepared", error)
 
     def _report(self, report: pytest.TestReport) -> None:
         self._end_fixture()
         self.in_setup = False
         if report.failed:
-            look_for_contention()  # the controller looks at the page before it takes the report
+            look_for_contention()  # the controller reads the page before the report
         item = self.item
         self._tell_changes()
         failed = pytest_session.failed_subtests(self.config, item) if item is not None else 0
@@ -231,7 +239,7 @@ class Reporter:
             self.gathered.release(report)
         self.put(Reported(self._last_payload, failed))
         self.withdrawals.logged(report)
-        # A setup that passed shows nothing: it rides with the next message.
+        # A setup that passed shows nothing, so its report is sent with the next message.
         if report.when != "setup" or not report.passed:
             self.flush()
 
@@ -243,21 +251,21 @@ class Reporter:
     def pytest_runtest_logfinish(self) -> None:
         if self.awake:
             if self.gathered is not None and self.item is not None and self.item.session.shouldfail:
-                self.put_gathered()  # the controller stops behind this item
+                self.put_gathered()  # the controller stops after this item
             self._tell_changes()
             self.put(ItemFinished())
 
     def begins(self, index: int, item: pytest.Item) -> None:
-        """From the runner, past pytest's hooks."""
+        """Start an item; the runner calls this directly, without pytest's hooks."""
         self.index, self.item = index, item
         self.reports, self.called = 0, False
         self.progress.write(index, 0, time.monotonic())
 
     def ran(self) -> None:
-        """From the runner, past pytest's hooks: the item's protocol has returned."""
+        """End an item whose protocol has returned; the runner calls this directly, without pytest's hooks."""
         self._tell_changes()
         self.put(ItemRan(self.reports, self.called))
-        self.flush()  # with the item's warnings: the controller may stop behind it
+        self.flush()  # with the item's warnings: the controller may stop after this item
         self.progress.write(self.index, 4, time.monotonic())
 
     def pytest_warning_recorded(
@@ -274,7 +282,7 @@ class Reporter:
     def pytest_exception_interact(self, report: Any) -> Any:
         try:
             return (yield)
-        finally:  # a debugger that is quit raises
+        finally:  # a debugger raises when the user quits
             self._interacted(report)
 
     def pytest_leave_pdb(self) -> None:
@@ -287,7 +295,7 @@ class Reporter:
         if hasattr(report, "_pdbshown"):
             self.put(PdbShown())
         if report is not self._last:
-            return  # a plugin that logs by itself (rerunfailures) will do so later
+            return  # a plugin that logs reports by itself (rerunfailures) will log this one later
         payload = pack_report(self.config, report)
         if payload != self._last_payload:
             self.put(Amended(payload))

@@ -1,7 +1,7 @@
-"""What must change in a forked child, and what it must put right before it leaves.
+"""Resets in a forked child: state that must differ from the parent's, and state to restore before the exit.
 
-Each function closes traps that are named in its docstring. All of them run once per child, so they
-touch as little memory as they can: every page written is copied.
+The docstring of each function names the traps that the function closes. All functions run once per child, so
+they write to as few memory pages as possible: every written page is copied.
 """
 
 from __future__ import annotations
@@ -34,17 +34,21 @@ __builtins__ = BUILTINS
 if TYPE_CHECKING:
     from pytest_hotreload.run.child.context import ChildContext, Speaker
 
-#: Asks a child for the stacks of all its threads. A real-time signal that neither glibc (the first
-#: two) nor our own parent-death signal (SIGRTMAX-3) uses.
+#: The signal that asks a child for the stacks of all its threads: a real-time signal that neither glibc (the
+#: first two) nor our own parent-death signal (SIGRTMAX-3) uses.
 STACKS_SIGNAL = signal.SIGRTMAX - 4 if hasattr(signal, "SIGRTMAX") else signal.SIGUSR2
 
-#: Allocations between two collections of the youngest generation while test files are imported. Imports
-#: make next to no garbage: collecting was a quarter of a heavy suite's collection (0.9 of 3.5 s of CPU).
+#: GC thresholds while test files are imported; the first is allocations between collections of the youngest
+#: generation. Imports make almost no garbage: the GC took a quarter of a heavy suite's collection
+#: (0.9 of 3.5 s of CPU time).
 _WHILE_COLLECTING = (50_000, 20, 100)
 
 
 def raise_gc_thresholds() -> tuple[int, int, int]:
-    """Collect garbage seldom while modules are imported. Returns what to :func:`restore_gc` with."""
+    """Collect garbage rarely while modules are imported.
+
+    Returns the old thresholds for :func:`restore_gc_thresholds`.
+    """
     thresholds = gc.get_threshold()
     if thresholds[0]:
         gc.set_threshold(*_WHILE_COLLECTING)
@@ -52,22 +56,26 @@ def raise_gc_thresholds() -> tuple[int, int, int]:
 
 
 def restore_gc_thresholds(thresholds: tuple[int, int, int]) -> None:
-    """As it was, unless a module or conftest set it meanwhile."""
+    """Restore the thresholds, unless a module or conftest has set its own meanwhile."""
     if gc.get_threshold() == _WHILE_COLLECTING:
         gc.set_threshold(*thresholds)
 
 
 def freeze_gc() -> None:
-    """In the controller, before the first fork: a collection in a child must not touch (and so
-    copy) what it inherited: 0.1 ms instead of 190 and 1.3 MB instead of 72, measured at 250 MB.
+    """Freeze the garbage collector in the controller, before the first fork.
 
-    Functions of ``gc`` that would show it thaw first (``rust/src/python/gc_freeze.rs``).
+    A collection in a child must not touch, and so copy, inherited objects: 0.1 ms instead of 190 ms and
+    1.3 MB instead of 72 MB, measured at 250 MB.
+
+    Functions of ``gc`` that would reveal the freeze thaw first (``rust/src/python/gc_freeze.rs``).
     """
     _native.freeze()
 
 
 def unfreeze_gc(*, inherited: bool) -> None:
-    """In the controller, after the last child. Where it ``inherited`` what is frozen, that stays so.
+    """Unfreeze the garbage collector in the controller, after the last child.
+
+    If ``inherited``, the frozen objects come from a parent and stay frozen.
 
     pytest collects twice at its end, for exceptions that nobody saw: 80 ms each in the fork of a heavy suite.
     """
@@ -78,7 +86,7 @@ def unfreeze_gc(*, inherited: bool) -> None:
 
 
 def lead_process_group(place: ChildContext) -> None:
-    """Process group and parent-death signal; orphans of this child come back to it."""
+    """Make the child lead a process group, adopt its orphans, and die with the controller."""
     forget_inherited()
     if place.own_group:
         os.setpgid(0, 0)
@@ -90,18 +98,18 @@ def lead_process_group(place: ChildContext) -> None:
 
 
 def share(place: ChildContext) -> None:
-    """What this child binds and writes is compared with the children that live beside it, from now on."""
+    """Compare the resources that this child binds and writes with those of other children from now on."""
     if place.files.board >= 0:
-        with contextlib.suppress(OSError):  # no memory: then nothing is compared
+        with contextlib.suppress(OSError):  # no memory: then no comparison
             join_board(place.files.page, place.files.board, place.slot)
 
 
 def redirect_output(config: pytest.Config, place: ChildContext) -> None:
-    """Give the capture files a body of this child's own, behind the same Python objects.
+    """Give the capture files contents of this child's own, behind the same Python objects.
 
-    Siblings would share one file offset and mix their output; and suites hold ``sys.stdout`` from
-    their collection, so the objects themselves must stay. What goes past the capture ends in
-    files of the slot too, and reaches the terminal in pytest's order.
+    Siblings would share one file offset and mix their output. Suites keep ``sys.stdout`` from the collection,
+    so the objects themselves must stay. Output that bypasses the capture also goes to files of the slot, and
+    reaches the terminal in pytest's order.
     """
     if place.direct:
         return
@@ -118,7 +126,10 @@ def redirect_output(config: pytest.Config, place: ChildContext) -> None:
 
 
 def temporary(config: pytest.Config, place: ChildContext, reporter: Speaker) -> None:
-    """The controller owns the base temporary directory; ask for it when it is first needed."""
+    """Let pytest ask for the base temporary directory when a test first needs the directory.
+
+    The controller owns the directory.
+    """
 
     def ask() -> pathlib.Path:
         base = pathlib.Path(place.channel.ask(reporter.index, "basetemp"))
@@ -136,7 +147,7 @@ def temporary(config: pytest.Config, place: ChildContext, reporter: Speaker) -> 
 
 
 def worker(config: pytest.Config, place: ChildContext) -> None:
-    """xdist's convention: who this process is."""
+    """Set the worker identity by xdist's convention: environment variables and ``workerinput``."""
     for name, value in place.environ.items():  # a test may have replaced the method
         os.environ[name] = value
     if place.workerinput is not None:
@@ -144,12 +155,12 @@ def worker(config: pytest.Config, place: ChildContext) -> None:
 
 
 def debugger(place: ChildContext, reporter: Speaker) -> None:
-    """A debugger first takes the terminal over from the controller, and gives it back after."""
+    """Let a debugger take the terminal over from the controller first."""
     call_before(lambda: take_terminal(place, reporter))
 
 
 def take_terminal(place: ChildContext, reporter: Speaker) -> None:
-    """Wait until all that came before is shown, then join the controller's process group."""
+    """Wait until all earlier output is shown, then join the controller's process group."""
     reporter.collect_printed()
     group = place.channel.ask(reporter.index, "terminal")
     if not place.own_group:
@@ -164,7 +175,7 @@ def take_terminal(place: ChildContext, reporter: Speaker) -> None:
 
 
 def give_terminal_back(config: pytest.Config, place: ChildContext, reporter: Speaker) -> None:
-    """The end of a lease."""
+    """Return the terminal to the controller, at the end of a lease."""
     if place.own_group:
         with contextlib.suppress(OSError):
             os.setpgid(0, 0)
@@ -174,7 +185,7 @@ def give_terminal_back(config: pytest.Config, place: ChildContext, reporter: Spe
 
 
 def restore_output(config: pytest.Config) -> None:
-    """At the exit, capture and pytest's hooks for lost exceptions are gone in plain pytest."""
+    """Restore stdout, stderr and the exception hooks before exit, as pytest does at the end of a session."""
     for number, _, saved in pytest_output.captured_files(config):
         if saved is not None:
             os.dup2(saved, number)

@@ -1,8 +1,8 @@
-"""A child that collects for itself: a template's fork, or a fresh interpreter, that runs a pytest of its own.
+"""A self-collecting child: a template's fork, or a fresh interpreter, with a pytest session of its own.
 
-It is what xdist calls a worker: it goes through pytest's whole start-up with its own arguments, then
+Such a child resembles a worker of xdist: it goes through pytest's whole start with its own arguments, then
 runs the items that it was given (matched by node id), or becomes the fork point of its slot.
-Nothing of its own terminal, junit or cache is seen; its reports travel as any child's do.
+Its own terminal output, JUnit file and cache are never seen; its reports are sent like those of any child.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from pytest_hotreload.world import BUILTINS, faulthandler, functools, os, pytest
 
 __builtins__ = BUILTINS
 
-#: Options that belong to the controller alone: what writes, selects again, stops or asks.
+#: Options that belong to the controller alone: they write files, select again, stop the run or ask the user.
 _NEUTRAL: dict[str, Any] = {
     "xmlpath": None,
     "pastebin": None,
@@ -50,7 +50,10 @@ _NEUTRAL: dict[str, Any] = {
 
 
 def disable_session_plugins(config: pytest.Config) -> None:
-    """In a process that collects for itself, before pytest is configured: what is the controller's alone."""
+    """Disable options and plugins that belong to the controller alone.
+
+    A self-collecting process calls this before pytest is configured.
+    """
     for name, value in _NEUTRAL.items():
         if hasattr(config.option, name):
             setattr(config.option, name, value)
@@ -60,12 +63,12 @@ def disable_session_plugins(config: pytest.Config) -> None:
 
 
 class SelfCollectingChild:
-    """The plugin of such a child, from before the first conftest to its exit."""
+    """The plugin of a self-collecting child, from before the first conftest to its exit."""
 
     def __init__(
         self, start: Start, descriptors: list[int], lifeline: int, path: Sequence[str] = (), why: str = ""
     ) -> None:
-        #: Why a fresh interpreter began again, what a fork of the template had begun.
+        #: The reason for which a fresh interpreter started over what a fork of the template had begun.
         self.why = why
         self._beginning = spawn.Beginning(start, tuple(descriptors), lifeline, path, dict(os.environ))
         assert start.assignment is not None
@@ -91,7 +94,7 @@ class SelfCollectingChild:
 
     @classmethod
     def spawned(cls) -> SelfCollectingChild | None:
-        """In a fresh interpreter that a controller started; None in any other."""
+        """Make the plugin in a fresh interpreter that a controller started; None in any other process."""
         named = os.environ.pop(ENVIRONMENT, "")
         if not named:
             return None
@@ -110,7 +113,7 @@ class SelfCollectingChild:
     # -- before conftests --------------------------------------------------------------------
 
     def begin(self, config: pytest.Config) -> None:
-        """What must hold before a conftest is loaded: who we are, and where output goes."""
+        """Set up the worker identity and the output, before any conftest is loaded."""
         signal.signal(signal.SIGINT, signal.default_int_handler)
         reset.lead_process_group(self.place)
         os.environ.update(self.place.environ)
@@ -134,7 +137,10 @@ class SelfCollectingChild:
             self.place.observer.running(alone=True)
 
     def _start_over(self, config: pytest.Config, module: str, why: str) -> None:
-        """Native code of the template is none for this process, and does not come up a second time."""
+        """Start over in a fresh interpreter.
+
+        The template's native code is unusable in this process, and can't be initialized a second time.
+        """
         for number, descriptor in zip((1, 2), self.real, strict=True):
             os.dup2(descriptor, number)
         spawn.start_over(
@@ -142,7 +148,7 @@ class SelfCollectingChild:
         )
 
     def failed(self, error: BaseException) -> None:
-        """pytest did not come up: every item is missing, for this reason. Does not return."""
+        """Report every item as missing, because pytest did not start. Does not return."""
         self.errors.append(f"{type(error).__name__}: {error}")
         self._leave(None)
 
@@ -171,7 +177,8 @@ class SelfCollectingChild:
         pytest_output.relay_terminal(config, lambda _text, _markup: None)
         if isinstance(self.order.shard, Shard):
             config.pluginmanager.register(ShardFilter(config, self.order.shard), "hotreload-owned")
-        # pytest's own plugin has just pointed it to stderr; a death is explained in the slot's file.
+        # pytest's own plugin has just pointed faulthandler to stderr; a crash is explained in the slot's
+        # file.
         faulthandler.enable(file=self.place.files.fds["fault"])
         reset.temporary(config, self.place, self.reporter)
 
@@ -184,7 +191,7 @@ class SelfCollectingChild:
         self._note(excinfo)
 
     def _note(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """What ended pytest; it is the reason for the tests that were not found by then."""
+        """Note the error that ended pytest; it is the reason for tests that were not found by then."""
         self.errors.append(str(excinfo.getrepr(style="short")))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -219,7 +226,7 @@ class SelfCollectingChild:
         ordered = [(index, items[index]) for index in self.start.indices if index in items]
         child.Runner(session, reporter, self.place).run_guarded(iter([(ordered, None)]))
         pytest_output.relay_terminal(session.config, lambda _text, _markup: None)
-        keep_frozen()  # pytest collects at its end: 80 ms each in a heavy suite
+        keep_frozen()  # pytest runs the garbage collector at its end: 80 ms each in a heavy suite
 
     def _awake(self, session: pytest.Session) -> Reporter:
         assert self.reporter is not None
@@ -231,10 +238,10 @@ class SelfCollectingChild:
         self.reporter.wake(self.place, log_file=self.order.log_file)
         return self.reporter
 
-    # -- a slot of its own ---------------------------------------------------------------------
+    # -- a slot process ------------------------------------------------------------------------
 
     def _serve(self, session: pytest.Session, items: dict[int, pytest.Item], missing: str) -> None:
-        """Be the fork point of this slot, until the controller closes it."""
+        """Act as the fork point of this slot until the controller closes it."""
         assert self.reporter is not None
         self.reporter.prepare(session)
         plugins.find_participants(session.config)
@@ -274,12 +281,12 @@ class SelfCollectingChild:
             os._exit(70)
         if child_of_slot is not None:
             child_of_slot.live()
-        self.served = True  # the controller needs no more children: pytest goes on to its end
+        self.served = True  # the controller needs no more children: pytest continues to its end
 
     # -- the end -------------------------------------------------------------------------------
 
     def _serve_nothing(self, reason: str) -> None:
-        """This slot did not come up: the tests that are given to it are missing, for this reason."""
+        """Report tests that are given to this slot as missing, because the slot process did not start."""
         control = Channel(sockets.socket(fileno=self.control))
         closed = False
         while not closed:
@@ -297,7 +304,7 @@ class SelfCollectingChild:
             self.place.channel.put(index, Missing(reason))
 
     def _leave(self, config: pytest.Config | None) -> None:
-        """Say goodbye and go; a normal interpreter exit after a fork crashes with some packages."""
+        """Send the final message and exit at once: a normal exit after a fork crashes with some packages."""
         status = 1
         try:
             inherited = getattr(self, "inherited", None) or fork_state.inventory()
@@ -320,7 +327,7 @@ class SelfCollectingChild:
             self.place.channel.put(index, message._replace(frames=self.place.channel.in_the_end()))
             self.place.channel.flush()
             status = 0
-        except BaseException:  # the exit status tells
+        except BaseException:  # the exit status reports the failure
             fork_state.print_fatal_traceback()
         finally:
             sys.stdout.flush()

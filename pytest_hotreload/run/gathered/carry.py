@@ -1,11 +1,11 @@
-"""Carries what plugins gather in children to the controller, where their session-end hooks read it.
+"""Carries the data that plugins gather in children to the controller, where their session-end hooks read it.
 
-Before the first fork the objects that those hooks read (``end_hooks.py``) are noted with their content. A child
-compares at its end, and sends what was added: elements of lists and sets, keys of dicts and attributes, counts.
-The controller adds it to its own objects, in pytest's order of files. So each child's part is added once, as plain
-pytest's one process would have added it.
+Before the first fork, the objects that those hooks read (``end_hooks.py``) are noted with their content. At
+its end, a child compares, and sends the additions: elements of lists and sets, keys of dicts and attributes,
+counts. The controller adds them to its own objects, in pytest's order of files. So each child's part is added
+once, as plain pytest's single process would have added it.
 
-What changed in any other way, or can't be pickled, is named in one line at the end of the run.
+Data that changed in any other way, or can't be pickled, is named in one line at the end of the run.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ from pytest_hotreload.world import BUILTINS, io, os, pickle, pytest
 
 __builtins__ = BUILTINS
 
-#: Objects that are noted. 20,000 take 15 ms.
+#: The maximum number of noted objects. Noting 20,000 takes 15 ms.
 _MOST_CONTAINERS = 20_000
-#: Attributes of an item that pytest sets while it runs.
+#: Attributes that pytest sets on an item while the item runs.
 _OF_ITEMS = {
     "funcargs",
     "_request",
@@ -52,14 +52,14 @@ _OF_ITEMS = {
     "_obj",
     "_nodeid",
 }
-#: Attribute of a report: values that weak dictionaries of plugins hold for it.
+#: The attribute of a report that holds the values which weak dictionaries of plugins have for this report.
 _HELD = "_hotreload_held"
-#: Names by which code reads attributes that it does not name.
+#: Names that code uses to read attributes without naming them.
 _ALL_ATTRIBUTES = {"__dict__", "vars", "asdict", "pickle", "deepcopy", "dumps", "dump"}
 
-#: Paths of what hangs on these two begin so.
+#: The first part of the paths of objects that hang on the config or the session.
 _CONFIG, _SESSION = "config", "session"
-#: Their classes say that they are builtins.
+#: Outcome exceptions by name, because their classes claim the module ``builtins`` and so can't be pickled.
 _OUTCOMES: dict[str, Any] = {
     "skip": pytest.skip.Exception,
     "fail": pytest.fail.Exception,
@@ -73,13 +73,14 @@ _Pickler, _dumps, _loads, _BytesIO = pickle.Pickler, pickle.dumps, pickle.loads,
 def note(
     session: pytest.Session, skip: Iterable[object] = (), say: Callable[[str], None] = lambda _: None
 ) -> GatheredState | None:
-    """What session-end hooks read, with its content now; None where no plugin has such a hook.
+    """Note the state that session-end hooks read, with its content; None if no plugin has such a hook.
 
-    ``skip``: plugins that hand over what they gather by xdist's convention. ``say``: is told why nothing is noted.
+    ``skip`` holds plugins that hand over their data by xdist's convention. ``say`` receives the reason if an
+    error prevents this.
     """
     try:
         return GatheredState(session, {id(plugin) for plugin in skip}) or None
-    except Exception as error:  # objects of others: comfort never fails a run
+    except Exception as error:  # objects of plugins may raise anything: an optional feature never fails a run
         say(
             f"data that plugins gather is not sent to the controller: {type(error).__name__}: {error}".splitlines()[
                 0
@@ -89,9 +90,10 @@ def note(
 
 
 class GatheredState:
-    """What the session-end hooks of one session read. The same object, inherited, in the controller and its children.
+    """The state that the session-end hooks of one session read.
 
-    ``containers``: by path, which is the same text in every process that collected this session.
+    The controller and its children hold the same, inherited object. ``containers`` is keyed by path, which is
+    the same text in every process that collected this session.
     """
 
     def __init__(self, session: pytest.Session, skip: set[int]) -> None:
@@ -122,7 +124,7 @@ class GatheredState:
     def __bool__(self) -> bool:
         return bool(self.containers or self.held or self.item_attributes or self.implementing)
 
-    # -- what is noted ---------------------------------------------------------------------------
+    # -- noting the state ------------------------------------------------------------------------
 
     def _note(self, owner: Owner, packages: list[str]) -> None:
         reader = Reader(self.config, owner, packages)
@@ -156,7 +158,7 @@ class GatheredState:
         self._add_pytests(owner, found, live)
 
     def _add_pytests(self, owner: Owner, found: Reached, live: bool) -> None:
-        """What plugins hang on the config and the session."""
+        """Note the attributes and stash entries that plugins set on the config and the session."""
         for thing, path in ((self.config, _CONFIG), (self.session, _SESSION)):
             taken = self._taken.setdefault(path, set())
             names = found.names - pytest_config.own_attributes(thing) - taken
@@ -170,7 +172,7 @@ class GatheredState:
                     self._walk(container, again=True)
 
     def _walk(self, container: Container, *, again: bool = False) -> None:
-        """Note it, and all that is in it."""
+        """Note a container, and all that is in it."""
         if len(self.containers) >= _MOST_CONTAINERS:
             return
         known = self.paths.get(id(container.thing))
@@ -185,7 +187,7 @@ class GatheredState:
             self._visit(value, container.path + step, container.owner, container.live)
 
     def _widen(self, known: Container, container: Container) -> None:
-        """The same object again: more of its names."""
+        """Add more names to an object that is noted already."""
         if isinstance(known, Names) and isinstance(container, Names) and known.names is not None:
             new = None if container.names is None else container.names - known.names
             known.names = None if new is None else known.names | new
@@ -211,7 +213,7 @@ class GatheredState:
     # -- in the child ------------------------------------------------------------------------------
 
     def changes(self, *, live: bool = False, last: bool = False) -> bytes | None:
-        """What was added since the last call, or None. Never raises for what it meets."""
+        """Return the additions since the last call, or None. Never raises because of the objects it reads."""
         operations = self._ask_plugins() if last else []
         for container in list(self.containers.values()):
             if container.live or not live:
@@ -223,7 +225,7 @@ class GatheredState:
         return _dumps((operations, problems), 5) if operations or problems else None
 
     def _ask_plugins(self) -> list[Any]:
-        """Those that say by themselves what they gathered."""
+        """Ask the plugins that implement ``pytest_hotreload_gather`` for their data."""
         operations = []
         for plugin in self.implementing:
             name = str(self.config.pluginmanager.get_name(plugin))
@@ -280,7 +282,7 @@ class GatheredState:
         return [("keys", container.path, changed, _packed(gone))] if changed or gone else []
 
     def _changed_inside(self, container: Container, before: dict[Any, Any], now: dict[Any, Any]) -> list[Any]:
-        """Values that were sent, and have changed since: nobody noted them before the fork."""
+        """Return values that were sent and have changed since; they did not exist before the fork."""
         changed = []
         for (path, name), data in list(self._sent.items()) if container.path in self._sent_paths else ():
             if (
@@ -306,7 +308,7 @@ class GatheredState:
         self.problems.append((container.owner, _named(container, key), why))
 
     def dumps(self, value: Any) -> bytes:
-        """Pickled; what both processes have is named, not copied."""
+        """Pickle a value; objects that both processes have are named, not copied."""
         buffer = _BytesIO()
         _StatePickler(buffer, self).dump(value)
         return buffer.getvalue()
@@ -314,12 +316,12 @@ class GatheredState:
     # -- items and reports ---------------------------------------------------------------------------
 
     def item_begins(self, item: pytest.Item) -> None:
-        """In the child: from here on its new attributes are what plugins set."""
+        """In the child: remember the item's attributes, so that new ones are recognized as set by plugins."""
         if self.item_attributes:
             self._item_names = set(vars(item))
 
     def item_ended(self, item: pytest.Item) -> bytes | None:
-        """In the child: what plugins set on the item."""
+        """In the child: return the attributes that plugins set on the item."""
         if not self.item_attributes:
             return None
         found = {}
@@ -332,7 +334,7 @@ class GatheredState:
         return _dumps(([("item", item.nodeid, found)], []), 5) if found else None
 
     def hold(self, report: Any) -> None:
-        """In the child: what weak dictionaries of plugins hold for the report travels on it."""
+        """In the child: attach to the report the values that weak dictionaries of plugins hold for it."""
         for path, held in self.held.items():
             try:
                 value = held.get(report)
@@ -342,11 +344,11 @@ class GatheredState:
                 self.problems.append((path, path, type(error).__name__))
 
     def release(self, report: Any) -> None:
-        """In the child, when the report is packed: it is as plugins know it."""
+        """In the child, after the report is packed: remove the values that :meth:`hold` attached."""
         report.__dict__.pop(_HELD, None)
 
     def restore(self, report: Any) -> None:
-        """In the controller: the other end of :meth:`hold`."""
+        """In the controller: put the values that :meth:`hold` attached into the weak dictionaries."""
         for path, value in getattr(report, "__dict__", {}).pop(_HELD, ()):
             try:
                 self.held[path][report] = self.loads(value)
@@ -354,17 +356,17 @@ class GatheredState:
                 self.problems.append((path, path, type(error).__name__))
 
     def loads(self, data: bytes) -> Any:
-        """The other end of :meth:`dumps`."""
+        """Unpickle the result of :meth:`dumps`."""
         return _StateUnpickler(_BytesIO(data), self).load()
 
     def files(self, container: Container) -> list[str]:
-        """Where code that updates it may lie."""
+        """Return the source files whose code may update the container."""
         if container.path.startswith((_CONFIG, _SESSION)):
             return [file for files in self.sources.values() for file in files]
         return self.sources.get(container.owner, [])
 
     def item(self, nodeid: str) -> pytest.Item | None:
-        """The controller's own."""
+        """Return the controller's own item with this node id."""
         if not self._items:
             self._items = {item.nodeid: item for item in reversed(self.session.items)}
         return self._items.get(nodeid)
@@ -375,7 +377,7 @@ def _packed(values: list[bytes | None]) -> list[bytes]:
 
 
 def _is_code(value: Any) -> bool:
-    """Functions, classes and modules are no data."""
+    """Whether the value is a function, a class or a module, and therefore no data."""
     return foreign.function_of(value) is not None or foreign.is_a(value, type, type(os), property, type(len))
 
 
@@ -403,7 +405,7 @@ def _inside(container: Container) -> Iterator[tuple[str, Any]]:
 
 
 class _StatePickler(pickle.Pickler):
-    """Names what the controller has: noted objects, items, the session, the config."""
+    """Writes names for objects that the controller has: noted objects, items, the session, the config."""
 
     def __init__(self, buffer: io.BytesIO, state: GatheredState) -> None:
         super().__init__(buffer, 5)
@@ -429,7 +431,7 @@ class _StatePickler(pickle.Pickler):
 
 
 def _exception_info(kind: type[BaseException], value: BaseException) -> pytest.ExceptionInfo[BaseException]:
-    """What was raised, without the frames, which stay in their process."""
+    """Rebuild an ``ExceptionInfo`` without its frames, which stay in their process."""
     return pytest.ExceptionInfo.from_exc_info((kind, value, None))  # type: ignore[arg-type]
 
 

@@ -1,6 +1,6 @@
-"""Objects that can grow: lists, sets, dicts, attributes, buffers; each with what was in it before the first fork.
+"""Objects that can grow (lists, sets, dicts, attributes, buffers), with their content before the first fork.
 
-They are read and written by the methods of the built-in types, never by those of a subclass.
+The objects are read and written by the methods of the built-in types, never by those of a subclass.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from pytest_hotreload.world import BUILTINS, contextlib, io
 
 __builtins__ = BUILTINS
 
-#: Values that nobody can change in place.
+#: Types of values that can't be changed in place.
 _ATOMS = (
     type(None), bool, int, float, complex, str, bytes, type, type(len), FunctionType, ModuleType, MappingProxyType,
     range, slice,
 )  # fmt: skip
-#: Modules of the standard library whose instances may hold what is gathered.
+#: Modules of the standard library whose instances may hold gathered data.
 _OPEN_MODULES = {
     "collections",
     "types",
@@ -35,16 +35,16 @@ _OPEN_MODULES = {
     "configparser",
     "dataclasses",
 }
-#: Packages whose objects are machinery, not data.
+#: Packages whose objects are machinery and not data.
 _CLOSED = {"_pytest", "pytest", "pluggy", "pytest_hotreload", "xdist", "execnet", "coverage"}
 
 _ordered_set = collections.OrderedDict.__setitem__
-#: A slot that holds nothing.
+#: Suppresses the error of a slot that holds nothing.
 _no_value = contextlib.suppress(AttributeError)
 
 
 class _Missing:
-    """There is no such key."""
+    """Stands for the absence of a key."""
 
 
 MISSING: Any = _Missing()
@@ -61,11 +61,11 @@ class Container:
     before: Any = None
 
     def content(self) -> Any:
-        """A shallow copy of what is in it now."""
+        """Return a shallow copy of the current content."""
         raise NotImplementedError
 
     def note(self) -> None:
-        """What is in it now is known."""
+        """Remember the current content as known."""
         self.before = self.content()
 
 
@@ -81,7 +81,7 @@ class Sequence(Container):
         kind.extend(self.thing, values)
 
     def replace(self, values: list[Any]) -> None:
-        """Other elements in the place of all that there are."""
+        """Replace all elements by other elements."""
         if foreign.is_a(self.thing, collections.deque):
             collections.deque.clear(self.thing)
             self.extend(values)
@@ -99,13 +99,13 @@ class Members(Container):
 
 
 class Text(Container):
-    """A buffer in memory."""
+    """A buffer in memory (``StringIO`` or ``BytesIO``)."""
 
     def content(self) -> Any:
         return self.thing.getvalue() if not self.thing.closed else ""
 
     def write(self, value: Any, *, grown: bool) -> None:
-        """Add to its end, or make this all of it."""
+        """Append ``value``, or make it the whole content."""
         self.thing.seek(0, io.SEEK_END if grown else io.SEEK_SET)
         if not grown:
             self.thing.truncate()
@@ -114,7 +114,7 @@ class Text(Container):
 
 @dataclass
 class Keyed(Container):
-    """A dict, or one key of it (``only``)."""
+    """A dict, or only its key ``only``."""
 
     only: Any = None
 
@@ -138,7 +138,7 @@ class Keyed(Container):
 
 @dataclass
 class Names(Keyed):
-    """Some names of a module, a class, an instance, or a closure's variable."""
+    """Some names in a module, a class or an instance, or the variable of a closure."""
 
     names: set[str] | None = None
 
@@ -177,7 +177,7 @@ class Names(Keyed):
 
 
 def attributes(thing: Any, names: set[str] | None = None) -> dict[str, Any]:
-    """The instance's attributes, or those with these names, without running code of its own."""
+    """Return the instance's attributes, or those with these names, without running code of the instance."""
     held = foreign.attribute_dict(thing) or {}
     found = {name: held[name] for name in (held if names is None else held.keys() & names)}
     for name, member in foreign.slots(thing).items():
@@ -188,7 +188,7 @@ def attributes(thing: Any, names: set[str] | None = None) -> dict[str, Any]:
 
 
 def container_of(thing: Any, path: str, owner: str) -> Container | None:
-    """How this object may grow; None where it can't, or where it is no data."""
+    """Return a container for an object that may grow; None if the object can't grow or is no data."""
     kind = type(thing)
     if kind in _ATOMS or foreign.is_a(
         thing, type, WeakKeyDictionary, WeakValueDictionary, WeakSet, frozenset

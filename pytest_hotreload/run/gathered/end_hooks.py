@@ -1,8 +1,9 @@
 """Finds the state that plugins' session-end hooks read, by following their code.
 
-A plugin or conftest that gathers while tests run keeps what it gathers somewhere: a module's global, an attribute of
-its object, of the config or of a class, a closure. Its hooks at the session's end read it there. Which places these
-are is in the bytecode: names that a hook loads, functions that it calls, attributes that it asks for.
+A plugin or conftest that gathers data while tests run keeps the data somewhere: in a global of a module, in
+an attribute of its own object, of the config or of a class, or in a closure. Its session-end hooks read the
+data there. The bytecode reveals these places: names that a hook loads, functions that it calls, attributes
+that it reads.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ IN_CHILD = (
     "pytest_assertrepr_compare",
     "pytest_assertion_pass",
 )
-#: Packages whose own state needs nothing of this: pytest's and ours, and those with special care in
-#: ``compat/plugins.py``.
+#: Packages whose state need not be carried: pytest's and ours, and those that ``compat/plugins.py`` handles
+#: separately.
 _KNOWN = {
     "_pytest",
     "pytest",
@@ -56,7 +57,7 @@ _KNOWN = {
     "execnet",
     "pytest_cov",
     "coverage",
-    # Each process writes its own results; what its listener remembers goes by addresses of objects.
+    # Each process writes its own results; the listener keys its data by addresses of objects.
     "allure_pytest",
     "allure_commons",
 }
@@ -67,18 +68,16 @@ _CONTAINERS = (list, tuple, set, frozenset, dict)
 
 @dataclass
 class Owner:
-    """A package of plugins, or a conftest: whose hooks read the state.
+    """A package of plugins, or a conftest, whose hooks read the state."""
 
-    ``label`` is what the user knows it by.
-    """
-
+    #: The name by which the user knows the owner.
     label: str
     package: str
     plugins: list[Any] = field(default_factory=list)
 
 
 def owners(config: pytest.Config) -> list[Owner]:
-    """All plugins that have a hook at the session's end or for each test, by package or conftest."""
+    """Return all plugins that have a session-end hook or a hook for each test, by package or conftest."""
     found: dict[str, Owner] = {}
     ending = {
         id(plugin)
@@ -108,7 +107,7 @@ def _module_name(plugin: Any) -> str:
 
 
 def _identity(config: pytest.Config, module: str, file: str, name: str) -> tuple[str, str]:
-    """(key of the owner, what the user knows it by)."""
+    """Return (the owner's key, the name by which the user knows the owner)."""
     path = Path(file)
     if path.is_relative_to(config.rootpath) and not is_installed(file):
         return file, path.relative_to(config.rootpath).as_posix()
@@ -118,13 +117,11 @@ def _identity(config: pytest.Config, module: str, file: str, name: str) -> tuple
 
 @dataclass
 class Reached:
-    """What code that begins in certain hooks can read.
+    """The state that code can read, starting from certain hooks."""
 
-    ``globals_of``: namespaces of modules by id, each with the names that are asked of it. ``names``: every name that
-    occurs, attributes among them.
-    """
-
+    #: Every name that occurs, including attributes.
     names: set[str] = field(default_factory=set)
+    #: Namespaces of modules by id, each with the names that the code looks up in it.
     globals_of: dict[int, tuple[dict[str, Any], set[str]]] = field(default_factory=dict)
     classes: dict[int, type] = field(default_factory=dict)
     instances: dict[int, Any] = field(default_factory=dict)
@@ -134,7 +131,7 @@ class Reached:
     modules: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     def common(self, other: Reached) -> Reached:
-        """What code from these hooks and from others can read."""
+        """Return the state that both these hooks and the other ones can read."""
         theirs = other.values()
         namespaces = {}
         for key, (namespace, names) in self.globals_of.items():
@@ -151,23 +148,23 @@ class Reached:
         )
 
     def values(self) -> set[int]:
-        """Identities of what modules' names stand for; they may be imported by another name."""
+        """Return the ids of the values of modules' names; a value may be imported under another name."""
         found = {id(ns.get(name)) for ns, names in self.globals_of.values() for name in names}
         return found - {id(None), id(True), id(False)}
 
     def files(self) -> set[str]:
-        """Where the code lies."""
+        """Return the source files of the code."""
         return {function.__code__.co_filename for function in self.functions.values()}
 
     def stash_keys(self) -> Iterator[tuple[Any, str]]:
-        """Keys of pytest's stash that the code names."""
+        """Yield the keys of pytest's stash that the code names."""
         for namespace, names in self.globals_of.values():
             for name in sorted(names):
                 if type(namespace.get(name)).__name__ == "StashKey":
                     yield namespace[name], f"{namespace.get('__name__')}.{name}"
 
     def size(self) -> int:
-        """Grows with each step that finds something."""
+        """Return a number that grows with each step that finds something."""
         asked = sum(len(names) for _, names in self.globals_of.values())
         return len(self.functions) + len(self.instances) + len(self.classes) + len(self.names) + asked
 
@@ -181,7 +178,7 @@ class Reader:
         self._allowed: dict[str, bool] = {}
 
     def follow(self, hooks: Iterable[str], *, fixtures: bool = False) -> Reached:
-        """All that these hooks of the owner, and its fixtures where wanted, can read."""
+        """Return everything that these hooks of the owner can read; with ``fixtures``, also its fixtures."""
         found = Reached()
         for plugin in self.owner.plugins:
             for name in hooks:
@@ -220,7 +217,7 @@ class Reader:
             found.names.add(name)
             if name not in asked:
                 self._ask(found, namespace, name, asked)
-                for module in (name, f"{package}.{name}"):  # imported by the function itself
+                for module in (name, f"{package}.{name}"):  # imported in the function's body
                     if name not in namespace and module in sys.modules:
                         self._visit(found, sys.modules[module])
 
@@ -253,7 +250,7 @@ class Reader:
         found.functions[id(function)] = function
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
             found.cells[id(cell)] = cell, f"{function.__qualname__}.{name}"
-            with contextlib.suppress(ValueError):  # not filled yet
+            with contextlib.suppress(ValueError):  # the cell is still empty
                 self._visit(found, cell.cell_contents)
         for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
             found.defaults[id(value)] = value, f"{function.__qualname__}()"
@@ -280,7 +277,7 @@ class Reader:
             found.modules[id(namespace)] = namespace
 
     def allowed(self, module: str) -> bool:
-        """Whether to follow code of this module: the owner's, another plugin's, or the user's."""
+        """Whether to follow code in this module: the owner's, another plugin's, or the user's."""
         known = self._allowed.get(module)
         if known is None:
             top = module.partition(".")[0]
@@ -292,7 +289,7 @@ class Reader:
 
 
 def child_hooks(owner: Owner) -> list[str]:
-    """The owner's hooks that run in children: pytest's, and those of other plugins."""
+    """Return the owner's hooks that run in children: pytest's, and those that other plugins define."""
     names: set[str] = set()
     for plugin in owner.plugins:
         if type(plugin) is ModuleType:
@@ -305,7 +302,7 @@ def child_hooks(owner: Owner) -> list[str]:
 
 
 def _attribute(plugin: Any, name: str) -> Any:
-    """The plugin's hook, as it is defined."""
+    """Return the plugin's hook as it is defined, without binding it."""
     if type(plugin) is ModuleType:
         return foreign.module_dict(plugin).get(name)
     held = foreign.attribute_dict(plugin) or {}
@@ -316,7 +313,7 @@ def _attribute(plugin: Any, name: str) -> Any:
 
 
 def named(thing: Any, names: set[str]) -> Iterator[tuple[str, Any]]:
-    """Attributes of the instance that bear one of the names."""
+    """Yield the attributes of the instance whose name is one of ``names``."""
     held = foreign.attribute_dict(thing) or {}
     for name in held.keys() & names:
         yield name, held[name]
@@ -328,7 +325,10 @@ def _some(container: Any) -> list[Any]:
 
 
 def names_in(code: CodeType) -> set[str]:
-    """Names that the code, and code inside it, loads or stores; and those in its strings (``getattr``)."""
+    """Return the names that the code, and code inside it, loads or stores.
+
+    Names in its strings count, too, because of ``getattr``.
+    """
     found = set(code.co_names)
     for constant in code.co_consts:
         if type(constant) is CodeType:

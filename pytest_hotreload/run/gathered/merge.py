@@ -1,4 +1,4 @@
-"""Adds what a child gathered to the controller's own objects."""
+"""Adds the data that a child gathered to the controller's own objects."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 
 class Merger:
-    """Adds children's parts, in the order of replay. ``problems``: owner -> what could not be added, and why."""
+    """Adds children's data, in the order of replay.
+
+    ``problems`` maps an owner to the data that could not be added, each with the reason.
+    """
 
     def __init__(self, state: GatheredState) -> None:
         self.state = state
@@ -36,12 +39,12 @@ class Merger:
         self._replaced: set[str] = set()
 
     def take(self, payload: bytes) -> None:
-        """One message of a child."""
+        """Add the data in one message of a child."""
         operations, problems = pickle.loads(payload)
         self.apply(operations, problems)
 
     def apply(self, operations: list[Any], problems: list[tuple[str, str, str]]) -> None:
-        """Its parts."""
+        """Apply the operations of one message, and note its problems."""
         for owner, what, why in problems:
             self._problem(owner, what, why)
         for kind, name, *details in operations:
@@ -65,7 +68,7 @@ class Merger:
     def _problem(self, owner: str, what: str, why: str) -> None:
         self.problems.setdefault(owner, {}).setdefault(what, why)
 
-    # -- one operation each ------------------------------------------------------------------------
+    # -- one method per operation ------------------------------------------------------------------
 
     def _hook(self, name: str, data: bytes) -> None:
         config, plugin = self.state.config, self.state.config.pluginmanager.get_plugin(name)
@@ -127,7 +130,10 @@ class Merger:
     # -- two values for one name ---------------------------------------------------------------------
 
     def _combine(self, container: Container, key: Any, base: Any, now: Any, new: Any) -> Any:
-        """What the name holds when one file made ``new`` of ``base``, and what ran before it left ``now``."""
+        """Return the value of a name that one file changed from ``base`` to ``new``.
+
+        ``now`` is the value that earlier files left in the controller.
+        """
         if now is MISSING or now is base or (base is not MISSING and type(now) in _PLAIN and now == base):
             return new
         combined = self._combine_alike(container, key, base, now, new)
@@ -138,7 +144,7 @@ class Merger:
         return new
 
     def _combine_alike(self, container: Container, key: Any, base: Any, now: Any, new: Any) -> Any:
-        """Of two values of one kind; MISSING where that can't be told."""
+        """Combine two values of one kind; return MISSING if no rule applies."""
         if type(now) in _PLAIN and type(new) in _PLAIN:
             return self._combine_plain(container, key, base, now, new)
         if type(now) is not type(new):
@@ -177,7 +183,7 @@ class Merger:
         return now
 
     def _combine_plain(self, container: Container, key: Any, base: Any, now: Any, new: Any) -> Any:
-        """A number or a text."""
+        """Combine two numbers or two texts."""
         if type(now) is not type(new) and {type(now), type(new)} != {int, float}:
             return MISSING
         rule = self._rule(container, key)

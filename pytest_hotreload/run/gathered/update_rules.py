@@ -1,7 +1,9 @@
-"""Tells from source text how a number or a text is updated, so that the updates of several files can be combined.
+"""Infers from source text how a number or a text is updated.
 
-``COUNT += 1`` adds, ``PEAK = max(PEAK, x)`` keeps the larger one, ``if FIRST is None: FIRST = x`` keeps the first,
-``LAST = x`` the last. Where two files gave one name two values, the source decides which of these it is.
+With these rules, the updates of several files can be combined:
+``COUNT += 1`` adds, ``PEAK = max(PEAK, x)`` keeps the larger value, ``if FIRST is None: FIRST = x`` keeps the
+first, ``LAST = x`` the last. If two files gave one name two values, the source decides which of these rules
+applies.
 """
 
 from __future__ import annotations
@@ -15,18 +17,18 @@ ADD, LARGEST, SMALLEST, FIRST, LAST, UNKNOWN = "add", "largest", "smallest", "fi
 
 
 def rule_of(files: Iterable[str], name: str) -> str:
-    """How these files update the variable, attribute or key ``name``; ``UNKNOWN`` where they do not agree."""
+    """How these files update the variable, attribute or key ``name``; ``UNKNOWN`` if they do not agree."""
     found = {
         rule for file in files for rule in (*_rules(file).get(name, ()), *_rules(file).get(_ANY_KEY, ()))
     }
     named = {rule for file in files for rule in _rules(file).get(name, ())}
     found = named or found
     if len(found - {LAST}) == 1 and LAST in found and found - {LAST} == {ADD}:
-        return ADD  # an initial value beside
+        return ADD  # besides an initial value
     return found.pop() if len(found) == 1 else UNKNOWN
 
 
-#: A key that is no constant.
+#: The name for keys that are not constants.
 _ANY_KEY = "[]"
 
 
@@ -91,7 +93,7 @@ def _of_guard(test: ast.expr, target: ast.expr) -> str:
 
 
 def _summands(value: ast.expr) -> list[ast.expr]:
-    """The parts of a sum or difference, behind the sum itself."""
+    """Return a sum or difference, followed by its parts."""
     found = [value]
     if isinstance(value, ast.BinOp) and isinstance(value.op, ast.Add | ast.Sub):
         found += [*_summands(value.left), *_summands(value.right)]
@@ -99,7 +101,7 @@ def _summands(value: ast.expr) -> list[ast.expr]:
 
 
 def _is_read_of(operand: ast.expr, target: ast.expr) -> bool:
-    """Whether it is what the target held, also by ``get(key, 0)``."""
+    """Whether the operand reads the target's old value, directly or by ``get(key, 0)``."""
     if isinstance(operand, ast.Call) and isinstance(operand.func, ast.Attribute):
         return operand.func.attr in ("get", "setdefault", "pop") and _mentions(operand.func.value, target)
     return _dump(operand) == _dump(target)
@@ -110,7 +112,7 @@ def _dump(tree: ast.AST) -> str:
 
 
 def _mentions(tree: ast.AST, target: ast.expr) -> bool:
-    """Whether the target's place is read in the tree."""
+    """Whether the tree reads the target (for ``x[key]``: reads ``x``)."""
     base = target.value if isinstance(target, ast.Subscript) else target
     wanted = _dump(base)
     return any(_dump(node) == wanted for node in ast.walk(tree))
