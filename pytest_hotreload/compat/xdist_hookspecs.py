@@ -1,4 +1,4 @@
-"""Hook specifications of xdist's convention, for where xdist itself is not installed."""
+"""Hook specifications of xdist's convention, for runs without xdist."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class Interrupts:
             raise KeyboardInterrupt
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self._struck or os.getpid() != self._pid:  # a fork that has not called `end` yet
+        if self._struck or os.getpid() != self._pid:  # a fork that has not set its own handler yet
             signal.default_int_handler(number, frame)
         self._struck = True
         if self._once:
