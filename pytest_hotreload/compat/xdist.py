@@ -83,7 +83,9 @@ class WorkerNode(Protocol):
 
 
 class Nodes:
-    """Calls the controller hooks at the times when xdist would. Does nothing with fewer than two slots."""
+    """Calls the controller hooks at the times when xdist would; with fewer than two slots, only reports
+    handed-over data.
+    """
 
     def __init__(self, config: pytest.Config, slots: Sequence[WorkerNode]) -> None:
         self.config = config

@@ -192,7 +192,7 @@ def namespace(thing: Any) -> dict[str, Any]:
 
 
 def _standard_streams() -> list[Any]:
-    """Return the standard streams, without those that a test removed, which the interpreter tolerates."""
+    """Return the standard streams, with None for a stream that a test removed, which the interpreter tolerates."""
     return [getattr(sys, name, None) for name in ("stdout", "stderr", "__stdout__", "__stderr__")]
 
 
