@@ -157,9 +157,7 @@ def _serve(chosen: argparse.Namespace, arguments: list[str]) -> int:
 
 
 def _attach(chosen: argparse.Namespace, arguments: list[str]) -> int:
-    """Run the client. Rarely used: the entry point pytest_hotreload_client handles these commands without
-    importing this module.
-    """
+    """Run the client. Rarely used, as the entry point pytest_hotreload_client handles these commands by itself."""
     from pytest_hotreload_client import main as client
 
     if arguments and chosen.name != "run":

@@ -1,5 +1,4 @@
-"""Restores the standard library, as it was before the first conftest, for the length of one call of ours in
-the controller.
+"""Restores the standard library, as it was before the first conftest, for single calls of ours in the controller.
 
 A test file that is imported may replace names permanently, also in the controller. ``world.py`` protects
 against patches of the names that our own code looks up, but not of those that a function of the standard

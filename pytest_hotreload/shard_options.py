@@ -63,8 +63,9 @@ def asked(namespace: Any) -> str:
 
 
 def number(namespace: Any) -> ShardNumber | None:
-    """Return the shard that this run is, or None if this run covers all test files. Raises
-    :class:`pytest.UsageError`.
+    """Return the shard that this run is, or None if this run covers all test files.
+
+    Raises :class:`pytest.UsageError`.
     """
     text = namespace.hotreload_shard
     if text is None:

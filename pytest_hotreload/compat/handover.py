@@ -41,8 +41,9 @@ def prepare(session: pytest.Session, workerinput: Mapping[str, Any], *, several:
 
 
 def begin(config: pytest.Config, workerinput: dict[str, Any]) -> None:
-    """Turn a child into a worker. A child that is forked from a worker (a slot process) already has
-    ``workeroutput``.
+    """Turn a child into a worker.
+
+    A child that is forked from a worker (a slot process) already has ``workeroutput``.
     """
     config.workerinput = workerinput  # type: ignore[attr-defined]
     if not hasattr(config, "workeroutput"):
@@ -101,8 +102,9 @@ def _early_output(session: pytest.Session, workerinput: Mapping[str, Any]) -> di
 def _tell_early_output(
     session: pytest.Session, workerinput: Mapping[str, Any], calls: list[tuple[str, object]], writing: int
 ) -> None:
-    """Call the early hooks in the fork and send the result; never returns. Output is hidden: the controller
-    printed it, too.
+    """Call the early hooks in the fork and send the result; never returns.
+
+    Output is hidden, because the controller has printed it already.
     """
     try:
         nowhere = os.open(os.devnull, os.O_RDWR)

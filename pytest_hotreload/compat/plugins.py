@@ -89,10 +89,10 @@ def stop_xdist(config: pytest.Config) -> None:
 
 
 def tell_of_death(config: pytest.Config, item: pytest.Item, report: pytest.TestReport) -> None:
-    """Report to allure, in this process, the test during which a child died; allure normally does so in the
-    test's process.
+    """Report to allure the test during which a child died.
 
-    Calls allure's own hooks and raises their exceptions (allure-pytest 2.13 to 2.16: ``AllureListener``,
+    Allure writes a result in the process that ran the test; here this process does it instead. The function
+    calls allure's own hooks and raises their exceptions (allure-pytest 2.13 to 2.16: ``AllureListener``,
     hooks as generators; ``_cache``, ``allure_logger``).
     """
     listener: Any = config.pluginmanager.get_plugin("allure_listener")
@@ -182,11 +182,10 @@ def _source_names(plugin: object, word: bytes) -> bool:
 
 
 def let_greenlets_run() -> None:
-    """Let the threads of plugins run in a controller whose conftest called gevent's ``patch_all``: they are
-    greenlets there.
+    """Let the greenlets run that replace the threads of plugins if a conftest called gevent's ``patch_all``.
 
-    Greenlets run only while the main one waits by gevent's means, and our loop does not: otherwise
-    pytest-rerunfailures' server would never answer.
+    Greenlets run only while the main one waits by gevent's means, and the controller's loop does not: without
+    this call, pytest-rerunfailures' server would never answer.
     """
     gevent = MODULES.get("gevent")
     monkey = MODULES.get("gevent.monkey")
@@ -204,8 +203,10 @@ def let_greenlets_run() -> None:
 
 
 def _coverage() -> Any:
-    """Return the current Coverage object, by the module that defines the class: a test may replace
-    ``coverage.Coverage``.
+    """Return the current Coverage object.
+
+    The class is taken from the module that defines it: a test may replace ``coverage.Coverage``, and the
+    replacement measures nothing.
     """
     current = getattr(getattr(MODULES.get("coverage.control"), "Coverage", None), "current", None)
     return None if current is None else current()

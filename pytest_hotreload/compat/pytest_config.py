@@ -49,7 +49,7 @@ def implementing_plugins(config: pytest.Config, hook: str) -> list[object]:
 
 
 def plugin_name(config: pytest.Config, plugin: object) -> str:
-    """Return the name by which the user knows a plugin: its distribution, or the name under which it is registered."""
+    """Return the name by which the user knows a plugin: its distribution, or the name that it is registered by."""
     for found, distribution in config.pluginmanager.list_plugin_distinfo():
         if found is plugin:
             return _project_name(distribution)
@@ -81,8 +81,9 @@ def is_pytests_hook(name: str) -> bool:
 
 
 def own_attributes(thing: pytest.Config | pytest.Session) -> set[str]:
-    """Return the config's or session's attributes that belong to pytest: those in its constructors, and those
-    added later.
+    """Return the config's or session's attributes that belong to pytest.
+
+    These are the attributes that the constructors name, and those that are added later.
     """
     found = set(_LATER_ATTRIBUTES)
     for kind in type(thing).__mro__:
@@ -152,8 +153,9 @@ def selects_everything(config: pytest.Config) -> bool:
 
 
 def place_of_argument(config: pytest.Config, argument: str) -> str:
-    """Return the file or folder that an argument names or selects from
-    (``_pytest.main.resolve_collection_argument``).
+    """Return the file or folder that an argument names or selects from.
+
+    Does the same as ``_pytest.main.resolve_collection_argument``.
     """
     name = argument.partition("[")[0].split("::")[0]
     if config.option.pyargs:

@@ -296,8 +296,9 @@ def node_id_types() -> tuple[type, ...]:
 def replace_statistics(
     config: pytest.Config, make: Callable[[dict[str, list[Any]], Callable[[Any], str]], Any]
 ) -> Any:
-    """Replace ``TerminalReporter.stats`` by ``make(old, function that classifies a report)``; None without a
-    reporter.
+    """Replace ``TerminalReporter.stats`` by ``make(old, classify)``, and return it; None without a reporter.
+
+    ``classify`` returns the category of a report.
     """
     reporter = terminal_reporter(config)
     if type(getattr(reporter, "stats", None)) is not dict:

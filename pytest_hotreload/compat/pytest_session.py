@@ -81,8 +81,9 @@ def failed_subtests(config: pytest.Config, item: pytest.Item) -> int:
 
 
 def is_subtest(report: pytest.TestReport) -> bool:
-    """Return whether a report covers a part of a test within its call (``SubtestReport``; pytest-subtests:
-    ``SubTestReport``).
+    """Return whether a report covers a part of a test, within its call.
+
+    The type is ``SubtestReport``, or ``SubTestReport`` with pytest-subtests.
     """
     return type(report).__name__.lower() == "subtestreport"
 
@@ -145,8 +146,9 @@ def visible_fixture(item: pytest.Item, name: str) -> Any:
 
 
 def fixture_value(definition: Any) -> Any:
-    """Return the value of a fixture that is set up; None if the value is None, or if it is not set up
-    (``FixtureDef.cached_result``).
+    """Return the value of a fixture that is set up (``FixtureDef.cached_result``).
+
+    None means that the value is None, or that the fixture is not set up.
     """
     cached = definition.cached_result
     return cached[0] if cached is not None else None
@@ -158,8 +160,9 @@ def replace_fixture_function(definition: Any, function: Callable[[], None]) -> N
 
 
 def is_parametrised(session: pytest.Session, item: pytest.Item, name: str) -> bool:
-    """Return whether ``name``, or a fixture that it depends on as seen by ``item``, has several values
-    (``CallSpec2.params``).
+    """Return whether ``name``, or a fixture that it depends on, has several values (``CallSpec2.params``).
+
+    The fixtures are those that ``item`` sees.
     """
     waiting, seen = [name], set()
     while waiting:

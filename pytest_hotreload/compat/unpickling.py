@@ -1,6 +1,4 @@
-"""Reads what :mod:`pickling` wrote. Reading always succeeds, even if classes are missing, and runs no code of
-the project.
-"""
+"""Reads what :mod:`pickling` wrote: always succeeds, even if classes are missing, and runs no code of the project."""
 
 from __future__ import annotations
 
@@ -80,8 +78,8 @@ def text_of(show: Callable[[Any], str], value: Any) -> str:
 
 
 def is_installed(file: str) -> bool:
-    """Return whether a file is installed. Generated code (dataclasses, attrs, named tuples) has no file, and
-    counts as installed.
+    """Return whether a file is installed; generated code (dataclasses, attrs, named tuples) has no file, and
+    counts, too.
     """
     return file.startswith("<") or installed.is_installed(file) or file.startswith(_STANDARD)
 
@@ -178,8 +176,9 @@ class _Reading:
 
 
 def may_be_imported(module: str) -> bool:
-    """Return whether a module is installed: importing a module of the project would run its code in the
-    reading process.
+    """Return whether a module is installed.
+
+    Importing a module of the project would run the project's code in the reading process.
     """
     top = module.partition(".")[0]
     if top in sys.stdlib_module_names or top in sys.builtin_module_names:
@@ -306,8 +305,9 @@ def _is_hashable(thing: Any) -> bool:
 
 
 def loads(data: bytes, config: pytest.Config, item: pytest.Item | None = None) -> Any:
-    """Return the object that :func:`dumps` or :func:`pack` wrote, or None for b"". Raises if the data is no
-    pickle at all.
+    """Return the object that :func:`dumps` or :func:`pack` wrote, or None for b"".
+
+    Raises if the data is no pickle at all.
     """
     if not data:
         return None

@@ -1,5 +1,4 @@
-"""Transfers plugins' changes to what was already logged: the terminal's statistics, and the session's count
-of failures.
+"""Transfers plugins' changes to logged reports: the terminal's statistics, and the session's count of failures.
 
 A plugin that runs a test again (pytest-rerunfailures with subtests) withdraws the reports of the first try.
 The plugin does so in the child, whose terminal reporter shows nothing, so the controller has to apply the

@@ -61,8 +61,9 @@ class WorkerIdWatch:
 
 
 def first_party_caller(frame: FrameType | None, root: str) -> str:
-    """Return the file of the nearest caller outside of the standard library, if it is a project file below
-    ``root``; or "".
+    """Return the nearest caller's file below ``root`` if it is first-party, otherwise "".
+
+    Frames of the standard library are skipped.
     """
     while frame is not None:
         name = frame.f_code.co_filename
@@ -95,9 +96,7 @@ class _Hidden:
 
 
 class _Watched:
-    """A non-data descriptor: an attribute that is set on the instance takes precedence; a read of a missing
-    one is noted.
-    """
+    """A non-data descriptor: an attribute of the instance takes precedence; a read of a missing one is noted."""
 
     def __init__(self, note: Any, seen: Mapping[str, Any] | None) -> None:
         self._note, self._seen = note, seen

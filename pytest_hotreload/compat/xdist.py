@@ -83,8 +83,9 @@ class WorkerNode(Protocol):
 
 
 class Nodes:
-    """Calls the controller hooks at the times when xdist would; with fewer than two slots, only reports
-    handed-over data.
+    """Calls the controller hooks at the times when xdist would.
+
+    With fewer than two slots, only data that a child handed over is reported.
     """
 
     def __init__(self, config: pytest.Config, slots: Sequence[WorkerNode]) -> None:

@@ -1,5 +1,5 @@
-"""Detects bytecode that may be stale: after an edit in the same second with the same size, the old bytecode
-is imported.
+"""Detects bytecode that may be stale: an edit in the same second and of the same size goes unnoticed by the
+interpreter.
 
 The interpreter distinguishes sources by whole seconds and sizes (``importlib``: the header of a ``.pyc``),
 and pytest's rewritten test files do the same. A run that may have used such bytecode proves nothing.
@@ -39,8 +39,9 @@ def discard_doubtful(sources: Iterable[str], *, keep: bool = False) -> set[str]:
 
 
 def recompile_doubtful() -> None:
-    """Make this process compile the source instead of reading bytecode that may be stale, whichever process
-    wrote it.
+    """Make this process compile the source instead of reading bytecode that may be stale.
+
+    The process that wrote the bytecode does not matter.
     """
     plain = SourceFileLoader.get_data
 
@@ -78,9 +79,7 @@ def by_module(folder: str) -> dict[str, list[str]]:
 
 
 def is_doubtful(source: str, compiled: str) -> bool:
-    """Return whether the bytecode matches the source's header, but the source may have changed since it was
-    compiled.
-    """
+    """Return whether the bytecode's header matches a source that may have changed since it was compiled."""
     try:
         of_source, of_compiled = Path(source).stat(), Path(compiled).stat()
         changed = max(of_source.st_mtime_ns, of_source.st_ctime_ns)

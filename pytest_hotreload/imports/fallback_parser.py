@@ -59,8 +59,9 @@ class Parsed(NamedTuple):
 
 
 def imports_of(path: str) -> Parsed:
-    """Return the imports and effects of a file. Never raises: a file that Python rejects too has none, and a
-    diagnostic.
+    """Return the imports and effects of a file.
+
+    Never raises because of the content: a file that Python rejects, too, has no imports and a diagnostic.
     """
     try:
         tree = _parse(Path(path).read_bytes(), path)
@@ -277,9 +278,7 @@ def _is_plugins(target: ast.expr) -> bool:
 
 
 def _imported_by(call: ast.Call) -> tuple[int, str] | None:
-    """Return level and module of `import_module("a.b")`, `__import__("a")`, `importorskip("a")`; None for
-    other calls.
-    """
+    """Return level and module of `import_module("a.b")`, `__import__("a")`, `importorskip("a")`, or None."""
     function = call.func.id if isinstance(call.func, ast.Name) else None
     if isinstance(call.func, ast.Attribute):
         function = call.func.attr

@@ -69,8 +69,9 @@ def _import_all(message: Warm) -> None:
 
 
 def _hold_back(names: Iterable[str]) -> None:
-    """Import the modules and hold them back; a child that imports one adopts it if its own import would give
-    the same.
+    """Import the modules and hold them back.
+
+    A child that imports one of them adopts it if the child's own import would give the same module.
     """
     held = adoption.held() or adoption.hold(Recorder())
     present = set(MODULES)

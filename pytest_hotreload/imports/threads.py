@@ -35,11 +35,7 @@ _IMPORT_POOLS: dict[str, Callable[[int], int]] = {
 
 
 class ThreadWatch:
-    """Compares the threads before and after each file's collection.
-
-    ``found``: path -> what it started, in words. ``doubtful``: path -> (native threads, modules that
-    its import loaded), to be decided by a probe in the template.
-    """
+    """Compares the threads before and after each file's collection."""
 
     def __init__(self) -> None:
         #: Path -> the threads that its import started, in words.

@@ -89,9 +89,7 @@ class Held:
             bootstrap._find_and_load_unlocked = self._finding(bootstrap._find_and_load_unlocked)
 
     def _detach(self, name: str, module: ModuleType) -> None:
-        """Remove the module from its parent's attributes: a package has no attribute for a module that was
-        not imported.
-        """
+        """Remove the module from its parent's attributes, where it would not be before its import."""
         parent, _, last = name.rpartition(".")
         namespace = getattr(self.warmed.get(parent, sys.modules.get(parent)), "__dict__", None)
         if isinstance(namespace, dict) and namespace.get(last) is module:
@@ -247,9 +245,7 @@ class Held:
         return ""
 
     def _other_names(self, asked: Collection[str], offered: frozenset[str], finders: list[Any]) -> str:
-        """Return why a requested name may resolve differently, through a folder or finder that is not
-        installed; or "".
-        """
+        """Return why a requested name may resolve differently, through a first-party folder or a new finder; or ""."""
         for top in asked:
             if top in self._base:
                 continue
@@ -404,8 +400,9 @@ def module(name: str) -> Any:
 
 
 def is_warm(name: str) -> bool:
-    """Return whether the template imported this module. If so, the fork point learns nothing from a run that
-    adopts or replaces it.
+    """Return whether the template imported this module.
+
+    A fork point learns nothing from a run that adopts or replaces such a module.
     """
     return _held is not None and name in _held.warmed
 

@@ -1,5 +1,4 @@
-"""A fork point: an idle process that forks children on request, reaps them and ends the processes that they
-leave behind.
+"""A fork point: an idle process that forks children on request, reaps them and ends their leftover processes.
 
 The controller does not fork its children itself. Each fork write-protects the memory of the forking process,
 so a controller that also replays would copy, after every fork, each page that it writes to. A process that
@@ -202,8 +201,9 @@ class _Server:
                     os.kill(pid, signal.SIGKILL)
 
     def _tell(self, message: Any) -> None:
-        """Send a message to the controller. If the controller has closed the channel, the next poll of it
-        ends this process.
+        """Send a message to the controller.
+
+        If the controller has closed the channel, the next poll of the channel ends this process.
         """
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.control.send(-1, message)

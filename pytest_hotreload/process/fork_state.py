@@ -141,8 +141,9 @@ def leave(inherited: Inherited) -> None:
 
 
 def _end_threads() -> None:
-    """Wait for threads, by the function that is in the module now: the interpreter also calls a replacement
-    by a test or gevent.
+    """Wait for threads, by the function that the module holds now.
+
+    The interpreter also calls that function, even if a test or gevent replaced it.
     """
     module = MODULES.get("threading")
     if module is not None and threading.active_count() > 1:
@@ -181,8 +182,9 @@ def _is_installed(name: str) -> bool:
 
 
 def namespace(thing: Any) -> dict[str, Any]:
-    """Return a module's globals, or {} if the object is no module. Lazy modules are not loaded, and stand-ins
-    are not asked.
+    """Return a module's globals, or {} if the object is no module.
+
+    Lazy modules are not loaded, and no code of stand-ins is run.
     """
     try:
         found = object.__getattribute__(thing, "__dict__")
@@ -231,9 +233,7 @@ _WITH_PROCESSES = (
 
 
 def _stop_process_pools(inherited: Inherited) -> None:
-    """End the children of multiprocessing and loky, and the resource tracker; otherwise they would outlive us
-    as orphans.
-    """
+    """End the children of multiprocessing and loky, and the resource tracker, which would otherwise become orphans."""
     for name in ("joblib.externals.loky.reusable_executor", "loky.reusable_executor"):
         loky = MODULES.get(name)
         if loky is not None and getattr(loky, "_executor", None) is not None:
@@ -296,7 +296,7 @@ class _TookTooLong(BaseException):
 
 @contextlib.contextmanager
 def _bounded(seconds: float) -> Iterator[None]:
-    """Leave the block after ``seconds``, whatever it waits for, by a signal in the main thread."""
+    """Leave the block after ``seconds``, even if it is still waiting, by a signal in the main thread."""
 
     def strike(*_: object) -> None:
         raise _TookTooLong

@@ -25,8 +25,9 @@ _SLOWER = 3.0
 
 
 class Pulse:
-    """The shared page. The rerun writes it and the watcher reads it at any time: an inconsistent value is
-    corrected by the next read.
+    """The shared page, which the rerun writes and the watcher reads at any time.
+
+    The next read corrects a value that was read while it was written.
     """
 
     _LAYOUT = struct.Struct("=QdH")

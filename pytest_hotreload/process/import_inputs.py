@@ -252,9 +252,7 @@ class Recorder:
     # -- first-party modules -------------------------------------------------------------------------
 
     def forget_stand_ins(self) -> None:
-        """Remove the empty modules and all modules that imported one, so that they are imported anew when
-        they are needed.
-        """
+        """Remove the empty modules and all modules that imported one; each is imported anew when it is needed."""
         self.stands_in = False
         tainted = self.importing(self.stand_ins)
         for name in tainted:
@@ -425,8 +423,9 @@ def state(name: str) -> State:
 
 
 def listing(name: str, kind: str) -> State:
-    """Return the names in a folder, without hidden ones and ``__pycache__``; for "distributions", only names
-    of distributions.
+    """Return the names in a folder, without hidden ones and ``__pycache__``.
+
+    For the kind "distributions", only the names of distributions are returned.
     """
     names = names_in(name)
     if kind == "distributions":
@@ -480,9 +479,7 @@ def place_of(spec: Any) -> Any:
 
 
 def installed_folders() -> tuple[str, ...]:
-    """Return the folders whose modules are installed or belong to the standard library, each with a separator
-    at the end.
-    """
+    """Return the folders of installed and standard-library modules, each with a separator at the end."""
     paths = sysconfig.get_paths()
     found = [paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     found += site.getsitepackages() if hasattr(site, "getsitepackages") else []

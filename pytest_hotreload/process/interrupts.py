@@ -39,8 +39,9 @@ class Interrupts:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def look(self) -> None:
-        """Raise KeyboardInterrupt if Ctrl-C was pressed since the last call; called between two turns and
-        after the last.
+        """Raise KeyboardInterrupt if Ctrl-C was pressed since the last call.
+
+        The run loop calls this between two turns and after the last.
         """
         if self._struck:
             self._struck = False

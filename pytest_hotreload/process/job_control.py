@@ -27,8 +27,9 @@ class Suspension:
         self._stops: list[tuple[float, float]] = []
 
     def begin(self) -> None:
-        """Install the handler. An ignored signal stays ignored, because a shell without job control could not
-        resume the process.
+        """Install the handler.
+
+        An ignored signal stays ignored, because a shell without job control could not resume the process.
         """
         self._pid = os.getpid()
         in_main = threading.current_thread() is threading.main_thread()

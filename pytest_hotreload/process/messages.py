@@ -29,8 +29,9 @@ class ItemFinished(NamedTuple):
 
 
 class ItemRan(NamedTuple):
-    """The item's protocol has returned. Sent without pytest's hooks, and states what these should have
-    reported by then.
+    """The item's protocol has returned.
+
+    This message does not depend on pytest's hooks, and states what these should have reported by then.
     """
 
     #: The number of reports that were logged.
@@ -376,8 +377,7 @@ class Collision:
 
 
 class Progress:
-    """A page of memory that the controller shares with one child: the item that runs, since when, and the
-    first collision.
+    """A page of memory that the controller shares with one child, for the current item and the first collision.
 
     The child writes the page without a system call before each phase, so that a death or a hang can be
     attributed to the exact item and phase. The controller can read the page at any time.

@@ -1,5 +1,6 @@
-"""Reads /proc, as proc(5) describes it. Without /proc, or for a process that has ended, each function returns
-an empty value.
+"""Reads /proc, as proc(5) describes it.
+
+Without /proc, or for a process that has ended, each function returns an empty value.
 """
 
 from __future__ import annotations

@@ -33,9 +33,7 @@ def anonymous_file(name: str) -> int:
 
 
 def new_board() -> int:
-    """Create the memory that all children of a run share; it records the ports that they bind and the paths
-    that they write.
-    """
+    """Create the memory in which all children of a run note the ports that they bind and the paths that they write."""
     board = anonymous_file("hotreload-board")
     os.ftruncate(board, BOARD_BYTES)
     return board
@@ -52,8 +50,10 @@ def _new_files(one_stream: bool) -> dict[str, int]:
 
 
 class SlotFiles:
-    """The files of a slot: captured output, output that bypassed the capture, faulthandler's file and the
-    progress page.
+    """The files of a slot.
+
+    These are the captured output, the output that bypassed the capture, faulthandler's file and the progress
+    page.
     """
 
     def __init__(
@@ -121,8 +121,9 @@ class SlotFiles:
         return os.pread(self.fds[name], size - start, start) if size > start else b""
 
     def descriptors(self) -> list[int]:
-        """Return every descriptor: those of :data:`FILES` in order, the page, and the board (without a board,
-        the page again).
+        """Return every descriptor: those of :data:`FILES` in order, the page, and the board.
+
+        Without a board, the page takes the board's place.
         """
         return [*self._own(), self.board if self.board >= 0 else self.page]
 
@@ -166,7 +167,7 @@ class Slot:
             end.renew()
 
     def descriptors(self) -> list[int]:
-        """Return the descriptors for a child that is not a fork: the files, the page, and the child's end of
+        """Return the descriptors that a child needs if it is not a fork: the files, the page, and its end of
         the channel.
         """
         return [*self.files.descriptors(), self.child_end.fileno()]

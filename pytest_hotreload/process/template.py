@@ -48,8 +48,9 @@ class Template(ForkPoint):
     warmed: Warmed | None = None
 
     def warm(self, modules: Sequence[str], barred: Sequence[str] = ()) -> Warmed:
-        """Import the modules in the template, once, and wait for that. Raises EOFError if the imports end the
-        template.
+        """Import the modules in the template, once, and wait for that.
+
+        Raises EOFError if the imports end the template.
         """
         if self.warmed is None:
             self.channel.send(-1, Warm(tuple(modules), tuple(barred)))

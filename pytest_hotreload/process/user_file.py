@@ -21,8 +21,9 @@ _IN_PLACE = (errno.EACCES, errno.EPERM, errno.EBUSY, errno.EROFS, errno.EXDEV)
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write all of the content. Raises OSError with the path as its file name; a regular file then keeps its
-    old content.
+    """Write all of the content.
+
+    Raises OSError with the path as its file name; a regular file then keeps its old content.
     """
     try:
         status = _status(path)
