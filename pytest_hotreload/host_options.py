@@ -18,7 +18,7 @@ HOST_ENVIRONMENT: Final = "PYTEST_HOTRELOAD_HOST"
 _KEYS: Final = ("popen", "ssh", "ssh_config", "vagrant_ssh", "python", "chdir", "nice", "id")
 _EXAMPLE: Final = "for example --tx popen --tx ssh=user@host//python=python3//chdir=/path/to/checkout"
 _BOOT: Final = "from pytest_hotreload.hosts.start import main; main({argv!r})"
-#: More hosts than this are a typing error.
+#: The largest number of hosts; a larger number is a typing error.
 _MOST: Final = 512
 #: Variables that determine how pytest and Python behave, and that would be missing on another machine.
 _VARIABLES: Final = (

@@ -45,10 +45,10 @@ class Placeholder:
             self.__dict__.update(state)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        """Dropped."""
+        """Drop the item."""
 
     def extend(self, values: Any) -> None:
-        """Dropped."""
+        """Drop the values."""
 
     append = add = extend
 
@@ -78,8 +78,9 @@ def text_of(show: Callable[[Any], str], value: Any) -> str:
 
 
 def is_installed(file: str) -> bool:
-    """Return whether a file is installed; generated code (dataclasses, attrs, named tuples) has no file, and
-    counts, too.
+    """Return whether a file is installed.
+
+    Generated code (dataclasses, attrs, named tuples) lies in no file, and counts as installed.
     """
     return file.startswith("<") or installed.is_installed(file) or file.startswith(_STANDARD)
 

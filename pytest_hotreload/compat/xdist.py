@@ -47,7 +47,7 @@ class Node:
 
 
 class _Gateway:
-    """``gateway.id``, ``gateway.spec`` and ``gateway._rinfo()``."""
+    """The attributes ``id`` and ``spec`` and the method ``_rinfo()`` of an execnet gateway."""
 
     def __init__(self, worker_id: str) -> None:
         self.id = worker_id
@@ -184,7 +184,7 @@ def join_convention(config: pytest.Config, *, several: bool) -> None:
 
 
 class StandIn:
-    """A plugin named ``xdist`` where xdist is not installed."""
+    """A plugin named ``xdist`` for runs without xdist."""
 
     @staticmethod
     def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:

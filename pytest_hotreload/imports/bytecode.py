@@ -1,10 +1,9 @@
-"""Detects bytecode that may be stale: an edit in the same second and of the same size goes unnoticed by the
-interpreter.
+"""Detects bytecode that may be stale because its source was edited in the same second and kept its size.
 
 The interpreter distinguishes sources by whole seconds and sizes (``importlib``: the header of a ``.pyc``),
-and pytest's rewritten test files do the same. A run that may have used such bytecode proves nothing.
-Therefore its records do not count, and the bytecode is removed, so that the next run compiles the source on
-disk.
+and pytest's rewritten test files do the same, so they import such bytecode. A run that may have used it
+proves nothing. Therefore its records do not count, and the bytecode is removed, so that the next run compiles
+the source on disk.
 """
 
 from __future__ import annotations

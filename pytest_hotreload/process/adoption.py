@@ -89,7 +89,7 @@ class Held:
             bootstrap._find_and_load_unlocked = self._finding(bootstrap._find_and_load_unlocked)
 
     def _detach(self, name: str, module: ModuleType) -> None:
-        """Remove the module from its parent's attributes, where it would not be before its import."""
+        """Remove the module's attribute from its parent package, which has it only after the module's import."""
         parent, _, last = name.rpartition(".")
         namespace = getattr(self.warmed.get(parent, sys.modules.get(parent)), "__dict__", None)
         if isinstance(namespace, dict) and namespace.get(last) is module:

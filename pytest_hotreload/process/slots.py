@@ -167,9 +167,7 @@ class Slot:
             end.renew()
 
     def descriptors(self) -> list[int]:
-        """Return the descriptors that a child needs if it is not a fork: the files, the page, and its end of
-        the channel.
-        """
+        """Return the descriptors for a child that is not a fork: the files, the page, and its end of the channel."""
         return [*self.files.descriptors(), self.child_end.fileno()]
 
     def close(self) -> None:
