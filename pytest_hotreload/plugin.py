@@ -236,7 +236,7 @@ def _apart(become: Become, lifeline: int, sys_path: Sequence[str]) -> SelfCollec
 
 
 def _prepare_results(path: Path) -> None:
-    """Prepare the results file, so that an unfinished run leaves none, in particular not that of an earlier run."""
+    """Prepare the results file, so that an unfinished run leaves none, not even that of an earlier run."""
     try:
         results_file.prepare(path)
     except OSError as error:

@@ -2,14 +2,15 @@
 
 Tests replace functions (``time.monotonic``, ``os.getpid``), builtins, modules (``sys.modules``) and whole
 subsystems (pyfakefs, freezegun, time-machine, gevent), by fixtures, in a conftest, or permanently. Our own
-code must neither depend on that nor be visible to it. So our modules write ``from pytest_hotreload.world
-import os`` instead of ``import os``:
+code must neither depend on that nor be visible to it. Therefore our modules import ``os`` and other modules
+from ``pytest_hotreload.world``:
 
-* such a name is not a module but a copy of its names. Patches of the module do not reach the copy, and tools
-that search the globals of all loaded modules (pyfakefs for modules, freezegun for functions) find nothing; *
-the clock, the process id, sending and leaving are native, since time-machine swaps the functions behind the
-Python objects; * ``__builtins__`` is a copy too: a function takes its builtins from its module's globals when
-it is created; * pickling finds our classes and pytest's even if a test removed them from ``sys.modules``.
+- such a name is not a module but a copy of its names. Patches of the module do not reach the copy, and tools
+  that search the globals of all loaded modules (pyfakefs for modules, freezegun for functions) find nothing;
+- the clock, the process id, sending and leaving are native, since time-machine swaps the functions behind the
+  Python objects;
+- ``__builtins__`` is a copy too: a function takes its builtins from its module's globals when it is created;
+- pickling finds our classes and pytest's even if a test removed them from ``sys.modules``.
 
 A copy protects against patches of the names in a module, but not of the names that a Python function looks up
 itself. docs/design/worlds.md states which functions may be called once tests run; tests/unit/test_worlds.py
