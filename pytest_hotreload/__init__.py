@@ -39,7 +39,8 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-#: Name -> module. Imported when asked for: `shared` needs pytest, and `isolate_imports` must not.
+#: Name -> the module that defines it. Modules are imported on first access: `shared` needs pytest, but
+#: `isolate_imports` must not.
 _PLACES = {
     "shared": "run.shared_fixtures",
     **dict.fromkeys(("isolate_imports", "IsolatedEnvironment", "IsolatedProcess"), "isolate.environment"),

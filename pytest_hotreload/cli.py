@@ -13,15 +13,15 @@ from pytest_hotreload import __version__
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; its exit status: 0 fine, 1 something found, 2 usage, or what pytest gave."""
+    """Run the command and return its exit status: 0 success, 1 finding, 2 usage error, or pytest's own exit status."""
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]  # a path may be no text
+        stream.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]  # a path may not be valid text
     parser = _parser()
     chosen, rest = parser.parse_known_args(arguments)
     try:
         status = int(chosen.run(chosen, rest))
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever read has enough
+    except BrokenPipeError:  # the reader has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return status
@@ -157,11 +157,11 @@ def _serve(chosen: argparse.Namespace, arguments: list[str]) -> int:
 
 
 def _attach(chosen: argparse.Namespace, arguments: list[str]) -> int:
-    """Mostly they do not come here: see pytest_hotreload_client, which imports nothing of this."""
+    """Run the client. Rarely used, as the entry point pytest_hotreload_client handles these commands by itself."""
     from pytest_hotreload_client import main as client
 
     if arguments and chosen.name != "run":
-        return _parser().parse_args([chosen.name, *arguments])  # type: ignore[return-value]  # says what is wrong
+        return _parser().parse_args([chosen.name, *arguments])  # type: ignore[return-value]  # reports the error
     return client([chosen.name, *arguments])
 
 

@@ -1,4 +1,4 @@
-"""``--tx`` of xdist's, read: which hosts there are, and what can't be had with them."""
+"""Reads xdist's ``--tx``: the specifications of hosts, and options that can't be combined with hosts."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from typing import Any, Final
 
 from pytest_hotreload.usage import usage_error
 
-#: Names the descriptors that a host's pytest inherits: the lifeline and its end of the socket.
+#: The variable that names the descriptors that a host's pytest inherits: the lifeline and its end of the
+#: socket.
 HOST_ENVIRONMENT: Final = "PYTEST_HOTRELOAD_HOST"
-#: Keys of execnet's specifications that have a meaning here, besides ``env:NAME``.
+#: Keys of execnet's specifications that are supported, besides ``env:NAME``.
 _KEYS: Final = ("popen", "ssh", "ssh_config", "vagrant_ssh", "python", "chdir", "nice", "id")
 _EXAMPLE: Final = "for example --tx popen --tx ssh=user@host//python=python3//chdir=/path/to/checkout"
 _BOOT: Final = "from pytest_hotreload.hosts.start import main; main({argv!r})"
-#: More hosts than this are a typing error.
+#: The largest number of hosts; a larger number is a typing error.
 _MOST: Final = 512
-#: What decides how pytest and Python behave, and would be missing on another machine.
+#: Variables that determine how pytest and Python behave, and that would be missing on another machine.
 _VARIABLES: Final = (
     "PYTEST_ADDOPTS",
     "PYTEST_PLUGINS",
@@ -29,7 +30,7 @@ _VARIABLES: Final = (
     "BUILD_NUMBER",
     "COLUMNS",
 )
-#: (attribute of the namespace, how it is written) -> what to do instead.
+#: (attribute of the namespace, option) -> the alternative to the option.
 _REFUSED: Final = {
     ("usepdb", "--pdb"): "a host has no terminal; debug without --tx",
     ("trace", "--trace"): "a host has no terminal; debug without --tx",
@@ -43,23 +44,27 @@ _REFUSED: Final = {
 
 @dataclass(frozen=True)
 class Spec:
-    """One host. ``keys``: its specification, without ``chdir``. ``local``: on this machine.
-
-    ``folder``: where its pytest starts: absolute on this machine, elsewhere as written (from the user's home).
-    """
+    """The specification of one host."""
 
     name: str
+    #: The parts of the specification, without ``chdir``.
     keys: Mapping[str, str | bool]
+    #: The folder in which the host's pytest starts: absolute on this machine, elsewhere as written (relative
+    #: to the user's home).
     folder: str
+    #: Whether the host is on this machine.
     local: bool
 
     def xspec(self) -> str:
-        """For execnet. The folder is changed to by our agent: execnet would make one that is missing."""
+        """Return the specification for execnet.
+
+        Our agent changes to the folder, because execnet would create a missing folder.
+        """
         return "//".join(key if value is True else f"{key}={value}" for key, value in self.keys.items())
 
 
 def read(namespace: Any, folder: Path) -> tuple[Spec, ...]:
-    """The hosts; none without ``--tx``. ``folder``: where pytest was called. Raises :class:`pytest.UsageError`."""
+    """Read the hosts; none without ``--tx``. ``folder``: where pytest was called. Raises :class:`pytest.UsageError`."""
     asked: Sequence[str] = getattr(namespace, "tx", None) or ()
     if not asked:
         return ()
@@ -96,7 +101,7 @@ def _refuse(namespace: Any) -> None:
 
 
 def _check_coverage(namespace: Any, specs: Sequence[Spec], folder: str) -> None:
-    """What is measured on hosts comes with their reports, and counts by path."""
+    """Reject hosts with another folder: coverage data from hosts comes with their reports, and is matched by path."""
     if not getattr(namespace, "cov_source", None) or getattr(namespace, "no_cov", False):
         return
     for spec in specs:
@@ -108,7 +113,7 @@ def _check_coverage(namespace: Any, specs: Sequence[Spec], folder: str) -> None:
 
 
 def _repeated(text: str) -> list[str]:
-    """``3*popen`` is three of them."""
+    """Expand a repeated specification: ``3*popen`` stands for three hosts."""
     count, star, rest = text.partition("*")
     return [rest] * int(count) if star and count.isdigit() else [text]
 
@@ -147,7 +152,10 @@ def order(
     flags: Sequence[str],
     environment: Mapping[str, str],
 ) -> dict[str, Any]:
-    """What a host's agent is told. ``folder``: where pytest was called, ``arguments``: with what."""
+    """Return the instructions for a host's agent.
+
+    ``folder``: where pytest was called. ``arguments``: its arguments.
+    """
     here = sys.path[0] if sys.path else ""
     return {
         "folder": spec.folder,
@@ -161,7 +169,7 @@ def order(
 
 
 def _one_stream() -> bool:
-    """Whether what is printed past the capture keeps one order, as on a terminal."""
+    """Return whether output that bypasses the capture goes to one stream and keeps its order, as on a terminal."""
     try:
         return os.path.sameopenfile(1, 2)
     except OSError:
@@ -169,7 +177,7 @@ def _one_stream() -> bool:
 
 
 def _moved(arguments: Sequence[str], folder: str) -> list[str]:
-    """Absolute paths below the folder become relative: a host's checkout may lie elsewhere."""
+    """Make absolute paths below the folder relative, since a host's checkout may lie elsewhere."""
     moved = []
     for argument in arguments:
         option, equals, value = argument.partition("=") if argument.startswith("-") else ("", "", argument)

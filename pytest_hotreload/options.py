@@ -18,7 +18,8 @@ from pytest_hotreload.shard_options import ShardNumber
 from pytest_hotreload.usage import usage_error
 from pytest_hotreload.wording import many, verb
 
-#: Open files of a run, and of each of its slots: runs of trivial tests took 32 with one slot, 60 with four.
+#: The number of open files of a run, and of each of its slots: runs of trivial tests took 32 with one slot, 60
+#: with four.
 _BASE_DESCRIPTORS: Final = 40
 _SLOT_DESCRIPTORS: Final = 10
 
@@ -26,20 +27,22 @@ ISOLATIONS: Final = ("file", "test", "worker", "strict")
 REUSES: Final = ("off", "on", "verify")
 STARTS: Final = ("fork", "spawn")
 FIRST: Final = ("affected", "all", "none")
-#: More slots than this are a typing error, not a machine: the largest common hosts have 448 threads.
+#: The largest number of slots: the largest common hosts have 448 threads, so a larger number is a typing
+#: error.
 MOST_SLOTS: Final = 1024
 
 _LONG_PREFIX: Final = "--hotreload-"
-#: What ``pytest --markers`` says of ours.
+#: The description of our marker in ``pytest --markers``.
 MARKER: Final = (
     "hotreload(depends=[glob, ...], serial=name, reuse=False): inputs of this test that can't be observed; "
     "a name that only one test file may use at a time; never reuse the results of its test file"
 )
-#: Turns the records off for all runs below.
+#: The variable that disables records in all runs below.
 _NO_CACHE: Final = "PYTEST_HOTRELOAD_NO_CACHE"
-#: Not "hotreload": that is where an option of another plugin with that name puts its value.
+#: The name under which the value is stored. The name "hotreload" would be that of another plugin's option of
+#: this name.
 _ON: Final = "hotreload_on"
-#: Options that name a file to write, and where pytest keeps their values.
+#: Options that name a file to write -> the names under which pytest stores their values.
 _REPORTS: Final = {"--hotreload-report": "hotreload_report", "--hotreload-trace": "hotreload_trace"}
 
 
@@ -305,7 +308,7 @@ def _add_ci(group: Any) -> None:
 
 
 def _add(group: Any, name: str, long: str, taken: Collection[str], **how: Any) -> None:
-    """``name``, or where another plugin owns it, ``--hotreload-<long>`` alone."""
+    """Declare an option as ``name`` and ``--hotreload-<long>``, or only the latter if another plugin owns ``name``."""
     group.addoption(*([] if name in taken else [name]), _LONG_PREFIX + long, **how)
 
 
@@ -331,7 +334,7 @@ def wanted(config: pytest.Config, namespace: Any) -> bool:
 
 
 def _implying(namespace: Any) -> str:
-    """An option that makes no sense without hotreload, or ""."""
+    """Return an option that requires hotreload, or ""."""
     given = {
         "--affected": getattr(namespace, "hotreload_affected", False)
         or getattr(namespace, "hotreload_affected_since", None) is not None,
@@ -417,7 +420,7 @@ def _watch(namespace: Any) -> bool:
 
 
 def _target(config: pytest.Config, option: str, text: str | None) -> Path | None:
-    """A file to write at the end, from the folder in which pytest was called."""
+    """Return the path of a file to write at the end, resolved against the folder in which pytest was called."""
     if text is None:
         return None
     path = config.invocation_params.dir / Path(text).expanduser()
@@ -442,7 +445,7 @@ def _direct(namespace: Any) -> bool:
 
 
 def _with_descriptors(slots: int, asked: str) -> int:
-    """As many slots as open files allow, where nobody named a number. Raises UsageError."""
+    """Limit an automatic number of slots to what the limit of open files allows. Raises UsageError."""
     allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if allowed == resource.RLIM_INFINITY:
         return slots
@@ -458,7 +461,7 @@ def _with_descriptors(slots: int, asked: str) -> int:
 
 
 def _slots(namespace: Any) -> tuple[int, str]:
-    """Our own option first, then xdist's ``-n``, then the processors."""
+    """Return the number of slots and its origin: our own option, then xdist's ``-n``, then the processors."""
     asked = namespace.hotreload_slots
     if asked is not None:
         return _count(str(asked), "--hotreload-slots"), "--hotreload-slots"

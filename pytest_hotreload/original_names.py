@@ -1,11 +1,12 @@
-"""The standard library as it was before the first conftest, for the length of one call of ours in the controller.
+"""Restores the standard library, as it was before the first conftest, for single calls of ours in the controller.
 
-A test file that is imported may replace names for good, and that is in the controller. ``world.py`` protects from
-patches of what our own code looks up, not of what a function of the standard library looks up itself: ``pathlib``
-goes by ``io.open``, ``json`` and ``re`` by builtins, each import by ``sys.path``. So what needs such functions
-(records, durations, report files) runs within :data:`ORIGINAL_NAMES`. What a test put there is back after it.
+A test file that is imported may replace names permanently, also in the controller. ``world.py`` protects
+against patches of the names that our own code looks up, but not of those that a function of the standard
+library looks up itself: ``pathlib`` uses ``io.open``, ``json`` and ``re`` use builtins, and each import uses
+``sys.path``. Therefore code that needs such functions (records, durations, report files) runs within
+:data:`ORIGINAL_NAMES`. The tests' replacements are back in place afterwards.
 
-Never around a hook, a fixture or a fork: what runs there has to see the world that tests made.
+Never used around a hook, a fixture or a fork: code that runs there must see the world that the tests created.
 """
 
 from __future__ import annotations
@@ -18,38 +19,40 @@ from pytest_hotreload.world import BUILTINS, MODULES, os
 
 __builtins__ = BUILTINS
 
-#: What a name is put back for; others are a module's own state (``tempfile.tempdir``, ``re._cache``).
+#: The types of values that are restored; values of other types are a module's own state (``tempfile.tempdir``,
+#: ``re._cache``).
 _KINDS = (FunctionType, BuiltinFunctionType, ModuleType, type, type(str.join), type(object().__str__))
-#: Modules whose values are constants, too.
+#: Modules whose other values are constants and are restored, too.
 _CONSTANT = {"os", "posixpath", "ntpath", "stat", "errno"}
 _VALUES = (str, bytes, int, bool, type(None))
-#: Whoever sets these means to hear of something, of us too.
+#: Hooks that are not restored: code that sets one intends to be called, by us too.
 _HOOKS = {
     "excepthook", "unraisablehook", "displayhook", "breakpointhook", "showwarning", "_showwarnmsg",
     "_showwarnmsg_impl",
 }  # fmt: skip
-#: Their classes are written in Python, and methods of classes are replaced, too.
+#: Modules whose classes are written in Python, and whose methods are therefore restored, too.
 _CLASSES = {
     "contextlib", "json.decoder", "json.encoder", "os", "pathlib", "pathlib._local", "pathlib._abc", "random",
     "subprocess", "tempfile", "threading",
 }  # fmt: skip
-#: Packages that nothing of ours goes through: to look at them would take as long as at all others.
+#: Packages that our code does not use: checking them would take as long as checking all others.
 _UNUSED = {
     "asyncio", "bdb", "cmd", "code", "concurrent", "ctypes", "doctest", "email", "encodings", "http", "multiprocessing",
     "pdb", "ssl", "unittest", "urllib", "xml",
 }  # fmt: skip
-#: What ``sys`` must have for imports, and of which type. Another list in its place is the test's good right.
+#: Attributes of ``sys`` that imports need, with their types. A test may replace a list by another list.
 _IMPORTS = {"path": list, "meta_path": list, "path_hooks": list, "path_importer_cache": dict}
-#: What ``sys`` says of the interpreter, which no test changes.
+#: Attributes of ``sys`` that describe the interpreter, and that no test changes.
 _FACTS = ("builtin_module_names", "flags", "platform", "stdlib_module_names", "version_info")
 _GONE: Any = object()
-#: The module itself, which is no held copy; and the attributes of ``os.environ``: others hide methods of its class.
+#: The names of the module itself, not of a held copy; and the attributes of ``os.environ``: added ones hide
+#: methods of its class.
 _OS: dict[str, Any] = vars(MODULES["os"])
 _OF_ENVIRON = frozenset(vars(os.environ))
 
 
 class OriginalNames:
-    """A context; may be entered within itself. Does nothing in a process that remembered nothing."""
+    """A reentrant context manager. Does nothing in a process in which :meth:`remember` was not called."""
 
     def __init__(self) -> None:
         self._modules: list[tuple[dict[str, Any], list[tuple[str, Any]]]] = []
@@ -59,7 +62,7 @@ class OriginalNames:
         self._found: list[tuple[Any, str, Any]] = []
 
     def remember(self) -> None:
-        """This is how it was. The first call counts."""
+        """Store the current names as the original ones. Only the first call has an effect."""
         if self._modules:
             return
         for name, module in MODULES.copy().items():
@@ -85,7 +88,7 @@ class OriginalNames:
                 )
 
     def __enter__(self) -> None:
-        if self._undo or not self._modules:  # within itself nothing differs
+        if self._undo or not self._modules:  # in a nested block, nothing differs
             self._enter([])
             return
         self._found = self._differing()
@@ -98,7 +101,7 @@ class OriginalNames:
             _put(owner, name, value)
 
     def _differing(self) -> list[tuple[Any, str, Any]]:
-        """(namespace or class, name, what it was)."""
+        """Return (namespace or class, name, original value) of each name that differs."""
         found: list[tuple[Any, str, Any]] = []
         for space, names in self._modules:
             found += [(space, name, value) for name, value in names if space.get(name, _GONE) is not value]
@@ -141,7 +144,7 @@ def _put(owner: Any, name: str, value: Any) -> None:
 
 
 class Known:
-    """The same, for what is done often: goes by what differed at the last full look, and mostly does nothing."""
+    """A fast variant for frequent use: restores the names that differed at the last full comparison, mostly none."""
 
     def __init__(self, world: OriginalNames) -> None:
         self._world = world

@@ -1,7 +1,7 @@
-"""pytest's hooks: picks this process's role and hands over to it.
+"""pytest's hooks: determine the role of this process and hand over to it.
 
-Nothing here runs without ``--hotreload`` (or the ini), and a pytest inside a test of ours meets an
-inert plugin.
+Nothing here is active without ``--hotreload`` (or the ini option), and a pytest that runs inside one of our
+tests sees an inactive plugin.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from pytest_hotreload.run.loop import RunLoop
 
 _KEY = pytest.StashKey["RunSession"]()
-#: The process that a run belongs to: an inner pytest (pytester) in it or in a child stays plain.
+#: The id of the process that a run belongs to: an inner pytest (pytester) in it or in a child stays plain.
 _owner: int | None = None
 
 
@@ -60,12 +60,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
-    """Always: a conftest may implement them."""
+    """Declare our hooks in every run, because a conftest may implement them."""
     pluginmanager.add_hookspecs(gathered_hookspecs)
 
 
 def stand_aside() -> None:
-    """In a command that asks pytest and runs nothing: be inert, whatever the ini says."""
+    """Make the plugin inactive whatever the ini file says, in a command that queries pytest without running tests."""
     global _owner
     _owner = os.getpid()
 
@@ -98,7 +98,7 @@ def pytest_load_initial_conftests(
 
 
 def _spawned() -> SelfCollectingChild | None:
-    """In a fresh interpreter that a controller started: its role."""
+    """Return the role of a fresh interpreter that a controller started, or None."""
     if ENVIRONMENT not in os.environ:
         return None
     from pytest_hotreload.run.child.self_collecting import SelfCollectingChild
@@ -107,7 +107,7 @@ def _spawned() -> SelfCollectingChild | None:
 
 
 def _host() -> HostRole | None:
-    """In a pytest that another machine's controller had started: its role."""
+    """Return the role of a pytest that another machine's controller started, or None."""
     if HOST_ENVIRONMENT not in os.environ:
         return None
     from pytest_hotreload.hosts.host import HostRole
@@ -116,9 +116,9 @@ def _host() -> HostRole | None:
 
 
 def _activate(config: pytest.Config, namespace: Any, host: HostRole | None) -> SelfCollectingChild | None:
-    """In the controller: set everything up, and park the template. In its children: their role."""
+    """Set up the run and park the template, in the controller; return the role in children of the template."""
     if not _only_asks(namespace):
-        # An import goes through the world that conftests and test files make.
+        # Import now: later imports would run through whatever conftests and test files have replaced.
         import pytest_hotreload.run.child.entry
         import pytest_hotreload.run.gathered.carry
         import pytest_hotreload.run.loop  # noqa: F401
@@ -142,8 +142,8 @@ def _activate(config: pytest.Config, namespace: Any, host: HostRole | None) -> S
         if become is not None:
             return _apart(become, lifeline[0], sys_path)
     if worker_ids is not None:
-        worker_ids.begin()  # below the observer's watch, which asks who its caller is
-    # Without a cache there is no place for them; files that share a child can't be told apart.
+        worker_ids.begin()  # before the observer, which inspects its caller
+    # Without a cache, records have no place; files that share a child can't be told apart.
     keeps = chosen.records and chosen.isolate != "worker" and config.pluginmanager.hasplugin("cacheprovider")
     records = RunRecords(config, os.environ) if keeps else None
     config.stash[_KEY] = RunSession(
@@ -190,7 +190,7 @@ def _gathering(
 def _make_loop(
     hosts: Hosts | None, host: HostRole | None, session: pytest.Session, setup: RunSetup
 ) -> RunLoop:
-    """The run loop of this process's role."""
+    """Create the run loop for the role of this process."""
     if hosts is not None:
         from pytest_hotreload.hosts.dispatch import DistributingLoop
 
@@ -205,20 +205,20 @@ def _make_loop(
 
 
 def _open_hosts(config: pytest.Config, chosen: Options, namespace: Any, lifeline: int) -> Hosts | None:
-    """They start while this process loads conftests; for a run, not for a list."""
+    """Start the hosts while this process loads conftests; only for a run, not for listing tests."""
     lists = namespace.collectonly or getattr(namespace, "setupplan", False) or _only_asks(namespace)
     if lists or not chosen.hosts:
         return None
-    if plugins.measures_coverage():  # what pytest-cov has not begun yet
+    if plugins.measures_coverage():  # pytest-cov has not started yet, so another tool measures
         raise hosts_messages.coverage_here_only()
-    from pytest_hotreload.hosts import dispatch  # noqa: F401 - before conftests, as all that a run needs
+    from pytest_hotreload.hosts import dispatch  # noqa: F401 - imported before conftests, like all modules of a run
     from pytest_hotreload.hosts.hosts import Hosts
 
     return Hosts(config, chosen.hosts, options.slots_by_number(namespace), lifeline, os.environ)
 
 
 def _park_template(lifeline: tuple[int, int], totals: Totals) -> tuple[Template | None, Become | None]:
-    """In its forks: their role. A rerun of a watch has the watch's, which stands above."""
+    """Fork the template; return the role in its children. A rerun of a watch uses the template of the watch."""
     from pytest_hotreload.process import template
 
     try:
@@ -229,14 +229,14 @@ def _park_template(lifeline: tuple[int, int], totals: Totals) -> tuple[Template 
 
 
 def _apart(become: Become, lifeline: int, sys_path: Sequence[str]) -> SelfCollectingChild:
-    """In a fork of the template: its role."""
+    """Return the role of a child of the template."""
     from pytest_hotreload.run.child.self_collecting import SelfCollectingChild
 
     return SelfCollectingChild(become.start, become.descriptors, lifeline, sys_path)
 
 
 def _prepare_results(path: Path) -> None:
-    """Of a run that does not come to its end there must be none, least of all that of an earlier one."""
+    """Prepare the results file, so that an unfinished run leaves none, not even that of an earlier run."""
     try:
         results_file.prepare(path)
     except OSError as error:
@@ -246,7 +246,7 @@ def _prepare_results(path: Path) -> None:
 
 
 def _only_asks(namespace: Any) -> bool:
-    """For a text, not for a run."""
+    """Return whether the command line only requests a text, and no run."""
     return any(getattr(namespace, name, None) for name in ("help", "version", "markers", "showfixtures"))
 
 
@@ -267,9 +267,9 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object
 
 
 def _park(config: pytest.Config, session: RunSession) -> None:
-    """Be a fork point of a watch; comes back as a rerun."""
+    """Become a fork point of a watch; returns in a fork, as a rerun."""
     global _owner
-    from pytest_hotreload.run import loop  # noqa: F401 - each rerun finds them imported
+    from pytest_hotreload.run import loop  # noqa: F401 - imported before reruns are forked
     from pytest_hotreload.watch.standby.rerun import RerunSession
 
     observer = session.records.observer if session.records is not None else None

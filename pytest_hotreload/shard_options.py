@@ -1,7 +1,7 @@
-"""The options of shards: declares and reads them, and finds contradictions.
+"""The options of shards: declares, reads and validates them.
 
-``--shard auto`` reads the variables of the CI service. Without ``auto`` none of them is read: an inherited variable
-must never drop tests.
+``--shard auto`` reads the variables of the CI service. Without ``auto`` none of the variables is read: an
+inherited variable must never drop tests.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from typing import Any, Final, NamedTuple
 
 from pytest_hotreload.usage import usage_error
 
-#: The largest number of shards: more are a mistake in the number.
+#: The largest number of shards; a larger number is a mistake.
 MOST_SHARDS: Final = 10_000
 AUTO: Final = "auto"
-#: Their names without the dashes are where their values go.
+#: The options; each value is stored under the name of its option without the dashes.
 _NAMES = ("--shard", "--shard-plan", "--shard-from", "--timings")
 
 
 def declare(add: Callable[..., None]) -> None:
-    """``add(name, long name, ...)``: declares one."""
+    """Declare the options by calls of ``add(name, long name, ...)``."""
     add(
         "--shard",
         "shard",
@@ -57,13 +57,16 @@ def declare(add: Callable[..., None]) -> None:
 
 
 def asked(namespace: Any) -> str:
-    """The first of them that was given, or ""."""
+    """Return the first of the options that was given, or ""."""
     given = (name for name in _NAMES if getattr(namespace, "hotreload_" + name[2:].replace("-", "_"), None))
     return next(given, "")
 
 
 def number(namespace: Any) -> ShardNumber | None:
-    """Which of how many; None where all of it runs here. Raises :class:`pytest.UsageError`."""
+    """Return the shard that this run is, or None if this run covers all test files.
+
+    Raises :class:`pytest.UsageError`.
+    """
     text = namespace.hotreload_shard
     if text is None:
         without = asked(namespace)
@@ -85,25 +88,27 @@ def number(namespace: Any) -> ShardNumber | None:
 
 
 class ShardNumber(NamedTuple):
-    """Which of how many, from 1. ``source``: where it came from, in words; "" for the command line.
-
-    ``touch``: a file whose existence tells the one who started us that shards are understood, or "".
-    """
+    """The number of a shard, from 1, and the number of all shards."""
 
     number: int
     of: int
+    #: The origin of the numbers, in words; "" for the command line.
     source: str = ""
+    #: A file whose existence tells the caller of this run that shards are supported, or "".
     touch: str = ""
 
 
 class _Service(NamedTuple):
-    """``first``: the number of its first shard. ``only``: a variable that has to be set, too; ``never``: not to be."""
+    """The variables of a CI service."""
 
     name: str
     position: str
     total: str
+    #: The number of the service's first shard.
     first: int
+    #: A variable that must be set, too.
     only: str = ""
+    #: A variable that must not be set.
     never: str = ""
 
 
@@ -123,7 +128,7 @@ _HINT: Final = "give the numbers, for example --shard 2/4"
 
 
 def parse_shard(text: str, environ: Mapping[str, str]) -> ShardNumber:
-    """Read ``m/n`` or ``auto``. Raises :class:`pytest.UsageError`."""
+    """Parse ``m/n`` or ``auto``. Raises :class:`pytest.UsageError`."""
     if text.strip() == AUTO:
         return _of_service(environ)
     index, slash, total = (part.strip() for part in text.partition("/"))
@@ -144,7 +149,7 @@ def parse_shard(text: str, environ: Mapping[str, str]) -> ShardNumber:
 
 def _of_service(environ: Mapping[str, str]) -> ShardNumber:
     found = [each for service in _SERVICES if (each := _read(service, environ)) is not None]
-    # Some services say 1 of 1 wherever nothing is parallel; that does not contradict another one.
+    # Some services report 1 of 1 when nothing runs in parallel; this does not contradict another service.
     found = [each for each in found if each.of > 1] or found[:1]
     if not found:
         services = ", ".join(service.name for service in _SERVICES)
@@ -155,12 +160,12 @@ def _of_service(environ: Mapping[str, str]) -> ShardNumber:
 
 
 def _read(service: _Service, environ: Mapping[str, str]) -> ShardNumber | None:
-    """What a service's variables say; None where it is not that service."""
+    """Read the variables of a service; None if they are not those of this service."""
     index, total = environ.get(service.position, ""), environ.get(service.total, "")
     if (service.only and not environ.get(service.only)) or (service.never and environ.get(service.never)):
         return None
     if not index:
-        # GitLab says that there is one of them, and not which, where nothing is parallel.
+        # When nothing runs in parallel, GitLab sets the total to 1 and no position.
         alone = total == "1"
         return ShardNumber(1, 1, f"{service.name}: {service.total}=1") if alone else None
     source = f"{service.name}: {service.position}={index}, {service.total}={total}"

@@ -1,4 +1,4 @@
-"""Counts and durations, as users read them everywhere."""
+"""Counts and durations in the form in which all messages show them."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ _PLURALS = {"child": "children", "process": "processes"}
 
 
 def many(count: int, noun: str) -> str:
-    """``1 test file``, ``2 test files``."""
+    """Return the count with its noun: ``1 test file``, ``2 test files``."""
     return f"{count} {plural(count, noun)}"
 
 
 def plural(count: int, noun: str) -> str:
-    """The noun alone, as it stands behind its number."""
+    """Return only the noun, in the form that follows the count."""
     return noun if count == 1 else _PLURALS.get(noun, noun + "s")
 
 
 def verb(count: int, stem: str) -> str:
-    """What so many things do: one ``waits``, two ``wait``."""
+    """Return the verb in the form that agrees with the count: one ``waits``, two ``wait``."""
     return stem + "s" if count == 1 else stem
 
 
 def duration(seconds: float) -> str:
-    """With three digits, more or less: ``< 1 ms``, ``12 ms``, ``3.14 s``, ``12.3 s``, ``1 min 01 s``."""
+    """Return a duration with about three digits: ``< 1 ms``, ``12 ms``, ``3.14 s``, ``12.3 s``, ``1 min 01 s``."""
     if seconds >= 60:
         minutes, rest = divmod(round(seconds), 60)
         return f"{minutes} min {rest:02} s" if rest else f"{minutes} min"

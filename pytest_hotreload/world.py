@@ -1,18 +1,20 @@
 """The standard library and pytest as they were when this plugin was loaded, for our own use.
 
-Tests replace functions (``time.monotonic``, ``os.getpid``), builtins, modules (``sys.modules``) and whole worlds
-(pyfakefs, freezegun, time-machine, gevent), by fixtures, in a conftest, or for good. What we do must not depend on
-that, nor show in it. So our modules write ``from pytest_hotreload.world import os`` instead of ``import os``:
+Tests replace functions (``time.monotonic``, ``os.getpid``), builtins, modules (``sys.modules``) and whole
+subsystems (pyfakefs, freezegun, time-machine, gevent), by fixtures, in a conftest, or permanently. Our own
+code must neither depend on that nor be visible to it. Therefore our modules import ``os`` and other modules
+from ``pytest_hotreload.world``:
 
-* such a name is no module but a copy of its names. Patches of the module do not reach it, and tools that look
-  through the globals of all loaded modules (pyfakefs for modules, freezegun for functions) find nothing;
-* the clock, the process id, sending and leaving are native, since time-machine swaps the functions behind the
+- such a name is not a module but a copy of its names. Patches of the module do not reach the copy, and tools
+  that search the globals of all loaded modules (pyfakefs for modules, freezegun for functions) find nothing;
+- the clock, the process id, sending and leaving are native, since time-machine swaps the functions behind the
   Python objects;
-* ``__builtins__`` are a copy too: functions take theirs from their module's globals when they are made;
-* pickling finds our classes and pytest's where a test took them out of ``sys.modules``.
+- ``__builtins__`` is a copy too: a function takes its builtins from its module's globals when it is created;
+- pickling finds our classes and pytest's even if a test removed them from ``sys.modules``.
 
-A copy protects from patches of the names in a module, not of what a function that is written in Python looks up
-itself. docs/design/worlds.md states what may be called once tests run; tests/unit/test_worlds.py holds it.
+A copy protects against patches of the names in a module, but not of the names that a Python function looks up
+itself. docs/design/worlds.md states which functions may be called once tests run; tests/unit/test_worlds.py
+enforces it.
 """
 
 from __future__ import annotations
@@ -26,11 +28,11 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_hotreload import _native
 
-#: For the globals of each module of ours, as ``__builtins__``.
+#: The value of ``__builtins__`` in the globals of each of our modules.
 BUILTINS: Any = dict(vars(builtins))
 __builtins__ = BUILTINS
 
-#: The dictionary of loaded modules. Imports go on using it where a test binds another to ``sys.modules``.
+#: The dictionary of loaded modules. Imports continue to use it if a test binds another one to ``sys.modules``.
 MODULES = sys.modules
 
 #: Packages whose classes pickled messages refer to.
@@ -47,7 +49,7 @@ _REFERRED = (
 
 
 class Held:
-    """A copy of a module's names."""
+    """A copy of a module's names, with our own replacements."""
 
     def __init__(self, name: str, **ours: Any) -> None:
         self.__dict__.update(vars(importlib.import_module(name)))
@@ -56,13 +58,13 @@ class Held:
 
 
 def _saved_by_gevent(name: str) -> dict[str, Any]:
-    """What gevent put aside, where it patched before this plugin was loaded (``python -m gevent.monkey``)."""
+    """Return the names that gevent saved, if it patched before this plugin was loaded (``python -m gevent.monkey``)."""
     monkey = sys.modules.get("gevent.monkey")
     return dict(getattr(monkey, "saved", {}).get(name, {}))
 
 
 def _own_copy(name: str) -> Any:
-    """A module of the standard library, loaded anew for us alone, over the modules as they were.
+    """Load a separate copy of a standard-library module for our own use, based on the unpatched modules.
 
     gevent's ``os.close`` waits for its loop; the pipe that ``subprocess`` waits on then stays open.
     """
@@ -79,7 +81,7 @@ def _own_copy(name: str) -> Any:
 
 
 class suppress:  # noqa: N801 - stands for contextlib's
-    """``contextlib.suppress`` without its look-ups."""
+    """``contextlib.suppress`` without its look-ups of names."""
 
     def __init__(self, *exceptions: type[BaseException]) -> None:
         self._exceptions = exceptions
@@ -94,14 +96,14 @@ class suppress:  # noqa: N801 - stands for contextlib's
 
 
 class Loaded:
-    """Within it, what frames refer to can be found in ``sys.modules``, whatever tests did to that."""
+    """A context manager in which ``sys.modules`` has the classes that frames refer to, even if tests removed them."""
 
     def __init__(self) -> None:
         self._held: dict[str, ModuleType] = {}
         self._before: list[dict[str, Any]] = []
 
     def hold(self) -> None:
-        """Before tests run: these are the modules."""
+        """Store the current modules, before tests run."""
         self._held = {
             name: module for name, module in MODULES.copy().items() if name.partition(".")[0] in _REFERRED
         }
@@ -119,7 +121,8 @@ class Loaded:
             MODULES.update(before)
 
 
-#: Looked at for each frame, for all of :data:`_REFERRED`: tests that empty ``sys.modules`` take them all.
+#: Checked for each frame, as a sample of :data:`_REFERRED`: tests that empty ``sys.modules`` remove all of
+#: them.
 _SENTINELS = ("_pytest.reports", "pytest_hotreload.process.messages")
 
 loaded = Loaded()
@@ -139,12 +142,12 @@ def _loads(data: bytes) -> Any:
 
 
 def _set_signal(number: int, handler: Any) -> Any:
-    """``signal.signal`` without the enumerations that Python's own wraps around it."""
+    """``signal.signal`` without the enumerations in which Python's own function wraps it."""
     return _signal.signal(number, int(handler) if type(handler) is _Handlers else handler)
 
 
 def live(name: str) -> Any:
-    """A module that a test may have patched, where just that is wanted: what the interpreter would find."""
+    """Return the current module, as the interpreter finds it, for callers that need the tests' patches."""
     return MODULES.get(name)
 
 
@@ -224,7 +227,7 @@ else:
     _Handlers = signal.Handlers
 
     def __getattr__(name: str) -> Any:
-        """When the first module of ours asks for it: the processes of isolated calls need none of these."""
+        """Load a module when it is first used: the processes of isolated calls need none of these."""
         if name == "pytest":
             made = Held("pytest")
         elif name == "subprocess":

@@ -1,4 +1,4 @@
-"""Lines of our own beside pytest's output, and how they begin."""
+"""Our own lines in pytest's output, and their prefix."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __builtins__ = BUILTINS
 PREFIX = "hotreload: "
 
 
-#: Where a process has no terminal of its own (a host): who is told instead.
+#: The function that receives notices in a process without a terminal of its own (a host).
 TOLD = pytest.StashKey[Callable[[str], None]]()
 
 
 def notice(config: pytest.Config, text: str) -> None:
-    """One line of its own, at a place where pytest's line of dots is not torn."""
+    """Print a notice on a line of its own, without breaking pytest's line of dots."""
     told = config.stash.get(TOLD, None)
     if told is not None:
         told(text)
@@ -46,7 +46,7 @@ def hook_failed(plugin: str, hook: str, error: BaseException) -> str:
 
 
 def status_text(status: int) -> str:
-    """A wait status in words."""
+    """Return a wait status in words."""
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         try:

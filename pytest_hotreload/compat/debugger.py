@@ -1,4 +1,4 @@
-"""Where every debugger of pytest begins: ``pytestPDB._init_pdb`` (pytest 8.4 to 9.2)."""
+"""The starting point of pytest's debuggers: ``pytestPDB._init_pdb`` (pytest 8.4 to 9.2)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __builtins__ = BUILTINS
 
 
 def call_before(act: Callable[[], None]) -> None:
-    """From now on: before a debugger begins, ``act`` gets the terminal for it."""
+    """Call ``act`` from now on before a debugger begins; it acquires the terminal."""
     from _pytest.debugging import pytestPDB
 
     plain = pytestPDB._init_pdb.__func__  # type: ignore[attr-defined]

@@ -1,10 +1,11 @@
-"""What plugins of xdist's convention hand from a worker to the controller (``workeroutput``), and prepare beforehand.
+"""Transfers data of plugins that use xdist's convention (``workeroutput``) from children to the controller.
 
-A worker of xdist is one before any plugin is configured; our children are forks of a process that was configured as a
-controller. So what a plugin's ``pytest_configure`` or ``pytest_sessionstart`` puts into ``workeroutput`` in a worker is
-found out in a fork of its own, before the first child, and each child begins with it.
+In xdist, a worker is a worker before any plugin is configured; our children are forks of a process that was
+configured as a controller. So a separate fork, before the first child, determines what a plugin's
+``pytest_configure`` or ``pytest_sessionstart`` puts into ``workeroutput`` in a worker, and each child begins
+with this data.
 
-With one slot no test sees any of this: ``workeroutput`` is there when the last test of a child is over.
+With one slot no test sees any of this: ``workeroutput`` is set after the last test of a child.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from pytest_hotreload.world import BUILTINS, os, pytest, select, signal, time
 
 __builtins__ = BUILTINS
 
-#: What a worker of this run begins with.
+#: The ``workeroutput`` that each worker of this run begins with.
 _EARLY = pytest.StashKey[dict[str, Any]]()
-#: What plugins are told in a child of a run with one slot, after its tests; absent where no plugin takes anything over.
+#: The ``workerinput`` for a child of a run with one slot, set after its tests; absent if no plugin takes data
+#: over.
 _ALONE = pytest.StashKey[dict[str, Any]]()
 _EARLY_HOOKS = ("pytest_configure", "pytest_sessionstart")
 #: Seconds for the early hooks of all plugins together.
@@ -29,7 +31,7 @@ _PATIENCE = 5.0
 
 
 def prepare(session: pytest.Session, workerinput: Mapping[str, Any], *, several: bool) -> None:
-    """In the controller, once, before the first fork."""
+    """Determine the early ``workeroutput``, in the controller, once, before the first fork."""
     config = session.config
     plugins.find_participants(config)
     if several or pytest_config.implementing_plugins_of(config, "pytest_testnodedown"):
@@ -39,14 +41,17 @@ def prepare(session: pytest.Session, workerinput: Mapping[str, Any], *, several:
 
 
 def begin(config: pytest.Config, workerinput: dict[str, Any]) -> None:
-    """In a child: be a worker. One that is forked from a worker (a slot's process) has what was prepared there."""
+    """Turn a child into a worker.
+
+    A child that is forked from a worker (a slot process) already has ``workeroutput``.
+    """
     config.workerinput = workerinput  # type: ignore[attr-defined]
     if not hasattr(config, "workeroutput"):
         config.workeroutput = config.stash.get(_EARLY, {})  # type: ignore[attr-defined]
 
 
 def finish(session: pytest.Session) -> Iterator[str]:
-    """Call what fills ``workeroutput``; yields what went wrong, in words: it is no error of a test."""
+    """Call the hooks that fill ``workeroutput``; yield each failure in words, since it is no error of a test."""
     config = session.config
     if config.stash.get(_ALONE, None) is not None:
         begin(config, config.stash[_ALONE])
@@ -58,13 +63,13 @@ def finish(session: pytest.Session) -> Iterator[str]:
             )
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # pytest.exit, for one
+        except BaseException as error:  # for example pytest.exit
             name = pytest_config.plugin_name(config, owner)
             yield console.hook_failed(name, "pytest_sessionfinish", error)
 
 
 def output(config: pytest.Config) -> bytes:
-    """What plugins handed over, for the controller; or b""."""
+    """Return the data that plugins handed over, for the controller; or b""."""
     handed: Any = getattr(config, "workeroutput", None)
     return pack(dict(handed), config) if handed else b""
 
@@ -81,7 +86,7 @@ def _early_output(session: pytest.Session, workerinput: Mapping[str, Any]) -> di
     reading, writing = os.pipe()
     try:
         pid = os.fork()
-    except OSError:  # children will not come about either
+    except OSError:  # forking the children will fail, too
         os.close(reading)
         os.close(writing)
         return {}
@@ -97,7 +102,10 @@ def _early_output(session: pytest.Session, workerinput: Mapping[str, Any]) -> di
 def _tell_early_output(
     session: pytest.Session, workerinput: Mapping[str, Any], calls: list[tuple[str, object]], writing: int
 ) -> None:
-    """In the fork; never returns. What is printed was printed in the controller as well."""
+    """Call the early hooks in the fork and send the result; never returns.
+
+    Output is hidden, because the controller has printed it already.
+    """
     try:
         nowhere = os.open(os.devnull, os.O_RDWR)
         for number in (1, 2):
@@ -105,7 +113,7 @@ def _tell_early_output(
         config = session.config
         config.workerinput = dict(workerinput)  # type: ignore[attr-defined]
         config.workeroutput = {}  # type: ignore[attr-defined]
-        # Helpers are registered already; a second one of a name would raise.
+        # Helper plugins are registered already; registering a second one of the same name would raise.
         config.pluginmanager.register = lambda *_, **__: None  # type: ignore[method-assign]
         for hook, plugin in calls:
             try:

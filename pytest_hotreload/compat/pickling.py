@@ -1,12 +1,14 @@
-"""Pickles any object graph so that it can be read: the innermost thing that can't travel is replaced, nothing else.
+"""Pickles any object graph so that it can be read: only the innermost objects that can't be transferred are replaced.
 
-What becomes of an object is decided by its type, and by where the code of that type lies:
+The treatment of an object depends on its type, and on where the code of that type lies:
 
 - built-in data and containers, and instances of installed or standard classes: pickled as they are;
-- exceptions: made anew without their constructor, whose arguments nobody knows (``args`` are not these);
-- instances of the project's own classes: the same where nothing of the project's code runs when they are read,
-  and with their text in case that the reading process does not have the class; else their text alone;
-- what has no name to be found by, and what can't be pickled: its text (:class:`Placeholder`).
+- exceptions: recreated without their constructor, whose arguments are unknown (``args`` may differ from
+  them);
+- instances of the project's own classes: pickled as they are if reading them runs no code of the project,
+  with their text in case the reading process does not have the class; otherwise replaced by their text;
+- objects without a name by which they can be found, and objects that can't be pickled: replaced by their text
+  (:class:`Placeholder`).
 
 So identity, shared references and cycles are kept, and no code of the project runs in the reading process.
 """
@@ -25,7 +27,7 @@ from pytest_hotreload.world import BUILTINS, MODULES, copyreg, io, loaded, pickl
 
 __builtins__ = BUILTINS
 
-#: Containers are cut below this depth where a graph is too deep for pickle, which recurses.
+#: Containers are cut below this depth if a graph is too deep for pickle, which recurses.
 _DEEPEST = 100
 #: Methods that run when an object is read.
 _READING = (
@@ -40,14 +42,14 @@ _READING = (
     "add",
     "__setitem__",
 )
-#: Pickled by their names.
+#: Types whose instances are pickled by name.
 _BY_NAME = (type, types.FunctionType, types.BuiltinFunctionType)
-#: Types that every report consists of: nothing to decide.
+#: Types that every report consists of, and that need no decision.
 _ALWAYS: set[type] = {pytest.TestReport, pytest.CollectReport}
 
 
 class _Recorder(TerminalWriter):  # type: ignore[misc]  # final for type checkers
-    """As wide and as colourful as the user's terminal."""
+    """A terminal writer that records; its width and colours are those of the user's terminal."""
 
     def __init__(self, like: TerminalWriter | None) -> None:
         super().__init__(io.StringIO())
@@ -63,7 +65,7 @@ class _Recorder(TerminalWriter):  # type: ignore[misc]  # final for type checker
 
 
 def render(shown: TerminalRepr, config: pytest.Config) -> Rendered:
-    """As ``shown`` shows on the user's terminal. Raises what ``shown`` raises."""
+    """Render ``shown`` as on the user's terminal. Raises the exceptions of ``shown``."""
     writer = _Recorder(pytest_output.terminal_writer(config))
     shown.toterminal(writer)
     rendered = Rendered()
@@ -78,7 +80,7 @@ def render(shown: TerminalRepr, config: pytest.Config) -> Rendered:
 
 
 def dumps(value: Any, config: pytest.Config) -> bytes:
-    """``value`` for :func:`loads`. Raises where the graph is too deep, or what the memory limit raises."""
+    """Pickle ``value`` for :func:`loads`. Raises if the graph is too deep or memory is exhausted."""
     buffer = io.BytesIO()
     with loaded:
         _Pickler(buffer, config).dump(value)
@@ -86,17 +88,17 @@ def dumps(value: Any, config: pytest.Config) -> bytes:
 
 
 def pack(value: Any, config: pytest.Config) -> bytes:
-    """The same; always succeeds."""
+    """Pickle ``value`` for :func:`loads`; always succeeds, if necessary with parts of the value replaced."""
     for attempt in (lambda: value, lambda: _cut(value, _DEEPEST, {}), lambda: Placeholder.of(value)):
         try:
             return dumps(attempt(), config)
-        except Exception:  # RecursionError, for one
+        except Exception:  # for example RecursionError
             continue
     return dumps(Placeholder(f"<{type(value).__name__}>", f"<{type(value).__name__}>"), config)
 
 
 class _Pickler(pickle.Pickler):
-    """Asked only of what is no built-in data or container: the C pickler does those by itself."""
+    """Decides how objects are pickled. The C pickler asks only for objects that are no built-in data or containers."""
 
     def __init__(self, buffer: io.BytesIO, config: pytest.Config) -> None:
         super().__init__(buffer, 5)
@@ -114,7 +116,7 @@ class _Pickler(pickle.Pickler):
             return self._reduced(obj, kind)
         except KeyboardInterrupt:
             raise
-        except BaseException:  # whatever an object's own code raises
+        except BaseException:  # an object's own code may raise anything
             return self._replaced(obj)
 
     def _reduced(self, obj: Any, kind: type) -> Any:
@@ -137,14 +139,14 @@ class _Pickler(pickle.Pickler):
             try:
                 rendered = render(obj, self._config)
                 return Rendered, (), vars(rendered)
-            except Exception:  # it can't even be shown
+            except Exception:  # it can't be rendered
                 pass
         stand_in = Placeholder.of(obj)
         return Placeholder, (stand_in.shown, stand_in.repr)
 
 
 def _checked(reduced: Any, kind: type) -> tuple[Any, ...]:
-    """What pickle takes without complaint, with all that an iterator yields. Raises where it would not."""
+    """Return the reduction with its iterators expanded. Raises if pickle would reject the reduction."""
     if type(reduced) is str or not callable(reduced[0]) or type(reduced[1]) is not tuple:
         raise pickle.PicklingError("no reduction")
     make, arguments, *more = reduced
@@ -159,7 +161,7 @@ def _checked(reduced: Any, kind: type) -> tuple[Any, ...]:
 
 
 def _by_name(reduced: tuple[Any, ...], obj: Any, kind: type) -> tuple[Any, ...]:
-    """The same with the class by its name, and the text: the reader may not have the class."""
+    """Return the reduction with the name of the class and the object's text, as the reader may not have the class."""
     make, arguments, *more = reduced
     stand_in = Placeholder.of(obj)
     name = (kind.__module__, kind.__qualname__, stand_in.shown, stand_in.repr)
@@ -171,7 +173,7 @@ def _by_name(reduced: tuple[Any, ...], obj: Any, kind: type) -> tuple[Any, ...]:
 
 
 def _reduced_exception(obj: BaseException, kind: type, mro: tuple[type, ...]) -> tuple[Any, ...]:
-    """By the built-in class that it is made of: what the constructor of a class of one's own wants is not known."""
+    """Reduce an exception by its built-in base class, since the arguments of its own constructor are unknown."""
     base: Any = next(each for each in mro if each.__module__ == "builtins")
     _, arguments, *state = base.__reduce__(obj)
     slot_names: Any = vars(copyreg)["_slotnames"]
@@ -183,7 +185,7 @@ def _reduced_exception(obj: BaseException, kind: type, mro: tuple[type, ...]) ->
 
 
 def _cut(value: Any, depth: int, seen: dict[int, Any]) -> Any:
-    """A copy in which built-in containers end at a depth, each copied once."""
+    """Return a copy in which built-in containers end at a depth; each container is copied once."""
     kind = type(value)
     if kind not in (list, tuple, set, frozenset, dict):
         return value
@@ -204,7 +206,7 @@ def _cut(value: Any, depth: int, seen: dict[int, Any]) -> Any:
 
 
 def can_be_found(thing: Any) -> bool:
-    """Whether its module and name lead to it, without a look at any other module."""
+    """Return whether the object's module and name lead to it, without looking at any other module."""
     module, name = getattr(thing, "__module__", None), getattr(thing, "__qualname__", None)
     if type(module) is not str or type(name) is not str:
         return False
@@ -218,7 +220,7 @@ _OWN: dict[type, bool] = {}
 
 
 def is_own(kind: type) -> bool:
-    """Whether the class is the project's own: neither installed, nor the interpreter's."""
+    """Return whether the class belongs to the project: it is neither installed nor the interpreter's."""
     known = _OWN.get(kind)
     if known is None:
         file = getattr(MODULES.get(kind.__module__), "__file__", None)
@@ -230,7 +232,7 @@ _RUNS: dict[type, bool] = {}
 
 
 def _runs_code(kind: type) -> bool:
-    """Whether code of the project would run when an instance is read."""
+    """Return whether reading an instance would run code of the project."""
     known = _RUNS.get(kind)
     if known is None:
         known = _RUNS[kind] = (type(kind) is not type and is_own(type(kind))) or any(

@@ -1,4 +1,4 @@
-"""Known plugins and tools that need more than pytest's hooks: coverage, benchmarks, testmon, xdist."""
+"""Support for plugins and tools that need more than pytest's hooks: coverage, benchmarks, testmon, xdist."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __builtins__ = BUILTINS
 
 
 def refuse(namespace: Any) -> None:
-    """Plugins that do the same job by other means. Raises :class:`pytest.UsageError`."""
+    """Reject plugins that select tests by other means. Raises :class:`pytest.UsageError`."""
     if getattr(namespace, "testmon", False) or getattr(namespace, "testmon_noselect", False):
         raise usage_error(
             "--hotreload and --testmon both select the tests to run", hint="leave one of the two out"
@@ -23,7 +23,7 @@ def refuse(namespace: Any) -> None:
 
 
 def needs_plain(config: pytest.Config, items: list[pytest.Item], slots: int) -> str | None:
-    """Why this run is left to plain pytest, or None."""
+    """Return why plain pytest must do this run, or None."""
     option = config.option
     if getattr(option, "codspeed", False):
         return "pytest-codspeed measures inside the process"
@@ -33,14 +33,15 @@ def needs_plain(config: pytest.Config, items: list[pytest.Item], slots: int) -> 
         return "pytest-benchmark keeps its results in the process"
     if _rewrites_snapshots(config):
         return "inline-snapshot keeps its snapshots in the process (--inline-snapshot=disable runs children)"
-    # With more slots its reports travel by xdist's convention, which one slot is not to show.
+    # With several slots, its reports are transferred by xdist's convention, which does not apply with one
+    # slot.
     if slots == 1 and config.pluginmanager.hasplugin("syrupy") and _use(items, "snapshot"):
         return "syrupy keeps its snapshots in the process where there is one slot"
     return None
 
 
 def _rewrites_snapshots(config: pytest.Config) -> bool:
-    """Whether inline-snapshot is at work (``_global_state.state().active``) and code of the user's asks for it."""
+    """Return whether inline-snapshot is active (``_global_state.state().active``) and the user's code uses it."""
     module = MODULES.get("inline_snapshot._global_state")
     if module is None or not config.pluginmanager.hasplugin("inline-snapshot-plugin"):
         return False
@@ -48,7 +49,7 @@ def _rewrites_snapshots(config: pytest.Config) -> bool:
 
 
 def _asks_for_snapshots(module: Any) -> bool:
-    """Whether it is a module of the user's that has imported something of inline-snapshot."""
+    """Return whether a module belongs to the user's code and has imported a part of inline-snapshot."""
     if type(module) is not ModuleType:
         return False
     names = foreign.module_dict(module)
@@ -78,7 +79,7 @@ def _benchmarks_off(option: Any) -> bool:
 
 
 def stop_xdist(config: pytest.Config) -> None:
-    """``-n`` was read as the number of slots; xdist itself must not start."""
+    """Keep xdist itself from starting: ``-n`` was read as the number of slots."""
     option = config.option
     if hasattr(option, "numprocesses"):
         option.numprocesses = None
@@ -88,10 +89,11 @@ def stop_xdist(config: pytest.Config) -> None:
 
 
 def tell_of_death(config: pytest.Config, item: pytest.Item, report: pytest.TestReport) -> None:
-    """A process died with ``item``: allure writes a result in the process that ran the test, so in this one instead.
+    """Report to allure the test during which a child died.
 
-    Its own hooks make it (allure-pytest 2.13 to 2.16: ``AllureListener``, hooks as generators; ``_cache``,
-    ``allure_logger``). Raises what they raise.
+    Allure writes a result in the process that ran the test; here this process does it instead. The function
+    calls allure's own hooks and raises their exceptions (allure-pytest 2.13 to 2.16: ``AllureListener``,
+    hooks as generators; ``_cache``, ``allure_logger``).
     """
     listener: Any = config.pluginmanager.get_plugin("allure_listener")
     model: Any = MODULES.get("allure_commons.model2")
@@ -111,7 +113,8 @@ def tell_of_death(config: pytest.Config, item: pytest.Item, report: pytest.TestR
     result.statusDetails = model.StatusDetails(message=text.partition("\n")[0], trace=text)
     result.start, result.stop = int(report.start * 1000), int(report.stop * 1000)
     next(protocol, None)
-    # Its cache goes by addresses of objects; what is left there would be taken for what gets the address next.
+    # Allure's cache is keyed by addresses of objects; a remaining entry would be taken for the next object at
+    # that address.
     started.clear()
     started.update(before)
 
@@ -120,7 +123,7 @@ _PARTICIPANTS: dict[int, bool] = {}
 
 
 def participants(config: pytest.Config) -> list[object]:
-    """Plugins that hand results to xdist's controller in ``pytest_sessionfinish`` (``workeroutput``).
+    """Return the plugins that hand results to xdist's controller in ``pytest_sessionfinish`` (``workeroutput``).
 
     All other session hooks run once, in the controller, as in plain pytest.
     """
@@ -134,13 +137,13 @@ def participants(config: pytest.Config) -> list[object]:
 
 
 def find_participants(config: pytest.Config) -> None:
-    """In the controller, once: read the sources, so that no child has to."""
+    """Read the plugins' sources once, in the controller, so that no child has to."""
     for plugin in pytest_config.implementing_plugins(config, "pytest_sessionfinish"):
         names_workeroutput(plugin)
 
 
 def hand_over(config: pytest.Config) -> list[object]:
-    """Plugins that would hand results over by xdist's convention, were this a worker."""
+    """Return the plugins that would hand results over by xdist's convention if this process were a worker."""
     return [
         plugin
         for plugin in pytest_config.implementing_plugins(config, "pytest_sessionfinish")
@@ -149,14 +152,14 @@ def hand_over(config: pytest.Config) -> list[object]:
 
 
 def stand_in_for_xdist() -> None:
-    """pytest-rerunfailures lets a worker log a rerun where a current xdist is installed; ours take it, too."""
+    """Make pytest-rerunfailures log reruns in children, as it does in workers if a current xdist is installed."""
     module: Any = MODULES.get("pytest_rerunfailures")
     if hasattr(module, "works_with_current_xdist") and "xdist" not in MODULES:
         module.works_with_current_xdist = lambda: True
 
 
 def names_workeroutput(plugin: object) -> bool:
-    """Whether the plugin's source names what xdist's workers hand over."""
+    """Return whether the plugin's source mentions ``workeroutput``, the data that xdist's workers hand over."""
     known = _PARTICIPANTS.get(id(plugin))
     if known is None:
         known = _PARTICIPANTS[id(plugin)] = _source_names(plugin, b"workeroutput")
@@ -167,7 +170,7 @@ def _source_names(plugin: object, word: bytes) -> bool:
     module = MODULES.get(getattr(plugin, "__module__", "") or getattr(plugin, "__name__", ""))
     name = getattr(module or plugin, "__name__", "")
     if name.startswith(("_pytest.", "pytest_hotreload", "xdist", "pytest_cov")):
-        return False  # pytest's own know nothing of it; coverage travels by itself, see below
+        return False  # pytest's plugins never use it; coverage data is sent separately, see below
     file = getattr(module or plugin, "__file__", None)
     try:
         if file is None:
@@ -179,10 +182,10 @@ def _source_names(plugin: object, word: bytes) -> bool:
 
 
 def let_greenlets_run() -> None:
-    """In a controller whose conftest called gevent's ``patch_all``: threads of plugins are greenlets there.
+    """Let the greenlets run that replace the threads of plugins if a conftest called gevent's ``patch_all``.
 
-    They run when the main one waits by gevent's means, which ours does not: pytest-rerunfailures' server would
-    never answer.
+    Greenlets run only while the main one waits by gevent's means, and the controller's loop does not: without
+    this call, pytest-rerunfailures' server would never answer.
     """
     gevent = MODULES.get("gevent")
     monkey = MODULES.get("gevent.monkey")
@@ -194,31 +197,35 @@ def let_greenlets_run() -> None:
 
 # ------------------------------------------------------------------------------------ coverage
 #
-# A child measures with the controller's own Coverage object (plain pytest's, whoever started it:
-# pytest-cov or `coverage run`) into memory, and ships what it saw; the controller adds it to its
-# own data before anything is reported. No file, no combining, no distributed engine.
+# A child measures into memory with the controller's own Coverage object (as in plain pytest, whether
+# pytest-cov or `coverage run` started it), and sends its data. The controller adds the data to its own before
+# anything is reported. There is no file, no combining and no distributed engine.
 
 
 def _coverage() -> Any:
-    """By the module that has the class: what a test puts in place of ``coverage.Coverage`` measures nothing."""
+    """Return the current Coverage object.
+
+    The class is taken from the module that defines it: a test may replace ``coverage.Coverage``, and the
+    replacement measures nothing.
+    """
     current = getattr(getattr(MODULES.get("coverage.control"), "Coverage", None), "current", None)
     return None if current is None else current()
 
 
 def measures_coverage() -> bool:
-    """Whether coverage is measured in this process."""
+    """Return whether this process measures coverage."""
     return _coverage() is not None
 
 
 def flush_coverage() -> None:
-    """In the controller before the first fork: children then start from nothing of its."""
+    """Flush the controller's data before the first fork, so that children start without it."""
     current = _coverage()
     if current is not None:
         current.get_data()
 
 
 def restart_coverage() -> None:
-    """In the child: write to memory, not to the controller's file.
+    """Make the child write to memory instead of the controller's file.
 
     Relies on ``Coverage._data`` and ``Collector.covdata`` (coverage 7.6 to 7.13).
     """
@@ -232,12 +239,13 @@ def restart_coverage() -> None:
     current._collector.covdata = own
 
 
-#: Of this child, whatever tests did to ``sys.modules``, or measured themselves.
+#: The Coverage object of this child, which stays valid even if tests change ``sys.modules`` or measure
+#: coverage themselves.
 _MEASURING: list[Any] = []
 
 
 def coverage_bytes() -> bytes | None:
-    """In the child, at its end: all that it measured."""
+    """Return all data that the child measured, at its end."""
     if not _MEASURING:
         return None
     data: bytes = _MEASURING[0].get_data().dumps()
@@ -245,7 +253,7 @@ def coverage_bytes() -> bytes | None:
 
 
 def keep_coverage_files(config: pytest.Config) -> None:
-    """Before pytest-cov starts in such a child: the data files that it would erase are the controller's."""
+    """Keep pytest-cov from erasing the controller's data files, before it starts in a self-configured child."""
     if config.pluginmanager.hasplugin("pytest_cov"):
         import coverage
 
@@ -253,9 +261,9 @@ def keep_coverage_files(config: pytest.Config) -> None:
 
 
 def serve_no_retries(config: pytest.Config) -> None:
-    """In a child that configures itself: pytest-retry is what it is without ``-n``, and keeps its own lines.
+    """Make pytest-retry behave as without ``-n`` in a self-configured child, and keep its own lines.
 
-    It starts a server for workers where ``-n`` is given, and asks every worker for the port of that server.
+    With ``-n``, pytest-retry starts a server for workers, and asks every worker for the port of that server.
     """
     plugin = MODULES.get("pytest_retry.retry_plugin")
     for hook in config.hook.pytest_configure.get_hookimpls():
@@ -282,10 +290,10 @@ def _as_no_worker(configure: Any) -> Any:
 
 
 def configure_coverage(config: pytest.Config) -> None:
-    """In a child that configures itself: pytest-cov measures as in plain pytest and reports nothing.
+    """Make pytest-cov measure as in plain pytest, and report nothing, in a self-configured child.
 
-    Its own worker mode would want its own controller (pytest-cov 5 to 7: ``CovPlugin._is_worker``,
-    ``CovPlugin._disabled``); what is measured travels with the last message.
+    pytest-cov's worker mode would need its own controller (pytest-cov 5 to 7: ``CovPlugin._is_worker``,
+    ``CovPlugin._disabled``). The measured data is sent with the last message.
     """
     plugin: Any = config.pluginmanager.get_plugin("_cov")
     if plugin is not None:
@@ -295,11 +303,11 @@ def configure_coverage(config: pytest.Config) -> None:
     before = None if current is None else current._data
     restart_coverage()
     if before is not None:
-        before.close(force=True)  # Python 3.13 warns of a database that nobody closed
+        before.close(force=True)  # Python 3.13 warns about unclosed databases
 
 
 def add_coverage(data: bytes) -> None:
-    """In the controller: add what a child measured."""
+    """Add a child's measured data to the controller's."""
     current = _coverage()
     if current is None:
         return

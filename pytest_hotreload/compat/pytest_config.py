@@ -24,7 +24,7 @@ from pytest_hotreload.world import BUILTINS, contextlib, functools, os, pytest
 __builtins__ = BUILTINS
 
 
-#: pytest's own names, before a conftest adds others (``pytest.results = []``).
+#: The names of the module ``pytest``, before a conftest adds others (``pytest.results = []``).
 NAMES_OF_PYTEST = frozenset(vars(pytest))
 
 
@@ -32,24 +32,24 @@ NAMES_OF_PYTEST = frozenset(vars(pytest))
 
 
 def keep_only(config: pytest.Config, hook: str, plugins: Iterable[object]) -> list[Any]:
-    """The implementations of ``hook`` that belong to ``plugins`` (pluggy: ``HookCaller._hookimpls``)."""
+    """Return the implementations of ``hook`` that belong to ``plugins`` (pluggy: ``HookCaller._hookimpls``)."""
     kept = list(plugins)
     caller = getattr(config.hook, hook)
     return [impl for impl in caller._hookimpls if any(impl.plugin is plugin for plugin in kept)]
 
 
 def set_implementations(config: pytest.Config, hook: str, implementations: list[Any]) -> None:
-    """Let only these run from now on, in this process (pluggy: ``HookCaller._hookimpls``)."""
+    """Make only these implementations run from now on, in this process (pluggy: ``HookCaller._hookimpls``)."""
     getattr(config.hook, hook)._hookimpls[:] = implementations
 
 
 def implementing_plugins(config: pytest.Config, hook: str) -> list[object]:
-    """The plugins that implement ``hook``."""
+    """Return the plugins that implement ``hook``."""
     return [impl.plugin for impl in getattr(config.hook, hook).get_hookimpls()]
 
 
 def plugin_name(config: pytest.Config, plugin: object) -> str:
-    """As the user knows it: the distribution that it came with, or the name that it is registered by."""
+    """Return the name by which the user knows a plugin: its distribution, or the name that it is registered by."""
     for found, distribution in config.pluginmanager.list_plugin_distinfo():
         if found is plugin:
             return _project_name(distribution)
@@ -58,30 +58,33 @@ def plugin_name(config: pytest.Config, plugin: object) -> str:
 
 
 def implementing_plugins_of(config: pytest.Config, hook: str) -> list[object]:
-    """The same of a hook that nobody may have declared."""
+    """Return the plugins that implement ``hook``, which may be undeclared."""
     return implementing_plugins(config, hook) if hasattr(config.hook, hook) else []
 
 
 def call_directly(config: pytest.Config, hook: str, plugin: object, arguments: Mapping[str, Any]) -> None:
-    """A plugin's implementations of a hook that can't be called again by itself (pluggy: historic ones)."""
+    """Call a plugin's implementations of a hook that can't be called again through pluggy (historic hooks)."""
     for implementation in getattr(config.hook, hook).get_hookimpls():
         if implementation.plugin is plugin and not (implementation.wrapper or implementation.hookwrapper):
             implementation.function(*(arguments[name] for name in implementation.argnames))
 
 
 def call_for(config_: pytest.Config, hook: str, plugins: list[object], **arguments: Any) -> Any:
-    """Call ``hook`` for ``plugins`` alone; what they return."""
+    """Call ``hook`` for ``plugins`` only, and return their results."""
     others = [p for p in implementing_plugins(config_, hook) if not any(p is q for q in plugins)]
     return config_.pluginmanager.subset_hook_caller(hook, others)(**arguments)
 
 
 def is_pytests_hook(name: str) -> bool:
-    """Whether pytest itself specifies this hook (``_pytest.hookspec``)."""
+    """Return whether pytest itself specifies this hook (``_pytest.hookspec``)."""
     return hasattr(hookspec, name)
 
 
 def own_attributes(thing: pytest.Config | pytest.Session) -> set[str]:
-    """Attributes of the config or the session that are pytest's: what its constructors name, and what comes later."""
+    """Return the config's or session's attributes that belong to pytest.
+
+    These are the attributes that the constructors name, and those that are added later.
+    """
     found = set(_LATER_ATTRIBUTES)
     for kind in type(thing).__mro__:
         code = getattr(kind.__dict__.get("__init__"), "__code__", None)
@@ -89,7 +92,7 @@ def own_attributes(thing: pytest.Config | pytest.Session) -> set[str]:
     return found
 
 
-#: Set on ``Config`` and ``Session`` after they are made; the last two by xdist.
+#: Attributes that are set on ``Config`` and ``Session`` after their creation; the last two are set by xdist.
 # fmt: off
 _LATER_ATTRIBUTES = frozenset((
     "args", "args_source", "cache", "inicfg", "_inicfg", "known_args_namespace", "rootdir", "_rootpath", "_inipath",
@@ -100,7 +103,7 @@ _LATER_ATTRIBUTES = frozenset((
 
 
 def stash_content(thing: Any) -> dict[Any, Any] | None:
-    """What lies in the stash (``Stash._storage``)."""
+    """Return the content of the stash (``Stash._storage``)."""
     found: Any = getattr(getattr(thing, "stash", None), "_storage", None)
     return found if type(found) is dict else None
 
@@ -109,47 +112,54 @@ def stash_content(thing: Any) -> dict[Any, Any] | None:
 
 
 def declared_options(parser: pytest.Parser) -> set[str]:
-    """Every option that stands already (``Parser._groups``, ``_anonymous``; ``Argument.names``)."""
+    """Return every option that is already declared (``Parser._groups``, ``_anonymous``; ``Argument.names``)."""
     groups: list[Any] = [*getattr(parser, "_groups", []), getattr(parser, "_anonymous", None)]
     return {name for group in groups for option in getattr(group, "options", []) for name in option.names()}
 
 
 def ini_values(config: pytest.Config) -> dict[str, str]:
-    """What the ini file says, as text (``Config.inicfg``, in pytest 9 ``_inicfg``: plain values, or with
-    their origin)."""
+    """Return the values of the ini file, as text.
+
+    Relies on ``Config.inicfg``, in pytest 9 ``_inicfg``: plain values, or values with their origin.
+    """
     values: Any = vars(config).get("_inicfg") or vars(config).get("inicfg", {})
     return {str(name): repr(getattr(value, "value", value)) for name, value in values.items()}
 
 
 def conftest_files(config: pytest.Config) -> list[str]:
-    """The conftests that are loaded. Nobody opens one whose bytecode is cached, and several may bear one name
-    (``PytestPluginManager._conftest_plugins``)."""
+    """Return the loaded conftests (``PytestPluginManager._conftest_plugins``).
+
+    A conftest whose bytecode is cached is never opened, and several may have the same module name.
+    """
     loaded: Any = getattr(config.pluginmanager, "_conftest_plugins", ())
     return [str(file) for module in loaded if (file := getattr(module, "__file__", None))]
 
 
 def plugin_names(config: pytest.Config) -> list[str]:
-    """Installed plugins that are in force, by distribution."""
+    """Return the distributions of the installed plugins that are active."""
     return [_project_name(found) for _, found in config.pluginmanager.list_plugin_distinfo()]
 
 
 @functools.cache
 def _project_name(found: Any) -> str:
-    """Parses the distribution's metadata: 2 ms each."""
+    """Return the name of a distribution. Cached, because parsing the metadata takes 2 ms each time."""
     return str(found.project_name)
 
 
 def selects_everything(config: pytest.Config) -> bool:
-    """Whether the command line names no files (``Config.args_source``: where ``config.args`` came from)."""
+    """Return whether the command line names no files (``Config.args_source``: the origin of ``config.args``)."""
     source: Any = getattr(config, "args_source", None)
     return getattr(source, "name", "") in ("INVOCATION_DIR", "TESTPATHS")
 
 
 def place_of_argument(config: pytest.Config, argument: str) -> str:
-    """The file or folder that an argument names or selects from (``_pytest.main.resolve_collection_argument``)."""
+    """Return the file or folder that an argument names or selects from.
+
+    Does the same as ``_pytest.main.resolve_collection_argument``.
+    """
     name = argument.partition("[")[0].split("::")[0]
     if config.option.pyargs:
-        with contextlib.suppress(Exception):  # of a parent package: pytest's own look-up shows it
+        with contextlib.suppress(Exception):  # raised by a parent package; pytest's own look-up reports it
             spec = importlib.util.find_spec(name)
             if spec is not None:
                 name = str(next(iter(spec.submodule_search_locations or ()), spec.origin))
@@ -157,7 +167,7 @@ def place_of_argument(config: pytest.Config, argument: str) -> str:
 
 
 def cache_folder(config: pytest.Config) -> Path:
-    """pytest's cache, whether it exists or not, as ``Cache.cache_dir_from_config`` finds it."""
+    """Return pytest's cache folder, whether it exists or not, as ``Cache.cache_dir_from_config`` finds it."""
     try:
         named = str(config.getini("cache_dir"))
     except ValueError:  # -p no:cacheprovider
@@ -166,18 +176,18 @@ def cache_folder(config: pytest.Config) -> Path:
 
 
 def rewriting_hook() -> Any:
-    """The import hook of the pytest that is being configured; it rewrites assertions in plugins, too."""
+    """Return the import hook of the pytest that is being configured; the hook also rewrites assertions in plugins."""
     found = (finder for finder in sys.meta_path if isinstance(finder, AssertionRewritingHook))
     return next(found, None)
 
 
 def make_cache_folder(config: pytest.Config, name: str) -> Path:
-    """As ``config.cache.mkdir(name)``, before there is ``config.cache``. Raises OSError."""
+    """Do the same as ``config.cache.mkdir(name)``, before ``config.cache`` exists. Raises OSError."""
     return pytest.Cache(cache_folder(config), config, _ispytest=True).mkdir(name)
 
 
 def package_folders() -> list[str]:
-    """Where pytest's own code and pluggy's lie."""
+    """Return the folders of pytest's and pluggy's own code."""
     return [str(Path(str(module.__file__)).parent) for module in (pytest, _pytest, pluggy)]
 
 
@@ -185,7 +195,7 @@ def package_folders() -> list[str]:
 
 
 def expression_error(option: str, text: str) -> str:
-    """Why pytest would refuse this expression of ``-k`` or ``-m``, as pytest says it; "" where it would not."""
+    """Return pytest's error message for this expression of ``-k`` or ``-m``; "" if pytest accepts it."""
     from _pytest.mark import _parse_expression
 
     if not text.strip():
@@ -195,13 +205,13 @@ def expression_error(option: str, text: str) -> str:
         _parse_expression(text.lstrip(), wrong)
     except pytest.UsageError as error:
         return str(error)
-    except (RecursionError, MemoryError, ValueError, SyntaxError) as error:  # nested too deeply, for one
+    except (RecursionError, MemoryError, ValueError, SyntaxError) as error:  # for example nested too deeply
         return f"{wrong}: {text}: {type(error).__name__}"
     return ""
 
 
 def rewritten(config: pytest.Config, path: Path) -> Any:
-    """The code of a file whose asserts pytest rewrites."""
+    """Return the code of a file with pytest's rewritten asserts."""
     from _pytest.assertion.rewrite import _rewrite_test
 
     return _rewrite_test(path, config)[1]

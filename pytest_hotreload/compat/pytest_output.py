@@ -23,7 +23,7 @@ __builtins__ = BUILTINS
 
 
 def captured_files(config: pytest.Config) -> list[tuple[int, int, int | None]]:
-    """Under ``--capture=fd``: (1 or 2, fd of the capture file, fd that keeps the original).
+    """Return (1 or 2, descriptor of the capture file, descriptor of the original) under ``--capture=fd``.
 
     Relies on ``CaptureManager._global_capturing.out/.err`` with ``tmpfile`` and ``targetfd_save``.
     """
@@ -39,21 +39,21 @@ def captured_files(config: pytest.Config) -> list[tuple[int, int, int | None]]:
 
 
 def renew_capture(config: pytest.Config) -> None:
-    """New files behind the objects of global capture: a fork shares them, offsets and all, with its siblings."""
+    """Put new files behind the objects of global capture, since a fork shares files and offsets with its siblings."""
     for _, capture_file, _ in captured_files(config):
         with tempfile.TemporaryFile(buffering=0) as own:
             os.dup2(own.fileno(), capture_file, inheritable=False)
 
 
 def is_capturing_now(config: pytest.Config) -> bool:
-    """Whether global capture is in force this moment (it is not between the phases of a test)."""
+    """Return whether global capture is active at this moment (between the phases of a test it is not)."""
     manager = config.pluginmanager.get_plugin("capturemanager")
     capturing = getattr(manager, "_global_capturing", None)
     return bool(capturing is not None and getattr(capturing, "_state", None) == "started")
 
 
 def apply_warning_filters(config: pytest.Config) -> None:
-    """As pytest does for the length of a collection (``_pytest.config.apply_warning_filters``)."""
+    """Apply the filters that pytest applies during a collection (``_pytest.config.apply_warning_filters``)."""
     if not sys.warnoptions:
         warnings.filterwarnings("always", category=DeprecationWarning)
         warnings.filterwarnings("always", category=PendingDeprecationWarning)
@@ -63,12 +63,12 @@ def apply_warning_filters(config: pytest.Config) -> None:
 
 
 def terminal_reporter(config: pytest.Config) -> Any:
-    """Looked up at each use: sugar and instafail replace it."""
+    """Return the terminal reporter. Looked up at each use, because sugar and instafail replace it."""
     return config.pluginmanager.get_plugin("terminalreporter")
 
 
 def terminal_writer(config: pytest.Config) -> Any:
-    """The writer of the reporter (``TerminalReporter._tw``), or None without a reporter."""
+    """Return the reporter's writer (``TerminalReporter._tw``), or None without a reporter."""
     return getattr(terminal_reporter(config), "_tw", None)
 
 
@@ -77,10 +77,10 @@ def relay_terminal(
     write: Callable[[str, dict[str, bool]], None],
     ensure_newline: Callable[[], None] = lambda: None,
 ) -> None:
-    """Send all that is written to the terminal writer to ``write(text, markup)``.
+    """Send everything that is written to the terminal writer to ``write(text, markup)``.
 
-    Every method of TerminalWriter ends in ``write`` or (pytest 9.1) ``write_raw``. What stands in
-    the terminal's line is known to the controller only (``TerminalReporter.ensure_newline``).
+    Every method of TerminalWriter ends in ``write`` or (pytest 9.1) ``write_raw``. Only the controller knows
+    the content of the terminal's current line (``TerminalReporter.ensure_newline``).
     """
     writer = terminal_writer(config)
     if writer is None:
@@ -100,7 +100,7 @@ def relay_terminal(
 
 
 class HeldTerminal:
-    """Keeps what the terminal writer says, until it is released; nothing of it is seen if it is not."""
+    """Buffers the terminal writer's output until it is released; otherwise the output is never shown."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._writer = terminal_writer(config)
@@ -120,7 +120,7 @@ class HeldTerminal:
         return getattr(self._file, name)
 
     def release(self) -> None:
-        """Show all of it, and what follows at once."""
+        """Show the buffered output, and all later output immediately."""
         if self._writer is not None and self._writer._file is self:
             self._writer._file = self._file
             self._file.write("".join(self._kept))
@@ -128,7 +128,7 @@ class HeldTerminal:
 
 
 def flush_terminal(config: pytest.Config) -> None:
-    """Nothing of the terminal writer may be in a buffer when we fork or lend the terminal."""
+    """Flush the terminal writer, before a fork and before the terminal is lent."""
     writer = terminal_writer(config)
     if writer is not None:
         writer.flush()
@@ -142,7 +142,7 @@ def ensure_newline(config: pytest.Config) -> None:
 
 
 def write_lines(config: pytest.Config, lines: Iterable[str]) -> None:
-    """Lines of their own, as they are; where there is no reporter (``-p no:terminal``) to standard output."""
+    """Write each line unchanged, to the terminal, or to standard output without a reporter (``-p no:terminal``)."""
     writer = terminal_writer(config)
     if writer is None:
         print(*lines, sep="\n", flush=True)
@@ -153,19 +153,19 @@ def write_lines(config: pytest.Config, lines: Iterable[str]) -> None:
     writer.flush()
 
 
-#: Whether the controller writes a log file, in a process that configures itself.
+#: Whether the controller writes a log file; set in a process that configures itself.
 _LOGGED_ELSEWHERE = pytest.StashKey[bool]()
 
 
 def close_log_file(config: pytest.Config) -> None:
-    """A process that configures itself must not open (and empty) the controller's ``--log-file``."""
+    """Redirect ``--log-file``: a process that configures itself must not open (and empty) the controller's file."""
     if hasattr(config.option, "log_file"):
         config.stash[_LOGGED_ELSEWHERE] = bool(config.option.log_file or config.getini("log_file"))
         config.option.log_file = os.devnull
 
 
 def has_log_file(config: pytest.Config) -> bool:
-    """Whether ``--log-file`` is in force."""
+    """Return whether ``--log-file`` is in effect."""
     plugin = config.pluginmanager.get_plugin("logging-plugin")
     handler = getattr(plugin, "log_file_handler", None)
     if handler is not None and config.stash.get(_LOGGED_ELSEWHERE, False):
@@ -183,7 +183,7 @@ def relay_log_file(config: pytest.Config, write: Callable[[str], None], *, alway
 
 
 def write_log_file(config: pytest.Config, text: str) -> None:
-    """The controller's end of :func:`relay_log_file`."""
+    """Write text that :func:`relay_log_file` sent, in the controller."""
     plugin = config.pluginmanager.get_plugin("logging-plugin")
     stream = getattr(getattr(plugin, "log_file_handler", None), "stream", None)
     if stream is not None:
@@ -194,7 +194,7 @@ def write_log_file(config: pytest.Config, text: str) -> None:
 def relay_live_log(config: pytest.Config, write: Callable[[str, str | None], None]) -> None:
     """Send live logging to ``write(text, when)`` (``LoggingPlugin.log_cli_handler``).
 
-    Its newlines and headings depend on what hooks in the controller logged before.
+    The newlines and headings of live logging depend on what hooks in the controller logged before.
     """
     plugin = config.pluginmanager.get_plugin("logging-plugin")
     handler: Any = getattr(plugin, "log_cli_handler", None)
@@ -203,7 +203,7 @@ def relay_live_log(config: pytest.Config, write: Callable[[str, str | None], Non
 
 
 def write_live_log(config: pytest.Config, text: str, when: str | None) -> None:
-    """The controller's end of :func:`relay_live_log`."""
+    """Write text that :func:`relay_live_log` sent, in the controller."""
     plugin = config.pluginmanager.get_plugin("logging-plugin")
     handler: Any = getattr(plugin, "log_cli_handler", None)
     if not hasattr(handler, "_when"):
@@ -218,34 +218,34 @@ def write_live_log(config: pytest.Config, text: str, when: str | None) -> None:
 
 
 class _AsItIs(logging.Formatter):
-    """For a record that is formatted already."""
+    """The formatter for records that are already formatted."""
 
     def format(self, record: logging.LogRecord) -> str:
         return str(record.msg)
 
 
 class _TextSink:
-    """As much of a text stream as a logging handler uses."""
+    """The part of a text stream that a logging handler uses."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self.write = write
 
     def flush(self) -> None:
-        """Nothing is kept back."""
+        """Do nothing: no text is buffered."""
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing: there is no file."""
 
 
 def junit(config: pytest.Config) -> Any:
-    """LogXML, or None without ``--junitxml`` (``_pytest.junitxml.xml_key``)."""
+    """Return LogXML, or None without ``--junitxml`` (``_pytest.junitxml.xml_key``)."""
     from _pytest.junitxml import xml_key
 
     return config.stash.get(xml_key, None)
 
 
 def relay_junit(config: pytest.Config, call: Callable[[bool, str, tuple[Any, ...]], None]) -> None:
-    """Send what tests add to the junit report to ``call(on_node, method, args)``."""
+    """Send the tests' additions to the JUnit report to ``call(on_node, method, args)``."""
     xml = junit(config)
     if xml is None:
         return
@@ -254,12 +254,12 @@ def relay_junit(config: pytest.Config, call: Callable[[bool, str, tuple[Any, ...
 
 
 def stand_in_for_junit(config: pytest.Config, path: str) -> None:
-    """What fixtures ask for where there is a junit report, in a child that is not to write one."""
+    """Provide the LogXML that fixtures request under ``--junitxml``, in a child that must not write the report."""
     from _pytest.junitxml import LogXML, xml_key
 
     class Unwritten(LogXML):
         def pytest_sessionfinish(self) -> None:
-            """The controller writes."""
+            """Do nothing: the controller writes the report."""
 
     if junit(config) is None:
         family: Any = config.getini("junit_family")
@@ -269,7 +269,7 @@ def stand_in_for_junit(config: pytest.Config, path: str) -> None:
 
 
 class _NodeReporterRelay:
-    """Stands for junit's node reporter in a child: calls travel, nothing is kept."""
+    """Replaces JUnit's node reporter in a child: sends each call on and stores nothing."""
 
     def __init__(self, call: Callable[[bool, str, tuple[Any, ...]], None]) -> None:
         self._call = call
@@ -282,12 +282,12 @@ class _NodeReporterRelay:
         return MethodType(relayed, self)
 
 
-# Tracebacks show these as values of arguments.
+# Tracebacks show these names in the values of arguments.
 _NodeReporterRelay.__module__, _NodeReporterRelay.__qualname__ = "_pytest.junitxml", "_NodeReporter"
 
 
 def node_id_types() -> tuple[type, ...]:
-    """What a report keeps its node id as, besides text (pytest 9.2: ``_pytest.nodeid.NodeId``)."""
+    """Return the types other than text of a report's node id (pytest 9.2: ``_pytest.nodeid.NodeId``)."""
     with contextlib.suppress(ImportError, AttributeError):
         return (importlib.import_module("_pytest.nodeid").NodeId,)
     return ()
@@ -296,7 +296,10 @@ def node_id_types() -> tuple[type, ...]:
 def replace_statistics(
     config: pytest.Config, make: Callable[[dict[str, list[Any]], Callable[[Any], str]], Any]
 ) -> Any:
-    """Put ``make(old, category of a report)`` in the place of ``TerminalReporter.stats``; None without a reporter."""
+    """Replace ``TerminalReporter.stats`` by ``make(old, classify)``, and return it; None without a reporter.
+
+    ``classify`` returns the category of a report.
+    """
     reporter = terminal_reporter(config)
     if type(getattr(reporter, "stats", None)) is not dict:
         return None
@@ -304,7 +307,7 @@ def replace_statistics(
     def classify(report: Any) -> str:
         try:
             return str(config.hook.pytest_report_teststatus(report=report, config=config)[0])
-        except Exception:  # of a report that no plugin classifies
+        except Exception:  # no plugin classifies this report
             return ""
 
     reporter.stats = make(reporter.stats, classify)
@@ -313,7 +316,7 @@ def replace_statistics(
 
 @contextlib.contextmanager
 def captured_into(item: pytest.Item, when: str) -> Iterator[None]:
-    """Capture what is printed meanwhile as if ``item`` printed it (``CaptureManager.item_capture``)."""
+    """Capture the output of this block as if ``item`` had printed it (``CaptureManager.item_capture``)."""
     manager: Any = item.config.pluginmanager.get_plugin("capturemanager")
     if manager is None or not manager.is_globally_capturing():
         yield
@@ -323,14 +326,14 @@ def captured_into(item: pytest.Item, when: str) -> Iterator[None]:
 
 
 def report_sections(item: pytest.Item) -> list[Any]:
-    """What was captured for ``item``; may be cut (``Item._report_sections``)."""
+    """Return the list of captured sections of ``item``, which the caller may shorten (``Item._report_sections``)."""
     sections: list[Any] = item._report_sections
     return sections
 
 
 @contextlib.contextmanager
 def warnings_of(item: pytest.Item) -> Iterator[list[dict[str, Any]]]:
-    """The warnings of what runs inside, for :func:`show_warnings` (``_pytest.warnings``)."""
+    """Collect the warnings of this block, for :func:`show_warnings` (``_pytest.warnings``)."""
     kept: list[dict[str, Any]] = []
     if not item.config.pluginmanager.hasplugin("warnings"):
         yield kept
@@ -345,13 +348,13 @@ def warnings_of(item: pytest.Item) -> Iterator[list[dict[str, Any]]]:
 
 
 def show_warnings(item: pytest.Item, kept: list[dict[str, Any]]) -> None:
-    """As pytest shows those of a test."""
+    """Report the warnings as pytest reports those of a test."""
     for each in kept:
         item.ihook.pytest_warning_recorded.call_historic(kwargs=each)
 
 
 def stderr_is_real() -> bool:
-    """Whether fd 2 is open (a daemon may have closed it)."""
+    """Return whether descriptor 2 is open (a daemon may have closed it)."""
     try:
         os.fstat(2)
     except OSError:

@@ -20,13 +20,15 @@ from pytest_hotreload.world import BUILTINS, contextlib, pytest
 __builtins__ = BUILTINS
 
 _subtests_key: Any = None
-with contextlib.suppress(ImportError):  # pytest 8.4: pytest-subtests is a plugin, and needs nothing of this
+with contextlib.suppress(ImportError):  # pytest 8.4: pytest-subtests is a plugin, and does not use this key
     _subtests_key = importlib.import_module("_pytest.subtests").failed_subtests_key
 
 
 def after_import(session: pytest.Session, call: Callable[[object], None]) -> None:
-    """Call ``call(collector)`` when a module's body has run (``FixtureManager.parsefactories``, which
-    ``Module.collect`` calls next)."""
+    """Call ``call(collector)`` when a module's body has run.
+
+    Relies on ``FixtureManager.parsefactories``, which ``Module.collect`` calls next.
+    """
     manager: Any = getattr(session, "_fixturemanager", None)
     if manager is None:
         return
@@ -40,7 +42,7 @@ def after_import(session: pytest.Session, call: Callable[[object], None]) -> Non
 
 
 def import_test_file(config: pytest.Config, path: Path) -> str:
-    """Import a test file as its collection would, ahead of it; why it can't be, or ""."""
+    """Import a test file as its collection would, before it is collected. Returns why that failed, or ""."""
     try:
         _pytest.pathlib.import_path(
             path,
@@ -48,20 +50,20 @@ def import_test_file(config: pytest.Config, path: Path) -> str:
             root=config.rootpath,
             consider_namespace_packages=config.getini("consider_namespace_packages"),
         )
-    except BaseException as error:  # a skip of the whole module is one; its collection shows what it is
+    except BaseException as error:  # for example a skip of the whole module; the collection reports it
         return f"{type(error).__name__}: {error}".splitlines()[0][:200]
     return ""
 
 
 def set_interrupt_memo(config: pytest.Config, memo: Any) -> None:
-    """Where an interrupt struck, for the last lines (``TerminalReporter._keyboardinterrupt_memo``)."""
+    """Set the place of an interrupt for the last lines (``TerminalReporter._keyboardinterrupt_memo``)."""
     reporter = terminal_reporter(config)
     if reporter is not None and hasattr(reporter, "_keyboardinterrupt_memo"):
         reporter._keyboardinterrupt_memo = memo
 
 
 def own_protocol(config: pytest.Config) -> bool:
-    """Whether no plugin runs items but pytest's own (pluggy: ``HookImpl.wrapper``, ``hookwrapper``)."""
+    """Return whether only pytest itself runs items (pluggy: ``HookImpl.wrapper``, ``hookwrapper``)."""
     runner = config.pluginmanager.get_plugin("runner")
     return all(
         implementation.plugin is runner or implementation.wrapper or implementation.hookwrapper
@@ -70,7 +72,7 @@ def own_protocol(config: pytest.Config) -> bool:
 
 
 def failed_subtests(config: pytest.Config, item: pytest.Item) -> int:
-    """How many subtests of ``item`` failed so far in this process (pytest 9's stash)."""
+    """Return how many subtests of ``item`` have failed so far in this process (pytest 9's stash)."""
     if _subtests_key is None:
         return 0
     counts: Any = config.stash.get(_subtests_key, None)
@@ -79,19 +81,22 @@ def failed_subtests(config: pytest.Config, item: pytest.Item) -> int:
 
 
 def is_subtest(report: pytest.TestReport) -> bool:
-    """Whether it is of a part of a test (``SubtestReport``; pytest-subtests: ``SubTestReport``), within its call."""
+    """Return whether a report covers a part of a test, within its call.
+
+    The type is ``SubtestReport``, or ``SubTestReport`` with pytest-subtests.
+    """
     return type(report).__name__.lower() == "subtestreport"
 
 
 def set_failed_subtests(config: pytest.Config, item: pytest.Item, count: int) -> None:
-    """What pytest 9 keys the flip of a passing parent on, in the process that shows it."""
+    """Set the number by which pytest 9 turns a passing parent into a failure, in the process that shows it."""
     if _subtests_key is not None and _subtests_key in config.stash:
         key: Any = getattr(item, "id", item.nodeid)
         config.stash[_subtests_key][key] = count
 
 
 def internal_error_text(config: pytest.Config, error: BaseException) -> str:
-    """What ``Config.notify_exception`` would print of it, without the prefix."""
+    """Return the text that ``Config.notify_exception`` would print about the error, without the prefix."""
     excinfo = pytest.ExceptionInfo.from_exception(error)
     style = "long" if getattr(config.option, "fulltrace", False) else "native"
     return str(
@@ -104,12 +109,15 @@ def internal_error_text(config: pytest.Config, error: BaseException) -> str:
 
 
 def teardown_everything(session: pytest.Session) -> None:
-    """What pytest's own sessionfinish does to fixtures that still stand (``_setupstate``)."""
+    """Tear down the fixtures that are still set up, as pytest's own sessionfinish does (``_setupstate``)."""
     session._setupstate.teardown_exact(None)
 
 
 def fixture_definitions(session: pytest.Session) -> list[Any]:
-    """Every fixture definition (``FixtureManager._get_all_fixture_defs``; before pytest 9.2 ``_arg2fixturedefs``)."""
+    """Return every fixture definition.
+
+    Relies on ``FixtureManager._get_all_fixture_defs``; before pytest 9.2 on ``_arg2fixturedefs``.
+    """
     manager: Any = getattr(session, "_fixturemanager", None)
     everything = getattr(manager, "_get_all_fixture_defs", None)
     if everything is not None:
@@ -119,14 +127,17 @@ def fixture_definitions(session: pytest.Session) -> list[Any]:
 
 
 def fixture_of(item: pytest.Item, name: str) -> Any:
-    """The definition that ``item`` would use for ``name``, or None (``_fixtureinfo``)."""
+    """Return the definition that ``item`` uses for ``name``, or None (``_fixtureinfo``)."""
     info: Any = getattr(item, "_fixtureinfo", None)
     definitions = getattr(info, "name2fixturedefs", {}).get(name) if info is not None else None
     return definitions[-1] if definitions else None
 
 
 def visible_fixture(item: pytest.Item, name: str) -> Any:
-    """What ``request.getfixturevalue(name)`` would find in ``item``, or None (``FixtureManager.getfixturedefs``)."""
+    """Return the definition that ``request.getfixturevalue(name)`` would find in ``item``, or None.
+
+    Relies on ``FixtureManager.getfixturedefs``.
+    """
     manager: Any = getattr(item.session, "_fixturemanager", None)
     if fixture_of(item, name) is None and manager is not None and hasattr(item, "_request"):
         definitions = manager.getfixturedefs(name, item)
@@ -135,18 +146,24 @@ def visible_fixture(item: pytest.Item, name: str) -> Any:
 
 
 def fixture_value(definition: Any) -> Any:
-    """What a fixture gave that is set up; None where it gave that, or nothing (``FixtureDef.cached_result``)."""
+    """Return the value of a fixture that is set up (``FixtureDef.cached_result``).
+
+    None means that the value is None, or that the fixture is not set up.
+    """
     cached = definition.cached_result
     return cached[0] if cached is not None else None
 
 
 def replace_fixture_function(definition: Any, function: Callable[[], None]) -> None:
-    """Call this instead, without arguments (``FixtureDef.func``, ``argnames``)."""
+    """Make the fixture call ``function``, without arguments (``FixtureDef.func``, ``argnames``)."""
     definition.func, definition.argnames = function, ()
 
 
 def is_parametrised(session: pytest.Session, item: pytest.Item, name: str) -> bool:
-    """Whether ``name``, or what it depends on as ``item`` sees it, has several values (``CallSpec2.params``)."""
+    """Return whether ``name``, or a fixture that it depends on, has several values (``CallSpec2.params``).
+
+    The fixtures are those that ``item`` sees.
+    """
     waiting, seen = [name], set()
     while waiting:
         each = waiting.pop()
@@ -165,7 +182,7 @@ def is_parametrised(session: pytest.Session, item: pytest.Item, name: str) -> bo
 
 
 def set_up_fixture(session: pytest.Session, item: pytest.Item, name: str) -> None:
-    """Set one session- or package-scoped fixture up as ``item`` would, but not the item itself.
+    """Set up one session- or package-scoped fixture as ``item`` would, without setting up the item itself.
 
     Relies on ``SetupState.stack`` and ``Function._request``.
     """
@@ -174,7 +191,7 @@ def set_up_fixture(session: pytest.Session, item: pytest.Item, name: str) -> Non
             break
         session._setupstate.stack.setdefault(node, ([node.teardown], None))
     request: Any = item._request  # type: ignore[attr-defined]
-    session._setupstate.stack[item] = ([], None)  # pytest 9.1: or it says that the item is torn down
+    session._setupstate.stack[item] = ([], None)  # pytest 9.1 otherwise reports the item as torn down
     try:
         request.getfixturevalue(name)
     finally:
@@ -183,24 +200,24 @@ def set_up_fixture(session: pytest.Session, item: pytest.Item, name: str) -> Non
 
 
 def take_setup(session: pytest.Session) -> dict[Any, Any]:
-    """Take what stands set up out of the session; nothing is torn down by it (``SetupState.stack``)."""
+    """Remove the set-up state from the session without a teardown (``SetupState.stack``)."""
     stack = dict(session._setupstate.stack)
     session._setupstate.stack.clear()
     return stack
 
 
 def restore_setup(session: pytest.Session, stack: dict[Any, Any]) -> None:
-    """The other end of :func:`take_setup`."""
+    """Put back the state that :func:`take_setup` removed."""
     session._setupstate.stack.update(stack)
 
 
 def temporary_factory(config: pytest.Config) -> Any:
-    """``TempPathFactory``, or None with ``-p no:tmpdir`` (``config._tmp_path_factory``)."""
+    """Return ``TempPathFactory``, or None with ``-p no:tmpdir`` (``config._tmp_path_factory``)."""
     return getattr(config, "_tmp_path_factory", None)
 
 
 def use_basetemp(config: pytest.Config, directory: Callable[[], Path]) -> None:
-    """Ask ``directory()`` for the base temporary directory when it is first needed."""
+    """Get the base temporary directory from ``directory()`` when it is first needed."""
     factory = temporary_factory(config)
     if factory is None or factory._basetemp is not None:
         return
@@ -217,10 +234,10 @@ def use_basetemp(config: pytest.Config, directory: Callable[[], Path]) -> None:
 
 
 def drop_pending_exceptions(config: pytest.Config) -> None:
-    """Unraisable and thread exceptions of the collection are the first test's to show, once.
+    """Drop the collection's unraisable and thread exceptions, because only the first test may show them, once.
 
-    Relies on the stash keys of ``_pytest.unraisableexception`` and ``_pytest.threadexception``
-    (pytest 8.4 and 9: deques).
+    Relies on the stash keys of ``_pytest.unraisableexception`` and ``_pytest.threadexception`` (pytest 8.4
+    and 9: deques).
     """
     from _pytest.threadexception import thread_exceptions
     from _pytest.unraisableexception import unraisable_exceptions

@@ -1,8 +1,8 @@
-"""Reports and warnings on their way from a child to the controller.
+"""Transfers reports and warnings from a child to the controller.
 
-A report is pickled as the object that it is: exact (tuples stay tuples, subtests keep their
-context, attributes of plugins survive) and three times as fast as pytest's JSON form. What can't
-travel is replaced where it stands, see ``compat/pickling.py``, and never costs the result.
+A report is pickled as the object that it is. This is exact (tuples stay tuples, subtests keep their context,
+attributes of plugins survive) and three times as fast as pytest's JSON form. Parts that can't be pickled are
+replaced in place, see ``compat/pickling.py``, and never lose the result.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from pytest_hotreload.world import BUILTINS, pickle, pytest, time, warnings
 
 __builtins__ = BUILTINS
 
-#: (module, qualified name, name) of a class and of bases of it.
+#: (module, qualified name, name) of a class and of some of its bases.
 ClassNames = tuple[tuple[str, str, str], ...]
 
 
 def pack_report(config: pytest.Config, report: Any) -> bytes:
-    """A report as bytes; always succeeds."""
+    """Pickle a report; always succeeds."""
     try:
         if type(report) is pytest.TestReport and _is_plain(vars(report)):
             return pickle.dumps(report, 5)
         if can_be_found(type(report)) and not is_own(type(report)):
             return dumps(report, config)
-    except Exception:  # too deep
+    except Exception:  # the graph is too deep
         pass
     return dumps(_Parts(report, config), config)
 
@@ -36,7 +36,7 @@ def pack_report(config: pytest.Config, report: Any) -> bytes:
 def new_report(
     item: pytest.Item, when: Any, text: str, sections: Sequence[tuple[str, str]] = (), seconds: float = 0.0
 ) -> pytest.TestReport:
-    """A failure that the controller tells of in a child's place."""
+    """Create a failure that the controller reports in place of a child."""
     now = time.time()
     return pytest.TestReport(
         nodeid=item.nodeid,
@@ -52,13 +52,16 @@ def new_report(
     )
 
 
-#: What pickle can't get wrong.
+#: Types that pickle always handles correctly.
 _SCALARS = frozenset((str, int, float, bool, type(None), bytes, *pytest_output.node_id_types()))
 _ARE_SCALARS = _SCALARS.issuperset
 
 
 def _is_plain(values: dict[str, Any]) -> bool:
-    """Whether all values are built-in data, as in the report of a test that passed: half the time to pickle."""
+    """Return whether all values are built-in data, as in the report of a passed test.
+
+    Pickling such a report directly takes half the time.
+    """
     for value in values.values():
         kind = type(value)
         if kind in _SCALARS:
@@ -75,12 +78,12 @@ def _is_plain(values: dict[str, Any]) -> bool:
 
 
 def _is_table(rows: Any) -> bool:
-    """Sections, user properties."""
+    """Return whether the rows are tuples of scalars, such as sections and user properties."""
     return all(type(row) is tuple and _ARE_SCALARS(map(type, row)) for row in rows)
 
 
 def unpack_report(config: pytest.Config, data: bytes, item: pytest.Item) -> Any:
-    """The report again. What is no pickle at all becomes a failure that says so."""
+    """Return the report. Data that is no pickle at all becomes a failure that says so."""
     try:
         report = loads(data, config, item)
         return report.report(config, item) if type(report) is _Parts else _checked(report)
@@ -102,7 +105,10 @@ def _checked(report: Any) -> Any:
 
 
 class _Parts:
-    """A report that can't be pickled in one piece: attribute by attribute. Its class may not be there to read it."""
+    """A report that can't be pickled as a whole: its attributes are pickled one by one.
+
+    The names of its classes are stored, because the reading process may not have its class.
+    """
 
     def __init__(self, report: Any, config: pytest.Config) -> None:
         self.kinds = [
@@ -111,7 +117,7 @@ class _Parts:
         self.values = {name: pack(value, config) for name, value in vars(report).items()}
 
     def report(self, config: pytest.Config, item: pytest.Item) -> Any:
-        """The report again."""
+        """Rebuild the report."""
         found = [find(*names) for names in self.kinds]
         kind = next(
             (each for each in found if type(each) is type and issubclass(each, pytest.TestReport)), None
@@ -128,10 +134,10 @@ class _Parts:
 def pack_warning(
     config: pytest.Config, warning: warnings.WarningMessage
 ) -> tuple[bytes, ClassNames, str, int, str | None]:
-    """(message, category, filename, line number, source line) of a recorded warning.
+    """Return (message, category, filename, line number, source line) of a recorded warning.
 
-    The message is its text and, where it can be, the object. The category is the name of its class, and those of
-    its bases up to the first that can be had elsewhere.
+    The message consists of its text and, if possible, the object. The category consists of the names of its
+    class and of the bases up to the first that other processes can import.
     """
     message = pack((text_of(str, warning.message), warning.message), config)
     return message, _names(warning.category), warning.filename, warning.lineno, warning.line
@@ -140,7 +146,7 @@ def pack_warning(
 def unpack_warning(
     config: pytest.Config, message: bytes, category: ClassNames, filename: str, lineno: int, line: str | None
 ) -> warnings.WarningMessage:
-    """The other end of :func:`pack_warning`."""
+    """Rebuild the warning that :func:`pack_warning` packed."""
     kind = _class_of(category)
     text, shown = loads(message, config)
     if not isinstance(shown, Warning) or text_of(str, shown) != text:
@@ -158,7 +164,7 @@ def _names(kind: type[Warning]) -> ClassNames:
 
 
 def _class_of(names: ClassNames) -> type[Warning]:
-    """The nearest that is here; those before it are made anew."""
+    """Return the nearest class that exists here; the classes derived from it are recreated."""
     made: list[tuple[str, str, str]] = []
     for module, qualname, name in names:
         found = find(module, qualname)
@@ -175,13 +181,13 @@ def _derived(kind: type[Warning], names: list[tuple[str, str, str]]) -> type[War
 
 
 def _with_text(kind: type[Warning], text: str) -> Warning:
-    """A warning of the kind that shows ``text``, whatever its constructor wants."""
+    """Create a warning of this class that shows ``text``, without calling its constructor."""
     warning = kind.__new__(kind)
     warning.args = (text,)
     try:
         if str(warning) == text:
             return warning
-    except Exception:  # its text needs what could not be carried
+    except Exception:  # its text depends on data that was not transferred
         pass
     named = {"__qualname__": kind.__qualname__, "__module__": kind.__module__}
     shows = type(kind.__name__, (kind,), {**named, "__str__": lambda self: str(self.args[0])})

@@ -1,4 +1,4 @@
-"""Reads what :mod:`pickling` wrote: always, whatever is missing here, and without running code of the project."""
+"""Reads what :mod:`pickling` wrote: always succeeds, even if classes are missing, and runs no code of the project."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _STANDARD = tuple(folder + os.sep for folder in installed.standard_folders())
 
 
 class Placeholder:
-    """Stands for a value that can't leave its process, and looks like it.
+    """Replaces a value that can't leave its process, and shows the same text.
 
-    The rest of the class takes what a pickle adds to an object that could not be made.
+    The other methods accept and drop what a pickle adds to an object that could not be created.
     """
 
     def __init__(self, shown: str, represented: str) -> None:
@@ -31,7 +31,7 @@ class Placeholder:
 
     @classmethod
     def of(cls, value: Any) -> Placeholder:
-        """The stand-in of ``value``."""
+        """Return the placeholder of ``value``."""
         return cls(text_of(str, value), text_of(repr, value))
 
     def __str__(self) -> str:
@@ -45,20 +45,20 @@ class Placeholder:
             self.__dict__.update(state)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        """Dropped."""
+        """Drop the item."""
 
     def extend(self, values: Any) -> None:
-        """Dropped."""
+        """Drop the values."""
 
     append = add = extend
 
     def __call__(self, *_: Any, **__: Any) -> Any:
-        """A factory in a container (``defaultdict``) must be callable."""
+        """Raise TypeError. The method exists because a factory in a container (``defaultdict``) must be callable."""
         raise TypeError(f"{self.repr} could not be sent to the controller")
 
 
 class Rendered(TerminalRepr):
-    """A failure's text for the terminal as it was written: the parts, with their markup."""
+    """A failure's text for the terminal as it was written: its parts with their markup."""
 
     parts: list[tuple[str, dict[str, bool]]]
 
@@ -68,7 +68,7 @@ class Rendered(TerminalRepr):
 
 
 def text_of(show: Callable[[Any], str], value: Any) -> str:
-    """``show(value)``, or what is left to say."""
+    """Return ``show(value)``, or a text about the exception that it raised."""
     try:
         return str.__str__(show(value))
     except KeyboardInterrupt:
@@ -78,12 +78,15 @@ def text_of(show: Callable[[Any], str], value: Any) -> str:
 
 
 def is_installed(file: str) -> bool:
-    """Generated code (of dataclasses, attrs, named tuples) lies in no file."""
+    """Return whether a file is installed.
+
+    Generated code (dataclasses, attrs, named tuples) lies in no file, and counts as installed.
+    """
     return file.startswith("<") or installed.is_installed(file) or file.startswith(_STANDARD)
 
 
 def mro_of(kind: type) -> tuple[type, ...]:
-    """Whatever its metaclass says."""
+    """Return the method resolution order, regardless of the metaclass."""
     found: tuple[type, ...] = type.__dict__["__mro__"].__get__(kind)
     return found
 
@@ -97,12 +100,12 @@ def config() -> Any:
 
 
 def find(module: str, name: str) -> Any:
-    """The class or function of that name, or None; nothing is imported but what is installed."""
+    """Return the class or function of that name, or None; only installed modules are imported."""
     try:
         if module not in MODULES and may_be_imported(module):
             importlib.import_module(module)
         return _named(module, name)
-    except Exception:  # of another version, or none
+    except Exception:  # the module has another version, or is missing
         return None
 
 
@@ -117,7 +120,7 @@ def new(module: str, name: str, shown: str, represented: str, arguments: tuple[A
     try:
         kind = _named(module, name)
         return kind.__new__(kind, *arguments)
-    except Exception:  # another class of that name, or none
+    except Exception:  # the name belongs to another class, or is missing
         return Placeholder(shown, represented)
 
 
@@ -146,12 +149,12 @@ def set_attributes(made: Any, state: dict[str, Any]) -> None:
     for name, value in state.items():
         try:
             object.__setattr__(made, name, value)
-        except Exception:  # a property of its class
+        except Exception:  # the class has a property of this name
             made.__dict__[name] = value
 
 
 class _Reading:
-    """What both readers know: their config, and the nodes above the item."""
+    """The part that both readers share: the configuration, and the nodes above the item."""
 
     _config: pytest.Config
     _item: pytest.Item | None
@@ -174,7 +177,10 @@ class _Reading:
 
 
 def may_be_imported(module: str) -> bool:
-    """Installed code alone: to import the project's own would run it in the reading process."""
+    """Return whether a module is installed.
+
+    Importing a module of the project would run the project's code in the reading process.
+    """
     top = module.partition(".")[0]
     if top in sys.stdlib_module_names or top in sys.builtin_module_names:
         return True
@@ -188,12 +194,12 @@ class _Reader(_Reading, pickle.Unpickler):
         self._config, self._item = config, item
 
 
-#: Python's own unpickler, in Python.
+#: The unpickler of the standard library that is written in Python.
 _Slow: Any = vars(pickle)["_Unpickler"]
 
 
 class _TolerantReader(_Reading, _Slow):  # type: ignore[misc]
-    """Replaces each thing that can't be made: guards around what may raise."""
+    """Replaces each object that can't be created, by guards around the operations that may raise."""
 
     dispatch: ClassVar[dict[int, Any]] = dict(_Slow.dispatch)
 
@@ -267,7 +273,7 @@ class _TolerantReader(_Reading, _Slow):  # type: ignore[misc]
 
 
 class _Unknown:
-    """A class or function that is not there: all that is made of it is replaced."""
+    """Replaces a class or function that does not exist; each call returns a placeholder."""
 
     def __init__(self, name: str, error: Exception) -> None:
         self.__name__, self.error = name, error
@@ -300,11 +306,14 @@ def _is_hashable(thing: Any) -> bool:
 
 
 def loads(data: bytes, config: pytest.Config, item: pytest.Item | None = None) -> Any:
-    """What :func:`dumps` or :func:`pack` wrote; None of b"". Raises where it is no pickle at all."""
+    """Return the object that :func:`dumps` or :func:`pack` wrote, or None for b"".
+
+    Raises if the data is no pickle at all.
+    """
     if not data:
         return None
     with loaded, KNOWN_CHANGES:
         try:
             return _Reader(data, config, item).load()
-        except Exception:  # by what is in it
+        except Exception:  # the content may raise anything
             return _TolerantReader(data, config, item).load()

@@ -1,7 +1,8 @@
-"""What plugins change in what was already logged: the terminal's statistics, and the session's count of failures.
+"""Transfers plugins' changes to logged reports: the terminal's statistics, and the session's count of failures.
 
-A plugin that runs a test again (pytest-rerunfailures with subtests) takes back what the first try reported.
-It does so in the child, whose terminal reporter shows nothing; the controller's is told.
+A plugin that runs a test again (pytest-rerunfailures with subtests) withdraws the reports of the first try.
+The plugin does so in the child, whose terminal reporter shows nothing, so the controller has to apply the
+change.
 """
 
 from __future__ import annotations
@@ -19,30 +20,28 @@ __builtins__ = BUILTINS
 
 
 def key_of(report: Any) -> ReportKey | None:
-    """What tells a report from all others of its test, in every process; None for what is no report."""
+    """Return the key that identifies a report in every process, or None if the object is no report."""
     if not isinstance(report, pytest.TestReport):
         return None
     return report.nodeid, report.when, report.start, report.stop
 
 
 class Statistics(dict[str, list[Any]]):
-    """``TerminalReporter.stats`` in a child: filled when somebody looks, and able to tell what was changed.
-
-    ``classify``: the category of a report.
-    """
+    """Replaces ``TerminalReporter.stats`` in a child: filled when it is read, and able to report changes."""
 
     def __init__(self, inherited: dict[str, list[Any]], classify: Callable[[Any], str]) -> None:
         super().__init__(inherited)
+        #: Returns the category of a report.
         self._classify = classify
         self._logged: list[Any] = []
         self._before: dict[str, list[Any]] | None = None
 
     def log(self, report: Any) -> None:
-        """A report was logged in this child."""
+        """Note a report that was logged in this child."""
         self._logged.append(report)
 
     def catch_up(self) -> None:
-        """Somebody looks."""
+        """Fill in the logged reports, before an access."""
         if self._before is None:
             self._before = {}
             self._before = {name: list(reports) for name, reports in dict.items(self)}
@@ -53,7 +52,7 @@ class Statistics(dict[str, list[Any]]):
             self._before.setdefault(category, []).append(report)
 
     def changes(self) -> tuple[list[tuple[str, Any]], list[tuple[str, Any]]]:
-        """(taken out, put in) since the last time, as (category, report)."""
+        """Return (removed, added) since the last call, each as (category, report)."""
         before, self._before = self._before, None
         if before is None:
             return [], []
@@ -65,7 +64,7 @@ class Statistics(dict[str, list[Any]]):
 
 
 def _without(these: Iterable[tuple[str, Any]], those: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """By identity: a report may compare as it likes."""
+    """Compare by identity, because reports may define equality as they like."""
     known = {(name, id(each)) for name, each in those}
     return [(name, each) for name, each in these if (name, id(each)) not in known]
 
@@ -89,7 +88,7 @@ for _method in _METHODS.split():
 
 
 class Withdrawals:
-    """In a child: notes what is logged, and finds what was changed of it."""
+    """Notes, in a child, which reports are logged, and finds the changes to them."""
 
     def __init__(self, config: pytest.Config, session: pytest.Session) -> None:
         self._config, self._session = config, session
@@ -97,14 +96,14 @@ class Withdrawals:
         self.statistics = pytest_output.replace_statistics(config, Statistics)
 
     def logged(self, report: Any) -> None:
-        """Before the session counts it."""
+        """Note a report, before the session counts it."""
         if report.failed and not hasattr(report, "wasxfail"):
             self._failed += 1
         if self.statistics is not None:
             self.statistics.log(report)
 
     def changes(self) -> StatsChanged | None:
-        """What the controller must be told, if anything."""
+        """Return the changes that the controller must apply, or None."""
         failed = self._session.testsfailed - self._failed
         removed, added = self.statistics.changes() if self.statistics is not None else ([], [])
         if not (failed or removed or added):
@@ -118,7 +117,7 @@ class Withdrawals:
 
 
 def apply(config: pytest.Config, session: pytest.Session, item: pytest.Item, message: StatsChanged) -> None:
-    """In the controller."""
+    """Apply a child's changes, in the controller."""
     session.testsfailed = max(0, session.testsfailed + message.failed)
     stats: dict[str, list[Any]] | None = getattr(pytest_output.terminal_reporter(config), "stats", None)
     if stats is None:
@@ -133,7 +132,10 @@ def apply(config: pytest.Config, session: pytest.Session, item: pytest.Item, mes
 
 
 def _take(stats: dict[str, list[Any]], category: str, key: ReportKey) -> Any:
-    """The report, out of its category; an empty one is removed, since some code asks for its name alone."""
+    """Remove the report from its category and return it.
+
+    An empty category is removed too, since some code only checks whether its name exists.
+    """
     for name in (category, *(other for other in list(stats) if other != category)):
         for place, report in enumerate(stats.get(name, ())):
             if key_of(report) == key:

@@ -1,7 +1,8 @@
-"""Who reads the worker id while conftests and test files are imported or configured.
+"""Detects code that reads the worker id while conftests and test files are imported or configured.
 
-Such a suite decides early (a database name at module level), so all children of one collected process
-would share that decision. Seen here, it gets slots that are processes with an id of their own.
+Such a suite decides early (for example a database name at module level), so all children of one collected
+process would share that decision. If the read is detected, the suite gets slot processes, each with a worker
+id of its own.
 """
 
 from __future__ import annotations
@@ -22,18 +23,18 @@ _VARIABLES = ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT")
 
 
 class WorkerIdWatch:
-    """Between :meth:`begin` and :meth:`end`, ``found`` collects first-party readers, as file names.
-
-    ``workerinput``: what others see meanwhile (a host's plugins shall know that it is a worker), or None.
-    """
+    """Collects first-party readers of the worker id between :meth:`begin` and :meth:`end`."""
 
     def __init__(self, config: pytest.Config, workerinput: Mapping[str, Any] | None = None) -> None:
+        #: File names of the readers.
         self.found: list[str] = []
+        #: The value that other readers see meanwhile (a host's plugins must know that it is a worker), or
+        #: None.
         self._workerinput = workerinput
         self._root = str(config.rootpath)
 
     def begin(self) -> None:
-        """Watch ``os.environ`` (its key encoder is asked at each look-up) and ``config.workerinput``."""
+        """Watch ``os.environ`` (its key encoder is called at each look-up) and ``config.workerinput``."""
         environ: Any = os.environ
         self._encode = environ.encodekey
 
@@ -46,7 +47,7 @@ class WorkerIdWatch:
         pytest.Config.workerinput = _Watched(self._note, self._workerinput)  # type: ignore[attr-defined]
 
     def end(self) -> None:
-        """Leave everything as it was."""
+        """Restore ``os.environ`` and ``pytest.Config``."""
         environ: Any = os.environ
         environ.encodekey = self._encode
         if "workerinput" in vars(pytest.Config):
@@ -60,7 +61,10 @@ class WorkerIdWatch:
 
 
 def first_party_caller(frame: FrameType | None, root: str) -> str:
-    """The nearest caller that is not the standard library decides: its file below ``root``, or ""."""
+    """Return the nearest caller's file below ``root`` if it is first-party, otherwise "".
+
+    Frames of the standard library are skipped.
+    """
     while frame is not None:
         name = frame.f_code.co_filename
         module = str(frame.f_globals.get("__name__", "")).partition(".")[0]
@@ -72,13 +76,15 @@ def first_party_caller(frame: FrameType | None, root: str) -> str:
 
 
 def hide_worker(config: pytest.Config) -> None:
-    """One slot, in a child that configures itself: plugins see a worker, so that none of them writes
-    the run's report; the suite's own code sees plain pytest's world."""
+    """Let plugins, but not the suite's own code, see a worker, in a self-configured child of a run with one slot.
+
+    So no plugin writes the run's report, and the suite's own code sees the same values as in plain pytest.
+    """
     pytest.Config.workerinput = _Hidden(str(config.rootpath))  # type: ignore[attr-defined]
 
 
 class _Hidden:
-    """A non-data descriptor."""
+    """A non-data descriptor: plugins see a worker, first-party code sees no attribute."""
 
     def __init__(self, root: str) -> None:
         self._root = root
@@ -90,7 +96,7 @@ class _Hidden:
 
 
 class _Watched:
-    """A non-data descriptor: an attribute set on the instance wins, a missing one is noted."""
+    """A non-data descriptor: an attribute of the instance takes precedence; a read of a missing one is noted."""
 
     def __init__(self, note: Any, seen: Mapping[str, Any] | None) -> None:
         self._note, self._seen = note, seen

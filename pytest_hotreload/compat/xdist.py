@@ -1,7 +1,7 @@
-"""xdist's convention, emulated for plugins that know it: nodes, worker inputs, controller hooks.
+"""Emulates xdist's convention for plugins that rely on it: nodes, worker inputs, controller hooks.
 
-Only with more than one slot: with one, the world is plain pytest's. Where xdist is not installed
-a plugin of its name stands in with the same hooks and fixtures, since many plugins ask for it.
+The convention applies only with more than one slot: with one slot, everything is as in plain pytest. Without
+xdist, a plugin named ``xdist`` provides the same hooks and fixtures, since many plugins look for it.
 """
 
 from __future__ import annotations
@@ -19,17 +19,16 @@ from pytest_hotreload.world import BUILTINS, os
 
 __builtins__ = BUILTINS
 
-#: Plugins that are not told of nodes: pytest-cov's distributed engine is not in use, see ``compat/plugins.py``;
-#: pytest-metadata wants what a worker that configures itself hands over, and has it all here.
+#: Plugins whose node hooks are not called: pytest-cov's distributed engine is not in use, see
+#: ``compat/plugins.py``; pytest-metadata expects the data of a worker that configures itself, and has all of
+#: it here.
 _OWN_WAY = ("_cov", "metadata", "pytest_metadata.plugin")
 
 
 class Node:
-    """What xdist's ``WorkerController`` shows to plugins: one for each slot.
+    """The view of xdist's ``WorkerController`` that plugins see; there is one node for each slot."""
 
-    ``workeroutput`` is there once a child has handed something over: plugins ask for the attribute.
-    """
-
+    #: Set only after a child has handed data over: plugins check for the attribute.
     workeroutput: dict[str, Any]
 
     def __init__(self, config: pytest.Config, worker_id: str, count: int, run_id: str) -> None:
@@ -48,7 +47,7 @@ class Node:
 
 
 class _Gateway:
-    """``gateway.id``, ``gateway.spec`` and ``gateway._rinfo()``."""
+    """The attributes ``id`` and ``spec`` and the method ``_rinfo()`` of an execnet gateway."""
 
     def __init__(self, worker_id: str) -> None:
         self.id = worker_id
@@ -72,19 +71,22 @@ class Scheduling:
         self.pending: list[str] = []
 
     def mark_test_pending(self, item: str) -> None:
-        """Run this node id again."""
+        """Request another run of this node id."""
         self.pending.append(item)
 
 
 class WorkerNode(Protocol):
-    """What a node stands for: a slot, here or on a host."""
+    """The slot, here or on a host, that a node represents."""
 
     worker_id: str
     node: Any
 
 
 class Nodes:
-    """Calls the controller hooks at the times xdist would. Does nothing without slots of a kind."""
+    """Calls the controller hooks at the times when xdist would.
+
+    With fewer than two slots, only data that a child handed over is reported.
+    """
 
     def __init__(self, config: pytest.Config, slots: Sequence[WorkerNode]) -> None:
         self.config = config
@@ -92,19 +94,19 @@ class Nodes:
         self.run_id = os.urandom(16).hex()
 
     def configure(self) -> None:
-        """``pytest_configure_node`` and ``pytest_testnodeready`` for each slot."""
+        """Call ``pytest_configure_node`` and ``pytest_testnodeready`` for each slot."""
         for slot in self.slots:
             slot.node = Node(self.config, slot.worker_id, len(self.slots), self.run_id)
             self._call("pytest_configure_node", node=slot.node)
             self._call("pytest_testnodeready", node=slot.node)
 
     def collected(self, ids: Sequence[str]) -> None:
-        """Once, with all ids: a plugin that prunes by them must not lose any."""
+        """Report all ids once: a plugin that prunes data by the ids must not lose any."""
         if self.slots:
             self._call("pytest_xdist_node_collection_finished", node=self.slots[0].node, ids=ids)
 
     def child_ended(self, slot: WorkerNode, output: Mapping[str, Any] | None) -> None:
-        """A child handed results over: each is told by itself, as a worker's would be."""
+        """Report the data that one child handed over, as if the child were a worker."""
         if not output:
             return
         if slot.node is not None:
@@ -115,7 +117,10 @@ class Nodes:
             self._only_child_ended(output)
 
     def _only_child_ended(self, output: Mapping[str, Any]) -> None:
-        """With one slot nobody was told of a node before: a plugin that misses that loses what it would lose anyway."""
+        """Report the data of a child of a run with one slot.
+
+        No node was announced before; a plugin that needs the announcement would lose its data in any case.
+        """
         node = Node(self.config, "gw0", 1, self.run_id)
         node.workeroutput = dict(output)
         try:
@@ -124,13 +129,13 @@ class Nodes:
             console.notice(self.config, console.hook_failed("a plugin", "pytest_testnodedown", error))
 
     def any_workerinput(self) -> dict[str, Any]:
-        """What the first worker is told."""
+        """Return the ``workerinput`` of the first worker."""
         if self.slots:
             return dict(self.slots[0].node.workerinput)
         return dict(Node(self.config, "gw0", 1, self.run_id).workerinput)
 
     def crashed(self, item: pytest.Item, report: pytest.TestReport) -> bool:
-        """``pytest_handlecrashitem``; True where a plugin wants the item to run again."""
+        """Call ``pytest_handlecrashitem``; return whether a plugin requests another run of the item."""
         if not self.slots:
             return False
         scheduling = Scheduling(self.config)
@@ -138,7 +143,7 @@ class Nodes:
         return item.nodeid in scheduling.pending
 
     def down(self) -> None:
-        """``pytest_testnodedown`` for each slot that has not been told yet."""
+        """Call ``pytest_testnodedown`` for each slot that has not been reported yet."""
         for slot in self.slots:
             if slot.node is not None and not getattr(slot.node, "reported", False):
                 self._call("pytest_testnodedown", node=slot.node, error=None)
@@ -148,7 +153,7 @@ class Nodes:
         return None if slot.node is None else slot.node.workerinput
 
     def environ(self, slot: WorkerNode) -> dict[str, str]:
-        """What xdist sets in a worker's environment."""
+        """Return the environment variables that xdist sets in a worker."""
         if slot.node is None:
             return {}
         return {
@@ -164,12 +169,13 @@ class Nodes:
             caller(**arguments)
 
 
-#: By its entry point or ``-p xdist``; by the name of its module (``-p xdist.plugin``, ``pytest_plugins``).
+#: The names of xdist's plugin: by its entry point or ``-p xdist``; by its module (``-p xdist.plugin``,
+#: ``pytest_plugins``).
 _XDIST = ("xdist", "xdist.plugin")
 
 
 def join_convention(config: pytest.Config, *, several: bool) -> None:
-    """Where xdist is not installed: its fixtures, and with more slots than one a plugin of its name."""
+    """Register xdist's fixtures and, with several slots, a plugin named ``xdist``, unless xdist is installed."""
     if any(config.pluginmanager.hasplugin(name) for name in _XDIST):
         return
     config.pluginmanager.register(xdist_fixtures, "hotreload-workers")
@@ -178,7 +184,7 @@ def join_convention(config: pytest.Config, *, several: bool) -> None:
 
 
 class StandIn:
-    """A plugin named ``xdist`` where xdist is not installed."""
+    """A plugin named ``xdist`` for runs without xdist."""
 
     @staticmethod
     def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:

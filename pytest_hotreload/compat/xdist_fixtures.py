@@ -1,4 +1,4 @@
-"""xdist's two fixtures, where xdist is not there to bring them. A plugin by itself."""
+"""A plugin with xdist's two fixtures, for runs without xdist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hook specifications of xdist's convention, for where xdist itself is not installed."""
+"""Hook specifications of xdist's convention, for runs without xdist."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def pytest_testnodedown(node: Any, error: Any) -> None:
 
 
 def pytest_xdist_node_collection_finished(node: Any, ids: Any) -> None:
-    """All node ids, once."""
+    """Called once with all node ids."""
 
 
 @pytest.hookspec(firstresult=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """How many slots ``auto`` means."""
+    """Return the number of slots that ``auto`` means."""
 
 
 def pytest_handlecrashitem(crashitem: str, report: Any, sched: Any) -> None:

@@ -1,4 +1,4 @@
-"""What the template shall hold: asks the Rust half which third-party modules the test files share."""
+"""Determines the modules that the template warms: the Rust half reports which third-party modules test files share."""
 
 from __future__ import annotations
 
@@ -18,23 +18,26 @@ from pytest_hotreload.process.installed import is_installed, site_folders
 if TYPE_CHECKING:
     import pytest
 
-#: The parse cache, below pytest's cache folder; the version is part of the name.
+#: The name of the parse cache below pytest's cache folder; it contains the version.
 _CACHE = "hotreload-imports-v1.json"
 
 
 @dataclass
 class Analysis:
-    """``modules``: to warm, in the suite's order. ``quarantine``: kept out -> why."""
+    """The result of the analysis of a suite's imports."""
 
+    #: Modules to warm, in the suite's order.
     modules: list[str] = field(default_factory=list)
+    #: Module -> the reason why it is kept out.
     quarantine: dict[str, str] = field(default_factory=dict)
+    #: (path, line, message) of each problem.
     diagnostics: list[tuple[str, int | None, str]] = field(default_factory=list)
 
 
 def analyse(config: pytest.Config, test_files: Sequence[str], *, minimum: int) -> Analysis:
-    """Modules that at least ``minimum`` of the test files reach when they are imported.
+    """Find the modules that at least ``minimum`` of the test files reach when they are imported.
 
-    Never raises: what can't be analysed is not warmed, and named in the diagnostics.
+    Never raises: what can't be analysed is not warmed, and is named in the diagnostics.
     """
     files = [file for file in test_files if file.endswith(".py")]
     try:
@@ -51,7 +54,7 @@ def analyse(config: pytest.Config, test_files: Sequence[str], *, minimum: int) -
         project.save()
     except OSError as error:
         found.diagnostics.append(("", None, f"the parse cache can't be written: {error}"))
-    # What a link or PYTHONPATH brings into the project lies outside of it, and is source all the same.
+    # Files that a link or PYTHONPATH adds to the project lie outside of it, but are source code as well.
     found.modules = [
         name
         for name in found.modules
@@ -62,7 +65,7 @@ def analyse(config: pytest.Config, test_files: Sequence[str], *, minimum: int) -
 
 
 def open_project(config: pytest.Config) -> Project:
-    """The project of this run, as pytest sees it."""
+    """Open the project of this run, as pytest sees it."""
     return Project(
         str(config.rootpath),
         sys_path=[entry or str(Path.cwd()) for entry in sys.path],
@@ -76,7 +79,7 @@ def open_project(config: pytest.Config) -> Project:
 
 
 def _cache_file(config: pytest.Config) -> str | None:
-    """Where the parse cache is; None where there is no cache folder to be had: the files are parsed anew."""
+    """Return the path of the parse cache, or None without a cache folder; then the files are parsed anew."""
     cache = getattr(config, "cache", None)
     try:
         return None if cache is None else str(cache.mkdir("hotreload") / _CACHE)
@@ -85,7 +88,7 @@ def _cache_file(config: pytest.Config) -> str | None:
 
 
 def scan(project: Project, files: Sequence[str]) -> None:
-    """Read all files; those that the fast parser rejects with the interpreter's own."""
+    """Read all files; files that the fast parser rejects are read by the interpreter's own parser."""
     while rejected := project.scan(files):
         for path in rejected:
             read = fallback_parser.imports_of(path)
@@ -93,7 +96,7 @@ def scan(project: Project, files: Sequence[str]) -> None:
 
 
 def probable_test_files(config: pytest.Config) -> list[str]:
-    """What pytest would probably collect: to warm ahead, and to count."""
+    """Return the files that pytest would probably collect, for warming and counting."""
     patterns: Sequence[str] = config.getini("python_files")
     skipped = set(config.getini("norecursedirs"))
     found: list[str] = []
@@ -121,12 +124,12 @@ def _is_environment(folder: Path) -> bool:
 
 
 def third_party(names: Iterable[str]) -> list[str]:
-    """Those that lie in a folder of installed packages: nothing else may get into the template."""
+    """Return the modules that lie in a folder of installed packages; only these may be imported into the template."""
     return [name for name in names if _is_third_party(name.partition(".")[0])]
 
 
 def is_third_party(top: str) -> bool:
-    """Whether a top-level module lies in a folder of installed packages, all of it."""
+    """Return whether all of a top-level module lies in folders of installed packages."""
     spec = PathFinder.find_spec(top)
     if spec is None or top in sys.stdlib_module_names:
         return False
@@ -140,7 +143,7 @@ _is_third_party = functools.cache(is_third_party)
 
 
 def editable_installs() -> dict[str, str]:
-    """Editable installs that work by a finder (setuptools): top-level module -> its folder."""
+    """Return the editable installs that use a finder (setuptools): top-level module -> its folder."""
     found: dict[str, str] = {}
     for finder in sys.meta_path:
         module = sys.modules.get(getattr(finder, "__module__", ""))

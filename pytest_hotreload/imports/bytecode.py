@@ -1,8 +1,9 @@
-"""Bytecode that may not be that of its source: an edit in the same second, of the same size, is imported stale.
+"""Detects bytecode that may be stale because its source was edited in the same second and kept its size.
 
-The interpreter tells sources apart by whole seconds and sizes (``importlib``: the header of a ``.pyc``),
-and pytest's rewritten test files do the same. A run that may have used such bytecode proves nothing, so its
-records do not count, and the bytecode is removed: the next run compiles what stands on disk.
+The interpreter distinguishes sources by whole seconds and sizes (``importlib``: the header of a ``.pyc``),
+and pytest's rewritten test files do the same, so they import such bytecode. A run that may have used it
+proves nothing. Therefore its records do not count, and the bytecode is removed, so that the next run compiles
+the source on disk.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from pathlib import Path
 
 from pytest_hotreload.world import contextlib, os, struct
 
-#: A source is safely older than its bytecode from so many nanoseconds on: the resolution of the header's
-#: time (1 s), and of file systems with whole or even seconds (FAT: 2 s).
+#: The age difference in nanoseconds from which a source is safely older than its bytecode: the resolution of
+#: the header's time (1 s), and of file systems with whole or even seconds (FAT: 2 s).
 YOUNG_NS = 2_000_000_000
 
-#: What may follow the interpreter's tag ("cpython-312") in a name.
+#: The text that may follow the interpreter's tag ("cpython-312") in a name.
 _TAG_END = re.compile(r"(?<=\d)[-.]|\.pyc$")
 
 #: PEP 552: magic, flags (0: by time), mtime, size.
@@ -27,7 +28,7 @@ HEADER = struct.Struct("<4sIII")
 
 
 def discard_doubtful(sources: Iterable[str], *, keep: bool = False) -> set[str]:
-    """Remove bytecode that may be stale; returns the sources that it was of. ``keep``: only say so."""
+    """Remove bytecode that may be stale, and return its sources. ``keep``: only return the sources."""
     folders: dict[str, dict[str, list[str]]] = {}
     doubtful = set()
     for source in sources:
@@ -37,12 +38,15 @@ def discard_doubtful(sources: Iterable[str], *, keep: bool = False) -> set[str]:
 
 
 def recompile_doubtful() -> None:
-    """From now on this process reads no bytecode that may be stale, whoever wrote it, but compiles the source again."""
+    """Make this process compile the source instead of reading bytecode that may be stale.
+
+    The process that wrote the bytecode does not matter.
+    """
     plain = SourceFileLoader.get_data
 
     def get_data(self: SourceFileLoader, path: str) -> bytes:
         if path.endswith(".pyc") and is_doubtful(str(self.path), path):
-            raise OSError(f"{path} may be stale")  # as if there were none
+            raise OSError(f"{path} may be stale")  # importlib then compiles the source
         return plain(self, path)
 
     SourceFileLoader.get_data = get_data  # type: ignore[method-assign,assignment]
@@ -61,7 +65,10 @@ def _discard(source: str, folders: dict[str, dict[str, list[str]]], keep: bool) 
 
 
 def by_module(folder: str) -> dict[str, list[str]]:
-    """Module and tag -> names; pytest and the optimiser append to the tag (``a.cpython-312-pytest-9.2.0.pyc``)."""
+    """Return module and tag -> names of bytecode files.
+
+    pytest and the optimiser append to the tag (``a.cpython-312-pytest-9.2.0.pyc``).
+    """
     found: dict[str, list[str]] = {}
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
@@ -71,7 +78,7 @@ def by_module(folder: str) -> dict[str, list[str]]:
 
 
 def is_doubtful(source: str, compiled: str) -> bool:
-    """Whether the bytecode passes for the source's, and the source may have changed since it was made."""
+    """Return whether the bytecode's header matches a source that may have changed since it was compiled."""
     try:
         of_source, of_compiled = Path(source).stat(), Path(compiled).stat()
         changed = max(of_source.st_mtime_ns, of_source.st_ctime_ns)

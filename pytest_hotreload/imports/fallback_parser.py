@@ -1,7 +1,7 @@
-"""Reads what the Rust parser rejected, with the running interpreter's own `ast`.
+"""Reads files that the Rust parser rejected, with the running interpreter's own `ast`.
 
-The rules are those of `rust/src/imports/parse.rs`, `imports/ast_walk.rs` and `imports/effects.rs`:
-`tests/unit/test_native_imports.py` holds the two against each other.
+The rules are those of `rust/src/imports/parse.rs`, `imports/ast_walk.rs` and `imports/effects.rs`;
+`tests/unit/test_native_imports.py` compares the two implementations.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import NamedTuple
 Import = tuple[int, "str | None", "str | None", str, int]
 Effect = tuple[int, str, str]
 
-#: What a detail is when the source does not say it literally.
+#: The detail of an import or effect if the source does not state it literally.
 UNKNOWN = "*"
 
-#: From "runs with the file" to "never": the later one of two that are nested holds.
+#: From "runs with the file" to "never": of two nested contexts, the later one in this order applies.
 _CONTEXTS = ("module", "class", "try", "handler", "conditional", "function", "type_checking")
 _IMPORT_ERRORS = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
 _DYNAMIC = {"import_module": "name", "__import__": "name", "importorskip": "modname"}
@@ -59,7 +59,10 @@ class Parsed(NamedTuple):
 
 
 def imports_of(path: str) -> Parsed:
-    """Never raises for what a file holds: a file that Python rejects, too, has no imports and a diagnostic."""
+    """Return the imports and effects of a file.
+
+    Never raises because of the content: a file that Python rejects, too, has no imports and a diagnostic.
+    """
     try:
         tree = _parse(Path(path).read_bytes(), path)
         collector = _Imports()
@@ -73,7 +76,7 @@ def imports_of(path: str) -> Parsed:
 
 def _parse(source: bytes, path: str) -> ast.Module:
     with warnings.catch_warnings():
-        # An invalid escape warns when pytest compiles the file; not twice.
+        # An invalid escape already warns when pytest compiles the file.
         warnings.simplefilter("ignore")
         if sys.version_info >= (3, 11):
             return ast.parse(source, path)
@@ -81,7 +84,10 @@ def _parse(source: bytes, path: str) -> ast.Module:
 
 
 def _parse_on_a_large_stack(source: bytes, path: str) -> ast.Module:
-    """Python 3.10 has no limit on depth here: `a+a+…` 250,000 times was a segmentation fault on 8 MB."""
+    """Parse in a thread with a large stack, as Python 3.10 does not limit the depth.
+
+    `a+a+…` 250,000 times was a segmentation fault on 8 MB.
+    """
     outcome: list[ast.Module | BaseException] = []
 
     def parse() -> None:
@@ -103,7 +109,7 @@ def _parse_on_a_large_stack(source: bytes, path: str) -> ast.Module:
 
 
 def _bodies(statement: ast.stmt) -> Iterator[tuple[str, Sequence[ast.stmt]]]:
-    """The statement's bodies, each with the context that it adds."""
+    """Yield the statement's bodies, each with the context that it adds."""
     if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
         yield "function", statement.body
     elif isinstance(statement, ast.ClassDef):
@@ -133,7 +139,7 @@ def _branches(statement: ast.If) -> Iterator[tuple[str, Sequence[ast.stmt]]]:
 
 
 def _truth(test: ast.expr) -> bool | None:
-    """What a test is known to be when the tests run: `TYPE_CHECKING` is false."""
+    """Return the value of a test, if it is known when the tests run: `TYPE_CHECKING` is false."""
     if isinstance(test, ast.Name):
         return False if test.id == "TYPE_CHECKING" else None
     if isinstance(test, ast.Attribute):
@@ -154,7 +160,7 @@ def _truth(test: ast.expr) -> bool | None:
 
 
 def _attempt(statement: ast.stmt) -> Iterator[tuple[str, Sequence[ast.stmt]]]:
-    # Also ast.TryStar, which Python 3.10 does not have.
+    # The statement may be an ast.TryStar, which Python 3.10 does not have.
     handlers: list[ast.ExceptHandler] = getattr(statement, "handlers")  # noqa: B009
     parts: list[list[ast.stmt]] = [getattr(statement, name) for name in ("body", "orelse", "finalbody")]
     context = "try" if any(_catches_import_error(handler.type) for handler in handlers) else "module"
@@ -178,7 +184,7 @@ def _catches_import_error(caught: ast.expr | None) -> bool:
 
 
 def _own_calls(statement: ast.stmt) -> Iterator[tuple[ast.Call, bool]]:
-    """The calls in a statement's own expressions, inner ones first; and whether a lambda delays them."""
+    """Yield the calls in a statement's own expressions, inner ones first, and whether a lambda delays them."""
     if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
         own: list[ast.expr] = [*statement.decorator_list, *_defaults(statement.args)]
     elif type(statement).__name__ == "TypeAlias":
@@ -211,7 +217,7 @@ def _calls(node: ast.AST, *, later: bool) -> Iterator[tuple[ast.Call, bool]]:
         yield from _calls(node.body, later=True)
         return
     children = [*ast.iter_child_nodes(node)]
-    # What a comprehension goes over runs before its result, which stands first.
+    # The iterables of a comprehension run before its result, which precedes them in the tree.
     children.sort(
         key=lambda child: isinstance(node, _COMPREHENSIONS) and not isinstance(child, ast.comprehension)
     )
@@ -272,7 +278,7 @@ def _is_plugins(target: ast.expr) -> bool:
 
 
 def _imported_by(call: ast.Call) -> tuple[int, str] | None:
-    """Level and module of `import_module("a.b")`, `__import__("a")`, `importorskip("a")`."""
+    """Return level and module of `import_module("a.b")`, `__import__("a")`, `importorskip("a")`, or None."""
     function = call.func.id if isinstance(call.func, ast.Name) else None
     if isinstance(call.func, ast.Attribute):
         function = call.func.attr
@@ -307,7 +313,7 @@ def _relative_to(name: str, package: str | None) -> tuple[int, str] | None:
 
 class _Effects:
     def __init__(self) -> None:
-        #: Local name -> dotted name that it was imported as.
+        #: Local name -> the dotted name that it was imported as.
         self.names: dict[str, str] = {}
         self.functions: dict[str, Sequence[ast.stmt]] = {}
         self.called: list[str] = []
@@ -361,7 +367,7 @@ class _Effects:
                 self.names[alias.asname or top] = alias.name if alias.asname else top
 
     def _dotted(self, node: ast.expr) -> str | None:
-        """The dotted name that an expression stands for, if its first part was imported."""
+        """Return the dotted name that an expression refers to, if its first part was imported."""
         parts = []
         while isinstance(node, ast.Attribute):
             parts.append(node.attr)
@@ -397,7 +403,7 @@ class _Effects:
                 self.found.add((line, "patch", name))
 
     def _environ(self, target: ast.expr, update: ast.AugAssign | None) -> None:
-        """`os.environ = …` and `os.environ |= …`. Binding the bare name `environ` anew changes nothing."""
+        """Note `os.environ = …` and `os.environ |= …`. Rebinding the bare name `environ` changes nothing."""
         if update is not None and isinstance(update.op, ast.BitOr):
             keys = _keys_of(update.value)
         else:
@@ -434,7 +440,7 @@ class _Effects:
         return []
 
     def _other_call(self, call: ast.Call) -> list[tuple[str, str]]:
-        """A call of a builtin, of a local name, or of what another call returned."""
+        """Return the effects of a call of a builtin, of a local name, or of the result of another call."""
         if isinstance(call.func, ast.Name) and call.func.id in ("setattr", "delattr") and call.args:
             module = self._dotted(call.args[0])
             return [] if module is None else [("patch", f"{module}.{_text(_argument(call, 1, ''))}")]
@@ -464,7 +470,7 @@ class _Effects:
 
 
 def _keys_of(value: ast.expr) -> list[str]:
-    """The keys of a literal mapping or of `dict(KEY=…)`, else unknown."""
+    """Return the keys of a literal mapping or of `dict(KEY=…)`; otherwise unknown."""
     if isinstance(value, ast.Dict):
         return [_text(key) for key in value.keys]
     if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "dict":

@@ -1,9 +1,10 @@
-"""What children import while their tests run goes back to the fork point, within the same run.
+"""Imports, into the fork point, modules that children imported while their tests ran, within the same run.
 
-A lazily imported third-party module (a database dialect, hypothesis) would be paid for by each child
-again; plain pytest pays once. When two children have told of the same module, the fork point imports it,
-so that the children to come have it, as they would have in plain pytest after an earlier file.
-Never first-party code; and a module that fails, or starts a thread, is tried in a throw-away fork first.
+Otherwise each child would pay again for a third-party module that is imported lazily (a database dialect,
+hypothesis), while plain pytest pays once. When two children have reported the same module, the fork point
+imports it, so that later children have it, as they would in plain pytest after an earlier file. First-party
+code is never imported, and all modules are first tried in a throw-away fork, since one may fail or start a
+thread.
 """
 
 from __future__ import annotations
@@ -19,20 +20,20 @@ from pytest_hotreload.world import BUILTINS, MODULES, contextlib
 
 __builtins__ = BUILTINS
 
-#: Children that must tell of a module before it is imported for the others.
+#: The number of children that must report a module before the fork point imports it.
 _ENOUGH = 2
-#: Modules that fail in one batch before the batch is given up.
+#: The number of modules that may fail in one batch before the batch is given up.
 _MOST_FAILURES = 5
 
 
 class Learner:
-    """In the controller: counts what children tell."""
+    """Counts the modules that children report, in the controller."""
 
     def __init__(self) -> None:
         self._told: dict[str, int] = {}
 
     def add(self, modules: Iterable[str]) -> tuple[str, ...]:
-        """Count these; returns those that have become worth warming, in the order of import."""
+        """Count these modules; return those that have become worth warming, in the order of import."""
         ready = []
         for name in modules:
             count = self._told[name] = self._told.get(name, 0) + 1
@@ -42,13 +43,13 @@ class Learner:
 
 
 class LearningRecorder(Protocol):
-    """What records a run (:class:`records.observer.Observer`)."""
+    """The observer that records a run (:class:`records.observer.Observer`)."""
 
     def learning(self) -> contextlib.AbstractContextManager[None]: ...
 
 
 def answer(message: Any, observer: LearningRecorder | None) -> None:
-    """In the fork point: import what was learned, if all of it imports well here."""
+    """Import the learned modules, in the fork point, without those whose import fails here."""
     if not isinstance(message, Warm):
         return
     with observer.learning() if observer is not None else contextlib.nullcontext():
@@ -68,7 +69,10 @@ def _import_all(message: Warm) -> None:
 
 
 def _hold_back(names: Iterable[str]) -> None:
-    """Import them; each child that imports one then gets it if it would get the same by itself."""
+    """Import the modules and hold them back.
+
+    A child that imports one of them adopts it if the child's own import would give the same module.
+    """
     held = adoption.held() or adoption.hold(Recorder())
     present = set(MODULES)
     with quiet(), recording(held.recorder):

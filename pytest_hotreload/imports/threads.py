@@ -1,7 +1,7 @@
-"""Threads that a test file's import left behind: a fork would not have them, and might hang for it.
+"""Detects threads that a test file's import left behind: a fork would not have them, and might hang without them.
 
-Native pools that the mere *import* of a package starts are harmless (OpenBLAS, numexpr, Arrow: 109 of
-109 scenarios were OK after a fork); those that a file's import *used* are not (polars, OpenMP, jax,
+Native pools that the mere *import* of a package starts are harmless (OpenBLAS, numexpr, Arrow: 109 of 109
+scenarios were OK after a fork). Pools that a file's import *used* are not harmless (polars, OpenMP, jax,
 executors: 16 scenarios broke).
 """
 
@@ -20,9 +20,9 @@ from pytest_hotreload.world import BUILTINS, threading
 
 __builtins__ = BUILTINS
 
-#: Native threads that the import of a package starts, as a function of the processors: read off
-#: /proc/self/task after each import (numpy 2.3, scipy 1.16, pandas 2.3, pyarrow 21; 2 processors).
-#: OpenBLAS: one thread less than processors, once in numpy and once in scipy; numexpr the same.
+#: Native threads that the import of a package starts, as a function of the number of processors; taken from
+#: /proc/self/task after each import (numpy 2.3, scipy 1.16, pandas 2.3, pyarrow 21; 2 processors). OpenBLAS:
+#: one thread less than processors, once in numpy and once in scipy; numexpr the same.
 _IMPORT_POOLS: dict[str, Callable[[int], int]] = {
     "numpy": lambda n: n - 1,
     "scipy.linalg": lambda n: n - 1,
@@ -35,14 +35,12 @@ _IMPORT_POOLS: dict[str, Callable[[int], int]] = {
 
 
 class ThreadWatch:
-    """Compares the threads before and after each file's collection.
-
-    ``found``: path -> what it started, in words. ``doubtful``: path -> (native threads, modules that
-    its import loaded), to be decided by a probe in the template.
-    """
+    """Compares the threads before and after each file's collection."""
 
     def __init__(self) -> None:
+        #: Path -> the threads that its import started, in words.
         self.found: dict[str, str] = {}
+        #: Path -> (native threads, modules that its import loaded), to be decided by a probe in the template.
         self.doubtful: dict[str, tuple[int, list[str]]] = {}
 
     @pytest.hookimpl(wrapper=True)

@@ -1,8 +1,8 @@
 """Gives a run the modules that its template imported, each at the moment when the run imports it.
 
-Between warming and that moment they are not in ``sys.modules``. A module is adopted, with all that it imported, if
-every question that was asked while they were imported (``process/import_inputs.py``) would get the same
-answer now. Otherwise the interpreter imports it anew, and so everything that imported it.
+Between warming and that moment the modules are not in ``sys.modules``. A module is adopted, with all modules
+that it imported, if every input that was read during their imports (``process/import_inputs.py``) has the
+same value now. Otherwise the interpreter imports the module anew, and with it every module that imported it.
 """
 
 from __future__ import annotations
@@ -32,28 +32,28 @@ from pytest_hotreload.process.import_inputs import (
 )
 from pytest_hotreload.world import os
 
-#: Questions that a module asks again whenever it is used: coverage asks for the folder when it begins to measure.
-#: multiprocessing keeps the folder in one constant, which is set when it is adopted.
+#: Inputs that a module reads again whenever it is used: coverage reads the current folder when it begins to
+#: measure. multiprocessing keeps the folder in a constant, which is set when the module is adopted.
 _ASKED_AGAIN = frozenset([("coverage.files", "folder"), ("multiprocessing.process", "folder")])
 _MISSING = object()
 
 
 class Held:
-    """What a template imported and its forks have not asked for yet.
-
-    ``start_over``: called with a module and a reason where native code would have to be imported a second time, which
-    fails or is undefined; it replaces the process. Where it is None, what is warm is adopted as it is: so in children
-    whose fork point learned a module, as plain pytest would have it from an earlier file.
-    """
+    """The modules that a template imported and its forks have not imported yet."""
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
-        #: Every module of the template that was held back once.
+        #: Every module of the template that was held back at least once.
         self.warmed: dict[str, ModuleType] = {}
         self.pending: dict[str, ModuleType] = {}
+        #: Replaces the process, given a module and a reason, if native code would have to be imported a
+        #: second time, which fails or is undefined. If None, warm modules are adopted as they are. This is
+        #: the case in children whose fork point learned a module, since plain pytest would have the module
+        #: from an earlier file.
         self.start_over: Callable[[str, str], None] | None = None
         self._place: dict[str, int] = {}
-        #: Modules that stay where they are: pytest's, ours, and what these imported.
+        #: Modules that stay in ``sys.modules``: those of pytest and hotreload, and the modules that these
+        #: imported.
         self._base: dict[str, ModuleType] = {}
         self._attributes: set[str] = set()
         self._finders: list[Any] = []
@@ -65,9 +65,10 @@ class Held:
     # -- in the template ---------------------------------------------------------------------------
 
     def hold_back(self, kept: Collection[str] = (), *, again: bool = False) -> None:
-        """Take everything that was recorded out of ``sys.modules``, but for ``kept``.
+        """Remove all recorded modules except ``kept`` from ``sys.modules``.
 
-        ``again``: what was held back before is still compared with the modules that stood then.
+        ``again``: modules that were held back before are still compared with the ``sys.modules`` of that
+        time.
         """
         recorded = self.recorder.modules
         fresh = {
@@ -88,7 +89,7 @@ class Held:
             bootstrap._find_and_load_unlocked = self._finding(bootstrap._find_and_load_unlocked)
 
     def _detach(self, name: str, module: ModuleType) -> None:
-        """A package has no attribute for a module that nobody imported."""
+        """Remove the module's attribute from its parent package, which has it only after the module's import."""
         parent, _, last = name.rpartition(".")
         namespace = getattr(self.warmed.get(parent, sys.modules.get(parent)), "__dict__", None)
         if isinstance(namespace, dict) and namespace.get(last) is module:
@@ -96,7 +97,7 @@ class Held:
             self._attributes.add(name)
 
     def _take_back_variables(self) -> None:
-        """What a held module set is set when the module is adopted."""
+        """Undo the variables that held modules set; adoption of a module sets them again."""
         changes = sorted(
             (event.order, name in self.pending, event)
             for name, asked in self.recorder.modules.items()
@@ -114,7 +115,7 @@ class Held:
         _become(wanted)
 
     def restore(self) -> None:
-        """Put everything back: the template imports more."""
+        """Put all held modules back, so that the template can import more."""
         self._take(list(self.pending))
 
     # -- in a run ----------------------------------------------------------------------------------
@@ -130,7 +131,7 @@ class Held:
         return hidden(find)
 
     def adopt(self, name: str) -> bool:
-        """Let the module stand in ``sys.modules``, with what it imported; or False, and it has to be imported anew."""
+        """Put the module and the modules that it imported into ``sys.modules``; False if it must be imported anew."""
         with self._lock:
             if name not in self.pending:  # another thread was faster
                 return sys.modules.get(name) is self.warmed.get(name)
@@ -155,7 +156,7 @@ class Held:
         return False
 
     def closure(self, name: str) -> list[str]:
-        """The module and everything of the template that it imported, in the order in which it was imported."""
+        """Return the module and all modules of the template that it imported, in the order of their import."""
         found, waiting = {name}, [name]
         while waiting:
             asked = self.recorder.modules.get(waiting.pop())
@@ -190,9 +191,10 @@ class Held:
             _become(wanted)
 
     def _asking_again(self) -> Any:
-        """Let who observes this process see the questions, as if the modules had been imported here.
+        """Build the function that shows the inputs of adopted modules to the observers of this process.
 
-        A record, or a fork point of a watch, would not know otherwise that a module looks for one that is not there.
+        The observers see the inputs as if the modules had been imported here. Otherwise a record, or a fork
+        point of a watch, would not know that a module looks for another module that does not exist.
         """
         recorder, environment, audit = self.recorder, os.environ, sys.audit
 
@@ -218,7 +220,7 @@ class Held:
     # -- comparing ---------------------------------------------------------------------------------
 
     def _wrong(self, closure: list[str]) -> dict[str, str]:
-        """Modules whose import would not give the same now -> why, in words."""
+        """Return the modules whose import would have a different result now -> the reason in words."""
         wrong: dict[str, str] = {}
         waiting = [name for name in closure if name in self.pending]
         offered, finders = self._offered(), self._new_finders()
@@ -233,7 +235,7 @@ class Held:
         return wrong
 
     def _other_module(self, name: str) -> str:
-        """Somebody may have put another module in the place of this one, or of one that it imported."""
+        """Return why this module, or one that it imported, was replaced by a different module; or ""."""
         present = sys.modules.get(name, _MISSING)
         if present is not (_MISSING if name in self.pending else self.warmed[name]):
             return f"{name} is a different module now"
@@ -243,7 +245,7 @@ class Held:
         return ""
 
     def _other_names(self, asked: Collection[str], offered: frozenset[str], finders: list[Any]) -> str:
-        """A folder or finder that is no part of what is installed may give a module of a name that was asked for."""
+        """Return why a requested name may resolve differently, through a first-party folder or a new finder; or ""."""
         for top in asked:
             if top in self._base:
                 continue
@@ -255,7 +257,7 @@ class Held:
         return ""
 
     def _new_finders(self) -> list[Any]:
-        """Import hooks that the template did not have."""
+        """Return the import hooks that the template did not have."""
         return [
             finder
             for finder in sys.meta_path
@@ -265,11 +267,11 @@ class Held:
     def _spec_place(self, top: str) -> Any:
         try:
             return place_of(bootstrap._find_spec(top, None))
-        except Exception:  # a finder of somebody's
+        except Exception:  # a foreign finder may raise anything
             return _MISSING
 
     def _offered(self) -> frozenset[str]:
-        """The top-level names that first-party folders of the search path offer."""
+        """Return the top-level names that the first-party folders of the search path contain."""
         found: frozenset[str] = frozenset()
         for entry in [entry for entry in sys.path if type(entry) is str]:
             if not self.recorder.is_installed((entry or folder()) + os.sep):
@@ -287,7 +289,7 @@ class Held:
         return known[1]
 
     def _other_answers(self, waiting: list[str]) -> dict[str, str]:
-        """Ask again, in the order of then; what a module of these sets, the next one finds."""
+        """Compare the inputs in their original order, including the changes that earlier modules of the list make."""
         wrong: dict[str, str] = {}
         present = _Present()
         events = [(event, name) for name in waiting for event in self._asked(name).events]
@@ -299,14 +301,14 @@ class Held:
 
 
 class _Present:
-    """The world as a module would find it that is imported now."""
+    """The inputs that a module would read if it were imported now."""
 
     def __init__(self) -> None:
         self._variables = variables()
         self._is_copied = False
 
     def differs(self, event: Event) -> str:
-        """Whether a question gets another answer than then, in words; or ""."""
+        """Return how an input differs from the recorded one, in words; or ""."""
         if event.kind == "set":
             self._change(event)
             return ""
@@ -371,44 +373,47 @@ def _finds(finder: Any, top: str) -> bool:
     find = getattr(finder, "find_spec", None)
     try:
         return find is not None and find(top, None) is not None
-    except Exception:  # it would have failed then, too
+    except Exception:  # the finder would have failed in a normal import, too
         return True
 
 
-#: Of this process: what its template, or it as a template, imported.
+#: The modules that this process's template imported, or this process itself if it is a template.
 _held: Held | None = None
 
 
 def held() -> Held | None:
-    """What this process may adopt; None where it comes from no template."""
+    """Return the modules that this process may adopt, or None if it does not come from a template."""
     return _held
 
 
 def hold(recorder: Recorder) -> Held:
-    """Begin in a template."""
+    """Begin to hold modules, in a template."""
     global _held
     _held = Held(recorder)
     return _held
 
 
 def module(name: str) -> Any:
-    """A module that is loaded, or waits to be adopted; None for any other."""
+    """Return a module that is loaded or waits to be adopted; None for all others."""
     found = sys.modules.get(name)
     return found if found is not None or _held is None else _held.pending.get(name)
 
 
 def is_warm(name: str) -> bool:
-    """Whether the template imported this module: a run that adopts or replaces it teaches nothing."""
+    """Return whether the template imported this module.
+
+    A fork point learns nothing from a run that adopts or replaces such a module.
+    """
     return _held is not None and name in _held.warmed
 
 
 def on_difference(start_over: Callable[[str, str], None]) -> None:
-    """In a fork of a template: see :class:`Held`."""
+    """Set the function that replaces the process, in a fork of a template (see :class:`Held`)."""
     if _held is not None:
         _held.start_over = start_over
 
 
 def stay() -> None:
-    """In any other fork: it has no place from which it could start over."""
+    """Disable starting over, in any other fork: it has no place from which it could start over."""
     if _held is not None:
         _held.start_over = None

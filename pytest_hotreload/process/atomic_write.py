@@ -1,4 +1,4 @@
-"""Replaces a file as a whole: who reads it meanwhile finds all of the old content or all of the new."""
+"""Replaces a file atomically: a concurrent reader finds either the whole old content or the whole new content."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from pathlib import Path
 
 from pytest_hotreload.world import contextlib, os
 
-#: File names may be 255 bytes long (NAME_MAX); the rest of ours is shorter than what this leaves.
+#: Characters of the file's name in the temporary name. Names may be 255 bytes long (NAME_MAX); the added parts
+#: fit into the rest.
 _MOST_CHARACTERS = 200
 
 
 def write(target: Path, content: bytes, like: os.stat_result | None = None) -> None:
-    """Raises OSError; then the file is as it was, and nothing lies beside it.
+    """Replace the file. Raises OSError; then the file is unchanged, and no temporary file is left.
 
-    ``like``: whose owner and mode the new file gets, where we may set them.
+    ``like``: the status of the file whose owner and mode the new file receives, as far as permissions allow.
     """
     beside = target.with_name(f".{target.name[:_MOST_CHARACTERS]}.{os.getpid()}.tmp")
     try:

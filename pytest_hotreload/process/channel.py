@@ -1,10 +1,10 @@
-"""How messages cross a process border: their framing, and the channel.
+"""The framing and the transport of messages between processes.
 
-The two ends are forks of one process, or an interpreter that the controller started itself, and
-talk over an unnamed socket pair that nobody else can open: that is why pickle is safe here.
-A frame is a 4-byte big-endian length and a pickled ``(index, message)``; ``index`` is the item's
-place in the controller's ``session.items``. The sockets are ``_socket``'s own, which have nothing that a test can
-replace, and what is sent is sent by native code.
+The two ends are forks of one process, or an interpreter that the controller started itself. They talk over an
+unnamed socket pair that no other process can open; therefore pickle is safe here. A frame is a 4-byte
+big-endian length and a pickled ``(index, message)``; ``index`` is the item's position in the controller's
+``session.items``. The sockets are those of ``_socket``, which have nothing that a test can replace, and
+frames are sent by native code.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from pytest_hotreload.world import BUILTINS, os, pickle, sockets, struct
 __builtins__ = BUILTINS
 
 _LENGTH = struct.Struct("!I")
-#: What one ``recv`` takes at most. 256 KiB empties a default socket buffer (208 KiB) at once.
+#: The maximum for one ``recv``. 256 KiB empties a default socket buffer (208 KiB) at once.
 _CHUNK = 256 * 1024
-#: Largest frame, a guard against reading garbage as a length: 1 GiB.
+#: Largest frame, 1 GiB: a guard against reading garbage as a length.
 _LARGEST = 1 << 30
-#: Descriptors in one message. The kernel's limit is 253; a slot has eight.
+#: The most descriptors in one message. The kernel's limit is 253; a slot has eight.
 _MOST_DESCRIPTORS = 32
 _INT = struct.calcsize("i")
 _DESCRIPTORS = (sockets.SOL_SOCKET, sockets.SCM_RIGHTS)
@@ -32,23 +32,22 @@ _DESCRIPTOR_ROOM = sockets.CMSG_LEN(_MOST_DESCRIPTORS * _INT)
 
 
 def pack(index: int, message: Any) -> bytes:
-    """One frame. Raises what pickle raises for a message that can't be carried."""
+    """Return one frame. Raises pickle's exceptions if the message can't be pickled."""
     body = pickle.dumps((index, message), 5)
     return _LENGTH.pack(len(body)) + body
 
 
 class Inbox:
-    """Cuts a stream of bytes into messages; keeps what is not complete yet.
-
-    ``tolerant``: a frame that can't be read becomes a message that says so. Otherwise it raises what pickle raises.
-    """
+    """Splits a stream of bytes into messages, and keeps incomplete ones."""
 
     def __init__(self, *, tolerant: bool = False) -> None:
         self._data = bytearray()
+        #: Whether a frame that can't be read becomes an :class:`Unreadable` message. Otherwise pickle's
+        #: exception is raised.
         self.tolerant = tolerant
 
     def feed(self, data: bytes) -> Iterator[tuple[int, Any]]:
-        """Add what was read; yield each complete ``(index, message)``."""
+        """Add received bytes; yield each complete ``(index, message)``."""
         self._data += data
         while len(self._data) >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(self._data)
@@ -67,9 +66,9 @@ class Inbox:
 
     def _message(self, body: bytes) -> tuple[int, Any]:
         try:
-            with KNOWN_CHANGES:  # a class that is unpickled may be written in Python (dataclasses)
+            with KNOWN_CHANGES:  # unpickling may run Python code (dataclasses)
                 index, message = pickle.loads(body)
-        except Exception as error:  # garbage may be read as anything
+        except Exception as error:  # unpickling garbage may raise anything
             if not self.tolerant:
                 raise
             return -1, Unreadable(f"{type(error).__name__}: {error}")
@@ -77,7 +76,7 @@ class Inbox:
 
 
 class Channel:
-    """One end of a socket pair; blocking sends, frames buffered until :meth:`flush`."""
+    """One end of a socket pair, with blocking sends; frames are buffered until :meth:`flush`."""
 
     def __init__(self, end: sockets.socket) -> None:
         self.socket = end
@@ -85,11 +84,12 @@ class Channel:
         self._out: list[bytes] = []
         self._inbox = Inbox()
         self._read: list[tuple[int, Any]] = []
-        #: Frames that were to be sent, whether that was possible or not; questions that were begun.
+        #: Frames that were queued, whether they could be sent or not; questions that were begun.
         self.sent = self.questions = 0
-        #: Set where the other end is shown each message before we go on (one child at a time).
+        #: Whether each message must be shown at the other end before this process continues (one child at a
+        #: time).
         self.acknowledged = False
-        #: Descriptors that came with frames, in order; only where they are expected.
+        #: Received descriptors, in order, or None if none are expected.
         self.descriptors: list[int] | None = None
         self.before_send: Callable[[], None] = lambda: None
 
@@ -97,7 +97,7 @@ class Channel:
         return self.socket.fileno()
 
     def put(self, index: int, message: Message) -> None:
-        """Queue a frame. A fork of this process (a test that forked) stays silent."""
+        """Queue a frame. In a fork that a test made of this process, nothing is sent."""
         self.sent += 1
         if os.getpid() != self.pid:
             return
@@ -106,11 +106,11 @@ class Channel:
             self.ask(index, "shown")
 
     def in_the_end(self) -> int:
-        """How many frames it will have sent with the last message, which may be followed by a question."""
+        """Return the number of sent frames including the last message, which a question may follow."""
         return self.sent + 1 + self.acknowledged
 
     def flush(self) -> None:
-        """Send what is queued. Raises OSError where the other end is gone."""
+        """Send all queued frames. Raises OSError if the other end is gone."""
         if not self._out or os.getpid() != self.pid:
             return
         frames = len(self._out)  # another thread may add one meanwhile
@@ -119,9 +119,9 @@ class Channel:
         send_all(self.socket.fileno(), data)
 
     def ask(self, index: int, what: str) -> Any:
-        """Send a question and wait for its answer. Raises EOFError where the other end is gone.
+        """Send a question and wait for its answer. Raises EOFError if the other end is gone.
 
-        Answers to questions that an interrupt cut short are passed over.
+        Answers to questions that an interrupt cut short are skipped.
         """
         self.questions += 1
         number = self.questions
@@ -135,7 +135,7 @@ class Channel:
                 return answer.value
 
     def receive(self) -> tuple[int, Any]:
-        """The next frame; waits. Raises EOFError where the other end is gone."""
+        """Wait for the next frame. Raises EOFError if the other end is gone."""
         while not self._read:
             data = self._receive(0)
             if not data:
@@ -153,7 +153,7 @@ class Channel:
         return data
 
     def drain(self) -> tuple[list[tuple[int, Any]], bool]:
-        """All that can be read without waiting, and whether the other end is closed."""
+        """Return all frames that can be read without waiting, and whether the other end is closed."""
         frames = list(self._read)
         self._read.clear()
         while True:
@@ -170,12 +170,12 @@ class Channel:
                 return frames, False
 
     def renew(self) -> None:
-        """Forget a frame that was cut off by the death of the other end."""
+        """Discard an incomplete frame that the other end left when it died."""
         self._inbox = Inbox(tolerant=self._inbox.tolerant)
         self._read.clear()
 
     def tolerate(self) -> None:
-        """Whoever writes at the other end may have been spoilt by a test: see :class:`Inbox`."""
+        """Accept frames that can't be read (see :class:`Inbox`): a test may have broken the sender at the other end."""
         self._inbox.tolerant = True
 
     def send(self, index: int, message: Any) -> None:
@@ -183,12 +183,12 @@ class Channel:
         send_all(self.socket.fileno(), pack(index, message))
 
     def send_with(self, message: Any, descriptors: Sequence[int]) -> None:
-        """Send one frame and, with its first byte, open files."""
+        """Send one frame together with open files."""
         data = pack(-1, message)
         sent = self.socket.sendmsg(
             [data], [(*_DESCRIPTORS, struct.pack(f"{len(descriptors)}i", *descriptors))]
         )
-        if sent < len(data):  # to send nothing would fail where the other end took it all, and has left
+        if sent < len(data):  # an empty send would fail if the other end has read all and left
             send_all(self.socket.fileno(), data[sent:])
 
     @property
@@ -201,7 +201,7 @@ class Channel:
 
 
 def pair() -> tuple[Channel, Channel]:
-    """A connected pair of channels; neither end survives an exec."""
+    """Return a connected pair of channels; neither end is inherited across an exec."""
     ours, theirs = sockets.socketpair()
     return Channel(ours), Channel(theirs)
 

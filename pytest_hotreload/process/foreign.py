@@ -1,8 +1,9 @@
-"""Reads of objects that are not ours, without running any code of theirs.
+"""Reads foreign objects without running any of their code.
 
-Lazy proxies, dead weak references and odd metaclasses answer ``isinstance``, ``vars`` or ``getattr`` with code of
-their own, which may raise or have effects. Here types are taken by ``type()``, and attributes by the descriptors of
-the interpreter. All of it is bound when this module is imported: tests may patch modules afterwards.
+Lazy proxies, dead weak references and unusual metaclasses answer ``isinstance``, ``vars`` or ``getattr`` with
+code of their own, which may raise or have side effects. Here types are read by ``type()``, and attributes by
+the interpreter's descriptors. All of these are bound when this module is imported, because tests may patch
+modules later.
 """
 
 from __future__ import annotations
@@ -20,31 +21,31 @@ _module_dict: Any = vars(ModuleType)["__dict__"].__get__
 
 
 def mro(kind: type) -> tuple[type, ...]:
-    """The method resolution order, as the interpreter has it."""
+    """Return the interpreter's method resolution order of a class."""
     found: tuple[type, ...] = _mro(kind)
     return found
 
 
 def is_a(value: object, *kinds: type) -> bool:
-    """Whether the value's own type derives from one of ``kinds``."""
+    """Return whether the value's own type derives from one of ``kinds``."""
     bases = _mro(type(value))
     return any(kind in bases for kind in kinds)
 
 
 def class_dict(kind: type) -> MappingProxyType[str, Any]:
-    """The attributes of the class itself."""
+    """Return the attributes of the class itself."""
     found: MappingProxyType[str, Any] = _class_dict(kind)
     return found
 
 
 def module_dict(module: ModuleType) -> dict[str, Any]:
-    """The globals of the module."""
+    """Return the globals of the module."""
     found: dict[str, Any] = _module_dict(module)
     return found
 
 
 def module_of(kind: type) -> str:
-    """The name of the module that defines the class, or ""."""
+    """Return the name of the module that defines the class, or ""."""
     for base in _mro(kind):
         name = _class_dict(base).get("__module__")
         if type(name) is str:
@@ -53,7 +54,7 @@ def module_of(kind: type) -> str:
 
 
 def attribute_dict(value: object) -> dict[str, Any] | None:
-    """The instance's ``__dict__``, or None where it has none."""
+    """Return the instance's ``__dict__``, or None if it has none."""
     for base in _mro(type(value)):
         found = _class_dict(base).get("__dict__")
         if type(found) is GetSetDescriptorType:
@@ -63,7 +64,7 @@ def attribute_dict(value: object) -> dict[str, Any] | None:
 
 
 def slots(value: object) -> dict[str, MemberDescriptorType]:
-    """The descriptors of the instance's slots that classes in Python declare."""
+    """Return the descriptors of the instance's slots that Python classes declare."""
     found: dict[str, MemberDescriptorType] = {}
     for base in _mro(type(value)):
         if type(_class_dict(base).get("__slots__")) in (tuple, list, str):
@@ -74,7 +75,7 @@ def slots(value: object) -> dict[str, MemberDescriptorType]:
 
 
 def function_of(value: object) -> FunctionType | None:
-    """The function in Python behind a method, a property, a partial or a wrapper, or None."""
+    """Return the Python function behind a method, property, partial or wrapper, or None."""
     for _ in range(10):
         kind = type(value)
         if kind is FunctionType:
@@ -86,7 +87,7 @@ def function_of(value: object) -> FunctionType | None:
     return None
 
 
-#: Where a callable keeps the one that it stands for.
+#: Type of a callable -> the attribute that holds the wrapped callable.
 _INNER = {
     "builtins.method": "__func__",
     "builtins.staticmethod": "__func__",

@@ -1,9 +1,9 @@
-"""A fork point: a quiet process that forks children on request, reaps them and ends what they leave.
+"""A fork point: an idle process that forks children on request, reaps them and ends their leftover processes.
 
-The controller does not fork its children itself. Each fork write-protects the memory of the process
-that forks, so a controller that also replays would copy, after every fork, each page that it
-touches; a process that does nothing else copies next to nothing, and its children all see the
-same world. The template is a fork point too.
+The controller does not fork its children itself. Each fork write-protects the memory of the forking process,
+so a controller that also replays would copy, after every fork, each page that it writes to. A process that
+does nothing else copies almost nothing, and all its children start from the same state. The template is a
+fork point too.
 
 :func:`serve` is the process; :class:`ForkPoint` is its handle in the controller.
 """
@@ -24,22 +24,21 @@ from pytest_hotreload.world import BUILTINS, contextlib, os, select, signal, soc
 
 __builtins__ = BUILTINS
 
-#: Milliseconds between two looks at children where there is no pidfd (macOS).
+#: Milliseconds between two checks of the children where there is no pidfd (macOS).
 _NO_PIDFD_MS = 20
-#: The token of a child that nobody asked for yet.
+#: The token of a preforked child that has not been requested yet.
 _NOBODY = 0
 
 
 class Unwind(BaseException):
-    """Leaves the fork point's loop in a child, which then goes on where the fork point was forked."""
+    """Leaves the fork point's loop in a child, which then continues at the place where the fork point was forked."""
 
 
 class ForkPoint:
-    """The controller's handle: ``start`` a child, ``read`` what happened to children.
+    """The controller's handle of a fork point: requests children and reads reports about them."""
 
-    ``kind``: what its children are: forks of the collected session, forks of the template, fresh interpreters.
-    """
-
+    #: How the children come into being: as forks of the collected session, as forks of the template, or in
+    #: fresh interpreters.
     kind: ClassVar[Literal["fork", "template", "spawn"]] = "fork"
 
     def __init__(self, pid: int, channel: Channel) -> None:
@@ -55,12 +54,12 @@ class ForkPoint:
         *,
         many: bool = False,
     ) -> ForkPoint:
-        """Fork this process into a fork point; ``live(start, descriptors)`` is what its children do.
+        """Fork this process into a fork point whose children call ``live(start, descriptors)``.
 
-        ``close``: what the controller keeps for itself. ``many``: so many children will be forked that it
-        pays to move the heap into huge pages first (0.9 of 9 ms of CPU a child at 45 MB, for 2 ms a MB once).
-         ``answer``: for messages other than Start.
-        Raises OSError where the system refuses.
+        ``close``: objects that only the controller keeps open. ``many``: whether the number of children
+        justifies moving the heap into huge pages first (this saves 0.9 of 9 ms of CPU per child at 45 MB, and
+        costs 2 ms per MB once). ``answer``: handles messages other than Start. Raises OSError where the
+        system refuses.
         """
         ours, theirs = pair()
         pid = fork_quietly()
@@ -84,19 +83,19 @@ class ForkPoint:
         os._exit(0)
 
     def start_with(self, start: Start, descriptors: Sequence[int] = ()) -> None:
-        """Ask for a child; the descriptors go with it. Raises OSError where the fork point is gone."""
+        """Request a child and pass it the descriptors. Raises OSError if the fork point is gone."""
         if descriptors:
             self.channel.send_with(start, descriptors)
         else:
             self.channel.send(-1, start)
 
     def read(self) -> tuple[list[Any], bool]:
-        """What is reported (Started, Gone, Refused), and whether the fork point is gone."""
+        """Return the fork point's reports (Started, Gone, Refused), and whether the fork point is gone."""
         frames, closed = self.channel.drain()
         return [message for _, message in frames], closed
 
     def close(self) -> None:
-        """End it, with all its children; wait until it is gone. More than once does no harm."""
+        """End the fork point with all its children, and wait until it has ended. Idempotent."""
         if self.channel.closed:
             return
         with contextlib.suppress(OSError):
@@ -105,7 +104,7 @@ class ForkPoint:
         self.channel.close()
 
     def kill(self) -> None:
-        """End it at once (its children follow by their parent-death signal)."""
+        """Kill the fork point; its children follow by their parent-death signal."""
         with contextlib.suppress(OSError):
             os.kill(self.pid, signal.SIGKILL)
         self._wait()
@@ -117,7 +116,7 @@ class ForkPoint:
 
 
 def fork_quietly() -> int:
-    """``os.fork`` without 3.12's warning of threads: they were compared (see ``imports/threads.py``)."""
+    """``os.fork`` without Python 3.12's warning about threads, which ``imports/threads.py`` has already checked."""
     if native_threads() <= 1:
         return os.fork()
     with warnings.catch_warnings():
@@ -132,11 +131,14 @@ def serve(
     answer: Callable[[Any], Any] | None = None,
     ahead: Prefork | None = None,
 ) -> None:
-    """The fork point's life: until the controller closes the channel, or dies. ``ahead``: one child is kept ready."""
+    """Run the fork point until the controller closes the channel or dies.
+
+    ``ahead``: the prefork, if one child is to be kept ready.
+    """
     job_control.forget()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     ignores_children = signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN
-    if ignores_children:  # a conftest's wish, by which nobody learns how a child ended
+    if ignores_children:  # set by a conftest; the exit status of a child would be lost
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     set_child_subreaper(True)
     end_with(lifeline)
@@ -144,7 +146,7 @@ def serve(
 
 
 class _Server:
-    """Kept small: each page that it touches between two forks is copied."""
+    """The state of a fork point. Kept small, because each page that is written between two forks is copied."""
 
     def __init__(
         self,
@@ -184,7 +186,7 @@ class _Server:
                 before = os.getpid()
                 said = self.answer(message)
                 if os.getpid() != before:
-                    self._forget_children()  # they are the process's that waits behind this one
+                    self._forget_children()  # they are children of the process that waits behind this one
                 if said is not None:
                     self._tell(said)
             if self.prefork is not None:
@@ -192,14 +194,17 @@ class _Server:
         return not closed
 
     def _kill(self, token: int) -> None:
-        """By whoever reaps it: no other process can bear its number before that."""
+        """Kill a child here, in the process that reaps it: until a child is reaped, its process id cannot be reused."""
         for pid, (its, _) in self.children.items():
             if its == token:
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
 
     def _tell(self, message: Any) -> None:
-        """Whoever listened may have closed the channel meanwhile; the next look at it ends this process."""
+        """Send a message to the controller.
+
+        If the controller has closed the channel, the next poll of the channel ends this process.
+        """
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.control.send(-1, message)
 
@@ -219,7 +224,7 @@ class _Server:
                 os.close(descriptor)
 
     def _descriptors(self, start: Start) -> list[int]:
-        """The open files that came with this request."""
+        """Return the open files that came with this request."""
         received = self.control.descriptors
         if not start.descriptors or received is None:
             return []
@@ -243,10 +248,10 @@ class _Server:
         self._tell(Started(start.token, pid))
 
     def _adopt(self, pid: int, token: int, *, own_group: bool) -> None:
-        """Mind a new child."""
+        """Register a new child."""
         if own_group:
             with contextlib.suppress(OSError):
-                os.setpgid(pid, pid)  # both sides: whoever comes first
+                os.setpgid(pid, pid)  # parent and child both call it; the first call takes effect
         pidfd = -1
         if hasattr(os, "pidfd_open"):
             with contextlib.suppress(OSError):
@@ -255,7 +260,7 @@ class _Server:
         self.children[pid] = (token, pidfd)
 
     def _fork_ahead(self, ahead: Prefork) -> None:
-        """Where that can't be, the next child is forked when it is asked for."""
+        """Prefork a child. If the fork fails, the next child is forked when it is requested."""
         try:
             ahead.prepare()
             pid = fork_quietly()
@@ -268,7 +273,7 @@ class _Server:
         self._adopt(pid, _NOBODY, own_group=True)
 
     def _become_ahead(self, ahead: Prefork) -> None:
-        """In a child that nobody asked for yet. Comes back only by :class:`Unwind`."""
+        """Run in a preforked child: wait for the request, then serve it. Returns only by :class:`Unwind`."""
         try:
             self._leave()
             start, descriptors = ahead.wait()
@@ -281,12 +286,12 @@ class _Server:
                 os.close(descriptor)
 
     def _become(self, start: Start, descriptors: list[int]) -> None:
-        """In the child. Comes back only by :class:`Unwind`."""
+        """Run in the child that a request asked for. Returns only by :class:`Unwind`."""
         self._leave()
         self._live(start, descriptors)
 
     def _leave(self) -> None:
-        """Nothing of the fork point's is a child's."""
+        """Give up, in a child, everything that belongs to the fork point."""
         signal.signal(signal.SIGINT, signal.default_int_handler)
         if self._ignores_children:
             signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -304,7 +309,7 @@ class _Server:
             self.live(start, descriptors)
         except Unwind:
             raise
-        except BaseException:  # nothing above may run in a child
+        except BaseException:  # no caller's code may run in a child
             os._exit(70)
         os._exit(70)
 

@@ -1,6 +1,7 @@
-"""What a fork shares with the process that it came from, and must put right: at its birth and when it leaves.
+"""Repairs the state that a fork shares with its parent: when the fork begins and when it leaves.
 
-Nothing here knows pytest: the children of `isolate_imports` need it as those of a run do.
+This module does not depend on pytest, because the children of `isolate_imports` need it as well as those of a
+run.
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ from pytest_hotreload.world import (
 
 __builtins__ = BUILTINS
 
-#: Seconds that a child waits for its non-daemon threads and executors when it leaves. Plain pytest
-#: waits for ever; results are complete by then, and a slot must not be lost to a stuck thread.
+#: Seconds that a child waits, when it leaves, for its non-daemon threads and executors. Plain pytest waits
+#: forever; here the results are complete by then, and a slot must not be lost to a stuck thread.
 JOIN_SECONDS = 5.0
 
 
 @dataclass
 class Inherited:
-    """What the controller had before the first fork, so that a child can tell its own from it."""
+    """The controller's state before the first fork, by which a child recognises its own additions."""
 
     modules: int
     finalizers: int
@@ -48,7 +49,7 @@ class Inherited:
 
 
 def inventory() -> Inherited:
-    """Taken in the controller, once, before the first fork."""
+    """Take the inventory, in the controller, once, before the first fork."""
     loaded.hold()
     return Inherited(
         modules=len(MODULES),
@@ -60,7 +61,7 @@ def inventory() -> Inherited:
 
 
 def flush_before_fork(inherited: Inherited) -> None:
-    """Nothing may be in a buffer when we fork: both processes would write it."""
+    """Flush all buffers before a fork; otherwise both processes would write their content."""
     for stream in _standard_streams():
         _flush(stream)
     for writer in inherited.writers:
@@ -68,10 +69,10 @@ def flush_before_fork(inherited: Inherited) -> None:
 
 
 def randomness(seed: int) -> None:
-    """Different in every child, and repeatable where plain pytest's would be.
+    """Seed the random generators, differently in every child, and repeatably where plain pytest's are repeatable.
 
-    ``seed`` is derived from the controller's own generator state and the file: where a conftest
-    seeded it, children are repeatable; where nothing did, they are random.
+    ``seed`` is derived from the state of the controller's own generator and from the file. If a conftest
+    seeded the generator, children are repeatable; otherwise they are random.
     """
     random.seed(seed)
     numpy_random = adoption.module("numpy.random")
@@ -89,7 +90,7 @@ def randomness(seed: int) -> None:
 
 @contextlib.contextmanager
 def output_to_nowhere() -> Iterator[None]:
-    """What is printed meanwhile, by whatever means, is not seen."""
+    """Discard everything that is printed in this block, by whatever means."""
     saved = os.dup(1), os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
@@ -107,7 +108,7 @@ def output_to_nowhere() -> Iterator[None]:
 
 
 def forget_inherited() -> None:
-    """Exit handlers, finalizers and processes of the controller are the controller's to run and end."""
+    """Drop the controller's exit handlers, finalizers and processes, which only the controller may run and end."""
     atexit._clear()
     registry = getattr(weakref.finalize, "_registry", {})
     for finalizer in list(registry):
@@ -120,9 +121,9 @@ def forget_inherited() -> None:
 
 
 def leave(inherited: Inherited) -> None:
-    """What the interpreter would have done at its exit, for what this child began itself.
+    """Do what the interpreter does at its exit, for everything that this child began itself.
 
-    ``os._exit`` must follow: a normal exit crashed with pyarrow, duckdb and grpc.
+    The caller must call ``os._exit`` afterwards: a normal exit crashed with pyarrow, duckdb and grpc.
     """
     with contextlib.suppress(Exception):
         _end_threads()
@@ -140,7 +141,10 @@ def leave(inherited: Inherited) -> None:
 
 
 def _end_threads() -> None:
-    """The interpreter calls what it finds in the module, a test's own or gevent's."""
+    """Wait for threads, by the function that the module holds now.
+
+    The interpreter also calls that function, even if a test or gevent replaced it.
+    """
     module = MODULES.get("threading")
     if module is not None and threading.active_count() > 1:
         with _bounded(JOIN_SECONDS):
@@ -158,7 +162,7 @@ _STDLIB = sys.stdlib_module_names
 
 
 def new_modules(inherited: Inherited) -> tuple[str, ...]:
-    """Modules imported since the fork that are installed, or the standard library's, in order."""
+    """Return the installed and standard-library modules that were imported since the fork, in order."""
     if len(MODULES) <= inherited.modules:
         return ()
     names = [name for name in list(MODULES)[inherited.modules :] if type(name) is str]
@@ -166,7 +170,7 @@ def new_modules(inherited: Inherited) -> tuple[str, ...]:
 
 
 def _is_installed(name: str) -> bool:
-    """By its own spec. An alias or a stand-in, of a test perhaps, can't be imported by this name."""
+    """Judge a module by its own spec. An alias or a stand-in, perhaps of a test, can't be imported by this name."""
     try:
         spec = namespace(MODULES.get(name)).get("__spec__")
         if type(spec) is not ModuleSpec or spec.name != name:
@@ -178,7 +182,10 @@ def _is_installed(name: str) -> bool:
 
 
 def namespace(thing: Any) -> dict[str, Any]:
-    """What a module holds; {} for what is none. A lazy module is not woken, and a stand-in is not asked."""
+    """Return a module's globals, or {} if the object is no module.
+
+    Lazy modules are not loaded, and no code of stand-ins is run.
+    """
     try:
         found = object.__getattribute__(thing, "__dict__")
     except Exception:
@@ -187,12 +194,12 @@ def namespace(thing: Any) -> dict[str, Any]:
 
 
 def _standard_streams() -> list[Any]:
-    """A test may have taken them away, which the interpreter bears."""
+    """Return the standard streams, with None for a stream that a test removed, which the interpreter tolerates."""
     return [getattr(sys, name, None) for name in ("stdout", "stderr", "__stdout__", "__stderr__")]
 
 
 def flush_standard() -> None:
-    """What was printed leaves the interpreter's buffers, and those of C."""
+    """Flush the buffers of the standard streams, and those of C."""
     for stream in _standard_streams():
         _flush(stream)
     with contextlib.suppress(OSError):
@@ -200,7 +207,7 @@ def flush_standard() -> None:
 
 
 def write_all(printed: Iterable[tuple[int, bytes]]) -> None:
-    """Write (descriptor, data) in order, behind what is in the interpreter's buffers. A closed pipe is no error."""
+    """Write (descriptor, data) in order, after the interpreter's buffers. A closed pipe is no error."""
     for descriptor, data in printed:
         flush_standard()
         with contextlib.suppress(OSError):
@@ -210,7 +217,7 @@ def write_all(printed: Iterable[tuple[int, bytes]]) -> None:
 
 
 def print_fatal_traceback() -> None:
-    """An error in our own code, not pytest's: into faulthandler's file, where a death is explained."""
+    """Write the traceback of an error in our own code to faulthandler's file, where deaths are explained."""
     with contextlib.suppress(BaseException):
         traceback.print_exc(file=sys.__stderr__)
         _flush(sys.__stderr__)
@@ -226,7 +233,7 @@ _WITH_PROCESSES = (
 
 
 def _stop_process_pools(inherited: Inherited) -> None:
-    """multiprocessing's and loky's children would outlive us as orphans; so would the resource tracker."""
+    """End the children of multiprocessing and loky, and the resource tracker, which would otherwise become orphans."""
     for name in ("joblib.externals.loky.reusable_executor", "loky.reusable_executor"):
         loky = MODULES.get(name)
         if loky is not None and getattr(loky, "_executor", None) is not None:
@@ -242,16 +249,17 @@ def _stop_process_pools(inherited: Inherited) -> None:
 
 
 def _resource_tracker() -> int | None:
-    """The process that multiprocessing starts to clean up after others, or None."""
+    """Return the process id of multiprocessing's resource tracker, or None."""
     module = MODULES.get("multiprocessing.resource_tracker")
     tracker = getattr(module, "_resource_tracker", None)
     return getattr(tracker, "_pid", None)
 
 
 def _flush_files(inherited: Inherited) -> None:
-    """Open files are flushed by the interpreter's end, which a child skips.
+    """Flush the open files, as the interpreter's end does, which a child skips.
 
-    Those opened since the fork are looked for among the objects made since then (20,000: 5 ms).
+    Files that were opened since the fork are found among the objects created since then (20,000 objects: 5
+    ms).
     """
     for stream in _standard_streams():
         _flush(stream)
@@ -262,7 +270,7 @@ def _flush_files(inherited: Inherited) -> None:
 
 
 def _writers() -> list[Any]:
-    """Open files that may hold data back; those that hold others first."""
+    """Return the open files that may hold buffered data, text wrappers before the buffers that they wrap."""
     found = objects_of_types(_BUFFERS)
     return sorted(found, key=lambda thing: not issubclass(type(thing), io.TextIOWrapper))
 
@@ -274,7 +282,7 @@ def _flush(stream: Any) -> None:
     try:
         if stream is not None and not stream.closed:
             stream.flush()
-    except (Exception, SystemExit):  # a broken stream of a test is no reason to fail it
+    except (Exception, SystemExit):  # a stream that a test broke must not fail the test
         pass
 
 
@@ -283,12 +291,12 @@ def _logging() -> Any:
 
 
 class _TookTooLong(BaseException):
-    """Ends a wait; BaseException, so that no ``except Exception`` on the way keeps it."""
+    """Ends a wait. A BaseException, so that no ``except Exception`` on the way catches it."""
 
 
 @contextlib.contextmanager
 def _bounded(seconds: float) -> Iterator[None]:
-    """Leave the block after ``seconds``, whatever it waits for, by a signal in the main thread."""
+    """Leave the block after ``seconds``, even if it is still waiting, by a signal in the main thread."""
 
     def strike(*_: object) -> None:
         raise _TookTooLong

@@ -1,7 +1,8 @@
-"""Signs of life: how long a process has done nothing, and how long that is no reason to end it.
+"""Signs of life: measures how long a process has been silent, and how long it may be silent before it is ended.
 
-An edit of the project ends what hangs, so that the edit is acted on. A process that hangs answers nothing, so a rerun
-notes on a page of memory that it shares with the watcher what it is about to do; output that it captured counts, too.
+An edit of the project ends a hanging process, so that hotreload can react to the edit. A hanging process
+answers no messages, so a rerun announces its next step on a page of memory that it shares with the watcher;
+captured output counts as a sign of life, too.
 """
 
 from __future__ import annotations
@@ -12,19 +13,22 @@ from pathlib import Path
 from pytest_hotreload.process import proc
 from pytest_hotreload.world import mmap, os, struct
 
-#: Seconds without a sign of life after which a test counts as hanging, if the project was edited since it began. Plain
-#: unit tests take less, and a test that takes longer has that in its record.
+#: Seconds without a sign of life after which a test counts as hanging, if the project was edited since the
+#: test began. Plain unit tests take less, and the record of a test that takes longer says so.
 QUIET_SECONDS = 3.0
-#: The same of everything else: an import of torch took 8 s with cold caches.
+#: The same limit for all other steps: an import of torch took 8 s with cold caches.
 COLLECTING_SECONDS = 10.0
-#: Seconds between two looks of the watcher for a sign of life, while a rerun is under way.
+#: Seconds between two checks of the watcher for a sign of life, while a rerun is under way.
 LOOK_SECONDS = 1.0
-#: How many times as long as last time a test may take. A guess: a busy machine is half as fast.
+#: The allowed factor between a test's duration and its last one. A guess: a busy machine is half as fast.
 _SLOWER = 3.0
 
 
 class Pulse:
-    """The page. Written by the rerun, and read by the watcher at any time: a torn reading is another one next time."""
+    """The shared page, which the rerun writes and the watcher reads at any time.
+
+    The next read corrects a value that was read while it was written.
+    """
 
     _LAYOUT = struct.Struct("=QdH")
     _TEXT_BYTES = 1024
@@ -36,7 +40,11 @@ class Pulse:
         self._count = 0
 
     def beat(self, what: str | None = None, seconds: float | None = None) -> None:
-        """Something is done. ``what``: the next thing begins, which may take ``seconds`` (None: as a collection)."""
+        """Give a sign of life.
+
+        ``what``: the step that begins now and may take ``seconds`` (None: as long as a collection); None if
+        no step begins.
+        """
         self._count += 1
         if what is None:
             _, known, length = self._LAYOUT.unpack_from(self._page, 0)
@@ -49,7 +57,7 @@ class Pulse:
         self._LAYOUT.pack_into(self._page, 0, self._count, seconds, len(text))
 
     def read(self) -> tuple[int, float, str]:
-        """(a number that is another one after each sign of life, seconds that this may take, what it is)."""
+        """Return (a number that changes with each sign of life, seconds that this step may take, the step)."""
         count, seconds, length = self._LAYOUT.unpack_from(self._page, 0)
         start = self._LAYOUT.size
         return count, seconds, self._page[start : start + length].decode("utf-8", "replace")
@@ -59,14 +67,17 @@ class Pulse:
 
 
 class Quiet:
-    """Since when each process has shown the same sign of life. ``now``: monotonic seconds."""
+    """Notes for each process since when it has shown the same sign of life."""
 
     def __init__(self) -> None:
         self._seen: dict[object, tuple[Hashable, float]] = {}
         self._looked = 0.0
 
     def look(self, who: object, sign: Hashable, now: float) -> float:
-        """For how many seconds it was so. Where nobody looked for long, all of us were stopped: it begins anew."""
+        """Return for how many seconds the sign has been the same; ``now`` is in monotonic seconds.
+
+        If the last call was long ago, all processes were suspended, and the measurement begins anew.
+        """
         if now - self._looked > QUIET_SECONDS:
             self._seen.clear()
         self._looked = now
@@ -81,34 +92,35 @@ class Quiet:
 
 
 class Patience:
-    """How long the next rerun may do nothing, at least.
+    """The minimum time for which the next rerun may be silent.
 
-    A test that is slow for the first time and writes to the project looks like a hang and an edit, each time it runs:
-    it gets twice the time whenever the very same files ended it. ``seconds``: for a test.
+    A test that is slow for the first time and writes to the project looks like a hang and an edit, each time
+    it runs. Its time is doubled whenever edits of the same files ended it.
     """
 
     def __init__(self) -> None:
+        #: The time for one test.
         self.seconds = QUIET_SECONDS
         self._paths: set[str] = set()
 
     def ended(self, paths: Collection[str]) -> None:
-        """A hang was ended for an edit of these."""
+        """Note that a hanging process was ended because these paths were edited."""
         again = bool(paths) and set(paths) <= self._paths
         self.seconds = self.seconds * 2 if again else QUIET_SECONDS
         self._paths = set(paths)
 
     def done(self) -> None:
-        """A rerun came to its own end."""
+        """Note that a rerun ended by itself."""
         self.seconds, self._paths = QUIET_SECONDS, set()
 
 
 def limit(known: float, least: float) -> float:
-    """Seconds that a test may take that took ``known`` last time, 0 where nobody knows."""
+    """Return the seconds that a test may take whose last duration was ``known`` (0 if unknown)."""
     return max(least, _SLOWER * known)
 
 
 def written(pid: int) -> tuple[int, ...]:
-    """Bytes of output that a process captured in files, as pytest does."""
+    """Return the bytes of output that a process captured in files, as pytest does."""
     sizes = []
     for number in (1, 2):
         captured = proc.captured(pid, number)

@@ -1,7 +1,7 @@
-"""Records what modules ask for while they are imported into a template: variables, files, other modules.
+"""Records the inputs that modules read while they are imported into a template: variables, files, other modules.
 
-``process/adoption.py`` compares the answers with those that an import in a run would get.
-The program of a watch's template executes this file before pytest is imported, so only the standard library is
+``process/adoption.py`` compares the recorded answers with those that an import in a run would get. The
+program of a watch's template executes this file before pytest is imported, so only the standard library is
 imported at the top.
 """
 
@@ -21,20 +21,22 @@ from pytest_hotreload.world import os
 
 #: The import system: ``importlib._bootstrap``.
 bootstrap: Any = sys.modules["_frozen_importlib"]
-#: Files below these differ from process to process, or are devices.
+#: Files below these folders differ from process to process, or are devices.
 _VOLATILE = ("/proc/", "/sys/", "/dev/")
-#: Packages whose own files are installed wherever they lie: a development install of pytest or of ours.
+#: Packages whose own files count as installed wherever they lie: a development install of pytest or of
+#: hotreload.
 OURS = ("pytest", "_pytest", "pluggy", "iniconfig", "pytest_hotreload", "pytest_hotreload_client")
-#: What asks for names of distributions, not for everything that lies in a folder.
+#: Modules that list a folder only to find the names of distributions, not all entries.
 _METADATA = ("importlib.metadata", "importlib_metadata", "pkg_resources")
 _DISTRIBUTIONS = (".dist-info", ".egg-info", ".egg-link", ".egg")
 
-#: Variables of numeric and other native libraries, by the start of their names (docs/design/imports.md).
+#: Variables of numeric and other native libraries, by their prefixes (docs/design/imports.md).
 _READ_BY_NATIVE_CODE = (
     b"OMP_", b"GOMP_", b"KMP_", b"MKL_", b"OPENBLAS_", b"GOTO_", b"BLIS_", b"NUMEXPR_", b"NPY_", b"NUMPY_",
     b"CUDA_", b"POLARS_", b"RAYON_", b"XLA_", b"TF_", b"GRPC_", b"NUMBA_", b"ARROW_", b"HDF5_",
 )  # fmt: skip
-#: Variables that no copy of the environment is compared by: every shell and every test process has its own.
+#: Variables that are ignored when copies of the environment are compared: every shell and every test process
+#: has its own values.
 _NEUTRAL = frozenset(
     [b"PWD", b"OLDPWD", b"SHLVL", b"_", b"COLUMNS", b"LINES", b"PYTEST_CURRENT_TEST", b"PYTEST_VERSION"]
 )
@@ -44,9 +46,9 @@ State = object
 
 
 class Event(NamedTuple):
-    """A question and its answer, in the order of all of them.
+    """An input that a module read, with its value. Events are numbered in the order in which they occurred.
 
-    Also "set", a change of a variable; its answer is the value before and the value after.
+    The kind "set" is a change of a variable; its answer is the pair of the values before and after.
     """
 
     order: int
@@ -56,13 +58,13 @@ class Event(NamedTuple):
 
 
 class Asked:
-    """What one module asked for while its body ran."""
+    """The inputs that one module read while its body ran."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
-        #: Top-level names for which finders were asked.
+        #: Top-level names that were looked up by finders.
         self.tops: set[str] = set()
-        #: Modules that stood in ``sys.modules`` when this one imported them.
+        #: Modules that were in ``sys.modules`` when this module imported them.
         self.imports: set[str] = set()
         self._known: dict[tuple[str, Any], Any] = {}
 
@@ -75,17 +77,18 @@ class Asked:
 
 
 class Recorder:
-    """Wraps the import system, ``os.environ`` and a few functions of ``os`` while it records."""
+    """Wraps the import system, ``os.environ`` and a few functions of ``os`` while recording is on."""
 
     def __init__(self, *, stands_in: bool = False, installed: Sequence[str] = ()) -> None:
         self.modules: dict[str, Asked] = {}
-        #: Top-level name -> where its look-up led, None for nowhere.
+        #: Top-level name -> the place that its look-up found, or None if it found nothing.
         self.found: dict[str, Any] = {}
-        #: First-party modules that were asked for. None of them was imported.
+        #: First-party modules that were requested. None of them was imported.
         self.refused: list[str] = []
-        #: First-party modules in whose place an empty one was put, and everything that imported one.
+        #: First-party modules that were replaced by an empty module, and all modules that imported one of
+        #: them.
         self.stand_ins: set[str] = set()
-        #: Names that must not be imported, with everything below them.
+        #: Names that must not be imported, including their submodules.
         self.barred: tuple[str, ...] = ()
         self.stands_in = stands_in
         self._installed = (*installed_folders(), *(folder + os.sep for folder in installed))
@@ -94,14 +97,14 @@ class Recorder:
         self._order = 0
         self._last = dict(variables())
         self._undo: list[Callable[[], None]] = []
-        #: The id of a function of ours -> it, and what it stands in front of.
+        #: The id of a wrapper function -> the wrapper, and the function that it wraps.
         self._wrapped: dict[int, tuple[Any, Any]] = {}
         self._noted: Callable[[], list[str]] = list
 
     # -- the switch --------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin, in the main thread of a process without others."""
+        """Start recording, in the main thread of a process that has no other threads."""
         if self._undo:
             return
         self._last = dict(variables())
@@ -119,16 +122,16 @@ class Recorder:
             ("listdir", self._note_listing),
             ("scandir", self._note_listing),
         ):
-            self._watch_function(sys.modules["os"], name, note)  # what modules look up: we hold a copy
+            self._watch_function(sys.modules["os"], name, note)  # our own `os` is a copy
 
     def note_opens(self, noting: Callable[[bool], None], noted: Callable[[], list[str]]) -> None:
-        """From now on what the native half sees of opened files counts, too."""
+        """Also record opened files, which the native half observes."""
         noting(True)
         self._noted = noted
         self._undo.append(lambda: noting(False))
 
     def stop(self) -> None:
-        """Put everything back, also where a module kept a function of ours."""
+        """Restore all wrapped functions, also in modules that kept a reference to a wrapper."""
         while self._undo:
             self._undo.pop()()
         self._noted = list
@@ -185,7 +188,7 @@ class Recorder:
         return hidden(load)
 
     def _failed(self, asked: Asked) -> None:
-        """Whoever catches the error depends on what led to it."""
+        """Charge the failed import's inputs to its importer: a module that catches the error depends on them."""
         if len(self._stack) > 1:
             self._settle()
             importer = self._stack[-2]
@@ -194,7 +197,11 @@ class Recorder:
             importer.imports |= asked.imports
 
     def _finish(self, name: str, module: Any, asked: Asked, count: int) -> None:
-        """Parents, stand-ins that the body put into ``sys.modules``, and what native code holds of others."""
+        """Record the imports that only show afterwards.
+
+        These are the module's parents, stand-ins that its body put into ``sys.modules``, and modules that
+        native code refers to.
+        """
         asked.imports.update(_parents(name))
         for alias in list(sys.modules)[count:]:
             if alias not in self.modules and alias not in self.stand_ins:
@@ -245,7 +252,7 @@ class Recorder:
     # -- first-party modules -------------------------------------------------------------------------
 
     def forget_stand_ins(self) -> None:
-        """Remove the empty modules, and everything that imported one: it is imported anew where it is needed."""
+        """Remove the empty modules and all modules that imported one; each is imported anew when it is needed."""
         self.stands_in = False
         tainted = self.importing(self.stand_ins)
         for name in tainted:
@@ -254,7 +261,7 @@ class Recorder:
         self.stand_ins.clear()
 
     def importing(self, names: Iterable[str]) -> set[str]:
-        """These modules, and all that imported one of them, directly or not."""
+        """Return these modules and all modules that imported one of them, directly or indirectly."""
         importers: dict[str, list[str]] = {}
         for name, asked in self.modules.items():
             for each in asked.imports:
@@ -262,7 +269,7 @@ class Recorder:
         return _reached(names, lambda name: importers.get(name, ()))
 
     def imported_by(self, names: Iterable[str]) -> set[str]:
-        """These modules, and all that they imported, directly or not."""
+        """Return these modules and all modules that they imported, directly or indirectly."""
         return _reached(names, lambda name: self.modules[name].imports if name in self.modules else ())
 
     # -- look-ups ----------------------------------------------------------------------------------
@@ -290,11 +297,11 @@ class Recorder:
         return hidden(find)
 
     def is_barred(self, name: str) -> bool:
-        """Whether a module is kept out by name."""
+        """Return whether a module is kept out of the template by its name."""
         return is_inside(name, self.barred)
 
     def _judged(self, name: str, spec: Any) -> Any:
-        """First-party code has no place here."""
+        """Return the spec of an installed module; refuse or replace a first-party module."""
         if self.is_installed_spec(spec):
             return spec
         if self.stands_in:
@@ -308,7 +315,7 @@ class Recorder:
         return importlib.util.spec_from_loader(name, loader, is_package=True)
 
     def is_installed_spec(self, spec: Any) -> bool:
-        """Whether a module comes from the standard library or from what is installed, or from nowhere."""
+        """Return whether a module is installed, belongs to the standard library, or was not found."""
         if spec is None:
             return True
         if spec.has_location and spec.origin:
@@ -319,7 +326,7 @@ class Recorder:
         return is_below(path, self._installed)
 
     def is_standard(self, module: Any) -> bool:
-        """Whether a module is the standard library's."""
+        """Return whether a module belongs to the standard library."""
         return str(module.__name__).partition(".")[0] in sys.stdlib_module_names
 
     # -- variables ---------------------------------------------------------------------------------
@@ -368,7 +375,7 @@ class Recorder:
             self._stack[-1].events.append(Event(self._order, kind, subject, answer))
 
     def _settle(self) -> None:
-        """Charge what happened since the last call to the module whose body ran."""
+        """Charge all changes since the last call to the module whose body ran."""
         opened, present = self._noted(), variables()
         if present != self._last:
             before, self._last = self._last, dict(present)
@@ -383,7 +390,7 @@ class Recorder:
 
 
 class _StandInLoader:
-    """Makes the empty module that stands in the place of a first-party one."""
+    """Creates the empty module that replaces a first-party module."""
 
     def create_module(self, spec: Any) -> ModuleType:
         return _StandIn(spec.name)
@@ -393,7 +400,7 @@ class _StandInLoader:
 
 
 class _StandIn(ModuleType):
-    """Has every attribute that an entry point or an import may name, and none that pytest looks for."""
+    """Has every attribute that an entry point or an import may name, but none that pytest looks for."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith(("_", "pytest")):
@@ -405,7 +412,7 @@ class _StandIn(ModuleType):
 
 
 def state(name: str) -> State:
-    """What tells one content of a file from another; None where there is none. Of a folder, that it is one."""
+    """Return a value that changes with the content of a file, "folder" for a folder, or None if nothing is there."""
     try:
         found = _PLAIN_STAT(name)
     except (OSError, ValueError):
@@ -416,7 +423,10 @@ def state(name: str) -> State:
 
 
 def listing(name: str, kind: str) -> State:
-    """The names in a folder that are not an editor's or a tool's; those of distributions only where these count."""
+    """Return the names in a folder, without hidden ones and ``__pycache__``.
+
+    For the kind "distributions", only the names of distributions are returned.
+    """
     names = names_in(name)
     if kind == "distributions":
         return tuple(sorted(each for each in names if each.endswith(_DISTRIBUTIONS)))
@@ -424,12 +434,12 @@ def listing(name: str, kind: str) -> State:
 
 
 def native_variables(variables: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
-    """Those that native code reads, where nobody sees it."""
+    """Return the variables that native code reads without being observed."""
     return {key: value for key, value in variables.items() if key.startswith(_READ_BY_NATIVE_CODE)}
 
 
 def shared_variables(variables: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
-    """Those that a copy of the environment is compared by."""
+    """Return the variables by which copies of the environment are compared."""
     return {
         key: value
         for key, value in variables.items()
@@ -438,7 +448,7 @@ def shared_variables(variables: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
 
 
 def state_of_folder(name: str) -> State:
-    """What changes when an entry comes or goes; None where there is no folder."""
+    """Return a value that changes when an entry is added or removed, or None if there is no folder."""
     try:
         return _PLAIN_STAT(name).st_mtime_ns
     except OSError:
@@ -446,7 +456,7 @@ def state_of_folder(name: str) -> State:
 
 
 def names_in(name: str) -> list[str]:
-    """The entries of a folder."""
+    """Return the entries of a folder."""
     try:
         return _PLAIN_LISTDIR(name)
     except OSError:
@@ -454,7 +464,7 @@ def names_in(name: str) -> list[str]:
 
 
 def folder() -> str:
-    """The current folder, "" where it is gone."""
+    """Return the current folder, or "" if it was deleted."""
     try:
         return _PLAIN_GETCWD()
     except OSError:
@@ -462,14 +472,14 @@ def folder() -> str:
 
 
 def place_of(spec: Any) -> Any:
-    """Where a look-up led, comparable."""
+    """Return the place that a look-up found, in a comparable form."""
     if spec is None:
         return None
     return spec.origin, tuple(spec.submodule_search_locations or ())
 
 
 def installed_folders() -> tuple[str, ...]:
-    """Folders, with a separator at the end, whose modules are installed or the standard library's."""
+    """Return the folders of installed and standard-library modules, each with a separator at the end."""
     paths = sysconfig.get_paths()
     found = [paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     found += site.getsitepackages() if hasattr(site, "getsitepackages") else []
@@ -483,24 +493,24 @@ def installed_folders() -> tuple[str, ...]:
 
 
 def is_below(path: str, folders: tuple[str, ...]) -> bool:
-    """Whether a file is installed. ``site-packages`` counts wherever it lies."""
+    """Return whether a file is installed. Any ``site-packages`` counts, wherever it lies."""
     parts = path.split(os.sep)
     return path.startswith(folders) or "site-packages" in parts or "dist-packages" in parts
 
 
 def is_inside(name: str, packages: Iterable[str]) -> bool:
-    """Whether a module is one of these, or below one."""
+    """Return whether a module is one of these packages, or below one of them."""
     return any(name == each or name.startswith(each + ".") for each in packages)
 
 
 def is_extension(module: Any) -> bool:
-    """Whether a module is native code, which can't be trusted to come up twice in one process."""
+    """Return whether a module is native code, which can't be trusted to be loaded twice in one process."""
     loader = getattr(getattr(module, "__spec__", None), "loader", None)
     return type(loader).__name__ in ("ExtensionFileLoader", "AppleFrameworkLoader")
 
 
 def hidden(function: Any) -> Any:
-    """Let a function pass for a part of the import system, whose frames the interpreter leaves out of tracebacks."""
+    """Make a function look like a part of the import system, whose frames the interpreter omits from tracebacks."""
     function.__code__ = function.__code__.replace(co_filename=bootstrap._find_spec.__code__.co_filename)
     return function
 
@@ -531,7 +541,7 @@ def _absolute(name: str, namespace: Any, level: int) -> str:
 
 
 def _name(path: Any) -> str:
-    """A path as text; "" for a descriptor."""
+    """Return a path as text, or "" for a descriptor."""
     try:
         return "" if isinstance(path, int) else os.fsdecode(os.fspath("." if path is None else path))
     except TypeError:
@@ -550,7 +560,7 @@ def _asks_for_metadata() -> bool:
 
 
 def variables() -> dict[bytes, bytes]:
-    """The environment as ``os`` keeps it: a look at it is no question."""
+    """Return the environment as ``os`` stores it; reading it here is not recorded."""
     found: dict[bytes, bytes] = os.environ._data  # type: ignore[attr-defined]
     return found
 

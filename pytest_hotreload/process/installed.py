@@ -1,6 +1,7 @@
-"""Tells installed files, and the standard library's, from those of a project.
+"""Distinguishes installed and standard-library files from those of a project.
 
-``import_inputs.py`` has an answer of its own: it runs before anything of this package may be imported.
+``import_inputs.py`` has its own implementation, because it runs before any other module of this package may
+be imported.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from pytest_hotreload.world import BUILTINS, os, sysconfig
 
 __builtins__ = BUILTINS
 
-#: What installers call their folders, Debian's among them, wherever these lie.
+#: The names that installers, Debian's among them, give to their folders, wherever these lie.
 _NAMES = {"site-packages", "dist-packages"}
 
 
 def site_folders() -> list[str]:
-    """The folders of this interpreter whose contents are third-party."""
+    """Return the folders of this interpreter that hold third-party modules."""
     folders = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
     folders += site.getsitepackages() if hasattr(site, "getsitepackages") else []
     if site.ENABLE_USER_SITE:
@@ -25,7 +26,7 @@ def site_folders() -> list[str]:
 
 
 def standard_folders() -> tuple[str, ...]:
-    """Those of the standard library, by both names where a link leads there."""
+    """Return the folders of the standard library, also under their real paths if links lead there."""
     paths = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")} - {None, ""}
     return tuple(sorted(paths | {os.path.realpath(path) for path in paths}))
 
@@ -34,5 +35,5 @@ _FOLDERS = tuple(folder + os.sep for folder in site_folders())
 
 
 def is_installed(path: str) -> bool:
-    """Whether a file lies in a folder of installed packages, of this interpreter or another one."""
+    """Return whether a file lies in a folder of installed packages, of this interpreter or another one."""
     return path.startswith(_FOLDERS) or not _NAMES.isdisjoint(path.split(os.sep))

@@ -1,7 +1,8 @@
-"""Ctrl-Z: what runs tests stops as a whole, and time that it stood still does not count.
+"""Job control (Ctrl-Z): suspends all processes of a run together, and excludes the suspended time from durations.
 
-The terminal's signal reaches the foreground process group alone. Children lead groups of their own, so whoever
-runs the loop passes it on before it stops itself, and wakes them when it goes on.
+The terminal sends the signal only to the foreground process group. Children lead process groups of their own,
+so the process that runs the loop passes the signal on before it stops itself, and continues them when it
+resumes.
 """
 
 from __future__ import annotations
@@ -16,19 +17,20 @@ __builtins__ = BUILTINS
 
 
 class Suspension:
-    """While a run loop runs, in the main thread: handles SIGTSTP, unless somebody else does.
-
-    ``on_resume``: called when the process goes on.
-    """
+    """Handles SIGTSTP in the main thread while a run loop runs, unless another handler is installed."""
 
     def __init__(self) -> None:
+        #: Called when the process resumes.
         self.on_resume: Callable[[], None] | None = None
         self._pid = os.getpid()
         self._installed = False
         self._stops: list[tuple[float, float]] = []
 
     def begin(self) -> None:
-        """An ignored signal stays so: a shell without job control could not wake us."""
+        """Install the handler.
+
+        An ignored signal stays ignored, because a shell without job control could not resume the process.
+        """
         self._pid = os.getpid()
         in_main = threading.current_thread() is threading.main_thread()
         if in_main and signal.getsignal(signal.SIGTSTP) is signal.SIG_DFL:
@@ -36,19 +38,19 @@ class Suspension:
             self._installed = True
 
     def end(self) -> None:
-        """Once is enough, more do no harm."""
+        """Restore the default handling. Idempotent."""
         if self._installed:
             self._installed = False
             forget()
 
     def elapsed(self, since: float, now: float) -> float:
-        """Seconds from one monotonic time to the other in which we were not stopped."""
+        """Return the seconds between two monotonic times, without the time in which the process was suspended."""
         stood = sum(seconds for at, seconds in self._stops if at >= since)
         return max(now - since - stood, 0.0)
 
     def _suspend(self, _: int, __: FrameType | None) -> None:
-        """Back from here, the process goes on again."""
-        if os.getpid() != self._pid:  # a fork that was not told yet
+        """Suspend the children and this process; returns when the process resumes."""
+        if os.getpid() != self._pid:  # a fork that has not called `forget` yet
             _stop_here()
             return
         at = time.monotonic()
@@ -62,21 +64,21 @@ class Suspension:
 
 
 def forget() -> None:
-    """In a fork of the run loop: the signal does again what it did before."""
+    """Restore the default handling of SIGTSTP in a fork of the run loop."""
     handler = signal.getsignal(signal.SIGTSTP)
     if isinstance(getattr(handler, "__self__", None), Suspension):
         signal.signal(signal.SIGTSTP, signal.SIG_DFL)
 
 
 def _stop_here() -> None:
-    """What SIGTSTP does by itself: nothing, where no shell could continue us."""
+    """Stop this process as SIGTSTP does by default: not at all if no shell could resume it."""
     handler = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGTSTP)
     signal.signal(signal.SIGTSTP, handler)
 
 
 def _groups_below(root: int) -> set[int]:
-    """Process groups of all descendants that are not our own group; none where there is no /proc."""
+    """Return the process groups of all descendants except this process's own group; empty without /proc."""
     ours = os.getpgrp()
     found: set[int] = set()
     waiting = [root]
@@ -90,5 +92,5 @@ def _groups_below(root: int) -> set[int]:
 
 def _tell(groups: set[int], number: int) -> None:
     for group in groups:
-        with contextlib.suppress(OSError):  # it has ended
+        with contextlib.suppress(OSError):  # the group has ended
             os.killpg(group, number)

@@ -1,7 +1,7 @@
-"""Processes that a test left behind: found, ended, and named.
+"""Finds, ends and names the processes that a test left behind.
 
-A child leads a process group, and its orphans come back to the fork point (child subreaper), so
-nothing that a test started escapes, daemons included.
+A child leads a process group, and its orphans are adopted by the fork point (child subreaper), so no process
+that a test started escapes, not even a daemon.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ __builtins__ = BUILTINS
 
 
 def end(group: int, ours: set[int]) -> list[str]:
-    """End what is left of the process group ``group``, and adopted orphans that are not ``ours``.
+    """End the rest of the process group ``group``, and adopted orphans that are not in ``ours``.
 
-    Returns their names, for the user.
+    Returns the names of the processes, for the user.
     """
     found = proc.group_members(group) if _alive(group) else []
     adopted = [pid for pid in children_of(os.getpid()) if pid not in ours]

@@ -1,4 +1,4 @@
-"""Ties a process to the run that it serves, so that it doesn't outlive it."""
+"""Ties the life of a process to the run that it serves."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pytest_hotreload.world import BUILTINS, os
 
 __builtins__ = BUILTINS
 
-#: Leaves out the kernel's signal, so that the pipe is tested by itself where there are both.
+#: Disables the parent-death signal, so that the pipe can be tested by itself on systems that have both.
 _NO_DEATH_SIGNAL = "PYTEST_HOTRELOAD_NO_DEATH_SIGNAL"
 
 

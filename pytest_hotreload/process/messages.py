@@ -1,4 +1,4 @@
-"""Everything that crosses a process border. How it does, says ``process/channel.py``."""
+"""Messages exchanged between our processes. See ``process/channel.py`` for framing and transport."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pytest_hotreload.world import BUILTINS, mmap, os, struct
 
 __builtins__ = BUILTINS
 
-#: Bumped with each change of a message; a spawned child compares it before anything else.
+#: Increased with each change of a message; a spawned child compares it before anything else.
 VERSION = 5
 
-#: Names the inherited descriptors of a spawned child; removed before any user code runs.
+#: The variable that names the inherited descriptors of a spawned child; removed before any user code runs.
 ENVIRONMENT = "PYTEST_HOTRELOAD_APART"
 
 
@@ -25,49 +25,51 @@ class ItemStarted(NamedTuple):
 
 
 class ItemFinished(NamedTuple):
-    """``pytest_runtest_logfinish`` was called; with a plugin that runs a test again, more than once."""
+    """``pytest_runtest_logfinish`` was called; a plugin that runs a test again calls it more than once."""
 
 
 class ItemRan(NamedTuple):
-    """The item's protocol has returned. Sent past pytest's hooks, with what these were to have told by then.
+    """The item's protocol has returned.
 
-    ``reports``: how many were logged. ``called``: its call began.
+    This message does not depend on pytest's hooks, and states what these should have reported by then.
     """
 
+    #: The number of reports that were logged.
     reports: int
+    #: Whether the call phase began.
     called: bool
 
 
 class Reported(NamedTuple):
-    """One report, pickled on its own so that a bad one costs only itself."""
+    """One report, pickled by itself so that a report that can't be read affects no other message."""
 
     payload: bytes
     failed_subtests: int = 0
 
 
-#: What tells a report from others in every process: node id, phase, begin and end of it.
+#: Identifies a report in every process: node id, phase, begin and end.
 ReportKey = tuple[str, str | None, float, float]
 
 
 class StatsChanged(NamedTuple):
-    """What a plugin took out of, or put into the terminal reporter's ``stats``, by category.
+    """A plugin's changes to the terminal reporter's ``stats``, by category."""
 
-    ``failed``: what it added to ``session.testsfailed``, or took away.
-    """
-
+    #: (category, key) of the reports that were removed.
     removed: tuple[tuple[str, ReportKey | None], ...]
+    #: (category, key, pickled report) of the reports that were added.
     added: tuple[tuple[str, ReportKey | None, bytes], ...]
+    #: The change of ``session.testsfailed``, positive or negative.
     failed: int
 
 
 class Unreadable(NamedTuple):
-    """Made where frames are read: one that could not be."""
+    """A frame that could not be read; created by the receiver."""
 
     why: str
 
 
 class Warned(NamedTuple):
-    """``pytest_warning_recorded``, without what can't be pickled."""
+    """A call of ``pytest_warning_recorded``, without the parts that can't be pickled."""
 
     message: bytes
     category: tuple[tuple[str, str, str], ...]
@@ -87,7 +89,7 @@ class Wrote(NamedTuple):
 
 
 class Printed(NamedTuple):
-    """Bytes that passed by the capture, meant for file descriptor 1 or 2."""
+    """Bytes that bypassed the capture, meant for file descriptor 1 or 2."""
 
     fd: int
     data: bytes
@@ -100,49 +102,51 @@ class Logged(NamedTuple):
 
 
 class LoggedLive(NamedTuple):
-    """A formatted record for live logging (``log_cli``), and the phase in which it was made."""
+    """A formatted record for live logging (``log_cli``), and the phase in which it was created."""
 
     text: str
     when: str | None
 
 
 class NewlineEnsured(NamedTuple):
-    """The terminal's line must end here, if anything stands in it."""
+    """The terminal's current line must end here, unless it is empty."""
 
 
 class Junit(NamedTuple):
-    """A call on junit's node reporter, or on LogXML itself where ``on_node`` is false. ``args``: pickled, a tuple."""
+    """A call of a method of JUnit's node reporter, or of LogXML itself."""
 
+    #: Whether the method belongs to the node reporter.
     on_node: bool
     method: str
+    #: A pickled tuple.
     args: bytes
 
 
 class Collided(NamedTuple):
-    """The report that follows fails because an address is in use (``EADDRINUSE``)."""
+    """The next report fails because an address is in use (``EADDRINUSE``)."""
 
     address: str
 
 
 class Amended(NamedTuple):
-    """The last report again: ``pytest_exception_interact`` changed it after it was sent."""
+    """The last report again, because ``pytest_exception_interact`` changed it after it was sent."""
 
     payload: bytes
 
 
 class PdbShown(NamedTuple):
-    """The debugger has shown the last report's traceback: FAILURES must not repeat it."""
+    """The debugger has shown the last report's traceback, so FAILURES must not repeat it."""
 
 
 class StopAsked(NamedTuple):
-    """``session.shouldstop`` was set in the child, or (``failed``) ``session.shouldfail``."""
+    """``session.shouldstop`` was set in the child, or ``session.shouldfail`` if ``failed`` is true."""
 
     reason: str
     failed: bool = False
 
 
 class Exited(NamedTuple):
-    """``pytest.exit()``."""
+    """``pytest.exit()`` was called."""
 
     reason: str
     returncode: int | None
@@ -150,7 +154,7 @@ class Exited(NamedTuple):
 
 
 class ChildInterrupted(NamedTuple):
-    """``KeyboardInterrupt`` in the child, with the place where it struck."""
+    """``KeyboardInterrupt`` was raised in the child; ``memo`` names the place."""
 
     memo: bytes | None
 
@@ -162,7 +166,7 @@ class InternalError(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """A question; the controller answers with :class:`Answer`."""
+    """A question, which the controller answers with :class:`Answer`."""
 
     number: int
     """Of this channel's questions: an interrupt may leave one without its answer read, before the next one."""
@@ -171,23 +175,21 @@ class Asked(NamedTuple):
 
 
 class Gathered(NamedTuple):
-    """What plugins gathered in the child since the last such message, for their session-end hooks."""
+    """The data that plugins gathered in the child since the last such message, for their session-end hooks."""
 
     payload: bytes
 
 
 class Missing(NamedTuple):
-    """An item that a child which collects for itself did not find."""
+    """A self-collecting child did not find an item."""
 
     reason: str
 
 
 class Ended(NamedTuple):
-    """The last message of a child: all its items have run.
+    """The last message of a child: all its items have run."""
 
-    ``workeroutput``: pickled, a dict, or b"". ``frames``: how many it sent, with this one. ``notices``: for the user.
-    """
-
+    #: A pickled dict, or b"".
     workeroutput: bytes
     fixtures: tuple[FixtureCost, ...]
     modules: tuple[str, ...]
@@ -196,20 +198,21 @@ class Ended(NamedTuple):
     """``observation.Observed``, where records are kept."""
     at_exit: tuple[tuple[int, bytes], ...] = ()
     """(1 or 2, data) that exit handlers and threads printed: plain pytest's come after its last line."""
+    #: The number of frames that the child sent, including this one.
     frames: int = -1
+    #: Notices for the user.
     notices: tuple[str, ...] = ()
     started_over: str = ""
     """Why a fresh interpreter took the place of a fork of the template."""
 
 
 class FixtureCost(NamedTuple):
-    """What one session- or package-scoped fixture cost in a child.
-
-    ``setups``: (when, seconds) of each; when is on the monotonic clock, which all processes of a machine share.
-    """
+    """The cost of one session- or package-scoped fixture in a child."""
 
     name: str
     scope: str
+    #: (when, seconds) of each setup; "when" is on the monotonic clock, which all processes of a machine
+    #: share.
     setups: tuple[tuple[float, float], ...]
 
     @property
@@ -249,16 +252,16 @@ Message = (
 
 
 class Answer(NamedTuple):
-    """The answer to :class:`Asked` of that number."""
+    """The answer to the :class:`Asked` with the same number."""
 
     number: int
     value: Any
 
 
 class Start(NamedTuple):
-    """To a fork point: fork a child for these items in this slot. ``token`` comes back with all
-    that is said of it."""
+    """To a fork point: fork a child for these items in this slot."""
 
+    #: Returned with all reports about this child.
     token: int
     slot: int
     indices: tuple[int, ...]
@@ -270,21 +273,21 @@ class Start(NamedTuple):
 
 
 class Started(NamedTuple):
-    """From a fork point: the child's process id."""
+    """From a fork point: the child was started, with this process id."""
 
     token: int
     pid: int
 
 
 class Gone(NamedTuple):
-    """From a fork point: the child has ended, with this wait status, and left these behind.
-
-    ``cpu``: its CPU seconds, with those of processes that it waited for; -1 where nobody knows.
-    """
+    """From a fork point: the child has ended."""
 
     token: int
+    #: The wait status.
     status: int
+    #: The names of the processes that the child left behind.
     leftovers: tuple[str, ...]
+    #: CPU seconds of the child and of the processes that it waited for; -1 if unknown.
     cpu: float = -1.0
 
 
@@ -296,50 +299,49 @@ class Refused(NamedTuple):
 
 
 class Kill(NamedTuple):
-    """To a fork point: end this child now. One that has ended is nobody."""
+    """To a fork point: kill this child now. Ignored if the child has already ended."""
 
     token: int
 
 
 class Warm(NamedTuple):
-    """To the template: import these modules, in this order, and none that is ``barred``, whoever asks for it."""
+    """To the template: import these modules, in this order."""
 
     modules: tuple[str, ...]
+    #: Modules that must not be imported, whichever module requests them.
     barred: tuple[str, ...] = ()
 
 
 class Warmed(NamedTuple):
-    """The template's answer: what it holds now, what each cost in seconds, and what stayed out, why."""
+    """The template's answer to :class:`Warm`."""
 
+    #: The number of modules that the template now holds.
     modules: int
     seconds: float
+    #: Module -> seconds that its import took.
     costs: Mapping[str, float]
+    #: Module -> the reason why it was kept out.
     quarantine: Mapping[str, str]
 
 
 class Probe(NamedTuple):
-    """To the template: how many native threads does importing these modules leave?"""
+    """To the template: report how many native threads remain after these modules are imported."""
 
     modules: tuple[str, ...]
 
 
 class Probed(NamedTuple):
-    """The template's answer to :class:`Probe`; -1 where the import failed."""
+    """The template's answer to :class:`Probe`; -1 if the import failed."""
 
     threads: int
 
 
 class Assignment(NamedTuple):
-    """What a child that collects for itself is to do.
+    """The task of a self-collecting child."""
 
-    ``args``: the positional arguments of its own collection, or None for the controller's.
-    ``wanted``: (index in the controller's items, node id) of what it is to run or to serve.
-    ``serve``: collect, then become the fork point of its slot, instead of running.
-    ``shard``: with the controller's arguments, what the controller itself collected of them.
-    ``cleared``: (base id, name) of fixtures that were set up once, and are left out.
-    """
-
+    #: The positional arguments of the child's own collection, or None for the controller's.
     args: tuple[str, ...] | None
+    #: (index in the controller's items, node id) of the items that the child runs or serves.
     wanted: tuple[tuple[int, str], ...]
     worker_id: str
     workerinput: Mapping[str, Any] | None
@@ -348,22 +350,25 @@ class Assignment(NamedTuple):
     name: str
     log_file: bool
     observe: bool = False
+    #: Collect, then become the fork point of the slot, instead of running the items.
     serve: bool = False
+    #: With the controller's arguments: the part that the controller itself collected.
     shard: object = None  # a ci.plan.Shard, which this module does not know
+    #: (base id, name) of fixtures that were set up once, and that the child leaves out.
     cleared: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
 class Collision:
-    """Something that two living children can't both use.
+    """A resource that two living children can't both use."""
 
-    ``what``: one of the three below. ``index``: the item that ran. ``holder``: the process id of the other child.
-    ``subject``: the address or path.
-    """
-
+    #: The kind of resource: ``BIND``, ``CONNECT`` or ``PATH``.
     what: int
+    #: The item that ran.
     index: int
+    #: The process id of the other child.
     holder: int
+    #: The address or path.
     subject: str
 
     BIND: ClassVar[int] = 1
@@ -372,16 +377,16 @@ class Collision:
 
 
 class Progress:
-    """A page shared between the controller and one child: what it runs, since when; what it shares with another.
+    """A page of memory that the controller shares with one child, for the current item and the first collision.
 
-    Written without a system call before each phase, so that a death or a hang can be attributed
-    to the very item and phase, and read by the controller at any time.
+    The child writes the page without a system call before each phase, so that a death or a hang can be
+    attributed to the exact item and phase. The controller can read the page at any time.
     """
 
     PHASES = ("start", "setup", "call", "teardown", "finish", "end")
     _LAYOUT = struct.Struct("=iBd")
-    #: What ``_native.join_board`` lets this child write: a state (2: complete), what was done, the item, the process
-    #: id of the other child, the length of the text behind it.
+    #: The collision, which ``_native.join_board`` lets this child write: a state (2: complete), the kind of
+    #: use, the item, the process id of the other child, and the length of the text that follows.
     _COLLISION, _COLLISION_AT = struct.Struct("=QIIQQ"), 16
     _COMPLETE = 2
 
@@ -391,26 +396,29 @@ class Progress:
         self._page = mmap.mmap(descriptor, mmap.PAGESIZE)
 
     def clear(self) -> None:
-        """No item yet."""
+        """Reset the page: no item runs, and there is no collision."""
         self._LAYOUT.pack_into(self._page, 0, -1, 0, 0.0)
         self._COLLISION.pack_into(self._page, self._COLLISION_AT, 0, 0, 0, 0, 0)
 
     def write(self, index: int, phase: int, at: float) -> None:
-        """``at``: seconds of the monotonic clock, which all processes of a machine share."""
+        """Note the item and the phase.
+
+        ``at``: seconds of the monotonic clock, which all processes of a machine share.
+        """
         self._LAYOUT.pack_into(self._page, 0, index, phase, at)
 
     def begin_again(self, at: float) -> None:
-        """The phase counts from now: what lay before was not the test's own time."""
+        """Restart the clock of the current phase: the time before was not the test's own."""
         index, phase, _ = self._LAYOUT.unpack_from(self._page, 0)
         self._LAYOUT.pack_into(self._page, 0, index, phase, at)
 
     def read(self) -> tuple[int, str, float]:
-        """(item index or -1, name of the phase, monotonic second at which it began)."""
+        """Return (item index or -1, name of the phase, monotonic second at which it began)."""
         index, phase, at = self._LAYOUT.unpack_from(self._page, 0)
         return index, self.PHASES[phase], at
 
     def collision(self) -> Collision | None:
-        """The first thing that this child used while another child had it."""
+        """Return the first resource that this child used while another child held it, or None."""
         state, what, index, holder, length = self._COLLISION.unpack_from(self._page, self._COLLISION_AT)
         if state != self._COMPLETE:
             return None

@@ -1,6 +1,6 @@
-"""Waits until one of several descriptors can be read: `select.poll`, as the system has it.
+"""Waits until one of several descriptors can be read, by the system's own `select.poll`.
 
-``selectors`` looks its system calls up in the module ``select``, where gevent leaves others or none.
+``selectors`` looks its system calls up in the module ``select``, where gevent replaces or removes them.
 """
 
 from __future__ import annotations
@@ -13,35 +13,35 @@ __builtins__ = BUILTINS
 
 
 class HasFileno(Protocol):
-    """What can be waited for."""
+    """An object with a descriptor that can be polled."""
 
     def fileno(self) -> int: ...
 
 
 class Poller:
-    """Each source has something that stands for it."""
+    """A set of sources to wait for, each with an object that represents it."""
 
     def __init__(self) -> None:
         self._poll = select.poll()
         self._sources: dict[int, Any] = {}
 
     def register(self, source: HasFileno, stands_for: object) -> None:
-        """Wait for ``source``, too."""
+        """Add a source to the set."""
         descriptor = source.fileno()
         self._poll.register(descriptor, select.POLLIN)
         self._sources[descriptor] = stands_for
 
     def unregister(self, source: HasFileno) -> None:
-        """Wait for it no more; it must be open still."""
+        """Remove a source from the set; the source must still be open."""
         descriptor = source.fileno()
         self._poll.unregister(descriptor)
         del self._sources[descriptor]
 
     def wait(self, seconds: float) -> list[Any]:
-        """What stands for those that can be read, or have ended; after ``seconds`` at the latest."""
+        """Return the objects of the sources that can be read or have ended, after ``seconds`` at the latest."""
         ready = self._poll.poll(seconds * 1000)
         return [self._sources[descriptor] for descriptor, _ in ready if descriptor in self._sources]
 
     def close(self) -> None:
-        """Wait for nothing."""
+        """Remove all sources."""
         self._sources.clear()

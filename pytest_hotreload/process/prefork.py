@@ -1,7 +1,8 @@
-"""A child that was forked ahead, and waits for the request that it shall be.
+"""Prefork: keeps one idle child ready so that the next request need not wait for ``fork()``.
 
-To fork a large process takes as long as all the rest of a short call. So a fork point may have one child ready, and
-fork the next while this one works. It has touched nothing that a child touches, so it is as a fresh one.
+Forking a large process takes as long as the rest of a short call. A fork point may therefore keep one child
+ready, and fork the next one while this one works. The idle child has touched nothing that a child touches, so
+it is equivalent to a freshly forked one.
 """
 
 from __future__ import annotations
@@ -16,12 +17,10 @@ __builtins__ = BUILTINS
 
 
 class Prefork:
-    """In a fork point: the child that waits, if there is one.
-
-    ``begin``: what each child does first, needing no request; one that waits has done it before.
-    """
+    """The idle child of a fork point, if there is one."""
 
     def __init__(self, begin: Callable[[], None]) -> None:
+        #: The first steps of each child, which need no request. An idle child has already done them.
         self.begin = begin
         self.pid = 0
         self._ours: Channel | None = None
@@ -29,20 +28,23 @@ class Prefork:
         self._wanted = False
 
     def request(self) -> None:
-        """One is worth it: there was a request. One that died unasked is not replaced before the next."""
+        """Allow the next prefork, because a request arrived.
+
+        A child that died before it was requested is not replaced until the next request.
+        """
         self._wanted = True
 
     def is_due(self) -> bool:
-        """Whether another should be forked now."""
+        """Return whether another child should be forked now."""
         return self._wanted and not self.pid
 
     def prepare(self) -> None:
-        """Before the fork. Raises OSError."""
+        """Create the channel to the child, before the fork. Raises OSError."""
         self._wanted = False
         self._ours, self._theirs = pair()
 
     def forked(self, pid: int) -> None:
-        """In the fork point; 0: it could not be done."""
+        """Register the child, in the fork point; ``pid`` 0 means that the fork failed."""
         if self._theirs is not None:
             self._theirs.close()
             self._theirs = None
@@ -51,30 +53,30 @@ class Prefork:
             self.abandon()
 
     def hand_over(self, start: Start, descriptors: Sequence[int]) -> int:
-        """Let the one that waits be what ``start`` asks for. Its process id; 0 if there is none, or no longer."""
+        """Pass the request to the idle child and return its process id, or 0 if there is no idle child any more."""
         pid, channel = self.pid, self._ours
         if not pid or channel is None:
             return 0
         try:
             channel.send_with(start, descriptors)
-        except OSError:  # it was killed; who reaps it says so
+        except OSError:  # the child was killed; reaping it reports that
             pid = 0
         self.discard()
         return pid
 
     def discard(self) -> None:
-        """There is none."""
+        """Forget the idle child."""
         self.pid = 0
         self.abandon()
 
     def abandon(self) -> None:
-        """In another child, which must not keep the end from the one that waits."""
+        """Close the end of the channel that belongs to the fork point; another child must not hold it open."""
         if self._ours is not None:
             self._ours.close()
             self._ours = None
 
     def wait(self) -> tuple[Start, list[int]]:
-        """In the child. Raises EOFError if nobody will ask."""
+        """Wait for the request, in the idle child. Raises EOFError if no request can come any more."""
         assert self._theirs is not None
         channel = self._theirs
         channel.descriptors = []

@@ -1,7 +1,8 @@
-"""A slot: a parallel place with a worker id, and the files that the child in it writes to.
+"""Slots: each runs one child at a time under a worker id, and owns the files that the child writes to.
 
-The files belong to the controller and outlive each child, so that what a child captured, printed
-or dumped before it died can still be read. They have no name and die with the last process.
+The files belong to the controller and outlive each child, so that the output that a child captured, printed
+or dumped before it died can still be read. The files have no name and vanish with the last process that holds
+them.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from pytest_hotreload.world import BUILTINS, fcntl, os, tempfile
 
 __builtins__ = BUILTINS
 
-#: The order in which the descriptors of a slot travel to a process that is no fork of ours.
+#: The order in which the descriptors of a slot are passed to a process that is not a fork of the controller.
 FILES: Final = ("out", "err", "printed_out", "printed_err", "fault")
-#: How many that are, with the page and the board.
+#: The number of passed descriptors, including the progress page and the board.
 TRAVELLING: Final = len(FILES) + 2
 
 
 def anonymous_file(name: str) -> int:
-    """A new file without a name, private to this user and not inherited by an exec."""
+    """Create a file without a name, private to this user and not inherited across an exec."""
     if hasattr(os, "memfd_create"):
         return os.memfd_create(name, os.MFD_CLOEXEC)
     with tempfile.TemporaryFile(buffering=0) as file:  # macOS
@@ -32,7 +33,7 @@ def anonymous_file(name: str) -> int:
 
 
 def new_board() -> int:
-    """The memory that all children of a run share: which ports they bind, and which paths they write."""
+    """Create the memory in which all children of a run note the ports that they bind and the paths that they write."""
     board = anonymous_file("hotreload-board")
     os.ftruncate(board, BOARD_BYTES)
     return board
@@ -49,7 +50,11 @@ def _new_files(one_stream: bool) -> dict[str, int]:
 
 
 class SlotFiles:
-    """The capture files, what bypassed them, faulthandler's file and the progress page."""
+    """The files of a slot.
+
+    These are the captured output, the output that bypassed the capture, faulthandler's file and the progress
+    page.
+    """
 
     def __init__(
         self,
@@ -60,21 +65,22 @@ class SlotFiles:
         board: int = -1,
     ) -> None:
         self._owned = descriptors is None
-        #: What all children of the run share (``_native.join_board``), or -1 where only one lives at a time.
+        #: The board that all children of the run share (``_native.join_board``), or -1 if only one child lives
+        #: at a time.
         self.board = board
         self.fds = descriptors or _new_files(one_stream)
-        #: Standard output and error, or output alone where both go to one place (``2>&1``, a
-        #: terminal): their order is kept. O_APPEND, because these are truncated under open writers.
+        #: Standard output and error, or output alone if both go to one place (``2>&1``, a terminal), so that
+        #: their order is kept. The files use O_APPEND because they are truncated while writers hold them open.
         self.printed: tuple[tuple[int, str], ...] = ((1, "printed_out"), (2, "printed_err"))
         if os.path.sameopenfile(self.fds["printed_out"], self.fds["printed_err"]):
             self.printed = self.printed[:1]
-        #: How much of each was taken: in a child, into messages; in the controller, from messages.
+        #: Bytes already taken from each file: in a child, into messages; in the controller, from messages.
         self.taken = {1: 0, 2: 0}
         self.page = anonymous_file("hotreload-progress") if page is None else page
         self.progress = Progress(self.page)
 
     def reset(self) -> None:
-        """Empty, for the next child."""
+        """Empty all files for the next child."""
         for descriptor in self.fds.values():
             if os.fstat(descriptor).st_size:
                 os.ftruncate(descriptor, 0)
@@ -83,25 +89,25 @@ class SlotFiles:
         self.progress.clear()
 
     def sizes(self) -> tuple[int, ...]:
-        """Bytes in each of the files."""
+        """Return the number of bytes in each of the files."""
         return tuple(os.fstat(descriptor).st_size for descriptor in self.fds.values())
 
     def text(self, name: str) -> str:
-        """All that is in one of the files."""
+        """Return the whole content of one of the files."""
         return self._from(name, 0).decode("utf-8", "replace")
 
     def last_line(self) -> str:
-        """The last line that was printed, captured or not."""
+        """Return the last line that was printed, captured or not."""
         lines = (self.text("out") + self.text("printed_out")).split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     def printed_rest(self) -> str:
-        """What was printed past the capture and is in no message."""
+        """Return the output that bypassed the capture and that no message contains."""
         rest = (self._from(name, self.taken[fd]) for fd, name in self.printed)
         return b"".join(rest).decode("utf-8", "replace")
 
     def take_printed(self) -> list[tuple[int, bytes]]:
-        """What was printed past the capture since the last time, as (1 or 2, data)."""
+        """Return the output that bypassed the capture since the last call, as (1 or 2, data)."""
         found = []
         for fd, name in self.printed:
             data = self._from(name, self.taken[fd])
@@ -115,7 +121,10 @@ class SlotFiles:
         return os.pread(self.fds[name], size - start, start) if size > start else b""
 
     def descriptors(self) -> list[int]:
-        """Every descriptor, in the order of :data:`FILES`, then the page and the board (the page again without one)."""
+        """Return every descriptor: those of :data:`FILES` in order, the page, and the board.
+
+        Without a board, the page takes the board's place.
+        """
         return [*self._own(), self.board if self.board >= 0 else self.page]
 
     def _own(self) -> list[int]:
@@ -123,7 +132,7 @@ class SlotFiles:
 
     @classmethod
     def received(cls, descriptors: list[int]) -> SlotFiles:
-        """The other end of :meth:`descriptors`."""
+        """Build the files from the descriptors that :meth:`descriptors` returned in another process."""
         *files, page, board = descriptors
         there_is_none = os.path.sameopenfile(page, board)
         return cls(dict(zip(FILES, files, strict=True)), page, board=-1 if there_is_none else board)
@@ -135,10 +144,7 @@ class SlotFiles:
 
 
 class Slot:
-    """One place. ``node`` is xdist's idea of it, or None with a single slot.
-
-    ``channel`` and ``child_end`` serve one child after the other.
-    """
+    """A place in which one child runs at a time. ``channel`` and ``child_end`` serve one child after the other."""
 
     def __init__(self, index: int, *, alone: bool, one_stream: bool = False, board: int = -1) -> None:
         self.index = index
@@ -146,13 +152,14 @@ class Slot:
         self.files = SlotFiles(one_stream=one_stream, board=board)
         self.channel, self.child_end = pair()
         self.channel.tolerate()
+        #: xdist's view of the slot, or None if there is only one slot.
         self.node: Any = None
         self.running: Any = None
 
     def reset(self) -> None:
-        """Ready for the next child: nothing of the last one is left in files or channel, at either end.
+        """Prepare for the next child: clear the files, and both ends of the channel.
 
-        An answer that the last one did not wait for would be the next one's.
+        Otherwise the next child would receive an answer that the previous one did not wait for.
         """
         self.files.reset()
         for end in (self.channel, self.child_end):
@@ -160,7 +167,7 @@ class Slot:
             end.renew()
 
     def descriptors(self) -> list[int]:
-        """What a child needs that is no fork of ours: the files, the page, its end of the channel."""
+        """Return the descriptors for a child that is not a fork: the files, the page, and its end of the channel."""
         return [*self.files.descriptors(), self.child_end.fileno()]
 
     def close(self) -> None:

@@ -1,11 +1,11 @@
-"""The template: pytest and its plugins, and the third-party modules that test files share, import-only.
+"""The template: a parked process that has imported pytest, its plugins and the shared third-party modules.
 
-It is forked from the controller before the first conftest is loaded and waits there. It warms itself
-only when something needs it (``strict``, slots of their own, files with threads, a death by signal):
-an ordinary run never pays for it. Its children go on from the very place where it was forked: each is
-an ordinary pytest that collects for itself (``run/child/self_collecting.py``).
+The template is forked from the controller before the first conftest is loaded, and waits there. It imports
+the warm modules only when they are needed (``strict``, slots with processes of their own, files with threads,
+a death by signal), so an ordinary run never pays for that. Its children continue at the very place where the
+template was forked: each is an ordinary pytest that collects for itself (``run/child/self_collecting.py``).
 
-Invariant: no first-party module is ever imported here, and no thread runs.
+Invariant: the template never imports a first-party module, and runs no thread.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from pytest_hotreload.process.messages import Probe, Probed, Start, Warm, Warmed
 from pytest_hotreload.process.proc import native_threads
 from pytest_hotreload.world import MODULES, contextlib, os, pickle, threading, time
 
-#: Between the names of the modules that a warm-up began with and what came of it. In no name.
+#: Separates the names of the modules that a warm-up began with from its result. No name contains it.
 _VERDICT = b"\0"
-#: Why a module is kept out when it starts a Python thread at import: no thread survives a fork.
+#: The reason for keeping out a module that starts a Python thread at import: no thread survives a fork.
 _STARTS_THREAD = "starts a thread while it is imported"
 
 
 class Become(Unwind):
-    """Unwinds a template's child to the place where the template was forked."""
+    """Unwinds a child of the template to the place where the template was forked."""
 
     def __init__(self, start: Start, descriptors: list[int]) -> None:
         super().__init__()
@@ -42,13 +42,16 @@ class Become(Unwind):
 
 
 class Template(ForkPoint):
-    """The controller's handle of the parked process."""
+    """The controller's handle of the template."""
 
     kind = "template"
     warmed: Warmed | None = None
 
     def warm(self, modules: Sequence[str], barred: Sequence[str] = ()) -> Warmed:
-        """Import the modules in the template, once; waits. Raises EOFError if it dies of it."""
+        """Import the modules in the template, once, and wait for that.
+
+        Raises EOFError if the imports end the template.
+        """
         if self.warmed is None:
             self.channel.send(-1, Warm(tuple(modules), tuple(barred)))
             _, self.warmed = self.channel.receive()
@@ -56,14 +59,14 @@ class Template(ForkPoint):
         return self.warmed
 
     def probe(self, modules: Sequence[str]) -> int:
-        """How many native threads importing these leaves behind; -1 where it can't be told."""
+        """Return how many native threads remain after these modules are imported; -1 if unknown."""
         self.channel.send(-1, Probe(tuple(modules)))
         _, answer = self.channel.receive()
         return int(answer.threads)
 
 
 def park(lifeline: tuple[int, int]) -> tuple[Template | None, Become | None]:
-    """Fork the template. In the controller: its handle. In each of its children: what it shall be.
+    """Fork the template. Returns its handle in the controller, and the requested task in each of its children.
 
     Raises OSError where the system refuses to fork.
     """
@@ -87,11 +90,7 @@ def park(lifeline: tuple[int, int]) -> tuple[Template | None, Become | None]:
 
 
 class Parked:
-    """What the template does besides forking.
-
-    ``leave``: called by a process that a warm-up left behind, when the template that came of it has ended.
-    ``held``: what its forks adopt. ``kept``: modules that stay in ``sys.modules``, whoever imported them.
-    """
+    """The template's handlers: warm-up, probes and the start of children."""
 
     def __init__(
         self,
@@ -101,15 +100,19 @@ class Parked:
         recorder: Recorder | None = None,
         kept: Collection[str] = (),
     ) -> None:
+        #: ``leave`` is called by a process that a warm-up left behind, when the template that continued from
+        #: it has ended.
         self.control, self.lifeline, self.leave = control, lifeline, leave
-        known = adoption.held() if recorder is None else None  # this process may come from a template itself
+        known = adoption.held() if recorder is None else None  # this process may be a fork of a template
+        #: The modules that forks of this process adopt.
         self.held = known or adoption.hold(recorder or Recorder())
         self.held.start_over = None
+        #: Modules that stay in ``sys.modules``, whichever module imported them.
         self.kept = kept if recorder is not None else set(MODULES)
         freeze()
 
     def objection(self) -> str:
-        """What else speaks against keeping what was just imported; "" if nothing does."""
+        """Return why the module that was just imported must not be kept; "" if there is no reason."""
         recorder = self.held.recorder
         if not recorder.refused:
             return ""
@@ -117,7 +120,7 @@ class Parked:
         return _kept_out(name) if recorder.is_barred(name) else _first_party(name)
 
     def settle(self) -> None:
-        """Everything is imported."""
+        """Hold the imported modules back, after all of them were imported."""
         self.held.hold_back(self.kept)
         freeze()
 
@@ -132,10 +135,10 @@ class Parked:
         return None
 
     def _warm(self, order: Warm) -> Warmed:
-        """Go on in a fork that holds the modules; where one fails, in a fresh one without it.
+        """Continue in a fork that holds the modules; if a module fails, in a fresh fork without it.
 
-        This process stays behind as a parent that only waits: a failed import can't be undone, only
-        left behind.
+        This process stays behind as a parent that only waits: a failed import can't be undone, only left
+        behind.
         """
         recorder = self.held.recorder
         recorder.barred = (*recorder.barred, *order.barred)
@@ -153,7 +156,7 @@ class Parked:
             begun, _, told = told.partition(_VERDICT)
             if told == b"warm":
                 ended, status = os.wait()
-                while ended != pid:  # a fork of before the warm-up
+                while ended != pid:  # a fork from before the warm-up
                     ended, status = os.wait()
                 self.leave()
                 os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
@@ -195,7 +198,7 @@ def _first_party(name: str) -> str:
 
 @contextlib.contextmanager
 def recording(recorder: Recorder) -> Iterator[None]:
-    """What is imported meanwhile is recorded with what it asks for."""
+    """Record, in this block, the imported modules and the inputs that they read."""
     recorder.start()
     recorder.note_opens(note_opens, noted_opens)
     try:
@@ -205,10 +208,10 @@ def recording(recorder: Recorder) -> Iterator[None]:
 
 
 def import_module(name: str) -> str:
-    """Import a module; why it must stay out, or ""."""
+    """Import a module. Returns why it must be kept out, or ""."""
     try:
         importlib.import_module(name)
-    except BaseException as error:  # sys.exit at import, too, costs that module only
+    except BaseException as error:  # even sys.exit at import affects only this module
         return f"its import failed: {type(error).__name__}: {error}".splitlines()[0][:200]
     return _STARTS_THREAD if threading.active_count() > 1 else ""
 
@@ -223,7 +226,7 @@ def _count_after(modules: Sequence[str]) -> int:
 
 
 def in_fork(work: Any, otherwise: Any) -> Any:
-    """The result of ``work()`` in a process that is thrown away."""
+    """Return the result of ``work()`` in a fork that is thrown away, or ``otherwise`` if there is no result."""
     read, write = os.pipe()
     pid = fork_quietly()
     if pid == 0:
@@ -240,7 +243,7 @@ def in_fork(work: Any, otherwise: Any) -> Any:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Nothing that an import prints or warns of is seen here: the controller's own import shows it."""
+    """Hide what imports print and warn of in this block: the controller's own import shows it."""
     with output_to_nowhere(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -1,6 +1,6 @@
-"""Writes files that the user named, whatever they are: regular files, links, pipes, devices, sockets.
+"""Writes files that the user named, of any kind: regular files, links, pipes, devices, sockets.
 
-A regular file is replaced atomically, and a link to one stays a link. Everything else is written through.
+A regular file is replaced atomically, and a link to one stays a link. All other kinds are written through.
 """
 
 from __future__ import annotations
@@ -12,14 +12,19 @@ from pathlib import Path
 from pytest_hotreload.process import atomic_write
 from pytest_hotreload.world import contextlib, os, select, socket
 
-#: Seconds without progress after which a reader is given up: a pipe that nobody empties must not hang the run.
+#: Seconds without progress after which writing is given up: a pipe that is never emptied must not hang the
+#: run.
 STALLED_SECONDS = 10.0
-#: The folder does not take a file beside this one, or the file is a mount of its own, as in a container.
+#: Errors that mean that no file can replace this one: the folder rejects new files, or the file is a mount of
+#: its own, as in a container.
 _IN_PLACE = (errno.EACCES, errno.EPERM, errno.EBUSY, errno.EROFS, errno.EXDEV)
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write all of it. Raises OSError, with the path as its file name; then a regular file has its old content."""
+    """Write all of the content.
+
+    Raises OSError with the path as its file name; a regular file then keeps its old content.
+    """
     try:
         status = _status(path)
         if status is not None and not stat.S_ISREG(status.st_mode):
@@ -34,7 +39,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 def append(path: Path, content: bytes) -> None:
-    """Add to what is there. Raises OSError."""
+    """Append to the existing content. Raises OSError."""
     status = _status(path)
     if status is not None and not stat.S_ISREG(status.st_mode):
         _write_through(path, status, content)
@@ -44,14 +49,14 @@ def append(path: Path, content: bytes) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a regular file: of a link its target. Anything else stays. Raises OSError."""
+    """Remove a regular file, or the target of a link to one. All other kinds stay. Raises OSError."""
     status = _status(path)
     if status is not None and stat.S_ISREG(status.st_mode) and _stream(status) is None:
         Path(os.path.realpath(path)).unlink(missing_ok=True)
 
 
 def _status(path: Path) -> os.stat_result | None:
-    """Of what a link leads to; None for nothing."""
+    """Return the status of the file, or of the target of a link; None if it does not exist."""
     try:
         return path.stat()
     except FileNotFoundError:
@@ -59,7 +64,10 @@ def _status(path: Path) -> os.stat_result | None:
 
 
 def _stream(status: os.stat_result) -> int | None:
-    """Standard output or error, where that is this very file: one in its place would hide what is printed later."""
+    """Return 1 or 2 if the file is standard output or error.
+
+    Such a file is not replaced: a new file in its place would not receive what is printed later.
+    """
     for stream in (1, 2):
         with contextlib.suppress(OSError):
             if os.path.samestat(os.fstat(stream), status):
@@ -110,7 +118,7 @@ def _write_all(descriptor: int, content: bytes, path: Path) -> None:
             text = f"its reader read nothing for {STALLED_SECONDS:.0f} s"
             raise OSError(errno.EAGAIN, text, str(path))
         try:
-            # As much as a pipe that is ready takes whole, however it was opened.
+            # A ready pipe accepts this many bytes in one write, whether it was opened as blocking or not.
             rest = rest[os.write(descriptor, rest[: select.PIPE_BUF]) :]
         except BlockingIOError:
             continue
