@@ -142,7 +142,7 @@ class WatchedEnvironment:
         return f"{names[0]} changed" if names else ""
 
     def affected_paths(self, paths: Iterable[str]) -> str:
-        """The first of the paths that defines the environment of the project, in words, or ""."""
+        """The change of the first path that defines the project's environment, in words, or ""."""
         for path in paths:
             name = Path(path).name
             if (
@@ -180,9 +180,10 @@ def _folders() -> list[str]:
 
 
 def _snapshot() -> dict[str, object]:
-    """Distributions come and go with folders of metadata; ``.pth`` files are read line by line. Takes 0.7 ms.
+    """The stamps of all installed distributions, of ``.pth`` files and of the interpreter. Takes 0.7 ms.
 
-    The time of a folder of packages says less: it changes with the first bytecode there, too.
+    Each installed distribution has a folder of metadata. The time of a folder of packages is a weaker sign: it also
+    changes when the first bytecode is written there.
     """
     folders = set(site_folders())
     found: dict[str, object] = {name: stamp for name, stamp in _stamps().items() if name not in folders}
