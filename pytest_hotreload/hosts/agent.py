@@ -94,7 +94,7 @@ class Agent:
                     continue
             if self.ended in ready:
                 break
-            if self.socket in ready:  # closed, and still running
+            if self.socket in ready:  # the socket is closed, but pytest still runs
                 select.select([self.ended], [], [])
                 break
         texts = [_tail(file.fileno()) for file in dict.fromkeys((self.output, self.errors))]

@@ -334,7 +334,7 @@ class HostLoop(RunLoop):
         self.totals.notices.clear()
 
     def _keep_apart(self) -> None:
-        """Do nothing: the user's controller keeps groups apart across all hosts."""
+        """Do nothing: the user's controller lets conflicting files take turns, on all hosts."""
 
     # -- messages from the user's controller ------------------------------------------------------
 

@@ -118,7 +118,7 @@ class Hosts:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=self._errors,
-            start_new_session=True,  # Ctrl-C is passed on by us
+            start_new_session=True,  # this process passes Ctrl-C on
         )
         theirs.close()
         return ours

@@ -1,4 +1,4 @@
-"""The lines that a watch shows about a rerun: its begin, its stop and its results."""
+"""The lines that a watch shows about a rerun: its start, its stop and its results."""
 
 from __future__ import annotations
 

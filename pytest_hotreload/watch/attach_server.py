@@ -48,7 +48,7 @@ class Caller:
     #: The client's stdin, stdout and stderr, until the run has them.
     descriptors: list[int] = field(default_factory=list)
     request: meeting.Request | None = None
-    #: The token of the run; 0 as long as there is none.
+    #: The token of the run; 0 before the run is requested.
     token: int = 0
     #: The template from which the run is forked.
     template: Process | None = None
@@ -106,7 +106,7 @@ class AttachServer:
         family.in_use = self._in_use
 
     def open(self) -> None:
-        """Start to listen. Raises OSError or OccupiedError; the text is for the user."""
+        """Start listening. Raises OSError or OccupiedError; the text is for the user."""
         self.rendezvous = Endpoint(self.root)
         self.selector.register(self.rendezvous.socket, selectors.EVENT_READ, self._accept)
 
@@ -368,7 +368,7 @@ class AttachServer:
                 self._kill(caller, signal.SIGKILL)
 
     def close(self) -> None:
-        """Stop to listen, and drop all clients. To be called after the templates, with their runs, have ended."""
+        """Stop listening, and drop all clients. To be called after the templates, with their runs, have ended."""
         if self.rendezvous is not None:
             with contextlib.suppress(KeyError, ValueError):
                 self.selector.unregister(self.rendezvous.socket)

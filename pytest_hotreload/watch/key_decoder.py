@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 ESCAPE = "\x1b"
 #: The brackets around pasted text, which a terminal sends on request (xterm's "bracketed paste").
 _PASTE, _PASTED = "\x1b[200~", "\x1b[201~"
-#: Seconds of quiet after which Escape counts as the key, and not as the begin of a sequence: Vim's ``ttimeoutlen``.
+#: Seconds of quiet after which Escape counts as the key, and not as the start of a sequence: Vim's ``ttimeoutlen``.
 QUIET_SECONDS = 0.1
 #: Seconds of quiet after which a paste without an end is given up. A guess: connections pause that long, not longer.
 _PASTE_SECONDS = 2.0

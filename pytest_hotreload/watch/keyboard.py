@@ -38,7 +38,7 @@ _PASTES_ON, _PASTES_OFF = b"\x1b[?2004h", b"\x1b[?2004l"
 #: POSIX's _POSIX_VDISABLE.
 _NO_CHARACTER = b"\0" if sys.platform == "linux" else b"\xff"
 _CTRL_C, _CTRL_D = "\x03", "\x04"
-#: The size of a terminal's input queue on Linux, and the number of queues after which a call stops to read.
+#: The size of a terminal's input queue on Linux, and the number of queues after which a call stops reading.
 _QUEUE_BYTES, _QUEUES = 4096, 16
 #: Seconds of one wait. The handler of a signal that arrives just before the wait runs only after it; a person does not
 #: notice this delay.

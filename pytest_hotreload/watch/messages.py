@@ -92,7 +92,7 @@ def header(warmed: Warmed | None, files: int, slots: int) -> str:
 
 
 def rerun(edit: PendingEdit, selected: int | None, known: int, how: str, root: str) -> str:
-    """The line for the begin of a rerun: ``RERUN src/pay/card.py → 6 of 418 test files (no reload needed)``.
+    """The line for the start of a rerun: ``RERUN src/pay/card.py → 6 of 418 test files (no reload needed)``.
 
     ``selected``: the number of test files that run, or None for all of them.
     """
@@ -210,7 +210,7 @@ def filters(keyword: str, marker: str, path: str) -> str:
 
 
 def filter_now(what: str, now: str) -> str:
-    """The line above the prompt for a new filter, with the present filter."""
+    """The line above the prompt for a new filter, with the current filter."""
     return f"{what} is {now!r} now; an empty line removes it"
 
 

@@ -12,7 +12,7 @@ import struct
 from pytest_hotreload.watch.process import Process
 from pytest_hotreload.watch.protocol import Pages
 
-#: The begin and end address of a run of pages, in the format of ``_native.own_pages``.
+#: The start and end address of a run of pages, in the format of ``_native.own_pages``.
 _RUN = struct.Struct("<QQ")
 
 

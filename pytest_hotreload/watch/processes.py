@@ -144,7 +144,7 @@ class WatchProcesses:
             pages.append(anonymous_file("hotreload-pulse"))
             process.pulse = Pulse(pages[0])
         start = Start(process.token, 0, (), False, order, 1 + len(pages))
-        with contextlib.suppress(OSError):  # its end is read next
+        with contextlib.suppress(OSError):  # the end of the parent is read next
             parent.channel.send_with(start, [theirs.fileno(), *pages])
         theirs.close()
         for page in pages:
@@ -194,7 +194,7 @@ class WatchProcesses:
                 self._written.send(rerun)
 
     def give_back(self, rerun: Process) -> None:
-        """Take back a rerun that had nothing to do. The rerun waits again, or ends if its place is occupied."""
+        """Take back a rerun that had nothing to do. The rerun waits again, or ends if it is not needed there."""
         self.taken.discard(rerun)
         point = rerun.parent
         if point is not None and point in self.chain and point not in self.standby:
@@ -314,7 +314,7 @@ class WatchProcesses:
         return template is not None and template.is_late
 
     def give_up(self) -> bool:
-        """End a fork point whose imports hang, and import its files ahead no more. Returns whether that was done.
+        """End a fork point whose imports hang, and refuse its files from then on. Returns whether that was done.
 
         The same imports did not hang in a rerun's collection.
         """

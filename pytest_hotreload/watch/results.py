@@ -26,7 +26,7 @@ class Results:
     left_out: set[str] = field(default_factory=set)
     #: Whether the latest rerun ran only some tests of its files.
     some: bool = False
-    #: The pending files at the begin of the latest rerun.
+    #: The pending files at the start of the latest rerun.
     _owed_before: set[str] = field(default_factory=set)
     #: Test file -> node id -> outcome.
     _outcomes: dict[str, dict[str, str]] = field(default_factory=dict)

@@ -38,7 +38,7 @@ class Affects:
         self.load(known)
 
     def load(self, known: Sequence[str]) -> None:
-        """Read the present records. ``known``: all test files."""
+        """Load the current records. ``known``: all test files."""
         folder = pytest_config.cache_folder(self.config) / "d" / "hotreload"
         if self.records is not None and folder.is_dir():
             self._store = RecordStore(str(folder), self.root)

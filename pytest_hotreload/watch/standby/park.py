@@ -144,7 +144,7 @@ def _left_behind(lifeline: int) -> None:
 
 
 class TemplateStart(BaseException):
-    """Unwinds a template's first start of pytest, back to its begin."""
+    """Unwinds a template's first start of pytest, back to where that start began."""
 
     def __init__(self, control: Channel, lifeline: int) -> None:
         super().__init__()
