@@ -1,7 +1,7 @@
-"""Runs in a gateway's interpreter: starts the host's pytest there, and passes bytes between it and the gateway.
+"""The agent: runs in a gateway's interpreter, starts the host's pytest and passes bytes between both.
 
-execnet sends this source as it is, so that nothing of ours has to be importable there before pytest starts:
-the standard library only, and no other module of the package.
+execnet sends the source of this module, so that this package need not be importable there before pytest starts.
+Therefore the module imports only the standard library.
 """
 
 from __future__ import annotations
@@ -16,20 +16,21 @@ import tempfile
 import threading
 from typing import Any
 
-#: What of its output is sent when a host ends: some 50 lines.
+#: Bytes from the end of each output that are sent when a host ends: some 50 lines.
 _TAIL = 4000
-#: Seconds for a pytest to end whose lifeline is cut. Its guard takes milliseconds where there is one.
+#: Seconds in which a pytest has to end after its lifeline is cut. A guard in the process takes milliseconds, if there
+#: is one.
 _PATIENCE = 5.0
 _CHUNK = 65536
 
 
 class Agent:
-    """One pytest and its gateway."""
+    """Starts one pytest, and connects it to the gateway's channel."""
 
     def __init__(self, channel: Any) -> None:
         self.channel = channel
         self.order: dict[str, Any] = channel.receive()
-        # They have no names, and end with us.
+        # These files have no names, and are removed when this process ends.
         self.output = tempfile.TemporaryFile()  # noqa: SIM115
         self.errors = self.output if self.order["one_stream"] else tempfile.TemporaryFile()  # noqa: SIM115
         self.socket, theirs = socket.socketpair()
@@ -61,10 +62,10 @@ class Agent:
         )
 
     def _down(self, data: bytes | None) -> None:
-        """From the gateway; None: it is closed. Called by execnet's thread."""
+        """Pass bytes from the gateway to pytest; None: the gateway is closed. Called by execnet's thread."""
         try:
             if data is None:
-                os.close(self.held)  # all that runs there ends with it
+                os.close(self.held)  # the lifeline: pytest and its children end with it
                 if self.process.wait(_PATIENCE) is None:
                     return
             else:
@@ -72,14 +73,17 @@ class Agent:
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
         except OSError:
-            pass  # it has ended, which is told below
+            pass  # pytest has ended, which `run` reports
 
     def _wait(self) -> None:
         self.process.wait()
         os.close(self._end)
 
     def run(self) -> None:
-        """Until the pytest has ended; its end, and not that of its socket, which forks of it may hold open."""
+        """Pass bytes until pytest has ended, and then send its exit status and the end of its output.
+
+        The end of the process counts, not that of its socket, which forks of it may hold open.
+        """
         either: list[Any] = [self.socket, self.ended]
         while True:
             ready = select.select(either, (), ())[0]
@@ -90,7 +94,7 @@ class Agent:
                     continue
             if self.ended in ready:
                 break
-            if self.socket in ready:  # closed, and still running
+            if self.socket in ready:  # the socket is closed, but pytest still runs
                 select.select([self.ended], [], [])
                 break
         texts = [_tail(file.fileno()) for file in dict.fromkeys((self.output, self.errors))]

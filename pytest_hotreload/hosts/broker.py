@@ -1,7 +1,7 @@
 """The broker: a fresh interpreter that holds all gateways and passes bytes between hosts and the controller.
 
-execnet reads each gateway in a thread, and a controller that forks must have none. Nothing is looked into here,
-and when the controller ends, by whatever death, all gateways end with this process.
+execnet reads each gateway in a thread, and a controller that forks must have no threads. The broker passes bytes on
+without interpreting them. When the controller ends for any reason, all gateways end with this process.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from pytest_hotreload.process.channel import Channel
 from pytest_hotreload.process.lifeline import end_with
 from pytest_hotreload.world import sockets
 
-#: Seconds that gateways get to end by themselves when all is over; execnet kills its processes then.
+#: Seconds that gateways have to end by themselves after a run; then execnet kills their processes.
 _PATIENCE = 2.0
 
 
-#: How far back in it the last line is looked for.
+#: Bytes from the end of standard error in which the last line is looked for.
 _TAIL = 1000
 
 
 class Gate:
-    """One gateway, from its opening to its end; a thread of its own opens it and writes to it."""
+    """One gateway, from its opening to its end. A thread of its own opens the gateway and writes to it."""
 
     def __init__(self, number: int, order: Open, control: Control) -> None:
         self.number, self.order, self.control = number, order, control
@@ -46,7 +46,7 @@ class Gate:
         except BaseException as error:
             self._close(_said(error))
             return
-        with contextlib.suppress(OSError):  # its end is told by the callback
+        with contextlib.suppress(OSError):  # the callback reports the end of the gateway
             while not self._closed:
                 self.channel.send(self._down.get())
 
@@ -58,7 +58,7 @@ class Gate:
         self.channel.setcallback(self._up, endmarker=None)
 
     def _up(self, item: Any) -> None:
-        """What the agent sends: bytes, and at last how its pytest ended. None: the gateway is gone."""
+        """Handle what the agent sends: bytes, and finally the end of its pytest. None: the gateway is gone."""
         if isinstance(item, bytes):
             self.control.send(self.number, Data(item))
         elif isinstance(item, tuple):
@@ -68,7 +68,7 @@ class Gate:
             self._close(self._death() if error is None or isinstance(error, EOFError) else _said(error))
 
     def _death(self) -> str:
-        """Of the gateway's own process, as far as it is one of ours."""
+        """A description of how the gateway's process ended, if that process was started here."""
         process = getattr(self.channel.gateway._io, "popen", None)
         try:
             status = process.wait(_PATIENCE) if process is not None else 0
@@ -85,7 +85,7 @@ class Gate:
             self.control.send(self.number, Closed(f"{why} ({said})" if said else why, status, tail))
 
     def down(self, data: bytes) -> None:
-        """Never blocks: the controller must get rid of what it says while a host has as much to say."""
+        """Queue bytes for the host. Never blocks: the controller must be able to send while a host sends as well."""
         self._down.put(data)
 
     def shut(self) -> None:
@@ -94,19 +94,19 @@ class Gate:
 
 
 class Control:
-    """The controller's end; any thread may send."""
+    """The channel to the controller, on which any thread may send."""
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
         self._lock = threading.Lock()
 
     def send(self, number: int, message: Any) -> None:
-        with self._lock, contextlib.suppress(OSError):  # that the controller is gone, the main thread sees
+        with self._lock, contextlib.suppress(OSError):  # the main thread notices the controller's end
             self.channel.send(number, message)
 
 
 def _said(error: Any) -> str:
-    """The last line of what execnet says, without the names of its own errors."""
+    """The last line of execnet's error message, without the names of its own errors."""
     if type(error).__name__ == "HostNotFound":
         return f"ssh can't connect to {error}"
     if isinstance(error, EOFError | AssertionError | BrokenPipeError) or not str(error).strip():
@@ -115,14 +115,17 @@ def _said(error: Any) -> str:
 
 
 def _stderr_tail() -> str:
-    """What was printed last: by ssh, most likely. Our standard error is a file that all gateways share."""
+    """The last line on standard error, most likely printed by ssh.
+
+    The broker's standard error is a file that all gateways share.
+    """
     size = os.fstat(2).st_size
     text = os.pread(2, _TAIL, max(0, size - _TAIL)).decode("utf-8", "replace")
     return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
 
 
 def serve(channel: Channel) -> None:
-    """Until the controller closes its end."""
+    """Pass messages on until the controller closes its end of the channel, then end all gateways."""
     control, gates = Control(channel), dict[int, Gate]()
     while True:
         try:
@@ -144,7 +147,7 @@ def serve(channel: Channel) -> None:
 
 
 def main() -> None:
-    """``lifeline socket``: descriptors that were inherited."""
+    """Run the broker. The command-line arguments are two inherited descriptors: the lifeline and the socket."""
     lifeline, control = (int(number) for number in sys.argv[1:])
     for descriptor in (lifeline, control):
         os.set_inheritable(descriptor, False)
@@ -152,6 +155,6 @@ def main() -> None:
     try:
         serve(Channel(sockets.socket(fileno=control)))
     finally:
-        # We lead a group: an ssh that still waits for an answer, a gateway that did not end, and us, whose threads
-        # may wait for them.
+        # Kill the process group that this process leads: an ssh that still waits for an answer, a gateway that did
+        # not end, and this process, whose threads may wait for them.
         os.killpg(0, signal.SIGKILL)

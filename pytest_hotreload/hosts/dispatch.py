@@ -1,7 +1,7 @@
-"""The run loop where hosts run the tests: gives files out, takes in what hosts say, replays it.
+"""Dispatches test files to hosts, receives their messages and replays them: the controller's run loop with hosts.
 
-This process runs no child. A host's reports are mapped to the items collected here, so that everything a user sees
-comes from them as in any run.
+This process runs no child. The reports of hosts are mapped to the items collected here, so that all output comes from
+these items, as in any run.
 """
 
 from __future__ import annotations
@@ -41,21 +41,21 @@ if TYPE_CHECKING:
     from pytest_hotreload.hosts.hosts import Hosts, RemoteHost
     from pytest_hotreload.run.context import RunSetup
 
-#: Seconds between two looks at what is shown while hosts say nothing.
+#: Seconds between two updates of the output while hosts send nothing.
 _TICK = 0.5
-#: So many hosts may be lost with a file before its tests fail: a file that ends its machine must not end them all.
+#: The number of lost hosts after which a file's tests fail: a file that crashes its machine must not crash them all.
 _MOST_LOSSES = 3
 
 
 class DistributingLoop(RunLoop):
-    """``hosts``: connected; they begin to collect while we do."""
+    """The run loop of a controller with hosts. The hosts are connected, and collect at the same time."""
 
     def __init__(self, session: pytest.Session, setup: RunSetup, hosts: Hosts) -> None:
         self.hosts = hosts
         super().__init__(session, setup)
         self.children.add_listener(hosts.channel, self._hear)
         self._wanted = self._number(self.items)
-        self._hurries = False  # since a second Ctrl-C
+        self._hurries = False  # True after a second Ctrl-C
         self._handlers: dict[type, Callable[[RemoteHost, Any], None]] = {
             Wants: self._wants,
             ItemMessages: self._told,
@@ -77,7 +77,7 @@ class DistributingLoop(RunLoop):
 
     @staticmethod
     def _number(items: Iterable[pytest.Item]) -> list[HostSettings]:
-        """Several items may have one node id (``--keep-duplicates``); hosts collect them in the same order."""
+        """Number the items that share a node id (``--keep-duplicates``); hosts collect these in the same order."""
         seen: dict[str, int] = {}
         wanted = []
         for index, item in enumerate(items):
@@ -93,16 +93,16 @@ class DistributingLoop(RunLoop):
         plugins.find_participants(self.config)
         if self.records is not None:
             self.records.selected(self.items)
-            # A failure still refutes a record; a pass elsewhere makes none.
+            # A failure still invalidates a record, but a pass on another machine makes none.
             self.records.partial.update(group.path for group in self.groups)
             self.totals.notices.append(hosts_messages.no_records())
         self._keep_apart()
 
     def _fill_slots(self) -> None:
-        """One file after the other to the host with the largest share of free slots.
+        """Give one file after the other to the host with the largest share of free slots.
 
-        While there is more to do than all slots take, each slot has a file ahead, so that it need not wait for
-        the way to us and back. Not at the end: a file that waits for one slot while another is free costs more.
+        While there are more files than slots, each slot has one file ahead, so that it need not wait for a round trip
+        to this process. At the end this does not pay: a file that waits for one slot while another is free costs more.
         """
         while self.schedule and not self.context.interrupted:
             ahead = 2 if len(self.schedule) > self.hosts.total else 1
@@ -129,7 +129,7 @@ class DistributingLoop(RunLoop):
             raise self.session.Interrupted(hosts_messages.none_left(waiting))
 
     def _what_runs(self, now: float) -> list[str]:  # noqa: ARG002 - hosts don't tell since when
-        """By host."""
+        """The running test files, one line for each host."""
         return [
             hosts_messages.runs(
                 host.name, list(dict.fromkeys(self.context.shown(group.path) for group in host.out))
@@ -142,7 +142,7 @@ class DistributingLoop(RunLoop):
         for host, message in self.hosts.read():
             self._handlers[type(message)](host, message)
 
-    # -- what hosts say --------------------------------------------------------------------------
+    # -- messages from hosts ---------------------------------------------------------------------
 
     def _wants(self, host: RemoteHost, message: Wants) -> None:
         host.collected = True
@@ -206,7 +206,7 @@ class DistributingLoop(RunLoop):
         host.idle = True
 
     def _closed(self, host: RemoteHost, message: Closed) -> None:
-        """It is lost. What it had goes to the front of the queue, in the order in which it was given out."""
+        """Handle the loss of a host: its unfinished files go to the front of the queue, in their previous order."""
         host.gone, lost, host.out = True, host.out, []
         why = message.why or hosts_messages.ended(message.status, message.tail)
         console.notice(self.config, hosts_messages.lost(host.name, why, len(lost)))
@@ -221,7 +221,7 @@ class DistributingLoop(RunLoop):
     # -- the end ---------------------------------------------------------------------------------
 
     def _interrupt(self) -> None:
-        """The first asks all hosts to stop, and waits until they have. A second is not waited for."""
+        """Handle a Ctrl-C: ask all hosts to stop, and wait until they have. A second Ctrl-C ends the wait."""
         self.schedule.close()
         self.replay.stopping = True
         self.hosts.interrupt()

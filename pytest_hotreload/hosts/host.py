@@ -1,7 +1,8 @@
-"""A host: a whole controller of its own, whose files come from the user's controller and whose reports go there.
+"""A host: a complete controller that gets its test files from the user's controller and sends its reports there.
 
-It collects, has slots, children, second tries and time limits as any other. What is the user's controller's alone
-(terminal, report files, cache, selection, stopping) is neutral in it, as in any child that collects for itself.
+A host collects, and has slots, children, second tries and time limits like any other controller. The features that
+belong to the user's controller (terminal, report files, cache, selection, stopping) are disabled, as in any
+self-collecting child.
 """
 
 from __future__ import annotations
@@ -51,14 +52,14 @@ if TYPE_CHECKING:
     from pytest_hotreload.run.context import RunSetup
     from pytest_hotreload.run.gathered.merge import Merger
 
-#: Seconds between two looks at living children, as in any run loop.
+#: Seconds between two checks of living children, as in any run loop.
 _TICK = 0.1
-#: Where nothing lives, only the user's controller can have news.
+#: Seconds of a wait without living children, when only the user's controller can send messages.
 _LONG = 60.0
 
 
 class HostRole:
-    """The role of a host's pytest, from before the first conftest."""
+    """The plugin of a host's pytest, and its connection to the user's controller. Active before the first conftest."""
 
     def __init__(self, lifeline: int, end: int) -> None:
         for descriptor in (lifeline, end):
@@ -67,14 +68,14 @@ class HostRole:
         self.channel = Channel(sockets.socket(fileno=end))
         _, begin = self.channel.receive()
         self.begin: Begin = begin
-        #: (node id, what went wrong) of collectors.
+        #: (node id, error text) of collectors that failed.
         self.errors: list[tuple[str, str]] = []
         self._out: list[Any] = []
         self.xmlpath: str | None = None
 
     @classmethod
     def started(cls) -> HostRole | None:
-        """The role, where an agent started this process; else None."""
+        """The role if an agent started this process; else None."""
         found = inherited()
         if found is None:
             return None
@@ -82,17 +83,21 @@ class HostRole:
         return cls(*found)
 
     def send(self, message: Any) -> None:
-        """To the user's controller, with the next :meth:`flush`."""
+        """Queue a message to the user's controller for the next :meth:`flush`."""
         self._out.append(message)
 
     def flush(self) -> None:
-        """What a child said at once arrives at once: the user's controller may stop behind any of it."""
+        """Send the queued messages as one batch.
+
+        Messages that a child sent together have to arrive together, because the user's controller may stop after any
+        of them.
+        """
         if self._out:
             self.channel.send(-1, Batch(tuple(self._out)))
             self._out.clear()
 
     def options(self, chosen: Options) -> Options:
-        """What is left of the user's."""
+        """The user's options without those that apply only to the user's controller."""
         return replace(
             chosen,
             slots=len(self.begin.workers),
@@ -111,17 +116,20 @@ class HostRole:
 
     @property
     def workerinput(self) -> dict[str, Any]:
-        """What plugins see that ask whether this is a worker: the first slot's."""
+        """The value for plugins that test whether this process is a worker: that of the first slot."""
         return dict(self.begin.workers[0].workerinput)
 
     def join(self, config: pytest.Config) -> None:
-        """Before the first conftest."""
+        """Register this plugin before the first conftest."""
         config.workeroutput = {}  # type: ignore[attr-defined]
         plugins.keep_coverage_files(config)
         config.pluginmanager.register(self, "hotreload-host")
 
     def worker_for_good(self, config: pytest.Config) -> None:
-        """The end of the watch for early readers: until the end of the session, for everybody."""
+        """Set ``config.workerinput`` for all readers until the end of the session.
+
+        Before this call, ``workerinput`` was only watched for early readers.
+        """
         config.workerinput = self.workerinput  # type: ignore[attr-defined]
 
     # -- hooks -----------------------------------------------------------------------------------
@@ -145,15 +153,15 @@ class HostRole:
             self.errors.append((report.nodeid, str(report.longrepr)))
 
     def why_missing(self, nodeid: str) -> str:
-        """Why this item was not collected."""
+        """The reason for which this item was not collected, in words."""
         above = (text for collector, text in self.errors if nodeid.startswith(collector))
         return "\n\n".join(above) or hosts_messages.not_found()
 
 
 class Relay:
-    """A :class:`replay.Receiver` that shows nothing: an item's messages go away when it is complete.
+    """A :class:`replay.Receiver` that shows nothing: it sends an item's messages when the item is complete.
 
-    So a second try on this host, and the loss of it, leave nothing half told.
+    Therefore neither a second try on this host nor its loss leaves an item with some of its messages sent.
     """
 
     done, stopping, interrupted, memo = False, False, False, None
@@ -161,26 +169,29 @@ class Relay:
 
     def __init__(self, host: HostRole, items: int) -> None:
         self.host, self.head = host, items
-        #: Place in the items here -> place in the user's controller's.
+        #: Index of an item here -> index in the user's controller.
         self.theirs: dict[int, int] = {}
         self._queues: dict[int, list[Any]] = {}
         self._complete: set[int] = set()
 
     def feed(self, index: int, message: Any) -> None:
-        """Keep a message of the item; late ones go at once."""
+        """Keep a message of the item. A message after the item's completion is sent at once."""
         if index in self._complete:
             self.host.send(Late(self.theirs[index], message))
         else:
             self._queues.setdefault(index, []).append(message)
 
     def complete(self, index: int) -> None:
-        """Nothing more will come for this item."""
+        """Send the item's messages, because no more will come."""
         if index not in self._complete:
             self._complete.add(index)
             self.host.send(ItemMessages(self.theirs[index], tuple(self._queues.pop(index, ()))))
 
     def leave_out(self, index: int) -> None:
-        """The item has no result here. No run of hosts leaves one out by itself; there it is one that is missing."""
+        """Report that the item has no result here.
+
+        A run with hosts leaves out no item by itself, so the user's controller treats the item as missing.
+        """
         self._queues.pop(index, None)
         if index not in self._complete:
             self._complete.add(index)
@@ -190,27 +201,27 @@ class Relay:
         return index in self._complete
 
     def forget(self, index: int) -> None:
-        """Drop what is kept: the item will run again."""
+        """Drop the kept messages, because the item will run again."""
         self._queues.pop(index, None)
 
     def can_run_again(self, index: int) -> bool:
-        """Whether nothing of this item has gone away."""
+        """Whether no message of this item has been sent."""
         return index not in self._complete
 
     def again(self, index: int) -> None:
-        """It was given to this host anew."""
+        """Note that this host received the item again."""
         self._complete.discard(index)
 
     def advance(self) -> None:
-        """Shown elsewhere."""
+        """Do nothing: the user's controller shows the results."""
 
     def show(self, index: int, report: pytest.TestReport) -> None:  # noqa: ARG002 - the last item here
-        """A report that counts for no item's course; there it is the last item's."""
+        """Send a report that belongs to no item; the user's controller shows it with the last item."""
         self.host.send(Late(-1, report))
 
 
 class HostNodes(Nodes):
-    """Nodes that were configured in the user's controller, whose hooks tell of them there."""
+    """Nodes that the user's controller has configured, and for which it calls the hooks."""
 
     def __init__(self, config: pytest.Config, slots: list[Slot], begin: Begin) -> None:
         super().__init__(config, [])
@@ -225,18 +236,18 @@ class HostNodes(Nodes):
         return self._environ[slot.worker_id]
 
     def down(self) -> None:
-        """The user's controller says so."""
+        """Do nothing: the user's controller calls the hook for the end of a node."""
 
 
 class HostSchedule(Schedule):
-    """What must run while nothing else does anywhere goes back to the user's controller."""
+    """A schedule that returns exclusive groups to the user's controller, since no other host may run meanwhile."""
 
     def __init__(self, give_back: Any) -> None:
         super().__init__((), {}, 1)
         self._give_back = give_back
 
     def append(self, group: Group) -> None:
-        """Run this behind what waits."""
+        """Add a group behind the waiting ones."""
         self._queue.append(group)
 
     def again(self, group: Group) -> None:
@@ -271,7 +282,7 @@ class HostLoop(RunLoop):
         return HostNodes(self.config, self.slots, self.host.begin)
 
     def _find_places(self) -> dict[tuple[str, int], int]:
-        """(node id, the how manieth of it) -> place in the items."""
+        """(node id, index among the items with this node id) -> index of the item."""
         counts: dict[str, int] = {}
         places = {}
         for index, item in enumerate(self.items):
@@ -281,7 +292,7 @@ class HostLoop(RunLoop):
         return places
 
     def run(self) -> None:
-        """Run what is given until there is no more."""
+        """Run the received files until the user's controller ends the session or the connection."""
         self._before_first_fork()
         self._alone = {group.path: group.alone for group in self.groups}
         try:
@@ -307,7 +318,10 @@ class HostLoop(RunLoop):
         self.host.flush()
 
     def _ask_for_files(self) -> None:
-        """One for each free slot, and one ahead of it. A host that collected nothing says so of what it is given."""
+        """Request a file for each free slot, and one more for each slot.
+
+        A host that collected nothing requests files as well, and reports their items as absent.
+        """
         free = sum(slot.running is None for slot in self.slots) + len(self.slots)
         free -= len(self.schedule) + self._asked
         if free > 0 and not self.context.interrupted:
@@ -320,9 +334,9 @@ class HostLoop(RunLoop):
         self.totals.notices.clear()
 
     def _keep_apart(self) -> None:
-        """The user's controller does, over all hosts."""
+        """Do nothing: the user's controller lets conflicting files take turns, on all hosts."""
 
-    # -- what the user's controller says ----------------------------------------------------------
+    # -- messages from the user's controller ------------------------------------------------------
 
     def _hear(self) -> None:
         frames, closed = self.host.channel.drain()
@@ -356,13 +370,13 @@ class HostLoop(RunLoop):
         self.schedule.close()
         self.children.signal_all(signal.SIGINT)
 
-    # -- what children say ------------------------------------------------------------------------
+    # -- messages from children -------------------------------------------------------------------
 
     def _start(self, group: Group, slot: Slot) -> None:
         self.host.send(ChildStarted())
         super()._start(group, slot)
         if slot.running is not None and self.host.begin.crowded:
-            slot.running.accompanied = True  # by another host's, for all we know
+            slot.running.accompanied = True  # perhaps by a child of another host
 
     def _answer(self, running: RunningChild, asked: Asked) -> None:
         if asked.what == "terminal":
@@ -371,7 +385,7 @@ class HostLoop(RunLoop):
             super()._answer(running, asked)
 
     def _show(self) -> None:
-        """Shown elsewhere."""
+        """Do nothing: the user's controller shows the results."""
 
     def _ended_well(self, running: RunningChild, ended: Ended) -> None:
         if not running.group.alone:

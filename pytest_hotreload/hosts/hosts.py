@@ -1,7 +1,7 @@
-"""The user's controller's view of its hosts: who is there, with which slots, and what it runs.
+"""The user's controller's view of its hosts: their connections, slots and test files.
 
-The gateways are held by a broker (``hosts/broker.py``), a fresh interpreter with one channel to us: this process has no
-thread for them, and every host ends with the broker.
+A broker (``hosts/broker.py``) holds the gateways. The broker is a fresh interpreter with one channel to this process,
+so that this process needs no threads for gateways, and every host ends with the broker.
 """
 
 from __future__ import annotations
@@ -38,30 +38,34 @@ from pytest_hotreload.world import BUILTINS, contextlib, select, subprocess, tim
 
 __builtins__ = BUILTINS
 
-#: Where the broker finds this package and execnet; it is isolated from the user's folder and variables.
+#: The broker's program, with the path to this package and execnet: the broker is isolated from the user's folder and
+#: environment variables.
 _BOOT = "import sys; sys.path += {path!r}; from pytest_hotreload.hosts.broker import main; main()"
-#: How long hosts may take for the end of their session. Plain pytest waits for ever.
+#: Seconds that hosts may take for the end of their session. Plain pytest waits for ever.
 _END_SECONDS = 60.0
 
 
 @dataclass(eq=False)
 class RemoteHost:
-    """``wants``: files that it asked for and has not got. ``out``: what it was given and has not completed.
-
-    ``collected``: it has asked for files. ``gone``: it has ended, or is taken for lost.
-    """
+    """A host, as the user's controller sees it."""
 
     number: int
     spec: Spec
     slots: int = 0
     workers: list[RemoteSlot] = field(default_factory=list)
     greeting: Greeting | None = None
+    #: The number of files that the host has requested and not received.
     wants: int = 0
+    #: The groups that the host has received and not completed.
     out: list[Group] = field(default_factory=list)
+    #: Whether the host has finished its collection, and so has requested files.
     collected: bool = False
+    #: Whether the host has no living child after an interrupt.
     idle: bool = False
+    #: Whether the host has ended or counts as lost.
     gone: bool = False
     inbox: Inbox = field(default_factory=Inbox)
+    #: Received bytes before the end of the greeting; afterwards, the bytes that followed the greeting.
     said: bytes = b""
 
     @property
@@ -71,14 +75,17 @@ class RemoteHost:
 
 @dataclass(eq=False)
 class RemoteSlot:
-    """A host's slot, as far as :class:`Nodes` looks at one."""
+    """A host's slot, with the attributes that :class:`Nodes` needs."""
 
     worker_id: str
     node: Any = None
 
 
 class Hosts:
-    """All of them. ``slots``: how many each has, or None for its own processors."""
+    """All hosts of a run.
+
+    ``slots``: the number of slots of each host, or None for the number of its processors.
+    """
 
     def __init__(
         self,
@@ -111,7 +118,7 @@ class Hosts:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=self._errors,
-            start_new_session=True,  # Ctrl-C is passed on by us
+            start_new_session=True,  # this process passes Ctrl-C on
         )
         theirs.close()
         return ours
@@ -129,11 +136,11 @@ class Hosts:
 
     @property
     def total(self) -> int:
-        """Slots of all hosts."""
+        """The number of slots of all hosts."""
         return sum(host.slots for host in self.all)
 
     def listed(self) -> str:
-        """For the header."""
+        """The list of hosts for the header."""
         return messages.hosts([(host.name, host.slots) for host in self.all])
 
     def closing(self, files: int, children: int) -> str:
@@ -197,12 +204,12 @@ class Hosts:
     # -- the run -----------------------------------------------------------------------------------
 
     def send(self, host: RemoteHost, message: Any) -> None:
-        """To its pytest."""
+        """Send a message to the pytest of a host."""
         with contextlib.suppress(OSError):  # the broker's end is read next
             self.channel.send(host.number, Data(pack(-1, message)))
 
     def read(self) -> Iterator[tuple[RemoteHost, Any]]:
-        """All that can be read without waiting: (host, message or :class:`Closed`)."""
+        """All messages that can be read without waiting, each as (host, message or :class:`Closed`)."""
         frames, closed = self.channel.drain()
         for number, message in frames:
             host = self.all[number]
@@ -218,7 +225,7 @@ class Hosts:
             yield host, Closed("the broker ended", None, "")
 
     def interrupt(self) -> None:
-        """Ctrl-C."""
+        """Interrupt all hosts, after a Ctrl-C. A host that still collects has no child, and counts as idle."""
         for host in self.alive:
             if host.collected:
                 self.send(host, Interrupt())
@@ -227,19 +234,19 @@ class Hosts:
 
     @property
     def running(self) -> list[Group]:
-        """What was given out and is not complete."""
+        """The groups that hosts have received and not completed."""
         return [group for host in self.all for group in host.out]
 
     # -- the end -----------------------------------------------------------------------------------
 
     def shut(self, host: RemoteHost) -> None:
-        """Nothing is expected from it any more."""
+        """Close the gateway of a host from which no more messages are expected."""
         host.gone = True
         with contextlib.suppress(OSError):
             self.channel.send(host.number, Shut())
 
     def finish(self) -> Iterator[tuple[RemoteHost, Any]]:
-        """Let the hosts end their sessions, each in its time; what they still say. Who still collects is ended."""
+        """Let the hosts end their sessions, and yield their last messages. Hosts that still collect are ended."""
         for host in self.alive:
             if host.collected:
                 self.send(host, Finish())
@@ -254,7 +261,7 @@ class Hosts:
                     yield host, message
 
     def close(self) -> None:
-        """End the broker, and with it whatever is left. More than once does no harm."""
+        """End the broker and, with it, all remaining hosts. Idempotent."""
         self.channel.close()
         self._errors.close()
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -1,4 +1,4 @@
-"""Every word that the user sees of hosts."""
+"""Texts about hosts for the user."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pytest_hotreload.usage import usage_error
 from pytest_hotreload.wording import many
 from pytest_hotreload.world import signal
 
-#: What a host printed last is shown so far, on the one line that says of its end.
+#: Characters of a host's last output that are shown in the line about its end.
 _LONGEST = 300
 
 
@@ -20,18 +20,18 @@ def slots(count: int) -> str:
 
 
 def hosts(named: Sequence[tuple[str, int]]) -> str:
-    """For the header: ``2 hosts: popen (2 slots), ssh=one (8 slots)``."""
+    """The hosts in the header: ``2 hosts: popen (2 slots), ssh=one (8 slots)``."""
     listed = ", ".join(f"{name} ({slots(count)})" for name, count in named)
     return f"{many(len(named), 'host')}: {listed}"
 
 
 def closing(files: int, children: int, hosts: int) -> str:
-    """The last line: what was done, and on how many hosts."""
+    """The last line of a run: the numbers of files, children and hosts."""
     return f"{PREFIX}{many(files, 'file')} in {many(children, 'child')} on {many(hosts, 'host')}"
 
 
 def not_there(name: str, why: str) -> pytest.UsageError:
-    """A host that did not come up, before anything has run."""
+    """The error for a host that did not start, before anything has run."""
     return usage_error(
         f"the host {name} can't be used: {why}",
         hint="check `ssh HOST PYTHON -m pytest --version` with the same host and Python, or leave the host out",
@@ -46,7 +46,7 @@ def other_version(name: str, what: str, here: str, there: str) -> pytest.UsageEr
 
 
 def ended(status: int | None, tail: str) -> str:
-    """How a host's pytest ended that should have gone on."""
+    """A description of the premature end of a host's pytest."""
     if status is not None and status < 0:
         return f"its pytest was killed by {_signal(-status)}"
     lines = [line.strip() for line in tail.splitlines() if line.strip()]
@@ -64,7 +64,7 @@ def _signal(number: int) -> str:
 
 
 def lost(name: str, why: str, files: int) -> str:
-    """``files``: those that were there and have not ended."""
+    """The notice of a lost host. ``files``: the number of test files that the host had not completed."""
     if not files:
         return f"the host {name} was lost ({why})"
     which = "its test file runs" if files == 1 else f"its {files} test files run"
@@ -72,7 +72,7 @@ def lost(name: str, why: str, files: int) -> str:
 
 
 def lost_too_often(times: int) -> str:
-    """Of a test: the hosts that its file was given to were lost."""
+    """The result of a test whose file was lost with ``times`` hosts."""
     return (
         f"this test has no result: {times} hosts were lost while its file ran on them; "
         "hint: run the file alone without --tx, to see whether it crashes the machine"
@@ -80,7 +80,7 @@ def lost_too_often(times: int) -> str:
 
 
 def none_left(tests: int) -> str:
-    """Why the run ends before its end."""
+    """The reason for the premature end of a run without hosts."""
     what = f"{many(tests, 'test')} {'has' if tests == 1 else 'have'} no result"
     return f"hotreload: no host is left, and {what}; hint: run again, or without --tx"
 
@@ -106,7 +106,7 @@ def no_records() -> str:
 
 
 def runs(name: str, files: Sequence[str]) -> str:
-    """For the status line."""
+    """The test files that a host runs, for the status line."""
     return f"{name}: {', '.join(files)}"
 
 

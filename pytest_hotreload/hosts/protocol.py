@@ -1,8 +1,8 @@
-"""Everything that passes between the user's controller and a host: messages, and the greeting before them.
+"""The protocol between the user's controller and a host: messages, and the greeting before them.
 
 Frames are those of ``process/messages.py``. A greeting is one line of JSON, so that two versions which can't read each
-other's messages can still say so. Node ids cross the border, places in ``session.items`` only as the user's
-controller numbers them: a host collects for itself and may number otherwise.
+other's messages can still report that. Messages identify tests by node ids. Indices into ``session.items`` are always
+those of the user's controller, because a host collects for itself and may number its items differently.
 """
 
 from __future__ import annotations
@@ -14,21 +14,20 @@ from typing import Any, NamedTuple
 #: Bumped with each change of a message here or in ``process/messages.py``.
 VERSION = 2
 
-#: The longest greeting, a guard against reading something else as one.
+#: Bytes of the longest greeting: a limit in case the peer sends something else.
 LONGEST_GREETING = 4096
 
 
 class Greeting(NamedTuple):
-    """What a host's pytest says first, before it loads anything of the user's.
-
-    ``processors``: those that it may use. ``machine``: equal for hosts that share ports and files.
-    """
+    """The first message of a host's pytest, sent before it loads any of the user's code."""
 
     version: str
     protocol: int
     pytest: str
     python: str
+    #: The number of processors that the host may use.
     processors: int
+    #: A text that is equal for hosts that share ports and files.
     machine: str
 
     def line(self) -> bytes:
@@ -36,7 +35,7 @@ class Greeting(NamedTuple):
 
     @classmethod
     def read(cls, line: bytes) -> Greeting:
-        """Raises ValueError where it is none; what it does not say is empty."""
+        """Parse a greeting. Missing fields get placeholders. Raises ValueError if the line is no greeting."""
         said = json.loads(line)
         if not isinstance(said, dict):
             raise ValueError("no greeting")
@@ -51,74 +50,83 @@ class Greeting(NamedTuple):
 
 
 class Worker(NamedTuple):
-    """A slot's id among all slots of all hosts, and what xdist's convention gives it."""
+    """A slot of a host, with the values that xdist's convention gives to a worker."""
 
+    #: The id of the slot, unique among the slots of all hosts.
     worker_id: str
     workerinput: Mapping[str, Any]
     environ: Mapping[str, str]
 
 
 class Begin(NamedTuple):
-    """The answer to the greeting. ``crowded``: another host shares its machine. ``number``: among the hosts."""
+    """The answer to the greeting."""
 
+    #: The number of this host among all hosts.
     number: int
     workers: tuple[Worker, ...]
+    #: Whether another host runs on the same machine.
     crowded: bool
 
 
 class HostSettings(NamedTuple):
-    """One item: its place in the user's controller's items, and the how manieth of that node id it is, from 0."""
+    """One item that the host is to run."""
 
+    #: The index of the item in the user's controller.
     item: int
     nodeid: str
+    #: The index of the item among the items with the same node id, from 0.
     which: int
 
 
 class RunFile(NamedTuple):
-    """Run these. ``failed``: tests that failed so far. ``exclusive``: nothing else runs anywhere."""
+    """Order to run these items of one test file."""
 
     wanted: tuple[HostSettings, ...]
+    #: The number of tests that have failed so far.
     failed: int
+    #: Whether nothing else runs on any host.
     exclusive: bool
 
 
 class Interrupt(NamedTuple):
-    """Ctrl-C: children tear down what they set up, and nothing more starts."""
+    """Order after a Ctrl-C: interrupt the children, which tear down what they set up, and start no more of them."""
 
 
 class Finish(NamedTuple):
-    """No file will follow: end the session."""
+    """Order to end the session, because no further test file will follow."""
 
 
 # ------------------------------------------------------------------- host -> controller
 
 
 class Wants(NamedTuple):
-    """So many more files can be given. The first says also that the collection is over."""
+    """Request for more test files. The first request also reports that the collection is over."""
 
+    #: The number of further files that the host can take.
     files: int
 
 
 class Batch(NamedTuple):
-    """What belongs together: any of the messages below."""
+    """Messages that must arrive together: any of the messages below."""
 
     messages: tuple[Any, ...]
 
 
 class ChildStarted(NamedTuple):
-    """A child was asked for."""
+    """The host has requested a child."""
 
 
 class ItemMessages(NamedTuple):
-    """All that is to be shown of an item, which is complete with it."""
+    """All messages of an item that are to be replayed. The item is complete with them."""
 
     item: int
     messages: tuple[Any, ...]
 
 
 class Late(NamedTuple):
-    """Something of an item that was complete already; -1: a report of the end, shown with the last one."""
+    """A message of an item that was already complete, or a report from the end of the session."""
 
+    #: The index of the item; -1 for a report from the end, which is shown with the last item.
     item: int
     message: Any
 
@@ -131,52 +139,59 @@ class Absent(NamedTuple):
 
 
 class GivenBack(NamedTuple):
-    """These shall run again when nothing else runs on any host."""
+    """The host returns these items, which have to run again while nothing else runs on any host."""
 
     indices: tuple[int, ...]
 
 
 class ChildEnded(NamedTuple):
-    """``ended``: a ``protocol.Ended``, or None where it did not end well. ``slot``: counted on the host."""
+    """A child of the host has ended."""
 
+    #: The index of the slot on the host.
     slot: int
+    #: The child's :class:`~pytest_hotreload.process.messages.Ended`; None if the child did not end normally.
     ended: Any
 
 
 class Noticed(NamedTuple):
-    """A line for the user: now, or (``summary``) among the last lines."""
+    """A line for the user."""
 
     text: str
+    #: Whether the line belongs to the summary at the end; otherwise it is shown now.
     summary: bool
 
 
 class Idle(NamedTuple):
-    """After :class:`Interrupt`: no child lives any more."""
+    """The last child has ended after an :class:`Interrupt`."""
 
 
 # ------------------------------------------------------------------- controller <-> broker
 
 
 class Open(NamedTuple):
-    """To the broker: open a gateway (execnet's specification) and give its agent this order."""
+    """Order to the broker: open a gateway and send this order to its agent."""
 
+    #: The gateway in execnet's notation.
     spec: str
     order: Mapping[str, Any]
 
 
 class Data(NamedTuple):
-    """Bytes for a host, or from it."""
+    """Bytes for a host, or from a host."""
 
     data: bytes
 
 
 class Shut(NamedTuple):
-    """To the broker: close this gateway."""
+    """Order to the broker: close this gateway."""
 
 
 class Closed(NamedTuple):
-    """From the broker: a host has ended. ``status``: its pytest's, with the end of its output, where that is known."""
+    """The broker reports that a host has ended."""
 
+    #: The reason if the gateway failed, in words; "" if the host's pytest ended.
     why: str
+    #: The exit status of the host's pytest, if known.
     status: int | None
+    #: The end of the output of the host's pytest, if known.
     tail: str

@@ -1,4 +1,4 @@
-"""The first thing that a host's interpreter runs: greet the user's controller, then be a pytest."""
+"""The start of a host's interpreter: greets the user's controller, then runs pytest."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from pytest_hotreload.host_options import HOST_ENVIRONMENT
 from pytest_hotreload.hosts.protocol import VERSION, Greeting
 from pytest_hotreload.options import processors
 
-#: Tells machines of one name apart, and containers share it with their machine.
+#: Distinguishes machines with the same name. Containers share this id with their machine.
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def inherited() -> tuple[int, int] | None:
-    """(lifeline, socket) that the agent handed over; None in any other process."""
+    """The descriptors (lifeline, socket) that the agent handed over; None in a process that no agent started."""
     named = os.environ.get(HOST_ENVIRONMENT, "")
     if not named:
         return None
@@ -31,7 +31,7 @@ def inherited() -> tuple[int, int] | None:
 
 
 def greeting() -> Greeting:
-    """What this interpreter says of itself."""
+    """The greeting of this interpreter."""
     try:
         boot = _BOOT_ID.read_text(encoding="ascii").strip()
     except OSError:
@@ -47,7 +47,7 @@ def greeting() -> Greeting:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """``arguments``: ``sys.argv`` of the pytest to be."""
+    """Send the greeting, then run pytest in this process. ``arguments``: pytest's ``sys.argv``."""
     found = inherited()
     assert found is not None
     end = socket.socket(fileno=os.dup(found[1]))

@@ -1,4 +1,4 @@
-"""What a watch says of a rerun: that it begins, that it was stopped, what came of it."""
+"""The lines that a watch shows about a rerun: its start, its stop and its results."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pytest_hotreload.watch.protocol import Finished, Go
 from pytest_hotreload.watch.requests import RerunState
 from pytest_hotreload.watch.results import Results
 
-#: pytest's exit statuses of a session that found nothing wrong, or says so of tests: passed, failed, none collected.
+#: pytest's exit statuses for sessions whose outcome is that of their tests: passed, failed, none collected.
 _ORDERLY = (0, 1, 5)
 
 
 class Announcements:
-    """On the screen of a watch."""
+    """Writes the lines about reruns to the screen of a watch."""
 
     def __init__(self, shown: screen.Screen, results: Results, root: str) -> None:
         self.screen, self.results, self.root = shown, results, root
 
     def begins(self, current: RerunState) -> None:
-        """A rerun starts: which files, and why."""
+        """Show that a rerun starts, with the number of its test files and the reason."""
         go = current.run_request.go
         if current.run_request.why == "first":
             self.screen.line(watch_messages.first(go.first, current.how), "bold")
@@ -31,7 +31,7 @@ class Announcements:
         self.screen.line(watch_messages.rerun(current.edit, count, known, current.how, self.root), "bold")
 
     def stopped(self, current: RerunState) -> None:
-        """When it has said all: before, its line may be one that is not complete."""
+        """Show why a rerun was stopped. To be called after its last output, so that no incomplete line is split."""
         if current.cancelled:
             return
         if current.stopped and current.hanging is not None:
@@ -40,13 +40,13 @@ class Announcements:
             self.screen.notice(watch_messages.changed_meanwhile(len(current.files)))
 
     def files_stopped(self, count: int, hanging: tuple[str, float] | None) -> None:
-        """By a rerun that goes on with others."""
+        """Show that a rerun stopped ``count`` of its files, and goes on with the others."""
         self.screen.notice(
             watch_messages.hangs(*hanging) if hanging is not None else watch_messages.changed_meanwhile(count)
         )
 
     def running_alone(self, current: RerunState, test: tuple[str, float]) -> None:
-        """What it runs by itself, and what that printed last."""
+        """Show the test that the rerun runs in its own process, and the last line that the test printed."""
         name, since = test
         process = current.process
         self.screen.lines(
@@ -54,7 +54,7 @@ class Announcements:
         )
 
     def ended(self, current: RerunState, message: Finished, filters: Go) -> None:
-        """Its outcomes, and what else is red."""
+        """Show the outcomes of a rerun, and the failing tests elsewhere."""
         edit, now = current.edit, time.monotonic()
         start = edit.compared or current.asked
         times = watch_messages.Times(

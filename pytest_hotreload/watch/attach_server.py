@@ -1,7 +1,8 @@
-"""The server's side of attached runs: who asks, may they, and what became of their run.
+"""The server's side of attached runs: accepts clients, checks their requests, and starts and ends their runs.
 
-A part of the loop of a watch or of ``serve``: it registers what it listens to and never waits. Only processes of
-the same user are heard, and what they say is read as text: nothing is unpickled or executed of it.
+This is a part of the loop of a watch or of ``serve``: it registers its sockets with the loop's selector and never
+waits. Only processes of the same user are accepted, and their requests are read as text: nothing is unpickled or
+executed.
 """
 
 from __future__ import annotations
@@ -28,36 +29,42 @@ from pytest_hotreload.watch.processes import WatchProcesses
 from pytest_hotreload.watch.protocol import Attach, Learned, Unfit
 from pytest_hotreload_client import meeting
 
-#: Seconds that a run has to tear down after its caller died.
+#: Seconds that a run has for its teardown after its client died.
 _GRACE = 2.0
-#: What may be told to a run's own process only; the others are for its process group, as a terminal's are.
+#: Signals that are sent only to a run's own process; others go to its process group, like a terminal's signals.
 _PERSONAL = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 _TAKEN = 65536
-#: Warm-ups for what runs told: each leaves a process behind that waits (template.py).
+#: The most warm-ups for modules that runs reported: each leaves a waiting process behind (template.py).
 _LESSONS = 4
 
 
 @dataclass(eq=False)
 class Caller:
-    """One connection. ``token``: of its run, 0 as long as there is none. ``untold``: signals before it had a process.
-
-    ``deadline``: monotonic seconds, when its run is ended by force.
-    """
+    """One connection to a client, with its run."""
 
     connection: socket.socket
+    #: Received bytes that are not handled yet.
     heard: bytes = b""
+    #: The client's stdin, stdout and stderr, until the run has them.
     descriptors: list[int] = field(default_factory=list)
     request: meeting.Request | None = None
+    #: The token of the run; 0 before the run is requested.
     token: int = 0
+    #: The template from which the run is forked.
     template: Process | None = None
+    #: The process id of the run; 0 as long as it is unknown, and after its end.
     pid: int = 0
+    #: The channel to the run.
     channel: Channel | None = None
+    #: Signals that arrived before the run had a process.
     untold: list[int] = field(default_factory=list)
+    #: Whether the client is gone while its run goes on.
     dead: bool = False
+    #: The time at which the run is killed, in monotonic seconds; 0 for none.
     deadline: float = 0.0
 
     def say(self, line: str) -> None:
-        with contextlib.suppress(OSError):  # its end is read next
+        with contextlib.suppress(OSError):  # the end of the connection is read next
             self.connection.send(os.fsencode(line + "\n"))
 
     def drop_descriptors(self) -> None:
@@ -67,11 +74,11 @@ class Caller:
 
 
 class AttachServer:
-    """``kind``: "watch" or "serve". ``renewed``: called before a run; sees to it that the template is of now, and
-    says in words why a new one was started, or "". ``stop``: ends the server; None where only its user may.
+    """Serves attached runs on an endpoint.
 
-    ``learned``: what the next template shall hold besides what the test files import. ``idle_since``: monotonic
-    seconds, since when nothing ran.
+    ``kind`` is "watch" or "serve". ``renewed`` is called before each run: it renews an outdated template, and returns
+    the reason in words, or "" if the template is up to date. ``stop`` ends the server; it is None if a client may not
+    do that.
     """
 
     def __init__(
@@ -86,24 +93,26 @@ class AttachServer:
         self.kind, self.root, self.family, self.selector = kind, os.path.realpath(root), family, selector
         self._renewed, self._stop = renewed, stop
         self.rendezvous: Endpoint | None = None
+        #: The time at which the last run ended, in monotonic seconds.
         self.idle_since = time.monotonic()
         self._callers: set[Caller] = set()
         self._runs: dict[int, Caller] = {}
         self._stopping: list[Caller] = []
         self._tokens = itertools.count(-1, -1)
         self._learner, self._lessons = Learner(), 0
+        #: Modules that the next template imports in addition to those that test files import.
         self.learned: list[str] = []
         self._began, self._count = time.time(), 0
         family.in_use = self._in_use
 
     def open(self) -> None:
-        """Listen. Raises OSError or OccupiedError; the text is for the user."""
+        """Start listening. Raises OSError or OccupiedError; the text is for the user."""
         self.rendezvous = Endpoint(self.root)
         self.selector.register(self.rendezvous.socket, selectors.EVENT_READ, self._accept)
 
     @property
     def busy(self) -> bool:
-        """Whether a run is under way, or waits for the template."""
+        """Whether a run is at work or waits for the template."""
         return any(caller.token or caller.request is not None for caller in self._callers)
 
     # -- listening ---------------------------------------------------------------------------------
@@ -141,7 +150,7 @@ class AttachServer:
             self._drop(caller)
 
     def _understand(self, caller: Caller) -> None:
-        """Raises ValueError for what can't be meant."""
+        """Handle the received bytes. Raises ValueError if they violate the protocol."""
         if caller.request is None:
             length = int.from_bytes(caller.heard[: meeting.LENGTH_BYTES], "big")
             end = meeting.LENGTH_BYTES + length
@@ -159,7 +168,7 @@ class AttachServer:
                 self._signal(caller, signal.Signals(int(number)))
 
     def _lost(self, caller: Caller) -> None:
-        """The caller is gone: its run gets the time to tear down, and no more."""
+        """Handle the loss of a client: its run is interrupted, and gets a limited time for its teardown."""
         if not caller.token:
             self._drop(caller)
         elif not caller.dead:
@@ -179,7 +188,7 @@ class AttachServer:
         self.idle_since = time.monotonic()
         self.family.release()
 
-    # -- what is asked -----------------------------------------------------------------------------
+    # -- requests ----------------------------------------------------------------------------------
 
     def _asked(self, caller: Caller, request: meeting.Request) -> None:
         if request.kind == "run":
@@ -199,11 +208,11 @@ class AttachServer:
             caller.say(f"say {messages.NOT_STOPPED}")
             self._end(caller, 1)
         else:
-            self._stopping.append(caller)  # it hears of it when all is gone
+            self._stopping.append(caller)  # the answer follows when all processes are gone
             self._stop()
 
     def _other(self, request: meeting.Request) -> str:
-        """Why the template is none for this caller, as far as its environment does not matter; or ""."""
+        """The reason, apart from environment variables, for which the template does not suit the client; or ""."""
         if request.version != meeting.VERSION:
             return messages.OTHER_RELEASE
         if request.prefix != meeting.prefix():
@@ -220,7 +229,7 @@ class AttachServer:
         return messages.server(self.kind, self.root, self._began, warmed, self._count, running)
 
     def advance(self) -> None:
-        """Start the runs that wait, if the template can: called when it may be able to."""
+        """Start the waiting runs if the template is ready. To be called whenever that may have changed."""
         waiting = [
             caller
             for caller in self._callers
@@ -273,10 +282,10 @@ class AttachServer:
         caller.say(f"end {status}")
         self._drop(caller)
 
-    # -- what becomes of a run -----------------------------------------------------------------------
+    # -- messages about runs -------------------------------------------------------------------------
 
     def hear(self, process: Process, message: Any) -> None:
-        """What the family was told that may be about an attached run; ``None``: this process has ended."""
+        """Handle a template's message, which may be about an attached run; ``None``: the process has ended."""
         if message is None:
             self._template_gone(process)
         elif isinstance(message, Started | Gone | Refused):
@@ -302,7 +311,7 @@ class AttachServer:
             self._end(caller, status if status >= 0 else 128 - status)
 
     def _learn(self, caller: Caller) -> None:
-        """What several runs had to import the template will hold: what plugins load late is in no test file."""
+        """Warm modules that several runs had to import: no test file names the modules that plugins load late."""
         frames, _ = caller.channel.drain() if caller.channel is not None else ([], True)
         for _, message in frames:
             if isinstance(message, Unfit):
@@ -320,10 +329,10 @@ class AttachServer:
         elif caller.token:
             caller.untold.append(number)
         elif number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            self._end(caller, 128 + number)  # nothing ran yet
+            self._end(caller, 128 + number)  # no run has been requested from the template yet
 
     def _kill(self, caller: Caller, number: int) -> None:
-        """It leads its group as soon as it has begun."""
+        """Signal the run, or its process group, which the run leads only after its first steps."""
         if not caller.pid:
             return
         with contextlib.suppress(OSError):
@@ -336,7 +345,7 @@ class AttachServer:
                 os.kill(caller.pid, number)
 
     def _template_gone(self, process: Process) -> None:
-        """Its runs went with it."""
+        """Drop the runs of a template that has ended: they ended with it."""
         for caller in [each for each in self._runs.values() if each.template is process]:
             self._drop(caller)
 
@@ -351,7 +360,7 @@ class AttachServer:
         return max(min(deadlines) - time.monotonic(), 0.0) if deadlines else None
 
     def tick(self) -> None:
-        """End the runs of callers that died, if they have not by now."""
+        """Kill the runs of dead clients whose deadline has passed."""
         now = time.monotonic()
         for caller in list(self._runs.values()):
             if caller.deadline and caller.deadline <= now:
@@ -359,7 +368,7 @@ class AttachServer:
                 self._kill(caller, signal.SIGKILL)
 
     def close(self) -> None:
-        """Listen no more. Runs end with their template, which is the family's to end; call it after that."""
+        """Stop listening, and drop all clients. To be called after the templates, with their runs, have ended."""
         if self.rendezvous is not None:
             with contextlib.suppress(KeyError, ValueError):
                 self.selector.unregister(self.rendezvous.socket)
@@ -374,21 +383,21 @@ class AttachServer:
 
 # ------------------------------------------------------------------------------- the environment
 
-#: What an interpreter or the libraries in it read once, where nobody sees it: by the start of the name.
+#: Prefixes of variables that an interpreter or its libraries read once, in a way that is not recorded.
 _READ_ONCE = (
     "PYTHON", "LD_", "DYLD_", "LC_", "MALLOC_", "GLIBC_",  # the interpreter, its loader and its C library
     "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "BLIS_", "NUMEXPR_", "CUDA_",  # numeric libraries
-    "COVERAGE_PROCESS_", "COV_CORE_",  # a .pth file of coverage's, before anything of ours
+    "COVERAGE_PROCESS_", "COV_CORE_",  # a .pth file of coverage, which runs before our code
 )  # fmt: skip
 _READ_ONCE_NAMES = ("LANG", "LANGUAGE")
-#: Each shell has its own.
+#: Variables that each shell sets for itself, and whose differences do not matter.
 _NEUTRAL = ("PWD", "OLDPWD", "SHLVL", "_", "COLUMNS", "LINES", "PYTEST_CURRENT_TEST")
 
 
 def difference(theirs: Mapping[str, str], ours: Mapping[str, str], asked: frozenset[str]) -> str:
-    """The first variable that is not for the caller what it was for the template, and matters; or "".
+    """The first relevant variable whose values differ between the client and the template, or "".
 
-    ``asked``: what modules asked for while they were imported there.
+    ``asked``: the variables that modules have read during their import in the template.
     """
     for name in sorted({*theirs, *ours}):
         if theirs.get(name) == ours.get(name) or name in _NEUTRAL:

@@ -1,8 +1,8 @@
-"""What the fork points of a watch hold, one behind the other: pure functions of what was loaded and edited.
+"""Plans the chain of a watch: pure functions from loaded modules and edits to the contents of the fork points.
 
-An edit makes every fork point stale that holds the file or something that imports it. So what was never edited comes
-first, and what was edited last comes last, with all that imports it: the next edit of the same file finds a fork
-point that holds everything else.
+An edit makes every fork point stale that holds the edited file or a module that imports it. Therefore files that were
+never edited come first in the chain, and the file that was edited last comes last, with all modules that import it:
+the next edit of the same file finds a fork point that holds everything else.
 """
 
 from __future__ import annotations
@@ -15,16 +15,18 @@ from pytest_hotreload.watch.protocol import Extend
 
 
 class LoadedGraph(NamedTuple):
-    """``modules``: (dotted name, file), in the order of import. ``edges``: file -> files that it imports."""
+    """The import graph of the first-party modules that reruns loaded."""
 
+    #: (dotted name, file), in the order of import.
     modules: Sequence[tuple[str, str]]
+    #: File -> the files that it imports.
     edges: Mapping[str, Collection[str]]
 
 
 def merged(
     old: LoadedGraph, modules: Iterable[tuple[str, str]], edges: Iterable[tuple[str, str]]
 ) -> LoadedGraph:
-    """What a rerun loaded, laid over what was known: it may have left files out."""
+    """The old graph updated with what a rerun loaded; the rerun may have left files out."""
     found = dict.fromkeys([*old.modules, *modules])
     fresh: defaultdict[str, set[str]] = defaultdict(set)
     for importer, imported in edges:
@@ -33,16 +35,16 @@ def merged(
 
 
 def without(graph: LoadedGraph, files: Collection[str]) -> LoadedGraph:
-    """These are gone."""
+    """The graph without these files, which no longer exist."""
     kept = [(name, file) for name, file in graph.modules if file not in files]
     edges = {file: imported for file, imported in graph.edges.items() if file not in files}
     return LoadedGraph(kept, edges)
 
 
 def ranks(graph: LoadedGraph, edits: Mapping[str, int]) -> dict[str, int]:
-    """File -> the latest edit among it and all that it imports; only files that have one.
+    """File -> the latest edit among the file and its direct and indirect imports.
 
-    ``edits``: file -> its place in the order of edits, from 1.
+    Files without such an edit are absent. ``edits``: file -> its place in the order of edits, from 1.
     """
     importers: defaultdict[str, list[str]] = defaultdict(list)
     for importer, imported in graph.edges.items():
@@ -66,11 +68,12 @@ def plan(
     held: Collection[str],
     refused: Collection[str],
 ) -> list[Extend]:
-    """The fork points to add behind those that hold ``held``, in order, none of them empty.
+    """The fork points to append to those that hold ``held``, in order, none of them empty.
 
-    First the modules that no edit concerns, those that no other module imports apart: an edit of one leaves the
-    others. Then the test files that no edit concerns; then modules by their last edit, the last one apart. Test files
-    that were edited, or import what was, are in none: they are what is edited again.
+    The order is: modules that no edit affects and that another module imports; modules that no edit affects and that
+    no other module imports (an edit to one of these keeps the fork point with the imported ones); test files that no
+    edit affects; modules that an edit affects, except the last edit; modules that the last edit affects. Test files
+    that were edited, or that import an edited file, are in no fork point: they are likely to be edited again.
     ``refused``: files that could not be imported ahead.
     """
     rank = ranks(graph, edits)

@@ -1,4 +1,4 @@
-"""What was edited and has not run yet, what of it does not parse, and whom it concerns."""
+"""Edits that have not run yet, files that do not parse, and the test files that these affect."""
 
 from __future__ import annotations
 
@@ -16,19 +16,21 @@ from pytest_hotreload.watch.results import Results
 
 
 class Edits:
-    """``pending``: what changed since the last rerun began. ``blocked``: file that does not parse -> the diagnostic."""
+    """The edits of a watch: collected here until a rerun takes them."""
 
     def __init__(self, root: str, results: Results, shown: screen.Screen) -> None:
         self.root, self.results, self.screen = root, results, shown
+        #: The changes since the last rerun began.
         self.pending = PendingEdit()
+        #: File that does not parse -> the diagnostic.
         self.blocked: dict[str, str] = {}
-        #: What fork points are made of, and file -> its place in the order of edits.
+        #: The modules that fork points can import; and file -> its place in the order of edits.
         self._graph, self._places = LoadedGraph([], {}), dict[str, int]()
 
-    # -- what comes --------------------------------------------------------------------------------
+    # -- input -------------------------------------------------------------------------------------
 
     def changed(self, changes: Changed, burst: Changes, *, running: bool) -> None:
-        """Edits, all at once; while a rerun is ``running`` its tests may have written them."""
+        """Add the changes of one burst. If a rerun is ``running``, its tests may have written them."""
         pending = self.pending
         event = pending.event if pending.event and self.runnable_changes().paths else burst.first_ns / 1e9
         joined = pending.changes.joined(changes)
@@ -40,16 +42,16 @@ class Edits:
         self._check_syntax(changes)
 
     def found(self, changes: Changed, now: float) -> None:
-        """These were edited before anybody looked at them."""
+        """Add changes that were made before their files were watched. ``now``: monotonic seconds."""
         joined = self.pending.changes.joined(changes)
         self.pending = PendingEdit(joined, self.pending.burst, self.pending.event or now, now)
 
     def leave_out(self, without: Callable[[Changed], Changed]) -> None:
-        """Some were no edits."""
+        """Remove pending changes that turned out not to be edits. ``without`` returns those that remain."""
         self.pending = replace(self.pending, changes=without(self.pending.changes))
 
     def _remember(self, changes: Changed) -> None:
-        """The last edit of a file decides which fork point may hold it."""
+        """Note the order of edits: the last edit of a file decides which fork point may hold it."""
         for path in changes.changed + changes.created:
             if path.endswith(".py"):
                 self._places.pop(path, None)
@@ -68,41 +70,41 @@ class Edits:
             else:
                 self.blocked.pop(path, None)
 
-    # -- what goes ---------------------------------------------------------------------------------
+    # -- output ------------------------------------------------------------------------------------
 
     def runnable_changes(self) -> Changed:
-        """What changed and does not wait to be mended."""
+        """The pending changes except those to files that do not parse."""
         return self.pending.changes.without(self.blocked)
 
     def take(self) -> PendingEdit:
-        """A rerun runs what is ripe; the rest stays."""
+        """Return the runnable changes for a rerun; the other changes stay pending."""
         pending, ripe = self.pending, self.runnable_changes()
         self.pending = PendingEdit(pending.changes.without(ripe.paths))
         return replace(pending, changes=ripe)
 
     def put_back(self, edit: PendingEdit) -> None:
-        """It did not run."""
+        """Make an edit pending again whose rerun did not run."""
         later = self.pending
         changes = edit.changes.joined(later.changes)
         compared = later.compared or edit.compared
         self.pending = PendingEdit(changes, edit.burst or later.burst, edit.event or later.event, compared)
 
-    # -- whom it concerns --------------------------------------------------------------------------
+    # -- affected test files -----------------------------------------------------------------------
 
     def tell_blocked(self, paths: Iterable[str]) -> None:
-        """One line for each."""
+        """Show one line for each of these files, which do not parse."""
         for path in paths:
             count = len(self.using([path], self.results.known))
             self.screen.line(messages.blocked(os.path.relpath(path, self.root), count), "red")
 
     def blocked_files(self, files: Iterable[str]) -> set[str]:
-        """Those that import a file that does not parse: there is nothing to run."""
+        """The test files that import a file that does not parse, and therefore cannot run."""
         if not self.blocked:
             return set()
         return self.using(self.blocked, files)
 
     def using(self, paths: Iterable[str], files: Iterable[str]) -> set[str]:
-        """Those of the test files that import one of the paths, or lie beside or below one that is a conftest."""
+        """The test files that import one of the paths, or lie beside or below a conftest among the paths."""
         paths = list(paths)
         reached = ranks(self._graph, dict.fromkeys(paths, 1)).keys()
         scopes = tuple(
@@ -114,17 +116,20 @@ class Edits:
 
     @property
     def knows_modules(self) -> bool:
-        """Whether a rerun has told of some."""
+        """Whether a rerun has reported loaded modules."""
         return bool(self._graph.modules)
 
     def learn(self, message: Loaded) -> None:
-        """What a rerun imported."""
+        """Add the modules that a rerun imported."""
         self._graph = merged(self._graph, message.modules, message.edges)
 
     def forget_modules(self) -> None:
-        """There is a new template."""
+        """Forget the loaded modules, because there is a new template."""
         self._graph = LoadedGraph([], {})
 
     def plan(self, held: Collection[str], refused: Mapping[str, str]) -> list[Extend]:
-        """What a chain of fork points lacks that holds these."""
+        """The fork points that are missing in a chain that holds the files in ``held``.
+
+        ``refused``: files that could not be imported ahead -> the reason.
+        """
         return plan(self._graph, self._places, set(self.results.known), set(held), set(refused))

@@ -1,7 +1,7 @@
-"""The socket of a server: in a folder that is private to the user, one for each project and environment.
+"""The endpoint of a server: a socket in a folder that is private to the user, one for each project and environment.
 
-It is gone when the server is, however that ends: a shell of a megabyte waits for it, in a session of its own, and
-removes it.
+The socket is removed when the server ends, even if the server is killed: a shell of one megabyte, in a session of its
+own, waits for that and removes the file.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from pathlib import Path
 from pytest_hotreload.watch import messages
 from pytest_hotreload_client import meeting
 
-#: Connections that wait to be accepted: the loop comes round in milliseconds.
+#: Connections that may wait to be accepted. The server's loop turns within milliseconds.
 _BACKLOG = 16
-#: Times that the folder is made anew if somebody who ended removes it in between.
+#: Attempts to create the folder and the socket: another server that ends may remove the folder in between.
 _TRIES = 5
-#: ``read`` comes back when the server's end of the pipe is closed, by whatever.
+#: The ``read`` returns when the server's end of the pipe closes, for any reason.
 _JANITOR = 'trap "" INT TERM HUP QUIT; read x; rm -f -- "$1"; rmdir -- "$2" 2>/dev/null'
 
 
 class OccupiedError(Exception):
-    """Another server has this project. The text says so."""
+    """Another server serves this project. The text is for the user."""
 
 
 class Endpoint:
-    """Listens from the beginning. Raises OSError or OccupiedError."""
+    """A listening socket, from its construction until :meth:`close`. Raises OSError or OccupiedError."""
 
     def __init__(self, root: str) -> None:
         folder = _folder()
@@ -49,12 +49,12 @@ class Endpoint:
             cwd="/",
             env={
                 "PATH": "/usr/bin:/bin"
-            },  # whoever ends processes by what they inherited does not mean this one
+            },  # a tool that ends processes by their inherited variables must not end this one
             start_new_session=True,
         )
 
     def close(self) -> None:
-        """It is gone when this returns."""
+        """Close the socket, and wait until its file is removed."""
         self.socket.close()
         assert self._janitor.stdin is not None
         self._janitor.stdin.close()
@@ -62,7 +62,10 @@ class Endpoint:
 
 
 def _folder() -> Path:
-    """The first place whose folder we can have, and whose sockets have a path that is short enough."""
+    """The first private folder that can be created and whose socket paths are short enough.
+
+    Raises OSError if there is none.
+    """
     length = len(meeting.socket_name("", "", 4194304)) + 1  # Linux's highest process id
     refused: list[str] = []
     for place in meeting.folders():
@@ -79,7 +82,7 @@ def _folder() -> Path:
 
 
 def _made(folder: Path) -> None:
-    """Raises OSError where it can't be, or is not private."""
+    """Create the folder unless it exists. Raises OSError if that fails, or if the folder is not private."""
     with contextlib.suppress(FileExistsError):
         folder.mkdir(0o700)
     why = meeting.unsafe(str(folder))
@@ -94,7 +97,7 @@ def _listen(folder: Path, root: str) -> tuple[socket.socket, Path]:
         for other in folder.glob(meeting.socket_name(root, prefix, "*")):
             if other != path and _is_alive(other):
                 raise OccupiedError(messages.occupied(root, other.name.rpartition("-")[2]))
-            other.unlink(missing_ok=True)  # whoever made it was killed, and its janitor, too
+            other.unlink(missing_ok=True)  # its server was killed, and so was the server's janitor
         _sweep(folder)
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -110,7 +113,7 @@ def _listen(folder: Path, root: str) -> tuple[socket.socket, Path]:
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """One server at a time looks for others; a lock on the folder itself leaves no file behind."""
+    """Let only one server at a time look for others. The lock is on the folder itself, and leaves no file behind."""
     _made(folder)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
@@ -121,7 +124,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _sweep(folder: Path) -> None:
-    """The same of other projects: nobody may ever serve those again."""
+    """Remove the sockets of dead servers of other projects, which may never be served again."""
     for other in folder.glob("*-*-*"):
         pid = other.name.rpartition("-")[2]
         try:

@@ -1,4 +1,4 @@
-"""What a change means for a watch: another environment, source that does not parse, bytecode that is stale."""
+"""Effects of a change on a watch: changed environments, outputs of reruns, syntax errors and stale bytecode."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from pytest_hotreload._native import FolderEvents
 from pytest_hotreload.process.installed import site_folders
 from pytest_hotreload.watch.protocol import Changed
 
-#: Names of files below the root that say what is installed, or which variables are set.
+#: Names of files in the root that define what is installed, or which variables are set.
 _ENVIRONMENT_FILES = (".env", ".env.*", "*.lock", "Pipfile.lock", "requirements*.txt", ".python-version")
 
 
-#: What coverage writes beside the sources, whenever tests run.
+#: Files that coverage writes beside the sources whenever tests run.
 _OUTPUTS = (".coverage", ".coverage.*")
 
 
 def is_output(path: str) -> bool:
-    """Whether a tool wrote it, and nobody else reads it."""
+    """Whether the file is an output of a tool that only this tool reads."""
     return any(fnmatch.fnmatch(Path(path).name, pattern) for pattern in _OUTPUTS)
 
 
-#: Reruns, one after the other, during which a file that is no source changes until it is taken for their own.
+#: Consecutive reruns during which a file other than a ``.py`` file has to change to count as their output.
 _REPEATED = 3
 
-#: Seconds within which what was written at the very end of a rerun is noticed. A guess, above the 100 ms of a burst.
+#: Seconds after a rerun within which its last writes are noticed. A guess, above the 100 ms of a burst.
 _LATE = 0.25
 
 
 class Outputs:
-    """What reruns write: their own traces are no edits, or each rerun would call the next one."""
+    """The files that reruns write. They do not count as edits: otherwise each rerun would cause the next one."""
 
     def __init__(self) -> None:
         self._written: set[str] | None = set()
@@ -47,17 +47,18 @@ class Outputs:
         self._repeated: dict[str, int] = {}
 
     def meanwhile(self, paths: Iterable[str], when: float | None) -> None:
-        """These changed while a rerun was under way, or right after; ``when`` as below."""
+        """Note paths that changed during a rerun or right after it. ``when``: as in :meth:`left_out`."""
         if when is None or when <= self._until:
             self._meanwhile.update(path for path in paths if not path.endswith(".py"))
 
     def learn(self, written: Iterable[str] | None, processes: bool, now: float) -> list[str]:
-        """A rerun is over: these it wrote; None where nobody looked. ``processes``: whether tests started some.
-        ``now``: monotonic seconds.
+        """Note the files that a finished rerun wrote; ``written`` is None if nothing was recorded.
 
-        Nobody sees what a process of a test writes, and each rerun would call the next one if that may be an input of
-        it: so what changes during each of several reruns that started processes is theirs; during others it is an edit.
-        Returns what was learned in this way.
+        ``processes``: whether tests started processes. ``now``: monotonic seconds.
+
+        The writes of a test's processes are not seen, and if such a file may be an input, each rerun would cause the
+        next one. Therefore a file that changes during each of several reruns that started processes counts as their
+        output; a change during other reruns counts as an edit. Returns the files that were learned in this way.
         """
         self._until = now + _LATE
         seen = self._meanwhile if processes else ()
@@ -74,8 +75,11 @@ class Outputs:
         return sorted(found)
 
     def left_out(self, changes: Changed, when: float | None) -> Changed:
-        """The changes without what reruns wrote. ``when``: of the first event, or None while a rerun is under way;
-        what comes after the last one's end is an edit, whatever the file."""
+        """The changes without the files that reruns wrote.
+
+        ``when``: the time of the first event, or None during a rerun. A change after the end of the last rerun counts
+        as an edit, even of a file that reruns wrote.
+        """
         if when is not None and when > self._until:
             return changes
         return Changed(*(tuple(path for path in paths if not self._is_own(path)) for paths in changes))
@@ -86,21 +90,20 @@ class Outputs:
         return path in self._written
 
 
-#: Seconds between two looks at what is installed, while it may be changing: an installer that does nothing for as long
-#: is taken to have done. A guess.
+#: Seconds between two checks of the installed distributions while these may be changing: an installer that has done
+#: nothing for that time counts as finished. A guess.
 _SETTLING = 2.0
-#: The same while nothing was told: a network's file system may tell nobody. One look took up to 3 ms with cold caches.
+#: Seconds between two checks while no event came, since a network file system may send none. One check took up to
+#: 3 ms with cold caches.
 _UNTOLD = 60.0
 
 
 class WatchedEnvironment:
-    """The interpreter and what is installed for it, as it was when the template was started.
-
-    ``events``: what tells that it may have changed; None where nothing does, and it has to be looked at.
-    """
+    """The interpreter and its installed distributions, compared with those at the template's start."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        # None: the system reports no events for these folders, and they have to be checked at intervals.
         try:
             self.events: FolderEvents | None = FolderEvents(_folders())
         except OSError:
@@ -115,11 +118,11 @@ class WatchedEnvironment:
         return _SETTLING if self._stirred or self.events is None else _UNTOLD
 
     def note_events(self) -> None:
-        """The events are readable."""
+        """Read the events, which are readable now, and note whether there were any."""
         self._stirred = (self.events is not None and self.events.drain()) or self._stirred
 
     def settled_change(self) -> str:
-        """As :meth:`changed`, but "" while it goes on changing from one call to the next."""
+        """As :meth:`changed`, but "" as long as the environment still changes from one call to the next."""
         now = _stamps()
         settled, told, self._latest = now == self._latest, self._stirred, now
         self._stirred = not settled
@@ -129,14 +132,17 @@ class WatchedEnvironment:
         return self.changed()
 
     def changed(self) -> str:
-        """What differs from then, in words, or "". Looks at some folders' times: no events are needed."""
+        """The difference from the last snapshot, in words, or "".
+
+        The snapshot reads the times of some folders, so that no events are needed.
+        """
         now = _snapshot()
         names = [name for name in {**self.seen, **now} if self.seen.get(name) != now.get(name)]
         self.seen = now
         return f"{names[0]} changed" if names else ""
 
     def affected_paths(self, paths: Iterable[str]) -> str:
-        """The same of files of the project that say what the environment is."""
+        """The change of the first path that defines the project's environment, in words, or ""."""
         for path in paths:
             name = Path(path).name
             if (
@@ -148,8 +154,10 @@ class WatchedEnvironment:
 
 
 def _stamps() -> dict[str, tuple[int, int, int]]:
-    """What changes whenever something is installed, and at other times, too. With cold caches less than 1 ms, where
-    asking ``site`` and pathlib took 3."""
+    """File stamps that change whenever a distribution is installed, and sometimes without that.
+
+    Takes less than 1 ms with cold caches; a version with ``site`` and pathlib took 3 ms.
+    """
     found = {}
     for name in _stamped():
         try:
@@ -162,19 +170,20 @@ def _stamps() -> dict[str, tuple[int, int, int]]:
 
 @functools.cache
 def _stamped() -> tuple[str, ...]:
-    """An interpreter's own, which stay as long as it runs."""
+    """The interpreter's own paths, which do not change as long as it runs."""
     return (sys.executable, str(Path(sys.prefix, "pyvenv.cfg")), *site_folders())
 
 
 def _folders() -> list[str]:
-    """What is looked at, or the folder that it lies in."""
+    """The stamped folders, and the folders that contain the stamped files."""
     return sorted({name if Path(name).is_dir() else str(Path(name).parent) for name in _stamped()})
 
 
 def _snapshot() -> dict[str, object]:
-    """Distributions come and go with folders of metadata; ``.pth`` files are read line by line. Takes 0.7 ms.
+    """The stamps of all installed distributions, of ``.pth`` files and of the interpreter. Takes 0.7 ms.
 
-    The time of a folder of packages says less: it changes with the first bytecode there, too.
+    Each installed distribution has a folder of metadata. The time of a folder of packages is a weaker sign: it also
+    changes when the first bytecode is written there.
     """
     folders = set(site_folders())
     found: dict[str, object] = {name: stamp for name, stamp in _stamps().items() if name not in folders}
@@ -196,7 +205,7 @@ def _stamp(path: str) -> tuple[int, int, int]:
 
 
 def syntax_error(path: str) -> str:
-    """One diagnostic with a caret, as the interpreter writes it, or "" for a file that parses (or is gone)."""
+    """A diagnostic with a caret, as the interpreter writes it, or "" for a file that parses (or is gone)."""
     try:
         source = Path(path).read_bytes()
         compile(source, path, "exec", dont_inherit=True, flags=0x400)  # ast.PyCF_ONLY_AST
@@ -210,7 +219,7 @@ def syntax_error(path: str) -> str:
 
 
 def discard_bytecode(paths: Iterable[str]) -> None:
-    """Remove what was compiled of these: its header can't tell an edit within a second, of the same size."""
+    """Remove the bytecode of these files: its header misses an edit within a second that keeps the size."""
     for path in paths:
         if not path.endswith(".py"):
             continue

@@ -1,4 +1,4 @@
-"""What the file system tells of a project and of what its tests use elsewhere, without what reruns write."""
+"""File-system events for a project and for files that its tests use elsewhere, without the outputs of reruns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pytest_hotreload.watch.standby.affected import time_and_size
 
 
 class FileEvents:
-    """Listens from its making to :meth:`close`."""
+    """Listens to the file system from its construction until :meth:`close`."""
 
     def __init__(self, root: str, edits: Edits, shown: screen.Screen) -> None:
         self.root, self.edits, self.screen = root, edits, shown
@@ -31,11 +31,11 @@ class FileEvents:
 
     @property
     def told_of_all(self) -> bool:
-        """Whether the system tells of each change, so that nothing has to be looked at."""
+        """Whether the operating system notifies us of each change, so that no polling is needed."""
         return not self._watcher.polling
 
     def read(self, is_busy: Callable[[], bool]) -> Iterator[tuple[Changed, Changes]]:
-        """All that came until now: (edits, what was told). ``is_busy``: whether a rerun is under way."""
+        """All bursts received so far, each as (edits, unfiltered burst). ``is_busy``: whether a rerun is at work."""
         for text in self._watcher.notices():
             self.screen.notice(text)
         for burst in self._watcher.take():
@@ -47,13 +47,16 @@ class FileEvents:
             yield changes, burst
 
     def learn(self, message: Loaded) -> None:
-        """A rerun is over: what it wrote is no edit."""
+        """Note what a finished rerun wrote, and remove that from the pending edits."""
         for path in self._outputs.learn(message.written, message.processes, time.monotonic()):
             self.screen.notice(messages.written(path, self.root))
         self.edits.leave_out(lambda changes: self._outputs.left_out(changes, None))
 
     def follow(self, outside: Mapping[str, tuple[int, int] | None]) -> None:
-        """Watch these, too. What changed since it was read and before this counts as edited now."""
+        """Watch further files and folders: path -> its time in ns and size when it was read, if known.
+
+        A file that has changed since it was read counts as edited now.
+        """
         fresh = sorted(outside.keys() - self._followed)
         if not fresh:
             return
@@ -64,7 +67,7 @@ class FileEvents:
             self.edits.found(self._outputs.left_out(Changed(changed), None), time.monotonic())
 
     def follow_used(self, message: object) -> None:
-        """What a process names as inputs, where it lies outside of the root."""
+        """Watch the inputs that a process reports, as far as they lie outside the root."""
         if isinstance(message, Ready):
             below = self.root + os.sep
             named = [*message.inputs.files, *message.inputs.folders]

@@ -1,4 +1,4 @@
-"""The filters that a user sets by keys: of paths, keywords and markers."""
+"""The filters that a user sets by keys: path, keyword and marker."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from pytest_hotreload.watch.protocol import Go
 
 
 class Filters:
-    """``chosen``: for the next rerun."""
+    """The chosen filters, and the last ones that pytest accepted."""
 
     def __init__(self) -> None:
+        #: ``chosen``: the filters for the next rerun.
         self.chosen = self._accepted = Go()
 
     def change(self, name: str, text: str) -> None:
-        """From the next rerun on, unless pytest refuses them: then those of before count again."""
+        """Set one filter from the next rerun on. If pytest refuses it, the previous filters apply again."""
         change: dict[str, Any] = {name: text}
         self._choose(self.chosen._replace(**change))
 
@@ -25,16 +26,19 @@ class Filters:
         self._accepted, self.chosen = self.chosen, filters
 
     def accept(self) -> None:
-        """pytest ran with them."""
+        """Note that pytest ran with the chosen filters."""
         self._accepted = self.chosen
 
     def refuse(self) -> bool:
-        """pytest can't be used so. Whether it may be due to them: then those of before count again."""
+        """Go back to the accepted filters after pytest refused to run.
+
+        Returns whether the chosen filters may be the cause, which is so if they differ from the accepted ones.
+        """
         refused = self.chosen != self._accepted
         self.chosen = self._accepted
         return refused
 
     def of(self, go: Go) -> Go:
-        """The request with them."""
+        """The order ``go`` with the chosen filters."""
         chosen = self.chosen
         return go._replace(keyword=chosen.keyword, marker=chosen.marker, path=chosen.path)

@@ -1,4 +1,4 @@
-"""What its parts ask of the watcher: keys, and reruns."""
+"""Protocols that the watcher implements for key bindings, reruns and the terminal loan."""
 
 from __future__ import annotations
 
@@ -10,52 +10,58 @@ from pytest_hotreload.watch.requests import RunRequest
 
 
 class WatchActions(Protocol):
-    """What keys can do. ``paused``: edits wait."""
+    """The watcher's actions for key bindings."""
 
+    #: Whether edits wait.
     paused: bool
 
     def ask(self, run_request: RunRequest) -> None:
-        """Run this next; what runs now is stopped."""
+        """Run this request next, and cancel the current rerun."""
 
     def renew(self, reason: str) -> None:
-        """A new template, as soon as what runs in the old one has torn down what it set up."""
+        """Start a new template, as soon as the current rerun has finished its teardown."""
 
     def quit(self) -> None:
-        """By the key, or at the end of the input."""
+        """End the watch, after the key or at the end of the input."""
 
 
 class WatchContext(Protocol):
-    """What reruns need to know, and to tell. ``paused``: edits wait. ``over``: the exit status, at the end."""
+    """The part of the watcher that the rerun queue uses."""
 
+    #: Whether edits wait.
     paused: bool
+    #: The exit status as soon as the watch is to end; None before.
     over: int | None
 
     @property
     def renews(self) -> bool:
-        """Whether a new template is to come."""
+        """Whether a new template is about to be started."""
 
     @property
     def told_of_all(self) -> bool:
-        """Whether the system tells of each change."""
+        """Whether the operating system notifies the watcher of each change."""
 
     def news(self) -> str:
-        """Why the next rerun comes from new fork points, or a new template, in words; told once."""
+        """The reason for new fork points or a new template, in words.
+
+        The reason is returned once, then "" until there is another one.
+        """
 
     def greet(self, waiting: Waiting) -> None:
-        """The header, once."""
+        """Show the header, once."""
 
     def loaded(self, message: Loaded) -> None:
-        """What a rerun learned: of what the next fork points are made."""
+        """Take in what a rerun learned, from which the next fork points are planned."""
 
     def broken(self, what: str) -> None:
-        """Nothing can run until something changes."""
+        """Report a problem because of which nothing can run before the next change."""
 
 
 class TerminalContext(Protocol):
-    """What a loan of the terminal needs."""
+    """The part of the watcher that a terminal loan uses."""
 
     def lend_terminal(self) -> contextlib.AbstractContextManager[None]:
-        """Nobody reads keys meanwhile."""
+        """A context in which the watcher reads no keys."""
 
     def hear_signals(self) -> None:
-        """What came until now: a Ctrl-C is the debugger's as long as the terminal is lent."""
+        """Handle the signals received so far. While the terminal is lent, a Ctrl-C belongs to the debugger."""

@@ -1,4 +1,4 @@
-"""What the keys of a watch do."""
+"""The actions for the keys of a watch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pytest_hotreload.watch.results import Results
 
 
 class Commands:
-    """One method for each key that does more than call another."""
+    """Maps each key to its action."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Commands:
         }
 
     def do(self, key: str) -> None:
-        """Nothing for a key without a meaning."""
+        """Perform the action of a key. A key without an action is ignored."""
         action = self._actions.get(key)
         if action is not None:
             action()
@@ -96,7 +96,7 @@ class Commands:
         self._all()
 
     def _wrong(self, name: str, prompt: str, given: str) -> str:
-        """Why this filter can't be used, in words."""
+        """The reason, in words, for which this filter can't be used; or ""."""
         if name == "path":
             known = [os.path.relpath(path, self.config.rootpath) for path in self.results.known]
             return messages.no_such_path(given) if known and not any(given in path for path in known) else ""
@@ -109,7 +109,7 @@ class Commands:
     def _clear_filters(self) -> None:
         self.reruns.filters.clear()
         files = tuple(sorted(self.results.left_out))
-        if files:  # edits that ran filtered, or not at all
+        if files:  # affected by edits, but run with filters or not at all
             self.watch.ask(RunRequest(Go(files=files, company=True), "again"))
         else:
             self.screen.line(messages.WATCHING)

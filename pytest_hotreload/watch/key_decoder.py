@@ -1,4 +1,4 @@
-"""Decodes a terminal's bytes into keys, escape sequences and pasted text; nothing here touches a terminal."""
+"""Decodes a terminal's bytes into keys, escape sequences and pasted text. Nothing here accesses a terminal."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import re
 from typing import Literal, NamedTuple
 
 ESCAPE = "\x1b"
-#: Around what is pasted, once the terminal was asked for it (xterm's "bracketed paste").
+#: The brackets around pasted text, which a terminal sends on request (xterm's "bracketed paste").
 _PASTE, _PASTED = "\x1b[200~", "\x1b[201~"
-#: Seconds of quiet after which Escape is the key, and no sequence follows: Vim's ``ttimeoutlen``.
+#: Seconds of quiet after which Escape counts as the key, and not as the start of a sequence: Vim's ``ttimeoutlen``.
 QUIET_SECONDS = 0.1
-#: The same for a paste whose end is missing. A guess: connections rest for that long, not for longer.
+#: Seconds of quiet after which a paste without an end is given up. A guess: connections pause that long, not longer.
 _PASTE_SECONDS = 2.0
 
 #: ECMA-48's control sequences; the Linux console's function keys; VT100's keypad; strings (a terminal's
@@ -23,14 +23,14 @@ _UNFINISHED = re.compile(r"\x1b(?:\[\[|\[[0-?]*[ -/]*|O[0-9;]*|[\]PX^_](?:(?!\x0
 
 
 class Typed(NamedTuple):
-    """A key (``text`` is the character, Enter is a newline), an escape sequence, or what was pasted."""
+    """A key (``text`` is the character, a newline for Enter), an escape sequence, or pasted text."""
 
     kind: Literal["key", "sequence", "paste"]
     text: str
 
 
 class Decoder:
-    """Bytes come in pieces of any size; a character or a sequence that is not complete is kept."""
+    """Decodes bytes in pieces of any size; an incomplete character or sequence is kept until the rest comes."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("ignore")
@@ -39,11 +39,11 @@ class Decoder:
 
     @property
     def waits(self) -> bool:
-        """Whether time may make a key of what is kept."""
+        """Whether an incomplete sequence is kept, which may become a key when time passes."""
         return bool(self._text)
 
     def take(self, data: bytes, now: float) -> list[Typed]:
-        """``now``: seconds of a monotonic clock; call it with no data to let time pass."""
+        """Decode the data. Call this without data to let time pass. ``now``: monotonic seconds."""
         patience = _PASTE_SECONDS if self._text.startswith(_PASTE) else QUIET_SECONDS
         found = self._give_up() if self._text and now - self._since >= patience else []
         if data:
@@ -77,6 +77,6 @@ class Decoder:
         return Typed("paste", body)
 
     def _give_up(self) -> list[Typed]:
-        """Nothing followed: Escape by itself is a key, half a sequence is nothing."""
+        """Give up waiting for the rest: Escape by itself is a key, and an incomplete sequence is dropped."""
         text, self._text = self._text, ""
         return [Typed("key", text)] if text == ESCAPE else []

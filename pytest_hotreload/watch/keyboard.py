@@ -1,9 +1,9 @@
-"""Which keys were pressed? The terminal's modes for that, and how they are put back on every way out.
+"""Reads single keys from a terminal: sets the modes that this needs, and restores them on every way out.
 
-Neither ``tty`` nor anything else in the standard library puts modes back, and ``tty.setcbreak`` throws away what
-was typed ahead. The traps: a process in the background is stopped when it changes modes (SIGTTOU) or
-reads (SIGTTIN), so both wait until it is in the foreground; a shell that edits its prompt has modes of its own,
-which are not ours to change; and what the terminal is told (about pasted text) must not wait for a Ctrl-Q.
+Neither ``tty`` nor anything else in the standard library restores modes, and ``tty.setcbreak`` discards text that was
+typed ahead. The difficulties: job control stops a background process that changes modes (SIGTTOU) or reads
+(SIGTTIN), so both wait until the process is in the foreground; a shell that edits its prompt sets modes of its own,
+which must not be changed; and a write to the terminal (about pasted text) must not block until a Ctrl-Q.
 """
 
 from __future__ import annotations
@@ -26,26 +26,27 @@ from typing import Any
 
 from pytest_hotreload.watch.key_decoder import ESCAPE, QUIET_SECONDS, Decoder, Typed
 
-#: What ``termios.tcgetattr`` gives: four sets of flags, two speeds, control characters. Plain data.
+#: The result of ``termios.tcgetattr``: four sets of flags, two speeds, control characters. Plain data.
 Modes = list[Any]
 
 _INPUT, _OUTPUT, _LOCAL, _CHARACTERS = 0, 1, 3, 6
 _ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _HANDLED = (*_ENDING, signal.SIGTSTP, signal.SIGCONT)
 _HELD_BACK = {*_HANDLED, signal.SIGINT, signal.SIGTTOU}
-#: Pasted text comes in brackets, so that it is not taken for keys.
+#: Switch bracketed paste on and off, so that pasted text is not taken for keys.
 _PASTES_ON, _PASTES_OFF = b"\x1b[?2004h", b"\x1b[?2004l"
 #: POSIX's _POSIX_VDISABLE.
 _NO_CHARACTER = b"\0" if sys.platform == "linux" else b"\xff"
 _CTRL_C, _CTRL_D = "\x03", "\x04"
-#: A terminal's input queue on Linux; and how many of them one call reads, so that it ends.
+#: The size of a terminal's input queue on Linux, and the number of queues after which a call stops reading.
 _QUEUE_BYTES, _QUEUES = 4096, 16
-#: A signal that comes just before a wait has its handler run after it: a person does not notice this much.
+#: Seconds of one wait. The handler of a signal that arrives just before the wait runs only after it; a person does not
+#: notice this delay.
 _WAIT_SECONDS = 0.2
 
 
 def found(descriptor: int) -> Modes | None:
-    """The modes of a terminal; None where there is none."""
+    """The modes of a terminal; None if the descriptor is no terminal."""
     try:
         return termios.tcgetattr(descriptor)
     except (OSError, termios.error):
@@ -53,10 +54,10 @@ def found(descriptor: int) -> Modes | None:
 
 
 def restore(descriptor: int, modes: Modes) -> bool:
-    """Put back the modes that a :class:`Keyboard` found, for another process after it was killed.
+    """Restore the modes that a :class:`Keyboard` of another, killed process had found.
 
-    From the background, too. Whether it was done: not if the terminal has other modes than a keyboard's by
-    now, since then a shell has it; nor if it is gone.
+    This also works from the background. Returns whether the modes were restored. They are not if the terminal no
+    longer has a keyboard's modes, since then a shell uses it; nor if the terminal is gone.
     """
     try:
         with _undisturbed():
@@ -70,36 +71,38 @@ def restore(descriptor: int, modes: Modes) -> bool:
 
 
 class Keyboard:
-    """Single keys from a terminal, its modes put back on every way out.
+    """Single keys from a terminal whose modes are restored on every way out.
 
-    The descriptor is duplicated: what becomes of it later (pytest's capture puts another file in place of 0)
-    does not matter. Signals are handled where it is made in the main thread. A forked child has none of it.
-
-    ``closed``: the end of the file, or the terminal is gone, or :meth:`close`. ``modes``: as found, None
-    where there is no terminal. ``on_suspend``, ``on_resume``: called before the process stops, and when it goes
-    on or has the terminal again (``listening`` says which), perhaps inside a signal handler of the main thread.
+    The descriptor is duplicated, so that later changes to it do not matter (pytest's capture puts another file in
+    place of 0). Signals are handled if the object is made in the main thread. In a forked child, the keyboard is
+    closed.
     """
 
     def __init__(self, descriptor: int = 0) -> None:
+        #: Whether the file has ended, the terminal is gone, or :meth:`close` was called.
         self.closed = False
+        #: The modes as found; None if there is no terminal.
         self.modes: Modes | None = None
+        #: Called before the process stops, perhaps inside a signal handler of the main thread.
         self.on_suspend: Callable[[], None] | None = None
+        #: Called when the process continues or has the terminal again (``listening`` says which), perhaps inside a
+        #: signal handler of the main thread.
         self.on_resume: Callable[[], None] | None = None
         self._decoder = Decoder()
         self._ahead: list[Typed] = []
         self._ours = False
         self._lent = 0
         self._suspended = False
-        self._prompt: str | None = None  # with what was typed ahead of it
+        self._prompt: str | None = None  # includes text that was typed ahead
         self._signals = _Signals(self._signalled)
         self._descriptor = -1
         try:
             self._descriptor = os.dup(descriptor)
             self.modes = termios.tcgetattr(self._descriptor)
         except OSError:
-            self.closed = True  # nothing stands there
+            self.closed = True  # the descriptor is not open
         except termios.error:
-            pass  # no terminal
+            pass  # the descriptor is no terminal
         if self.modes is not None:
             atexit.register(self.close)
             os.register_at_fork(after_in_child=_forgetting(self))
@@ -112,21 +115,24 @@ class Keyboard:
 
     @property
     def listening(self) -> bool:
-        """Whether it makes sense to wait for :meth:`fileno` now: not in the background, not while it is lent."""
+        """Whether waiting for :meth:`fileno` makes sense now: not in the background or while the terminal is lent."""
         return not self.closed and not self._lent and (not self.is_terminal or self._foreground())
 
     def fileno(self) -> int:
-        """What becomes readable when a key waits; -1 after :meth:`close`."""
+        """The descriptor that becomes readable when a key waits; -1 after :meth:`close`."""
         return self._descriptor
 
     def read(self) -> list[str]:
-        """The keys that wait, never blocks. Ctrl-D is a key; without a terminal there are none, only the end."""
+        """Return the waiting keys without blocking.
+
+        Ctrl-D is a key. Without a terminal there are no keys, and only the end of the file is noticed.
+        """
         return list(self.keys())
 
     def keys(self) -> Iterator[str]:
-        """The same, one by one: an :meth:`ask` in between gets those that were typed behind the key.
+        """Yield the waiting keys one by one: an :meth:`ask` in between receives the keys typed after this key.
 
-        Go on to the end: those that are left do not make the descriptor readable.
+        The iterator has to be exhausted: keys that are left do not make the descriptor readable.
         """
         self._receive()
         while self._ahead:
@@ -135,10 +141,10 @@ class Keyboard:
                 yield typed.text
 
     def ask(self, prompt: str) -> str | None:
-        """A line, typed in the terminal's own line mode; the cursor has to be at the start of a line.
+        """Ask for a line, typed in the terminal's own line mode. The cursor has to be at the start of a line.
 
-        None for Ctrl-C, Escape (also as the first byte of what a cursor key sends), Ctrl-D on an empty line, and
-        where there is no terminal. Nothing else is served meanwhile.
+        Returns None after Ctrl-C, Escape (also as the first byte of a cursor key's sequence) or Ctrl-D on an empty
+        line, and if there is no terminal. The call blocks.
         """
         if not (self.is_terminal and self.listening):
             return None
@@ -156,7 +162,7 @@ class Keyboard:
 
     @contextlib.contextmanager
     def lend(self) -> Iterator[None]:
-        """The modes as found, while someone else uses the terminal."""
+        """Restore the modes as found, while another process or debugger uses the terminal."""
         self._lent += 1
         self._put_back()
         try:
@@ -166,7 +172,7 @@ class Keyboard:
             self._take(again=True)
 
     def close(self) -> None:
-        """Put everything back; once is enough, more do no harm."""
+        """Restore the modes and signal handlers, and close the descriptor. Idempotent."""
         self._put_back()
         self._signals.remove()
         self._forget()
@@ -176,11 +182,14 @@ class Keyboard:
     def _foreground(self) -> bool:
         try:
             return os.tcgetpgrp(self._descriptor) == os.getpgrp()
-        except OSError:  # not the terminal of our session: nobody controls jobs on it
+        except OSError:  # the terminal is not our session's: there is no job control on it
             return True
 
     def _take(self, *, again: bool = False) -> bool:
-        """Our modes, if they are due and the terminal is ours to change; ``again``: whatever they are now."""
+        """Set our modes if the keyboard listens, and return whether that was done.
+
+        ``again``: even if our modes were set before.
+        """
         if self.modes is None or not self.listening or (self._ours and not again):
             return False
         with _undisturbed():
@@ -201,9 +210,9 @@ class Keyboard:
             self._ours = False
 
     def _signalled(self, number: int, go_on: Callable[[], None]) -> None:
-        """A signal, and what it would have done without us."""
+        """Handle a signal. ``go_on`` has the effect that the signal would have had without this class."""
         if number == signal.SIGCONT:
-            self._ours = self._suspended = False  # a shell may have had the terminal meanwhile
+            self._ours = self._suspended = False  # a shell may have used the terminal meanwhile
             go_on()
             self._come_back()
         elif number == signal.SIGTSTP:
@@ -218,7 +227,7 @@ class Keyboard:
         self._put_back()
         self._suspended = True
         stop()
-        if self._suspended:  # no SIGCONT: the kernel stops nobody whom no shell could continue
+        if self._suspended:  # no SIGCONT: the kernel stops no process that no shell could continue
             self._suspended = False
             self._come_back()
 
@@ -229,7 +238,7 @@ class Keyboard:
         self._show_prompt()
 
     def _forget(self) -> None:
-        """Let go of the descriptor, not of the terminal's modes: a forked child has no say in them."""
+        """Close the descriptor and leave the terminal's modes alone: a forked child must not change them."""
         atexit.unregister(self.close)
         self.closed, self._ours = True, False
         if self._descriptor >= 0:
@@ -243,9 +252,9 @@ class Keyboard:
     # ------------------------------------------------------------------------------- keys
 
     def _receive(self) -> None:
-        """Put what was typed behind what was not given out yet."""
+        """Read the typed keys and append them to those that were not handed out yet."""
         if not self._ours and self.listening and self.is_terminal:
-            self._come_back()  # out of the background, without a signal
+            self._come_back()  # from the background, without a signal
         if self.listening:
             data = self._waiting()
             if self.is_terminal:
@@ -273,7 +282,7 @@ class Keyboard:
         return data
 
     def _answer(self, prompt: str) -> str | None:
-        """What was typed ahead, and the line that the terminal gives."""
+        """The text that was typed ahead, followed by the line that the terminal returns; None if it was cancelled."""
         text = ""
         while True:
             while self._ahead:
@@ -296,7 +305,10 @@ class Keyboard:
             self._await_line()
 
     def _finish_escape(self) -> None:
-        """A line ended with Escape: what follows at once belongs to that, and is neither echoed nor a key."""
+        """Read the rest of a sequence after a line that ended with Escape.
+
+        Bytes that follow at once belong to the sequence: they are not echoed, and are no keys.
+        """
         self._prompt = None
         self._take(again=True)
         while self._decoder.waits and not self.closed:
@@ -314,7 +326,7 @@ class Keyboard:
             self._write(f"\r\x1b[K{self._prompt}")
 
     def _write(self, text: str) -> None:
-        """To the terminal that the keys come from, wherever standard output leads."""
+        """Write to the terminal that the keys come from, even if standard output is redirected."""
         data = text.encode()
         with contextlib.suppress(OSError):
             try:
@@ -324,7 +336,7 @@ class Keyboard:
 
 
 class _Signals:
-    """Handlers before those that stood there; a signal that was ignored stays so."""
+    """Signal handlers that run before the previous ones. An ignored signal stays ignored."""
 
     def __init__(self, handle: Callable[[int, Callable[[], None]], None]) -> None:
         self._handle = handle
@@ -354,14 +366,14 @@ class _Signals:
         if callable(before):
             before(number, frame)
         elif number != signal.SIGCONT:
-            # Ends or stops us here; after a stop we are in charge again.
+            # The signal ends or stops the process here; after a stop, our handler is installed again.
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
             signal.signal(number, self._on)
 
 
 def _forgetting(keyboard: Keyboard) -> Callable[[], None]:
-    """What runs at the begin of each forked child, for as long as the keyboard lives."""
+    """A function that closes the keyboard in a forked child, as long as the keyboard exists."""
     method = weakref.WeakMethod(keyboard._in_child)
 
     def forget() -> None:
@@ -374,7 +386,7 @@ def _forgetting(keyboard: Keyboard) -> Callable[[], None]:
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """No handler runs in between, and the background does not stop us."""
+    """Block signals, so that no handler runs meanwhile and a change of modes does not stop a background process."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
     try:
         yield
@@ -383,7 +395,7 @@ def _undisturbed() -> Iterator[None]:
 
 
 def _for_keys(modes: Modes) -> Modes:
-    """No echo and no lines, signals and output as they are."""
+    """The modes for keys: no echo and no line editing, with signals, and with output unchanged."""
     changed = copy.deepcopy(modes)
     changed[_LOCAL] &= ~(termios.ECHO | termios.ICANON)
     changed[_LOCAL] |= termios.ISIG
@@ -393,7 +405,7 @@ def _for_keys(modes: Modes) -> Modes:
 
 
 def _for_line(modes: Modes) -> Modes:
-    """Echo and lines; Ctrl-C interrupts no child, but ends the line as Escape does."""
+    """The modes for a line: echo and line editing. Ctrl-C sends no signal, but ends the line as Escape does."""
     changed = copy.deepcopy(modes)
     changed[_INPUT] |= termios.ICRNL
     changed[_LOCAL] |= termios.ECHO | termios.ICANON | termios.ISIG | termios.IEXTEN
@@ -404,7 +416,7 @@ def _for_line(modes: Modes) -> Modes:
 
 
 def _are_ours(modes: Modes, found: Modes) -> bool:
-    """Whether a keyboard that found the one made the other."""
+    """Whether ``modes`` are those that a keyboard sets on a terminal with the modes ``found``."""
     keys = _for_keys(found)
     return all(modes[which] == keys[which] for which in (_INPUT, _OUTPUT, _LOCAL)) or modes == _for_line(
         found
@@ -412,13 +424,13 @@ def _are_ours(modes: Modes, found: Modes) -> bool:
 
 
 def _set(descriptor: int, modes: Modes) -> None:
-    """At once: waiting for output may take for ever, and flushing loses what was typed."""
+    """Set the modes at once: waiting for output may take for ever, and flushing loses typed text."""
     with contextlib.suppress(OSError, termios.error):
         termios.tcsetattr(descriptor, termios.TCSANOW, modes)
 
 
 def _tell(descriptor: int, sequence: bytes) -> None:
-    """Tell the terminal something, unless it can't understand, or output is halted."""
+    """Send a sequence to the terminal, unless the terminal does not support it or output is halted."""
     if os.environ.get("TERM", "dumb") == "dumb":
         return
     with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Lines of a watch, of serve and of the client."""
+"""Texts for users of a watch, of ``pytest-hotreload serve`` and of its clients."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from pytest_hotreload.watch.requests import PendingEdit
 
 
-#: Characters of what the user typed that are shown again: two lines of a terminal.
+#: Characters up to which a refused filter is shown: two lines of a terminal.
 _LONGEST = 160
 
 
-#: Names that are listed; of more, their number.
+#: The number of names up to which a list is complete; for the others, only their count is shown.
 _FEW = 10
 
 
@@ -71,13 +71,17 @@ CANCELLED = "cancelled; unfinished test files run after the next edit, or press 
 
 
 class Times(NamedTuple):
-    """Of one rerun, in seconds: from the first event to its comparison, to the selection, to a rerun that is ready,
-    to the end. ``pytest``: pytest's own, from its start to its summary."""
+    """The durations of one rerun's phases, in seconds."""
 
+    #: From the first file event to the comparison of contents.
     watch: float
+    #: The selection of the affected test files.
     select: float
+    #: Until the rerun's process was ready.
     fork: float
+    #: The run itself, until its end.
     run: float
+    #: pytest's own duration, from its start to its summary.
     pytest: float
 
 
@@ -88,9 +92,9 @@ def header(warmed: Warmed | None, files: int, slots: int) -> str:
 
 
 def rerun(edit: PendingEdit, selected: int | None, known: int, how: str, root: str) -> str:
-    """``RERUN src/pay/card.py → 6 of 418 test files (no reload needed)``.
+    """The line for the start of a rerun: ``RERUN src/pay/card.py → 6 of 418 test files (no reload needed)``.
 
-    ``selected``: None for all test files, however many these are.
+    ``selected``: the number of test files that run, or None for all of them.
     """
     paths = edit.changes.paths
     if edit.burst == "git":
@@ -181,7 +185,7 @@ def status(
     unfinished: int,
     notes: Sequence[str],
 ) -> tuple[str, str]:
-    """The status line and its colour: red while any test is failing."""
+    """The status line and its colour, which is red while any test is failing."""
     names = ("failed", "error", "passed", "rerun", "skipped", "xfailed", "xpassed")
     counts = ", ".join(f"{ran[name]} {name}" for name in names if ran.get(name)) or "no tests ran"
     parts = (times.watch, times.select, times.fork, times.run)
@@ -199,14 +203,14 @@ def status(
 
 
 def filters(keyword: str, marker: str, path: str) -> str:
-    """The filters that the user chose."""
+    """The filters that the user chose, or ""."""
     given = [(f"-k {keyword!r}", keyword), (f"-m {marker!r}", marker), (f"path {path!r}", path)]
     shown = [text for text, value in given if value]
     return f"only {', '.join(shown)}" if shown else ""
 
 
 def filter_now(what: str, now: str) -> str:
-    """Above the prompt for another one."""
+    """The line above the prompt for a new filter, with the current filter."""
     return f"{what} is {now!r} now; an empty line removes it"
 
 
@@ -231,7 +235,7 @@ def running(children: Sequence[tuple[str, int, float, str]]) -> list[str]:
 
 
 def shown(paths: Sequence[str], root: str, most: int = 3) -> str:
-    """Paths as the user knows them, relative to the root."""
+    """A list of up to ``most`` paths; those below the root are relative to it."""
     return _listed(
         [os.path.relpath(path, root) if path.startswith(root + os.sep) else path for path in paths], most
     )
@@ -301,7 +305,10 @@ def not_served(why: object) -> str:
 
 
 def serving(root: str, warmed: Warmed | None, idle: float) -> str:
-    """Said when the template is warm. ``idle``: minutes, 0 for never."""
+    """The line that a server prints when its template is warm.
+
+    ``idle``: minutes without a run after which the server ends, or 0 for never.
+    """
     ends = f"ends after {idle:g} min without a run" if idle else "end it with Ctrl-C or pytest-hotreload stop"
     return PREFIX + " · ".join([f"serving {root}", *_template(warmed), ends])
 
@@ -311,7 +318,7 @@ def idle(minutes: float) -> str:
 
 
 def server(kind: str, root: str, began: float, warmed: Warmed | None, runs: int, running: int) -> list[str]:
-    """What ``status`` answers. ``began``: in seconds since the epoch."""
+    """The lines of ``pytest-hotreload status``. ``began``: the server's start, in seconds since 1970."""
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(began))
     return [
         f"{kind} of {root}, process {os.getpid()}, since {since}",

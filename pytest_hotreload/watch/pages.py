@@ -1,8 +1,8 @@
-"""Which pages of memory the reruns of a watch write to.
+"""The memory pages that the reruns of a watch write to.
 
-A fork shares its pages with who forked it until it writes to one; that costs a fault and a copy, some 2.7 µs (36,000
-pages in 97 ms, the heavy suite). A rerun that waits can have that behind it: it gets those that the one before wrote
-to, which has the same ancestors and does much the same.
+A fork shares each page with its parent until one of them writes to it. The first write costs a page fault and a copy,
+some 2.7 µs (36,000 pages in 97 ms, the heavy suite). A waiting rerun can take that cost early: it writes to the pages
+that the previous rerun wrote to, which has the same ancestors and does much the same.
 """
 
 from __future__ import annotations
@@ -12,22 +12,23 @@ import struct
 from pytest_hotreload.watch.process import Process
 from pytest_hotreload.watch.protocol import Pages
 
-#: The addresses of a run's begin and end, as ``_native.own_pages`` tells them.
+#: The start and end address of a run of pages, in the format of ``_native.own_pages``.
 _RUN = struct.Struct("<QQ")
 
 
 class Written:
-    """``pages``: what the next rerun gets; b"" while nothing is known."""
+    """The pages that earlier reruns wrote to."""
 
     def __init__(self) -> None:
+        #: The pages that the next rerun writes to ahead of time; b"" while nothing is known.
         self.pages = b""
         self._first = 0
 
     def learn(self, pages: bytes) -> None:
-        """A rerun that had got ``self.pages`` owned these at its end.
+        """Set the pages that a rerun owned at its end.
 
-        It owns what it got, needed or not, so the set only grows. When it has doubled it is forgotten, and learned
-        anew.
+        The rerun owns all pages that it received, whether it needed them or not, so the set only grows. When the set
+        has more than doubled, it is discarded and learned anew.
         """
         size = sum(end - begin for begin, end in _RUN.iter_unpack(pages))
         self._first = self._first or size
@@ -36,6 +37,6 @@ class Written:
             self.pages, self._first = b"", 0
 
     def send(self, rerun: Process) -> None:
-        """To one that waits."""
+        """Send the pages, if any are known, to a waiting rerun."""
         if self.pages:
             rerun.tell(Pages(self.pages))

@@ -1,4 +1,4 @@
-"""One process of a watch, as the watcher knows it, and whom an edit concerns."""
+"""The watcher's view of one process of a watch, and the test for whether changes affect the process."""
 
 from __future__ import annotations
 
@@ -15,49 +15,50 @@ from pytest_hotreload.process.channel import Channel
 from pytest_hotreload.process.heartbeat import Pulse
 from pytest_hotreload.watch.protocol import Changed, Inputs, Waiting
 
-#: Of captured output, as much as a last line may take. A guess.
+#: Bytes from the end of captured output in which the last line is looked for. A guess.
 _LINE_BYTES = 4096
 
 
 @dataclass(eq=False)
 class Process:
-    """One of the family. ``state``: "starting", "ready" (it can be forked, or told to go), "gone".
+    """The template, a fork point or a rerun, as the watcher sees it."""
 
-    ``touched``: what changed since it was asked for. ``began``: when that was, in monotonic seconds. ``pulse``: of a
-    rerun.
-    """
-
+    #: "template", "point" or "rerun".
     kind: str
     parent: Process | None
     channel: Channel
     order: Any = None
     token: int = 0
     pid: int = 0
+    #: "starting", "ready" (the process can be forked, or told to go) or "gone".
     state: str = "starting"
     inputs: Inputs = field(default_factory=Inputs)
     refused: dict[str, str] = field(default_factory=dict)
+    #: The changes since the process was requested.
     touched: Changed = field(default_factory=Changed)
     waiting: Waiting | None = None
     status: int | None = None
+    #: The time at which the process was requested, in monotonic seconds.
     began: float = field(default_factory=time.monotonic)
+    #: The pulse of a rerun; None for other processes.
     pulse: Pulse | None = None
 
     @property
     def is_late(self) -> bool:
-        """Whether it should be ready by now: it hangs, for all that anybody knows."""
+        """Whether the process should be ready by now, and therefore probably hangs."""
         return self.state == "starting" and time.monotonic() - self.began > heartbeat.COLLECTING_SECONDS
 
     @property
     def is_direct(self) -> bool:
-        """Whether it is a rerun whose tests run at the terminal."""
+        """Whether the process is a rerun whose tests run at the terminal."""
         return self.waiting is not None and self.waiting.direct
 
     def has_other_runs(self, tests: Collection[str], wanted: Collection[str]) -> bool:
-        """Whether it holds every test file but those."""
+        """Whether the process holds every test file in ``tests`` that is not in ``wanted``."""
         return all(test in self.inputs.files for test in tests if test not in wanted)
 
     def tell(self, message: object) -> None:
-        """Where it is gone, its end is read next."""
+        """Send a message. If the process has ended, nothing is raised: its end is read next."""
         with contextlib.suppress(OSError):
             self.channel.send(-1, message)
 
@@ -65,7 +66,7 @@ class Process:
         return self.channel.fileno()
 
     def last_line(self) -> str:
-        """What it printed last, where its output is captured in a file, as pytest does it; "" elsewhere."""
+        """The last line of the process's output if a file captures it, as pytest's capture does; else ""."""
         captured = proc.captured(self.pid, 1)
         with contextlib.suppress(OSError):
             if captured:
@@ -75,7 +76,7 @@ class Process:
 
 
 def is_affected_by(inputs: Inputs, changes: Changed) -> bool:
-    """Whether any of this could make a difference to who holds these inputs."""
+    """Whether the changes can make a process with these inputs stale."""
     if any(path in inputs.files for path in changes.paths):
         return True
     for path in changes.created + changes.deleted:

@@ -1,6 +1,7 @@
-"""The processes of a watch, as the watcher holds them: the template, the chain of fork points, the reruns.
+"""The watcher's processes: the template, the chain of fork points, and the reruns.
 
-Nothing here waits: the watcher's loop reads the channels, and :meth:`WatchProcesses.hear` says what came of it.
+No function here waits for a message: the watcher's loop waits for the channels, and :meth:`WatchProcesses.hear`
+reads a channel and returns the messages. Only :meth:`WatchProcesses.discard` waits, for the end of a template.
 """
 
 from __future__ import annotations
@@ -34,16 +35,14 @@ from pytest_hotreload.watch.protocol import (
 )
 from pytest_hotreload.watch.standby.park import start_template
 
-#: Seconds that the imports of one fork point may take: those of all first-party modules of a large project took 20.
+#: Seconds that the imports of one fork point may take. All first-party modules of a large project took 20.
 _AHEAD_SECONDS = 60.0
 
 
 class WatchProcesses:
-    """``register``, ``unregister``: tell the loop whom to listen to.
+    """Starts, forks and ends the processes of a watch.
 
-    ``chain``: the fork points, each a fork of the one before; all of them valid. ``standby``: fork point -> the
-    rerun that waits. ``taken``: reruns that were given out. ``retired``: fork points that are stale, and end with
-    the last rerun that was forked from them or behind.
+    ``register`` and ``unregister`` add a process to the loop's selector and remove it.
     """
 
     def __init__(
@@ -59,23 +58,32 @@ class WatchProcesses:
         self.lifeline = os.pipe()
         self.template: Process | None = None
         self.warmed: Warmed | None = None
+        #: The valid fork points, each a fork of the previous one.
         self.chain: list[Process] = []
+        #: The fork point that is being built.
         self.building: Process | None = None
+        #: Fork point -> the rerun that waits there.
         self.standby: dict[Process, Process] = {}
+        #: Reruns that were handed out by :meth:`take`.
         self.taken: set[Process] = set()
+        #: Stale fork points, which end with the last rerun that was forked from them or from a later fork point.
         self.retired: list[Process] = []
+        #: The fork points to append to the chain.
         self.run_requests: list[Extend] = []
+        #: File that could not be imported ahead -> the reason.
         self.refused: dict[str, str] = {}
-        #: The template's at its start, what modules asked of it there, and whether that is all.
+        #: The environment variables of the template at its start.
         self.environment = dict(environment)
+        #: The environment variables that modules have read during their import in the template.
         self.asked: frozenset[str] = frozenset()
+        #: Whether ``asked`` is complete, because the template has finished warming.
         self.surveyed = False
-        #: Whether attached runs are forks of this template. Then it ends with the last of them, not before.
+        #: Whether attached runs are forks of this template. If so, the template ends with the last of them.
         self.in_use: Callable[[Process], bool] = lambda _: False
-        self.former: list[Process] = []  # templates of before
-        #: What templates must not hold: by the user's ini, and what turned out to be unfit.
+        self.former: list[Process] = []  # earlier templates that attached runs still use
+        #: Modules that templates must not import: those from the user's ini, and those that turned out to be unfit.
         self.barred: list[str] = []
-        #: Why the next template is needed, in words.
+        #: The reason for which a new template is needed, in words.
         self.unfit = ""
         self._to_warm: list[str] = []
         self._written = Written()
@@ -88,7 +96,7 @@ class WatchProcesses:
     # -- starting ----------------------------------------------------------------------------------
 
     def start_template(self) -> None:
-        """A fresh interpreter; everything before it goes. Raises OSError."""
+        """End all earlier processes and start a template in a fresh interpreter. Raises OSError."""
         self.close_template()
         self.surveyed, self.unfit = False, ""
         self._to_warm.clear()
@@ -99,8 +107,11 @@ class WatchProcesses:
         self.register(self.template)
 
     def warm(self, modules: Sequence[str]) -> None:
-        """Ask the template to import these; answered by Warmed. Attached runs end before: whoever warms goes on in a
-        fork, and could not tell how the forks of before ended."""
+        """Ask the template to import these modules; the answer is ``Warmed``.
+
+        The order waits until attached runs have ended. Warming continues in a fork, which is not the parent of
+        earlier runs and so cannot collect their exit statuses.
+        """
         self._to_warm += modules
         if self.template is None or self.in_use(self.template):
             return
@@ -109,7 +120,7 @@ class WatchProcesses:
         self._to_warm.clear()
 
     def keep_out(self, unfit: Unfit) -> None:
-        """The next template goes without this module."""
+        """Keep the module of this message out of the next template."""
         if unfit.module not in self.barred:
             self.barred.append(unfit.module)
             self.unfit = (
@@ -117,7 +128,7 @@ class WatchProcesses:
             )
 
     def release(self) -> None:
-        """An attached run has ended."""
+        """Discard earlier templates that are no longer in use, and warm what waited, after an attached run ended."""
         for template in [each for each in self.former if not self.in_use(each)]:
             self.former.remove(template)
             self.discard(template)
@@ -133,7 +144,7 @@ class WatchProcesses:
             pages.append(anonymous_file("hotreload-pulse"))
             process.pulse = Pulse(pages[0])
         start = Start(process.token, 0, (), False, order, 1 + len(pages))
-        with contextlib.suppress(OSError):  # its end is read next
+        with contextlib.suppress(OSError):  # the end of the parent is read next
             parent.channel.send_with(start, [theirs.fileno(), *pages])
         theirs.close()
         for page in pages:
@@ -142,7 +153,7 @@ class WatchProcesses:
         return process
 
     def build(self) -> None:
-        """Start the next fork point of the chain, if one is missing and none is on its way."""
+        """Start the next fork point of the chain, if one is missing and none is being built."""
         if self.building is not None or self.template is None or self.template.state != "ready":
             return
         if not self.chain:
@@ -151,14 +162,17 @@ class WatchProcesses:
             self.building = self._fork("point", self.chain[-1], self.run_requests.pop(0))
 
     def park(self, point: Process, tests: Collection[str]) -> Process:
-        """A rerun from this fork point, ready or soon to be. ``tests``: all test files."""
+        """Return the preforked rerun of this fork point, which is ready or starting. ``tests``: all test files."""
         if point not in self.standby:
             self.standby[point] = self._fork("rerun", point, StandBy(tuple(tests)))
         return self.standby[point]
 
     def stand_by_all(self, tests: Collection[str]) -> None:
-        """Of the deepest fork point; of the two before, for the next edit of what stands in the last groups of modules
-        (:mod:`plan`); and of the deepest without test files, for one that is edited first."""
+        """Prefork a rerun at each fork point that the next edit may need. ``tests``: all test files.
+
+        These are the deepest fork point; the two before it, for the next edit of the last groups of modules (see
+        ``chain_plan.py``); and the deepest one without test files, for the first edit of a test file.
+        """
         for point in self.chain[:-4:-1]:
             self.park(point, tests)
         bare = [point for point in self.chain if not any(test in point.inputs.files for test in tests)]
@@ -166,12 +180,12 @@ class WatchProcesses:
             self.park(bare[-1], tests)
 
     def refresh(self, tests: Collection[str]) -> None:
-        """Records were written: those that wait loaded older ones."""
+        """Let waiting reruns load the records again, because new ones were written."""
         for rerun in self.standby.values():
             rerun.tell(Refresh(tuple(tests)))
 
     def learn(self, pages: bytes) -> None:
-        """A rerun wrote to these: those that wait get them ahead."""
+        """Note the pages that a rerun wrote to, and let waiting reruns write to them ahead of time."""
         if not pages:
             return
         self._written.learn(pages)
@@ -180,7 +194,7 @@ class WatchProcesses:
                 self._written.send(rerun)
 
     def give_back(self, rerun: Process) -> None:
-        """It was taken, and had nothing to do."""
+        """Take back a rerun that had nothing to do. The rerun waits again, or ends if it is not needed there."""
         self.taken.discard(rerun)
         point = rerun.parent
         if point is not None and point in self.chain and point not in self.standby:
@@ -189,14 +203,14 @@ class WatchProcesses:
             self.end(rerun)
 
     def take(self, point: Process, tests: Collection[str]) -> Process:
-        """The same; it is the caller's now."""
+        """Like :meth:`park`, but hand the rerun over to the caller."""
         rerun = self.park(point, tests)
         del self.standby[point]
         self.taken.add(rerun)
         return rerun
 
     def run_request(self, orders: Sequence[Extend]) -> None:
-        """These are to come behind the chain, if none is on its way."""
+        """Set the fork points to append to the chain, unless one is being built."""
         if self.building is None:
             self.run_requests = list(orders)
             self.intact = True
@@ -204,8 +218,11 @@ class WatchProcesses:
     # -- listening ---------------------------------------------------------------------------------
 
     def hear(self, process: Process) -> list[tuple[Process, Any]]:
-        """Read a process's channel. Returns what the caller has to know: messages of reruns, and of the others
-        Ready, Warmed, what is said of children that are not the family's, and ``None`` for an end."""
+        """Read a process's channel. Returns the messages, each with its sender, and ``None`` for a process's end.
+
+        Messages about the forks of a fork server are handled here, except those about attached runs, which are
+        returned.
+        """
         frames, closed = process.channel.drain()
         heard: list[tuple[Process, Any]] = []
         for _, message in frames:
@@ -267,7 +284,7 @@ class WatchProcesses:
     # -- ending ------------------------------------------------------------------------------------
 
     def changed(self, changes: Changed) -> int:
-        """Drop all that holds what changed. Returns how many fork points are left."""
+        """Drop the processes that hold a changed input. Returns the number of fork points that are left."""
         for index, point in enumerate(self.chain):
             if is_affected_by(point.inputs, changes):
                 self.cut(index)
@@ -276,12 +293,12 @@ class WatchProcesses:
         for path in changes.paths:
             self.refused.pop(path, None)
         if self.building is not None:
-            # Not joined: what came and went may have been loaded in between.
+            # Not joined: a file that was created and deleted again may have been loaded in between.
             touched = self.building.touched
             self.building.touched = Changed(*(a + b for a, b in zip(touched, changes, strict=True)))
             if self.building.is_late or any(path.endswith(".py") for path in changes.paths):
-                # It may be importing what was there before, and write bytecode of it that passes for the new. Or it
-                # hangs, and may do so for something else that was edited.
+                # The fork point may be importing the old source, and write bytecode that passes for the new source's.
+                # Or it hangs, perhaps because of a file that was edited now.
                 order = self.building.order
                 self.end(self.building)
                 if isinstance(order, Extend):
@@ -290,14 +307,17 @@ class WatchProcesses:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether the template should be ready by now, or have forked."""
+        """Whether the template should be ready by now, or should have forked the fork point that is being built."""
         template, building = self.template, self.building
         if building is not None and building.parent is template and not building.pid and building.is_late:
             return True
         return template is not None and template.is_late
 
     def give_up(self) -> bool:
-        """What hangs while it is imported ahead, though a rerun's collection did not, is not imported ahead again."""
+        """End a fork point whose imports hang, and refuse its files from then on. Returns whether that was done.
+
+        The same imports did not hang in a rerun's collection.
+        """
         building = self.building
         if building is None or not isinstance(building.order, Extend) or not building.is_late:
             return False
@@ -309,7 +329,7 @@ class WatchProcesses:
         return True
 
     def cut(self, index: int) -> None:
-        """Drop the fork points from this one on."""
+        """Drop the fork points from this index on, with their waiting reruns."""
         dropped = self.chain[index:]
         del self.chain[index:]
         if self.building is not None and (self.building.parent in dropped or not index):
@@ -322,7 +342,7 @@ class WatchProcesses:
         self.run_requests.clear()
 
     def _end_retired(self) -> None:
-        """Those that no rerun at work needs: it ends with any that it comes from."""
+        """End the retired fork points that no taken rerun needs: a rerun ends with any of its ancestors."""
         needed = {point for rerun in self.taken for point in ancestors(rerun)}
         done = [point for point in self.retired if point not in needed]
         self.retired = [point for point in self.retired if point in needed]
@@ -330,7 +350,7 @@ class WatchProcesses:
             self.end(point)
 
     def end(self, process: Process) -> None:
-        """End a process; its own children end with it."""
+        """End a process and, with it, its children."""
         if process.state == "gone":
             return
         process.state = "gone"
@@ -338,7 +358,7 @@ class WatchProcesses:
         if process.pid:
             self._kill(process)
         for child in [each for each in self._processes.values() if each.parent is process]:
-            if child.state == "gone":  # nobody is left to tell of it
+            if child.state == "gone":  # its parent can no longer report its end
                 self._processes.pop(child.token, None)
         process.channel.close()
         if process.pulse is not None:
@@ -354,13 +374,13 @@ class WatchProcesses:
             self._end_retired()
 
     def _kill(self, process: Process) -> None:
-        """It is known no longer: else each would be kept, with the inputs of the fork points before it."""
+        """Kill the process and forget it: otherwise it would be kept, with the inputs of its fork points."""
         self._processes.pop(process.token, None)
         with contextlib.suppress(OSError):
             os.kill(process.pid, signal.SIGKILL)
 
     def close_template(self) -> None:
-        """End everything."""
+        """End all processes. A template with attached runs ends only with the last of them."""
         self.taken.clear()
         self.cut(0)
         self._end_retired()
@@ -392,10 +412,10 @@ class WatchProcesses:
 
     @property
     def settled(self) -> bool:
-        """Whether nothing is being built, nor left to be."""
+        """Whether the chain is complete: no fork point is being built or left to build."""
         return self.building is None and not self.run_requests and bool(self.chain)
 
     @property
     def held(self) -> set[str]:
-        """What the chain loaded."""
+        """The files that the chain has loaded or read."""
         return set(self.chain[-1].inputs.files) if self.chain else set()

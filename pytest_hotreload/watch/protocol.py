@@ -1,8 +1,8 @@
-"""What crosses the borders of a watch: between the watcher, the template, its fork points and reruns.
+"""Messages of a watch: between the watcher, the template, its fork points and the reruns.
 
-Framed and pickled as in ``process/channel.py``, over unnamed socket pairs. To start any of these processes the
-watcher sends its parent a :class:`protocol.Start` with one of the orders below and, along with it, the end
-of the socket pair that the new process talks over.
+Messages are framed and pickled as in ``process/channel.py``, and sent over unnamed socket pairs. To start any of
+these processes, the watcher sends the parent a :class:`~pytest_hotreload.process.messages.Start` that contains one
+of the orders below, together with the new process's end of a socket pair.
 """
 
 from __future__ import annotations
@@ -14,42 +14,44 @@ from typing import NamedTuple
 
 
 class Configure(NamedTuple):
-    """Of the template: the first fork point. Load plugins, ini and initial conftests; park before
-    ``pytest_configure``."""
+    """Order to the template: fork the first fork point.
+
+    The fork loads plugins, ini and initial conftests, and parks before ``pytest_configure``.
+    """
 
 
 class Extend(NamedTuple):
-    """Of a fork point: the next one. Import these, and park.
+    """Order to a fork point: fork the next one, which imports these modules and test files and then parks."""
 
-    ``modules``: (dotted name, file). ``tests``: test files, to be imported as pytest imports them.
-    ``written``: environment variables that ``pytest_configure`` will write: who reads one is refused.
-    """
-
+    #: (dotted name, file).
     modules: tuple[tuple[str, str], ...] = ()
+    #: Test files, to be imported as pytest imports them.
     tests: tuple[str, ...] = ()
+    #: Environment variables that ``pytest_configure`` will write: a file that reads one of them is refused.
     written: frozenset[str] = frozenset()
 
 
 class StandBy(NamedTuple):
-    """Of a fork point: a rerun, ready ahead of time. Waits for :class:`Select` and :class:`Go`.
+    """Order to a fork point: prefork a rerun, which waits for :class:`Select` and :class:`Go`."""
 
-    ``known``: all test files, as far as they were collected.
-    """
-
+    #: All test files that have been collected so far.
     known: tuple[str, ...] = ()
 
 
 class Attach(NamedTuple):
-    """Of the template: an attached run, which is a pytest of its own. With it come the caller's three open files, and
-    a channel for :class:`Learned`.
+    """Order to the template: fork an attached run, which is an independent pytest.
 
-    ``root``: of the project. ``folder``: the caller's. ``umask``: a number.
+    The message carries four descriptors: the client's stdin, stdout and stderr, and a channel for
+    :class:`Learned`.
     """
 
+    #: The root of the project.
     root: str
     arguments: tuple[str, ...]
     environment: Mapping[str, str]
+    #: The client's working directory.
     folder: str
+    #: The client's umask, as a number.
     umask: int
 
 
@@ -57,58 +59,66 @@ class Attach(NamedTuple):
 
 
 class Learned(NamedTuple):
-    """An attached run, at its end: installed modules that it had to import itself, in order."""
+    """From an attached run, at its end: what the template could have imported for it."""
 
+    #: Installed modules that the run had to import itself, in the order of import.
     modules: tuple[str, ...]
 
 
 class Unfit(NamedTuple):
-    """A fork of the template: this module of it is none for this process, and can't be imported a second time.
+    """From a fork of the template: the template's copy of this module does not suit the fork.
 
-    The process has ended, or gone on in a fresh interpreter.
+    The module cannot be imported a second time, so the process has ended or started over in a fresh interpreter.
     """
 
     module: str
+    #: The reason, in words.
     why: str
 
 
 class Consulted(NamedTuple):
-    """The template: variables that modules asked for while they were imported there, all of them so far."""
+    """From the template: the environment variables that modules have read during their import there."""
 
+    #: All such variables so far, not only the new ones.
     variables: frozenset[str]
 
 
 class Inputs(NamedTuple):
-    """What a fork point holds; a change of any of it makes the point stale. Paths are absolute.
+    """The inputs of a fork point: a change to any of them makes the point stale. Paths are absolute."""
 
-    ``files``: read, or looked for in vain. ``folders``: listed. ``names``: every part of every dotted name that
-    it imported or asked for in vain: a new file of such a name may be found instead.
-    """
-
+    #: Files that the fork point read, or looked for in vain.
     files: frozenset[str] = frozenset()
+    #: Folders that the fork point listed.
     folders: frozenset[str] = frozenset()
+    #: Every part of every dotted name that the fork point imported or asked for in vain: a new file with such a
+    #: name may be found instead.
     names: frozenset[str] = frozenset()
 
 
 class Ready(NamedTuple):
-    """The template or a fork point is parked. ``refused``: files that it could not import -> why."""
+    """The template or a fork point is parked."""
 
     inputs: Inputs
+    #: File that the process could not import -> the reason.
     refused: Mapping[str, str] = {}
 
 
 class Waiting(NamedTuple):
-    """A rerun is ready. ``slots`` and ``direct`` as in :class:`options.Options`. ``root``: pytest's rootdir.
+    """A rerun is ready.
 
-    ``ini``: what pytest's settings are, as one text. ``outside``: files and folders outside of the root that records
-    depend on. The rerun judges the records after this message, so a change of any of them is seen by the rerun or, as
-    soon as they are watched, by the watcher.
+    The rerun judges the records after this message, so that a change to any path in ``outside`` is seen by the
+    rerun or, as soon as that path is watched, by the watcher.
     """
 
+    #: pytest's rootdir.
     root: str
+    #: As in :class:`options.Options`.
     slots: int
+    #: As in :class:`options.Options`.
     direct: bool
+    #: pytest's settings, as one text.
     ini: str = ""
+    #: Files and folders outside the root that records depend on.
     outside: tuple[str, ...] = ()
 
 
@@ -116,7 +126,7 @@ class Waiting(NamedTuple):
 
 
 class Changed(NamedTuple):
-    """Files by what became of them; absolute paths."""
+    """Absolute paths of the files that were changed, created and deleted."""
 
     changed: tuple[str, ...] = ()
     created: tuple[str, ...] = ()
@@ -124,16 +134,16 @@ class Changed(NamedTuple):
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """All of them."""
+        """All paths: changed, created and deleted."""
         return self.changed + self.created + self.deleted
 
     def without(self, paths: Iterable[str]) -> Changed:
-        """All but these."""
+        """The changes except those to the given paths."""
         left_out = set(paths)
         return Changed(*(tuple(path for path in each if path not in left_out) for each in self))
 
     def joined(self, other: Changed) -> Changed:
-        """One after the other, as seen from before the first."""
+        """The net effect of these changes followed by ``other``."""
         created = (set(self.created) - set(other.deleted)) | (set(other.created) - set(self.deleted))
         deleted = (set(self.deleted) - set(other.created)) | (set(other.deleted) - set(self.created))
         back = set(self.deleted) & set(other.created)
@@ -142,107 +152,116 @@ class Changed(NamedTuple):
 
 
 class Refresh(NamedTuple):
-    """Records were written since this rerun loaded them: load them again. ``known``: as in :class:`StandBy`."""
+    """Order to a waiting rerun: load the records again, because records were written since it loaded them."""
 
+    #: As in :class:`StandBy`.
     known: tuple[str, ...]
 
 
 class Pages(NamedTuple):
-    """To a rerun that waits: what a rerun before wrote to, as ``_native.own_pages`` tells it."""
+    """Order to a waiting rerun: write to the memory pages that an earlier rerun wrote to."""
 
+    #: The pages in the format of ``_native.own_pages``.
     pages: bytes
 
 
 class Select(NamedTuple):
-    """Which test files do these changes affect? Answered by :class:`Selected`."""
+    """Request to determine the test files that the changes affect. The answer is :class:`Selected`."""
 
     changes: Changed
 
 
 class Selected(NamedTuple):
-    """``reasons``: affected test file -> why, in words."""
+    """The answer to :class:`Select`."""
 
+    #: Affected test file -> the reason, in words.
     reasons: Mapping[str, str]
 
 
 class Go(NamedTuple):
-    """Run.
+    """Order to a rerun: run tests.
 
-    ``files``: the test files to run; None for all. ``first``: the first run, "affected" by the records, or "all".
-    ``company``: collect every file, and run those. ``hold``: show nothing until nothing failed. ``nodeids``: only
-    these. ``apart``: one file gets a child, too. ``patience``: seconds without a sign of life after which a test hangs,
-    once something was edited. ``told``: the system tells the watcher of each change. The filters are the user's, added
-    to those of the command line; "" for none.
+    ``keyword``, ``marker`` and ``path`` are filters that the user set by keys. They are added to the filters of
+    the command line; "" stands for no filter.
     """
 
+    #: The test files to run; None for all.
     files: tuple[str, ...] | None = None
+    #: In the first run: "affected" (by the records) or "all".
     first: str = ""
+    #: Whether all test files are collected, although only ``files`` run.
     company: bool = False
+    #: Whether output is held back until the run has ended without a failure.
     hold: bool = False
+    #: The only tests to run; empty for all tests in ``files``.
     nodeids: tuple[str, ...] = ()
     keyword: str = ""
     marker: str = ""
     path: str = ""
     debug: bool = False
+    #: Whether even a single file runs in a child.
     apart: bool = False
+    #: Seconds without a sign of life after which a test counts as hung, once a file has been edited.
     patience: float = 0.0
+    #: Whether the operating system notifies the watcher of each change.
     told: bool = False
 
 
 def both(given: str, added: str) -> str:
-    """Two expressions of ``-k`` or ``-m``, joined."""
+    """The conjunction of two ``-k`` or ``-m`` expressions, either of which may be ""."""
     return f"({given}) and ({added})" if given and added else given or added
 
 
 class Lent(NamedTuple):
-    """The terminal is the rerun's now: the watcher reads no keys."""
+    """The answer to :class:`Lend`: the rerun owns the terminal now, and the watcher reads no keys."""
 
 
 class WhatRuns(NamedTuple):
-    """Answered by :class:`RunningChild`."""
+    """Request to list the running children. The answer is :class:`AttachedRunStarted`."""
 
 
 # --------------------------------------------------------------------- rerun -> watcher
 
 
 class Collected(NamedTuple):
-    """``files``: the test files that were found, in pytest's order. ``everything``: none was left out.
+    """The rerun has collected."""
 
-    ``running``: those that run.
-    """
-
+    #: The test files that were found, in pytest's order.
     files: tuple[str, ...]
+    #: Whether no test file was left out of the collection.
     everything: bool
+    #: The test files that run.
     running: tuple[str, ...]
 
 
 class Loaded(NamedTuple):
-    """What first-party code stands after collection, in the order of import.
+    """What a rerun learned about the project: its loaded modules, and the inputs and outputs of its tests."""
 
-    ``modules``: (dotted name, file). ``edges``: (importing file, imported file).
-    ``third_party``: installed modules that this process had to import itself, or children of earlier runs.
-    ``outside``: files and folders outside of the root that records depend on, or that collection or tests used; of
-    files with their time in ns and size when that was, as far as it is known. ``written``: files that collection or
-    tests wrote; None where nobody looked. ``processes``: whether they started some, of which nobody sees that.
-    ``vanished``: what was collected from and is gone: to the records it looks as if it had never been there.
-    ``variables``: environment variables that changed between the fork and collection; ``search_path``: whether
-    ``sys.path`` did. ``pages``: of memory, that it wrote to until its end was told; b"" if it ran several files.
-    """
-
+    #: First-party modules that are loaded after collection, in the order of import: (dotted name, file).
     modules: tuple[tuple[str, str], ...]
+    #: (importing file, imported file).
     edges: tuple[tuple[str, str], ...]
+    #: Installed modules that this process, or a child of an earlier run, had to import itself.
     third_party: tuple[str, ...]
+    #: Files and folders outside the root that records depend on, or that collection or tests used. A file comes with
+    #: its modification time in ns and its size at the time of use, if these are known.
     outside: tuple[tuple[str, tuple[int, int] | None], ...] = ()
+    #: Files that collection or tests wrote; None if nothing was recorded.
     written: tuple[str, ...] | None = None
+    #: Whether collection or tests started processes, whose writes are not seen.
     processes: bool = False
+    #: Files that were collected from and no longer exist: to the records, such a file looks as if it had never existed.
     vanished: tuple[str, ...] = ()
+    #: Environment variables that changed between the fork and collection.
     variables: frozenset[str] = frozenset()
+    #: Whether ``sys.path`` changed between the fork and collection.
     search_path: bool = False
+    #: The memory pages that the process had written to when it reported its end; b"" if it ran several files.
     pages: bytes = b""
 
 
 class Began(NamedTuple):
-    """Of a rerun that runs its one file itself, and so answers nothing meanwhile: a test begins."""
+    """A test begins in a rerun that runs its only file itself, and therefore answers no message meanwhile."""
 
     nodeid: str
 
@@ -266,46 +285,51 @@ class CollectionFailed(NamedTuple):
 
 
 class RerunInterrupted(NamedTuple):
-    """A signal did so; what was set up is being torn down."""
+    """A signal interrupted the rerun, which now tears down what it set up."""
 
 
 class Unconfirmed(NamedTuple):
-    """A test failed without full company; nothing was shown."""
+    """A test failed while not all test files were collected. The rerun has shown no output."""
 
     nodeid: str
 
 
 class Stopped(NamedTuple):
-    """Files that changed while they ran, or before their turn: they run again. ``told``: the user knows. ``hanging``:
-    the test that was ended for an edit that may concern it, and the seconds that it had done nothing."""
+    """Test files were stopped because their inputs changed, and have to run again."""
 
+    #: Files whose inputs changed while they ran, or before their turn.
     files: tuple[str, ...]
+    #: Whether the rerun has already told the user.
     told: bool
+    #: The test that was ended because an edit may affect it, and the seconds for which it had done nothing.
     hanging: tuple[str, float] | None = None
 
 
 class Alone(NamedTuple):
-    """It runs its one file itself, and hears nothing until that is done."""
+    """The rerun runs its only file itself, and reads no message until that is done."""
 
 
 class AttachedRunStarted(NamedTuple):
-    """What runs now: (name, process id, seconds, last output)."""
+    """The answer to :class:`WhatRuns`."""
 
+    #: The running children: (name, process id, seconds, last output).
     children: tuple[tuple[str, int, float, str], ...]
 
 
 class Lend(NamedTuple):
-    """A debugger wants the terminal."""
+    """Request for the terminal, for a debugger. The answer is :class:`Lent`."""
 
 
 class Returned(NamedTuple):
-    """It has done with it."""
+    """The debugger no longer needs the terminal that the watcher lent."""
 
 
 class Finished(NamedTuple):
-    """The session is over. ``seconds``: pytest's own, from its start to its end. ``unfinished``: test files of which
-    not every test has an outcome; None where nothing was collected."""
+    """The session of the rerun is over."""
 
+    #: pytest's exit status.
     status: int
+    #: The duration of pytest's session, from its start to its end.
     seconds: float
+    #: Test files in which at least one test has no outcome; None if nothing was collected.
     unfinished: tuple[str, ...] | None = None

@@ -1,4 +1,4 @@
-"""What a watch is asked to run, by whom, and what of it is under way."""
+"""Run requests, pending edits, and the state of the current rerun of a watch."""
 
 from __future__ import annotations
 
@@ -11,65 +11,74 @@ from pytest_hotreload.watch.protocol import Alone, Began, Changed, Go, RerunInte
 
 @dataclass
 class RunRequest:
-    """What is to run. ``why``: who asks: "" (an edit), "first", "all", "again", "red", "debug", "confirm", "none"."""
+    """A request to run certain tests, from a key, an edit or the watch itself."""
 
     go: Go = field(default_factory=Go)
+    #: The origin: "" (an edit), "first", "all", "again", "red", "debug", "confirm" or "none".
     why: str = ""
 
 
 @dataclass
 class PendingEdit:
-    """What was changed, and when: monotonic seconds of the first event and of the comparison.
-
-    ``meanwhile``: those that came while tests ran: tests and their tools may have written them.
-    """
+    """The changes that have not run yet, with their times."""
 
     changes: Changed = field(default_factory=Changed)
     burst: str = ""
+    #: The time of the first event, in monotonic seconds.
     event: float = 0.0
+    #: The time at which file contents were compared, in monotonic seconds.
     compared: float = 0.0
+    #: Paths that changed while tests ran: tests and their tools may have written them.
     meanwhile: frozenset[str] = frozenset()
 
 
 @dataclass
 class RerunState:
-    """One under way. ``phase``: "waiting" (for its process), "selecting", "running".
-
-    ``asked``, ``ready``: monotonic seconds; ``select``: seconds. ``files``: what it runs, as far as it
-    is known. ``how``: where it was forked, and why there, in words. ``cancelled``: by the user. ``alone``: it hears
-    nothing, and runs ``test`` itself, since then. ``edited``: what changed since it began. ``stopped``: since it was
-    edited. ``hanging``: as it has done nothing, for so many seconds. ``unconfirmed``: failed without
-    its company. ``confirming``: runs for that.
-    """
+    """The state of the current rerun."""
 
     process: Process
     run_request: RunRequest
     edit: PendingEdit
+    #: "waiting" (for its process), "selecting" or "running".
     phase: str = "waiting"
+    #: The time at which the rerun was requested, in monotonic seconds.
     asked: float = field(default_factory=time.monotonic)
+    #: The time at which the process was ready, in monotonic seconds.
     ready: float = 0.0
+    #: The duration of the selection, in seconds.
     select: float = 0.0
+    #: The test files that run, as far as they are known.
     files: tuple[str, ...] = ()
+    #: The fork point of the rerun and the reason for its choice, in words.
     how: str = ""
+    #: Whether a test failed while not all test files were collected.
     unconfirmed: bool = False
+    #: Whether the rerun repeats an unconfirmed one.
     confirming: bool = False
+    #: Whether the user cancelled the rerun.
     cancelled: bool = False
+    #: The test that the rerun runs itself, and the time of its start in monotonic seconds.
     test: tuple[str, float] | None = None
+    #: Whether the rerun runs its only file itself, and therefore reads no messages.
     alone: bool = False
+    #: The paths that changed since the rerun began.
     edited: set[str] = field(default_factory=set)
+    #: Whether the rerun was told to stop because its inputs changed or because it hangs.
     stopped: bool = False
+    #: The hanging test (or phase) for which the rerun was ended, and the seconds for which it had done nothing.
     hanging: tuple[str, float] | None = None
     collected: bool = False
+    #: The time at which a cancelled rerun is to be interrupted, in monotonic seconds; 0 if no interrupt is due.
     tell_at: float = 0.0
 
     @property
     def is_unknown(self) -> bool:
-        """Whether what it would have run has to be found out again: it was ended, as it hung, before it knew that."""
+        """Whether the selection has to be repeated, since the rerun was ended as hung before it had collected."""
         hung = self.hanging is not None and not self.cancelled
         return hung and not self.collected and self.run_request.go.files is None
 
     def note(self, message: Began | RerunInterrupted | Alone | Unconfirmed) -> None:
-        """What it says of itself."""
+        """Apply a message in which the rerun reports its own state."""
         if isinstance(message, Began):
             self.test = message.nodeid, time.monotonic()
         elif isinstance(message, RerunInterrupted):

@@ -1,4 +1,4 @@
-"""The reruns of a watch, one after the other: which process, which files, and what came of it."""
+"""Runs the reruns of a watch one after the other: chooses process and files, and takes in the results."""
 
 from __future__ import annotations
 
@@ -43,17 +43,15 @@ from pytest_hotreload.watch.results import Results
 from pytest_hotreload.watch.stopping import Stopping
 from pytest_hotreload.watch.terminal_loan import TerminalLoan
 
-#: So many files are tried without their company first; the collection of all takes less than more of them.
+#: Up to this number of files, a rerun first runs without collecting the other test files. The collection of all test
+#: files takes less time than more files than these.
 _FEW_FILES = 8
-#: pytest's exit status for what it can't be asked for.
+#: pytest's exit status for a usage error.
 _REFUSED = 4
 
 
 class RerunQueue:
-    """``current``: the rerun under way. ``ending``: one that has told its end, and not yet what it learned.
-
-    ``reasons``: test file -> why it ran last.
-    """
+    """Begins reruns, hears their messages and ends them."""
 
     def __init__(
         self,
@@ -67,10 +65,13 @@ class RerunQueue:
         self.watch, self.edits, self.family, self.results, self.screen = watch, edits, family, results, shown
         self.stopping, self.loan = Stopping(results), loan
         self._announcements = Announcements(shown, results, edits.root)
+        #: The rerun that is prepared or runs.
         self.current: RerunState | None = None
+        #: A rerun that has reported its end, and not yet what it learned.
         self.ending: Process | None = None
         self.run_request: RunRequest | None = None
         self.last: RunRequest | None = None
+        #: Test file -> the reason for its last run.
         self.reasons: dict[str, str] = {}
         self.filters = Filters()
         self._latest: tuple[str, ...] = ()
@@ -92,7 +93,7 @@ class RerunQueue:
 
     @property
     def idle(self) -> bool:
-        """Whether another may begin."""
+        """Whether another rerun may begin."""
         return self.current is None and self.ending is None
 
     @property
@@ -107,8 +108,8 @@ class RerunQueue:
     # -- beginning -----------------------------------------------------------------------------------
 
     def begin(self, edit: PendingEdit) -> None:
-        """Take the process that stands deepest; it is told what to do when it can hear."""
-        # Again: who was at work when it was edited may have compiled what it read before.
+        """Begin a rerun in a fork of the last fork point. The process gets its order as soon as it is ready."""
+        # Once more: a process that was at work during the edit may have compiled the source that it read before.
         discard_bytecode(edit.changes.paths)
         point = self.family.chain[-1]
         process = self.family.take(point, self.results.known)
@@ -130,13 +131,13 @@ class RerunQueue:
 
     @property
     def takes_edits(self) -> bool:
-        """Whether the next one runs what was edited; one that is asked for certain files leaves that to another."""
+        """Whether the next rerun runs pending edits; a rerun of requested files leaves them to a later one."""
         return self.run_request is None or (
             self.run_request.go.files is None and self.run_request.why != "none"
         )
 
     def put_back(self) -> None:
-        """What is prepared begins again: its process is stale, or gone."""
+        """End the rerun that is being prepared and queue its work again, since its process is stale or gone."""
         current, self.current = self.current, None
         if current is None:
             return
@@ -148,7 +149,7 @@ class RerunQueue:
         self.edits.put_back(current.edit)
 
     def begin_again(self, process: Process) -> None:
-        """This one has to be done again by another process, whether it has begun or not."""
+        """Queue the rerun of this process again for another process, whether its tests have begun or not."""
         current = self.current
         if current is None or current.process is not process:
             return
@@ -159,7 +160,7 @@ class RerunQueue:
         self.put_back()
 
     def pursue(self) -> None:
-        """Go on with the current one if its process is ready."""
+        """Send the current rerun its order or selection request, if its process is ready."""
         current = self.current
         if current is None or current.phase != "waiting" or current.process.state != "ready":
             return
@@ -170,7 +171,7 @@ class RerunQueue:
             self._go(current, current.run_request.go)
         elif current.process.waiting is not None and current.process.waiting.ini != self._ini:
             self.results.forget(current.edit.changes.deleted)
-            self._go(current, Go())  # other settings: other files may be found, and each may end otherwise
+            self._go(current, Go())  # with other settings, other files may be found and outcomes may differ
         else:
             current.phase = "selecting"
             current.process.tell(Select(current.edit.changes))
@@ -201,7 +202,12 @@ class RerunQueue:
         self._go(current, self._how(current, tuple(files)))
 
     def _how(self, current: RerunState, files: tuple[str, ...]) -> Go:
-        """In company where it stands; else without and held back, but where a failure is likely or the run long."""
+        """The order for these files.
+
+        If the fork point holds all other test files, the rerun needs nothing else. Otherwise all test files are
+        collected if one of these files is failing, if there are many, or if the tests run at the terminal. In the
+        remaining case the rerun collects only these files, and holds back its output until it has passed.
+        """
         process, wanted = current.process, set(files)
         if process.parent and process.parent.has_other_runs(self.results.known, wanted):
             return Go(files=files)
@@ -219,11 +225,11 @@ class RerunQueue:
         if current.process.waiting is not None:
             self._ini = current.process.waiting.ini
         if not current.confirming and current.run_request.why != "none":
-            if current.run_request.why != "first":  # the header, or why there is a new template, stays
+            if current.run_request.why != "first":  # keep the header, or the reason for a new template
                 self.screen.clear()
             self._announcements.begins(current)
             self.last = RunRequest(go._replace(first="", hold=False, company=go.files is not None), "again")
-        owing = () if go.nodeids else current.files  # some tests of a file: it owes no more than before
+        owing = () if go.nodeids else current.files  # a run of some tests does not make their file pending
         self.results.begin(owing, some=filtered or bool(go.nodeids))
         if filtered and not go.nodeids:
             everything = current.run_request.go.first or current.edit.changes.paths
@@ -235,7 +241,7 @@ class RerunQueue:
     # -- listening -----------------------------------------------------------------------------------
 
     def hear(self, process: Process, message: Any) -> None:
-        """A message of a rerun."""
+        """Handle a message from a rerun."""
         current = self.current
         if isinstance(message, Loaded):
             if process is self.ending:
@@ -247,7 +253,7 @@ class RerunQueue:
             self._handlers[type(message)](current, message)
 
     def gone(self, process: Process) -> None:
-        """A rerun's process has ended."""
+        """Handle the end of a rerun's process."""
         if process is self.ending:
             self.ending = None
         current = self.current
@@ -279,7 +285,7 @@ class RerunQueue:
         self.results.collected(message.files, everything=message.everything, running=running)
         if current.run_request.go.files is None:
             current.files = (*message.running, *self.results.broken)
-            # What else was owed has a record that holds.
+            # The other pending files have a record that holds.
             self.results.pending.intersection_update(message.running)
             if not current.run_request.why:
                 shown = (os.path.relpath(path, self.edits.root) for path in message.running)
@@ -323,13 +329,16 @@ class RerunQueue:
             self._run_behind()
 
     def _run_behind(self) -> None:
-        """What hung does so after the others, whose results nobody should have to wait for."""
+        """Request the hung files that were held back, so that the results of the others need not wait for them."""
         behind, self.stopping.behind = self.stopping.behind & self.results.pending, set()
         if behind and self.run_request is None:
             self.run_request = RunRequest(Go(files=tuple(sorted(behind)), company=True), "again")
 
     def _refused(self, current: RerunState) -> None:
-        """pytest has said why: it can't be used so. Who gave it such arguments has to start it again."""
+        """Handle a usage error, which pytest has already explained.
+
+        New filters are undone. If the first run is refused, the arguments are wrong and the watch ends.
+        """
         if self.filters.refuse():
             self.screen.line(messages.filter_refused(messages.REFUSED), "red")
         elif current.run_request.why == "first" and not self.results.known:
@@ -338,8 +347,8 @@ class RerunQueue:
             self.watch.broken(messages.REFUSED)
 
     def _confirm(self, current: RerunState) -> None:
-        """A failure without company: the same files with it, and this time it is shown."""
-        if self.edits.runnable_changes().paths:  # it runs with the next edit, which was seen already
+        """Repeat a failed rerun with all test files collected, and show its output this time."""
+        if self.edits.runnable_changes().paths:  # the files run with the next edit, which is already known
             self.results.mark_pending(current.files)
             return
         go = current.run_request.go._replace(company=True, hold=False)
@@ -348,9 +357,9 @@ class RerunQueue:
             self.begin(current.edit)
 
     def cancel(self, *, has_heard: bool = False) -> None:
-        """Stop the one under way: it tears down what it set up, and says when it has.
+        """Cancel the current rerun, which tears down what it set up and then reports its end.
 
-        ``has_heard``: a terminal's Ctrl-C reaches it, too, and a second signal would cut its teardown short.
+        ``has_heard``: the terminal's Ctrl-C also reached the rerun, and a second signal would cut its teardown short.
         """
         current = self.current
         if current is None or current.cancelled:
@@ -361,11 +370,11 @@ class RerunQueue:
         self.stopping.cancel(current, has_heard=has_heard)
 
     def patience(self, most: float) -> float:
-        """Seconds, up to ``most``, that the loop may wait. Tells a cancelled rerun that has not heard it."""
+        """Interrupt a cancelled rerun if that is due. Returns the seconds, up to ``most``, that the loop may wait."""
         return self.stopping.tell(self.current, most)
 
     def changed(self, changes: Changed) -> None:
-        """While tests run: those whose inputs these are stop, and run again."""
+        """Handle changes: running tests whose inputs changed are stopped and run again."""
         if self._resumed is not None:
             self.results.mark_pending(self._resumed.files)
             self._resumed = self.run_request = None
@@ -377,13 +386,13 @@ class RerunQueue:
             self.current.process.tell(changes)
 
     def _stop_alone(self, current: RerunState, changes: Changed) -> None:
-        """It tears down what it set up, as at Ctrl-C; a debugger is left alone."""
+        """Stop a rerun that reads no messages, if its inputs changed. A rerun that owns the terminal is not stopped."""
         if current.stopped or self.loan.held or not self.edits.using(changes.paths, current.files):
             return
         self.stopping.stop_edited(current)
 
     def mind(self) -> list[float | None]:
-        """End the rerun if it hangs, or does not stop; in how many seconds to look again, where that is due."""
+        """End the rerun if it hangs or does not stop. Returns the seconds until the next checks; None for no check."""
         hang = self.stopping.mind_hang(self.current, self._may_end)
         return [hang, self.stopping.mind_deadline(self.current)]
 
@@ -391,7 +400,7 @@ class RerunQueue:
         return not self.loan.held and self._is_waited_for(current)
 
     def _is_waited_for(self, current: RerunState) -> bool:
-        """Whether something is to run behind it: what was edited since, or asked for by a key that cancelled it."""
+        """Whether another run waits for this rerun: after an edit, or after a key that cancelled the rerun."""
         edited = current.edited.difference(self.edits.blocked) and not self.watch.paused
         return bool(edited) or (current.cancelled and (self.run_request is not None or self.watch.renews))
 

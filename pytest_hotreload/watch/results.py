@@ -1,4 +1,4 @@
-"""What a watch knows of every test: the latest outcomes, which of them are red, and what has no result."""
+"""The results of a watch: the latest outcome of every test, failing tests, and test files without a result."""
 
 from __future__ import annotations
 
@@ -12,29 +12,35 @@ from pytest_hotreload.watch.protocol import CollectionFailed, ItemOutcome
 
 @dataclass
 class Results:
-    """``known``: all test files, as far as they were collected. ``owed``: those that were to run, and did not.
+    """The latest outcomes of a watch, by test file."""
 
-    ``ran``: outcomes of the latest rerun. ``broken``: what it could not collect. ``texts``: failures as pytest
-    shows them. ``left_out``: files that were to run, of which the user's filters left out some or all. ``some``:
-    the latest rerun ran only some tests of its files.
-    """
-
+    #: All test files that have been collected so far.
     known: tuple[str, ...] = ()
+    #: Test files that have to run and have no result yet.
     pending: set[str] = field(default_factory=set)
+    #: Outcome -> its count in the latest rerun.
     ran: Counter[str] = field(default_factory=Counter)
+    #: Node id -> the failure as pytest shows it.
     texts: dict[str, str] = field(default_factory=dict)
+    #: Test files that were to run, but from which the user's filters left out some or all tests.
     left_out: set[str] = field(default_factory=set)
+    #: Whether the latest rerun ran only some tests of its files.
     some: bool = False
+    #: The pending files at the start of the latest rerun.
     _owed_before: set[str] = field(default_factory=set)
+    #: Test file -> node id -> outcome.
     _outcomes: dict[str, dict[str, str]] = field(default_factory=dict)
+    #: Test files whose earlier outcomes the latest rerun has replaced.
     _renewed: set[str] = field(default_factory=set)
+    #: Node ids that have an outcome from the latest rerun.
     _told: set[str] = field(default_factory=set)
+    #: Test files that the latest rerun could not collect.
     broken: list[str] = field(default_factory=list)
 
     def begin(self, files: Iterable[str], *, some: bool = False) -> None:
-        """A rerun of these files starts: until they have results, they are owed.
+        """Start a rerun of these files, which are pending until they have results.
 
-        ``some``: only some tests of them run; what is known of the others stays.
+        ``some``: only some tests in the files run, and the outcomes of the other tests are kept.
         """
         self.ran = Counter()
         self._renewed, self._told, self.broken = set(), set(), []
@@ -42,7 +48,7 @@ class Results:
         self.pending.update(files)
 
     def collected(self, files: Iterable[str], *, everything: bool, running: Iterable[str]) -> None:
-        """What was found. ``running``: what of it will run."""
+        """Note the collected test files. ``everything``: none was left out. ``running``: those that will run."""
         files = tuple(files)
         if everything:
             files = tuple(dict.fromkeys([*files, *self.broken]))
@@ -53,7 +59,7 @@ class Results:
         self.pending.update(running)
 
     def told(self, message: ItemOutcome) -> None:
-        """A test has an outcome. The first of its file renews the file."""
+        """Note the outcome of a test. The first outcome in a test file discards the file's earlier outcomes."""
         if message.file not in self._renewed and not self.some:
             self._renew(message.file)
         self.texts.pop(message.nodeid, None)
@@ -69,7 +75,7 @@ class Results:
             self.texts.pop(nodeid, None)
 
     def failed_collection(self, message: CollectionFailed) -> None:
-        """The file itself is red. Told before what was found."""
+        """Note that a test file could not be collected. The rerun sends this before the collected files."""
         if message.file not in self.known:
             self.known = (*self.known, message.file)
         self.broken.append(message.file)
@@ -79,9 +85,9 @@ class Results:
         self.ran["error"] += 1
 
     def end(self, files: Iterable[str], unfinished: Iterable[str] | None) -> None:
-        """The rerun is over. ``unfinished``: files that are not done, None for all.
+        """End the rerun of these files. ``unfinished``: files without a complete result; None for all files.
 
-        Files without any test left have no result to show.
+        The earlier outcomes of a file that no longer contains any test are discarded.
         """
         if unfinished is None:
             return
@@ -92,15 +98,15 @@ class Results:
                 self.pending.discard(file)
 
     def mark_pending(self, files: Iterable[str]) -> None:
-        """These were stopped: they run again."""
+        """Note that these files have to run, for example again after they were stopped."""
         self.pending.update(files)
 
     def leave_out(self, files: Iterable[str]) -> None:
-        """What an edit asks for and the filters perhaps don't: it is owed as soon as they are gone."""
+        """Note files that an edit affects but filters may exclude: they run as soon as the filters are cleared."""
         self.left_out.update(files)
 
     def forget(self, files: Iterable[str]) -> None:
-        """These are gone, and their results with them."""
+        """Discard test files that no longer exist, with their results."""
         gone = set(files)
         for file in gone:
             self._renew(file)
@@ -111,7 +117,7 @@ class Results:
 
     @property
     def failing(self) -> dict[str, str]:
-        """Node id -> file, of what failed and was not mended since."""
+        """Node id -> file, for each test whose last outcome is failed or error."""
         return {
             nodeid: file
             for file, outcomes in self._outcomes.items()
@@ -120,7 +126,7 @@ class Results:
         }
 
     def failing_elsewhere(self, files: Iterable[str]) -> list[str]:
-        """Node ids that are red, and no test of the latest rerun, which ran these files."""
+        """Node ids of failing tests that the latest rerun, which ran these files, did not run."""
         inside = set(files)
         return [
             nodeid

@@ -1,4 +1,4 @@
-"""Every word of a watch, and the screen that it stands on."""
+"""The output of a watch: lines with colours on a terminal or another stream."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 class Screen:
-    """Where it is written. On a terminal a rerun begins with a clear screen, the scrollback stays."""
+    """The stream to which a watch writes.
+
+    On a terminal, a rerun begins with a clear screen; the scrollback is kept.
+    """
 
     def __init__(self, stream: TextIO, *, clear: bool) -> None:
         self.stream = stream
@@ -28,7 +31,7 @@ class Screen:
             self.stream.flush()
 
     def line(self, text: str, colour: str = "") -> None:
-        """One line; ``colour``: "red", "green", "yellow", "bold" or ""."""
+        """Write one line. ``colour``: "red", "green", "yellow", "bold" or ""."""
         codes = {"red": "31", "green": "32", "yellow": "33", "bold": "1"}
         shown = f"\x1b[{codes[colour]}m{text}\x1b[0m" if colour and self._colours else text
         try:
@@ -38,7 +41,10 @@ class Screen:
             self.reader_gone()
 
     def reader_gone(self) -> NoReturn:
-        """Nobody reads any more: end quietly. What the stream still holds must not fail at the interpreter's end."""
+        """End quietly, because the reader of the output has closed it.
+
+        The descriptor is redirected, so that flushing buffered text cannot fail when the interpreter exits.
+        """
         with contextlib.suppress(OSError, ValueError):
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self.stream.fileno())
@@ -46,16 +52,10 @@ class Screen:
         raise SystemExit(0) from None
 
     def notice(self, text: str) -> None:
-        """A line of ours between others."""
+        """Write a line with hotreload's prefix, between the lines of others."""
         self.line(PREFIX + text, "yellow")
 
     def lines(self, lines: Iterable[str]) -> None:
-        """Several, as they are."""
+        """Write several lines without a colour."""
         for line in lines:
             self.line(line)
-
-
-# ------------------------------------------------------------------------------------- lines
-
-
-# ------------------------------------------------------------------------------------- attached runs

@@ -1,4 +1,4 @@
-"""How a rerun is stopped: at the user's word, since it was edited, or since it does nothing any more."""
+"""Stops a rerun: when the user cancels it, when its inputs change, or when it hangs."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ from pytest_hotreload.watch.results import Results
 
 #: Seconds for the teardown of a test that was told to stop. A guess, not measured.
 GRACE_SECONDS = 5.0
-#: Seconds in which a rerun says that it was interrupted, unless a test keeps it from that. A guess.
+#: Seconds within which a rerun reports that it was interrupted, unless a test prevents that. A guess.
 _HEARD_SECONDS = 0.5
 
 
 class Stopping:
-    """``hung``: files that hung when they ran last. ``behind``: those of them that run behind the current rerun."""
+    """Interrupts and kills the current rerun, and remembers files that hung."""
 
     def __init__(self, results: Results) -> None:
         self.results = results
+        #: Test files that hung in their last run.
         self.hung: set[str] = set()
+        #: Hung files that were selected, but run only after the current rerun.
         self.behind: set[str] = set()
         self._deadline = 0.0
         self._quiet, self._patience = Quiet(), Patience()
@@ -35,25 +37,28 @@ class Stopping:
         """Seconds without a sign of life after which a rerun counts as hung, unless its tests take longer."""
         return self._patience.seconds
 
-    # -- what a rerun tells ------------------------------------------------------------------------
+    # -- reports from the rerun --------------------------------------------------------------------
 
     def begins(self) -> None:
-        """A rerun starts its tests."""
+        """Note that a rerun starts its tests."""
         self._quiet.forget()
 
     def hang_told(self, current: RerunState, files: Iterable[str]) -> None:
-        """By the rerun itself: these did nothing for long, and were ended."""
+        """Note files that the rerun itself ended because they had done nothing for too long."""
         self._patience.ended(current.edited)
         self.hung.update(files)
 
     def ended(self, current: RerunState) -> None:
-        """It came to its end, whatever became of its tests."""
+        """Note that the rerun reached its end, with or without results."""
         if current.hanging is None:
             self._patience.done()
             self.hung.difference_update(current.files)
 
     def choose(self, files: Iterable[str]) -> set[str]:
-        """Those of the files that shall run behind the others, as they hung."""
+        """The files that run after the others because they hung in their last run.
+
+        If all files hung, none of them has to wait and the set is empty.
+        """
         files = set(files)
         self.behind = self.hung & files if not self.hung.issuperset(files) else set()
         return self.behind
@@ -61,17 +66,20 @@ class Stopping:
     # -- stopping ----------------------------------------------------------------------------------
 
     def stop_edited(self, current: RerunState) -> None:
-        """Its inputs changed."""
+        """Stop the rerun because its inputs changed."""
         self._stop(current, GRACE_SECONDS)
 
     @staticmethod
     def cancel(current: RerunState, *, has_heard: bool) -> None:
-        """At the user's word. ``has_heard``: a terminal's Ctrl-C reaches it, too."""
+        """Cancel the rerun for the user. ``has_heard``: the terminal's Ctrl-C also reached the rerun."""
         current.cancelled = True
         current.tell_at = time.monotonic() + (_HEARD_SECONDS if has_heard else 0.0)
 
     def tell(self, current: RerunState | None, most: float) -> float:
-        """Interrupt a cancelled rerun that has not heard it. Seconds, up to ``most``, until that is due."""
+        """Interrupt a cancelled rerun that has not been interrupted yet, if that is due.
+
+        Returns the seconds, up to ``most``, until it is due.
+        """
         left = current.tell_at - time.monotonic() if current is not None and current.tell_at else most
         if left <= 0 and current is not None:
             current.tell_at = 0.0
@@ -80,14 +88,17 @@ class Stopping:
         return min(left, most)
 
     def _stop(self, current: RerunState, grace: float) -> None:
-        """It tears down what it set up, as at Ctrl-C, and runs again; it gets ``grace`` seconds."""
+        """Interrupt the rerun; its files will run again.
+
+        The rerun has ``grace`` seconds for its teardown, as after a Ctrl-C.
+        """
         current.stopped = True
         self.results.mark_pending(current.files)
         self._deadline = time.monotonic() + grace
         self._signal(current, signal.SIGINT)
 
     def mind_deadline(self, current: RerunState | None) -> float | None:
-        """Kill what was told to stop and does not; in how many seconds to ask again."""
+        """Kill a rerun that was told to stop and has not. Returns the seconds until the next check, or None."""
         if current is None or not current.stopped:
             return None
         left = self._deadline - time.monotonic()
@@ -97,9 +108,9 @@ class Stopping:
         return left
 
     def mind_hang(self, current: RerunState | None, may_end: Callable[[RerunState], bool]) -> float | None:
-        """End the rerun if it has done nothing for long, and something was edited; in how many seconds to look again.
+        """End the rerun if it hangs and ``may_end`` allows it. Returns the seconds until the next check, or None.
 
-        What its children do it judges itself, as long as its own loop goes round.
+        Whether a child hangs is judged by the rerun itself, as long as its own run loop turns.
         """
         if current is None or current.phase != "running" or current.stopped:
             return None
@@ -114,7 +125,7 @@ class Stopping:
         return self.mind_deadline(current)
 
     def _end_hang(self, current: RerunState, what: str, quiet: float) -> None:
-        """As an edit of its inputs does; one that was told to stop before, and does not, is killed."""
+        """Stop a hanging rerun as if its inputs had changed; a cancelled rerun is killed at once."""
         current.hanging = what, quiet
         self.hung.update(current.files if len(current.files) == 1 else ())
         self._patience.ended(current.edited)

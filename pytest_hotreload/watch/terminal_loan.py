@@ -1,4 +1,4 @@
-"""The terminal of a watch, lent to a rerun: to its debugger, or for all of its tests."""
+"""The loan of a watch's terminal to a rerun: for its debugger, or for all of its tests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pytest_hotreload.watch.interfaces import TerminalContext
 
 
 class TerminalLoan:
-    """``held``: whether the terminal is the rerun's."""
+    """Lends the terminal to a rerun; ``held`` says whether the rerun owns it now."""
 
     def __init__(self, watch: TerminalContext) -> None:
         self._watch = watch
@@ -19,13 +19,16 @@ class TerminalLoan:
         return self._lent is not None
 
     def begin(self) -> None:
-        """Nobody else reads keys until :meth:`end`. More than once does no harm."""
+        """Lend the terminal: the watcher reads no keys until :meth:`end`. Idempotent."""
         if self._lent is None:
             self._lent = contextlib.ExitStack()
             self._lent.enter_context(self._watch.lend_terminal())
 
     def end(self) -> None:
-        """Where it was lent: it is the watcher's again, and a Ctrl-C that came before was not meant for it."""
+        """Return the terminal to the watcher, if it was lent.
+
+        A Ctrl-C that came before was meant for the rerun, and the watcher discards it.
+        """
         if self._lent is not None:
             self._watch.hear_signals()
             lent, self._lent = self._lent, None

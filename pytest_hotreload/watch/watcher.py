@@ -1,7 +1,7 @@
-"""The watcher: what the user started. It waits for edits, keys and its processes, and says what runs next.
+"""The watcher: the process that the user started. Waits for edits, keys and processes, and decides what runs next.
 
-One loop, which never waits for one thing alone. What it knows of the suite it was told by reruns; it imports
-nothing of the project.
+A single loop waits for all of these at once. The watcher learns about the suite from reruns, and imports no code of
+the project.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ from pytest_hotreload.watch.reruns import RerunQueue
 from pytest_hotreload.watch.results import Results
 from pytest_hotreload.watch.terminal_loan import TerminalLoan
 
-#: Seconds within which a second Ctrl-C means: now.
+#: Seconds within which a second Ctrl-C ends the watch at once.
 _SECOND = 2.0
-#: Seconds that records get to be written at the end: five times what 5,000 take (docs/design/records.md).
+#: Seconds in which records may be written at the end: five times the time for 5,000 records (docs/design/records.md).
 _SAVING = 5.0
-#: As a shell has it: 128 + SIGINT.
+#: The exit status after a Ctrl-C, as in a shell: 128 + SIGINT.
 _INTERRUPTED = 130
 
 
 def watch(config: pytest.Config, options: Options) -> None:
-    """Be the watcher until the user has enough; does not return. Raises :class:`pytest.UsageError`."""
+    """Run the watcher until the user ends it, then exit the process. Raises :class:`pytest.UsageError`."""
     namespace = config.known_args_namespace
     for option, text in (("-k", namespace.keyword), ("-m", namespace.markexpr)):
         if wrong := pytest_config.expression_error(option, text):
@@ -63,7 +63,7 @@ def watch(config: pytest.Config, options: Options) -> None:
 
 
 class Watch:
-    """``over``: the exit status, at the end."""
+    """The watcher's loop, and the actions that its parts request."""
 
     def __init__(self, config: pytest.Config, options: Options) -> None:
         self.config, self.options = config, options
@@ -84,7 +84,9 @@ class Watch:
         self.edits = Edits(self.root, self.results, self.screen)
         self.loan = TerminalLoan(self)
         self.reruns = RerunQueue(self, self.edits, self.family, self.results, self.screen, self.loan)
+        #: Whether edits wait.
         self.paused = False
+        #: The exit status as soon as the watch is to end; None before.
         self.over: int | None = None
         self._news = self._renewal = ""
         self._broken = self._greeted = self._listening = self._input_over = False
@@ -96,7 +98,7 @@ class Watch:
     # -- the loop ----------------------------------------------------------------------------------
 
     def run(self) -> int:
-        """Until the end; the exit status."""
+        """Run until the end of the watch. Returns the exit status."""
         self._wake, written = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         before = signal.set_wakeup_fd(written, warn_on_full_buffer=False)
         plain = signal.signal(signal.SIGINT, lambda *_: None)
@@ -108,7 +110,7 @@ class Watch:
                 self.surroundings.events, selectors.EVENT_READ, self.surroundings.note_events
             )
         self._mind_reader()
-        self.family.start_template()  # before the terminal's modes change: it puts them back if we are killed
+        self.family.start_template()  # before the terminal's modes change: the template restores them if we are killed
         self.keyboard = Keyboard()
         self._commands = Commands(self, self.reruns, self.results, self.screen, self.keyboard, self.config)
         try:
@@ -165,7 +167,7 @@ class Watch:
         self.attachments.tick()
 
     def _advance(self) -> None:
-        """Start what can be started now: a rerun before anything that prepares the next one."""
+        """Start what can be started now: a rerun first, then the fork points that prepare the next one."""
         family = self.family
         if self.over is not None:
             return
@@ -190,7 +192,7 @@ class Watch:
                 family.stand_by_all(self.results.known)
 
     def _look_around(self) -> None:
-        """Twice the same means that the installer has done."""
+        """Renew the template if the environment changed and two equal checks show that the installer has finished."""
         reason = self.surroundings.settled_change()
         if reason:
             self.renew(reason)
@@ -200,7 +202,7 @@ class Watch:
         if wanted and not self._listening:
             try:
                 self.selector.register(self.keyboard, selectors.EVENT_READ, self._keys)
-            except PermissionError:  # a file, or /dev/null: nothing to wait for, it has no more than its end
+            except PermissionError:  # a file or /dev/null: nothing to wait for except its end
                 self._input_over = True
                 return
         elif self._listening and not wanted:
@@ -216,10 +218,10 @@ class Watch:
             self._listening = False
             if self.keyboard.is_terminal:
                 self.quit()
-            self._input_over = True  # what is to run runs first, so that the exit status says something
+            self._input_over = True  # pending runs are finished first, so that the exit status has a meaning
 
     def _mind_reader(self) -> None:
-        """A pager that ends is told by its pipe, before anything is written to it."""
+        """Register standard output if it is a pipe: the end of a pager is noticed before the next write."""
         with contextlib.suppress(OSError, ValueError):
             output = sys.stdout.fileno()
             if stat.S_ISFIFO(os.fstat(output).st_mode):
@@ -252,10 +254,10 @@ class Watch:
         else:
             self.reruns.changed(changes)
 
-    # -- what others ask for -------------------------------------------------------------------------
+    # -- actions for other parts ---------------------------------------------------------------------
 
     def ask(self, run_request: RunRequest) -> None:
-        """Run this next; what runs now is stopped."""
+        """Run this request next, and cancel the current rerun."""
         self.reruns.cancel()
         self._broken = False
         self.reruns.run_request = run_request
@@ -264,21 +266,21 @@ class Watch:
             self.renew(reason)
 
     def lend_terminal(self) -> contextlib.AbstractContextManager[None]:
-        """Nobody reads keys meanwhile."""
+        """A context in which the watcher reads no keys."""
         return self.keyboard.lend()
 
     @property
     def told_of_all(self) -> bool:
-        """Whether the system tells of each change."""
+        """Whether the operating system notifies the watcher of each change."""
         return self.events.told_of_all
 
     @property
     def renews(self) -> bool:
-        """Whether a new template is to come."""
+        """Whether a new template is about to be started."""
         return bool(self._renewal)
 
     def renew(self, reason: str) -> None:
-        """A new template, as soon as what runs in the old one has torn down what it set up."""
+        """Start a new template, as soon as the current rerun has finished its teardown."""
         self._renewal = reason
         self.reruns.cancel()
 
@@ -291,30 +293,36 @@ class Watch:
         self.reruns.run_request = self.reruns.run_request or RunRequest(Go(first="affected"), "first")
 
     def news(self) -> str:
-        """Why the next rerun comes from new fork points, or a new template, in words; told once."""
+        """The reason for new fork points or a new template, in words.
+
+        The reason is returned once, then "" until there is another one.
+        """
         news, self._news = self._news, ""
         return news
 
     def _renewed(self) -> str:
-        """Before an attached run: the same as before a rerun."""
+        """Request a new template before an attached run, if the environment changed or a module is unfit.
+
+        Returns the reason, or "".
+        """
         reason = self.surroundings.changed() or self.family.unfit
         if reason:
             self.renew(reason)
         return reason
 
     def broken(self, what: str) -> None:
-        """Nothing can run until something changes."""
+        """Report a problem because of which nothing can run before the next change."""
         self._broken = True
         self.screen.line(watch_messages.broken(what), "red")
 
     def greet(self, waiting: Waiting) -> None:
-        """The header, once."""
+        """Show the header, once."""
         if not self._greeted:
             self._greeted = True
             self.screen.line(watch_messages.header(self.family.warmed, len(self._guessed), waiting.slots))
 
     def loaded(self, message: Loaded) -> None:
-        """What a rerun learned: of what the next fork points are made."""
+        """Take in what a rerun learned, and plan the next fork points."""
         self.family.refresh(self.results.known)
         self.family.learn(message.pages)
         self.events.learn(message)
@@ -322,17 +330,17 @@ class Watch:
         fresh = [name for name in message.third_party if name not in self._warm]
         if fresh:
             self._warm += fresh
-            self.family.cut(0)  # the next ones come from what the template holds then
+            self.family.cut(0)  # the next fork points need the template with these modules
             self.family.warm(fresh)
-            if self.edits.knows_modules:  # not of the first run: then all of it is new
+            if self.edits.knows_modules:  # not after the first run, for which all modules are new
                 self.screen.notice(watch_messages.third_party(fresh))
         self.edits.learn(message)
         self._variables = message.variables
-        if not message.search_path:  # else nothing can be imported before pytest_configure
+        if not message.search_path:  # otherwise nothing can be imported before pytest_configure
             self._replan()
 
     def _replan(self) -> None:
-        """What the chain lacks."""
+        """Plan the fork points that the chain lacks, and request them."""
         family = self.family
         orders = self.edits.plan(family.held, family.refused)
         family.run_request([order._replace(written=self._variables) for order in orders])
@@ -361,7 +369,7 @@ class Watch:
                 self._replan()
 
     def _unfit(self, process: Process) -> None:
-        """It has ended; whatever it did is done again, from a template that suits it."""
+        """Handle the end of a process for which the template is unfit: its work is repeated from a new template."""
         self.reruns.begin_again(process)
         self.family.end(process)
         if self.family.unfit:
@@ -379,14 +387,14 @@ class Watch:
     # -- the end -------------------------------------------------------------------------------------
 
     def quit(self) -> None:
-        """By the key, or at the end of the input."""
+        """End the watch, after the key or at the end of the input."""
         unknown: Collection[object] = self.results.failing or self.results.pending or self.edits.blocked
         unfinished = self._broken or self.reruns.run_request is not None or self.reruns.current is not None
         self.over = 1 if unknown or unfinished else 0
         self._leaving = time.monotonic()
 
     def hear_signals(self) -> None:
-        """What came until now: a Ctrl-C is the debugger's as long as the terminal is lent."""
+        """Handle the signals received so far. While the terminal is lent, a Ctrl-C belongs to the debugger."""
         numbers = b""
         with contextlib.suppress(BlockingIOError):
             numbers = os.read(self._wake, 512)

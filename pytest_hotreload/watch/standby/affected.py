@@ -1,4 +1,4 @@
-"""Which test files a change affects, in a watch: by the records, and by the names of what is new."""
+"""Selects the test files that changes affect in a watch: by the records, and by the names of new files."""
 
 from __future__ import annotations
 
@@ -20,12 +20,15 @@ from pytest_hotreload.watch.protocol import Changed, Select
 if TYPE_CHECKING:
     from pytest_hotreload.records.records import RunRecords
 
-#: Of a file: when it was changed, in ns, and its bytes.
+#: A file's modification time in ns, and its size in bytes.
 TimeAndSize = tuple[int, int]
 
 
 class Affects:
-    """Asked in a rerun that waits; what takes time is done before. ``known``: all test files."""
+    """Answers selection requests in a waiting rerun; the expensive steps are done in advance.
+
+    ``known``: all test files.
+    """
 
     def __init__(self, config: pytest.Config, records: RunRecords | None, known: Sequence[str]) -> None:
         self.config, self.records = config, records
@@ -35,14 +38,14 @@ class Affects:
         self.load(known)
 
     def load(self, known: Sequence[str]) -> None:
-        """Read the records, as they are now."""
+        """Load the current records. ``known``: all test files."""
         folder = pytest_config.cache_folder(self.config) / "d" / "hotreload"
         if self.records is not None and folder.is_dir():
             self._store = RecordStore(str(folder), self.root)
             self._store.leave_out(report_files(self.config))
             self._store.load()
-            self._store.affected(())  # makes what answers are looked up in
-        #: Files and folders outside of the root that records depend on.
+            self._store.affected(())  # builds the index for later queries
+        #: Files and folders outside the root that records depend on.
         self.outside = self._store.outside() if self._store is not None else []
         recorded = set(self._store.files()) if self._store is not None else set()
         self._known = set(known)
@@ -50,12 +53,12 @@ class Affects:
         self._unknown = [path for path in known if self._named(path) not in recorded]
 
     def seconds(self, path: str) -> dict[str, float]:
-        """Node id -> how long it took when it was recorded, of the tests of one file."""
+        """Node id -> recorded duration, for the tests of one file."""
         record = json.loads((self._store.get(path) if self._store is not None else None) or "{}")
         return {nodeid: seconds for nodeid, _, seconds in record.get("tests", ())}
 
     def select(self, asked: Select) -> Mapping[str, str]:
-        """Test file -> why, in words, sorted: of those that a run would find now."""
+        """Affected test file -> the reason, in words, sorted by path. Deleted files are left out."""
         changes = asked.changes
         found = {
             path: affected_messages.reason(self._shown(path), "new", "", []) for path in self._new(changes)
@@ -68,7 +71,7 @@ class Affects:
         return {path: found[path] for path in sorted(found) if path not in gone}
 
     def affected(self, changes: Changed) -> dict[str, str]:
-        """By the records alone."""
+        """Affected test file -> the reason, by the records, and for new conftests and packages."""
         if self._store is None or not changes.paths:
             return {}
         rows = self._store.affected(
@@ -90,7 +93,7 @@ class Affects:
         return found
 
     def _below(self, folder: Path) -> dict[str, str]:
-        """A new conftest or package concerns all that lies below."""
+        """All recorded test files below the folder of a new conftest or package -> the reason."""
         assert self._store is not None
         inside = str(folder) + os.sep
         files = ((self._path(file), file) for file in self._store.files())
@@ -98,7 +101,7 @@ class Affects:
         return {path: f"{file}: {why}" for path, file in files if path.startswith(inside)}
 
     def _new(self, changes: Changed) -> list[str]:
-        """Files that a collection may find: by pytest's own patterns, or of a kind that it found before."""
+        """New files that pytest may collect: by its own patterns, or by the suffix of a test file collected before."""
         return [
             path
             for path in changes.created + changes.changed
@@ -116,13 +119,13 @@ class Affects:
         return os.path.relpath(path, self.root)
 
     def _named(self, path: str) -> str:
-        """As records name it."""
+        """The path as records name it: relative to the root."""
         inside = self.root + os.sep
         return path.removeprefix(inside)
 
 
 def time_and_size(path: str) -> TimeAndSize | None:
-    """Of a file: when it was changed, in ns, and its bytes; None if it is gone."""
+    """A file's modification time in ns and its size in bytes; None if the file is gone."""
     try:
         stat = Path(path).stat()
     except OSError:

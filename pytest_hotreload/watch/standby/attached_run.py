@@ -1,6 +1,6 @@
-"""An attached run: what a fork of the template takes over from the caller, before pytest starts anew in it.
+"""Attached run: a fork of the template takes over the client's state, then pytest starts anew in it.
 
-From then on it is a plain pytest, whose imports are warm: nobody's controller, child or rerun.
+From then on the process is a plain pytest with warm imports: it is no child and no rerun.
 """
 
 from __future__ import annotations
@@ -16,26 +16,31 @@ from pytest_hotreload.process.lifeline import end_with
 from pytest_hotreload.watch.protocol import Attach
 from pytest_hotreload.world import fcntl, io, os, random, subprocess, time
 
-#: The lowest number of descriptors that a run keeps beside its own.
+#: The lowest descriptor number for the copies that a run keeps of its standard streams.
 _FAR = 200
-#: What Python opens them for.
+#: The names and modes with which Python opens descriptors 0, 1 and 2.
 _STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 
 
 class Beginning(NamedTuple):
-    """The template's interpreter as it was at its start: ``sys.path`` without its first entry, the environment."""
+    """The state of the template's interpreter at its start."""
 
+    #: ``sys.path`` without its first entry.
     path: Sequence[str]
+    #: The environment variables.
     environment: Mapping[str, str]
 
 
 def begin(order: Attach, descriptors: Sequence[int], lifeline: int, beginning: Beginning) -> list[int]:
-    """In the fork. Returns the caller's open files once more, for :func:`start_over`.
-    ``descriptors``: the caller's stdin, stdout and stderr. Raises OSError for a folder that is gone."""
-    os.setsid()  # signals of the server's terminal are not for it
-    set_child_subreaper(True)  # or its orphans would be taken for those of the run beside it
+    """Take over the client's state, in the fork.
+
+    ``descriptors``: the client's stdin, stdout and stderr. Returns copies of these, for :func:`start_over`. Raises
+    OSError if the client's folder is gone.
+    """
+    os.setsid()  # signals from the server's terminal must not reach the run
+    set_child_subreaper(True)  # otherwise its orphans would be attributed to another run
     end_with(lifeline)
-    # Far from the numbers that a test sees: capture replaces the three of the run.
+    # Copies, because capture replaces the run's own three; far from the numbers that a test sees.
     kept = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _FAR) for descriptor in descriptors]
     for number, descriptor in enumerate(descriptors):
         os.dup2(descriptor, number)
@@ -44,7 +49,7 @@ def begin(order: Attach, descriptors: Sequence[int], lifeline: int, beginning: B
     os.chdir(order.folder)
     os.umask(order.umask)
     sys.argv[1:] = order.arguments
-    # As ``python -m pytest`` has it, which is what a cold run is.
+    # As in ``python -m pytest``, which is the command of a cold run.
     here = [] if getattr(sys.flags, "safe_path", False) else [order.folder]
     sys.path[:] = [*here, *beginning.path]
     _open_streams()
@@ -54,7 +59,7 @@ def begin(order: Attach, descriptors: Sequence[int], lifeline: int, beginning: B
 
 
 def start_over(order: Attach, files: Sequence[int], text: str) -> None:
-    """Be a cold run, from its beginning: what the template holds is none of this one's, and can't be imported again."""
+    """Replace this process by a cold run: the template's modules do not suit it and can't be imported again."""
     for number, descriptor in enumerate(files):
         os.dup2(descriptor, number)
     os.write(2, f"hotreload: {text}\n".encode())
@@ -66,7 +71,7 @@ def start_over(order: Attach, files: Sequence[int], text: str) -> None:
 
 
 def _take_environment(theirs: Mapping[str, str], before: Mapping[str, str]) -> None:
-    """The caller's, with what the modules that are imported already changed in it, as they would have there."""
+    """Set the client's environment variables, with the changes that the template's modules made at their import."""
     changed = {name: value for name, value in os.environ.items() if before.get(name) != value}
     removed = [name for name in before if name not in os.environ]
     os.environ.clear()
@@ -77,7 +82,7 @@ def _take_environment(theirs: Mapping[str, str], before: Mapping[str, str]) -> N
 
 
 def _open_streams() -> None:
-    """As the interpreter does at its start: what they are decides how they are buffered."""
+    """Open the standard streams as the interpreter does at its start: the kind of file decides the buffering."""
     for number, (name, mode) in enumerate(_STREAMS):
         plain = getattr(sys, f"__{name}__")
         if plain is None:
@@ -100,7 +105,7 @@ def _open_streams() -> None:
 
 
 def _shuffle() -> None:
-    """Two runs must not draw the same numbers."""
+    """Seed the random generators, so that two runs do not draw the same numbers."""
     random.seed()
     numpy_random = adoption.module("numpy.random")
     if numpy_random is not None:

@@ -1,4 +1,4 @@
-"""What a rerun learned: of what the next fork points are made, and where the watcher has to look for edits."""
+"""Collects what a rerun learned: modules for the next fork points, and paths that the watcher has to watch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 
 class Learned:
-    """``inherited``: what the rerun's fork point held."""
+    """Builds the :class:`Loaded` message of a rerun.
+
+    ``inherited`` describes the state that the rerun inherited from its fork point.
+    """
 
     def __init__(
         self,
@@ -35,7 +38,11 @@ class Learned:
         self.config, self.records, self.observer, self.inherited = config, records, observer, inherited
 
     def message(self, variables: frozenset[str], path_changed: bool, pages: bytes) -> Loaded:
-        """``variables``: of the environment, that changed before collection. ``path_changed``: whether sys.path did."""
+        """The message to the watcher.
+
+        ``variables``: environment variables that changed before collection. ``path_changed``: whether ``sys.path``
+        changed before collection. ``pages``: the memory pages that the rerun wrote to.
+        """
         collected = self.records.collected if self.records is not None else None
         edges = {(m.owner, m.file) for m in (collected.modules if collected else ()) if m.owner and m.file}
         return Loaded(
@@ -52,7 +59,10 @@ class Learned:
         )
 
     def _outside(self) -> tuple[tuple[str, TimeAndSize | None], ...]:
-        """What was read, listed, imported, or is in a record; of files with the time and size that they had then."""
+        """Paths outside the root that were read, listed or imported, or that are in a record.
+
+        A file comes with its time and size at that moment, if these are known.
+        """
         root = str(self.config.rootpath) + os.sep
         found: dict[str, TimeAndSize | None] = dict.fromkeys(self._recorded_outside())
         for _, file in self.observer.loaded():
@@ -81,7 +91,7 @@ class Learned:
         return store.outside() if store is not None else []
 
     def _as_imported(self, file: str) -> TimeAndSize | None:
-        """A state that the file no longer has, if it was changed since this rerun began."""
+        """The file's time and size, or ``(0, 0)``, which no file has, if it was changed since this rerun began."""
         seen, began = time_and_size(file), self.records.started_ns if self.records is not None else 0
         return (0, 0) if seen is None or seen[0] >= began > 0 else seen
 
@@ -94,7 +104,7 @@ class Learned:
         return tuple(sorted(file for file in files if not Path(file).exists()))
 
     def _touched(self, *kinds: str) -> tuple[str, ...]:
-        """Paths that collection or tests did something to."""
+        """Paths that collection or tests accessed in one of these ways."""
         return tuple(sorted({row.subject for row in self._rows() if row.kind in kinds}))
 
     def _rows(self) -> Iterator[Observation]:

@@ -1,9 +1,9 @@
-"""What stands parked in a watch: the template, the fork points of its chain, and a rerun that waits.
+"""Parked processes of a watch: the template, the fork points of its chain, and waiting reruns.
 
 The template is a fresh interpreter that starts pytest once without a session, so that all plugins are imported
-as pytest imports them, and unwinds that start to its very beginning. Each of its forks starts pytest anew, with
-nothing left to import, and parks before ``pytest_configure``: the first fork point. The next ones import first-party
-modules. A rerun is a fork of any of them that goes on where the fork point parked.
+as pytest imports them, and then unwinds that start completely. The first fork point is a fork of the template that
+starts pytest anew, with nothing left to import, and parks before ``pytest_configure``. The later fork points import
+first-party modules. A rerun is a fork of a fork point that continues where the fork point parked.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ from pytest_hotreload.watch.standby import attached_run
 from pytest_hotreload.watch.standby.preload import FirstParty
 from pytest_hotreload.world import contextlib, gc, os, random, select, signal, sockets, subprocess, time
 
-#: Names the inherited descriptors of a template: its channel and its lifeline.
+#: The environment variable that holds the inherited descriptors of a template: its channel and its lifeline.
 _ENVIRONMENT = "PYTEST_HOTRELOAD_STANDING"
 
-#: Milliseconds between the closing of a dying process's first descriptor and its last. A guess, on the safe side.
+#: Milliseconds between the closing of a dying process's first and last descriptor. A guess, on the safe side.
 _DEATH_MS = 200
 
-#: The template's program. Of ours it holds the recorder of what modules ask for, from the first one on: our other
-#: modules come with pytest's plugins, as always.
+#: The template's program. The only module of this package that it loads itself is the recorder of import inputs, which
+#: has to see the first module already. The other modules are imported with pytest's plugins, as always.
 _BOOT = """\
 import os, runpy, sys
 path, sys.path[:] = sys.path[1:], {path!r}; sys.argv[:] = {argv!r}
@@ -88,10 +88,10 @@ def start_template(
     environment: Mapping[str, str],
     modes: Modes | None,
 ) -> tuple[int, Channel]:
-    """Start a fresh interpreter that becomes the template: its process id, and the channel to it.
+    """Start a fresh interpreter that becomes the template. Returns its process id and the channel to it.
 
-    ``modes``: of the terminal that standard input is, for when the watcher is killed. Raises OSError where the
-    system refuses.
+    ``modes``: the modes of the terminal at standard input, which the template restores if the watcher is killed.
+    Raises OSError if the system refuses.
     """
     ours, theirs = pair()
     passed = [theirs.fileno(), lifeline]
@@ -100,7 +100,7 @@ def start_template(
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
     program = str(Path(import_inputs.__file__))
     code = _BOOT.format(path=sys.path, argv=[sys.argv[0], *arguments], questions=program)
-    # Ctrl-C is the watcher's to hear; what is ignored stays so across an exec.
+    # Only the watcher handles Ctrl-C. An ignored signal stays ignored across an exec.
     heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
     process = subprocess.Popen(
         [sys.executable, *flags, "-c", code],
@@ -112,7 +112,7 @@ def start_template(
     theirs.close()
     if modes is not None:
         os.close(messages)
-    process.returncode = 0  # reaped by whoever reads its channel
+    process.returncode = 0  # the process is reaped by the reader of its channel, not by subprocess
     return process.pid, ours
 
 
@@ -121,18 +121,22 @@ def _characters(modes: Modes) -> bytes:
 
 
 def _outlive(lifeline: int, told: str) -> None:
-    """From here on the template ends when the watcher is killed, and puts the terminal's modes back."""
+    """Let the template end when the watcher is killed, and restore the terminal's modes then."""
     if told:
         *numbers, characters = told.split(":")
         messages, took, gave, control, local = map(int, numbers)
         os.set_inheritable(messages, False)
-        with contextlib.suppress(OSError):  # it hung up
+        with contextlib.suppress(OSError):  # the terminal hung up
             remember_modes(messages, (took, gave, control, local), bytes.fromhex(characters))
     end_with(lifeline)
 
 
 def _left_behind(lifeline: int) -> None:
-    """In the process that keeps the modes: the template ended, perhaps since it saw the watcher's death earlier."""
+    """Restore the terminal's modes if the watcher died.
+
+    To be called in the process that remembers the modes, after the template ended: the template may have noticed the
+    watcher's death earlier.
+    """
     poll = select.poll()
     poll.register(lifeline, 0)
     if poll.poll(_DEATH_MS):
@@ -140,7 +144,7 @@ def _left_behind(lifeline: int) -> None:
 
 
 class TemplateStart(BaseException):
-    """Unwinds a template's first start of pytest, back to where it began."""
+    """Unwinds a template's first start of pytest, back to where that start began."""
 
     def __init__(self, control: Channel, lifeline: int) -> None:
         super().__init__()
@@ -155,10 +159,11 @@ class TemplateStart(BaseException):
         plain: Any,
         recorder: import_inputs.Recorder,
     ) -> None:
-        """In the template: serve until the watcher closes the channel. Comes back in forks only.
+        """Serve as the template until the watcher closes the channel. Returns in forks only.
 
-        ``path``, ``environment``: as the interpreter had them at its start. ``asked``: see :class:`Consulted`; it
-        grows. ``plain``: what ``os.environ`` had before that was noted. ``recorder``: of what plugins asked for.
+        ``path``, ``environment``: ``sys.path`` and the variables at the interpreter's start. ``asked``: the variables
+        for :class:`Consulted`, a set that grows. ``plain``: the original ``os.environ.encodekey``, which was replaced
+        to note these variables. ``recorder``: the import inputs of plugins.
         """
         self._asked = asked
         recorder.forget_stand_ins()
@@ -177,7 +182,10 @@ class TemplateStart(BaseException):
             _enter((become, lifeline))
 
     def _rewrite_and_answer(self, message: Any) -> Any:
-        """What plugins are made of is rewritten where it is imported, or each start of pytest warns of it."""
+        """Answer a message with pytest's rewriting hook installed, and send the variables that modules have read.
+
+        The hook rewrites plugin modules at their import; otherwise each start of pytest would warn about them.
+        """
         if self._rewriting is not None:
             sys.meta_path.insert(0, self._rewriting)
         try:
@@ -185,18 +193,21 @@ class TemplateStart(BaseException):
         finally:
             if self._rewriting is not None:
                 sys.meta_path.remove(self._rewriting)
-            with contextlib.suppress(OSError):  # the watcher has ended: the next look at the channel shows it
+            with contextlib.suppress(OSError):  # the watcher has ended: the next read shows it
                 self.control.send(-1, Consulted(frozenset(self._asked)))
 
 
 def _pytests_own(recorder: import_inputs.Recorder) -> set[str]:
-    """What stays in ``sys.modules``: pytest and ours, and all that these import. Every run has it before anything."""
+    """The modules that stay in ``sys.modules``: pytest, this package, and their imports. Every run has them first."""
     own = [name for name in recorder.modules if name.partition(".")[0] in import_inputs.OURS]
     return recorder.imported_by([*own, "pygments", "cloudpickle"])
 
 
 def template_start() -> TemplateStart | None:
-    """In the interpreter that :func:`start_template` started, before the first conftest; None in any other."""
+    """The exception that makes this interpreter the template; None if :func:`start_template` did not start it.
+
+    To be called before the first conftest.
+    """
     named = os.environ.pop(_ENVIRONMENT, "")
     if not named:
         return None
@@ -212,18 +223,21 @@ def template_start() -> TemplateStart | None:
 
 @dataclass
 class _ParkedState:
-    """This process's own place in the family: its channel to the watcher, and the pipe of its parent."""
+    """The state of this process, a fork point or a rerun."""
 
+    #: The channel to the watcher.
     channel: Channel
+    #: The pipe that closes when the parent ends.
     lifeline: int
     order: Any
 
 
 @dataclass
 class _Ended:
-    """What a rerun has to do when pytest's own end is reached. ``finish``: gets the exit status."""
+    """The steps of a rerun or attached run after pytest's own end."""
 
     inherited: fork_state.Inherited
+    #: Called with the exit status.
     finish: Callable[[int], None] = field(default=lambda _: None)
 
 
@@ -232,12 +246,12 @@ _end: _Ended | None = None
 
 
 def is_standing() -> bool:
-    """Whether this process belongs to a watch's family, below the template."""
+    """Whether this process is a fork point or a rerun of a watch."""
     return _here is not None
 
 
 def _ready(channel: Channel, message: Ready) -> None:
-    """Say so. A watcher that has ended needs no fork point, and no traceback."""
+    """Report that this process is parked. If the watcher has ended, exit without a traceback."""
     try:
         channel.send(-1, message)
     except OSError:
@@ -248,7 +262,7 @@ def _ready(channel: Channel, message: Ready) -> None:
 def _serve(
     control: Channel, lifeline: int, become: Callable[..., None], answer: Callable[[Any], Any] | None = None
 ) -> tuple[Become, int]:
-    """Be a fork point until the channel closes. Returns in forks only: what to become, and the parent's pipe."""
+    """Serve as a fork point until the channel closes. Returns in forks only: the order, and the parent's pipe."""
     own = os.pipe()
     try:
         serve(control, become, lifeline, answer)
@@ -260,7 +274,7 @@ def _serve(
         fork_state.print_fatal_traceback()
         put_back_modes()
         os._exit(70)  # EX_SOFTWARE; the watcher sees the channel close
-    put_back_modes()  # a watcher's death may show first as the end of the channel
+    put_back_modes()  # the end of the channel may be the first sign of the watcher's death
     os._exit(0)
 
 
@@ -275,7 +289,7 @@ def _enter(born: tuple[Become, int]) -> _ParkedState:
 
 
 def _give_up(module: str, why: str) -> None:
-    """Another template, without this module, is needed for what this process does."""
+    """End this process and report that it needs a template without this module."""
     assert _here is not None
     with contextlib.suppress(OSError):
         _here.channel.send(-1, Unfit(module, why))
@@ -283,7 +297,7 @@ def _give_up(module: str, why: str) -> None:
 
 
 def _attach(order: Attach, become: Become, lifeline: int, beginning: attached_run.Beginning) -> None:
-    """Be an attached run: none of this family, but for its end."""
+    """Turn this fork into an attached run, which has no connection to the watch except for its end."""
     global _end
     signal.signal(signal.SIGINT, signal.default_int_handler)
     *files, last = become.descriptors
@@ -304,7 +318,7 @@ def _become(start: Any, descriptors: list[int]) -> None:
 
 
 def _ignoring_interrupts(become: Callable[..., None]) -> Callable[..., None]:
-    """Ctrl-C is no business of a fork that is on its way, or imports: only a rerun that runs is interrupted."""
+    """``become`` with SIGINT ignored: forks that start or import ignore Ctrl-C, which only interrupts tests."""
 
     def ignoring(start: Any, descriptors: list[int]) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -319,9 +333,9 @@ def _ignoring_interrupts(become: Callable[..., None]) -> Callable[..., None]:
 def park(
     config: pytest.Config, observer: Observer | None, since_ns: int
 ) -> tuple[Channel, FirstParty, Pulse]:
-    """Be fork points, one after the other. Returns in reruns only, as soon as they are forked.
+    """Serve as a fork point; each :class:`Extend` makes a fork that becomes the next one. Returns in reruns only.
 
-    ``since_ns``: when this process was configured, on the clock of file times.
+    ``since_ns``: the time at which this process was configured, on the clock of file times.
     """
     assert _here is not None
     first_party = FirstParty(config, observer)
@@ -347,7 +361,7 @@ def park(
 
 
 def _resume(seeded: object) -> None:
-    """In a rerun: what is a process's own. Until it is told to go, Ctrl-C is not meant for it."""
+    """Set up the process-specific state of a rerun, which ignores Ctrl-C until its tests begin."""
     global _end
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     assert _here is not None
@@ -362,15 +376,15 @@ def _resume(seeded: object) -> None:
 
 
 def finalize(finish: Callable[[int], None]) -> None:
-    """Call this with the exit status when the rerun is over."""
+    """Register ``finish``, which is called with the exit status when the rerun is over."""
     assert _end is not None
     _end.finish = finish
 
 
 def exit_rerun(end: BaseException | None) -> None:
-    """What the interpreter would do with what ended pytest; never returns.
+    """Exit as the interpreter would after the exception that ended pytest. Never returns.
 
-    A normal exit of a forked process crashed with some packages: see ``forks.leave``.
+    A normal exit of a forked process crashed with some packages: see ``fork_state.leave``.
     """
     status = _status_of(end)
     try:

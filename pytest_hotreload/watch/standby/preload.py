@@ -1,4 +1,4 @@
-"""First-party modules in the fork points of a watch: imported as a collection would, or refused with a reason."""
+"""Imports first-party modules into the fork points of a watch, as a collection would, or refuses them with a reason."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pytest_hotreload.world import contextlib
 
 
 class FirstParty:
-    """What the fork points of one configured pytest loaded, and how it is told."""
+    """The first-party modules that the fork points of one configured pytest have loaded."""
 
     def __init__(self, config: pytest.Config, observer: Observer | None) -> None:
         self.config = config
@@ -29,18 +29,21 @@ class FirstParty:
         self.observer = observer or Observer(config)
         self.warned: list[warnings.WarningMessage] = []
         self.refused: dict[str, str] = {}
-        #: What the fork points loaded or read -> since when they may have, in nanoseconds.
+        #: File that the fork points loaded or read -> the earliest time of that, in nanoseconds.
         self.held: dict[str, int] = {}
 
     def hold(self, since_ns: int) -> None:
-        """All that is held now, and was not before, was read after that time."""
+        """Note that files which are held now, and were not held before, were read after that time."""
         rows = self.observer.peek().rows
         read = [row.subject for row in rows if row.kind in ("read", "update")]
         for file in (*(file for _, file in self.observer.loaded()), *read):
             self.held.setdefault(file, since_ns)
 
     def extend(self, order: Extend) -> None:
-        """Import what was asked for. What fails is told: this process is of no use then, and another leaves it out."""
+        """Import the modules and test files of the order.
+
+        Files that fail are in ``refused``. This process is then of no use, and another fork point leaves them out.
+        """
         self.refused = {}
         with self._as_collected():
             for name, file in order.modules:
@@ -54,9 +57,12 @@ class FirstParty:
         self._refuse_readers(order.written)
 
     def _import(self, file: str, load: Callable[[], str]) -> None:
-        """A thread of an import that is warm already was *used*: no fork has it."""
+        """Import one file with ``load``, and refuse it if that fails or starts a thread.
+
+        Warm modules are already imported, so a new thread comes from their *use*; no fork would have that thread.
+        """
         before = native_threads()
-        asking = observe_for(file)  # or every test file would be taken to need what is imported for one
+        asking = observe_for(file)  # otherwise every test file would seem to need the imports of this one
         try:
             why = load()
         finally:
@@ -67,7 +73,7 @@ class FirstParty:
             self.refused[file] = why
 
     def _refuse_readers(self, written: frozenset[str]) -> None:
-        """Who read a variable that ``pytest_configure`` has still to write saw another world than in a plain run."""
+        """Refuse files that read a variable which ``pytest_configure`` will write: its value differs in a plain run."""
         if not written:
             return
         for row in self.observer.peek().rows:
@@ -76,26 +82,26 @@ class FirstParty:
 
     @contextlib.contextmanager
     def _as_collected(self) -> Iterator[None]:
-        """As in a collection: warnings by the user's filters, kept for the reruns; output unseen."""
+        """Import as in a collection: warnings pass the user's filters and are kept for reruns; output is hidden."""
         with fork_state.output_to_nowhere(), warnings.catch_warnings(record=True) as caught:
             pytest_output.apply_warning_filters(self.config)
             yield
         self.warned += caught or []
 
     def warn_again(self) -> None:
-        """In a rerun's collection: what plain pytest would have been warned of there."""
+        """Repeat in a rerun's collection the warnings that plain pytest would have issued there."""
         for caught in self.warned:
             warnings.warn_explicit(
                 caught.message, caught.category, caught.filename, caught.lineno, source=caught.source
             )
 
     def inputs(self) -> Inputs:
-        """All that this process read, listed and asked for since it was configured."""
+        """All files, folders and names that this process has read, listed or asked for since it was configured."""
         seen = self.observer.peek()
         files = {row.subject for row in seen.rows if row.kind in ("read", "update")}
         files |= {module.file for module in seen.modules if module.file}
         files |= set(pytest_config.conftest_files(self.config))
-        loaded = self.observer.loaded()  # all that is known where nobody observes
+        loaded = self.observer.loaded()  # the only source if nothing is observed
         files |= {file for _, file in loaded}
         asked = [module.name for module in seen.modules] + [name for name, _ in loaded]
         names = {"conftest"} | {part for name in asked for part in name.split(".")}
@@ -107,7 +113,7 @@ class FirstParty:
 
 
 def _ini_files(config: pytest.Config) -> Iterable[str]:
-    """What pytest would read its settings from, whether it is there or not."""
+    """The files from which pytest may read its settings, whether they exist or not."""
     names = (
         "pytest.toml",
         ".pytest.toml",

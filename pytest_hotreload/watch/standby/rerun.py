@@ -1,7 +1,7 @@
-"""A rerun of a watch: an ordinary pytest session in a fork, which collects what changes affect, and tells the watcher.
+"""Rerun of a watch: an ordinary pytest session in a fork, which runs the affected tests and reports to the watcher.
 
-It waits before ``pytest_configure``. Told what changed, it says which test files that affects; told to go, it
-is a run like any other, but for what it leaves out.
+The rerun waits before ``pytest_configure``. When the watcher sends changes, the rerun answers with the affected test
+files; when the watcher sends :class:`Go`, the rerun runs like any other session, apart from the tests it leaves out.
 """
 
 from __future__ import annotations
@@ -59,14 +59,14 @@ if TYPE_CHECKING:
     from pytest_hotreload.options import Options
     from pytest_hotreload.run.interfaces import RunControl
 
-#: Modules of debuggers that talk to an editor: while a person thinks, nothing happens.
+#: Modules of debuggers that are controlled by an editor: while a person thinks, nothing happens.
 _DEBUGGERS = ("pydevd", "debugpy")
-#: Bytes of what :class:`Pages` tells between two looks at the channel: 256 runs, some 1,000 pages, 3 ms.
+#: Bytes of :class:`Pages` that are handled between two checks of the channel: 256 runs, some 1,000 pages, 3 ms.
 _PIECE: Final = 4096
 
 
 class RerunSession:
-    """A plugin of the rerun, and its line to the watcher. ``go``: what it was told to run."""
+    """The rerun's plugin and its connection to the watcher. The constructor returns when the watcher sends ``Go``."""
 
     def __init__(
         self,
@@ -90,19 +90,20 @@ class RerunSession:
         self._failed = ""
         self._alone = False
         self.after_all: Callable[[], None] | None = None
-        #: All test files; None until pytest has found them, and chose among their tests.
+        #: All test files; None until pytest has collected them and selected among their tests.
         self.collected: tuple[str, ...] | None = None
         self._held: pytest_output.HeldTerminal | None = None
         if records is not None:
-            epoch.inputs(config, records.environment)  # what it reads once is read before somebody waits
+            epoch.inputs(config, records.environment)  # cached, and therefore read before a user waits
         ini = json.dumps(pytest_config.ini_values(config), sort_keys=True)
         outside = tuple(self.affects.outside)
         self._answer(Waiting(str(config.rootpath), options.slots, options.direct, ini, outside))
+        #: The order of the watcher.
         self.go = self._wait()
         self._begin()
 
     def _answer(self, message: Any) -> None:
-        """Before it was told to go: nobody misses it if the watcher is gone."""
+        """Send an answer before the run. If the watcher is gone, the process ends."""
         try:
             self.channel.send(-1, message)
         except OSError:
@@ -113,7 +114,7 @@ class RerunSession:
             try:
                 _, message = self.channel.receive()
             except EOFError:
-                os._exit(0)  # the watcher has no use for this one
+                os._exit(0)  # the watcher no longer needs this rerun
             if isinstance(message, Go):
                 return message
             if isinstance(message, Refresh):
@@ -124,7 +125,10 @@ class RerunSession:
                 self._answer(Selected(self.affects.select(message)))
 
     def _make_own(self, pages: bytes) -> None:
-        """Until somebody wants this rerun: a write to a page that others share costs a fault and a copy."""
+        """Write to these shared pages early, since the first write costs a page fault and a copy.
+
+        A message from the watcher ends this.
+        """
         for start in range(0, len(pages), _PIECE):
             if select.select([self.channel], [], [], 0)[0]:
                 return
@@ -145,11 +149,11 @@ class RerunSession:
         option.no_header = True
         option.keyword = both(option.keyword, go.keyword)
         option.markexpr = both(option.markexpr, go.marker)
-        # What an edit broke elsewhere keeps nobody from running.
+        # A collection error elsewhere must not prevent the wanted files from running.
         option.continue_on_collection_errors |= go.files is not None
         option.usepdb = option.usepdb or go.debug
         self._wanted = set(go.files or ())
-        #: What a narrow collection enters: the wanted files, and all folders above them.
+        #: The paths that a narrow collection enters: the wanted files, and all folders above them.
         self._ways = self._wanted.union(*(map(str, Path(file).parents) for file in self._wanted))
         if go.files is not None and not go.company:
             self.config.args[:] = _leading_to(self.config, self._wanted)
@@ -257,17 +261,20 @@ class RerunSession:
         self.interrupted()
 
     def interrupted(self) -> None:
-        """Once is enough: a second Ctrl-C ends the watch, by the watcher; none cuts the teardown short."""
+        """Report the interrupt, and ignore further SIGINTs during teardown.
+
+        The watcher handles the second Ctrl-C by ending the watch.
+        """
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         self._tell(RerunInterrupted())
 
     def begins(self, nodeid: str, path: str) -> None:
-        """A test, in place."""
+        """Report a test that begins in this process."""
         self.pulse.beat(nodeid, self._limit(nodeid, path))
         self._tell(Began(nodeid))
 
     def _limit(self, nodeid: str, path: str) -> float:
-        """Seconds that this test may do nothing. In a debugger's hands it may do that for ever."""
+        """Seconds for which this test may do nothing; infinite if a debugger is loaded."""
         if not sys.modules.keys().isdisjoint(_DEBUGGERS):
             return math.inf
         if path not in self._known_seconds:
@@ -278,15 +285,15 @@ class RerunSession:
 
     @property
     def apart(self) -> bool:
-        """Whether the tests shall run in children, since they ended the process that ran them itself."""
+        """Whether the tests run in children, because they have ended the process that ran them itself."""
         return self.go.apart
 
     def fileno(self) -> int:
-        """The run loop listens to the watcher as it does to its children."""
+        """The channel to the watcher, to which the run loop listens in the same way as to its children."""
         return self.channel.fileno()
 
     def listen(self, run: RunControl) -> None:
-        """Take in what the watcher says while tests run."""
+        """Handle the watcher's messages while tests run."""
         frames, closed = self.channel.drain()
         if closed:
             raise KeyboardInterrupt
@@ -301,7 +308,7 @@ class RerunSession:
                 self._tell(AttachedRunStarted(tuple(run.what_runs())))
 
     def turn(self, run: RunControl) -> None:
-        """The run loop goes round: what hangs in it are children. An edit that may concern them ends them."""
+        """Note a turn of the run loop, and end hanging children once a file has been edited that may affect them."""
         self.pulse.beat("the tests")
         if not self._edited or self.config.option.usepdb or run.direct:
             return
@@ -309,7 +316,11 @@ class RerunSession:
             self._stopped(run.stop_files({path}), (name, seconds))
 
     def _stopped(self, files: list[str], hanging: tuple[str, float] | None = None) -> None:
-        """Said here, where a line that is not complete is known; by the watcher where nothing of this run is seen."""
+        """Report stopped files to the user and the watcher.
+
+        The notice is printed here, where an incomplete line is known; if this run shows no output, the watcher
+        prints it.
+        """
         told = self._held is None and pytest_output.terminal_reporter(self.config) is not None
         if told:
             text = (
@@ -321,7 +332,7 @@ class RerunSession:
         self._tell(Stopped(tuple(files), told, hanging))
 
     def borrow(self) -> None:
-        """Wait until the watcher reads no keys."""
+        """Request the terminal, and wait until the watcher reads no keys."""
         self.channel.send(-1, Lend())
         while True:
             _, message = self.channel.receive()
@@ -329,11 +340,11 @@ class RerunSession:
                 return
 
     def give_back(self) -> None:
-        """The watcher may read keys again."""
+        """Return the terminal: the watcher may read keys again."""
         self.channel.send(-1, Returned())
 
     def runs_alone(self) -> None:
-        """From here on nobody listens, to the end."""
+        """Report that from now on the rerun reads no messages until its end."""
         self._alone = True
         self._tell(Alone())
 
@@ -342,8 +353,8 @@ class RerunSession:
             self.channel.send(-1, message)
 
     def _finish(self, status: int) -> None:
-        """The very last: what the next fork points are made of, and the end."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the run is over: Ctrl-C is the watcher's again
+        """Report the end of the session, and then what the rerun learned. The last step of the process."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the run is over: the watcher handles Ctrl-C again
         if self._held is not None and self._failed:
             self._tell(Unconfirmed(self._failed))
         seconds = getattr(self, "seconds", time.monotonic() - self.began)
@@ -361,13 +372,13 @@ class RerunSession:
         return tuple(sorted({file for nodeid, file in self._files.items() if nodeid not in self._outcomes}))
 
     def _learned(self, pages: bytes) -> Loaded:
-        """What the next fork points are made of."""
+        """The message from which the watcher plans the next fork points."""
         learned = Learned(self.config, self.records, self.first_party.observer, self.inherited)
         return learned.message(self._variables, self._path_changed, pages)
 
 
 def _leading_to(config: pytest.Config, files: set[str]) -> list[str]:
-    """The arguments of this run that lead to one of the files; all, where that can't be told."""
+    """The arguments of this run that lead to one of the files; all arguments if that can't be determined."""
     if getattr(config.option, "pyargs", False):
         return list(config.args)
     kept = []
