@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from pytest_hotreload.isolate.calls import Outcome
 
 Stream = Literal["stdout", "stderr"]
-#: Why a process was ended by us, if it was.
+#: The reason for which we ended a process, or "".
 Reason = Literal["", "stopped", "timeout"]
 Callback = Callable[["IsolatedProcess", Stream, str], object]
 
-#: Bytes that are kept of each stream, its end: a function that prints for ever must not fill the host's memory.
+#: Bytes that are kept from the end of each stream, so that endless output does not fill the caller's memory.
 KEPT_BYTES = 1 << 20
 
 
@@ -88,10 +88,10 @@ class IsolatedProcess:
             environment: Kept alive until nobody refers to this object.
         """
         self._name, self._timeout, self._callback, self._host = name, timeout, callback, host
-        #: Which ends when nobody holds it.
+        #: A reference that keeps the environment alive: an environment without references is closed.
         self._environment = environment
         self._begun, self._ended = threading.Event(), threading.Event()
-        self._lock = threading.RLock()  # a callback may ask for what was said
+        self._lock = threading.RLock()  # reentrant: a callback may read the output
         self._tails: dict[Stream, Tail] = {"stdout": Tail(), "stderr": Tail()}
         self._when_done: list[Callable[[], object]] = []
         self._pid: int | None = None
@@ -245,7 +245,7 @@ class IsolatedProcess:
         self._begun.set()
 
     def _hear(self, stream: Stream, data: bytes) -> None:
-        """b"" at its end."""
+        """Add output that was read from a stream; b"" is its end."""
         with self._lock:
             text = self._tails[stream].add(data)
             if text:
@@ -263,7 +263,7 @@ class IsolatedProcess:
     def _end(
         self, outcome: Outcome | None, error: Callable[[], BaseException], leftovers: tuple[str, ...] = ()
     ) -> None:
-        """Once. ``error``: makes what to raise where there is no outcome."""
+        """Set the outcome. Called once. ``error`` creates the exception to raise if there is no outcome."""
         self._leftovers = leftovers
         self._outcome, self._error = outcome, error
         with self._lock:
@@ -274,7 +274,7 @@ class IsolatedProcess:
             function()
 
     def _death(self, returncode: int) -> BaseException:
-        """What its end means, if it put no outcome down."""
+        """The exception for a process that ended without an outcome."""
         said = {"stdout": self.stdout, "stderr": self.stderr}
         if self._reason == "timeout":
             assert self._timeout is not None
