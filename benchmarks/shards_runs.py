@@ -1,9 +1,10 @@
 """How even shards are when they run: `python -m benchmarks.shards_runs [--write] [--python=PYTHON]`.
 
-A generated suite of log-normal durations, whose tests compute, runs once for its records; then each plan's shards run
-one after the other, each as a CI job would: one slot, a results file. A shard's time is what its results file says of
-its files (tests, fixtures, collection), which is what a plan deals; its wall time also has the start of the
-interpreter and of pytest, the same for every shard. With `--write` the figures go to docs/benchmarks-shards-runs.md.
+A generated suite of log-normal durations, whose tests compute, runs once for its records; then each plan's
+shards run one after the other, each as a CI job would: one slot, a results file. A shard's time is what its
+results file says of its files (tests, fixtures, collection), which is what a plan deals; its wall time also
+has the start of the interpreter and of pytest, the same for every shard. With `--write` the figures go to
+docs/benchmarks-shards-runs.md.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ from . import measure, report
 from .shards import suite
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks-shards-runs.md"
-#: Files, and seconds that a file takes in the mean.
+#: Number of files -> mean seconds of a file.
 SUITES = {500: 0.04, 2000: 0.015}
 SHARDS = (4, 8, 20)
-#: Plans made and run anew; the first run of a suite is the warm-up, it writes bytecode and records.
+#: The number of plans that are made and run. The first run of a suite is a warm-up that writes bytecode and
+#: records.
 REPEATS = 3
 
 TEST = """import time
@@ -69,7 +71,7 @@ def write_suite(root: Path, count: int, mean: float) -> None:
 
 
 def run(python: str, root: Path, *arguments: str) -> float:
-    """Wall seconds."""
+    """Run pytest, and return the wall seconds."""
     command = [python, "-m", "pytest", "-q", "--hotreload", *arguments]
     return measure.run(command, root)[0].wall
 
@@ -79,7 +81,7 @@ def over_least(loads: list[float], longest: float) -> float:
 
 
 def once(python: str, root: Path, of: int) -> tuple[float, float, float]:
-    """Planned, achieved, wall."""
+    """Run all shards of a new plan once. Returns the planned, achieved and wall ratios."""
     run_plan = [python, "-m", "pytest", "-q", f"--shard=1/{of}", "--shard-plan=plan.json"]
     measure.run(run_plan, root)
     took, walls, predicted, longest = [], [], [], 0.0
