@@ -1,7 +1,7 @@
 """Measures the time from the save of a file to the result, for a watch and its alternatives, in turns:
 
-python -m benchmarks.edits                      five rounds, printed python -m benchmarks.edits --repeats 1
---write  one round, written to docs/benchmarks-edits.md
+python -m benchmarks.edits                      five rounds, printed
+python -m benchmarks.edits --repeats 1 --write  one round, written to docs/benchmarks-edits.md
 
 Each contender has its own copy of the suite, so that two watchers never see each other's edits. Each round
 restarts the watchers, so that the first edit of a file in a round is its first edit for the watcher, too.

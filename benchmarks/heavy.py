@@ -1,8 +1,9 @@
-"""The heavy suite: third-party imports that take seconds, a first-party package in layers, and tests with real work.
+"""The heavy suite: slow third-party imports, a first-party package in layers, and tests with real work.
 
-The package has sixty modules in six layers; each module imports three modules of the layer below, and the third-party
-modules of its layer's subject. There are sixty test files with eight tests each; each test file uses modules of
-different layers, so that hardly any two files need the same modules.
+The third-party imports take seconds. The package has sixty modules in six layers; each module imports three
+modules of the layer below, and the third-party modules of its layer's subject. There are sixty test files
+with eight tests each; each test file uses modules of different layers, so that hardly any two files need the
+same modules.
 """
 
 from __future__ import annotations

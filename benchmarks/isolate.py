@@ -1,11 +1,11 @@
 """From a call to its result, for `isolate_imports`, a bare `os.fork` and firehot, in turns:
 
-python -m benchmarks.isolate                      printed python -m benchmarks.isolate --rounds 5 --write
-written to docs/benchmarks-isolate.md
+python -m benchmarks.isolate                      printed
+python -m benchmarks.isolate --rounds 5 --write   written to docs/benchmarks-isolate.md
 
-Each contender is a process of its own that calls a function of one package, which imports NumPy and pandas.
-The bare loop holds both, forks, imports the package in the child, pickles the result into a pipe, and waits
-for the child: the least that such a call can be.
+Each contender is a process of its own that calls a function of one package, which imports NumPy and pandas. The bare
+loop holds both, forks, imports the package in the child, pickles the result into a pipe, and waits for the child:
+the least that such a call can be.
 """
 
 from __future__ import annotations

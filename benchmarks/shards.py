@@ -1,9 +1,8 @@
 """How even shards are, simulated: `python -m benchmarks.shards [--write]`.
 
-Log-normal durations, as suites have them: most files are short, a few are long. The plan is made by what is
-known, and judged by what is so; the figure is the longest shard over the least possible, the larger of the
-mean and the longest file. No clock is involved, so the same figures come out anywhere. With `--write` they go
-to docs/benchmarks-shards.md.
+Log-normal durations, as suites have them: most files are short, a few are long. The plan is made by what is known, and
+judged by what is so; the figure is the longest shard over the least possible, the larger of the mean and the longest
+file. No clock is involved, so the same figures come out anywhere. With `--write` they go to docs/benchmarks-shards.md.
 """
 
 from __future__ import annotations

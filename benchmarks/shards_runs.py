@@ -1,10 +1,9 @@
 """How even shards are when they run: `python -m benchmarks.shards_runs [--write] [--python=PYTHON]`.
 
-A generated suite of log-normal durations, whose tests compute, runs once for its records; then each plan's
-shards run one after the other, each as a CI job would: one slot, a results file. A shard's time is what its
-results file says of its files (tests, fixtures, collection), which is what a plan deals; its wall time also
-has the start of the interpreter and of pytest, the same for every shard. With `--write` the figures go to
-docs/benchmarks-shards-runs.md.
+A generated suite of log-normal durations, whose tests compute, runs once for its records; then each plan's shards run
+one after the other, each as a CI job would: one slot, a results file. A shard's time is what its results file says of
+its files (tests, fixtures, collection), which is what a plan deals; its wall time also has the start of the
+interpreter and of pytest, the same for every shard. With `--write` the figures go to docs/benchmarks-shards-runs.md.
 """
 
 from __future__ import annotations

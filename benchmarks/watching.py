@@ -1,4 +1,4 @@
-"""Runs a command, waits for lines of its output, and measures CPU, memory and descriptors of its process tree."""
+"""Runs a command, waits for lines of its output, and measures its process tree: CPU, memory, descriptors."""
 
 from __future__ import annotations
 

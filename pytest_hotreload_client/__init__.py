@@ -1,10 +1,10 @@
 """The command ``pytest-hotreload``: the subcommands that must start fast (``run``, ``status``, ``stop``).
 
-The client finds the project's watch (or serve), hands over its arguments and open files, and waits. Neither pytest nor
-the plugin is imported here. All other subcommands are in ``pytest_hotreload.cli``.
+The client finds the project's watch (or serve), hands over its arguments and open files, and waits. Neither
+pytest nor the plugin is imported here. All other subcommands are in ``pytest_hotreload.cli``.
 
-PYTEST_DONT_REWRITE: those subcommands run pytest in a process that has already loaded this package, and pytest would
-warn about that.
+PYTEST_DONT_REWRITE: those subcommands run pytest in a process that has already loaded this package, and
+pytest would warn about that.
 
 Invariant: an obstacle to an attached run costs one line and a cold run, never the run itself.
 """
@@ -162,7 +162,8 @@ class _Caller:
 
         for name in _FORWARDED:
             number = getattr(_signal, name)
-            if _signal.getsignal(number) != _signal.SIG_IGN:  # nohup ignores SIGHUP
+            # An ignored signal stays ignored, as under nohup.
+            if _signal.getsignal(number) != _signal.SIG_IGN:
                 _signal.signal(number, lambda number, _: self._tell(number))
         if _signal.getsignal(_signal.SIGTSTP) != _signal.SIG_IGN:
             _signal.signal(_signal.SIGTSTP, lambda *_: self._stop())

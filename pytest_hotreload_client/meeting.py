@@ -79,7 +79,7 @@ def interpreter() -> str:
     return repr((sys.version, tuple(sys.flags), sys.warnoptions, sorted(sys._xoptions.items())))
 
 
-# ---------------------------------------------------------------------------------- the place
+# ---------------------------------------------------------------------------------- the endpoint
 
 
 def folders() -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Prints the requirements of pyproject.toml and of the named extras, one per line, without a build.
 
-Python 3.10 has no ``tomllib``, and this script runs before anything is installed, so pip's own copy of tomli is used
-there.
+Python 3.10 has no ``tomllib``, and this script runs before anything is installed, so pip's own copy of tomli
+is used there.
 """
 
 from __future__ import annotations

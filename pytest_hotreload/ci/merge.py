@@ -198,7 +198,7 @@ def whole(results: Sequence[Result]) -> dict[str, Any]:
     }
 
 
-# ------------------------------------------------------------------------------------- words
+# ------------------------------------------------------------------------------------- texts
 
 
 def _tell(results: Sequence[Result], wrote: Sequence[str]) -> None:

@@ -1,7 +1,8 @@
 """Merges the shards' other cached data: pytest's failures and known tests, and the last runs of files.
 
-pytest keeps ``cache/lastfailed`` for ``--lf`` and ``--ff``, and ``cache/nodeids`` for ``--nf`` (pytest 8.4 to 9.2).
-Each shard keeps its own data; about files of other shards it knows only the content of the cache that it was given.
+pytest keeps ``cache/lastfailed`` for ``--lf`` and ``--ff``, and ``cache/nodeids`` for ``--nf`` (pytest 8.4 to
+9.2). Each shard keeps its own data; about files of other shards it knows only the content of the cache that
+it was given.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Checks whether shards' results form a complete result.
 
-Pure functions: one law for each way to lose or invent one. Each violation is reported in one line, and then
-nothing is merged. A shard's own report that it was interrupted is no contradiction: it is shown, and the
-merged exit status reflects it.
+Pure functions: one law for each way to lose a result or to invent one. Each violation is reported in one
+line, and then nothing is merged. A shard's own report that it was interrupted is no contradiction: it is
+shown, and the merged exit status reflects it.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ def _of_numbers(results: Sequence[Result]) -> Iterator[str]:
             yield messages.does_not_add_up(result.shard, have, deselected, result.said["collected"])
 
 
-# ------------------------------------------------------------------------------------- the whole
+# ------------------------------------------------------------------------------------- the complete result
 
 
 def remarks(results: Sequence[Result]) -> list[str]:

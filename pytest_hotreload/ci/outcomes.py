@@ -183,7 +183,7 @@ class Outcomes:
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         self.stopped = str(excinfo.value) or excinfo.typename
 
-    # -- what is asked afterwards -----------------------------------------------------------------
+    # -- results after the run --------------------------------------------------------------------
 
     @property
     def tests(self) -> Iterator[ItemResult]:

@@ -73,7 +73,7 @@ class ShardFilter:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection(self, session: pytest.Session) -> Generator[None, object, object]:
-        """Remove foreign files from the arguments: pytest would report a named file that yields nothing."""
+        """Remove foreign files from the arguments: pytest calls no ``pytest_ignore_collect`` for files named there."""
         config = session.config
         named_here = config.args
         places = [pytest_config.place_of_argument(config, each) for each in named_here]

@@ -256,7 +256,7 @@ def as_json(plan: Plan) -> str:
 def from_json(text: str) -> Plan:
     """Read a plan.
 
-    Raises :class:`ValueError` with the reason, because a plan that is partly understood loses tests.
+    Raises :class:`ValueError` with the reason: a plan that was only partly understood would lose tests.
     """
     data = parsed(text)
     if data.get("schema") != PLAN_SCHEMA:

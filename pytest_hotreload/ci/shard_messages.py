@@ -88,7 +88,7 @@ def _off(seconds: float, predicted: float) -> str:
     return f" ({percent:+.0f} %)" if abs(percent) >= _PERCENT else ""
 
 
-# ------------------------------------------------------------------------------------- mistakes
+# ------------------------------------------------------------------------------------- errors
 
 
 def plan_unreadable(file: str, why: object) -> Exception:

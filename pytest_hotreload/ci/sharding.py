@@ -144,7 +144,7 @@ class Sharding:
         except OSError:
             return None
 
-    # -- words -----------------------------------------------------------------------------------------
+    # -- texts -----------------------------------------------------------------------------------------
 
     def pytest_report_header(self) -> list[str]:
         return shard_messages.header(self.shard, self.asked.source)

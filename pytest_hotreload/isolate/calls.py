@@ -44,7 +44,7 @@ def _cloudpickle() -> Any:
     return cloudpickle
 
 
-# ------------------------------------------------------------------------------- in the host
+# ------------------------------------------------------------------------------- in the caller
 
 
 def write_call(
@@ -183,7 +183,10 @@ class CallFile:
         self._put(_RAISED, (payload, shown, text))
 
     def _put(self, kind: int, value: Any) -> None:
-        """Write an outcome into the file. Values that pickle cannot write are written by cloudpickle."""
+        """Write an outcome into the file: small values through the file's buffer, large ones directly.
+
+        Values that pickle cannot write are written by cloudpickle.
+        """
         os.ftruncate(self._descriptor, 0)
         os.lseek(self._descriptor, 0, os.SEEK_SET)
         with os.fdopen(self._descriptor, "wb", closefd=False) as file:

@@ -109,7 +109,7 @@ class IsolatedEnvironment:
         state = "closed" if self._closed else "warm" if self._current is not None else "not started"
         return f"<IsolatedEnvironment {self._package.name}, {state}>"
 
-    # -- its life ----------------------------------------------------------------------------------
+    # -- life cycle --------------------------------------------------------------------------------
 
     def __enter__(self) -> IsolatedEnvironment:  # noqa: PYI034 - Self is not in 3.10
         """Start the template and wait until it is warm.
@@ -277,13 +277,13 @@ class IsolatedEnvironment:
         Ctrl-C, or another exception while the method waits, stops the process.
 
         Args:
-            process: What :meth:`exec` returned.
+            process: A process that :meth:`exec` returned.
 
         Returns:
-            What the function returned.
+            The return value of the function.
 
         Raises:
-            Exception: What the function raised, and the errors of :meth:`IsolatedProcess.result`.
+            Exception: The exception that the function raised, and the errors of :meth:`IsolatedProcess.result`.
         """
         try:
             process.wait()
@@ -308,10 +308,11 @@ class IsolatedEnvironment:
         Cancelling stops the process.
 
         Returns:
-            What the function returned.
+            The return value of the function.
 
         Raises:
-            Exception: What the function raised, and the errors of :meth:`exec` and :meth:`IsolatedProcess.result`.
+            Exception: The exception that the function raised, and the errors of :meth:`exec` and
+                :meth:`IsolatedProcess.result`.
         """
         import asyncio
 
@@ -330,7 +331,7 @@ class IsolatedEnvironment:
         The call then raises :class:`IsolatedStopped`. A process that has ended keeps its result.
 
         Args:
-            process: What :meth:`exec` returned.
+            process: A process that :meth:`exec` returned.
 
         Raises:
             EnvironmentClosed: The environment belongs to another process.
@@ -385,7 +386,7 @@ class IsolatedEnvironment:
                 handle.fork(token, [run.call, *run.theirs])
             except OSError as error:
                 if not self._reader.forget(token):
-                    return  # the reader has noticed the end, too, and restarts the call
+                    return  # the reader has noticed the end, too, and handles the call
                 if error.errno not in _GONE:
                     raise
                 handle.popen.wait()

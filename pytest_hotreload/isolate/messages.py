@@ -31,7 +31,7 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-# ------------------------------------------------------------------------------- what is not warm
+# ------------------------------------------------------------------------------- modules that are not warm
 
 
 def unread(path: str, line: int | None, text: str) -> str:
@@ -73,7 +73,7 @@ def not_started(words: str) -> str:
 def ended(returncode: int) -> str:
     """The words about a template's end.
 
-    A process that waits in the template returns a signal as an exit status.
+    A process that waits in the template passes a signal on as its exit status.
     """
     if returncode > 255 - signal.NSIG:
         returncode -= 256
@@ -82,7 +82,7 @@ def ended(returncode: int) -> str:
     )
 
 
-# ------------------------------------------------------------------------------- how a process ended
+# ------------------------------------------------------------------------------- the end of a process
 
 
 def ended_by(name: str, pid: int | None, how: str) -> str:

@@ -168,7 +168,7 @@ def _spec(top: str) -> ModuleSpec | None:
 def _inside(folders: Iterable[str], name: str) -> list[str]:
     """The place of a package or module in a package's folders.
 
-    Finders would require an import of that package.
+    The import system's finders would require an import of that package.
     """
     portions = []
     for folder in folders:
@@ -195,7 +195,7 @@ def _sources(places: Iterable[str]) -> Iterator[str]:
             yield from (str(Path(folder, name)) for name in sorted(ours, key="__init__.py".__ne__))
 
 
-# ------------------------------------------------------------------------------- what is installed
+# ------------------------------------------------------------------------------- installed modules
 
 
 def _is_installed(top: str) -> bool:

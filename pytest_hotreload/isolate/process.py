@@ -44,7 +44,7 @@ class Tail:
         """Append bytes.
 
         Args:
-            data: What was read; b"" is the end of the stream.
+            data: The bytes that were read; b"" is the end of the stream.
 
         Returns:
             The characters that these bytes complete.
@@ -61,11 +61,11 @@ class Tail:
             self.dropped += over
 
     def text(self) -> str:
-        """Return what is kept; bytes that are not UTF-8 are replaced."""
+        """Return the kept output; bytes that are not UTF-8 are replaced."""
         return bytes(self._data[-KEPT_BYTES:]).decode("utf-8", "replace")
 
     def lost(self) -> int:
-        """Return the number of bytes that came before what is kept."""
+        """Return the number of bytes that came before the kept output."""
         return self.dropped + max(len(self._data) - KEPT_BYTES, 0)
 
 
@@ -85,7 +85,7 @@ class IsolatedProcess:
             timeout: Seconds that the call may take, or None.
             callback: Called with (process, "stdout" or "stderr", text), or None.
             host: The process and the thread that read the environment's processes.
-            environment: Kept alive until nobody refers to this object.
+            environment: Kept alive as long as this object is referenced.
         """
         self._name, self._timeout, self._callback, self._host = name, timeout, callback, host
         #: A reference that keeps the environment alive: an environment without references is closed.
@@ -133,17 +133,17 @@ class IsolatedProcess:
 
     @property
     def stdout(self) -> str:
-        """What the process has written to standard output until now: the last 1 MiB."""
+        """The text that the process has written to standard output so far: the last 1 MiB."""
         return self._read("stdout")
 
     @property
     def stderr(self) -> str:
-        """What the process has written to standard error until now: the last 1 MiB."""
+        """The text that the process has written to standard error so far: the last 1 MiB."""
         return self._read("stderr")
 
     @property
     def dropped(self) -> int:
-        """The number of bytes of both streams that came before what is kept."""
+        """The number of bytes of both streams that came before the kept output."""
         with self._lock:
             return sum(tail.lost() for tail in self._tails.values())
 
@@ -173,10 +173,11 @@ class IsolatedProcess:
         """Wait for the end of the call and return its result.
 
         Returns:
-            What the function returned.
+            The return value of the function.
 
         Raises:
-            Exception: What the function raised; its ``__cause__`` has the traceback of the other process.
+            Exception: The exception that the function raised; its ``__cause__`` has the traceback of the other
+                process.
             IsolatedExit: The function called ``sys.exit``.
             IsolatedDeath: A signal or ``os._exit`` ended the process.
             IsolatedTimeout: The call took longer than its timeout.
@@ -196,7 +197,7 @@ class IsolatedProcess:
             raise
 
     def on_output(self, callback: Callback) -> None:
-        """Pass the output to a function: what is kept until now, and then all that follows.
+        """Pass the output to a function: first the output kept so far, then all further output.
 
         A callback that raises is reported in one line, and is not called again.
 
@@ -238,7 +239,7 @@ class IsolatedProcess:
                 return
         function()
 
-    # -- by the environment ------------------------------------------------------------------------
+    # -- called by the environment -----------------------------------------------------------------
 
     def _start(self, pid: int) -> None:
         self._pid = pid

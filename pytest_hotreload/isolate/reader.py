@@ -322,7 +322,7 @@ class Reader(Caller):
         self._wake.close()
         _READERS.discard(self)
 
-    # -- a fork of the host ------------------------------------------------------------------------
+    # -- in a fork of the caller -------------------------------------------------------------------
 
     def disown(self) -> None:
         """Close all inherited descriptors, so that a fork keeps nothing alive that the caller ends."""

@@ -108,7 +108,7 @@ class RunRecords:
         self.observer.add(seen.rows)
         #: Files of modules that were imported before this plugin, if what their imports read is not known.
         self._unseen = {file for _, file in early} if seen.why else set()
-        #: The reason in words, or "".
+        #: The reason in words for which these inputs are unknown, or "".
         self.doubt = affected_messages.unseen_import(seen.module, seen.why) if seen.why else ""
         #: Test file (absolute) -> its outcome in this run.
         self.files: defaultdict[str, FileOutcome] = defaultdict(FileOutcome)
@@ -140,7 +140,7 @@ class RunRecords:
         #: The reason in words for which this run keeps no records, or "".
         self.lost = ""
 
-    # -- what goes wrong ---------------------------------------------------------------------------
+    # -- failures ----------------------------------------------------------------------------------
 
     def give_up(self, error: Exception) -> None:
         """Note that this run keeps no records, because of ``error``."""
@@ -467,7 +467,7 @@ class RunRecords:
             "serial": sorted(self.serial[path]),
         }
 
-    # -- words ---------------------------------------------------------------------------------------
+    # -- texts ---------------------------------------------------------------------------------------
 
     @_kept(lambda _: [])
     def notes(self) -> list[str]:
