@@ -99,7 +99,7 @@ class ShardFilter:
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
         """Ignore a planned file of another shard.
 
-        It is known to be a test file, so no plugin needs to see it.
+        The file is known to be a test file, so no plugin needs to see it.
         """
         path = str(collection_path)
         return True if self.names.of(path) in self.shard.plan.owners and self._leaves_out(path) else None

@@ -166,7 +166,7 @@ class _Explanation:
     def _reuse(self) -> Iterator[str]:
         """The line about reuse.
 
-        An affected file is not reused for the same reason, so it has no such line.
+        An affected file has no such line: the reason why it would run also prevents its reuse.
         """
         if self.doubt is not None:
             yield (messages.would_not_be_reused(self.doubt) if self.doubt else messages.would_be_reused())
@@ -185,7 +185,7 @@ class _Explanation:
         )
 
     def _verdict(self, records: RunRecords) -> Verdict:
-        """The file's verdict. With ``--affected-since``, later changes count, too."""
+        """The file's verdict. With ``--affected-since``, changes since that revision count, too."""
         chosen: Any = self.survey.config.pluginmanager.get_plugin("hotreload-selection")
         selected: list[Verdict] = getattr(chosen, "selected", [])
         return next((each for each in selected if each.file == self.file), records.verdicts[self.file])

@@ -36,7 +36,7 @@ class ImportGraph:
 def show_graph(path: str, form: str, arguments: Sequence[str]) -> int:
     """Print the graph as ``form``: "tree", "dot" or "json".
 
-    Returns 2 if it is no test file, or pytest's status.
+    Returns 2 if the path is no Python file, or else pytest's exit status.
     """
     if not (path.endswith(".py") and Path(path).is_file()):
         print(commands_messages.no_such_test_file(path), file=sys.stderr)

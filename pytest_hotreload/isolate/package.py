@@ -26,7 +26,7 @@ _SKIPPED = {"__pycache__", "node_modules"}
 
 @dataclass(frozen=True)
 class Warmth:
-    """What a template imports."""
+    """The modules that a template imports, and the search path for them."""
 
     #: Third-party modules, in the order of the source.
     modules: tuple[str, ...] = ()

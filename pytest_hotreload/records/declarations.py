@@ -1,6 +1,6 @@
 """The declarations in the ini: ``hotreload_depends``, ``hotreload_serial``, ``hotreload_no_reuse``.
 
-They state what no hook can see.
+The declarations state what no hook can see.
 """
 
 from __future__ import annotations

@@ -53,8 +53,8 @@ class Seen(NamedTuple):
 def import_again(loaded: Sequence[tuple[str, str]]) -> Seen:
     """Observe what these modules, given as (name, file), read while they are imported.
 
-    Extension modules are not imported again, because a process can initialise them only once. The caller must
-    already observe.
+    Extension modules are not imported again, because a process can initialise them only once. The calling
+    process must already observe.
     """
     names = [name for name, file in loaded if file.endswith(".py")]
     if not names:
