@@ -1,1 +1,1 @@
-"""Suites that are generated, and what running them costs: plain pytest, pytest-xdist and pytest-hotreload."""
+"""Benchmarks with generated suites: the costs of plain pytest, pytest-xdist and pytest-hotreload."""

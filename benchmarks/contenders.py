@@ -1,4 +1,4 @@
-"""Who is compared: the same tests, with as many places for those that run in parallel."""
+"""The contenders: ways to run the same tests; those that run in parallel have the same number of slots."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OUTCOME = re.compile(r"(\d+) (passed|failed|errors?|skipped|xfailed|xpassed|dese
 class Contender:
     name: str
     options: tuple[str, ...]
-    # Whether pytest's cache, and with it what was learned of the suite, is removed before each run.
+    # Whether pytest's cache, with everything learned about the suite, is removed before each run.
     forgets: bool = True
 
     def command(self, python: str, arguments: list[str]) -> list[str]:
@@ -39,7 +39,7 @@ class Contender:
 
 
 def outcomes(text: str) -> dict[str, int]:
-    """The counts of pytest's last line."""
+    """The counts in pytest's last line."""
     last = text.strip().splitlines()[-1]
     found = {word: int(count) for count, word in OUTCOME.findall(last)}
     if not found:
@@ -59,12 +59,12 @@ def hotreload(slots: int) -> Contender:
 
 
 def hotreload_again(slots: int) -> Contender:
-    """Ours with what earlier runs left in pytest's cache."""
+    """pytest-hotreload with the data that earlier runs left in pytest's cache."""
     return Contender("hotreload, again", hotreload(slots).options, forgets=False)
 
 
 def missing_plugins(python: str) -> dict[str, str]:
-    """Why a contender cannot run, by its name."""
+    """Name of a contender that cannot run -> the reason."""
     plugins = {"xdist": "xdist", "hotreload": "pytest_hotreload.plugin"}
     reasons = {}
     for name, module in plugins.items():

@@ -1,10 +1,10 @@
-"""From the save of a file to what the user waits for, for a watch and for what people use instead, in turns:
+"""Measures the time from the save of a file to the result, for a watch and its alternatives, in turns:
 
 python -m benchmarks.edits                      five rounds, printed
-python -m benchmarks.edits --repeats 1 --write  one, written to docs/benchmarks-edits.md
+python -m benchmarks.edits --repeats 1 --write  one round, written to docs/benchmarks-edits.md
 
-Each contender has a copy of the suite of its own, so that two watchers never see the other's edits. A round starts
-the watchers anew: the first edit of a file is one, round after round.
+Each contender has its own copy of the suite, so that two watchers never see each other's edits. Each round
+restarts the watchers, so that the first edit of a file in a round is its first edit for the watcher, too.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from benchmarks.measure import MeasurementError, run
 from benchmarks.suites import FOLDER, SUITES
 from benchmarks.watching import READY, STATUS, SUMMARY, Running
 
-#: The one test file that a leaf belongs to, and one without imports and work.
+#: The only test file that imports the leaf, and a test file without imports and work.
 TEST_FILE, TRIVIAL = "tests/test_0000.py", "tests/test_trivial.py"
 LEAF = f"services_{heavy.MODULES_PER_LAYER}"
 LEAF_FILE = f"{heavy.PACKAGE}/services/{LEAF}.py"
@@ -36,22 +36,29 @@ IMPORTS_REPEATS = 5
 
 @dataclass(frozen=True)
 class Kind:
-    """``file``: what is edited. ``tests``: what has to pass. ``target``: the file that somebody would run by hand."""
+    """A kind of edit."""
 
     name: str
+    #: The edited file.
     file: str
+    #: The number of tests that must pass.
     tests: int
+    #: The test file that a user would run by hand.
     target: str
 
 
 @dataclass
 class Sample:
-    """Seconds from the save; CPU seconds until nothing is left to do. ``parts``: of the status line, seconds."""
+    """The measurement of one edit."""
 
+    #: Seconds from the save to pytest's summary.
     summary: float
+    #: CPU seconds until all processes are idle.
     cpu: float
     passed: int
+    #: Seconds from the save to the watch's status line.
     status: float | None = None
+    #: The parts of the status line, in seconds.
     parts: dict[str, float] = field(default_factory=dict)
 
 
@@ -59,7 +66,7 @@ class Sample:
 
 
 def prepare(source: Path, folder: Path) -> None:
-    """A copy of the heavy suite with a leaf that one test file imports and a trivial test file."""
+    """Copy the heavy suite, and add a leaf that one test file imports and a trivial test file."""
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(
         source, folder, ignore=shutil.ignore_patterns(".pytest_cache", "__pycache__", ".testmondata*")
@@ -91,7 +98,7 @@ def kinds_of(folder: Path) -> list[Kind]:
 
 
 def core_of(folder: Path) -> str:
-    """The first module of the lowest layer that every test file needs."""
+    """The first module in the lowest layer that every test file needs."""
     pattern = re.compile(rf"from {heavy.PACKAGE}\.(\w+) import (\w+)")
     paths = {path.stem: path for path in (folder / heavy.PACKAGE).glob("*/*_*.py")}
     imported = {
@@ -115,7 +122,7 @@ def core_of(folder: Path) -> str:
 
 
 def save(folder: Path, kind: Kind, number: int) -> float:
-    """Another value of a name that nobody uses, of the same length. Returns when it was saved."""
+    """Change the value of an unused name to another of the same length. Returns the time of the save."""
     path = folder / kind.file
     text = re.sub(r"^EDITED = .*$", f"EDITED = {number:06_}", path.read_text(), flags=re.MULTILINE)
     saved = time.perf_counter()
@@ -127,13 +134,16 @@ def save(folder: Path, kind: Kind, number: int) -> float:
 
 
 class Once:
-    """A command for each edit; ``arguments``: of the kind."""
+    """A contender that runs a command for each edit.
+
+    ``arguments`` returns the command's arguments for a kind.
+    """
 
     def __init__(self, name: str, options: list[str], arguments: Callable[[Kind], list[str]]) -> None:
         self.name, self.options, self.arguments = name, options, arguments
 
     def prepare(self, python: str, folder: Path) -> None:
-        """Bytecode, and what it keeps for the next time."""
+        """Write the bytecode and whatever the contender stores for its next run."""
         run(self._command(python, []), folder)
 
     @contextmanager
@@ -152,14 +162,17 @@ class Once:
 
 
 class Watcher:
-    """One that stands while files are saved. ``ours``: it has a status line, and runs what is affected only."""
+    """A contender that keeps running while files are saved.
+
+    ``ours``: the contender prints a status line, and runs only affected tests.
+    """
 
     def __init__(self, name: str, command: Callable[[str], list[str]], *, ours: bool) -> None:
         self.name, self.command, self.ours = name, command, ours
 
     def prepare(self, python: str, folder: Path) -> None:
         options = ["--hotreload"] if self.ours else []
-        if not self.ours:  # it takes "-p" for its own --patterns
+        if not self.ours:  # pytest-watcher takes "-p" as its own --patterns
             with (folder / "pytest.ini").open("a") as ini:
                 ini.write(f"addopts = {' '.join(PLAIN)}\n")
         run([python, "-m", "pytest", *options], folder)
@@ -185,7 +198,7 @@ class Watcher:
             found = STATUS.search(status.text)
             assert found is not None
             sample.parts = {name: float(text) / 1000 for name, text in found.groupdict().items()}
-            sample.parts["pytest"] *= 1000  # that one is in seconds
+            sample.parts["pytest"] *= 1000  # this part is in seconds already
             if sample.passed != kind.tests:
                 raise MeasurementError(f"{kind.name}: {line.text}, not {kind.tests} passed")
         sample.cpu = running.settle() - before
@@ -218,7 +231,7 @@ Samples = dict[str, dict[str, list[Sample]]]
 
 
 def compare(source: Path, python: str, repeats: int) -> tuple[Samples, dict[str, str]]:
-    """Kind -> contender -> samples; and who can't run, and why."""
+    """Kind -> contender -> samples; and the contenders that cannot run, each with the reason."""
     found: Samples = {}
     missing: dict[str, str] = {}
     folders = {one.name: FOLDER.parent / "edits" / one.name.replace(" ", "-") for one in CONTENDERS}
@@ -242,7 +255,7 @@ def one_round(
     round_: int,
     found: Samples,
 ) -> None:
-    """All kinds by all contenders in turns; the first round is a warm-up."""
+    """Run all kinds with all contenders in turns; the first round is a warm-up."""
     started = {}
     try:
         for one in able:
@@ -278,8 +291,11 @@ DURATIONS = re.compile(r"^(\d+\.\d+)s (?:setup|call|teardown)", re.MULTILINE)
 
 
 def subtracted(python: str, folder: Path) -> dict[str, float]:
-    """What is no cost of ours, in seconds: the bodies of the test file's tests, the leaf's own import, and that of all
-    first-party modules that the leaf needs."""
+    """Times in seconds that are not costs of a watch.
+
+    These are the bodies of the test file's tests, the leaf's own import, and the import of all first-party
+    modules that the leaf needs.
+    """
     code = IMPORTS.format(leaf=LEAF_FILE.removesuffix(".py").replace("/", "."), package=heavy.PACKAGE)
     rows = []
     for _ in range(IMPORTS_REPEATS):

@@ -1,4 +1,4 @@
-"""The edit loop's figures as a page: a table for each kind of edit, and what was to be reached beside what was."""
+"""Renders the figures of the edit loop as a page: a table for each kind of edit, and targets beside results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from benchmarks.edits import Sample, Samples
 
 PAGE = ROOT / "docs" / "benchmarks-edits.md"
-#: The watch's own wait for quiet, milliseconds; pytest-watcher's default is ten times that.
+#: The watch's debounce in milliseconds; pytest-watcher's default is ten times as long.
 DEBOUNCE, PTW_DEBOUNCE = 20, 200
 RATIO, BEYOND, CORE_CPU = 30, 50, 0.7
 
@@ -76,7 +76,7 @@ def table(kind: str, by_name: Mapping[str, list[Sample]]) -> str:
 
 
 def anatomy(found: Samples) -> str:
-    """The status line's parts: its run holds pytest's own time."""
+    """The table with the parts of the status line; "run" includes pytest's own time."""
     names = ("watch", "select", "fork", "run", "pytest")
     lines = [
         "\n## Where the watch's time goes\n",
@@ -99,7 +99,7 @@ def part(name: str) -> Callable[[Sample], float]:
 
 
 def targets(found: Samples, less: Mapping[str, float]) -> str:
-    """What was to be reached, and what was."""
+    """The table of targets and results."""
 
     def wall(kind: str, name: str = "watch") -> float:
         return median(found[kind][name], lambda one: one.summary) * 1000
@@ -160,7 +160,7 @@ def median(samples: list[Sample], of: Callable[[Sample], float]) -> float:
 
 
 def spread(seconds: list[float]) -> str:
-    """Median (from lowest to highest), in milliseconds."""
+    """Median (lowest to highest), in milliseconds."""
     if not seconds:
         return "–"
     low, middle, high = (one * 1000 for one in (min(seconds), statistics.median(seconds), max(seconds)))

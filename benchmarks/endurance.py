@@ -1,9 +1,10 @@
-"""What a watch costs while it stands and while it runs, over many reruns: does anything grow?
+"""Measures whether the costs of a watch grow over many reruns, both idle and running:
 
 python -m benchmarks.endurance                  500 reruns: figures as CSV, a plot, and the slopes printed
 python -m benchmarks.endurance --reruns 60 --idle 10 --plot /tmp/endurance.svg
 
-A test file and a module that some test files import are edited in turns; all is sampled while nothing runs.
+A test file and a module that some test files import are edited in turns; samples are taken while nothing
+runs.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ CSV = FOLDER.parent / "endurance.csv"
 PLOT = report.ROOT / "docs" / "pictures" / "endurance.svg"
 TEST_FILE, MODULE = "tests/test_0000.py", "layers/layer_9_0.py"
 
-#: Slopes are told per so many reruns.
+#: Slopes are given per this many reruns.
 PER = 100
-#: What is drawn. Times are in the CSV: they follow what else the machine does.
+#: The plotted figures. Times are only in the CSV, because they depend on other load of the machine.
 PANELS = {
     "memory (PSS), MiB": ("watcher MiB", "template MiB", "fork points MiB", "reruns MiB", "all MiB"),
     "open descriptors": ("watcher descriptors", "all descriptors"),
@@ -42,7 +43,7 @@ Row = dict[str, float]
 
 
 def roles(family: set[int], root: int) -> dict[int, str]:
-    """Of each living process: what stands in a watch with nothing to do. Who has no child waits for an edit."""
+    """The role of each living process in an idle watch. A process without a child waits for an edit."""
     parents = {pid: parent_of(pid) for pid in family}
     have_children = set(parents.values())
     found = {}
@@ -76,7 +77,7 @@ def sample(running: Running, reruns: int, latencies: dict[str, list[float]]) -> 
 
 
 def edit(running: Running, path: Path, number: int) -> float:
-    """Seconds from the save to the status line."""
+    """Edit a file. Returns the seconds from the save to the status line."""
     since = len(running.lines)
     text = re.sub(r"\n+EDITED = .*\n", "", path.read_text())
     start = time.perf_counter()
@@ -85,7 +86,7 @@ def edit(running: Running, path: Path, number: int) -> float:
 
 
 def idle_cpu(running: Running, seconds: float) -> float:
-    """Milliseconds of CPU in a second in which nothing happens."""
+    """Milliseconds of CPU per second while nothing happens."""
     before, start = running.settle(), time.monotonic()
     time.sleep(seconds)
     used = sum(map(cpu_of, running.family())) - before
@@ -93,7 +94,7 @@ def idle_cpu(running: Running, seconds: float) -> float:
 
 
 def endure(python: str, reruns: int, idle: float) -> tuple[list[Row], tuple[float, float]]:
-    """The samples, and the idle CPU before and after."""
+    """Run the reruns. Returns the samples, and the idle CPU before and after."""
     folder = FOLDER.parent / "endurance"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(SUITES["layered"].generate(), folder, ignore=shutil.ignore_patterns(".pytest_cache"))
@@ -120,7 +121,7 @@ def endure(python: str, reruns: int, idle: float) -> tuple[list[Row], tuple[floa
 
 
 def slope(rows: list[Row], name: str) -> float:
-    """By least squares, per 100 reruns."""
+    """The slope by least squares, per 100 reruns."""
     return statistics.linear_regression([row["reruns"] for row in rows], [row[name] for row in rows])[0] * PER
 
 

@@ -1,4 +1,4 @@
-"""What is measured of a suite, and what of the plugin itself."""
+"""The experiments: measurements of suites, and of the plugin's own costs."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Plan:
 
 @dataclass
 class Row:
-    """Medians of one contender; seconds and bytes."""
+    """Medians of one contender, in seconds and bytes."""
 
     contender: str
     wall: float
     cpu: float
     peak: int | None
-    # Of each run, in the order of the rounds: what the medians hide.
+    # The wall seconds of each run in the order of the rounds, which the medians hide.
     walls: list[float] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def say(text: str) -> None:
 def compare(
     folder: Path, contenders: list[Contender], plan: Plan, arguments: list[str], tests: int | None = None
 ) -> list[Row]:
-    """All contenders in turn, round after round, so that a busy minute falls on all of them alike."""
+    """Run all contenders in turn, round after round, so that other load affects them equally."""
     costs: dict[str, list[Cost]] = {contender.name: [] for contender in contenders}
     expected: dict[str, int] | None = {"passed": tests} if tests is not None else None
     for round_ in range(1 + plan.repeats):
@@ -60,7 +60,7 @@ def compare(
             cost, found = contender.run(plan.python, folder, arguments)
             expected = expected or found
             check(contender, found, expected)
-            if round_ > 0:  # the first warms bytecode and the disk's cache
+            if round_ > 0:  # the first round warms bytecode and the disk cache
                 costs[contender.name].append(cost)
                 say(f"  {contender.name:<18} {cost.wall:7.2f} s wall {cost.cpu:7.2f} s CPU")
     peaks = {
@@ -71,7 +71,7 @@ def compare(
 
 
 def check(contender: Contender, found: dict[str, int], expected: dict[str, int]) -> None:
-    """A run that lost tests is no fast run."""
+    """Raise MeasurementError if a run lost tests, because such a run is not fast."""
     if found != expected:
         raise MeasurementError(f"{contender.name}: {found}, not {expected}")
 
@@ -100,9 +100,9 @@ def compare_suite(suite: Suite, contenders: list[Contender], plan: Plan) -> dict
 
 
 def child_cost(contenders: list[Contender], plan: Plan) -> dict[str, Any]:
-    """What a file costs beyond its tests: N files of one test less one file of N tests, over N.
+    """The cost of a file beyond its tests: N files of one test minus one file of N tests, divided by N.
 
-    One slot for ours, so that the wall time is what stands between two files, not half of it.
+    pytest-hotreload uses one slot, so that the wall time is the time between two files, not half of it.
     """
     serial = [hotreload(1) if one.name == "hotreload" else one for one in contenders if one.forgets]
     results: dict[str, Any] = {}
@@ -124,7 +124,7 @@ PROCESSES: dict[str, Callable[[Write], Write]] = {
 
 
 def per_file(apart: Path, together: Path, contenders: list[Contender], plan: Plan) -> list[dict[str, Any]]:
-    """The difference of each round's two runs, which stand next to each other, and the median of those."""
+    """The median over all rounds of the difference between two successive runs."""
     found: dict[str, list[Cost]] = {contender.name: [] for contender in contenders}
     for round_ in range(1 + plan.repeats):
         for contender in contenders:
@@ -140,7 +140,7 @@ def per_file(apart: Path, together: Path, contenders: list[Contender], plan: Pla
 
 
 def growth(contenders: list[Contender], plan: Plan) -> dict[str, Any]:
-    """How the costs of a run grow with the number of files in a directory, and of one file in a large one."""
+    """The growth of costs with the number of files in a directory, for all files and for one file of a large suite."""
     all_files: dict[str, list[float]] = {}
     one_file: dict[str, list[float]] = {}
     for files in GROWTH_SIZES:
@@ -156,6 +156,6 @@ def growth(contenders: list[Contender], plan: Plan) -> dict[str, Any]:
 
 
 def growth_factor(costs: list[float]) -> float:
-    """How much more a file of the second doubling costs than one of the first: 1 is linear, 2 is quadratic."""
+    """The cost of a file in the second doubling over that in the first: 1 is linear, 2 is quadratic."""
     small, middle, large = costs
     return (large - middle) / (2 * (middle - small))

@@ -1,7 +1,9 @@
-"""The heavy suite: third-party imports of seconds, a first-party package in layers, and tests that do real work.
+"""The heavy suite: slow third-party imports, a first-party package in layers, and tests with real work.
 
-Sixty modules in six layers; a module imports three of the layer below it, and what its layer is about. Sixty test
-files of eight tests, each over a few modules of different layers, so that no two files need quite the same.
+The third-party imports take seconds. The package has sixty modules in six layers; each module imports three
+modules of the layer below, and the third-party modules of its layer's subject. There are sixty test files
+with eight tests each; each test file uses modules of different layers, so that hardly any two files need the
+same modules.
 """
 
 from __future__ import annotations
@@ -209,8 +211,8 @@ def compute(value):
 """,
 }
 
-# Written several times into each module of their layer, as real modules define more than one thing: it is the
-# building of models, mappers and routes that first-party imports spend their time on.
+# These parts are written several times into each module of their layer, because real modules define more than
+# one thing: first-party imports spend their time on building models, mappers and routes.
 REPEATED = {
     "shapes": """
 class Variant{n}_{r}(Part{n}):
@@ -234,7 +236,7 @@ def variant_{r}(value: int, page: int = 0, text: str | None = None) -> list[floa
 }
 COPIES = 8
 
-# Each makes one test; sized so that the tests take about as long as the imports, some 6 ms each.
+# Each entry makes one test. The tests take about as long as the imports, some 6 ms each.
 TESTS = {
     "units": """
 @pytest.mark.parametrize("step", [1, 2])
@@ -343,12 +345,12 @@ def _imports(modules: list[str]) -> str:
 
 
 def _sum(modules: list[str]) -> str:
-    # One of them is enough: a call of all three would make the work grow threefold with each layer.
+    # One call is enough: with all three, the work would triple with each layer.
     return f" + {modules[0]}.compute(value)" if modules else ""
 
 
 def _test_file(number: int, random: Random) -> str:
-    """Eight tests: six layers, of which units and frames bring two each."""
+    """A file with eight tests: one or two from each of the six layers (two from units and frames)."""
     modules = {layer: random.randrange(MODULES_PER_LAYER) for layer in LAYERS}
     imports = _imports([f"{layer}_{n}" for layer, n in modules.items()])
     tests = [TESTS[layer].format(k=number, n=n, m=f"{layer}_{n}") for layer, n in modules.items()]

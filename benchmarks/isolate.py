@@ -35,10 +35,10 @@ from benchmarks.measure import MeasurementError
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks-isolate.md"
 PACKAGE, WORK = "warm_package", "import numpy\nimport pandas\n\ndef answer(number):\n    return number + 1\n"
-#: What is called in one turn: firehot's take so long that few will do.
+#: The number of calls in one turn. Few must suffice for firehot, whose calls take long.
 CALLS = {"fork": 40, "isolate_imports": 40, "firehot": 4, "firehot-1": 4}
 WARM_UP = 5
-#: Saves of the example.
+#: The number of measured saves in the example.
 SAVES = 20
 EXAMPLE = Path(__file__).parent.parent / "examples" / "hot_server"
 NAMES = {
@@ -128,7 +128,7 @@ CONTENDERS = {
 
 
 def serve(name: str, answers: int) -> None:
-    """A contender's process: for each number of calls that is asked for, their seconds."""
+    """Run a contender's process: for each requested number of calls, write their seconds."""
     began = time.perf_counter()
     with os.fdopen(answers, "w") as said, contextmanager(CONTENDERS[name])() as call:
         if call() != 2:
@@ -173,7 +173,10 @@ class Contender:
         self._pause(True)
 
     def call(self, number: int) -> list[float]:
-        """Nobody else runs meanwhile: some are busy while nothing is asked of them."""
+        """Call ``number`` times.
+
+        All other contenders are stopped meanwhile, because some are busy even when idle.
+        """
         assert self._process.stdin is not None
         self._pause(False)
         self._process.stdin.write(f"{number}\n")
@@ -202,7 +205,7 @@ class Contender:
 
 
 def answers(rounds: int) -> list[float]:
-    """Seconds from a save to the first answer of `examples/hot_server` that has it, asked for without a pause."""
+    """Seconds from a save to the first answer of `examples/hot_server` with the new text, under constant requests."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place, "copy")
         shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("__pycache__"))
@@ -235,7 +238,7 @@ def answer(pages: Path, url: str, title: str) -> float:
 
 
 def compare(rounds: int) -> tuple[list[Contender], dict[str, str]]:
-    """Who ran, and who can't, with the reason."""
+    """Run all contenders. Returns those that ran, and the reasons of those that cannot run."""
     missing: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)

@@ -1,4 +1,4 @@
-"""What a command costs, with all the processes that it starts: wall time, CPU time, and memory at its peak."""
+"""Measures a command with all processes that it starts: wall time, CPU time and peak memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36
 SAMPLE_SECONDS = 0.05
-# After this, what a command left behind is ended and counted as a failure of the measurement.
+# Processes that a command left behind are killed after this time, and make the measurement fail.
 LEFT_BEHIND_SECONDS = 5.0
 TAIL_CHARACTERS = 2_000
 
@@ -26,25 +26,28 @@ class Cost:
 
 
 class MeasurementError(Exception):
-    """The command did not do what was to be measured."""
+    """The command did not do what should be measured."""
 
 
 def adopt_orphans() -> None:
-    """Become the parent of whatever a command leaves behind, so that its CPU time is counted and none is lost."""
+    """Become the parent of all processes that a command leaves behind, so that their CPU time is counted."""
     if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
 def environment() -> dict[str, str]:
-    """This process's, without what would make a run another than the user's."""
+    """This process's variables, without those that would make the run differ from a user's."""
     unwanted = ("PYTHONDONTWRITEBYTECODE", "PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTHONPATH")
     kept = {name: value for name, value in os.environ.items() if name not in unwanted}
-    # Pools of threads as large as the machine would make plain pytest a parallel run.
+    # Thread pools as large as the machine would make plain pytest a parallel run.
     return {**kept, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
 def run(command: list[str], folder: Path) -> tuple[Cost, str]:
-    """Cost and standard output; raises when the exit status is not 0."""
+    """Run a command.
+
+    Returns its cost and standard output. Raises MeasurementError if the exit status is not 0.
+    """
     with tempfile.TemporaryFile() as output:
         started = time.perf_counter()
         process = subprocess.Popen(
@@ -64,7 +67,7 @@ def run(command: list[str], folder: Path) -> tuple[Cost, str]:
 
 
 def reap_orphans() -> float:
-    """The CPU time of all that outlived the command; ends what outlives it for long."""
+    """CPU time of all processes that outlived the command; kills those that keep running."""
     cpu = 0.0
     deadline = time.monotonic() + LEFT_BEHIND_SECONDS
     while True:
@@ -86,7 +89,7 @@ def reap_orphans() -> float:
 def peak_memory(command: list[str], folder: Path) -> int:
     """The largest sum, in bytes, of the proportional set sizes of all processes at one time.
 
-    Sampling costs time of its own, which is why this is another run than the one that is timed.
+    Sampling costs time, so memory is measured in another run than time.
     """
     peak = 0
     ended = threading.Event()
@@ -125,7 +128,7 @@ def parent_of(pid: int) -> int:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return 0
-    # The name, in parentheses, may hold anything; state and parent come after it.
+    # The name, in parentheses, may contain anything; state and parent follow it.
     return int(stat.rpartition(")")[2].split()[1])
 
 

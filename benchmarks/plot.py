@@ -1,4 +1,4 @@
-"""Lines over a common axis, one panel below the other, as an SVG: no dependency for four panels."""
+"""Draws line charts in panels below each other, as an SVG; four panels are not worth a dependency."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 WIDTH, PANEL, GAP, LEFT, RIGHT, TOP = 860, 150, 46, 64, 150, 44
-# Told apart also by those who see no red; the palette of Okabe and Ito.
+# Distinguishable without seeing red, too; the palette of Okabe and Ito.
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#000000")
 STEPS = 4
 
 
 def lines(panels: Mapping[str, Mapping[str, Sequence[float]]], places: Sequence[float], title: str) -> str:
-    """``panels``: title -> name -> values at ``places``. Each panel's scale begins at 0."""
+    """Draw the panels: title -> name -> values at ``places``. Each panel's scale begins at 0."""
     height = TOP + len(panels) * (PANEL + GAP)
     parts = [
         (
@@ -46,7 +46,7 @@ def _panel(
         points = " ".join(
             f"{LEFT + (x - first) * across:.1f},{bottom - PANEL * value / most:.1f}"
             for x, value in zip(places, values, strict=True)
-            if value == value  # not what was not measured
+            if value == value  # leaves out NaN, which stands for no measurement
         )
         colour = COLOURS[place % len(COLOURS)]
         parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
@@ -57,7 +57,7 @@ def _panel(
 
 
 def _rounded(most: float) -> float:
-    """The next number that four steps divide well."""
+    """The next larger number that four steps divide well."""
     unit = 1.0
     while unit * 100 < most:
         unit *= 10

@@ -1,7 +1,7 @@
-"""What the store of records costs, on generated data: `python -m benchmarks.records [files]`.
+"""Measures the cost of the record store on generated data: `python -m benchmarks.records [files]`.
 
-Each figure is a median; loading is measured in a fresh process each time, after the status of every file is old
-enough to be believed.
+Each figure is a median. Loading is measured in a fresh process each time, after the status of every file is
+old enough to be trusted.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ STORES = 5
 FILES_IN_FOLDER = 50
 MODULES_IN_PACKAGE = 20
 DEPENDENCIES = 10
-# Statuses younger than two seconds are not believed, and so would make every file be read again.
+# A status younger than two seconds is not trusted, and would cause every file to be read again.
 SETTLING_SECONDS = 2.2
 EPOCH = "0" * 32
 STORE = ".pytest_cache/d/hotreload"
 
 
 def names(count: int, in_folder: int = FILES_IN_FOLDER) -> tuple[list[str], list[str]]:
-    """Test files, and half as many modules."""
+    """Names of test files, and of half as many modules."""
     tests = [f"tests/part{at // in_folder}/test_{at}.py" for at in range(count)]
     modules = [f"src/package{at // MODULES_IN_PACKAGE}/module{at}.py" for at in range(count // 2)]
     return tests, modules
@@ -69,12 +69,12 @@ def draft(test: str, modules: list[str], at: int) -> str:
 
 
 def generate(root: Path, count: int, in_folder: int = FILES_IN_FOLDER) -> dict[str, list[float]]:
-    """Milliseconds for each record: when it is new, and when nothing changed. The last store is kept."""
+    """Milliseconds per record, for a new record and for an unchanged one. The last store is kept."""
     tests, modules = names(count, in_folder)
     write(root, tests + modules)
     (root / "data").mkdir()
     time.sleep(SETTLING_SECONDS)
-    started = time.time_ns() + 10**10  # whatever is generated counts as older
+    started = time.time_ns() + 10**10  # all generated files count as older
     drafts = {test: draft(test, modules, at) for at, test in enumerate(tests)}
     costs: dict[str, list[float]] = {"new": [], "unchanged": []}
     for store in [*(f"{STORE}-{at}" for at in range(1, STORES)), STORE]:
@@ -91,7 +91,7 @@ def generate(root: Path, count: int, in_folder: int = FILES_IN_FOLDER) -> dict[s
 
 
 def measure(root: str, count: int) -> dict[str, float]:
-    """Milliseconds, in this process."""
+    """Measure the store in this process, in milliseconds."""
     tests, _ = names(count)
     records = _native.RecordStore(STORE, root)
     start = time.perf_counter()

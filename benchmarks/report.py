@@ -1,4 +1,4 @@
-"""Results as JSON beside the suites, and as tables in docs/benchmarks.md."""
+"""Stores results as JSON beside the suites, and renders them as tables in docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ A factor of 1 is linear, and 2 would be quadratic.
 
 
 def machine(python: str) -> str:
-    """What the figures depend on, and nothing that names the machine itself."""
+    """The properties of the machine on which the figures depend, without its name."""
     code = "import platform, pytest; print(platform.python_version(), pytest.__version__)"
     done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
     version, pytest = done.stdout.split()
@@ -164,7 +164,7 @@ def growth_table(result: dict[str, Any]) -> str:
     for what, costs in (("all files", result["all"]), ("the first file alone", result["one"])):
         for contender, seconds in costs.items():
             cells = " | ".join(f"{one:.2f}" for one in seconds)
-            # One file's cost hardly grows at all, so there is no ratio of two growths to speak of.
+            # The cost of one file hardly grows, so a ratio of two growths would mean nothing.
             factor = f"{growth_factor(seconds):.2f}" if what == "all files" else "–"
             lines.append(f"| {contender}, {what} | {cells} | {factor} |")
     return head + "\n".join(lines) + "\n"

@@ -1,9 +1,9 @@
-"""Measure, and write docs/benchmarks.md:
+"""Runs the benchmarks, and writes docs/benchmarks.md:
 
 python -m benchmarks.run                        everything
-python -m benchmarks.run heavy trivial          some of it; the page keeps the other figures
+python -m benchmarks.run heavy trivial          only these; the page keeps the other figures
 python -m benchmarks.run --path ../app --python ../app/.venv/bin/python -- -m "not slow"
-                                                a suite of yours, printed and not written
+                                                another suite, printed and not written
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def measure_experiments(options: argparse.Namespace, contenders: list[Contender]
     for name in options.what or EXPERIMENTS:
         results[name] = EXPERIMENTS[name](contenders, plan)
         if not options.no_write:
-            # After each: an interrupted hour of measuring is not lost.
+            # Save after each experiment, so that an interruption does not lose an hour of measurements.
             report.save(results)
     ordered = {name: results[name] for name in ["about", *EXPERIMENTS] if name in results}
     if options.no_write:

@@ -1,7 +1,8 @@
-"""What a watch asks its records at each edit, on generated ones: `python -m benchmarks.select [test files]`.
+"""Measures a watch's queries to generated records at each edit: `python -m benchmarks.select [test files]`.
 
-The time of `Affects.select`, which the user waits for, and that of loading, done while a rerun waits. Of a leaf
-(one module that few test files use), of a core (one that all use), of a module that is new; medians, after one call.
+Measured are `Affects.select`, for which the user waits, and loading, which is done while a rerun waits. The
+edited files are a leaf (a module that few test files use), a core (a module that all use) and a new module.
+Figures are medians, after one call.
 """
 
 from __future__ import annotations
@@ -26,15 +27,15 @@ from pytest_hotreload.watch.protocol import Changed, Select
 from pytest_hotreload.watch.standby.affected import Affects
 
 CALLS = 21
-#: Milliseconds for a leaf.
+#: The target in milliseconds for a leaf.
 TARGET = 5.0
 CORE, LEAF = "src/package0/core.py", "src/package0/leaf.py"
-#: Test files that use the leaf.
+#: The number of test files that use the leaf.
 LEAF_USERS = 3
 
 
 def generate(root: Path, count: int) -> list[str]:
-    """Records as `benchmarks.records` has them, with a core and a leaf; returns the test files."""
+    """Generate records like `benchmarks.records`, with a core and a leaf. Returns the test files."""
     tests, modules = records.names(count)
     records.write(root, [*tests, *modules, CORE, LEAF])
     (root / "data").mkdir()
@@ -52,17 +53,17 @@ def generate(root: Path, count: int) -> list[str]:
 
 
 def affects(root: Path, tests: list[str]) -> Affects:
-    """As a rerun has it that waits."""
+    """The object that a waiting rerun has."""
 
     settings = {"python_files": ["test_*.py"], "cache_dir": ".pytest_cache"}
     config = SimpleNamespace(rootpath=root, getini=settings.__getitem__)
-    # `select` asks whether there are records at all, and of these only what a moved module leads to.
+    # `select` only asks whether there are records, and where imports lead after a module was moved.
     some = SimpleNamespace(still_lead_there=lambda *_: ())
     return Affects(cast(pytest.Config, config), cast("None", some), [str(root / test) for test in tests])
 
 
 def measured(call: Callable[[], object]) -> list[float]:
-    """Milliseconds of each call but the first."""
+    """Milliseconds of each call except the first."""
     found = []
     for _ in range(CALLS):
         before = time.perf_counter()

@@ -20,13 +20,13 @@ from pytest_hotreload.ci.timings import Cost, Timings
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks-shards.md"
 SIZES = (500, 2000)
 SHARDS = (4, 8, 12, 16, 20)
-#: Suites of each kind; the median and the worst of them are shown.
+#: The number of suites of each kind; the median and the worst of them are shown.
 SUITES = 20
-#: Of the logarithm: the longest of 500 files takes about 20 times as long as the middle one.
+#: The spread of the logarithm: the longest of 500 files takes about 20 times as long as the median file.
 SPREAD = 1.0
 NOISE = 0.2
 MISSING = 0.2
-#: Of suites with costly imports: seconds of each, in mean files, and the share of files that need it.
+#: Distributions with costly imports: seconds (in mean files), and the share of files that need the import.
 HEAVY = {"torch": (40.0, 0.10), "pandas": (10.0, 0.30), "django": (10.0, 0.30), "scipy": (5.0, 0.05)}
 
 HEAD = """# Benchmarks of shards
@@ -60,7 +60,7 @@ Work is the sum over all shards, divided by the least possible sum (each distrib
 
 
 def suite(seed: int, count: int) -> dict[str, float]:
-    """File -> seconds, in mean files."""
+    """File -> seconds, in units of the mean file."""
     drawn = random.Random(seed)
     middle = math.exp(-SPREAD * SPREAD / 2)
     return {
@@ -69,7 +69,7 @@ def suite(seed: int, count: int) -> dict[str, float]:
 
 
 def over_least(owners: Mapping[str, int], seconds: Mapping[str, float], of: int) -> float:
-    """The longest shard over the larger of mean and longest file."""
+    """The longest shard divided by the larger of the mean and the longest file."""
     loads = [0.0] * of
     for name, owner in owners.items():
         loads[owner - 1] += seconds[name]
@@ -81,7 +81,7 @@ def known(seconds: Mapping[str, float]) -> Timings:
 
 
 def dealt(seed: int, count: int, of: int) -> tuple[float, float, float, float]:
-    """Planned, with noise, with some missing, by hash: of one suite."""
+    """The ratios for one suite: planned, with noise, with missing durations, by hash."""
     seconds, drawn = suite(seed, count), random.Random(-seed)
     plan = make(seconds, known(seconds), of)
     noisy = {name: each * drawn.uniform(1 - NOISE, 1 + NOISE) for name, each in seconds.items()}
@@ -125,7 +125,7 @@ def heavy_suite(seed: int, count: int) -> Timings:
 
 
 def with_imports(owners: Mapping[str, int], timings: Timings, of: int) -> list[float]:
-    """Each shard's seconds, with what it imports."""
+    """The seconds of each shard, including its imports."""
     loads, warmed = [0.0] * of, [set[str]() for _ in range(of)]
     for name, owner in owners.items():
         loads[owner - 1] += timings.files[name].seconds

@@ -22,10 +22,11 @@ from . import measure, report
 from .shards import suite
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks-shards-runs.md"
-#: Files, and seconds that a file takes in the mean.
+#: Number of files -> mean seconds of a file.
 SUITES = {500: 0.04, 2000: 0.015}
 SHARDS = (4, 8, 20)
-#: Plans made and run anew; the first run of a suite is the warm-up, it writes bytecode and records.
+#: The number of plans that are made and run. The first run of a suite is a warm-up that writes bytecode and
+#: records.
 REPEATS = 3
 
 TEST = """import time
@@ -69,7 +70,7 @@ def write_suite(root: Path, count: int, mean: float) -> None:
 
 
 def run(python: str, root: Path, *arguments: str) -> float:
-    """Wall seconds."""
+    """Run pytest, and return the wall seconds."""
     command = [python, "-m", "pytest", "-q", "--hotreload", *arguments]
     return measure.run(command, root)[0].wall
 
@@ -79,7 +80,7 @@ def over_least(loads: list[float], longest: float) -> float:
 
 
 def once(python: str, root: Path, of: int) -> tuple[float, float, float]:
-    """Planned, achieved, wall."""
+    """Run all shards of a new plan once. Returns the planned, achieved and wall ratios."""
     run_plan = [python, "-m", "pytest", "-q", f"--shard=1/{of}", "--shard-plan=plan.json"]
     measure.run(run_plan, root)
     took, walls, predicted, longest = [], [], [], 0.0

@@ -1,7 +1,7 @@
-"""Generated suites: the same seed gives the same files, byte for byte.
+"""Generates suites: the same seed gives the same files, byte for byte.
 
-A suite lies in a folder that bears a hash of what generated it, so that its bytecode stays warm from one
-measurement to the next and a change of the generator gives a new one.
+The name of a suite's folder contains a hash of its generator, so that bytecode stays warm between
+measurements and a change of the generator creates a new suite.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Suite:
     write: Callable[[Path, int, int], None]
 
     def generate(self) -> Path:
-        """The suite's folder, written if it is not there yet."""
+        """The suite's folder, which is written if it does not exist."""
         folder = FOLDER / f"{self.name}-{self.files}-{_source_hash()}"
         if not folder.exists():
             unfinished = folder.with_name(f".{folder.name}")
@@ -128,7 +128,7 @@ def write_light(folder: Path, seed: int, files: int) -> None:
 
 
 def write_layered(folder: Path, seed: int, files: int) -> None:
-    """A first-party package of 200 modules in ten layers, and nothing of a third party."""
+    """A first-party package of 200 modules in ten layers, without third-party modules."""
     random = Random(seed)
     package = folder / "layers"
     package.mkdir()
@@ -169,7 +169,7 @@ def write_trivial(folder: Path, _seed: int, files: int) -> None:
 
 
 def write_together(folder: Path, _seed: int, tests: int) -> None:
-    """What `write_trivial` spreads over files, one test for each, in a single file."""
+    """All tests in a single file; `write_apart` writes the same tests into one file each."""
     (folder / "tests").mkdir()
     text = "\n\n".join(f"def test_{number:04}():\n    assert 1 + 1 == 2\n" for number in range(tests))
     (folder / "tests" / "test_all.py").write_text(text)
@@ -184,7 +184,7 @@ def write_apart(folder: Path, _seed: int, files: int) -> None:
 
 
 def write_heavy_process(write: Callable[[Path, int, int], None]) -> Callable[[Path, int, int], None]:
-    """The same suite with a conftest that imports all that the heavy suite does."""
+    """The same suite, with a conftest that imports everything that the heavy suite imports."""
 
     def write_both(folder: Path, seed: int, files: int) -> None:
         write(folder, seed, files)

@@ -1,4 +1,4 @@
-"""A command that goes on running and is waited for line by line; what its family costs: CPU, memory, descriptors."""
+"""Runs a command, waits for lines of its output, and measures its process tree: CPU, memory, descriptors."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from pathlib import Path
 from benchmarks import measure
 from benchmarks.measure import MeasurementError
 
-#: pytest's last line, whatever the outcome; not our status line, which has its seconds apart from the "s".
+#: pytest's last line with any outcome. Our status line does not match: it has a space between the seconds and
+#: "s".
 SUMMARY = re.compile(r"\b\d+ (?:passed|failed|errors?|skipped|deselected)\b.* in \d+\.\d+s\b")
 STATUS = re.compile(
     r"(?:PASS|FAIL) .* in (?P<pytest>[\d.]+) s "
     r"\(watch (?P<watch>\d+) \+ select (?P<select>\d+) \+ fork (?P<fork>\d+) \+ run (?P<run>\d+) ms\)"
 )
 READY = "watching, h for help"
-#: Nothing that is waited for here takes a tenth of it.
+#: The time limit of each wait. Nothing here takes a tenth of it.
 PATIENCE_SECONDS = 300.0
-#: A family that used no tick of CPU for so long has done what an edit gave it to do.
+#: A process tree that used no clock tick of CPU for this long has finished its work for an edit.
 QUIET_SECONDS = 0.4
 LOOK_SECONDS = 0.05
 TICK = 1.0 / os.sysconf("SC_CLK_TCK")
@@ -32,20 +33,22 @@ TICK = 1.0 / os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Line:
-    """``at``: when it was read, in seconds of ``time.perf_counter``."""
+    """One line of output."""
 
+    #: When the line was read, in seconds of ``time.perf_counter``.
     at: float
     text: str
 
 
 class Running:
-    """One command with its output in lines, in a process group of its own."""
+    """One running command with its output as lines, in a process group of its own."""
 
     def __init__(self, command: list[str], folder: Path) -> None:
         self.command = command
         self.lines: list[Line] = []
         self._news = threading.Condition()
-        # Unbuffered, for all alike: otherwise a line is read when a buffer is full, not when it was written.
+        # Unbuffered for all contenders: otherwise a line is read when a buffer is full, not when the line was
+        # written.
         self.process = subprocess.Popen(
             command,
             cwd=folder,
@@ -70,7 +73,7 @@ class Running:
             self._news.notify_all()
 
     def wait_for(self, pattern: re.Pattern[str], since: int = 0) -> Line:
-        """The first line from the one of this number on that has the pattern. Raises MeasurementError."""
+        """The first line from number ``since`` that matches the pattern. Raises MeasurementError."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         with self._news:
             while True:
@@ -82,14 +85,14 @@ class Running:
                     raise MeasurementError(f"{self.command}: no line has {pattern.pattern!r}:\n{shown}")
 
     def cpu(self) -> float:
-        """Seconds of it and all its descendants, also of those that ended, in steps of a clock tick."""
+        """CPU seconds of the command and all its descendants, including ended ones, in steps of a clock tick."""
         return sum(map(cpu_of, self.family()))
 
     def family(self) -> set[int]:
         return measure.tree(self.process.pid)
 
     def settle(self) -> float:
-        """Wait until the family does nothing any more. Returns its CPU seconds so far."""
+        """Wait until the process tree is idle. Returns its CPU seconds so far."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         used, since = self.cpu(), time.monotonic()
         while time.monotonic() - since < QUIET_SECONDS:
@@ -102,14 +105,14 @@ class Running:
         return used
 
     def end(self) -> float:
-        """Wait for the end of a command that ends by itself; CPU seconds of all its processes."""
+        """Wait for a command that ends by itself. Returns the CPU seconds of all its processes."""
         _, status, usage = os.wait4(self.process.pid, 0)
         self.process.returncode = os.waitstatus_to_exitcode(status)
         self._reader.join(PATIENCE_SECONDS)
         return usage.ru_utime + usage.ru_stime
 
     def stop(self) -> None:
-        """The end of its input, for one that goes on until then; otherwise by signals."""
+        """Close the command's input, at which some commands end; end others by signals."""
         assert self.process.stdin is not None
         with contextlib.suppress(OSError):
             self.process.stdin.close()
@@ -122,7 +125,7 @@ class Running:
 
 
 def cpu_of(pid: int) -> float:
-    """Seconds of a process and of those of its children that it has waited for; 0 if it is gone."""
+    """CPU seconds of a process and of the children that it has waited for; 0 if the process is gone."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -138,7 +141,7 @@ def descriptors_of(pid: int) -> int:
 
 
 def is_alive(pid: int) -> bool:
-    """A zombie is not."""
+    """Whether a process exists and is no zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:

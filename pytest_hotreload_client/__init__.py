@@ -1,11 +1,12 @@
-"""The command ``pytest-hotreload``, as far as it must not cost anything: ``run``, ``status``, ``stop``.
+"""The command ``pytest-hotreload``: the subcommands that must start fast (``run``, ``status``, ``stop``).
 
-It finds the watch (or serve) of the project, hands over what it was given, and waits. Nothing of pytest or of the
-plugin is imported here. Every other command is ``pytest_hotreload.cli``'s.
+The client finds the project's watch (or serve), hands over its arguments and open files, and waits. Neither
+pytest nor the plugin is imported here. All other subcommands are in ``pytest_hotreload.cli``.
 
-PYTEST_DONT_REWRITE: those commands ask pytest in a process that has loaded this package, of which pytest would warn.
+PYTEST_DONT_REWRITE: those subcommands run pytest in a process that has already loaded this package, and
+pytest would warn about that.
 
-Invariant: whatever stands in the way of an attached run costs one line and a cold run, never the run.
+Invariant: an obstacle to an attached run costs one line and a cold run, never the run itself.
 """
 
 from __future__ import annotations
@@ -16,25 +17,25 @@ import sys
 from . import meeting
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:  # collections takes 2 ms
+if TYPE_CHECKING:  # importing collections takes 2 ms
     from collections.abc import Iterator, Sequence
     from typing import Any
 
-#: As in pytest_hotreload.compat.console, which would import pytest.
+#: The same as in pytest_hotreload.compat.console, whose import would import pytest.
 _PREFIX = "hotreload: "
 _NOBODY = "no watch or serve in this project"
 _COLD = "starting a cold run"
 _LOST = "the watch or serve ended, and so did the run"
 _WATCH = "a watch needs its own terminal"
 _CLOSED = "one of stdin, stdout and stderr is closed"
-#: As a shell has it: 128 + SIGKILL, which is what the run met.
+#: The status that a shell shows for a process killed by SIGKILL (128 + 9), which is how the run ended.
 _KILLED = 137
-#: What is told to the run's process group, and its own process, when the caller is told so.
+#: Signals to the client that are forwarded to the run's process group and its process.
 _FORWARDED = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGWINCH", "SIGUSR1", "SIGUSR2")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; its exit status."""
+    """Run the command, and return its exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] == ["run"]:
         return _run(given[1:])
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class UnreachableError(Exception):
-    """There is no server to talk to. The text says why."""
+    """No server can be reached; the text states the reason."""
 
 
 # ---------------------------------------------------------------------------------- run
@@ -83,14 +84,14 @@ def _ask(kind: str) -> int:
 
 
 def _say(text: str) -> None:
-    try:  # contextlib would be imported for this
+    try:  # avoids an import of contextlib
         os.write(2, os.fsencode(f"{_PREFIX}{text}\n"))
-    except OSError:  # nobody listens
+    except OSError:  # nothing reads the output any more
         return
 
 
 class _Caller:
-    """One request, and the connection that it went over. Raises UnreachableError."""
+    """One request and its connection. Raises UnreachableError."""
 
     def __init__(self, kind: str, arguments: list[str]) -> None:
         self.connection, root = _connect()
@@ -113,7 +114,7 @@ class _Caller:
         self._send(meeting.written(request))
 
     def _send(self, data: bytes) -> None:
-        """With its first bytes go the caller's open files."""
+        """Send the request. The caller's open files travel with its first bytes."""
         import _socket
 
         numbers = b"".join(number.to_bytes(4, sys.byteorder) for number in (0, 1, 2))
@@ -126,7 +127,7 @@ class _Caller:
             raise UnreachableError(f"{_NOBODY} is listening ({error.strerror})") from None
 
     def wait(self) -> int:
-        """Until the server says how it ended; the exit status."""
+        """Wait until the server reports the end of the run, and return the exit status."""
         for line in self._lines():
             word, _, text = line.partition(" ")
             if word == "cold":
@@ -161,13 +162,14 @@ class _Caller:
 
         for name in _FORWARDED:
             number = getattr(_signal, name)
-            if _signal.getsignal(number) != _signal.SIG_IGN:  # as nohup wants it
+            # An ignored signal stays ignored, as under nohup.
+            if _signal.getsignal(number) != _signal.SIG_IGN:
                 _signal.signal(number, lambda number, _: self._tell(number))
         if _signal.getsignal(_signal.SIGTSTP) != _signal.SIG_IGN:
             _signal.signal(_signal.SIGTSTP, lambda *_: self._stop())
 
     def _stop(self) -> None:
-        """Ctrl-Z: the run is of another session, where only SIGSTOP stops."""
+        """Handle Ctrl-Z: the run is in another session, in which only SIGSTOP can stop it."""
         import _signal
 
         self._tell(_signal.SIGSTOP)
@@ -177,7 +179,7 @@ class _Caller:
     def _tell(self, number: int) -> None:
         try:
             self.connection.sendall(f"signal {int(number)}\n".encode())
-        except OSError:  # its end is read next
+        except OSError:  # the end of the connection is read next
             return
 
 
@@ -185,7 +187,10 @@ class _Caller:
 
 
 def _connect() -> tuple[Any, str]:
-    """A connection to the server of the innermost project around the current folder, and that project's root."""
+    """Connect to the server of the innermost project around the current folder.
+
+    Returns the connection and the root.
+    """
     try:
         here = os.getcwd()  # noqa: PTH109
     except OSError:
@@ -210,7 +215,7 @@ def _connect() -> tuple[Any, str]:
 
 
 def _candidates(here: str, found: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    """(root, path of a socket): of this interpreter first, of the innermost folder first."""
+    """(root, path of a socket) of possible servers: those of this interpreter first, innermost folders first."""
     environment = meeting.mark(meeting.prefix())
     roots, others = [here], []
     while roots[-1] != "/":
@@ -226,7 +231,7 @@ def _candidates(here: str, found: list[tuple[str, str]]) -> Iterator[tuple[str, 
 
 
 def _connected(path: str) -> Any:
-    """None where nobody listens any more, or somebody else."""
+    """A connection, or None if no server listens any more, or if it belongs to another user."""
     import _socket
 
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)

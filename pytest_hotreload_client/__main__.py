@@ -1,4 +1,4 @@
-"""``python -m pytest_hotreload_client``: the command, where there is no script for it."""
+"""``python -m pytest_hotreload_client``: the command ``pytest-hotreload``, without its script."""
 
 import sys
 

@@ -1,7 +1,7 @@
-"""Where a caller and a server meet, and how a request is written. Shared by both sides.
+"""The endpoint of a server and the encoding of requests, shared by client and server.
 
-The client is paid before each run, so this imports nothing that a bare interpreter does not hold already:
-``socket`` and ``json`` alone would double its start (docs/design/attaching.md).
+The client runs before each attached run, so this module imports only modules that a bare interpreter has
+already loaded: ``socket`` and ``json`` alone would double its start (docs/design/attaching.md).
 """
 
 from __future__ import annotations
@@ -11,30 +11,32 @@ import stat
 import sys
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:  # collections takes 2 ms
+if TYPE_CHECKING:  # importing collections takes 2 ms
     from collections.abc import Iterator, Mapping, Sequence
 
-#: Raised whenever what crosses the socket changes; the two sides may be of different releases.
+#: Increased whenever the protocol changes; client and server may be of different releases.
 VERSION = "1"
-#: Bytes of a request's length, which comes first.
+#: The number of bytes of a request's length, which is sent first.
 LENGTH_BYTES = 4
-#: Largest request, a guard against garbage: Linux gives an exec some MiB for arguments and environment at most.
+#: The size limit of a request, as a guard against garbage. Linux allows an exec some MiB of arguments and
+#: environment.
 LARGEST_REQUEST = 32 << 20
-#: A Unix socket's path has 104 bytes on macOS and 108 on Linux, with the NUL.
+#: The length limit of a socket's path: 104 bytes on macOS and 108 on Linux, including the NUL.
 LONGEST_PATH = 103
 
 _FOLDER = "pytest-hotreload"
-#: FNV-1a, 64 bits: the path only has to be found; what is meant is compared by both sides afterwards.
+#: FNV-1a, 64 bits. The hash only helps to find the path; both sides then compare the values themselves.
 _FNV_START, _FNV_PRIME = 0xCBF29CE484222325, 0x100000001B3
-#: As struct ucred (Linux: pid, uid, gid) and struct xucred (macOS: version, uid, …) have it.
+#: The position of the uid in struct ucred (Linux: pid, uid, gid) and struct xucred (macOS: version, uid, …).
 _UID = slice(4, 8)
 _SOL_LOCAL, _LOCAL_PEERCRED = 0, 1
 
 
 class Request:
-    """What a caller wants. ``kind``: "run", "status", "stop".
+    """A request of a client.
 
-    ``root``: of the project that it looked for. ``interpreter``: see :func:`interpreter`. ``umask``: in octal.
+    ``kind``: "run", "status" or "stop". ``root``: the root of the project for which the client looks.
+    ``interpreter``: the result of :func:`interpreter`. ``umask``: in octal.
     """
 
     def __init__(
@@ -55,7 +57,7 @@ class Request:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """All but the arguments and the environment."""
+        """All fields except the arguments and the environment."""
         return (
             self.version,
             self.kind,
@@ -68,20 +70,23 @@ class Request:
 
 
 def prefix() -> str:
-    """Which environment this interpreter belongs to."""
+    """The environment to which this interpreter belongs."""
     return os.path.realpath(sys.prefix)
 
 
 def interpreter() -> str:
-    """What two interpreters of one environment may still differ in."""
+    """The properties in which two interpreters of one environment may still differ."""
     return repr((sys.version, tuple(sys.flags), sys.warnoptions, sorted(sys._xoptions.items())))
 
 
-# ---------------------------------------------------------------------------------- the place
+# ---------------------------------------------------------------------------------- the endpoint
 
 
 def folders() -> Iterator[str]:
-    """Where sockets may be, the best place first. Terminals may differ in their variables: the last is always one."""
+    """Folders in which sockets may be, the best first.
+
+    Terminals may have different variables, so the last folder is the same for all of them.
+    """
     places = [os.environ.get("TMPDIR") or "/tmp", "/tmp"]
     found = [f"{place}/{_FOLDER}-{os.geteuid()}" for place in dict.fromkeys(places)]
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
@@ -89,7 +94,10 @@ def folders() -> Iterator[str]:
 
 
 def unsafe(folder: str) -> str:
-    """Why a folder is not private to this user, or "". Raises OSError where there is none."""
+    """The reason why a folder is not private to this user, or "".
+
+    Raises OSError if the folder does not exist.
+    """
     found = os.lstat(folder)
     if not stat.S_ISDIR(found.st_mode):
         return "is not a folder"
@@ -99,7 +107,7 @@ def unsafe(folder: str) -> str:
 
 
 def mark(text: str) -> str:
-    """Twelve hex digits for a path."""
+    """Twelve hex digits that stand for a path."""
     value = _FNV_START
     for byte in os.fsencode(text):
         value = (value ^ byte) * _FNV_PRIME & 0xFFFFFFFFFFFFFFFF
@@ -107,7 +115,10 @@ def mark(text: str) -> str:
 
 
 def socket_name(root: str, environment: str, pid: int | str = "") -> str:
-    """The name of a server's socket. Its process id makes it unique: whoever cleans up removes only its own."""
+    """The name of a server's socket.
+
+    The process id makes it unique, so that a server removes only its own socket.
+    """
     return f"{mark(root)}-{mark(environment)}-{pid}"
 
 
@@ -129,7 +140,7 @@ def peer_is_us(connection: object) -> bool:
 
 
 def written(request: Request) -> bytes:
-    """As it crosses the socket: a length, and fields that end with NUL, which none of them can hold."""
+    """The encoded request: its length, then fields that end with NUL, which no field can contain."""
     fields = [
         *request.texts,
         str(len(request.arguments)),
@@ -141,7 +152,7 @@ def written(request: Request) -> bytes:
 
 
 def read(body: bytes) -> Request:
-    """A request without its length. Raises ValueError for what is none."""
+    """Decode a request without its length. Raises ValueError if it is malformed."""
     fields: Sequence[str] = [os.fsdecode(field) for field in body.split(b"\0")[:-1]]
     if len(fields) < 8:
         raise ValueError(f"{len(fields)} fields")

@@ -1,7 +1,7 @@
-"""Run examples/shop with plain pytest and with pytest --hotreload, and put outcomes and times side by side.
+"""Runs examples/shop with plain pytest and with pytest --hotreload, and compares outcomes and times.
 
-Run by the Python of an environment that holds the shop's requirements and the plugin (`make demo`). It fails
-if any test's outcome differs.
+Requires the Python of an environment with the shop's requirements and the plugin (`make demo`). Fails if any
+test's outcome differs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 SHOP = Path(__file__).parent.parent / "examples" / "shop"
 COMMANDS = {"pytest": ["-p", "no:hotreload"], "pytest --hotreload": ["--hotreload"]}
 REPEATS = 3
-# Children of a <testcase> in pytest's XML that say that it did not simply pass.
+# Children of a <testcase> in pytest's XML; without any of them the test passed.
 MARKS = ("failure", "error", "skipped")
 
 Outcomes = dict[str, str]
@@ -37,11 +37,11 @@ class Result:
 
 
 class DemoError(Exception):
-    """A run could not be made, or the two did not agree."""
+    """A run failed, or the two commands gave different outcomes."""
 
 
 def run_once(options: list[str], xml: Path) -> float:
-    """Wall time in seconds."""
+    """Run pytest once, and return the wall time in seconds."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     command = [sys.executable, "-m", "pytest", "-q", f"--junit-xml={xml}", *options]
     started = time.perf_counter()
@@ -64,7 +64,10 @@ def outcome(case: ET.Element) -> str:
 
 
 def measure() -> dict[str, Result]:
-    """All commands in turn, so that a busy machine is unfair to none; the first round warms the bytecode."""
+    """Run all commands in turn, so that a busy machine affects them equally.
+
+    The first round warms the bytecode.
+    """
     results = {name: Result({}, []) for name in COMMANDS}
     with tempfile.TemporaryDirectory() as folder:
         for repeat in range(1 + REPEATS):

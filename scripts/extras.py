@@ -1,7 +1,7 @@
-"""Print the requirements of pyproject.toml and those of the named extras, one a line, without building the project.
+"""Prints the requirements of pyproject.toml and of the named extras, one per line, without a build.
 
-Python 3.10 has no ``tomllib`` and the tools must install before anything else is there, so pip's own copy of
-tomli serves where the standard library has none.
+Python 3.10 has no ``tomllib``, and this script runs before anything is installed, so pip's own copy of tomli
+is used there.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ def load_toml(path: Path) -> dict[str, Any]:
 
 
 def requirements(extras: list[str]) -> list[str]:
-    """The project's own first: the wheel is installed without asking for them again."""
+    """The project's own requirements first, then those of the extras.
+
+    The wheel itself is installed without them.
+    """
     project = load_toml(PYPROJECT)["project"]
     known: dict[str, list[str]] = project["optional-dependencies"]
     return [*project["dependencies"], *(requirement for extra in extras for requirement in known[extra])]

@@ -31,7 +31,7 @@ CONSTRAINTS = ROOT / "tests" / "constraints.txt"
 ENVIRONMENTS = ROOT / ".venv-matrix"
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 PYTESTS = ("8.4.2", "9.2.0")
-# pytest's own: every test passed, and none was found.
+# pytest's exit statuses: every test passed, and no test was found.
 EXIT_OK, EXIT_NOTHING = 0, 5
 
 
@@ -51,7 +51,7 @@ class Combination:
 
 
 def find_interpreter(version: str) -> Path | None:
-    """A Python of this version that runs: pyenv's shims are on PATH whether or not they lead anywhere."""
+    """A working Python of this version: pyenv's shims are on PATH even if their version is not installed."""
     name = f"python{version}"
     on_path = [Path(folder) / name for folder in os.get_exec_path()]
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
@@ -78,7 +78,7 @@ def fingerprint(combination: Combination, wheel: Path) -> str:
 
 
 def prepare(combination: Combination, wheel: Path) -> None:
-    """Make the environment, with the wheel and the plugins of the tests installed."""
+    """Create the environment, with the wheel and the plugins for the tests."""
     python = combination.folder / "bin" / "python"
     stamp = combination.folder / "installed.stamp"
     wanted = fingerprint(combination, wheel)
@@ -102,7 +102,7 @@ def prepare(combination: Combination, wheel: Path) -> None:
 
 
 def run(combination: Combination, arguments: Sequence[str]) -> str:
-    """The outcome in one line; it starts with "failed" if it did."""
+    """Run the tests, and return the outcome in one line, which starts with "failed" on failure."""
     started = time.perf_counter()
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     # Not "python -m pytest": that would put the checkout, which has no extension module, on sys.path.
@@ -123,7 +123,7 @@ def run(combination: Combination, arguments: Sequence[str]) -> str:
 def run_all(
     combinations: Sequence[Combination], wheel: Path, tests: list[str], inner: list[str]
 ) -> list[str]:
-    """A line for each."""
+    """Run all combinations, and return one line for each."""
     summary = []
     with ThreadPoolExecutor(max_workers=1) as workers:
         ready: list[Future[None]] = [workers.submit(prepare, each, wheel) for each in combinations]

@@ -1,4 +1,4 @@
-"""Build the source distribution, build a wheel from it, and compare that with the checkout's wheel."""
+"""Builds the source distribution and a wheel from it, and compares that wheel with the checkout's wheel."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ def build_sdist(folder: Path) -> Path:
 
 
 def build_wheel(archive: Path, folder: Path) -> Path:
-    # From a folder: pip unpacks an archive under a random path, and cargo would compile all crates again.
+    # Build from a folder: pip unpacks an archive under a random path, and cargo would compile all crates
+    # again.
     with tarfile.open(archive) as tar:
         tar.extractall(folder)
     (source,) = (path for path in folder.iterdir() if path.is_dir())
-    # An archive's files are old; cargo would take what the checkout compiled for fresh, and prove nothing.
+    # The archive's files are old, so cargo would reuse what was compiled for the checkout, and prove nothing.
     for path in source.rglob("*.rs"):
         path.touch()
     environment = {**os.environ, "CARGO_TARGET_DIR": str(ROOT / "target")}

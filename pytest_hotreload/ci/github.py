@@ -1,6 +1,7 @@
-"""What GitHub Actions shows of a run: annotations at the lines that failed, and the summary of the step.
+"""Output for GitHub Actions: annotations at the failed lines, and the summary of the step.
 
-Said once, by the controller, after pytest's last line: a line that begins with ``::`` is a command to the runner.
+The controller writes it once, after pytest's last line: the runner takes a line that begins with ``::`` as a
+command.
 """
 
 from __future__ import annotations
@@ -22,23 +23,23 @@ from pytest_hotreload.world import os
 if TYPE_CHECKING:
     from pytest_hotreload.ci.outcomes import ItemResult, Outcomes
 
-#: GitHub shows 10 errors of a step, and drops the others without a word.
+#: GitHub shows 10 errors per step and drops the others silently.
 MOST_ANNOTATIONS: Final = 10
-#: GitHub refuses a summary above 1 MiB. A failure has 4,000 characters at most, of four bytes each: 20 of them are
-#: below a third of that.
+#: GitHub rejects a summary above 1 MiB. A failure has at most 4,000 characters of four bytes each: 20 of them
+#: stay below a third of that.
 MOST_FAILURES: Final = 20
 _SLOWEST = 5
-#: That plugin annotates by itself.
+#: The name of a plugin that writes annotations, too.
 _OTHER = "pytest-github-actions-annotate-failures"
 
 
 def wanted(environment: Mapping[str, str]) -> bool:
-    """Whether this is a step of GitHub's, and no pytest that a test of one started."""
+    """Whether this run is a step of GitHub Actions, and not a pytest run inside a test."""
     return environment.get("GITHUB_ACTIONS") == "true" and "PYTEST_CURRENT_TEST" not in environment
 
 
 def tell(config: pytest.Config, outcomes: Outcomes) -> None:
-    """Annotate what failed, and add to the summary."""
+    """Annotate the failures, and append to the summary."""
     lines = (
         [] if _OTHER in pytest_config.plugin_names(config) else list(annotated(config, outcomes, os.environ))
     )
@@ -56,7 +57,7 @@ def tell(config: pytest.Config, outcomes: Outcomes) -> None:
 
 
 def annotated(config: pytest.Config, outcomes: Outcomes, environment: Mapping[str, str]) -> Iterator[str]:
-    """The commands, one a line: failures, then errors, then how many there are besides."""
+    """The commands, one per line: failures, then errors, then the number of those not shown."""
     top = Path(environment.get("GITHUB_WORKSPACE") or config.rootpath)
     tests = sorted(outcomes.bad, key=lambda test: test.outcome != "failed")
     found = [command("error", _below(top, test.path), test.line, test.nodeid, test.message) for test in tests]
@@ -70,14 +71,14 @@ def annotated(config: pytest.Config, outcomes: Outcomes, environment: Mapping[st
 
 
 def command(kind: str, file: str, line: int, title: str, message: str) -> str:
-    """A workflow command. Whatever the test said, it is one line, and no other command."""
+    """A workflow command. The result is one line and one command, whatever the test printed."""
     given = {"file": file, "line": str(line) if file and line else "", "title": title}
     properties = ",".join(f"{name}={escaped_property(value)}" for name, value in given.items() if value)
     return f"::{kind}{' ' if properties else ''}{properties}::{escaped(message)}"
 
 
 def escaped(text: str) -> str:
-    """As the runner decodes it."""
+    """The text escaped for the runner."""
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
@@ -86,7 +87,7 @@ def escaped_property(text: str) -> str:
 
 
 def _below(top: Path, path: str) -> str:
-    """As the repository names it: GitHub knows no other."""
+    """The path relative to the repository, the only form that GitHub knows."""
     try:
         return Path(path).relative_to(top).as_posix() if path else ""
     except ValueError:
@@ -102,7 +103,7 @@ def _last_line(text: str) -> str:
 
 
 def markdown(outcomes: Outcomes) -> str:
-    """What is added to the summary of the step."""
+    """The text that is appended to the summary of the step."""
     document = outcomes.document()
     parts = [
         f"### {messages.totals(results_file.counted(document))} in {duration(document['seconds'])}",

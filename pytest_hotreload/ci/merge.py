@@ -1,4 +1,4 @@
-"""``pytest-hotreload merge``: what shards left, as one whole; or why they are none."""
+"""``pytest-hotreload merge``: combines the output of all shards, or reports why the set is incomplete."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pytest_hotreload.ci.merge_files import RefusedError, ShardFiles
 from pytest_hotreload.compat import console
 from pytest_hotreload.records.file_outcome import FAILED
 
-#: What was given can't be merged: as argparse ends for a user's mistake.
+#: The exit status if the input cannot be merged; argparse uses the same status for a usage error.
 REFUSED: Final = 2
 
 
 @dataclass(frozen=True)
 class MergeOptions:
-    """What is to be written, and where."""
+    """The files to write, and their paths."""
 
     json: Path | None = None
     junit: Path | None = None
@@ -36,7 +36,10 @@ class MergeOptions:
 
 
 def merge(folders: Sequence[Path], wanted: MergeOptions) -> int:
-    """Check, write, and say what the whole is; its exit status. What can't be merged is said in a line each."""
+    """Check and merge the results, and print a summary. Returns the merged exit status.
+
+    Each reason against merging is printed on one line.
+    """
     found = merge_files.find(folders, wanted.paths)
     results, wrong = _read(folders, found)
     if not wrong:
@@ -72,9 +75,9 @@ def _read(folders: Sequence[Path], found: ShardFiles) -> tuple[list[Result], lis
 
 
 def _lacking(results: Sequence[Result], found: ShardFiles, wanted: MergeOptions) -> list[str]:
-    """Shards that left no file of a kind that is asked for: without it the whole would lose their tests.
+    """Report shards without a file of a requested kind: the merged file would lack their tests.
 
-    Coverage and records of a shard that ran nothing are none.
+    A shard that ran nothing needs no coverage data and no records.
     """
     wrong = []
     if wanted.junit is not None:
@@ -89,7 +92,7 @@ def _lacking(results: Sequence[Result], found: ShardFiles, wanted: MergeOptions)
 
 
 def _counts(results: Sequence[Result], paths: Sequence[Path], what: str) -> list[str]:
-    """One each, where they lie with the results that they belong to."""
+    """Report unless there is one file per shard, beside the results to which it belongs."""
     wrong = _without(results, results, paths, what)
     if not wrong and len(paths) != len(results):
         wrong.append(messages.too_many(len(paths), what, len(results), paths))
@@ -108,7 +111,7 @@ def _without(
 
 
 def _write(results: Sequence[Result], found: ShardFiles, wanted: MergeOptions) -> list[str]:
-    """What was written, a line each. Raises RefusedError, OSError."""
+    """Write the merged files, and return one line for each. Raises RefusedError, OSError."""
     order = _in_order(results, found)
     status = merge_checks.status_of(results)
     steps: list[tuple[Path | None, str, list[Path], Callable[[Path], object]]] = [
@@ -150,7 +153,7 @@ def _merge_records(results: Sequence[Result], found: ShardFiles, to: Path) -> No
 
 
 def _in_order(results: Sequence[Result], found: ShardFiles) -> Callable[[Sequence[Path]], list[Path]]:
-    """Paths by the number of the shard whose results they lie with."""
+    """A function that sorts paths by the number of the shard beside whose results they are."""
     number = {result.path.resolve().parent: at for at, result in reversed([*enumerate(results)])}
     every = [*found.junit, *found.report_logs, *found.coverage, *found.stores]
     home_of = merge_files.homes(every, [result.path for result in results])
@@ -163,7 +166,7 @@ def _in_order(results: Sequence[Result], found: ShardFiles) -> Callable[[Sequenc
 
 
 def whole(results: Sequence[Result]) -> dict[str, Any]:
-    """The results of all in one document, which is of no plan."""
+    """The merged results as one document, which belongs to no plan."""
     said = [result.said for result in results]
     began = min(datetime.fromisoformat(each["started"]) for each in said)
     ended = max(datetime.fromisoformat(each["started"]) + timedelta(seconds=each["seconds"]) for each in said)
@@ -195,7 +198,7 @@ def whole(results: Sequence[Result]) -> dict[str, Any]:
     }
 
 
-# ------------------------------------------------------------------------------------- words
+# ------------------------------------------------------------------------------------- texts
 
 
 def _tell(results: Sequence[Result], wrote: Sequence[str]) -> None:

@@ -1,8 +1,8 @@
-"""The records and durations of several shards, and what else is remembered of a run, in one cache.
+"""Merges the records, durations and other stored data of several shards into one cache.
 
-A record says nothing of when it was written, so who ran the file decides. Where a test failed, the shard that ran it
-may have removed the record of its file, while the cache that another shard was given still has an older one: that may
-not come back.
+A record does not contain the time at which it was written, so the shard that ran a file decides. If a test
+failed, that shard may have removed the file's record, while the cache that another shard was given still has
+an older record. The older record must not come back.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pytest_hotreload.records.totals import DURATIONS_KEY
 
 
 def merge(results: Sequence[Result], stores: Sequence[Path], cache: Path) -> int:
-    """Into pytest's cache folder ``cache``; how many records it has then. Raises OSError."""
+    """Merge into pytest's cache folder ``cache``, and return the number of records there. Raises OSError."""
     folder = cache / "d" / "hotreload"
     folder.mkdir(parents=True, exist_ok=True)
     _take_over(results, stores, folder)
@@ -43,21 +43,21 @@ def _take_over(results: Sequence[Result], stores: Sequence[Path], folder: Path) 
     home_of = homes(stores, [result.path for result in results])
     kept: set[str] = set()
     for store in stores:
-        # One outside of the root has another name in another checkout.
+        # A file outside the root has another name in another checkout.
         files = [file for file in RecordStore(str(store), root).files() if not file.startswith("/")]
         mine = [file for file in files if file not in ran_in or ran_in[file] == home_of[store]]
         mine = [file for file in mine if file not in doubtful]
         whole.adopt(str(store), mine)
         kept.update(mine)
-    # What a shard ran and kept no record of has none here either.
+    # A file that a shard ran without keeping a record has no record in the merged cache either.
     whole.remove([file for file in whole.files() if file in ran_in and file not in kept])
     whole.save()
 
 
 def _who_ran(results: Sequence[Result]) -> tuple[dict[str, Path], set[str]]:
-    """For each file that ran the folder of the results that say so; those that failed where several shards share one.
+    """File that ran -> folder of the results that contain it; and failed files of folders with several results.
 
-    Of these nobody can tell whose record it is that lies there.
+    For the latter, the shard to which a record in that folder belongs is unknown.
     """
     folders = Counter(result.path.resolve().parent for result in results)
     ran_in: dict[str, Path] = {}
@@ -73,7 +73,7 @@ def _who_ran(results: Sequence[Result]) -> tuple[dict[str, Path], set[str]]:
 
 
 def _save_durations(results: Sequence[Result], stores: Sequence[Path], cache: Path) -> None:
-    """What was measured last counts: of the files that ran, by the shard that ran them."""
+    """Save the durations: the measurement of the shard that ran a file replaces older ones."""
     known: dict[str, float] = {}
     for store in [cache / "d" / "hotreload", *stores]:
         known.update(_durations(store.parent.parent))
@@ -87,7 +87,7 @@ def _save_durations(results: Sequence[Result], stores: Sequence[Path], cache: Pa
 
 
 def _durations(cache: Path) -> dict[str, float]:
-    """As the plugin leaves them in pytest's cache; nothing where there are none, or something else."""
+    """The durations that the plugin stored in pytest's cache. A missing or damaged entry counts as empty."""
     try:
         known = json.loads((cache / "v" / DURATIONS_KEY).read_text(encoding="utf-8"))
         return {str(file): float(seconds) for file, seconds in known.items()}

@@ -1,8 +1,8 @@
-"""What is remembered beside records, of several shards, in one cache: failures and tests that pytest knows, and when
-files ran.
+"""Merges the shards' other cached data: pytest's failures and known tests, and the last runs of files.
 
-pytest keeps ``cache/lastfailed`` for ``--lf`` and ``--ff``, ``cache/nodeids`` for ``--nf`` (pytest 8.4 to 9.2). Each
-shard keeps its own, and knows of the files of others what the cache said that it was given.
+pytest keeps ``cache/lastfailed`` for ``--lf`` and ``--ff``, and ``cache/nodeids`` for ``--nf`` (pytest 8.4 to
+9.2). Each shard keeps its own data; about files of other shards it knows only the content of the cache that
+it was given.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _KNOWN: Final = "cache/nodeids"
 
 
 def merge(results: Sequence[Result], caches: Sequence[Path], whole: Path, recorded: Sequence[str]) -> None:
-    """Into the cache ``whole``. ``recorded``: the files that have records there. Raises OSError."""
+    """Merge into the cache ``whole``. ``recorded``: the files that have records there. Raises OSError."""
     caches = [whole, *caches]
     remembered = {nodeid for cache in caches for nodeid in _read(cache, _FAILED)}
     failed = {nodeid for nodeid in remembered if nodeid not in _settled(results)} | set(_failures(results))
@@ -33,7 +33,7 @@ def merge(results: Sequence[Result], caches: Sequence[Path], whole: Path, record
 
 
 def _settled(results: Sequence[Result]) -> set[str]:
-    """What ran or was collected: an earlier failure of it says no more."""
+    """Tests that ran and files that were collected: their earlier failures no longer count."""
     tests = {test["nodeid"] for result in results for test in result.tests}
     return tests | {file["file"] for result in results for file in result.said["files"] if file["tests"]}
 
@@ -45,7 +45,7 @@ def _failures(results: Sequence[Result]) -> Iterator[str]:
 
 
 def _read(cache: Path, key: str) -> list[str]:
-    """Nothing where there is nothing, or something else: pytest itself begins anew then."""
+    """The node ids under a key. A missing or damaged entry counts as empty, as in pytest."""
     try:
         found: Any = json.loads((cache / "v" / key).read_text(encoding="utf-8"))
         return [str(nodeid) for nodeid in found]
@@ -54,5 +54,5 @@ def _read(cache: Path, key: str) -> list[str]:
 
 
 def write(cache: Path, key: str, value: object) -> None:
-    """As pytest writes it."""
+    """Write an entry in pytest's format."""
     user_file.write(cache / "v" / key, json.dumps(value, indent=2).encode())

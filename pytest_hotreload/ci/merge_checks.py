@@ -1,7 +1,8 @@
-"""Do the results of some shards make up one whole? Pure: a law for each way to lose a result, or to invent one.
+"""Checks whether shards' results form a complete result.
 
-What is not sound is named, in a line each; then nothing is merged. What a shard says of itself, that it was
-interrupted, is no contradiction: it is told, and the exit status of the whole says so, too.
+Pure functions: one law for each way to lose a result or to invent one. Each violation is reported in one
+line, and then nothing is merged. A shard's own report that it was interrupted is no contradiction: it is
+shown, and the merged exit status reflects it.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from typing import Any, Final
 from pytest_hotreload.ci import messages
 from pytest_hotreload.records.file_outcome import FAILED
 
-#: Of problems of one kind so many are named.
+#: The number of problems of one kind that are shown.
 _FEW: Final = 10
-#: Exit statuses from the least to the worst; one that is not here (a plugin's own) is worse than those of tests.
+#: Severities of exit statuses. A status that is not listed (a plugin's own) is worse than one caused by
+#: tests.
 _SEVERITY: Final = {0: 0, 5: 1, 1: 2, 2: 3, 4: 5, 3: 6}
 _OF_PLUGINS: Final = 4
 _OK, _FAILED, _INTERRUPTED, _NOTHING = 0, 1, 2, 5
@@ -26,7 +28,7 @@ _OK, _FAILED, _INTERRUPTED, _NOTHING = 0, 1, 2, 5
 
 @dataclass(frozen=True)
 class Result:
-    """A results file: where it lies, and what it says."""
+    """One results file: its path and its content."""
 
     path: Path
     said: Mapping[str, Any]
@@ -38,7 +40,7 @@ class Result:
 
     @property
     def shard(self) -> str:
-        """In words."""
+        """The shard in words, or the path of a result without a plan."""
         return f"shard {self.plan['shard']}/{self.plan['of']}" if self.plan else str(self.path)
 
     @property
@@ -60,10 +62,10 @@ class Result:
 
 
 def problems(results: Sequence[Result]) -> list[str]:
-    """Why these are not one whole; [] if they are. At least one is needed."""
+    """The reasons why these do not form a complete result; [] if they do. Requires at least one result."""
     alone = len(results) == 1 and not results[0].plan
     found = [] if alone else _of_plans(results)
-    if not found:  # else what follows would only say it again
+    if not found:  # otherwise the laws would only repeat the problem
         laws = [_of_files, _of_collection, _of_owners, _of_ids, _of_numbers]
         for law in laws:
             wrong = list(law(results))
@@ -81,7 +83,10 @@ def _of_plans(results: Sequence[Result]) -> list[str]:
 
 
 def _different(results: Sequence[Result]) -> list[str]:
-    """Equal fingerprints with other files would be a damaged one."""
+    """Compare the plans.
+
+    Files are compared, too: equal fingerprints with other files mean a damaged result.
+    """
     plans: defaultdict[tuple[Any, ...], list[Path]] = defaultdict(list)
     for result in results:
         plan = result.plan
@@ -99,7 +104,7 @@ def _by_name(plans: Mapping[tuple[Any, ...], Sequence[Path]]) -> dict[str, Seque
 
 
 def _worlds(results: Sequence[Result]) -> list[str]:
-    """A result on one platform is none on another. The third part of Python's version may differ between machines."""
+    """Compare the platforms: a result on one is none on another. Python's micro version may differ."""
     worlds: defaultdict[str, list[str]] = defaultdict(list)
     for result in results:
         python = ".".join(result.said["python"].split(".")[:2])
@@ -126,7 +131,7 @@ def _of_shards(results: Sequence[Result]) -> Iterator[str]:
 
 
 def _of_files(results: Sequence[Result]) -> Iterator[str]:
-    """Each planned file is one shard's own."""
+    """Each planned file is owned by exactly one shard."""
     planned = {file for result in results for file in result.plan.get("files", ())}
     owners: defaultdict[str, list[int]] = defaultdict(list)
     for result in results:
@@ -140,7 +145,7 @@ def _of_files(results: Sequence[Result]) -> Iterator[str]:
 
 
 def _of_collection(results: Sequence[Result]) -> Iterator[str]:
-    """Each shard met what is its own, or says that it left it out; and somebody what no plan names."""
+    """Each shard collected its own files or reports them as left out, and some shard collected each unplanned file."""
     everywhere: set[str] = set()
     for result in results:
         met = {each["file"] for each in result.said["files"]} | set(result.plan.get("left_out", ()))
@@ -155,7 +160,7 @@ def _of_collection(results: Sequence[Result]) -> Iterator[str]:
 
 
 def _of_owners(results: Sequence[Result]) -> Iterator[str]:
-    """And ran nothing that is another's."""
+    """No shard ran a file of another shard."""
     for result in results:
         others = set(result.plan.get("files", ())) - set(result.plan.get("own", ()))
         for file in sorted(others & {test["file"] for test in result.tests}):
@@ -163,7 +168,7 @@ def _of_owners(results: Sequence[Result]) -> Iterator[str]:
 
 
 def _of_ids(results: Sequence[Result]) -> Iterator[str]:
-    """No test has a result in two shards, nor both a result and none."""
+    """No test has results from two shards, or a result although it was deselected."""
     seen: defaultdict[str, list[str]] = defaultdict(list)
     for result in results:
         ids = {test["nodeid"] for test in result.tests}
@@ -177,7 +182,7 @@ def _of_ids(results: Sequence[Result]) -> Iterator[str]:
 
 
 def _of_numbers(results: Sequence[Result]) -> Iterator[str]:
-    """executed + reused + deselected = collected. With less, a shard has to say why."""
+    """executed + reused + deselected = collected. A shard with less must state why it stopped."""
     for result in results:
         have, deselected = len(result.tests), len(result.said["deselected"])
         short = have < result.selected and not result.finished
@@ -185,11 +190,11 @@ def _of_numbers(results: Sequence[Result]) -> Iterator[str]:
             yield messages.does_not_add_up(result.shard, have, deselected, result.said["collected"])
 
 
-# ------------------------------------------------------------------------------------- the whole
+# ------------------------------------------------------------------------------------- the complete result
 
 
 def remarks(results: Sequence[Result]) -> list[str]:
-    """What is to be said of shards that did not finish, or failed by something else than a test, or left files out."""
+    """The remarks about shards that did not finish, failed without a failed test, or left files out."""
     found = []
     for result in results:
         if result.finished and result.plan.get("left_out"):
@@ -204,9 +209,9 @@ def remarks(results: Sequence[Result]) -> list[str]:
 
 
 def status_of(results: Sequence[Result]) -> int:
-    """The exit status of the whole: the worst of all.
+    """The merged exit status: the worst of all.
 
-    5 only where nothing was found anywhere; a test without a result is never green.
+    The status is 5 only if no shard found a test, and never 0 if a test has no result.
     """
     statuses = {result.status for result in results}
     worst = max(statuses, key=lambda status: (_SEVERITY.get(status, _OF_PLUGINS), status))

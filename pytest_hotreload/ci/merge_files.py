@@ -1,6 +1,6 @@
-"""What shards leave beside their results: found by content, and merged into one file of each kind.
+"""Finds the shards' files beside the results by their content, and merges them into one file of each kind.
 
-No reader here trusts a file: an artifact may have been cut off on its way.
+No file is trusted: an artifact may have been truncated in transit.
 """
 
 from __future__ import annotations
@@ -20,30 +20,34 @@ from typing import Any
 from pytest_hotreload.ci import messages, results_file
 from pytest_hotreload.process import user_file
 
-#: Enough to know each kind by. An XML file may begin with a comment.
+#: Bytes that suffice to recognise each kind. An XML file may begin with a comment.
 _HEAD_BYTES = 4096
 _SQLITE = b"SQLite format 3\0"
-#: As the store tags its folder.
+#: The beginning of the tag that the record store writes into its folder.
 _STORE_TAG = "# The records of pytest-hotreload."
 
 
 class RefusedError(Exception):
-    """It can't be merged; the text says why."""
+    """The files cannot be merged; the text states the reason."""
 
 
 @dataclass
 class ShardFiles:
-    """Paths of each kind, sorted. ``stores``: folders that hold a folder of records."""
+    """Paths of each kind, sorted."""
 
     results: list[Path] = field(default_factory=list)
     junit: list[Path] = field(default_factory=list)
     report_logs: list[Path] = field(default_factory=list)
     coverage: list[Path] = field(default_factory=list)
+    #: Folders that contain a folder of records.
     stores: list[Path] = field(default_factory=list)
 
 
 def find(folders: Iterable[Path], leave_out: Iterable[Path]) -> ShardFiles:
-    """All that lies below these folders, once. ``leave_out``: what is to be written, with all that is below."""
+    """All files below these folders, each once.
+
+    ``leave_out``: paths that will be written, with all below them.
+    """
     found, seen, not_these = ShardFiles(), set(), {path.resolve() for path in leave_out}
     for folder in folders:
         for path in _walk(folder, not_these):
@@ -55,7 +59,7 @@ def find(folders: Iterable[Path], leave_out: Iterable[Path]) -> ShardFiles:
 
 
 def _walk(folder: Path, not_these: set[Path]) -> Iterator[Path]:
-    """Files, and folders of records, which are not entered."""
+    """Files and folders of records; the latter are not entered."""
     for top, folders, names in os.walk(folder):
         here = Path(top)
         stores = [name for name in folders if _is_store(here / name)]
@@ -125,7 +129,7 @@ def _is_coverage(head: bytes, path: Path) -> bool:
 
 
 def homes(paths: Iterable[Path], results: Iterable[Path]) -> dict[Path, Path | None]:
-    """The folder of results that each path lies beside or below, the nearest; None where there is none."""
+    """The nearest folder of results at or above each path, or None if there is none."""
     folders = {path.resolve().parent for path in results}
     return {
         path: next((folder for folder in path.resolve().parents if folder in folders), None) for path in paths
@@ -136,7 +140,7 @@ def homes(paths: Iterable[Path], results: Iterable[Path]) -> dict[Path, Path | N
 
 
 def junit(paths: Sequence[Path], to: Path) -> None:
-    """One ``testsuites`` with the suites of all, and their totals. Raises RefusedError, OSError."""
+    """Merge into one ``testsuites`` with all suites and their totals. Raises RefusedError, OSError."""
     whole = ET.Element("testsuites", name="pytest tests")
     for path in paths:
         whole.extend(_suites(path))
@@ -151,7 +155,7 @@ def _suites(path: Path) -> list[ET.Element]:
     try:
         root = ET.parse(path).getroot()
         suites = [root] if root.tag == "testsuite" else root.findall("testsuite")
-        for suite in suites:  # what their sums are made of
+        for suite in suites:  # check the numbers that are summed later
             for name in ("tests", "failures", "errors", "skipped"):
                 int(suite.get(name, "0"))
             float(suite.get("time", "0"))
@@ -163,7 +167,7 @@ def _suites(path: Path) -> list[ET.Element]:
 
 
 def report_log(paths: Sequence[Path], to: Path, status: int) -> None:
-    """All lines in one file, with one begin and one end. Raises RefusedError, OSError."""
+    """Merge all lines into one file with one start and one end. Raises RefusedError, OSError."""
     begins: list[bytes] = []
     lines: list[bytes] = []
     for path in paths:
@@ -177,7 +181,7 @@ def report_log(paths: Sequence[Path], to: Path, status: int) -> None:
 
 
 def _report_lines(path: Path) -> Iterator[tuple[bytes, str]]:
-    """As bytes: text has more ends of lines than one."""
+    """The lines of a report log, as bytes: text mode accepts several line endings."""
     for number, line in enumerate(path.read_bytes().removesuffix(b"\n").split(b"\n"), 1):
         try:
             said: Any = json.loads(line)
@@ -190,15 +194,15 @@ def _report_lines(path: Path) -> Iterator[tuple[bytes, str]]:
 
 
 def coverage(paths: Sequence[Path], to: Path) -> None:
-    """As ``coverage combine --keep``, with the configuration that is found here. Raises RefusedError, OSError."""
+    """Merge like ``coverage combine --keep``, with the local configuration. Raises RefusedError, OSError."""
     try:
         import coverage as tool
     except ImportError:
         raise RefusedError(messages.no_coverage()) from None
-    folder = tempfile.mkdtemp(prefix="hotreload-")  # what it is written to may be no regular file
+    folder = tempfile.mkdtemp(prefix="hotreload-")  # the target may be no regular file
     beside = Path(folder, "coverage")
     try:
-        for path in paths:  # combining only warns of one that it can't read
+        for path in paths:  # combine() only warns about a file that it cannot read
             data = tool.CoverageData(basename=str(path))
             data.read()
             data.close()

@@ -1,4 +1,4 @@
-"""Every word that a user reads of results files, GitHub and merging."""
+"""Texts about results files, GitHub and merging."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pytest_hotreload.wording import duration, many, plural
 
 INTERNAL_ERROR: Final = "internal error"
 SLOWEST_HEAD: Final = ("| slowest files | tests | seconds |", "| --- | ---: | ---: |")
-#: In pytest's order, with ours beside its nearest kin.
+#: pytest's order of outcomes; each outcome of our own stands beside a similar one.
 _ORDER: Final = (
     "failed",
     "passed",
@@ -24,7 +24,10 @@ _ORDER: Final = (
 
 
 def totals(counts: Mapping[str, int]) -> str:
-    """As pytest's last line has them. A test that failed and passed when it ran again is "rerun"."""
+    """The counts as in pytest's last line.
+
+    A test that failed and then passed when it ran again is "rerun".
+    """
     found = []
     for kind in _ORDER:
         count = counts.get(kind, 0)
@@ -50,7 +53,7 @@ def more_failures(count: int) -> str:
 
 
 def step_lines(document: Mapping[str, Any]) -> list[str]:
-    """What the step summary says below the totals."""
+    """The lines of the step summary below the totals."""
     lines = []
     plan = document["plan"]
     if plan is not None:
@@ -192,7 +195,11 @@ def can_not_write(path: object, error: OSError) -> str:
 def one_shard(
     shard: str, files: int, tests: int, predicted: float | None, took: float, seconds: float
 ) -> str:
-    """``took``: what was predicted, the tests and their collection. ``seconds``: from the start to the end."""
+    """The line about one shard.
+
+    ``took``: the measured time of what was predicted, tests and collection. ``seconds``: the time from start
+    to end.
+    """
     expected = f"predicted {duration(predicted)}, " if predicted is not None else ""
     off = f" ({100 * (took / predicted - 1):+.0f} %)" if predicted else ""
     counts = f"{many(files, 'file')}, {many(tests, 'test')}"
@@ -204,7 +211,7 @@ def whole(shards: int, counts: Mapping[str, int], seconds: float) -> str:
 
 
 def bad_test(word: str, nodeid: str, text: str) -> str:
-    """As pytest's short summary."""
+    """A line as in pytest's short test summary."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     told = next((line[1:].strip() for line in lines if line.startswith("E ")), lines[-1] if lines else "")
     return f"{word.upper()} {nodeid}" + (f" - {told[:200]}" if told else "")

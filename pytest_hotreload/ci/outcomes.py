@@ -1,6 +1,7 @@
-"""What became of each test of this run, gathered from pytest's hooks: for the results file, and for GitHub.
+"""Gathers the outcome of each test of this run from pytest's hooks, for the results file and for GitHub.
 
-It asks pytest alone, so it holds for children, for a file that runs in place and for plain pytest in the same way.
+Only pytest's hooks are used, so children, files that run in place and plain pytest are handled in the same
+way.
 """
 
 from __future__ import annotations
@@ -27,21 +28,24 @@ from pytest_hotreload.world import BUILTINS, time
 
 __builtins__ = BUILTINS
 
-#: Of a failure's text this much of the end is kept: some 50 lines. GitHub shows no more than 1 MiB of a summary.
+#: The number of characters kept from the end of a failure's text: some 50 lines. GitHub shows at most 1 MiB
+#: of a summary.
 _MOST_TEXT = 4000
 
 
 @dataclass
 class ItemResult:
-    """One test. ``text``: of what failed, its end; ``path`` and ``line``: where."""
+    """The result of one test."""
 
     nodeid: str
     file: str
     outcome: str = "passed"
     seconds: float = 0.0
     reused: dict[str, str] | None = None
+    #: The end of a failure's text.
     text: str = ""
     message: str = ""
+    #: The place of a failure.
     path: str = ""
     line: int = 0
     finished: bool = False
@@ -49,25 +53,29 @@ class ItemResult:
 
     @property
     def complete(self) -> bool:
-        """Interrupted in its call, a test has passed its setup, and has no outcome."""
+        """Whether the test has an outcome.
+
+        A test that was interrupted in its call has only passed its setup.
+        """
         return self.finished or self.outcome in FAILED
 
 
 @dataclass
 class Broken:
-    """What could not be collected, or with no node id pytest's own error."""
+    """A collection error, or pytest's internal error if there is no node id."""
 
     nodeid: str
     text: str
 
 
 class Outcomes:
-    """A plugin of the controller. ``left_to_plain``: why plain pytest runs all of it, or ""."""
+    """A plugin of the controller that gathers the results."""
 
     def __init__(self, config: pytest.Config, records: RunRecords | None) -> None:
         self.config, self.records = config, records
         self.started = datetime.now(timezone.utc)
         self._began = time.monotonic()
+        #: The reason for which plain pytest runs the whole suite, or "".
         self.left_to_plain = ""
         self.stopped = ""
         self.session: pytest.Session | None = None
@@ -97,10 +105,10 @@ class Outcomes:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None, object, object]:
-        """What a plugin takes out without telling is deselected as well."""
+        """Count items as deselected that a plugin removes without a report."""
         before = list(items)
         result = yield
-        stays = {item.nodeid for item in items}  # by its id: another object may take an item's place
+        stays = {item.nodeid for item in items}  # by node id: another object may replace an item
         gone = (item for item in before if item.nodeid not in stays and self._is_own(self._named(item)))
         self._deselected.update((id(item), item) for item in gone)
         return result
@@ -148,19 +156,22 @@ class Outcomes:
         self._test(nodeid, again=False).finished = True
 
     def _test(self, nodeid: str, *, again: bool = True) -> ItemResult:
-        """One id may be that of several items, which follow each other."""
+        """The result of a test.
+
+        Several items may have one node id; their reports follow one after another.
+        """
         known = self._tests[nodeid]
         if not known or (again and known[-1].finished and len(known) < self._expected[nodeid]):
             known.append(ItemResult(nodeid, self._file_of.get(nodeid, nodeid.partition("::")[0])))
         return known[-1]
 
     def _named(self, item: pytest.Item) -> str:
-        """The file that an item belongs to, as plans deal it: the outermost that it was collected from."""
+        """The file to which an item belongs in plans: the outermost file from which it was collected."""
         files = [node for node in item.listchain() if isinstance(node, pytest.File)]
         return self._names.of(str((files[0] if files else item).path))
 
     def _is_own(self, file: str) -> bool:
-        """Some files of other shards are looked into (``--lf``)."""
+        """Whether this shard owns a file. Some files of other shards are collected, too (``--lf``)."""
         shard = shard_of(self.config)
         return shard is None or shard.own(file)
 
@@ -172,11 +183,11 @@ class Outcomes:
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         self.stopped = str(excinfo.value) or excinfo.typename
 
-    # -- what is asked afterwards -----------------------------------------------------------------
+    # -- results after the run --------------------------------------------------------------------
 
     @property
     def tests(self) -> Iterator[ItemResult]:
-        """Those with an outcome, in order."""
+        """The tests with an outcome, in order."""
         return (test for tests in self._tests.values() for test in tests if test.complete)
 
     @property
@@ -213,7 +224,7 @@ class Outcomes:
         }
 
     def _stopped(self, tests: list[ItemResult]) -> str | None:
-        """Why not all that was selected has an outcome, if so."""
+        """The reason why some selected tests have no outcome, if there are any."""
         session: Any = self.session
         why = self.stopped or str(
             getattr(session, "shouldfail", "") or getattr(session, "shouldstop", "") or ""
@@ -224,7 +235,10 @@ class Outcomes:
         return (why or None) if short or self.exit_status not in (0, 1, 5) else None
 
     def files(self) -> list[dict[str, Any]]:
-        """Each file that was collected, with what it cost; what only records measure is left out without them."""
+        """Each collected file with its costs.
+
+        Costs that only records measure are left out if there are none.
+        """
         seconds: defaultdict[str, float] = defaultdict(float)
         counts: Counter[str] = Counter()
         for test in self.tests:
@@ -249,10 +263,10 @@ class Outcomes:
 
 
 def plan_of(config: pytest.Config, met: Collection[str]) -> dict[str, Any] | None:
-    """Which part of the whole this run is, if it is one. ``met``: the files that were collected.
+    """The part of the complete result that this run is, or None without shards. ``met``: the collected files.
 
-    Planned is what looks like a test file: a conftest or a plugin may leave it out. Found are files that no plan names,
-    and that are another shard's by the hash of their path.
+    "Planned" files look like test files; a conftest or a plugin may leave them out. "Found" files are not in
+    the plan and belong to another shard by the hash of their path.
     """
     shard = shard_of(config)
     if shard is None:
@@ -284,14 +298,14 @@ def _told(test: ItemResult) -> dict[str, Any]:
 
 
 def _end(text: str) -> str:
-    """From the begin of a line."""
+    """The end of a long text, from the beginning of a line."""
     if len(text) <= _MOST_TEXT:
         return text
     return text[-_MOST_TEXT:].partition("\n")[2] or text[-_MOST_TEXT:]
 
 
 def _message(report: pytest.TestReport) -> str:
-    """What the exception says, else the last line."""
+    """The exception's message, or else the last line of the text."""
     crash = getattr(report.longrepr, "reprcrash", None)
     said = str(getattr(crash, "message", "") or "")
     lines = [line for line in report.longreprtext.splitlines() if line.strip()]
@@ -299,7 +313,7 @@ def _message(report: pytest.TestReport) -> str:
 
 
 def _place(report: pytest.TestReport, root: Path) -> tuple[str, int]:
-    """Where it failed, if that is within the project; else where the test begins."""
+    """The place of the failure if it is in the project, else the beginning of the test."""
     file, line, _ = report.location
     crash = getattr(report.longrepr, "reprcrash", None)
     crashed_at = str(getattr(crash, "path", "") or "")

@@ -1,8 +1,8 @@
-"""What of a collection a shard owns: leaves everything else out before it is imported.
+"""Leaves everything that a shard does not own out of the collection, before it is imported.
 
-By file, as the tree of collectors has it: an item belongs to the outermost file that it was collected from, whoever
-made it of that. So a doctest, an item of a conftest's own kind and a Python test are dealt alike, and a file is either
-collected as plain pytest would, or not at all.
+Ownership is by file in the tree of collectors: an item belongs to the outermost file from which it was
+collected, whichever plugin created it. Doctests, custom items of a conftest and Python tests are therefore
+treated alike, and a file is either collected as in plain pytest or not at all.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.process.installed import site_folders
 from pytest_hotreload.world import os
 
-#: Files of installed distributions are named as if they lay here: where they do differs from machine to machine.
+#: Files of installed distributions are named as if they were in this folder: the real one differs between
+#: machines.
 _INSTALLED = "site-packages"
 
 
 class Names:
-    """Of files, as plans have them: relative to the root, with "/"."""
+    """The names of files in plans: relative to the root, with "/"."""
 
     def __init__(self, root: str) -> None:
         self._root = root
@@ -41,20 +42,21 @@ class Names:
 
 
 class ShardFilter:
-    """A plugin of whoever collects for a shard. ``found``: files of other shards that no plan names."""
+    """A plugin of each process that collects for a shard; it keeps the files of other shards out."""
 
     def __init__(self, config: pytest.Config, shard: Shard) -> None:
         self.config, self.shard = config, shard
         self.names = Names(str(config.rootpath))
+        #: Files of other shards that are not in the plan.
         self.found: set[str] = set()
         self._places: tuple[str, ...] = ()
         self._looked_into = self._failed_before()
 
     def _failed_before(self) -> frozenset[str]:
-        """With ``--lf``: the files that failed, whoever owns them.
+        """With ``--lf``: the files with failed tests, whichever shard owns them.
 
-        If no test that failed is found any more, ``--lf`` runs everything. To know that, each shard has to look
-        into all of these files.
+        If none of the failed tests exists any more, ``--lf`` runs everything. To know that, each shard must
+        collect all of these files.
         """
         cache = getattr(self.config, "cache", None)
         if cache is None or not getattr(self.config.option, "lf", False):
@@ -71,7 +73,7 @@ class ShardFilter:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection(self, session: pytest.Session) -> Generator[None, object, object]:
-        """A file that is named on the command line is asked of nobody: it must not be named."""
+        """Remove foreign files from the arguments: pytest calls no ``pytest_ignore_collect`` for files named there."""
         config = session.config
         named_here = config.args
         places = [pytest_config.place_of_argument(config, each) for each in named_here]
@@ -90,18 +92,24 @@ class ShardFilter:
         return True
 
     def _is_selected(self, path: str) -> bool:
-        """On the way to what is selected, pytest looks into folders that have more."""
+        """Whether a path is below an argument. pytest also visits folders on the way to the selected ones."""
         return any(path == place or path.startswith(place.rstrip(os.sep) + os.sep) for place in self._places)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
-        """Of a planned file it is known that it is one: nothing need be asked of it."""
+        """Ignore a planned file of another shard.
+
+        The file is known to be a test file, so no plugin needs to see it.
+        """
         path = str(collection_path)
         return True if self.names.of(path) in self.shard.plan.owners and self._leaves_out(path) else None
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collect_file(self, file_path: Path) -> Generator[None, list[Any], list[Any]]:
-        """Of any other file, whether it is one. A collector that is not asked imports nothing."""
+        """Let the plugins decide whether an unplanned file is a test file.
+
+        An unused collector imports nothing.
+        """
         collectors = yield
         path = str(file_path)
         if collectors and self._leaves_out(path):
@@ -112,7 +120,7 @@ class ShardFilter:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None, object, object]:
-        """Items of no file, which belong to a folder's collector; and what was only looked into."""
+        """Remove foreign items: those without a file, from a folder's collector, and those collected for ``--lf``."""
         if not self._looked_into:
             items[:] = self._own(items)
         result = yield
@@ -121,7 +129,10 @@ class ShardFilter:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_deselected(self, items: Any) -> None:
-        """Before anybody counts them: what was only looked into is deselected where it is owned."""
+        """Hide foreign items from later hooks.
+
+        An item collected only for ``--lf`` is deselected by its owner.
+        """
         if self._looked_into and isinstance(items, list):
             items[:] = self._own(items)
 
@@ -130,6 +141,6 @@ class ShardFilter:
 
 
 def _file_of(item: pytest.Item) -> Any:
-    """The outermost file of its collectors; the item itself where it has none."""
+    """The outermost file among the item's collectors, or the item itself if it has none."""
     files = [node for node in item.listchain() if isinstance(node, pytest.File)]
     return files[0] if files else item

@@ -1,8 +1,8 @@
-"""Which shard owns which test file: a pure function of the files, a snapshot of timings, and the number of shards.
+"""Assigns test files to shards: a pure function of the files, the timings and the number of shards.
 
-Every shard computes the plan for itself, so nothing else may enter it: no order of files, no hash seed, no clock.
-Ownership is total. A file that no plan names has an owner, too, so that whatever one machine finds and another does
-not, no test is run twice or never.
+Every shard computes the plan for itself, so nothing else may have an influence: no order of files, no hash
+seed, no clock. Ownership is total: a file that is not in the plan has an owner, too. Even if the machines
+find different files, no test runs twice or never.
 """
 
 from __future__ import annotations
@@ -17,32 +17,34 @@ from typing import Any, Final, NamedTuple
 from pytest_hotreload.ci.timings import PLAN_SCHEMA, Cost, Timings, as_data, from_data, mapping, named, parsed
 from pytest_hotreload.shard_options import MOST_SHARDS
 
-#: Raised whenever equal inputs would be dealt otherwise.
+#: Increased whenever equal inputs would be assigned differently.
 ALGORITHM: Final = 2
 _KEYS: Final = frozenset({"schema", "algorithm", "fingerprint", "of", "by", "owners", "timings"})
-#: Plans as short as the shortest, but for this many percent, are told apart by their work: no shard's end can be
-#: predicted better than that.
+#: Plans whose length exceeds the shortest by at most this many percent are compared by their total work: the
+#: end of a shard cannot be predicted more precisely.
 _ALIKE: Final = 2
-#: How full a shard may become, in percent of the least possible, before a file goes where its imports are not warm.
-#: 0 is LPT. On 100 suites of `benchmarks.shards` with costly imports the longest shard was 37 % longer with LPT alone;
-#: 14 steps instead of these 4 made it 1 % shorter, and took three times as long.
+#: Limits of a shard's load, in percent of the least possible; below the limit a file prefers a shard on which
+#: its imports are warm. 0 is LPT. On 100 suites of `benchmarks.shards` with costly imports the longest shard
+#: was 37 % longer with LPT alone; 14 steps instead of these 4 made it 1 % shorter, and took three times as
+#: long.
 _TARGETS: Final = (0, 100, 105, 125)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """``of``: how many shards, numbered from 1. ``owners``: file -> shard. ``by``: "durations" or "hash".
+    """An assignment of test files to shards."""
 
-    ``timings``: what was known of these files when it was made.
-    """
-
+    #: The number of shards, which are numbered from 1.
     of: int
+    #: File -> shard.
     owners: Mapping[str, int]
+    #: "durations" or "hash".
     by: str
+    #: The timings of these files from which the plan was made.
     timings: Timings = field(default_factory=Timings)
 
     def owner(self, file: str) -> int:
-        """The shard that runs a file, whether the plan names it or not."""
+        """The shard that runs a file, even if the file is not in the plan."""
         name = named(file)
         return self.owners.get(name) or by_hash(name, self.of)
 
@@ -52,13 +54,13 @@ class Plan:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of what decides who runs what. Timings that lead to the same plan have the same one."""
+        """A hash of the assignment. Timings that lead to the same plan give the same fingerprint."""
         decided = [ALGORITHM, self.of, sorted(self.owners.items())]
         return hashlib.sha256(json.dumps(decided).encode()).hexdigest()[:12]
 
     @cached_property
     def predicted(self) -> list[float]:
-        """Seconds of each shard; [] where nothing is known."""
+        """The predicted seconds of each shard, or [] without timings."""
         if self.by == "hash":
             return []
         jobs = _jobs(self.owners, self.timings)
@@ -70,12 +72,12 @@ class Plan:
 
     @property
     def balance(self) -> float:
-        """The longest shard over the mean: 1 is even. Where nothing is known, 1."""
+        """The longest shard divided by the mean: 1 is even. 1 without timings."""
         return max(self.predicted) / self.mean if self.mean else 1.0
 
     @property
     def mean(self) -> float:
-        """Predicted seconds of a shard."""
+        """The mean of the shards' predicted seconds."""
         return sum(self.predicted) / self.of
 
     @cached_property
@@ -93,33 +95,33 @@ class Plan:
 
 @dataclass(frozen=True)
 class Shard:
-    """One of a plan's, from 1."""
+    """One shard of a plan; ``number`` counts from 1."""
 
     plan: Plan
     number: int
 
     @property
     def of(self) -> int:
-        """How many there are."""
+        """The number of shards in the plan."""
         return self.plan.of
 
     def own(self, file: str) -> bool:
-        """Whether this shard runs a file; its name is relative to the root."""
+        """Whether this shard runs a file. The file's name is relative to the root."""
         return self.plan.owner(file) == self.number
 
     @property
     def files(self) -> list[str]:
-        """The planned ones of this shard."""
+        """The planned files of this shard."""
         return self.plan.files(self.number)
 
     @property
     def others(self) -> int:
-        """How many planned files others own."""
+        """The number of planned files that other shards own."""
         return len(self.plan.owners) - len(self.files)
 
 
 def by_hash(name: str, of: int) -> int:
-    """The shard of a file that no plan names."""
+    """The shard of a file that is not in the plan."""
     return int.from_bytes(_digest(name)[:8], "big") % of + 1
 
 
@@ -128,9 +130,10 @@ def _digest(name: str) -> bytes:
 
 
 def _in_turns(names: Iterable[str], of: int) -> dict[str, int]:
-    """Deal files of which nothing is known: one to each shard in turns, in the order of their hashes.
+    """Assign files without timings: one to each shard in turns, in the order of their hashes.
 
-    Shards differ by one file at most. Neighbours by name, which are often alike, do not always go to the same shards.
+    Shards differ by at most one file. Neighbours by name are often alike, and the hash keeps them from always
+    going to the same shards.
     """
     dealt = {
         name: at % of + 1 for at, name in enumerate(sorted(names, key=lambda name: (_digest(name), name)))
@@ -139,7 +142,7 @@ def _in_turns(names: Iterable[str], of: int) -> dict[str, int]:
 
 
 def make(files: Iterable[str], timings: Timings, of: int) -> Plan:
-    """Deal the files to ``of`` shards."""
+    """Assign the files to ``of`` shards."""
     names = sorted({named(file) for file in files})
     known = Timings({named(file): cost for file, cost in timings.files.items()}, timings.warm).only(names)
     if not known.files:
@@ -154,13 +157,13 @@ def make(files: Iterable[str], timings: Timings, of: int) -> Plan:
 
 
 class _Job(NamedTuple):
-    """A file: microseconds, so that sums do not depend on their order."""
+    """A file's cost. Microseconds are integers, so that sums do not depend on their order."""
 
     micros: int
     needs: frozenset[str]
 
     def alone(self, warm: Mapping[str, int]) -> int:
-        """On a shard that has nothing warm."""
+        """The file's microseconds on a shard on which nothing is warm."""
         return self.micros + sum(warm[name] for name in self.needs)
 
 
@@ -169,7 +172,7 @@ def _micros(seconds: Mapping[str, float]) -> dict[str, int]:
 
 
 def _jobs(names: Iterable[str], timings: Timings) -> dict[str, _Job]:
-    """A file without timings takes the median of those that have some."""
+    """The costs of files. A file without timings gets the median of those with timings."""
     known = sorted(round(cost.seconds * 1e6) for cost in timings.files.values())
     middle = (known[(len(known) - 1) // 2] + known[len(known) // 2]) // 2
     unknown = Cost(middle / 1e6)
@@ -180,14 +183,14 @@ def _jobs(names: Iterable[str], timings: Timings) -> dict[str, _Job]:
 
 @dataclass
 class _Load:
-    """What a shard has been dealt."""
+    """The files assigned to one shard, and their cost."""
 
     micros: int = 0
     warmed: set[str] = field(default_factory=set)
     names: list[str] = field(default_factory=list)
 
     def warming(self, job: _Job, warm: Mapping[str, int]) -> int:
-        """What its imports would add here."""
+        """The microseconds that the file's imports would add to this shard."""
         return sum(warm[name] for name in job.needs - self.warmed) if job.needs else 0
 
     def take(self, name: str, job: _Job, warm: Mapping[str, int]) -> None:
@@ -197,7 +200,7 @@ class _Load:
 
 
 def _deal_best(jobs: Mapping[str, _Job], warm: Mapping[str, int], of: int) -> list[_Load]:
-    """The shortest plan found; of those that are as short, the one with the least work."""
+    """The shortest plan found; among plans of about equal length, the one with the least work."""
     order = sorted(jobs, key=lambda name: (-jobs[name].alone(warm), name))
     least = max(
         (sum(job.micros for job in jobs.values()) + sum(warm.values())) // of, jobs[order[0]].alone(warm)
@@ -216,9 +219,9 @@ def _deal_best(jobs: Mapping[str, _Job], warm: Mapping[str, int], of: int) -> li
 def _deal(
     order: Sequence[str], jobs: Mapping[str, _Job], warm: Mapping[str, int], of: int, target: int
 ) -> list[_Load]:
-    """Longest first, each file to the shard that would end first with it.
+    """Assign the longest file first, each to the shard that would end first with it.
 
-    But as long as a shard ends before ``target``, rather to one that has to import less for it.
+    Among shards that would end before ``target``, a shard that has to import less for the file is preferred.
     """
     loads = [_Load() for _ in range(of)]
     for name in order:
@@ -237,7 +240,7 @@ def _deal(
 
 
 def as_json(plan: Plan) -> str:
-    """A plan as a file: once made, it is the same for every shard that reads it."""
+    """A plan as the text of a file, which is the same for every shard that reads it."""
     data = {
         "schema": PLAN_SCHEMA,
         "algorithm": ALGORITHM,
@@ -251,7 +254,10 @@ def as_json(plan: Plan) -> str:
 
 
 def from_json(text: str) -> Plan:
-    """Raises :class:`ValueError` that says what is wrong: a plan that is half understood would lose tests."""
+    """Read a plan.
+
+    Raises :class:`ValueError` with the reason: a plan that was only partly understood would lose tests.
+    """
     data = parsed(text)
     if data.get("schema") != PLAN_SCHEMA:
         raise ValueError(f"its schema is {data.get('schema')!r}, not {PLAN_SCHEMA!r}")

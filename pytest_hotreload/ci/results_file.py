@@ -1,6 +1,6 @@
-"""The results file: what became of each test of a run, for programs. How it is written, read and checked.
+"""The results file: writes, reads and checks the outcomes of a run's tests, for other programs.
 
-``results.schema.json`` declares its shape, for this module as for others.
+``results.schema.json`` declares its structure, for this module and for others.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import Any, Final
 from pytest_hotreload.process import user_file
 from pytest_hotreload.world import os
 
-#: The number is raised when something is removed, or means something else; additions leave it.
+#: The number is increased when a key is removed or changes its meaning; additions leave it unchanged.
 SCHEMA: Final = "hotreload-results/1"
-#: The first key of the object, so that a file that was cut off is known for what it was to be.
+#: The first key of the object, by which even a truncated file is recognised.
 _BEGIN: Final = re.compile(rb'\s*\{\s*"schema"\s*:\s*"hotreload-results/')
 
 _DECLARED: Final = Path(__file__).with_name("results.schema.json")
-#: A type's name in JSON Schema -> what it is here, and how an error calls it.
+#: A type's name in JSON Schema -> the Python type, and the name in error messages.
 _TYPES: Final[dict[str, tuple[type | tuple[type, ...], str]]] = {
     "object": (dict, "object"),
     "array": (list, "list"),
@@ -36,22 +36,22 @@ _TYPES: Final[dict[str, tuple[type | tuple[type, ...], str]]] = {
 
 
 class UnusableError(Exception):
-    """The file cannot be used as a results file; the text says why."""
+    """The file cannot be used as a results file; the text states the reason."""
 
 
 def is_one(head: bytes) -> bool:
-    """Whether a file that begins so was written as a results file, of whatever version."""
+    """Whether a file with this beginning was written as a results file, of any version."""
     return _BEGIN.match(head) is not None
 
 
 def prepare(path: Path) -> None:
-    """Before the run: remove what an earlier run left, and see whether it can be written. Raises OSError.
+    """Remove an earlier results file before the run, and check that a new one can be written. Raises OSError.
 
-    Its folder is made after the run. One that appears at the root meanwhile could be imported, and then no record of a
-    file that could import it is trusted.
+    The folder is created only after the run. A folder that appears at the root during the run could be
+    imported, and then no record of a file that could import it would be trusted.
     """
     user_file.remove(path)
-    if path.exists():  # it stays what it is: a pipe, a device, the standard output
+    if path.exists():  # a pipe, a device or the standard output stays
         return
     above = next(folder for folder in path.parents if folder.exists())
     if not above.is_dir():
@@ -61,14 +61,14 @@ def prepare(path: Path) -> None:
 
 
 def write(path: Path, document: Mapping[str, Any]) -> None:
-    """Whole or not at all. Raises OSError."""
-    # Escaped: a node id may hold halves of characters, which are no text in any encoding.
+    """Write the document completely or not at all. Raises OSError."""
+    # ASCII: a node id may contain lone surrogates, which no encoding can represent.
     text = json.dumps(document, indent=1, allow_nan=False) + "\n"
     user_file.write(path, text.encode("ascii"))
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Raises UnusableError."""
+    """Read and check a results file. Raises UnusableError."""
     try:
         document = json.loads(path.read_bytes())
     except OSError as error:
@@ -85,7 +85,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def counted(document: Mapping[str, Any]) -> Counter[str]:
-    """How many tests of each kind; a reused one is of no other kind."""
+    """The number of tests of each kind. A reused test counts only as reused."""
     counts = Counter("reused" if test["reused"] else test["outcome"] for test in document["tests"])
     counts["deselected"] += len(document["deselected"])
     counts["error"] += len(document["errors"])
@@ -98,9 +98,10 @@ def declared() -> dict[str, Any]:
 
 
 def mismatch(value: Any, schema: Mapping[str, Any], where: str = "it", *, strict: bool = False) -> str:
-    """What of a value is not as a schema says, or "". ``strict``: nor has an object keys that are not declared.
+    """The first difference between a value and a schema, or "".
 
-    Of JSON Schema this knows what ``results.schema.json`` uses.
+    ``strict``: undeclared keys count as a difference. Supports the part of JSON Schema that
+    ``results.schema.json`` uses.
     """
     if "anyOf" in schema:
         tried = [mismatch(value, each, where, strict=strict) for each in schema["anyOf"]]
@@ -146,7 +147,7 @@ def _is_time(text: str) -> bool:
 
 
 def _is(value: Any, name: str) -> bool:
-    """Whether a value is of a type; a truth value is no number, and neither is what has no end."""
+    """Whether a value has a type. Booleans, infinity and NaN are not numbers."""
     if isinstance(value, bool) or (isinstance(value, float) and not math.isfinite(value)):
         return False
     return isinstance(value, _TYPES[name][0])

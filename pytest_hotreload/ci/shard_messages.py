@@ -1,4 +1,4 @@
-"""Every word that the user sees of shards."""
+"""Texts about shards."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pytest_hotreload.compat.console import PREFIX
 from pytest_hotreload.usage import usage_error
 from pytest_hotreload.wording import duration, many
 
-#: Below that a share is not named as one of more or less.
+#: A smaller difference from the prediction is not shown.
 _PERCENT = 0.5
 
 
 def header(shard: Shard, source: str) -> list[str]:
-    """Which shard this is, and what its plan predicts."""
+    """The lines about this shard and its plan's prediction."""
     plan = shard.plan
     which = f"shard {shard.number}/{shard.of}" + (f" ({source})" if source else "")
     by = "durations" if plan.by == "durations" else "the hash of their paths"
@@ -30,7 +30,7 @@ def header(shard: Shard, source: str) -> list[str]:
 
 
 def dominating(plan: Plan) -> list[str]:
-    """The file that alone takes longer than a shard should."""
+    """The line about a file that alone takes longer than the mean of the shards."""
     if plan.dominating is None:
         return []
     file, seconds = plan.dominating
@@ -39,7 +39,7 @@ def dominating(plan: Plan) -> list[str]:
 
 
 def no_timings(notes: Sequence[str]) -> str:
-    """``notes``: what was wrong with those that were named."""
+    """The line about missing durations. ``notes``: problems with the timings files that were named."""
     why = "; ".join(notes) or "there are no records of earlier runs"
     return f"no durations ({why}): files are assigned to shards in turns, by the hash of their paths"
 
@@ -57,7 +57,7 @@ def nothing_here(shard: Shard) -> str:
 
 
 def achieved(shard: Shard, files: int, seconds: float) -> str:
-    """At the end: what this shard's tests and collection took, against the plan."""
+    """The closing line: the time of this shard's tests and collection, compared with the plan."""
     text = (
         f"{PREFIX}shard {shard.number}/{shard.of}, plan {shard.plan.fingerprint}: "
         f"{many(files, 'test file')} took {duration(seconds)}"
@@ -69,7 +69,7 @@ def achieved(shard: Shard, files: int, seconds: float) -> str:
 
 
 def planned(plan: Plan, file: str) -> list[str]:
-    """A plan was written, and nothing run."""
+    """The lines after a plan was written and nothing was run."""
     files = many(len(plan.owners), "test file")
     lines = [f"{PREFIX}plan {plan.fingerprint}: {files} on {plan.of} shards, written to {file}"]
     if plan.predicted:
@@ -88,7 +88,7 @@ def _off(seconds: float, predicted: float) -> str:
     return f" ({percent:+.0f} %)" if abs(percent) >= _PERCENT else ""
 
 
-# ------------------------------------------------------------------------------------- mistakes
+# ------------------------------------------------------------------------------------- errors
 
 
 def plan_unreadable(file: str, why: object) -> Exception:

@@ -1,7 +1,7 @@
-"""``--shard m/n``: this machine's part of the suite.
+"""``--shard m/n``: runs this machine's part of the suite.
 
-Each shard finds the test files without importing one, reads the timings, and computes the plan for all shards; or
-all read one plan. Then it collects what it owns, as plain pytest would.
+Each shard finds the test files without importing any, reads the timings, and computes the plan for all
+shards; or all shards read one plan. Then each collects the files that it owns, as plain pytest would.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _KEY = pytest.StashKey[Shard]()
 
 
 def shard_of(config: pytest.Config) -> Shard | None:
-    """Which shard this session is; None before it has begun, and where it is none."""
+    """The shard of this session, or None before the session starts and without ``--shard``."""
     return config.stash.get(_KEY, None)
 
 
 class Sharding:
-    """A plugin of the controller."""
+    """A plugin of the controller that makes or reads the plan, and reports about the shard."""
 
     def __init__(self, config: pytest.Config, chosen: Options, records: RunRecords | None) -> None:
         assert chosen.shard is not None
@@ -51,7 +51,10 @@ class Sharding:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
-        """The cache stands, and nothing is collected. Raises :class:`pytest.UsageError`."""
+        """Make the plan, when the cache exists and nothing is collected.
+
+        Raises :class:`pytest.UsageError`.
+        """
         if self.asked.touch:
             with contextlib.suppress(OSError):
                 Path(self.asked.touch).touch()
@@ -81,7 +84,7 @@ class Sharding:
     # -- files -----------------------------------------------------------------------------------------
 
     def _unlisted(self, known: Timings, listed: set[str]) -> Iterator[str]:
-        """Files that ran before, although no pattern names them: doctests, a plugin's own, behind a link."""
+        """Files that ran before although no pattern names them: doctests, items of plugins, files behind a link."""
         arguments = (str(each).split("::")[0] for each in self.config.args)
         places = [os.path.abspath(self._place(each)) for each in arguments]
         for name in sorted(known.files.keys() - listed):
@@ -91,7 +94,10 @@ class Sharding:
                 yield name
 
     def _not_ignored(self, paths: Iterable[str]) -> Iterator[str]:
-        """Without what the command line leaves out. Conftests may leave out more, which costs balance only."""
+        """The paths that the command line does not ignore.
+
+        Conftests may ignore more files, which only costs balance.
+        """
         option = self.config.option
         folders = [os.path.abspath(each) for each in getattr(option, "ignore", None) or ()]
         globs = [os.path.abspath(each) for each in getattr(option, "ignore_glob", None) or ()]
@@ -105,7 +111,7 @@ class Sharding:
     # -- timings ---------------------------------------------------------------------------------------
 
     def _given(self) -> Timings:
-        """Of the files that were named. One that can't be used costs balance, and a line."""
+        """Timings from the named files. An unusable file costs balance and one line."""
         found = []
         for file in self.options.timings:
             try:
@@ -115,7 +121,7 @@ class Sharding:
         return timings.merged(found) if found else Timings()
 
     def _recorded(self) -> Timings:
-        """Of the records. Only files that ran whole have one."""
+        """Timings from the records, which exist only for files that ran completely."""
         store = self._store()
         found: dict[str, Any] = {}
         if store is None:
@@ -123,7 +129,7 @@ class Sharding:
         for file in store.files():
             with contextlib.suppress(ValueError):
                 record = json.loads(store.get(file) or "")
-                # A file outside of the root stands in the records as it lies on this machine.
+                # Records name a file outside the root by its path on this machine.
                 found[self.names.of(file) if os.path.isabs(file) else file] = record
         return timings.of_records(found)
 
@@ -138,7 +144,7 @@ class Sharding:
         except OSError:
             return None
 
-    # -- words -----------------------------------------------------------------------------------------
+    # -- texts -----------------------------------------------------------------------------------------
 
     def pytest_report_header(self) -> list[str]:
         return shard_messages.header(self.shard, self.asked.source)
@@ -179,7 +185,10 @@ class Sharding:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Nothing to do is no error where others have something; of the whole selection it is pytest's."""
+        """Exit with status 0 if this shard has no tests but other shards have some.
+
+        If the whole selection is empty, pytest's status stays.
+        """
         if session.exitstatus != pytest.ExitCode.NO_TESTS_COLLECTED:
             return
         others = self.shard.of > 1 and bool(self.shard.others or self.owned.found)

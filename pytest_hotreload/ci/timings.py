@@ -1,7 +1,7 @@
-"""How long test files take, and what they need: a snapshot from records, results, plans or a file of the user's own.
+"""Timings: the durations and requirements of test files, from records, results, plans or a file of the user.
 
-Whatever form it came in, a snapshot says what a file costs wherever it runs, and, apart from that, what importing a
-distribution costs a shard once. Nothing here reads a disk.
+In any form, timings state a file's cost on any machine and, separately, the cost of importing a distribution,
+which each shard pays once. Nothing here reads a disk.
 """
 
 from __future__ import annotations
@@ -16,44 +16,51 @@ from typing import Any, Final, NamedTuple
 SCHEMA: Final = "hotreload-timings/1"
 PLAN_SCHEMA: Final = "hotreload-plan/1"
 RESULTS_SCHEMA: Final = "hotreload-results/1"
-#: An import that took less longer than others is noise: 10 ms. A busy machine moves one by that.
+#: A smaller difference between imports is noise: 10 ms. A busy machine changes one import's time by as much.
 _NOTICEABLE: Final = 0.01
-#: What is more than that was not measured: 30 years.
+#: A larger number was not measured: 30 years.
 _MOST_SECONDS: Final = 1e9
 
 
 class Cost(NamedTuple):
-    """Of one test file. ``needs``: distributions that it imports, whose own cost is not part of ``seconds``."""
+    """The cost of one test file."""
 
+    #: Without the first imports of the distributions in ``needs``.
     seconds: float
+    #: Distributions that the file imports.
     needs: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class Timings:
-    """``files``: by name, with "/". ``warm``: distribution -> seconds that its first import takes, where known."""
+    """The known costs of test files and of distributions."""
 
+    #: Name with "/" -> cost.
     files: Mapping[str, Cost] = field(default_factory=dict)
+    #: Distribution -> seconds of its first import, if known.
     warm: Mapping[str, float] = field(default_factory=dict)
 
     def only(self, names: Iterable[str]) -> Timings:
-        """What concerns these files."""
+        """The part of the timings that concerns these files."""
         files = {name: self.files[name] for name in sorted(names) if name in self.files}
         needed = frozenset().union(*(cost.needs for cost in files.values()))
         return Timings(files, {name: self.warm[name] for name in sorted(needed) if name in self.warm})
 
 
 def named(file: str) -> str:
-    """A file's name in timings and plans, whatever separator it came with.
+    """A file's name in timings and plans, for either separator.
 
-    A name that has a backslash on one system and a slash on another must have one owner. Two files that
-    differ in nothing else share it.
+    A name with a backslash on one system and a slash on another must have the same owner. Two files whose
+    names differ only in that share an owner.
     """
     return file.replace("\\", "/")
 
 
 def merged(several: Sequence[Timings]) -> Timings:
-    """The mean of what is known more than once; of warming, the most: a shard that had it warm measured nothing."""
+    """Merge timings: the mean cost of a file, and the longest first import of a distribution.
+
+    A shard that had a distribution warm measured no import.
+    """
     if len(several) == 1:
         return several[0]
     costs: defaultdict[str, list[Cost]] = defaultdict(list)
@@ -77,7 +84,10 @@ def merged(several: Sequence[Timings]) -> Timings:
 
 
 def of_records(records: Mapping[str, Mapping[str, Any]]) -> Timings:
-    """Name -> record, as the store has it. Fixtures are part of their tests' seconds, and imports of collection."""
+    """Timings from records, as name -> record in the store's form.
+
+    Fixtures are part of the seconds of tests, and imports are part of the collection.
+    """
     seconds, imports, needs = {}, {}, {}
     for name, record in records.items():
         costs = record["costs"]
@@ -95,10 +105,11 @@ def of_records(records: Mapping[str, Mapping[str, Any]]) -> Timings:
 def _warm(
     imports: Mapping[str, float], needs: Mapping[str, frozenset[str]]
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """What each distribution's first import took, and what of that each file paid.
+    """The time of each distribution's first import, and the part of it that each file paid.
 
-    In a run the first file that needs a distribution pays for it, and all others find it warm. Which one that was is
-    not recorded; it is the one whose import took longest. What it took longer than usual is shared by what it paid for.
+    In a run, the first file that needs a distribution pays for its import, and all others find it warm.
+    Records do not contain which file that was; the file with the longest import is assumed. Its time above
+    the median is divided among the distributions that it paid for.
     """
     if not imports:
         return {}, {}
@@ -122,7 +133,10 @@ def _warm(
 
 
 def of_text(text: str) -> Timings:
-    """A file's content: timings, a plan's snapshot, or results. Raises :class:`ValueError` that says what is wrong."""
+    """Timings from the text of a file: timings, a plan, or results.
+
+    Raises :class:`ValueError` with the reason.
+    """
     data = parsed(text)
     schema = data.get("schema")
     if schema == SCHEMA:
@@ -135,7 +149,7 @@ def of_text(text: str) -> Timings:
 
 
 def parsed(text: str) -> Mapping[str, Any]:
-    """The object that a JSON text is."""
+    """Parse a JSON text that must be an object."""
     try:
         return mapping(json.loads(text), "the file")
     except RecursionError:
@@ -143,14 +157,14 @@ def parsed(text: str) -> Mapping[str, Any]:
 
 
 def from_data(data: Mapping[str, Any]) -> Timings:
-    """``files``: name -> seconds, or -> {"seconds", "needs"}; ``warm``: distribution -> seconds."""
+    """Timings from data: ``files`` (name -> seconds or {"seconds", "needs"}), ``warm`` (distribution -> seconds)."""
     files = {named(name): _cost(name, each) for name, each in mapping(data.get("files"), "files").items()}
     warm = mapping(data.get("warm", {}), "warm")
     return Timings(files, {name: number(each, f"warm: {name}") for name, each in warm.items()})
 
 
 def as_data(timings: Timings) -> dict[str, Any]:
-    """As :func:`from_data` reads it, in an order of its own."""
+    """The data of timings, as :func:`from_data` reads it, in sorted order."""
     return {
         "files": {
             name: {"seconds": cost.seconds, "needs": sorted(cost.needs)} if cost.needs else cost.seconds
@@ -170,7 +184,7 @@ def _cost(name: str, data: Any) -> Cost:
 
 
 def _of_results(data: Mapping[str, Any]) -> Timings:
-    """Of files that ran as a whole: what was deselected or reused took no time, and would next time."""
+    """Timings of the files that ran completely: deselected and reused tests took no time, but would next time."""
     partial = {named(str(nodeid).partition("::")[0]) for nodeid in _rows(data, "deselected", str)}
     partial |= {
         named(str(test.get("file"))) for test in _rows(data, "tests", dict) if test.get("reused") is not None
@@ -192,14 +206,14 @@ def _rows(data: Mapping[str, Any], key: str, kind: type) -> list[Any]:
 
 
 def mapping(data: Any, what: str) -> Mapping[str, Any]:
-    """Checked."""
+    """Check that ``data`` is an object, and return it."""
     if not isinstance(data, dict):
         raise ValueError(f"{what}: not an object")
     return data
 
 
 def number(data: Any, what: str) -> float:
-    """Checked: a number of seconds."""
+    """Check that ``data`` is a number of seconds, and return it."""
     if isinstance(data, bool) or not isinstance(data, int | float) or not 0 <= data < _MOST_SECONDS:
         raise ValueError(f"{what}: {data!r} is not a number of seconds")
     return float(data)

@@ -1,4 +1,7 @@
-"""Asks pytest in this process: what it prints is kept back, and shown only where it had no answer."""
+"""Runs pytest in this process to answer a question.
+
+Its output is held back, and shown only without an answer.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +20,14 @@ from pytest_hotreload.compat import pytest_config
 
 
 class Heard(NamedTuple):
-    """What pytest printed, and its exit status."""
+    """The output and the exit status of a pytest run."""
 
     status: int
     out: bytes
     err: bytes
 
     def show(self) -> int:
-        """Print it where pytest did; its exit status."""
+        """Print the output to the original streams, and return the exit status."""
         for stream, text in ((sys.stdout, self.out), (sys.stderr, self.err)):
             stream.flush()
             stream.buffer.write(text)
@@ -33,7 +36,7 @@ class Heard(NamedTuple):
 
 
 def ask(plugin: object, arguments: Sequence[str]) -> Heard:
-    """Run pytest with a plugin that finds the answer."""
+    """Run pytest with a plugin that finds the answer, and return its output."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         with _kept_back(sys.stdout, 1, out), _kept_back(sys.stderr, 2, err):
             status = _main(plugin, arguments)
@@ -43,13 +46,13 @@ def ask(plugin: object, arguments: Sequence[str]) -> Heard:
 def _main(plugin: object, arguments: Sequence[str]) -> int:
     try:
         return int(pytest.main(list(arguments), plugins=[plugin]))
-    except SystemExit as error:  # of a conftest
+    except SystemExit as error:  # raised by a conftest
         return error.code if isinstance(error.code, int) else 1
 
 
 @contextlib.contextmanager
 def _kept_back(stream: TextIO, descriptor: int, file: IO[bytes]) -> Iterator[None]:
-    """By descriptor: imported code may write to it in any way."""
+    """Redirect the descriptor to a file, because imported code may write to it in any way."""
     stream.flush()
     kept = os.dup(descriptor)
     os.dup2(file.fileno(), descriptor)
@@ -68,16 +71,17 @@ def _content(file: IO[bytes]) -> bytes:
 
 
 class CacheLocation(NamedTuple):
-    """``folder``: where the records are, if there are any; None where pytest's cache is turned off."""
+    """The root of a project and the folder of its records."""
 
     root: Path
+    #: The folder in which records are, if there are any; None if pytest's cache is turned off.
     folder: Path | None
 
 
 def place(arguments: Sequence[str], *, make: bool = False) -> CacheLocation | Heard:
-    """Root and cache of the project in the current folder. Runs nothing of the project.
+    """Find the root and the cache of the project in the current folder. Runs no code of the project.
 
-    ``make``: the cache, if there is none; raises OSError.
+    ``make`` creates the cache if there is none, and may raise OSError.
     """
     finder = _PlaceFinder(make)
     with contextlib.suppress(_Found):
@@ -88,7 +92,7 @@ def place(arguments: Sequence[str], *, make: bool = False) -> CacheLocation | He
 
 
 class _Found(BaseException):
-    """Ends pytest early. Nobody's ``except Exception`` is to stop it."""
+    """Ends pytest early. A BaseException, so that no ``except Exception`` stops it."""
 
 
 class _PlaceFinder:
@@ -99,7 +103,7 @@ class _PlaceFinder:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_load_initial_conftests(self, early_config: pytest.Config) -> Generator[None, object, object]:
-        """The first hook that knows the ini, and the last before the first conftest."""
+        """Find the folder in the first hook that knows the ini; the first conftest is loaded after it."""
         folder = _records_folder(early_config)
         try:
             if folder is not None and self._make:
@@ -113,7 +117,7 @@ class _PlaceFinder:
 
 
 def _records_folder(config: pytest.Config) -> Path | None:
-    """As ``Cache.mkdir("hotreload")`` makes it."""
+    """The folder that ``Cache.mkdir("hotreload")`` creates."""
     if not config.pluginmanager.hasplugin("cacheprovider"):
         return None
     return pytest_config.cache_folder(config) / "d" / "hotreload"

@@ -1,4 +1,4 @@
-"""``pytest-hotreload cache``: what the store of records holds, whether all of it can be read, and its end."""
+"""``pytest-hotreload cache``: shows, verifies or removes the content of the record store."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from pytest_hotreload.commands.ask_pytest import Heard, place
 
 
 def run_cache_command(what: str, arguments: Sequence[str]) -> int:
-    """``what``: "info", "clean" or "verify". 0: fine; 1: something is wrong with the store; else pytest's status."""
+    """Run the command ``what``: "info", "clean" or "verify".
+
+    Returns 0 on success, 1 if something is wrong with the store, or else pytest's exit status.
+    """
     found = place(arguments)
     if isinstance(found, Heard):
         return found.show()
@@ -64,7 +67,7 @@ def _clean(folder: Path, store: RecordStore) -> int:
         )
     )
     store.load()
-    print(*(note + "\n" for note in store.notes()), sep="", end="")  # of what is there and not ours
+    print(*(note + "\n" for note in store.notes()), sep="", end="")  # about files that are there but not ours
     return 0
 
 

@@ -1,8 +1,9 @@
-"""Finds hidden couplings: tests that fail alone and pass in company, and the module that they lean on.
+"""Finds order-dependent tests, which pass only together with other files, and the module that they need.
 
-pytest imports every selected file before the first test runs, and suites come to lean on that without
-knowing. Each file is run strict (collected alone); what differs from the run in company is a coupling.
-The module is found by halving: the failing test runs alone with a part of what the company imported.
+pytest imports every selected file before the first test runs, and suites come to depend on that unnoticed.
+Each file is run strict (collected alone); a difference from the run of all files together is a coupling. The
+module is found by bisection: the failing test runs alone with a part of the modules that the common run
+imported.
 """
 
 from __future__ import annotations
@@ -26,22 +27,28 @@ from pytest_hotreload.records import couplings
 from pytest_hotreload.records.file_outcome import FAILED
 
 _RECORDER = "pytest_hotreload.commands.doctor_plugin"
-#: Runs of one test at the most while its module is searched: 2**16 modules are more than any suite has.
+#: The maximum number of runs of one test to find its module: no suite has more than 2**16 modules.
 _MOST_STEPS = 16
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """``outcomes``: node id -> outcome. ``modules``, ``path`` (``sys.path``): when the collection ended."""
+    """The recorded data of one run."""
 
     status: int
+    #: Node id -> outcome.
     outcomes: dict[str, str]
+    #: Imported modules at the end of the collection.
     modules: list[str] = field(default_factory=list)
+    #: ``sys.path`` at the end of the collection.
     path: list[str] = field(default_factory=list)
 
 
 def examine(arguments: Sequence[str]) -> int:
-    """Print what is found. 0: no test leans on another file; 1: some do; 2: the suite can't be run."""
+    """Print the findings.
+
+    Returns 0: no test depends on another file; 1: some do; 2: the suite cannot be run.
+    """
     print(console.PREFIX + "running all files together", flush=True)
     company = _run([*arguments, "--hotreload-on"])
     if not company.outcomes:
@@ -66,7 +73,7 @@ def examine(arguments: Sequence[str]) -> int:
 
 
 def _remember(arguments: Sequence[str], company: Recorded, causes: Mapping[str, str | None]) -> None:
-    """For the records of later runs; those of coupled files know nothing of their company, and go."""
+    """Store the couplings for later runs, and remove the records of coupled files, which lack those dependencies."""
     found: defaultdict[str, set[str | None]] = defaultdict(set)
     for nodeid, cause in causes.items():
         found[_file(nodeid)].add(cause)
@@ -85,19 +92,19 @@ def _file(nodeid: str) -> str:
 
 
 class _Search:
-    """For the module that a test leans on; ``company``: the run in which it passed."""
+    """Finds the module that a test needs. ``company``: the run of all files, in which the test passed."""
 
     def __init__(self, arguments: Sequence[str], company: Recorded) -> None:
         self.arguments, self.company = arguments, company
 
     def known_cause(self, nodeid: str, causes: dict[str, str | None]) -> str | None:
-        """Tests of one file mostly lean on one module: try those that were found in it first."""
+        """Try the modules found for other tests of the same file first: these tests mostly need the same module."""
         file = _file(nodeid)
         found = {cause for other, cause in causes.items() if cause and _file(other) == file}
         return next((cause for cause in sorted(found) if self._passes(nodeid, [cause])), None)
 
     def cause(self, nodeid: str) -> str | None:
-        """The one module whose import, before the test's own file, makes it pass; None if there is none."""
+        """The single module whose import before the test's own file makes the test pass; None if there is none."""
         candidates = self.company.modules
         if not candidates or not self._passes(nodeid, candidates):
             return None
@@ -106,23 +113,24 @@ class _Search:
                 return candidates[0]
             half = len(candidates) // 2
             first, second = candidates[:half], candidates[half:]
-            # The first half first: a module comes after those that it imports, which are nearer to the cause.
+            # The first half is tried first: a module comes after the modules that it imports, which are
+            # closer to the cause.
             if self._passes(nodeid, first):
                 candidates = first
             elif self._passes(nodeid, second):
                 candidates = second
             else:
-                return None  # it takes several
+                return None  # several modules are needed
         return None
 
     def _passes(self, nodeid: str, preload: list[str]) -> bool:
-        """Whether the test passes alone in plain pytest, with these modules imported first."""
+        """Whether the test passes alone in plain pytest if these modules are imported first."""
         request = {"only": nodeid, "preload": preload, "path": self.company.path}
         return _run([*self.arguments, "--hotreload-off"], **request).outcomes.get(nodeid) == "passed"
 
 
 def _run(arguments: Sequence[str], **request: Any) -> Recorded:
-    """One run of pytest, with the recorder; ``request``: see there."""
+    """Run pytest once with the recorder. ``request``: the recorder's ``only``, ``preload`` and ``path``."""
     with tempfile.TemporaryDirectory(prefix="pytest-hotreload-") as folder:
         record = Path(folder) / "record.json"
         told = Path(folder) / "request.json"

@@ -1,4 +1,4 @@
-"""The plugin of a doctor's run: imports what it is told first, and writes down every outcome."""
+"""The plugin in doctor's pytest runs: imports the requested modules first, and records every outcome."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ import pytest
 
 from pytest_hotreload.compat.plugins import stop_xdist
 
-#: Worst first: a test is what its worst report says.
+#: From worst to best. A test's outcome is its worst report.
 _ORDER = ("error", "failed", "skipped", "passed")
 
 
 class Recorder:
-    """``outcomes``: node id -> the worst that was reported of it."""
+    """Records the outcomes and modules of one run."""
 
     def __init__(self, record: str, preload: list[str], path: list[str]) -> None:
         self.record, self.preload, self.path = record, preload, path
         self.pid = os.getpid()
+        #: Node id -> the worst reported outcome.
         self.outcomes: dict[str, str] = {}
         self.modules: list[str] = []
         self.before = set(sys.modules)
@@ -38,7 +39,10 @@ class Recorder:
         sys.path[:] = before
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Modules in the order in which their import ended; test files last, hardly any of them is the cause."""
+        """Record the modules in the order in which their imports ended.
+
+        Test files come last, because they are rarely the cause.
+        """
         found = [name for name in sys.modules if name not in self.before]
         tests = {str(item.path) for item in session.items}
         found.sort(key=lambda name: getattr(sys.modules[name], "__file__", None) in tests)
@@ -62,7 +66,7 @@ def pytest_configure(config: pytest.Config) -> None:
     named = os.environ.get("PYTEST_HOTRELOAD_RECORD")
     if not named or hasattr(config, "workerinput"):
         return
-    del os.environ["PYTEST_HOTRELOAD_RECORD"]  # not for a pytest inside a test
+    del os.environ["PYTEST_HOTRELOAD_RECORD"]  # a pytest run inside a test must not see it
     request = json.loads(Path(named).read_text())
     if request["only"]:
         config.args = [f"{config.rootpath}/{request['only']}"]

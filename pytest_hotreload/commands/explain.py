@@ -1,6 +1,6 @@
-"""``pytest-hotreload explain``: why a test file would run now, what it depends on, and what is warm for it.
+"""``pytest-hotreload explain``: why a test file would run now, its dependencies, and what is warm for it.
 
-pytest collects it in this process as a run would, so that its record is judged by the same epoch.
+pytest collects the file in this process like a run, so that its record is judged in the same epoch.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ from pytest_hotreload.records.records import RunRecords, Verdict
 
 
 def explain(arguments: Sequence[str]) -> int:
-    """Print what is found: 0, whether the file would run or not; else pytest's status and words."""
+    """Print the explanations.
+
+    Returns 0 whether or not a file would run, or else shows and returns pytest's error.
+    """
     explainer = _Explainer()
     heard = ask(explainer, ["--collect-only", "-q", "--hotreload-on", *arguments])
     if heard.status != 0 or not explainer.lines:
@@ -38,7 +41,7 @@ def explain(arguments: Sequence[str]) -> int:
 
 
 class _Explainer:
-    """A plugin of the controller."""
+    """A plugin of the controller that explains the collected test files."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -49,13 +52,13 @@ class _Explainer:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_load_initial_conftests(self) -> Generator[None, object, object]:
-        """What is loaded now is in every template."""
+        """Note the modules that are loaded now, and therefore in every template."""
         self._loaded = frozenset(sys.modules)
         return (yield)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Before anything is deselected: what is not affected is asked about, too."""
+        """Note the items before any are deselected, because unaffected files are explained, too."""
         self._items = list(items)
         self._files = list(dict.fromkeys(str(item.path) for item in items))
 
@@ -70,7 +73,7 @@ class _Explainer:
             self.lines += _Explanation(survey, records, file, doubts.get(file)).lines()
 
     def _doubts(self, session: pytest.Session, records: RunRecords | None) -> dict[str, str]:
-        """Of each file whose record holds, what forbids its reuse, or ""."""
+        """File with a record that holds -> the reason against its reuse, or ""."""
         if records is None:
             return {}
         bookkeeper: Any = session.config.pluginmanager.get_plugin("hotreload-bookkeeper")
@@ -81,7 +84,7 @@ class _Explainer:
         return {**dict.fromkeys(judged.held, ""), **{verdict.file: verdict.detail for verdict in fresh}}
 
     def _judged(self, config: pytest.Config) -> RunRecords | None:
-        """None where this run keeps none."""
+        """The records of this run after the verdicts, or None if this run keeps none."""
         bookkeeper: Any = config.pluginmanager.get_plugin("hotreload-bookkeeper")
         if bookkeeper is None:
             return None
@@ -93,7 +96,7 @@ class _Explainer:
 
 
 class _Survey:
-    """What the sources of the test files that have records, and of those that are asked about, say now.
+    """The current imports of all test files that have records or are explained.
 
     ``loaded``: modules that pytest and its plugins loaded.
     """
@@ -105,7 +108,7 @@ class _Survey:
         self.store = records.store if records is not None else None
         recorded = (str(Path(self.root, file)) for file in (self.store.files() if self.store else ()))
         self.files = sorted({f for f in (*asked, *recorded) if f.endswith(".py") and Path(f).is_file()})
-        self.verbose = config.get_verbosity() + 1 > 0  # -q is ours
+        self.verbose = config.get_verbosity() + 1 > 0  # the -q is our own
         self.project = open_project(config)
         scan(self.project, self.files)
         self._reached = Counter(name for file in self.files for name in self.project.third_party(file)[0])
@@ -115,23 +118,23 @@ class _Survey:
         self._learned = known.learned
 
     def closure(self, file: str) -> list[str]:
-        """As records name them."""
+        """The first-party files that a test file imports, named as in records."""
         found = self.project.closure(file) if file in self.files else [file]
         return sorted(short(self.root, each) for each in found)
 
     def chain(self, file: str, imported: str) -> list[str]:
-        """From the imported file to the test file."""
+        """The chain of imports from the imported file to the test file."""
         found = self.project.chain(file, imported) if file in self.files else [file] * (file == imported)
         return [short(self.root, each) for each in reversed(found)]
 
     def distributions(self, file: str) -> tuple[dict[str, str], dict[str, str]]:
-        """Of the third-party modules that it imports, as a record has them: versions, and who has which module."""
+        """The versions of the distributions that a test file imports, and module -> distribution, as in records."""
         known = epoch.Distributions(epoch.distributions(sys.path), site_folders())
         modules = known.of(itertools.chain(*self._third_party(file)))
         return known.versions(modules.values()), modules
 
     def template(self, file: str) -> Iterator[str]:
-        """Its third-party modules, each with what a template would make of it."""
+        """The third-party modules of a test file, each with its state in a template."""
         at_import, later = self._third_party(file)
         for name in third_party([*at_import, *(name for name in later if name in self._quarantine)]):
             yield commands_messages.template_module(
@@ -147,7 +150,7 @@ class _Survey:
 
 
 class _Explanation:
-    """Of one test file."""
+    """The explanation of one test file."""
 
     def __init__(self, survey: _Survey, records: RunRecords | None, file: str, doubt: str | None) -> None:
         self.survey, self.records, self.file, self.doubt = survey, records, file, doubt
@@ -161,7 +164,10 @@ class _Explanation:
             yield "  " + line
 
     def _reuse(self) -> Iterator[str]:
-        """What is affected is not reused either, for the same reason."""
+        """The line about reuse.
+
+        An affected file has no such line: the reason why it would run also prevents its reuse.
+        """
         if self.doubt is not None:
             yield (messages.would_not_be_reused(self.doubt) if self.doubt else messages.would_be_reused())
 
@@ -179,13 +185,13 @@ class _Explanation:
         )
 
     def _verdict(self, records: RunRecords) -> Verdict:
-        """Under ``--affected-since`` what changed since then counts, too."""
+        """The file's verdict. With ``--affected-since``, changes since that revision count, too."""
         chosen: Any = self.survey.config.pluginmanager.get_plugin("hotreload-selection")
         selected: list[Verdict] = getattr(chosen, "selected", [])
         return next((each for each in selected if each.file == self.file), records.verdicts[self.file])
 
     def _first_party(self) -> Iterator[str]:
-        """Their number; under ``-v`` each, with the chain of imports that leads there."""
+        """The number of first-party files; with ``-v`` also each file, with the chain of imports to it."""
         recorded = self.record is not None
         closure = (
             [name for name, _ in self.record["closure"]] if self.record else self.survey.closure(self.file)
@@ -197,7 +203,7 @@ class _Explanation:
                 yield "  " + commands_messages.imported(name, chain)
 
     def _others(self) -> Iterator[str]:
-        """What else it depends on, as recorded or declared; and what it may not share."""
+        """The other dependencies, recorded or declared, and the resources that the file may not share."""
         record: Mapping[str, Any] = self.record or {}
         declared = self.records.declared[self.file] if self.records is not None else set()
         serial = self.records.serial[self.file] if self.records is not None else set()

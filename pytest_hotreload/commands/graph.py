@@ -1,4 +1,4 @@
-"""``pytest-hotreload graph``: the first-party files that a test file imports, and which imports which."""
+"""``pytest-hotreload graph``: the first-party files that a test file imports, and the imports among them."""
 
 from __future__ import annotations
 
@@ -20,17 +20,24 @@ from pytest_hotreload.run import messages
 
 @dataclass(frozen=True)
 class ImportGraph:
-    """Paths are relative to the root. ``files``, ``links`` (importer, imported): in the order of import."""
+    """The imports of one test file. Paths are relative to the root."""
 
     file: str
+    #: In the order of import.
     files: list[str]
+    #: (importer, imported), in the order of import.
     links: list[tuple[str, str]]
+    #: Third-party modules that are imported with the test file.
     at_import: list[str]
+    #: Third-party modules that are imported later.
     later: list[str]
 
 
 def show_graph(path: str, form: str, arguments: Sequence[str]) -> int:
-    """Print it as ``form``: "tree", "dot" or "json". 2: not a test file; else pytest's status."""
+    """Print the graph as ``form``: "tree", "dot" or "json".
+
+    Returns 2 if the path is no Python file, or else pytest's exit status.
+    """
     if not (path.endswith(".py") and Path(path).is_file()):
         print(commands_messages.no_such_test_file(path), file=sys.stderr)
         return 2
@@ -46,7 +53,7 @@ def show_graph(path: str, form: str, arguments: Sequence[str]) -> int:
 
 
 class _Reader:
-    """Reads the sources as soon as pytest knows where its modules are, and ends it."""
+    """Reads the sources as soon as pytest knows where its modules are, and then ends pytest."""
 
     def __init__(self, file: str) -> None:
         self.file = os.path.normpath(file)
@@ -73,13 +80,13 @@ class _Reader:
 
 
 def short(root: str, path: str) -> str:
-    """Relative to the root with "/"; outside of it as it is."""
+    """A path relative to the root with "/"; a path outside the root stays as it is."""
     inside = path.removeprefix(root + os.sep)
     return inside.replace(os.sep, "/")
 
 
 def as_json(graph: ImportGraph) -> Iterator[str]:
-    """Everything sorted."""
+    """The graph as JSON, sorted."""
     yield json.dumps(
         {
             "file": graph.file,
@@ -92,7 +99,7 @@ def as_json(graph: ImportGraph) -> Iterator[str]:
 
 
 def as_dot(graph: ImportGraph) -> Iterator[str]:
-    """For Graphviz; sorted."""
+    """The graph for Graphviz, sorted."""
     yield f"digraph {_quoted(graph.file)} {{"
     yield from (f"  {_quoted(file)};" for file in sorted(graph.files))
     yield from (f"  {_quoted(one)} -> {_quoted(other)};" for one, other in sorted(graph.links))
@@ -104,7 +111,10 @@ def _quoted(name: str) -> str:
 
 
 def as_tree(graph: ImportGraph) -> Iterator[str]:
-    """What each file imports below it, indented, at its first place; then what pytest imports by itself: conftests."""
+    """The graph as a tree: a file's imports are indented below its first occurrence.
+
+    Files that pytest imports by itself (conftests) follow.
+    """
     imported: defaultdict[str, list[str]] = defaultdict(list)
     for importer, file in graph.links:
         imported[importer].append(file)

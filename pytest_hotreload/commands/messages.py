@@ -57,13 +57,13 @@ def depends_on(label: str, names: Iterable[str]) -> str:
 
 
 def distribution(name: str, version: str, modules: Sequence[str]) -> str:
-    """Its modules are named where they are others than the one of its own name."""
+    """The name and version of a distribution, with its modules unless the only module has the same name."""
     others = f" ({', '.join(modules)})" if list(modules) != [name] else ""
     return f"{name} {version}{others}"
 
 
 def template_module(name: str, files: int, *, loaded: bool, quarantine: str | None, learned: bool) -> str:
-    """What a template makes of a module that ``files`` test files reach when they are imported."""
+    """The line about a module that ``files`` test files reach when they are imported: whether a template holds it."""
     if loaded:
         return f"{name} warm (pytest loads it)"
     if quarantine is not None:

@@ -1,4 +1,4 @@
-"""``pytest-hotreload serve``: a template that waits for attached runs, and nothing else."""
+"""``pytest-hotreload serve``: keeps a template ready for attached runs."""
 
 from __future__ import annotations
 
@@ -23,40 +23,41 @@ from pytest_hotreload.watch.process import Process
 from pytest_hotreload.watch.processes import WatchProcesses
 from pytest_hotreload.watch.protocol import Ready
 
-#: By which a user, a shell or a system ends it.
+#: Signals with which a user, a shell or the system ends the server.
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def serve(arguments: Sequence[str], idle: float) -> int:
-    """Serve the project that these arguments of pytest name. ``idle``: minutes without a run, 0 for ever.
+    """Serve the project to which these pytest arguments belong.
 
-    The exit status: 0 after ``stop`` or the idle time, 1 where it can't, 128 + the signal that ended it.
+    ``idle``: minutes without a run, 0 for no limit. Returns the exit status: 0 after ``stop`` or the idle
+    time, 1 on failure, 128 + the number of the signal that ended the server.
     """
-    environment = dict(os.environ)  # plugins that are imported next may change it
+    environment = dict(os.environ)  # plugins that are imported next may change them
     plugin.stand_aside()
     given = list(arguments)
     if os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD"):
-        given += ["-p", _own_name(given)]  # the template parks in it
+        given += ["-p", _own_name(given)]  # the template parks in this plugin
     start = _Start(given, idle, environment)
     try:
-        return int(pytest.main(given, plugins=[start]))  # it says what is wrong with the arguments
+        return int(pytest.main(given, plugins=[start]))  # pytest reports what is wrong with the arguments
     except _Over:
         return start.status[0]
 
 
 def _own_name(arguments: Sequence[str]) -> str:
-    """The name of this plugin that others give, too: pytest refuses one plugin under two names."""
+    """The name under which this plugin is also given elsewhere: pytest refuses one plugin under two names."""
     given = {*arguments, *os.environ.get("PYTEST_ADDOPTS", "").split()}
     given.update(os.environ.get("PYTEST_PLUGINS", "").split(","))
     return plugin.__name__ if given & {plugin.__name__, f"-p{plugin.__name__}"} else "hotreload"
 
 
 class _Over(BaseException):
-    """Ends pytest early. Nobody's ``except Exception`` is to stop it."""
+    """Ends pytest early. A BaseException, so that no ``except Exception`` stops it."""
 
 
 class _Start:
-    """Begins where a watch does: pytest knows its ini, and nothing of the project was imported."""
+    """Starts the server where a watch starts, when pytest knows its ini and nothing of the project is imported."""
 
     def __init__(self, arguments: list[str], idle: float, environment: Mapping[str, str]) -> None:
         self.arguments, self.idle, self.environment = arguments, idle, environment
@@ -71,7 +72,7 @@ class _Start:
 
 
 class Server:
-    """The loop. ``over``: the exit status, at the end."""
+    """The server's event loop."""
 
     def __init__(
         self,
@@ -95,12 +96,13 @@ class Server:
             "serve", str(config.rootpath), self.family, self.selector, self._renewed, self._stop
         )
         self.family.barred += config.getini("hotreload_not_warm")
+        #: The exit status, once the server ends.
         self.over: int | None = None
         self._greeted = False
         self._warm: list[str] = []
 
     def run(self) -> int:
-        """Until the end; the exit status."""
+        """Serve until the end, and return the exit status."""
         wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.set_wakeup_fd(wake[1], warn_on_full_buffer=False)
         for number in _ENDING:
@@ -135,7 +137,7 @@ class Server:
             self.over = 0
 
     def _left(self) -> float | None:
-        """Seconds until it ends for want of runs; None where that is no question now."""
+        """Seconds until the server ends because it is idle; None while it is busy, not ready, or has no limit."""
         if not self.idle or not self._greeted or self.attachments.busy:
             return None
         return max(self.attachments.idle_since + self.idle * 60 - time.monotonic(), 0.0)

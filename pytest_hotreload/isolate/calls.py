@@ -1,8 +1,9 @@
-"""A call and what came of it, in a memory file that host and child share: written by one, then by the other.
+"""Passes a call and its outcome through a memory file that the caller and the child share.
 
-The file's first byte says what it holds; it is written last, so that a child which dies in the middle has left
-nothing. A socket or a pipe would have to be read while the child writes, and would be closed by nobody where a
-grandchild holds it. The file has no name, and both processes are the same user's: that is why pickle is safe here.
+The first byte states the kind of the content. That byte is written last, so a child that dies while writing
+leaves no outcome. A socket or a pipe would have to be read while the child writes, and would stay open as
+long as a grandchild holds it. The file has no name, and both processes belong to the same user; pickle is
+therefore safe here.
 """
 
 from __future__ import annotations
@@ -16,19 +17,17 @@ from typing import Any, NamedTuple
 from pytest_hotreload.isolate.errors import CarryError, IsolatedExit, IsolationError, RemoteTraceback
 from pytest_hotreload.process.slots import anonymous_file
 
-#: What the first byte says.
+#: Values of the first byte.
 _CALL, _RETURNED, _RAISED, _EXITED, _STUCK = range(5)
 
 
 class CallContext(NamedTuple):
-    """What a child takes over from the host as it is at the call.
-
-    ``environ``: what differs from the template's start; None stands for a variable that is gone. ``cwd``: None if
-    the host's folder is gone.
-    """
+    """The state of the caller at the time of the call, which the child adopts."""
 
     name: str
+    #: The differences from the template's start; None stands for a removed variable.
     environ: Mapping[str, str | None]
+    #: The current folder; None if it no longer exists.
     cwd: str | None
     path: Sequence[str]
     argv: Sequence[str]
@@ -45,13 +44,16 @@ def _cloudpickle() -> Any:
     return cloudpickle
 
 
-# ------------------------------------------------------------------------------- in the host
+# ------------------------------------------------------------------------------- in the caller
 
 
 def write_call(
     surroundings: CallContext, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> int:
-    """A new file that holds the call; its descriptor. Raises :class:`CarryError`, OSError."""
+    """Write the call into a new memory file, and return its descriptor.
+
+    Raises :class:`CarryError`, OSError.
+    """
     cloudpickle = _cloudpickle()
     descriptor = anonymous_file("hotreload-call")
     try:
@@ -73,15 +75,15 @@ def write_call(
 
 
 class Outcome:
-    """What a child left in the file: :meth:`result` returns it, or raises it."""
+    """The outcome that a child wrote into the file. :meth:`result` returns or raises it."""
 
     def __init__(self, name: str, data: memoryview) -> None:
         self._name, self._kind, self._data = name, data[0], data[1:]
 
     def result(self) -> Any:
-        """What the function returned.
+        """Return what the function returned.
 
-        Raises what it raised, with the traceback of the child as its cause, :class:`IsolatedExit`,
+        Raises what the function raised, with the child's traceback as its cause; or :class:`IsolatedExit`,
         :class:`CarryError`.
         """
         if self._kind == _RETURNED:
@@ -127,7 +129,7 @@ def _cant_return(name: str, reason: str, text: str) -> CarryError:
 
 
 def read_outcome(descriptor: int, name: str) -> Outcome | None:
-    """What a child that has ended left; None if it died before."""
+    """The outcome of a child that has ended, or None if the child died before it wrote one."""
     size = os.fstat(descriptor).st_size
     if not size or os.pread(descriptor, 1, 0)[0] == _CALL:
         return None
@@ -142,19 +144,22 @@ def read_outcome(descriptor: int, name: str) -> Outcome | None:
 
 
 class CallFile:
-    """The child's end of the file."""
+    """The child's view of the memory file."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._file = os.fdopen(descriptor, "rb", closefd=False)
 
     def surroundings(self) -> CallContext:
-        """First what to take over, since the function may need it to be found."""
+        """Read the call context. Comes first, because the function may only be importable with it."""
         self._file.seek(1)
         return CallContext(*pickle.load(self._file))
 
     def call(self) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
-        """The function and its arguments; imports what they need. Raises whatever that raises."""
+        """Read the function and its arguments, which imports what they need.
+
+        Raises whatever these imports raise.
+        """
         call: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]] = pickle.load(self._file)
         return call
 
@@ -178,7 +183,10 @@ class CallFile:
         self._put(_RAISED, (payload, shown, text))
 
     def _put(self, kind: int, value: Any) -> None:
-        """Small things by way of memory; large ones straight into the file."""
+        """Write an outcome into the file: small values through the file's buffer, large ones directly.
+
+        Values that pickle cannot write are written by cloudpickle.
+        """
         os.ftruncate(self._descriptor, 0)
         os.lseek(self._descriptor, 0, os.SEEK_SET)
         with os.fdopen(self._descriptor, "wb", closefd=False) as file:
@@ -193,7 +201,7 @@ class CallFile:
 
 
 class _Unpicklable:
-    """Stands for an exception; reading it raises the reason."""
+    """Stands for an exception that cannot be pickled; unpickling it raises the reason."""
 
     def __init__(self, why: str) -> None:
         self._why = why
@@ -207,7 +215,7 @@ def _refuse(why: str) -> object:
 
 
 def _dumps(value: Any) -> bytes:
-    """By reference where that is possible; classes of ``__main__`` by value."""
+    """Pickle a value by reference if possible, and classes of ``__main__`` by value."""
     try:
         return pickle.dumps(value, 5)
     except Exception:
@@ -218,12 +226,12 @@ def _dumps(value: Any) -> bytes:
 def _shown(error: BaseException) -> str:
     try:
         return "".join(traceback.format_exception_only(type(error), error)).strip()
-    except Exception:  # its own __str__ may raise
+    except Exception:  # the exception's own __str__ may raise
         return type(error).__qualname__
 
 
 def _text_of(error: BaseException) -> str:
-    """The traceback as the child would have shown it, without our own frames."""
+    """The traceback as the child would have printed it, without the frames of this plugin."""
     try:
         frames = error.__traceback__
         while frames is not None and str(frames.tb_frame.f_globals.get("__package__")).startswith(

@@ -1,4 +1,4 @@
-"""The life of a process that runs one function: take the host's place over, run, say what came of it, leave."""
+"""The process that runs one function: adopts the caller's context, runs, stores the outcome, and exits."""
 
 from __future__ import annotations
 
@@ -18,24 +18,27 @@ from pytest_hotreload.process.lifeline import end_with
 
 
 def live(descriptors: list[int], inherited: fork_state.Inherited) -> None:
-    """``descriptors``: of the call, standard output, standard error. Does not return."""
+    """Run the call and exit.
+
+    ``descriptors``: the call's file, standard output, standard error. Does not return.
+    """
     desk = CallFile(descriptors[0])
     try:
         _speak_into(descriptors[1:])
         _work(desk, os.getpid())
-    except KeyboardInterrupt:  # as an interpreter that nobody catches it in
+    except KeyboardInterrupt:  # handled as by an interpreter in which nothing catches it
         _interrupted(inherited)
-    except BaseException:  # ours: the host sees that there is no outcome
+    except BaseException:  # an error of our own: the caller sees that there is no outcome
         fork_state.print_fatal_traceback()
         os._exit(70)
     _leave(inherited)
 
 
 def prepare() -> None:
-    """In the template, once, what all children need: it is inherited.
+    """Prepare the template once for all children, which inherit these settings.
 
-    Lines go out as they are written, whoever forks finds nothing in a buffer, a crash shows its stack, exit handlers
-    of what was imported are not run, and bytecode is not believed too soon.
+    Output is flushed after each line, and buffers are empty at each fork. A crash prints its stack. Exit
+    handlers of imported modules do not run, and bytecode that may be stale is not trusted.
     """
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
@@ -46,7 +49,7 @@ def prepare() -> None:
 
 
 def begin(lifeline: int) -> None:
-    """A group of its own, and an end with the template: nothing that the function starts escapes."""
+    """Lead a process group and end together with the template, so that nothing that the function starts escapes."""
     os.setpgid(0, 0)
     set_child_subreaper(True)
     end_with(lifeline)
@@ -59,7 +62,10 @@ def _speak_into(files: list[int]) -> None:
 
 
 def _work(desk: CallFile, pid: int) -> None:
-    """Run, and put the outcome down. A fork that comes back from the function is none of ours: it ends here."""
+    """Run the call and store its outcome.
+
+    A fork made by the function that returns here is not ours, and ends.
+    """
     try:
         _take_over(desk.surroundings())
         func, args, kwargs = desk.call()
@@ -97,7 +103,7 @@ def _take_over(given: CallContext) -> None:
 
 
 def _interrupted(inherited: fork_state.Inherited) -> None:
-    """Ctrl-C, sent by whoever: the traceback is shown and the signal says why, as an interpreter does it."""
+    """Handle Ctrl-C from any sender like an interpreter: print the traceback, and die of the signal."""
     fork_state.print_fatal_traceback()
     _flush_all(inherited)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -111,6 +117,6 @@ def _flush_all(inherited: fork_state.Inherited) -> None:
 
 
 def _leave(inherited: fork_state.Inherited) -> Any:
-    """Not by the interpreter's own end: that hung and crashed in forks (grpc, pyarrow, duckdb)."""
+    """Exit without the interpreter's finalization, which hung and crashed in forks (grpc, pyarrow, duckdb)."""
     _flush_all(inherited)
     os._exit(0)

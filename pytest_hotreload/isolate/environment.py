@@ -27,7 +27,7 @@ __all__ = ["IsolatedEnvironment", "IsolatedProcess", "isolate_imports"]
 
 Output = Literal["capture", "inherit"] | Callback
 
-#: What sending says where the other end is gone.
+#: Errors of a send if the other end is gone.
 _GONE = (errno.EPIPE, errno.ECONNRESET, errno.EBADF, errno.ENOTCONN)
 
 
@@ -89,14 +89,14 @@ class IsolatedEnvironment:
         self._package, self._output = package, output
         self._env = dict(env or {})
         self._cwd = None if cwd is None else os.path.abspath(cwd)  # noqa: PTH100 - a string, links kept
-        #: What templates are started with, so that all of them are alike.
+        #: The environment variables of all templates, so that all of them are alike.
         self._base = {**os.environ, **self._env}
         self._tokens = itertools.count(1)
         self._current: Handle | None = None
         self._closed = False
-        #: Around looking whether another template is needed, and starting it: seconds.
+        #: Held for seconds, while a thread decides whether a new template is needed, and starts it.
         self._starting = threading.Lock()
-        #: Around `_current` and `_closed` together: no time.
+        #: Held briefly, to read or change `_current` and `_closed` together.
         self._state = threading.Lock()
         #: One line for each import or file that is not warm, with the reason.
         self.notices: tuple[str, ...] = ()
@@ -109,7 +109,7 @@ class IsolatedEnvironment:
         state = "closed" if self._closed else "warm" if self._current is not None else "not started"
         return f"<IsolatedEnvironment {self._package.name}, {state}>"
 
-    # -- its life ----------------------------------------------------------------------------------
+    # -- life cycle --------------------------------------------------------------------------------
 
     def __enter__(self) -> IsolatedEnvironment:  # noqa: PYI034 - Self is not in 3.10
         """Start the template and wait until it is warm.
@@ -146,8 +146,8 @@ class IsolatedEnvironment:
     def close(self) -> None:
         """End all processes and the template, and wait for their end.
 
-        Calls that were running raise :class:`IsolatedStopped`. The method is idempotent, and has no effect in a fork
-        of the environment's process.
+        Calls that were running raise :class:`IsolatedStopped`. The method is idempotent, and has no effect in
+        a fork of the environment's process.
         """
         if self._reader.is_ours():
             with self._state:
@@ -182,7 +182,7 @@ class IsolatedEnvironment:
             return True
 
     def _template(self) -> Handle:
-        """The one that lives; started if there is none, by one thread."""
+        """The living template; one thread starts a new one if there is none."""
         if (living := self._living()) is not None:
             return living
         with self._starting:
@@ -211,7 +211,7 @@ class IsolatedEnvironment:
         return handle
 
     def _tell(self, lines: list[str], handle: Handle) -> None:
-        """Once, what was not told before."""
+        """Log each line that was not logged before."""
         now = (*lines, *(messages.quarantined(name, why) for name, why in handle.quarantine.items()))
         before, self.notices = self.notices, now
         for line in now:
@@ -277,17 +277,17 @@ class IsolatedEnvironment:
         Ctrl-C, or another exception while the method waits, stops the process.
 
         Args:
-            process: What :meth:`exec` returned.
+            process: A process that :meth:`exec` returned.
 
         Returns:
-            What the function returned.
+            The return value of the function.
 
         Raises:
-            Exception: What the function raised, and the errors of :meth:`IsolatedProcess.result`.
+            Exception: The exception that the function raised, and the errors of :meth:`IsolatedProcess.result`.
         """
         try:
             process.wait()
-        except IsolationError:  # it can't be waited for here
+        except IsolationError:  # this thread may not wait for the process
             raise
         except BaseException:
             self.stop_isolated(process)
@@ -308,10 +308,11 @@ class IsolatedEnvironment:
         Cancelling stops the process.
 
         Returns:
-            What the function returned.
+            The return value of the function.
 
         Raises:
-            Exception: What the function raised, and the errors of :meth:`exec` and :meth:`IsolatedProcess.result`.
+            Exception: The exception that the function raised, and the errors of :meth:`exec` and
+                :meth:`IsolatedProcess.result`.
         """
         import asyncio
 
@@ -330,7 +331,7 @@ class IsolatedEnvironment:
         The call then raises :class:`IsolatedStopped`. A process that has ended keeps its result.
 
         Args:
-            process: What :meth:`exec` returned.
+            process: A process that :meth:`exec` returned.
 
         Raises:
             EnvironmentClosed: The environment belongs to another process.
@@ -364,7 +365,7 @@ class IsolatedEnvironment:
             raise
 
     def _open_output(self, run: PendingCall) -> None:
-        """What the child gets as descriptors 1 and 2, and where that is read."""
+        """Open the child's descriptors 1 and 2, and the pipes from which they are read."""
         streams: tuple[Stream, Stream] = ("stdout", "stderr")
         for number, stream in enumerate(streams, start=1):
             if self._output == "inherit":
@@ -376,7 +377,7 @@ class IsolatedEnvironment:
             run.theirs.append(write)
 
     def _ask(self, run: PendingCall) -> None:
-        """Ask the template for it; where that is gone, a new one."""
+        """Request the process from the template, or from a new one if the template is gone."""
         while True:
             handle = self._template()
             token = next(self._tokens)
@@ -385,7 +386,7 @@ class IsolatedEnvironment:
                 handle.fork(token, [run.call, *run.theirs])
             except OSError as error:
                 if not self._reader.forget(token):
-                    return  # the reader has seen it too, and sees to it
+                    return  # the reader has noticed the end, too, and handles the call
                 if error.errno not in _GONE:
                     raise
                 handle.popen.wait()
@@ -395,7 +396,7 @@ class IsolatedEnvironment:
 
 
 def _again(environment: weakref.ref[IsolatedEnvironment], run: PendingCall) -> None:
-    """In a thread of its own: a process whose template died before it was born."""
+    """Restart a call whose template died before the process existed. Runs in a thread of its own."""
     ours = environment()
     if ours is None:
         return

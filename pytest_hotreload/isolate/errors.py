@@ -8,7 +8,7 @@ from pytest_hotreload.errors import HotreloadError
 
 
 class IsolationError(HotreloadError):
-    """Base class of the errors of ``isolate_imports``; raised itself if the environment can't do what was asked."""
+    """Base class of the errors of ``isolate_imports``; raised itself if the environment cannot fulfil a request."""
 
 
 class EnvironmentClosed(IsolationError):

@@ -1,4 +1,4 @@
-"""Every word of `isolate_imports`: the lines that tell what is done otherwise, and why, and the texts of its errors."""
+"""Texts of `isolate_imports`: lines about deviations from the normal case, with reasons, and texts of errors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import signal
 from typing import Final
 
-#: Where the lines go. Without a handler, logging itself prints warnings to standard error.
+#: The logger that receives the lines. Without a handler, ``logging`` prints warnings to standard error.
 LOGGER: Final = logging.getLogger("pytest_hotreload.isolate")
 
 LOOK_AT_OUTPUT: Final = "its output is in the `stdout` and `stderr` of this error"
@@ -19,39 +19,39 @@ NO_RESULT: Final = "a stopped process has no result"
 
 
 def tell(line: str) -> None:
-    """One line for the user. Never raises."""
+    """Log one line for the user. Never raises."""
     LOGGER.warning("isolate_imports: %s", line)
 
 
 def signal_name(number: int) -> str:
-    """`SIGSEGV (signal 11)`."""
+    """The name of a signal, as in `SIGSEGV (signal 11)`."""
     try:
         return f"{signal.Signals(number).name} (signal {number})"
     except ValueError:
         return f"signal {number}"
 
 
-# ------------------------------------------------------------------------------- what is not warm
+# ------------------------------------------------------------------------------- modules that are not warm
 
 
 def unread(path: str, line: int | None, text: str) -> str:
-    """A file whose imports can't be read."""
+    """The line about a file whose imports cannot be read."""
     place = f"{path}:{line}" if line else path
     return f"{place}: the imports of this file are not warm: {text}" if path else text
 
 
 def missing(path: str, line: int, name: str) -> str:
-    """An import that leads nowhere."""
+    """The line about an import of a module that does not exist."""
     return f"{path}:{line}: `{name}` does not exist, so it is not warm"
 
 
 def quarantined(module: str, why: str) -> str:
-    """A module that stays out of the template."""
+    """The line about a module that is kept out of the template."""
     return f"{module} is not warm: {why}"
 
 
 def first_party(module: str) -> str:
-    """Why: it would bring the user's own code into the template."""
+    """The reason to keep a module out: its import would bring the user's own code into the template."""
     return f"it imports first-party code ({module})"
 
 
@@ -71,7 +71,10 @@ def not_started(words: str) -> str:
 
 
 def ended(returncode: int) -> str:
-    """Of a template. What waits in it passes a signal on as an exit status."""
+    """The words about a template's end.
+
+    A process that waits in the template passes a signal on as its exit status.
+    """
     if returncode > 255 - signal.NSIG:
         returncode -= 256
     return (
@@ -79,7 +82,7 @@ def ended(returncode: int) -> str:
     )
 
 
-# ------------------------------------------------------------------------------- how a process ended
+# ------------------------------------------------------------------------------- the end of a process
 
 
 def ended_by(name: str, pid: int | None, how: str) -> str:
@@ -87,7 +90,7 @@ def ended_by(name: str, pid: int | None, how: str) -> str:
 
 
 def how(returncode: int) -> str:
-    """Of a process that ended without a result."""
+    """The words about the end of a process without a result."""
     if returncode < 0:
         return f"was killed by {signal_name(-returncode)}"
     return f"ended by os._exit with status {returncode}"

@@ -1,6 +1,6 @@
-"""What a package imports of others: which modules its environment's template shall hold, and why not others.
+"""Finds the imports of a package: the modules that its template holds, and the reasons against others.
 
-The host process asks; nothing of the package is imported for it.
+The analysis runs in the caller, and imports nothing of the package.
 """
 
 from __future__ import annotations
@@ -20,28 +20,31 @@ from pytest_hotreload.isolate import messages
 from pytest_hotreload.isolate.errors import IsolationError
 from pytest_hotreload.process import installed
 
-#: Folders that hold no modules, or another interpreter's.
+#: Folders without modules, or with those of another interpreter.
 _SKIPPED = {"__pycache__", "node_modules"}
 
 
 @dataclass(frozen=True)
 class Warmth:
-    """What a template is made of. ``modules``: in the order of the source. ``path``: `sys.path` for them.
+    """The modules that a template imports, and the search path for them."""
 
-    ``own``: the package, of which nothing may be imported.
-    """
-
+    #: Third-party modules, in the order of the source.
     modules: tuple[str, ...] = ()
+    #: The `sys.path` for these imports.
     path: tuple[str, ...] = ()
+    #: The package, of which nothing may be imported.
     own: str = ""
 
     def is_same(self, other: Warmth) -> bool:
-        """Whether a template of this is as good as one of the other: the order alone is no reason for a new one."""
+        """Whether a template for this can serve for ``other``.
+
+        A different order alone requires no new template.
+        """
         return set(self.modules) == set(other.modules) and self.path == other.path
 
 
 class Package:
-    """A package (or a single module) by its name, and what it was found to import last."""
+    """A package (or a single module), given by its name, and an analyser that remembers its parsed sources."""
 
     def __init__(self, name: object, *, ignored: Iterable[str], include: Iterable[str]) -> None:
         if not isinstance(name, str) or not all(part.isidentifier() for part in name.split(".")):
@@ -54,9 +57,10 @@ class Package:
         self._project: tuple[tuple[str, ...], Project] | None = None
 
     def look(self) -> tuple[Warmth, list[str]]:
-        """Read the package's sources as they are now; what to warm, and a line for each thing that stays cold.
+        """Read the package's current sources.
 
-        Raises :class:`IsolationError` where there is no such package.
+        Returns what to warm, and a line for each import that is not warm. Raises :class:`IsolationError` if
+        the package does not exist.
         """
         importlib.invalidate_caches()
         files = list(_sources(_places(self.name)))
@@ -90,10 +94,10 @@ class Package:
         return [name for name in wanted if name not in quarantine], lines
 
     def _opened(self) -> Project:
-        """One for each search path, since it remembers what it parsed. Its root is that of the file system.
+        """The analyser for the current search path, which remembers what it parsed. Its root is "/".
 
-        So all that is neither installed nor the standard library's is first-party: the package's own roots, what
-        PYTHONPATH brings, and other packages in development.
+        Everything that is neither installed nor part of the standard library is therefore first-party: the
+        package's own roots, entries of PYTHONPATH, and other packages in development.
         """
         path = tuple(_search_path())
         if self._project is None or self._project[0] != path:
@@ -123,7 +127,7 @@ def _names(parameter: str, given: Iterable[str]) -> tuple[str, ...]:
 
 
 def _search_path() -> list[str]:
-    """The host's `sys.path`, with the current folder where it says so."""
+    """The caller's `sys.path`, with "" replaced by the current folder."""
     return [entry or os.getcwd() for entry in sys.path]  # noqa: PTH109
 
 
@@ -131,7 +135,10 @@ def _search_path() -> list[str]:
 
 
 def _places(name: str) -> list[str]:
-    """The folders of a package, several of a namespace package; the file of a module. Imports nothing."""
+    """The folders of a package (a namespace package may have several), or the file of a module.
+
+    Imports nothing.
+    """
     top, *rest = name.split(".")
     spec = _spec(top)
     places: list[str] = []
@@ -150,7 +157,7 @@ def _places(name: str) -> list[str]:
 
 
 def _spec(top: str) -> ModuleSpec | None:
-    """As an import would find it: by the path, then by the finders of editable installs."""
+    """The spec that an import would find: on the path first, then by the finders of editable installs."""
     found = PathFinder.find_spec(top)
     for finder in sys.meta_path if found is None else ():
         if finder is not PathFinder and (found := finder.find_spec(top, None)) is not None:
@@ -159,7 +166,10 @@ def _spec(top: str) -> ModuleSpec | None:
 
 
 def _inside(folders: Iterable[str], name: str) -> list[str]:
-    """A package or module in a package's folders. Finders would want the package itself to be imported."""
+    """The place of a package or module in a package's folders.
+
+    The import system's finders would require an import of that package.
+    """
     portions = []
     for folder in folders:
         package, module = Path(folder, name), Path(folder, f"{name}.py")
@@ -171,7 +181,7 @@ def _inside(folders: Iterable[str], name: str) -> list[str]:
 
 
 def _sources(places: Iterable[str]) -> Iterator[str]:
-    """All Python files, in an order that is the same everywhere: a package's own before those below it."""
+    """All Python files, in a deterministic order: the files of a package come before those of its subpackages."""
     for place in places:
         if Path(place).is_file():
             yield place
@@ -185,11 +195,11 @@ def _sources(places: Iterable[str]) -> Iterator[str]:
             yield from (str(Path(folder, name)) for name in sorted(ours, key="__init__.py".__ne__))
 
 
-# ------------------------------------------------------------------------------- what is installed
+# ------------------------------------------------------------------------------- installed modules
 
 
 def _is_installed(top: str) -> bool:
-    """Whether a top-level module is the standard library's or lies in a folder of installed packages."""
+    """Whether a top-level module belongs to the standard library or to the installed packages."""
     return top in sys.stdlib_module_names or analysis.is_third_party(top)
 
 
@@ -206,7 +216,7 @@ def _is_standard(entry: str) -> bool:
 
 
 def _homes(names: Iterable[str]) -> Iterator[str]:
-    """The folders of `sys.path` in which modules are that the user vouches for."""
+    """The folders of `sys.path` that contain the modules named by ``include``."""
     for name in names:
         spec = PathFinder.find_spec(name.partition(".")[0])
         if spec is not None and spec.has_location and spec.origin:

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from pytest_hotreload.isolate.calls import Outcome
 
 Stream = Literal["stdout", "stderr"]
-#: Why a process was ended by us, if it was.
+#: The reason for which we ended a process, or "".
 Reason = Literal["", "stopped", "timeout"]
 Callback = Callable[["IsolatedProcess", Stream, str], object]
 
-#: Bytes that are kept of each stream, its end: a function that prints for ever must not fill the host's memory.
+#: Bytes that are kept from the end of each stream, so that endless output does not fill the caller's memory.
 KEPT_BYTES = 1 << 20
 
 
@@ -44,7 +44,7 @@ class Tail:
         """Append bytes.
 
         Args:
-            data: What was read; b"" is the end of the stream.
+            data: The bytes that were read; b"" is the end of the stream.
 
         Returns:
             The characters that these bytes complete.
@@ -61,11 +61,11 @@ class Tail:
             self.dropped += over
 
     def text(self) -> str:
-        """Return what is kept; bytes that are not UTF-8 are replaced."""
+        """Return the kept output; bytes that are not UTF-8 are replaced."""
         return bytes(self._data[-KEPT_BYTES:]).decode("utf-8", "replace")
 
     def lost(self) -> int:
-        """Return the number of bytes that came before what is kept."""
+        """Return the number of bytes that came before the kept output."""
         return self.dropped + max(len(self._data) - KEPT_BYTES, 0)
 
 
@@ -85,13 +85,13 @@ class IsolatedProcess:
             timeout: Seconds that the call may take, or None.
             callback: Called with (process, "stdout" or "stderr", text), or None.
             host: The process and the thread that read the environment's processes.
-            environment: Kept alive until nobody refers to this object.
+            environment: Kept alive as long as this object is referenced.
         """
         self._name, self._timeout, self._callback, self._host = name, timeout, callback, host
-        #: Which ends when nobody holds it.
+        #: A reference that keeps the environment alive: an environment without references is closed.
         self._environment = environment
         self._begun, self._ended = threading.Event(), threading.Event()
-        self._lock = threading.RLock()  # a callback may ask for what was said
+        self._lock = threading.RLock()  # reentrant: a callback may read the output
         self._tails: dict[Stream, Tail] = {"stdout": Tail(), "stderr": Tail()}
         self._when_done: list[Callable[[], object]] = []
         self._pid: int | None = None
@@ -133,17 +133,17 @@ class IsolatedProcess:
 
     @property
     def stdout(self) -> str:
-        """What the process has written to standard output until now: the last 1 MiB."""
+        """The text that the process has written to standard output so far: the last 1 MiB."""
         return self._read("stdout")
 
     @property
     def stderr(self) -> str:
-        """What the process has written to standard error until now: the last 1 MiB."""
+        """The text that the process has written to standard error so far: the last 1 MiB."""
         return self._read("stderr")
 
     @property
     def dropped(self) -> int:
-        """The number of bytes of both streams that came before what is kept."""
+        """The number of bytes of both streams that came before the kept output."""
         with self._lock:
             return sum(tail.lost() for tail in self._tails.values())
 
@@ -173,10 +173,11 @@ class IsolatedProcess:
         """Wait for the end of the call and return its result.
 
         Returns:
-            What the function returned.
+            The return value of the function.
 
         Raises:
-            Exception: What the function raised; its ``__cause__`` has the traceback of the other process.
+            Exception: The exception that the function raised; its ``__cause__`` has the traceback of the other
+                process.
             IsolatedExit: The function called ``sys.exit``.
             IsolatedDeath: A signal or ``os._exit`` ended the process.
             IsolatedTimeout: The call took longer than its timeout.
@@ -196,7 +197,7 @@ class IsolatedProcess:
             raise
 
     def on_output(self, callback: Callback) -> None:
-        """Pass the output to a function: what is kept until now, and then all that follows.
+        """Pass the output to a function: first the output kept so far, then all further output.
 
         A callback that raises is reported in one line, and is not called again.
 
@@ -238,14 +239,14 @@ class IsolatedProcess:
                 return
         function()
 
-    # -- by the environment ------------------------------------------------------------------------
+    # -- called by the environment -----------------------------------------------------------------
 
     def _start(self, pid: int) -> None:
         self._pid = pid
         self._begun.set()
 
     def _hear(self, stream: Stream, data: bytes) -> None:
-        """b"" at its end."""
+        """Add output that was read from a stream; b"" is its end."""
         with self._lock:
             text = self._tails[stream].add(data)
             if text:
@@ -263,7 +264,7 @@ class IsolatedProcess:
     def _end(
         self, outcome: Outcome | None, error: Callable[[], BaseException], leftovers: tuple[str, ...] = ()
     ) -> None:
-        """Once. ``error``: makes what to raise where there is no outcome."""
+        """Set the outcome. Called once. ``error`` creates the exception to raise if there is no outcome."""
         self._leftovers = leftovers
         self._outcome, self._error = outcome, error
         with self._lock:
@@ -274,7 +275,7 @@ class IsolatedProcess:
             function()
 
     def _death(self, returncode: int) -> BaseException:
-        """What its end means, if it put no outcome down."""
+        """The exception for a process that ended without an outcome."""
         said = {"stdout": self.stdout, "stderr": self.stderr}
         if self._reason == "timeout":
             assert self._timeout is not None

@@ -1,7 +1,7 @@
-"""The thread that hears an environment's templates and children, so that nobody else has to.
+"""The thread that reads from an environment's templates and children, so that no other thread has to.
 
-It alone closes what it reads, so that no descriptor's number changes its meaning under it; and it sends nothing, so
-that it goes on reading while somebody waits for a full socket to be emptied.
+Only this thread closes the descriptors that it reads, so that no descriptor number is reused under it. This
+thread never sends, and therefore keeps reading while another thread waits for a full socket to be emptied.
 """
 
 from __future__ import annotations
@@ -23,33 +23,35 @@ from pytest_hotreload.isolate.process import Caller, IsolatedProcess, Reason, St
 from pytest_hotreload.isolate.template import Handle
 from pytest_hotreload.process.messages import Gone, Refused, Started
 
-#: What one look at a pipe takes at most: as much as it holds.
+#: The maximum size of one read from a pipe: a pipe's capacity.
 _CHUNK = 1 << 16
-#: What is read of a pipe after its writer's end: a daemon that escaped may still hold and fill it.
+#: The maximum that is read from a pipe after its writer's end: an escaped daemon may still hold and fill the
+#: pipe.
 _LAST = 1 << 20
 
 
 @dataclass
 class PendingCall:
-    """A process, and what the host holds of it.
-
-    ``call``: its file. ``pipes``: descriptor -> stream, to be read. ``theirs``: the pipes' other ends, until it is
-    born. ``seconds``: its timeout; ``deadline``: by the monotonic clock.
-    """
+    """A call and the caller's resources for it."""
 
     process: IsolatedProcess
+    #: The descriptor of the memory file.
     call: int
+    #: The timeout of the call.
     seconds: float | None
+    #: Descriptors to read -> stream.
     pipes: dict[int, Stream] = field(default_factory=dict)
+    #: The other ends of the pipes, which are kept open until the process exists.
     theirs: list[int] = field(default_factory=list)
     handle: Handle | None = None
+    #: The end of the timeout on the monotonic clock.
     deadline: float | None = None
     tries: int = 0
 
 
 @dataclass
 class _Wake:
-    """A pipe that ends the thread's waiting."""
+    """A pipe that wakes the reading thread."""
 
     read: int = -1
     write: int = -1
@@ -73,7 +75,10 @@ class _Wake:
 
 
 class Reader(Caller):
-    """``again``: starts a run anew whose template died before the run began; called in a thread of its own."""
+    """The reading thread and its state.
+
+    ``again`` restarts a call whose template died before the call began; it runs in a thread of its own.
+    """
 
     def __init__(self, again: Callable[[PendingCall], None]) -> None:
         super().__init__()
@@ -86,7 +91,8 @@ class Reader(Caller):
         self._runs: dict[int, PendingCall] = {}
         self._failed: list[tuple[PendingCall, BaseException]] = []
         self._timed = False
-        #: Around both: what begins or fails is seen by who ends all, or refused.
+        #: Protects ``_closing`` and ``_over``: a call that begins or fails is either ended with all others or
+        #: refused.
         self._ending = threading.Lock()
         self._closing = self._over = False
         self.thread = threading.Thread(target=self._read, name="isolate_imports", daemon=True)
@@ -96,12 +102,12 @@ class Reader(Caller):
     # -- any thread --------------------------------------------------------------------------------
 
     def add(self, handle: Handle) -> None:
-        """Hear a template."""
+        """Read messages from a template."""
         self._handles.append(handle)
         self._selector.register(handle.channel.socket, selectors.EVENT_READ, handle)
 
     def begin(self, token: int, run: PendingCall, handle: Handle) -> None:
-        """Hear a process that is about to be asked for. Raises :class:`EnvironmentClosed`."""
+        """Register a process that is about to be requested. Raises :class:`EnvironmentClosed`."""
         with self._ending:
             if self._closing:
                 raise EnvironmentClosed(
@@ -116,14 +122,17 @@ class Reader(Caller):
                 self._selector.register(descriptor, selectors.EVENT_READ, (run, stream))
 
     def forget(self, token: int) -> bool:
-        """It could not be asked for, or is over. Whether it was known until now: who forgets it answers for it."""
+        """Remove a call that could not be requested or is over.
+
+        Returns whether the call was still registered: the thread that removes it is responsible for its end.
+        """
         run = self._runs.pop(token, None)
         if run is not None and run.handle is not None:
             run.handle.tokens.discard(token)
         return run is not None
 
     def fail(self, run: PendingCall, error: BaseException) -> None:
-        """It never began, and won't."""
+        """End a call that never began."""
         with self._ending:
             if not self._over:
                 self._failed.append((run, error))
@@ -132,12 +141,12 @@ class Reader(Caller):
         self._finish(run, lambda: error)
 
     def retire(self, handle: Handle) -> None:
-        """End a template when its last child has ended."""
+        """End a template as soon as its last child has ended."""
         handle.retired = True
         self._wake.say()
 
     def stop(self, process: IsolatedProcess, reason: Reason) -> None:
-        """End a process, by a thread that may wait."""
+        """End a process. Sending may block, so the reading thread leaves that to another thread."""
         for token, run in list(self._runs.items()):
             if run.process is process and run.handle is not None and not process._reason:
                 process._reason = reason
@@ -147,7 +156,10 @@ class Reader(Caller):
                     run.handle.kill(token)
 
     def close(self) -> None:
-        """End all templates and processes, and the thread; waits for it. Nothing in a fork of the host."""
+        """End all templates and processes and the thread, and wait for it.
+
+        No effect in a fork of the caller.
+        """
         if not self.is_ours() or self.thread is None:
             return
         with self._ending:
@@ -179,7 +191,7 @@ class Reader(Caller):
             self._hear_pipe(key.fd, *key.data)
 
     def _patience(self) -> float | None:
-        """Seconds until the next deadline."""
+        """Seconds until the next deadline, or None."""
         if not self._timed:
             return None
         deadlines = [run.deadline for run in list(self._runs.values()) if run.deadline is not None]
@@ -209,7 +221,7 @@ class Reader(Caller):
 
     def _hear_pipe(self, descriptor: int, run: PendingCall, stream: Stream) -> None:
         if descriptor not in run.pipes:
-            return  # closed by what came before in this round
+            return  # an earlier event of this round closed it
         data = _read_some(descriptor)
         if data is None:
             return
@@ -219,7 +231,7 @@ class Reader(Caller):
 
     def _close_pipe(self, run: PendingCall, descriptor: int) -> None:
         del run.pipes[descriptor]
-        with contextlib.suppress(KeyError, RuntimeError):  # never heard; everything is over
+        with contextlib.suppress(KeyError, RuntimeError):  # not registered, or everything is over
             self._selector.unregister(descriptor)
         os.close(descriptor)
 
@@ -233,7 +245,10 @@ class Reader(Caller):
     def _finish(
         self, run: PendingCall, error: Callable[[], BaseException], leftovers: tuple[str, ...] = ()
     ) -> None:
-        """Its end is what counts, not that of its pipes, which others may hold."""
+        """Finish a call when its process has ended.
+
+        Other processes may still hold the pipes, so their end is not awaited.
+        """
         _close_all(run.theirs)
         for descriptor, stream in list(run.pipes.items()):
             left = _LAST
@@ -251,11 +266,14 @@ class Reader(Caller):
         run.process._end(outcome, error, leftovers)
 
     def _lose(self, handle: Handle) -> None:
-        """A template ended that nobody asked to."""
+        """Handle the unexpected end of a template."""
         handle.how = messages.ended(self._end(handle))
 
     def _end(self, handle: Handle) -> int:
-        """Its children end with it; those that it never heard of begin elsewhere. Its exit status."""
+        """End a template with its children, and return its exit status.
+
+        Calls that it never started are restarted.
+        """
         self._selector.unregister(handle.channel.socket)
         self._handles.remove(handle)
         status = handle.end()
@@ -304,10 +322,10 @@ class Reader(Caller):
         self._wake.close()
         _READERS.discard(self)
 
-    # -- a fork of the host ------------------------------------------------------------------------
+    # -- in a fork of the caller -------------------------------------------------------------------
 
     def disown(self) -> None:
-        """What it inherited must not keep alive what the host ends."""
+        """Close all inherited descriptors, so that a fork keeps nothing alive that the caller ends."""
         self.thread = None
         self._selector.close()
         self._wake.close()
@@ -329,7 +347,7 @@ def _close_all(descriptors: list[int]) -> None:
 
 
 def _read_some(descriptor: int) -> bytes | None:
-    """None where there is nothing now; b"" at the end."""
+    """The available bytes; None if there are none now, b"" at the end of the stream."""
     try:
         return os.read(descriptor, _CHUNK)
     except BlockingIOError:

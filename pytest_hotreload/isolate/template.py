@@ -1,11 +1,12 @@
-"""The template of an isolated environment: a fresh interpreter that holds third-party modules and forks on request.
+"""The template of an isolated environment: an interpreter with third-party modules that forks on request.
 
-It is started, not forked, since the host may have threads, an event loop, a notebook's kernel. From then on it is
-a template as that of a run: warmed in forks of itself, a fork point for its children.
+The template is started in a fresh interpreter, not forked, because the caller may have threads, an event
+loop, or a notebook's kernel. Afterwards it works like the template of a run: warmed in forks of itself, and a
+fork point for its children.
 
-:func:`main` is the process; :class:`Handle` is the host's.
+:func:`main` runs in the template process; :class:`Handle` represents it in the caller.
 
-Invariant: nothing of the package is imported here, and nothing is unpickled that the user wrote.
+Invariant: nothing of the package is imported here, and nothing that the user wrote is unpickled.
 """
 
 from __future__ import annotations
@@ -34,13 +35,13 @@ from pytest_hotreload.process.prefork import Prefork
 from pytest_hotreload.process.template import Become, Parked
 from pytest_hotreload.world import sockets
 
-#: Bytes that a template can say before it dies: what a pipe holds.
+#: The number of bytes that a template can print before it dies: a pipe's capacity.
 _SAID = 1 << 16
-#: How long a template may take to end its children, which it kills.
+#: The time that a template has to end its children, which it kills.
 _PATIENCE_SECONDS = 5.0
 
-#: Only what is installed may be found before it is warm, not what lies in the folder; of us, only the host's own copy:
-#: another one may be installed.
+#: Before warming, only installed modules may be found, not those in the current folder; and of this plugin
+#: only the caller's own copy, because another one may be installed.
 _BOOT = """\
 import sys
 sys.path[:] = {path!r}
@@ -54,27 +55,27 @@ main({control}, {lifeline}, {own!r})
 
 
 class Handle:
-    """A running template, in the host.
-
-    ``tokens``: its living children. ``quarantine``: what it could not hold, and why. ``how``: it ended, unasked.
-    """
+    """A running template, in the caller."""
 
     def __init__(self, popen: subprocess.Popen[bytes], channel: Channel, lifeline: int, words: int) -> None:
         self.popen, self.channel, self._lifeline, self._words = popen, channel, lifeline, words
+        #: The living children.
         self.tokens: set[int] = set()
         self.retired = False
         self.warmth = Warmth()
+        #: Module -> the reason for which the template does not hold it.
         self.quarantine: Mapping[str, str] = {}
-        #: One request after the other, whole.
+        #: Serialises requests, each of which is sent completely.
         self._sending = threading.Lock()
+        #: The words about an unexpected end, or "".
         self.how = ""
 
     @classmethod
     def start(cls, warmth: Warmth, environ: Mapping[str, str], cwd: str | None) -> tuple[Handle, Warmed]:
-        """Start one, and wait until it is warm. Raises :class:`IsolationError`, OSError."""
+        """Start a template, and wait until it is warm. Raises :class:`IsolationError`, OSError."""
         ours, theirs = pair()
         lifeline, words = os.pipe(), os.pipe()
-        os.set_blocking(words[1], False)  # nobody reads it before the end
+        os.set_blocking(words[1], False)  # the pipe is only read at the end
         try:
             popen = _spawn(warmth, environ, cwd, (theirs.fileno(), lifeline[0]), words[1])
         except BaseException:
@@ -109,7 +110,7 @@ class Handle:
         return warmed
 
     def fork(self, token: int, descriptors: Sequence[int]) -> None:
-        """Ask for a child. Raises OSError where the template is gone."""
+        """Request a child. Raises OSError if the template is gone."""
         start = Start(token, 0, (), descriptors=len(descriptors))
         with self._sending:
             self.channel.send_with(start, descriptors)
@@ -120,13 +121,16 @@ class Handle:
             self.channel.send(-1, Kill(token))
 
     def end(self) -> int:
-        """End it with all its children, and wait; its exit status, negative for a signal."""
+        """End the template with all its children, and wait.
+
+        Returns the exit status, negative for a signal.
+        """
         with contextlib.suppress(OSError):
             self.channel.socket.shutdown(socket.SHUT_WR)
         os.close(self._lifeline)
         try:
             status = self.popen.wait(_PATIENCE_SECONDS)
-        except subprocess.TimeoutExpired:  # somebody stopped it; it leads its group
+        except subprocess.TimeoutExpired:  # the template was stopped; it leads its process group
             os.killpg(self.popen.pid, signal.SIGKILL)
             status = self.popen.wait()
         self.channel.close()
@@ -134,7 +138,7 @@ class Handle:
         return status
 
     def disown(self) -> None:
-        """In a fork of the host: the template is the host's alone, which may die before this process does."""
+        """Release the template in a fork of the caller: it belongs to the caller, which may die before this process."""
         self.popen.returncode = 0
         self.channel.close()
         for descriptor in (self._lifeline, self._words):
@@ -149,9 +153,9 @@ def _spawn(
     passed: tuple[int, int],
     words: int,
 ) -> subprocess.Popen[bytes]:
-    """In a session of its own, so that no key of the host's terminal reaches it.
+    """Start the interpreter in a session of its own, so that no key of the caller's terminal reaches it.
 
-    ``words`` is a pipe, since its children's standard streams are pipes as well, behind the same objects.
+    ``words`` is a pipe, because the children's standard streams are pipes as well, behind the same objects.
     """
     ours = str(Path(__file__).parents[1] / "__init__.py")
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
@@ -172,12 +176,15 @@ def _spawn(
 
 
 def main(control: int, lifeline: int, own: str) -> None:
-    """Serve until the host closes the channel, or dies. Goes on in children, each of which runs one function."""
+    """Serve until the caller closes the channel or dies.
+
+    Each child continues from here and runs one function.
+    """
     for descriptor in (control, lifeline):
         os.set_inheritable(descriptor, False)
     channel = Channel(sockets.socket(fileno=control))
     channel.descriptors = []
-    with contextlib.suppress(ImportError):  # what was pickled by value needs it in each child
+    with contextlib.suppress(ImportError):  # each child needs it for what was pickled by value
         import cloudpickle  # noqa: F401
     for name in ("main", "spec", "spec_from_file_location", "module_from_spec"):
         sys.modules["__main__"].__dict__.pop(name, None)
@@ -194,15 +201,16 @@ def main(control: int, lifeline: int, own: str) -> None:
 
 
 class _Holder(Parked):
-    """What is warm. ``inherited``: how it was before the first child."""
+    """The parked template."""
 
     def __init__(self, control: Channel, lifeline: int, own: str) -> None:
-        # Whatever may be found here is installed, or the user vouches for it.
+        # Everything that can be found here is installed, or named by the user with ``include``.
         super().__init__(
             control, lifeline, recorder=Recorder(installed=[entry for entry in sys.path if entry])
         )
         self.keeper = _Keeper(own)
         sys.meta_path.insert(0, self.keeper)
+        #: The state before the first child.
         self.inherited = fork_state.inventory()
 
     def objection(self) -> str:
@@ -218,9 +226,9 @@ class _Holder(Parked):
 
 
 class _Keeper:
-    """Keeps the package out: a third-party module may look for it, by an entry point or a path of its own.
+    """Keeps the package out: a third-party module may look for it, through an entry point or a path of its own.
 
-    That module is then kept out as well, since it may remember what it did not find.
+    Such a module is then kept out as well, because it may remember that the package was not found.
     """
 
     def __init__(self, own: str) -> None:

@@ -1,6 +1,6 @@
-"""``--affected``: which test files run, each with its reason.
+"""``--affected``: selects the test files that run, each with its reason.
 
-A file runs unless its record says, of the very contents that stand on disk now, that it passed.
+A file runs unless its record states that it passed with exactly the contents that are on disk now.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from pytest_hotreload.records.records import RunRecords, Verdict
 from pytest_hotreload.usage import usage_error
 from pytest_hotreload.world import os, subprocess
 
-#: Reasons that are shown without ``-v``.
+#: The number of reasons that are shown without ``-v``.
 _FEW = 10
 
 
 class Selection:
-    """A plugin of the controller: deselects what is not affected. ``left_out``: number of files."""
+    """A plugin of the controller that deselects the files that are not affected."""
 
     def __init__(self, records: RunRecords | None, chosen: Options) -> None:
         self.records, self.options = records, chosen
         self.selected: list[Verdict] = []
+        #: The number of deselected files.
         self.left_out = 0
         self.reasons: list[str] = []
 
@@ -61,7 +62,7 @@ class Selection:
         return reasons + ([affected_messages.more_reasons(more)] if more else [])
 
     def pytest_report_collectionfinish(self) -> list[str]:
-        """After pytest's own line of what was collected."""
+        """The lines below pytest's own line about the collection."""
         if self.records is None:
             return [console.PREFIX + affected_messages.no_records()]
         return [
@@ -71,13 +72,13 @@ class Selection:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Nothing affected is what one hopes for, no error."""
+        """Exit with status 0 if no file is affected: that is the desired case, not an error."""
         if session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and self.left_out and not self.selected:
             session.exitstatus = pytest.ExitCode.OK
 
 
 def explain(config: pytest.Config, verdicts: Sequence[Verdict]) -> list[str]:
-    """One line for each, with the chain of imports where there is one."""
+    """One line for each verdict, with the chain of imports if there is one."""
     chains = _chains(config, [verdict for verdict in verdicts if verdict.kind in ("content", "gone")])
     root = str(config.rootpath)
     return [
@@ -87,7 +88,7 @@ def explain(config: pytest.Config, verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def _chains(config: pytest.Config, verdicts: Sequence[Verdict]) -> dict[str, list[str]]:
-    """Test file -> the files from the changed one to it, by imports, as they stand now."""
+    """Test file -> the files from the changed one to it, along the current imports."""
     if not verdicts:
         return {}
     root = str(config.rootpath)
@@ -98,23 +99,23 @@ def _chains(config: pytest.Config, verdicts: Sequence[Verdict]) -> dict[str, lis
         for verdict in verdicts:
             chain = project.chain(verdict.file, str(Path(root, verdict.detail)))
             found[verdict.file] = [os.path.relpath(file, root) for file in reversed(chain)]
-    except Exception:  # comfort never fails a run
+    except Exception:  # an explanation must never fail a run
         return {}
     return found
 
 
 def changed_since(root: str, revision: str) -> tuple[list[str], list[str]]:
-    """Files that differ from where this branch left ``revision``, and untracked ones; then those of them, and folders,
-    that came or went. All absolute.
+    """The changes since this branch diverged from ``revision``, as absolute paths.
 
-    Raises :class:`pytest.UsageError` where git can't tell.
+    Returns the files that differ from that commit, including untracked ones; then those files and folders
+    among them that were added or removed. Raises :class:`pytest.UsageError` if git cannot answer.
     """
     top = _git(root, revision, "rev-parse", "--show-toplevel").strip()
     base = _git(root, revision, "merge-base", revision, "HEAD").strip()
     told = _git(top, revision, "diff", "--name-status", "--no-renames", "-z", base).split("\0")
     untracked = _git(top, revision, "ls-files", "-z", "--others", "--exclude-standard").split("\0")
     changed = dict(zip(told[1::2], told[::2], strict=False))
-    for name in filter(None, untracked):  # one that was taken out of the index only is there as it was
+    for name in filter(None, untracked):  # a file that was only removed from the index still exists
         changed[name] = "M" if name in changed else "A"
     moved = [name for name, status in changed.items() if status in ("A", "D")]
     folders = {str(folder) for name in moved for folder in Path(name).parents} - {"."}

@@ -1,4 +1,4 @@
-"""Lines about records, and about why a test file is affected."""
+"""Texts about records and about the reasons for which a test file is affected."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __builtins__ = BUILTINS
 NO_RECORDS = "there are no records (no cache)"
 
 
-#: Verdicts in the order of interest, each with the word under which it is counted.
+#: Kinds of verdicts in order of interest, each with the word under which it is counted.
 COUNTED = {
     "epoch": "from another environment",
     "content": "changed",
@@ -32,7 +32,7 @@ COUNTED = {
 def records(
     files: int, kinds: Mapping[str, int], changes: Sequence[tuple[str, str | None, str | None]]
 ) -> str:
-    """How many records held before the run, and why the others did not."""
+    """The line with the number of records that held before the run, and the reasons of the others."""
     counts: dict[str, int] = {}
     for kind, word in COUNTED.items():
         if kinds.get(kind):
@@ -43,7 +43,7 @@ def records(
 
 
 def new_epoch(changes: Sequence[tuple[str, str | None, str | None]]) -> str:
-    """The very inputs that differ; long values are not shown."""
+    """The line with the exact inputs that differ; long values are not shown."""
     shown = [_change(*change) for change in changes[:3]]
     more = [f"and {len(changes) - 3} more"] if len(changes) > 3 else []
     return "environment changed: " + ", ".join(shown + more)
@@ -57,7 +57,7 @@ def _change(name: str, then: str | None, now: str | None) -> str:
 
 
 def reason(path: str, kind: str, detail: str, chain: Sequence[str]) -> str:
-    """Why a test file would run: ``tests/test_a.py: src/pay/card.py ← src/pay/api.py ← tests/test_a.py``."""
+    """The reason why a test file would run: ``tests/test_a.py: src/pay/card.py ← src/pay/api.py ← tests/test_a.py``."""
     why = {
         "unknown": "no record yet",
         "epoch": "its record is from another environment",
@@ -95,12 +95,12 @@ def records_lost(error: str) -> str:
 
 
 def ignored(note: str) -> str:
-    """What the store could not use."""
+    """The line about something that the store could not use."""
     return f"records: {note}"
 
 
 def unseen_import(name: str, why: str) -> str:
-    """What was imported before any hook of ours, and can't be imported a second time to see what it reads."""
+    """The line about a module that was imported too early, and that cannot be imported again under observation."""
     return (
         f"{name}: the inputs of its import are unknown ({why}), so every test file runs each time; "
         "hint: name it in pytest_plugins of the root conftest.py instead"

@@ -1,4 +1,4 @@
-"""The hooks through which a run's records learn what is collected, and whose file is being collected."""
+"""Hooks that note for the records what is collected, and for which file events are recorded meanwhile."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __builtins__ = BUILTINS
 
 
 class Bookkeeper:
-    """A plugin of the controller, between its configuration and the first fork."""
+    """A plugin of the controller, active between its configuration and the first fork."""
 
     def __init__(self, records: RunRecords, declarations: Declarations) -> None:
         self.records, self.declarations = records, declarations
@@ -33,7 +33,7 @@ class Bookkeeper:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_make_collect_report(self, collector: Any) -> Generator[None, Any, Any]:
-        """Events belong to the file that is collected; those of its classes, too."""
+        """Attribute events to the file that is collected, including those of its classes."""
         file = collector.getparent(pytest.File)
         if file is None:
             return (yield)
@@ -49,7 +49,7 @@ class Bookkeeper:
             del self._began[collector]
 
     def _imported(self, node: object) -> None:
-        """The module of this collector stands: its import was what took the time until now."""
+        """Note the import time of this collector's module, which has just been imported."""
         began = self._began.get(node)
         if began is not None and isinstance(node, pytest.Module):
             self.records.imports[str(node.path)] = time.perf_counter() - began
@@ -65,7 +65,7 @@ class Bookkeeper:
         return result
 
     def _declare(self, items: Sequence[pytest.Item]) -> None:
-        """What the ini and the markers say of the files that stay."""
+        """Note what the ini and the markers declare for the files that stay."""
         for path in {str(item.path) for item in items}:
             self.records.declared[path] |= self.declarations.depends(path)
         for path, names in self.declarations.serial(items).items():
@@ -81,7 +81,7 @@ def _by_file(items: Sequence[pytest.Item]) -> Counter[str]:
 
 
 def _filters(config: pytest.Config) -> bool:
-    """Whether something keeps whole files out, or (``--lf``) drops tests without telling."""
+    """Whether something keeps whole files out, or drops tests without a report (``--lf``)."""
     option = config.option
     narrowed = any(
         getattr(option, name, None)

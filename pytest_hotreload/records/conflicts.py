@@ -1,6 +1,6 @@
-"""What two living children may not share: fixed ports, files that both write, names that were declared.
+"""Finds resources that two live children may not share: fixed ports, files that both write, declared names.
 
-Plain pytest runs one test at a time, so suites share such things without knowing.
+Plain pytest runs one test at a time, so suites can share such resources unnoticed.
 """
 
 from __future__ import annotations
@@ -16,24 +16,25 @@ __builtins__ = BUILTINS
 
 
 def keys_of(ports: Iterable[str], writes: Iterable[str], declared: Iterable[str]) -> frozenset[str]:
-    """Of one test file, by its record's ports and writes, and by what its marks and the ini declare.
+    """The conflict keys of one test file: its recorded ports and writes, and the names in its marks and the ini.
 
-    A port counts whatever the address: 0.0.0.0 holds 127.0.0.1's.
+    A port counts whatever its address: 0.0.0.0 also occupies 127.0.0.1.
     """
     numbers = (f"port {address.rpartition(':')[2]}" for address in ports)
     return frozenset({*numbers, *writes, *(f"serial {name}" for name in declared)})
 
 
 def shared(keys: Iterable[frozenset[str]]) -> dict[str, int]:
-    """Those that several test files have, with how many."""
+    """The keys that several test files have, each with the number of files."""
     counts = Counter(key for each in keys for key in each)
     return {key: count for key, count in counts.items() if count > 1}
 
 
 def address_in_use(error: BaseException) -> str | None:
-    """Whether ``EADDRINUSE`` is at the bottom of it; the address where the error names one, else "".
+    """The address if ``EADDRINUSE`` is among the error's causes ("" if the error names none), else None.
 
-    An exception is an object of a test's: none is asked more than it must be, and no answer counts that raises.
+    The exception comes from a test, so few of its attributes are read, and an attribute that raises counts as
+    "no".
     """
     try:
         return _address_in_use(error)
@@ -56,6 +57,6 @@ def _address_in_use(error: BaseException) -> str | None:
 
 
 def _exceptions(error: BaseException) -> tuple[Any, ...]:
-    """Of a group, Python's own or the backport's for 3.10."""
+    """The exceptions in an exception group: Python's own class, or the backport's for 3.10."""
     group = any(kind.__name__ == "BaseExceptionGroup" for kind in type(error).__mro__)
     return tuple(getattr(error, "exceptions", ())) if group else ()

@@ -1,6 +1,7 @@
-"""Which test files are known to lean on others, and on which modules: what doctor found, kept for later runs.
+"""Stores which test files depend on others, and on which modules, as doctor found it.
 
-One JSON file beside the records. Whatever is wrong with it, it says nothing: then a file depends on itself alone.
+The data is one JSON file beside the records. A missing or damaged file counts as empty: then each test file
+is assumed to depend on itself alone.
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ from pathlib import Path
 
 from pytest_hotreload.process import atomic_write
 
-#: Test file (relative to the root, with "/") -> modules whose import by others its tests need; None: more than one.
+#: Test file (relative to the root, with "/") -> modules that other files must import for its tests to pass.
+#: None stands for a cause that is more than one module.
 Couplings = Mapping[str, list[str | None]]
 
 _NAME = "coupled-1.json"
 
 
 def load(folder: Path) -> Couplings:
-    """``folder``: the one of our things in pytest's cache."""
+    """Load the couplings. ``folder``: our folder in pytest's cache."""
     try:
         found = json.loads((folder / _NAME).read_text(encoding="utf-8"))
         return {
@@ -30,7 +32,7 @@ def load(folder: Path) -> Couplings:
 
 
 def save(folder: Path, examined: Iterable[str], found: Mapping[str, Iterable[str | None]]) -> None:
-    """Replace what is known of the examined files by what was found. Raises OSError."""
+    """Replace the entries of the examined files by ``found``. Raises OSError."""
     kept = dict(load(folder))
     for file in examined:
         kept.pop(file, None)

@@ -1,4 +1,7 @@
-"""What the ini declares and no hook can see: ``hotreload_depends``, ``hotreload_serial``, ``hotreload_no_reuse``."""
+"""The declarations in the ini: ``hotreload_depends``, ``hotreload_serial``, ``hotreload_no_reuse``.
+
+The declarations state what no hook can see.
+"""
 
 from __future__ import annotations
 
@@ -14,34 +17,34 @@ from pytest_hotreload.world import os
 
 @dataclass(frozen=True)
 class Rule:
-    """``what`` holds for the test files that match ``files``, a glob below the root."""
+    """One line of the ini: ``what`` holds for the test files that match ``files``, a glob below the root."""
 
     what: str
     files: str
 
 
 class Declarations:
-    """``depends``: inputs that the audit hook can't see. ``serial``: names of which one file runs at a time.
-
-    ``no_reuse``: why a file runs whatever its record says: it reads the clock, say.
-    """
+    """The rules of the three ini options, matched against test files."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._root = str(config.rootpath)
+        #: Inputs that the audit hook cannot see.
         self._depends = _rules("hotreload_depends", config.getini("hotreload_depends"))
+        #: Names that only one test file at a time may use.
         self._serial = _rules("hotreload_serial", config.getini("hotreload_serial"))
+        #: Reasons for which a file runs whatever its record says, for example that it reads the clock.
         self._no_reuse = _rules("hotreload_no_reuse", config.getini("hotreload_no_reuse"))
 
     def depends(self, path: str) -> set[str]:
-        """Globs below the root whose matches this test file depends on."""
+        """Globs below the root; this test file depends on the files that match them."""
         return self._matching(self._depends, path)
 
     def no_reuse(self, path: str) -> set[str]:
-        """Why this test file is never reused."""
+        """The reasons for which this test file is never reused."""
         return self._matching(self._no_reuse, path)
 
     def serial(self, items: Iterable[pytest.Item]) -> dict[str, set[str]]:
-        """Test file -> names that it shares with others, by the ini and by its marks."""
+        """Test file -> names that it shares with other files, from the ini and from its marks."""
         found: dict[str, set[str]] = {}
         for item in items:
             path = str(item.path)
@@ -57,7 +60,7 @@ class Declarations:
 
 
 def _rules(name: str, lines: Iterable[str]) -> list[Rule]:
-    """``WHAT -> GLOB`` a line. Raises :class:`pytest.UsageError`."""
+    """Parses lines of the form ``WHAT -> GLOB``. Raises :class:`pytest.UsageError`."""
     rules = []
     for line in lines:
         what, arrow, files = (part.strip() for part in line.partition("->"))

@@ -1,8 +1,9 @@
-"""What each test file depends on: what is known before a run, joined with what was seen in it.
+"""Finds what each test file depends on: dependencies known before a run, joined with those observed in it.
 
-The union errs towards too much. Known before: the first-party files that it imports, transitively. Seen in
-the controller: what their bodies, and its collection, did; that concerns every file whose closure holds them,
-whoever was the first to import them. Seen in the children: what its tests did.
+The union errs on the side of too many. Known before: the first-party files that the test file imports,
+transitively. Observed in the controller: what the bodies of these files and the collection did; that concerns
+every test file whose closure contains them, whichever imported them first. Observed in the children: what the
+tests did.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ from pytest_hotreload.imports.analysis import scan
 from pytest_hotreload.records.observer import Module, Observation, Observed, Observer, canonical
 from pytest_hotreload.world import os
 
-#: Kinds that make a file depend on a path's content, or its absence.
+#: Kinds of observations that make a file depend on a path's content, or on its absence.
 _INPUTS = ("read", "update")
-#: Kinds that may get in the way of another child.
+#: Kinds of observations that may conflict with another child.
 _OUTPUTS = ("write", "update")
 
 
 @dataclass
 class Discovery:
-    """Of one test file; paths absolute, everything sorted."""
+    """Everything found about one test file. Paths are absolute, and everything is sorted."""
 
     closure: list[str] = field(default_factory=list)
     dynamic: dict[str, str | None] = field(default_factory=dict)
@@ -42,7 +43,7 @@ class Discovery:
 
 
 class Dependencies:
-    """Of the test files of one run. ``scan`` of the project is done once, for all of them."""
+    """The dependencies of the test files of one run. One scan of the project serves all of them."""
 
     def __init__(
         self, observer: Observer, project: Project, collected: Observed, test_files: Sequence[str]
@@ -58,35 +59,39 @@ class Dependencies:
         self._scanned: set[str] = set()
 
     def read_all(self, files: Iterable[str]) -> None:
-        """Scan these and the test files: their closures can be asked for then."""
+        """Scan these files and the test files, so that their closures are known."""
         wanted = {file for file in (*self._tests, *files) if Path(file).is_file()}
         if not wanted <= self._scanned:
             self._scanned |= wanted
             scan(self.project, sorted(self._scanned))
 
     def has_read(self, path: str) -> bool:
-        """Whether it was there to be scanned."""
+        """Whether the file existed when the files were scanned."""
         return path in self._scanned
 
     def loaded_files(self, children: Iterable[Observed]) -> set[str]:
-        """All first-party files that were imported by name: what has to be scanned besides the test files."""
+        """All first-party files that were imported by name and must be scanned besides the test files."""
         modules = [module for owner in self._modules.values() for module in owner]
         modules += [module for observed in children for module in observed.modules]
         return {module.file for module in modules if module.file}
 
     def importers(self, files: Iterable[str], imported: str) -> list[str]:
-        """Those of the files that import ``imported``, by their sources or as it was seen in the collection."""
+        """The files that import ``imported``, by their sources or as observed in the collection."""
         return [file for file in files if imported in self._close([file], ())[0]]
 
     def of(self, path: str, observed: Sequence[Observed], company: Iterable[str] = ()) -> Discovery:
-        """Everything that is known of ``path``. ``observed``: by its children. ``company``: files it leans on."""
+        """Everything known about ``path``.
+
+        ``observed``: the observations of its children. ``company``: other test files on which it depends.
+        """
         found = Discovery(company=sorted(company))
         closure, dynamic = self._close([path, *found.company], observed)
         rows = [*self._rows[""], *self._rows[path]]
         rows += [row for file in sorted(closure) if file != path for row in self._rows[file]]
         rows += [row for each in observed for row in each.rows]
         self._sort_out(rows, closure, found)
-        outputs = [row for each in observed for row in each.rows]  # of its tests: collected files write once
+        # Of the tests only: collected files write just once.
+        outputs = [row for each in observed for row in each.rows]
         found.ports = sorted({row.subject for row in outputs if row.kind == "bind"})
         found.writes = sorted({row.subject for row in outputs if self._is_output(row)})
         found.closure = sorted(closure)
@@ -96,7 +101,7 @@ class Dependencies:
     def _close(
         self, paths: Sequence[str], observed: Sequence[Observed]
     ) -> tuple[set[str], dict[str, str | None]]:
-        """The first-party files, and what was imported in a way that no source says."""
+        """The first-party files, and the imports that no source states."""
         closure: set[str] = set()
         dynamic: dict[str, str | None] = {}
         waiting = list(paths)
@@ -137,7 +142,10 @@ class Dependencies:
         found.flags = sorted(lists["flag"])
 
     def _is_output(self, row: Observation) -> bool:
-        """Below a hidden folder tools keep what they remember: no test looks there for another's output."""
+        """Whether a write counts as output.
+
+        Hidden folders hold the state of tools, in which no test seeks output.
+        """
         path = row.subject
         inside = os.path.relpath(path, self.observer.root) if path.startswith(self.observer.root) else path
         return row.kind in _OUTPUTS and not any(
@@ -146,13 +154,13 @@ class Dependencies:
 
 
 def first_party_roots(observer: Observer) -> list[str]:
-    """Folders of ``sys.path``, but for installed packages and the standard library: a module may appear there."""
+    """Folders of ``sys.path`` except installed packages and the standard library: a module may appear in them."""
     folders = {canonical(entry or os.curdir) for entry in sys.path}
     return sorted(f for f in folders if observer.is_first_party(f) and Path(f).is_dir())
 
 
 def project_folders(observer: Observer, roots: Sequence[str]) -> list[str]:
-    """Where a process may find something of the project: below the root, and where a fresh interpreter looks."""
+    """Folders in which a process may find project files: the root, and the search path of a fresh interpreter."""
     places = {observer.root, *roots}
     for name, module in list(sys.modules.items()):
         if name.startswith("__editable__") and isinstance(mapping := getattr(module, "MAPPING", None), dict):
@@ -165,11 +173,12 @@ def _is_inside(path: str, folders: Iterable[str]) -> bool:
 
 
 class Searched:
-    """Folders in which the names of a test file are looked for: the roots, and in each of them the parts of every
-    package. ``project``: all folders in which a process may find something of the project.
+    """The folders in which a test file's names are looked up: the roots, and in each root the package folders.
 
-    A namespace package has several, and a missing module would appear in one. A part that does not exist
-    is no matter: its appearance shows in the folder above.
+    ``project``: all folders in which a process may find project files.
+
+    A namespace package has several folders, and a missing module may appear in any of them. A folder that does not
+    exist needs no entry: its appearance shows in the folder above.
     """
 
     def __init__(self, roots: Sequence[str], project: Sequence[str] = ()) -> None:
@@ -201,9 +210,10 @@ def _with_parents(package: str) -> Iterator[str]:
 
 
 def as_draft(found: Discovery, searched: Searched) -> dict[str, Any]:
-    """The part of a record's draft that says what the file depends on.
+    """The part of a record's draft that states what the file depends on.
 
-    Nobody sees what a process reads, so it may have read everything that it inherits, or finds.
+    Nothing observes what a started process reads, so it may have read every environment variable and project
+    file.
     """
     return {
         "closure": found.closure,

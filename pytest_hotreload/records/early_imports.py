@@ -1,8 +1,8 @@
-"""What modules of the project read that were imported before anything could be observed.
+"""Finds the inputs of project modules that were imported before anything could be observed.
 
-pytest imports plugins that the command line or the ini names (``-p myplugin``), and entry points of an editable
-install, before it asks any plugin of an entry point. They are imported once more, observed, in a fork that may change
-nothing: docs/design/records.md.
+pytest imports plugins that the command line or the ini names (``-p myplugin``), and entry points of an
+editable install, before it calls any plugin from an entry point. Such modules are imported once more,
+observed, in a fork that may change nothing: docs/design/records.md.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from pytest_hotreload.world import BUILTINS, MODULES, os, pickle, select, signal
 
 __builtins__ = BUILTINS
 
-#: Seconds for the imports of all of them together.
+#: The time limit in seconds for all of these imports together.
 _PATIENCE = 10.0
-#: Audit events of what would be done twice. Reading, listing and looking up are not among them.
+#: Audit events of actions that would happen twice. Reading, listing and looking up are not among them.
 _CHANGES = (
     "os.",
     "shutil.",
@@ -37,13 +37,13 @@ _CHANGES = (
 )
 _ALLOWED = (
     *("os.listdir", "os.scandir", "os.walk", "os.fwalk", "os.listxattr", "os.getxattr"),
-    *("os.putenv", "os.unsetenv", "os.chdir", "os.fchdir"),  # of the fork alone
+    *("os.putenv", "os.unsetenv", "os.chdir", "os.fchdir"),  # these change only the fork
 )
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
 class Seen(NamedTuple):
-    """What was read, as the audit hook gives it; or the ``module`` of which that can't be known, and why."""
+    """The observed events as the audit hook returns them, or the ``module`` whose events are unknown, and why."""
 
     rows: list[tuple[str, str, str, Any]]
     module: str = ""
@@ -51,9 +51,10 @@ class Seen(NamedTuple):
 
 
 def import_again(loaded: Sequence[tuple[str, str]]) -> Seen:
-    """What these modules, as (name, file), read while they are imported.
+    """Observe what these modules, given as (name, file), read while they are imported.
 
-    Extension modules stay as they are: they come up once in a process. Called while this process observes.
+    Extension modules are not imported again, because a process can initialise them only once. The calling
+    process must already observe.
     """
     names = [name for name, file in loaded if file.endswith(".py")]
     if not names:
@@ -78,7 +79,7 @@ def import_again(loaded: Sequence[tuple[str, str]]) -> Seen:
 def _import_in_fork(names: Sequence[str], writing: int) -> NoReturn:
     try:
         os.setsid()
-        # Whoever waits may be killed meanwhile.
+        # The alarm ends this process if the waiting parent is killed meanwhile.
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(int(_PATIENCE) + 1)
         nowhere = os.open(os.devnull, os.O_RDWR)
@@ -104,7 +105,7 @@ def _import(names: Sequence[str]) -> Seen:
 
 
 def _refuse_changes(event: str, arguments: tuple[object, ...]) -> None:
-    """An import that would do something twice is refused before it does it."""
+    """Refuse an action that would happen twice, before it happens."""
     if event == "open":
         flags = arguments[2]
         changes = isinstance(flags, int) and bool(flags & _WRITES)

@@ -1,6 +1,6 @@
-"""The epoch: what all records of a run depend on, as separate named inputs.
+"""The epoch: the inputs on which all records of a run depend, each with a name.
 
-A record of another epoch is not fresh, and the very input that differs is named.
+A record from another epoch is not fresh, and the message names the exact input that differs.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import pytest
 
 from pytest_hotreload.compat import pytest_config
 
-#: Raised whenever what a record holds, or how it is judged, changes.
+#: Increased whenever the content of a record, or the way in which it is judged, changes.
 SCHEMA: Final = "4"
 
-#: Variables that alter what the interpreter or pytest itself does, by value.
+#: Environment variables that alter the interpreter or pytest itself; their values are part of the epoch.
 _VARIABLES: Final = (
     "LANG",
     "LC_ALL",
@@ -37,8 +37,8 @@ _VARIABLES: Final = (
     "TZ",
 )
 
-#: Options that say what is selected, shown, written or remembered, and alter no outcome. All others do,
-#: those of plugins that we do not know among them. Checked on pytest 8.4 and 9.2.
+#: Options about selection, output or caches, which alter no outcome. All other options count, including those
+#: of unknown plugins. Checked with pytest 8.4 and 9.2.
 _NEUTRAL: Final = frozenset(
     {
         "affected",
@@ -111,7 +111,7 @@ _NEUTRAL: Final = frozenset(
 
 
 def inputs(config: pytest.Config, environment: Mapping[str, str]) -> dict[str, str]:
-    """Name -> value of each global input. ``environment``: as it was before the first conftest."""
+    """Name -> value of each global input. ``environment``: the variables before the first conftest."""
     found = {
         "records": SCHEMA,
         "python": f"{platform.python_implementation()} {sys.version}",
@@ -128,7 +128,7 @@ def inputs(config: pytest.Config, environment: Mapping[str, str]) -> dict[str, s
 
 
 def _arguments(options: Mapping[str, Any]) -> dict[str, str]:
-    """Those that may alter an outcome."""
+    """The options that may alter an outcome."""
     return {
         name: repr(value)
         for name, value in options.items()
@@ -137,7 +137,7 @@ def _arguments(options: Mapping[str, Any]) -> dict[str, str]:
 
 
 def distributions(path: Iterable[str]) -> dict[str, str]:
-    """Every installed distribution on the search path -> its version, by the names of its metadata folders.
+    """Name -> version of every installed distribution on the search path, from the names of metadata folders.
 
     The first one found counts, as for the import system. Reading 100 METADATA files would take 30 ms.
     """
@@ -154,7 +154,7 @@ def distributions(path: Iterable[str]) -> dict[str, str]:
 
 @functools.cache
 def _metadata_in(folder: str, _changed: int) -> list[tuple[str, str]]:
-    """What is installed or removed changes the folder's time."""
+    """The metadata folders in a folder, cached by its time, which each installation or removal changes."""
     return list(_read_metadata(folder))
 
 
@@ -174,24 +174,33 @@ def _read_metadata(folder: str) -> Iterator[tuple[str, str]]:
 
 
 class Distributions:
-    """Which distributions modules belong to. ``versions``: distribution -> version, other entries do no harm."""
+    """Maps modules to their distributions.
+
+    ``versions``: distribution -> version; the mapping may have other entries, too.
+    """
 
     def __init__(self, versions: Mapping[str, str], folders: Iterable[str]) -> None:
         self._versions, self._folders = versions, list(folders)
         self._names: dict[str, str] | None = None
 
     def of(self, modules: Iterable[str]) -> dict[str, str]:
-        """Dotted name -> distribution; those of the standard library, and of none, are left out. Sorted."""
+        """Dotted name -> distribution, sorted.
+
+        Leaves out the standard library and modules without a distribution.
+        """
         tops = ((name, name.partition(".")[0]) for name in sorted(set(modules)))
         found = {name: self._distribution_of(top) for name, top in tops if top not in sys.stdlib_module_names}
         return {name: each for name, each in found.items() if each in self._versions}
 
     def versions(self, names: Iterable[str]) -> dict[str, str]:
-        """Of distributions. Sorted."""
+        """Distribution -> version for these names, sorted."""
         return {name: self._versions[name] for name in sorted(set(names))}
 
     def _distribution_of(self, top: str) -> str:
-        """Mostly a distribution has its module's name; only for the others all of them are read (40 ms)."""
+        """The distribution of a top-level module, which mostly has the module's name.
+
+        For any other name all distributions are read (40 ms).
+        """
         name = top.replace("_", "-").lower()
         if name in self._versions:
             return name
@@ -201,7 +210,7 @@ class Distributions:
 
 
 def distribution_of(folders: Iterable[str]) -> dict[str, str]:
-    """Top-level module -> distribution, for those that name their modules (``top_level.txt``, ``RECORD``)."""
+    """Top-level module -> distribution, for distributions that list modules (``top_level.txt``, ``RECORD``)."""
     found: dict[str, str] = {}
     for folder in map(Path, folders):
         for metadata in sorted(folder.glob("*.dist-info")):

@@ -1,4 +1,4 @@
-"""What became of one test file in one run, by the reports that were shown and what its children told."""
+"""The outcome of one test file in one run, from the reports shown and from its children's messages."""
 
 from __future__ import annotations
 
@@ -13,24 +13,27 @@ from pytest_hotreload.world import BUILTINS
 
 __builtins__ = BUILTINS
 
-#: Worst last; what a test's phases say together is the worst of them.
+#: Sorted from best to worst. A test's outcome is the worst outcome of its phases.
 OUTCOMES: Final = ("passed", "skipped", "xfailed", "xpassed", "rerun", "error", "failed")
-#: A test that ended so is no success: of its call, or of its setup or teardown.
+#: Outcomes that are no success: "failed" is for the call, "error" for setup or teardown.
 FAILED: Final = ("failed", "error")
-#: A file whose tests ended otherwise is run again, whatever changed.
+#: A file with any other outcome runs again, whatever changed.
 CLEAN: Final = frozenset({"passed", "skipped", "xfailed"})
 
 
 @dataclass
 class FileOutcome:
-    """By index of the item. ``spoiled``: something of it was lost. ``left``: processes were left behind."""
+    """The outcome of one test file. The keys of the mappings are indexes of items."""
 
     nodeids: dict[int, str] = field(default_factory=dict)
     outcomes: dict[int, str] = field(default_factory=dict)
     seconds: dict[int, float] = field(default_factory=dict)
     observed: list[Observed] = field(default_factory=list)
+    #: Seconds that fixtures took in the children.
     fixtures: float = 0.0
+    #: Whether some of the children's observations were lost.
     spoiled: bool = False
+    #: Whether processes were left behind.
     left: bool = False
     phases: defaultdict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
 
@@ -44,21 +47,21 @@ class FileOutcome:
 
     @property
     def whole(self) -> bool:
-        """Every test ran to its end, and every child told what it saw."""
+        """Whether every test ran to its end and every child reported what it observed."""
         return not self.spoiled and bool(self.observed) and all(map(self.ended, self.nodeids))
 
     def ended(self, index: int) -> bool:
-        """Not interrupted, and not merely set up (``--setup-only`` reports that as passed)."""
+        """Whether the test was neither interrupted nor only set up (``--setup-only`` reports that as passed)."""
         return self.phases[index] >= {"call", "teardown"}
 
     @property
     def clean(self) -> bool:
-        """As far as it ran; what was interrupted is not."""
+        """Whether all outcomes so far are in :data:`CLEAN`; an interrupted test is not clean."""
         return set(self.outcomes.values()) <= CLEAN and all(map(self.ended, self.outcomes))
 
 
 def outcome_of(report: pytest.TestReport) -> str:
-    """One of :data:`OUTCOMES`."""
+    """The outcome in a report, as one of :data:`OUTCOMES`."""
     if report.outcome == "failed":
         return "failed" if report.when == "call" else "error"
     if hasattr(report, "wasxfail"):

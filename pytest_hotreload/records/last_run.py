@@ -1,7 +1,7 @@
-"""When, and at which revision, did a test file run last? Words for the user: nothing is decided by them.
+"""The time and the revision of each test file's last run, for messages only: no decision depends on them.
 
-Records hold nothing of time. So this is one JSON file beside them, which may be missing, old, or short of what
-another run wrote at the same moment; it is merged by the later time.
+Records contain no times. This data is one JSON file beside them, which may be missing, old, or lack what
+another run wrote at the same moment. Two such files are merged by the later time.
 """
 
 from __future__ import annotations
@@ -15,27 +15,32 @@ from typing import NamedTuple
 from pytest_hotreload.process import atomic_write
 
 _NAME = "ran-1.json"
-#: As git shortens most of them.
+#: git abbreviates most hashes to this length.
 _DIGITS = 7
 _HASH = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
-#: A reference may name another one; git follows as many.
+#: A reference may name another reference; git follows as many steps.
 _MOST_STEPS = 5
 
 
 class Last(NamedTuple):
-    """``at``: seconds since 1970. ``revision``: its first digits, or "" where there is no git."""
+    """The last run of one test file."""
 
+    #: Seconds since 1970.
     at: int
+    #: The first digits of the revision, or "" without git.
     revision: str
 
 
 def name_of(path: str, root: Path) -> str:
-    """As records name a test file: relative with "/", or absolute where it lies outside of the root."""
+    """A test file's name as in records: relative to the root with "/", or absolute if it is outside the root."""
     return path.removeprefix(str(root).rstrip("/") + "/")
 
 
 def load(folder: Path) -> dict[str, Last]:
-    """``folder``: the one of our things in pytest's cache. Whatever is wrong with the file, it says nothing."""
+    """Load the last runs.
+
+    ``folder``: our folder in pytest's cache. A missing or damaged file counts as empty.
+    """
     try:
         found = json.loads((folder / _NAME).read_text(encoding="utf-8"))
         return {str(file): Last(int(at), str(revision)) for file, (at, revision) in found.items()}
@@ -44,7 +49,7 @@ def load(folder: Path) -> dict[str, Last]:
 
 
 def merged(*known: Mapping[str, Last]) -> dict[str, Last]:
-    """Of each file the latest."""
+    """The latest run of each file."""
     result: dict[str, Last] = {}
     for each in known:
         for file, last in each.items():
@@ -53,7 +58,7 @@ def merged(*known: Mapping[str, Last]) -> dict[str, Last]:
 
 
 def save(folder: Path, ran: Mapping[str, Last], keep: Collection[str]) -> None:
-    """Add what ran; of what was known before keep these files only. Raises OSError."""
+    """Add the runs in ``ran``, and keep older entries only of the files in ``keep``. Raises OSError."""
     kept = set(keep)
     known = {file: last for file, last in load(folder).items() if file in kept}
     text = json.dumps(merged(known, ran), sort_keys=True, separators=(",", ":"))
@@ -61,7 +66,10 @@ def save(folder: Path, ran: Mapping[str, Last], keep: Collection[str]) -> None:
 
 
 def revision(root: Path) -> str:
-    """What is checked out, or "". Read from git's files: a process would take longer than all the rest."""
+    """The first digits of the checked-out revision, or "".
+
+    Reads git's files, because a git process would take longer than everything else here.
+    """
     for folder in (root, *root.parents):
         place = folder / ".git"
         if place.exists():
@@ -73,14 +81,17 @@ def revision(root: Path) -> str:
 
 
 def _git_folder(place: Path) -> Path:
-    """A worktree and a submodule have a file that names it."""
+    """The git folder; in a worktree or submodule, ``.git`` is a file that names it."""
     if place.is_dir():
         return place
     return place.parent / place.read_text(encoding="utf-8").strip().removeprefix("gitdir:").strip()
 
 
 def _checked_out(git: Path) -> str:
-    """A worktree has a HEAD of its own, and shares its branches with the others."""
+    """The hash of the checked-out revision.
+
+    A worktree has its own HEAD and shares branches with the others.
+    """
     common = git / "commondir"
     shared = git / common.read_text(encoding="utf-8").strip() if common.is_file() else git
     found = (git / "HEAD").read_text(encoding="utf-8").strip()
@@ -92,7 +103,7 @@ def _checked_out(git: Path) -> str:
 
 
 def _reference(name: str, git: Path, shared: Path) -> str:
-    """What a branch stands at: a file of its own, or a line in the packed ones."""
+    """The hash of a branch, from its own file or from a line in ``packed-refs``."""
     for folder in (git, shared):
         loose = folder / name
         if loose.is_file():

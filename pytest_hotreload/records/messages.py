@@ -1,4 +1,4 @@
-"""Every word about reuse."""
+"""Texts about reuse."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TRACED = "--trace stops in each test: everything runs, nothing is reused"
 NO_RECORDS = "there are no records (no cache): everything runs, nothing is reused"
 IN_WORKER = "--hotreload-isolate=worker keeps no records: everything runs, nothing is reused"
 
-#: Why a last pass does not stand although no input changed: kind -> the reason, and its word in a count.
+#: Reasons for which a last pass is not valid although no input changed: kind -> (reason, word in a count).
 _REASONS = {
     "marker": ("a marker says reuse=False", "marked reuse=False"),
     "declared": ("listed in hotreload_no_reuse: {}", "in hotreload_no_reuse"),
@@ -38,7 +38,7 @@ def reason(kind: str, detail: str = "") -> str:
 
 
 def reused(last: Last | None, now: float) -> str:
-    """What stands in a report: ``reused: ran 3 h ago at 9f1c24f``."""
+    """The text in a report: ``reused: ran 3 h ago at 9f1c24f``."""
     return "reused: " + (ran([last], now) if last is not None else "its record is fresh")
 
 
@@ -47,7 +47,7 @@ def count(tests: int, lasts: Collection[Last], now: float) -> str:
 
 
 def ran(lasts: Collection[Last], now: float) -> str:
-    """``ran 3 h ago at 9f1c24f``; of several ``ran 2 d to 3 h ago at 9f1c24f and 1 more revision``."""
+    """``ran 3 h ago at 9f1c24f``; for several runs ``ran 2 d to 3 h ago at 9f1c24f and 1 more revision``."""
     ages = dict.fromkeys(age(now - last.at) for last in sorted(lasts))
     first, *_, last = [*ages, *ages]
     when = first if first == last else f"{first} to {last}"
@@ -58,7 +58,7 @@ def ran(lasts: Collection[Last], now: float) -> str:
 
 
 def age(seconds: float) -> str:
-    """In the largest unit of which there are at least one (of days, two)."""
+    """The age in the largest unit of which it contains at least one (for days, two)."""
     whole = max(int(seconds), 0)
     unit, name = next((unit, name) for unit, name, least in _UNITS if whole >= least * unit)
     return f"{whole // unit} {name}"
@@ -82,7 +82,10 @@ def verified(files: int, wrong: int) -> str:
 
 
 def wrong_reuse(file: str, tests: Sequence[tuple[str, str, str]], few: int) -> str:
-    """``tests``: node id, outcome in the record, outcome now."""
+    """The line about one file whose reuse would have been wrong.
+
+    ``tests``: (node id, recorded outcome, outcome now).
+    """
     shown = [
         f"{nodeid.partition('::')[2] or nodeid} {now}, recorded as {then}" for nodeid, then, now in tests
     ]

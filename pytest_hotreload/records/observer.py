@@ -1,7 +1,7 @@
-"""What a process opens, lists, imports and asks of its environment, as the native audit hook saw it.
+"""Records what a process opens, lists, imports and reads from its environment, through the native audit hook.
 
-Recorded in the controller from before the first conftest to the first fork, and in each child while
-its tests run; never in the template. Stated in docs/records.md: what the hook can't see.
+The controller records from before the first conftest to the first fork, and each child while its tests run;
+the template never records. docs/records.md states what the hook cannot see.
 """
 
 from __future__ import annotations
@@ -38,61 +38,58 @@ from pytest_hotreload.world import (
 
 __builtins__ = BUILTINS
 
-#: Tools that keep state of their own in the project, which is no input of a test's: hypothesis replays
-#: failures only, and a file that failed runs anyway.
+#: Folders in which tools keep state of their own in the project. They are no input of a test: hypothesis
+#: replays only failures, and a file that failed runs anyway.
 _STATE_FOLDERS = (".hypothesis", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".tox", ".nox")
 
 
-#: What they read and list is no input of a test's.
+#: Tools whose reads and listings are no input of a test.
 _TOOLS = ("coverage", "pytest_cov")
 
-#: A process that no event tells of: those that native code starts. Of one that was waited for the system kept
-#: account, and knows of one that is there.
+#: The name of a process without an audit event, such as one that native code starts. The system's accounting
+#: shows such a process after it was waited for, and ``waitid`` shows one that still exists.
 _UNSEEN = "unseen"
 
 State = tuple[int, int, int, int] | None
 
 
 class Observation(NamedTuple):
-    """One thing that was seen; ``observed`` says what kinds there are.
+    """One observed event. ``_native.observed`` documents the kinds."""
 
-    ``owner``: the first-party file whose body ran, the test file that was being collected, or "".
-    ``state``: (mtime in ns, ctime in ns, size, inode) at the first touch, or None.
-    """
-
+    #: The first-party file whose body ran, the test file that was being collected, or "".
     owner: str
     kind: str
     subject: str
+    #: (mtime in ns, ctime in ns, size, inode) at the first access, or None.
     state: State
 
 
 class Module(NamedTuple):
-    """A dotted name that was asked of the import system, and the first-party file that it gave.
-
-    ``file`` is None where there was no such module, or none that is first-party but its package is.
-    """
+    """A dotted name that the import system was asked for, and the first-party file that it resolved to."""
 
     owner: str
     name: str
+    #: None if there is no such module, or if the module is not first-party although its package is.
     file: str | None
 
 
 class Observed(NamedTuple):
-    """Rows in the order of their first touch, without imports; those are ``modules``."""
+    """Observations in the order of their first access; imports are kept separately as ``modules``."""
 
     rows: tuple[Observation, ...] = ()
     modules: tuple[Module, ...] = ()
 
 
 class Observer:
-    """What counts in this run, and the switch. One for each configured pytest."""
+    """Switches the recording on and off, and decides which paths count. One exists per configured pytest."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.root = str(config.rootpath)
         self.installed = site_folders()
         folders = {*self.installed, *_standard_library(), str(pytest_config.cache_folder(config))}
         folders |= {str(Path(self.root, name)) for name in _STATE_FOLDERS}
-        # A project that tests one of these has it below its root: then it is its own.
+        # A project that tests pytest or this plugin has its package below the root: then the package is
+        # first-party.
         self.callers = sorted({*pytest_config.package_folders(), str(Path(__file__).parents[1])})
         folders |= {folder for folder in self.callers if not _below(folder, [self.root])}
         self.ignored = sorted(folders)
@@ -109,18 +106,19 @@ class Observer:
         self._folders: dict[str, bool] = {}
 
     def collecting(self) -> None:
-        """Begin in the controller: before the first conftest is loaded."""
+        """Begin to record in the controller. Called before the first conftest is loaded."""
         self._open(collecting=True)
         self._before = tuple(Module("", name, file) for name, file in self.loaded())
 
     def add(self, rows: list[tuple[str, str, str, State]]) -> None:
-        """What was seen of it before it began."""
+        """Add events that were seen before the recording began."""
         self._taken += rows
 
     def running(self, *, alone: bool = False) -> None:
-        """Begin in a child: with nothing. A fork of who collected has all that is needed in place.
+        """Begin to record in a child, without any event.
 
-        ``alone``: nobody but the tests starts processes here.
+        A fork of the collected controller has the hooks in place.
+        ``alone``: only the tests start processes here.
         """
         if self._pid is None:
             self._open(collecting=False)
@@ -146,27 +144,34 @@ class Observer:
         self._pid, self.active = os.getpid(), True
 
     def peek(self) -> Observed:
-        """What was seen until now; it will be told again. In a fork point of a watch, between two forks."""
+        """The events so far; :meth:`end` returns them again.
+
+        Used in a fork point of a watch between two forks.
+        """
         self._taken += observed() if self.active else []
         return self._told(self._taken)
 
     def loaded(self) -> list[tuple[str, str]]:
-        """The first-party modules that stand now, as (dotted name, file), in the order of their import."""
+        """The loaded first-party modules as (dotted name, file), in the order of their import."""
         found = ((name, self.file_of(name)) for name in list(MODULES) if type(name) is str)
         return [(name, file) for name, file in found if file]
 
     def end(self) -> Observed:
-        """Stop, and say what was seen. The functions before imports and the environment stay, idle."""
+        """Stop recording and return the events.
+
+        The wrappers for imports and the environment stay, but do nothing.
+        """
         rows = self._taken + observed()
         if self._children is not None and self._were_children():
-            # Those that events told of are taken to be all.
+            # If events named processes and none exists now, those events are taken to be complete.
             is_told = any(kind == "subprocess" for _, kind, _, _ in rows) and not self._are_children()
             rows += [("", "subprocess", _UNSEEN, None), *([] if is_told else [("", "start", _UNSEEN, None)])]
         self._taken, self._children = [], None
         stop_observing()
         self.active = False
         collects = gc.isenabled()
-        gc.disable()  # some thousand tuples would set off a collection of all that was imported: 60 ms in a heavy suite
+        # Some thousand tuples would trigger a collection of all imported objects: 60 ms in a heavy suite.
+        gc.disable()
         try:
             return self._told(rows)
         finally:
@@ -174,7 +179,7 @@ class Observer:
                 gc.enable()
 
     def _were_children(self) -> bool:
-        """Whether there were processes, which perhaps no event told of: waited for, or there still."""
+        """Whether there were processes, perhaps without an event: waited for, or still alive."""
         waited_for = self._children != resource.getrusage(resource.RUSAGE_CHILDREN)
         return waited_for or self._are_children()
 
@@ -182,7 +187,8 @@ class Observer:
         return self._alone and _has_children()
 
     def _told(self, seen: list[tuple[str, str, str, State]]) -> Observed:
-        # What installed code read may be kept there, for whoever asks it next: that is anybody.
+        # Installed code may cache what it reads for any later caller, so such an event belongs to every test
+        # file.
         everybodys = {owner: "" for owner in {row[0] for row in seen} if _below(owner, self.installed)}
         rows = [(everybodys.get(row[0], row[0]), *row[1:]) for row in seen] if everybodys else seen
         named = dict.fromkeys((owner, subject) for owner, kind, subject, _ in rows if kind == "import")
@@ -200,7 +206,7 @@ class Observer:
         )
 
     def _sought(self, owner: str, name: str) -> tuple[Module | None, list[Observation]]:
-        """A module that was looked for without being imported; and the folders that would do for it, or did."""
+        """A module that was looked up without an import, and the folders that were or could be a match for it."""
         module = self._module(owner, name)
         if module is None or module.file is not None:
             return module, []
@@ -214,7 +220,7 @@ class Observer:
         return module, [Observation(owner, "read", folder, state) for folder, state in states]
 
     def close(self) -> None:
-        """Leave everything as it was, in the process that began."""
+        """Restore the original state, in the process that began to record."""
         if self._pid == os.getpid():
             stop_observing()
             watch_environment(False)
@@ -223,7 +229,7 @@ class Observer:
 
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:
-        """Step aside while somebody puts the environment's functions back below ours."""
+        """Remove the wrappers of the environment while other code restores the functions below them."""
         stand = self._pid is not None
         if stand:
             watch_environment(False)
@@ -235,10 +241,15 @@ class Observer:
 
     @contextlib.contextmanager
     def learning(self) -> Iterator[None]:
-        """In a fork point that imports something for all children to come: each of them will tell of it."""
+        """Record imports that a fork point makes for all later children.
+
+        Each child reports them as its own.
+        """
         self.running()
         self._children = (
-            None  # a process that tries the import first is ours, one that installed code starts nobody's
+            # A process that tries the import first is ours; one that installed code starts belongs to no
+            # test.
+            None
         )
         try:
             yield
@@ -246,9 +257,10 @@ class Observer:
             self._learned = self.end()
 
     def _module(self, owner: str, name: str) -> Module | None:
-        """None where it is no concern of ours: installed, the standard library's, or no module at all."""
+        """The module, or None if it does not count: installed, standard library, or no module at all."""
         if name.rpartition(".")[2] == "conftest":
-            return None  # pytest's own: each file's chain of them is known, and several may bear one name
+            # Pytest loads these: each file's conftest chain is known, and several may share one name.
+            return None
         file = self.file_of(name)
         if file:
             return Module(owner, name, file)
@@ -261,13 +273,19 @@ class Observer:
         return Module(owner, name, None)
 
     def _is_ours(self, top: str) -> bool:
-        """Whether the package is first-party; one without a file by where its parts lie."""
+        """Whether the package is first-party.
+
+        A package without a file is judged by the folders in its ``__path__``.
+        """
         places = _attributes(top).get("__path__")
         found = _texts(places)
         return bool(self.file_of(top)) or any(self.is_first_party(place) for place in found)
 
     def file_of(self, name: str) -> str:
-        """The file of a loaded first-party module, or "". Looks into its namespace only: it may be lazy."""
+        """The file of a loaded first-party module, or "".
+
+        Reads only the module's namespace: the module may be lazy.
+        """
         file = _attributes(name).get("__file__")
         if type(file) is not str or name == "__main__" or not file.startswith(os.sep):
             return ""
@@ -278,7 +296,7 @@ class Observer:
         return file if self._folders[folder] else ""
 
     def is_first_party(self, path: str) -> bool:
-        """Not installed, not the standard library's, and not the parts of our own and of pytest."""
+        """Whether a path is neither installed nor standard library, nor part of this plugin or of pytest."""
         return not _below(path, self.ignored) and not _below(path, self.callers)
 
 
@@ -291,12 +309,12 @@ def _has_children() -> bool:
 
 
 def canonical(path: str) -> str:
-    """The one form in which paths are compared. Most have it: no call then."""
+    """The one form in which paths are compared. Most paths have it already and cost no native call."""
     return canonical_path(path) if "/." in path or "//" in path or not path.startswith("/") else path
 
 
 def on_path(name: str) -> str | None:
-    """The file of a module that ``sys.path`` leads to. Imports nothing."""
+    """The file of a module as found through ``sys.path``. Imports nothing."""
     spec, folders = None, None
     try:
         for part in accumulate(name.split("."), "{}.{}".format):
@@ -304,7 +322,7 @@ def on_path(name: str) -> str | None:
             if spec is None:
                 return None
             folders = list(spec.submodule_search_locations or ())
-    except (KeyError, ImportError, ValueError):  # a part of a namespace whose parent is not loaded
+    except (KeyError, ImportError, ValueError):  # a part of a namespace package whose parent is not loaded
         return None
     return spec.origin if spec is not None and spec.has_location else None
 
@@ -318,7 +336,7 @@ def _state(path: str) -> State:
 
 
 def _tool_folders() -> list[str]:
-    """Where tools lie that measure a run: they look for the data of other processes in the project's root."""
+    """Folders of tools that measure a run: they search the project's root for the data of other processes."""
     specs = (PathFinder.find_spec(name) for name in _TOOLS)
     return [str(Path(spec.origin).parent) for spec in specs if spec is not None and spec.origin]
 
@@ -328,7 +346,10 @@ def _attributes(name: str) -> dict[str, Any]:
 
 
 def _texts(places: Any) -> list[str]:
-    """The folders of a package; of a namespace package they are no list. None of what a test made of it."""
+    """The folders of a package's ``__path__``, which is no list for a namespace package.
+
+    Returns nothing if a test replaced the value by an object that fails.
+    """
     try:
         return [place for place in places if type(place) is str] if places is not None else []
     except Exception:

@@ -1,6 +1,7 @@
-"""The records of a run: opened before it, judged, and written after it.
+"""The records of a run: loaded and judged before the tests, and written after them.
 
-Nothing here fails a run: what can't be read is cold, what can't be written is said in one line.
+No error in this module fails a run: a record that cannot be read counts as missing, and a failed write is
+reported in one line.
 """
 
 from __future__ import annotations
@@ -35,14 +36,14 @@ from pytest_hotreload.world import BUILTINS, contextlib, os
 
 __builtins__ = BUILTINS
 
-#: What was read is trusted only if it was older than that when the run began: the resolution of coarse file
-#: systems, and what an editor may still have in its hands.
+#: An input is trusted only if its last change is older than this when the run begins. The margin covers the
+#: resolution of coarse file systems and files that an editor is still writing.
 YOUNG_NS: int = bytecode.YOUNG_NS
-#: A state that no file has: what was read in it makes a record unsettled.
+#: A file state that no file has: a read with this state makes the record unsettled.
 _NEVER = (0, 0, 0, 0)
-#: What is written of a process in a record of which nothing but its being left is known.
+#: The recorded name of a process of which the only known fact is that it was left behind.
 _LEFT = "left behind"
-#: Options that name what pytest and its plugins write at the end, where nobody observes.
+#: Options that name files which pytest and its plugins write at the end, when nothing is observed.
 _REPORTS = ("xmlpath", "log_file", "report_log", "htmlpath", "json_report_file")
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 _OWN_REPORTS = ("hotreload_report", "hotreload_trace", "hotreload_results")
@@ -51,9 +52,10 @@ _OWN_REPORTS = ("hotreload_report", "hotreload_trace", "hotreload_results")
 def _kept(
     instead: Callable[..., Any], passes: tuple[type[Exception], ...] = ()
 ) -> Callable[[_Method], _Method]:
-    """A method that never fails a run, whatever world the collected files have made: docs/design/worlds.md.
+    """Decorates a method so that it never fails a run, whatever the collected files changed in the process.
 
-    What goes wrong in it costs the records of this run. ``instead`` then makes what is returned, of the same arguments.
+    See docs/design/worlds.md. An exception in the method costs the records of this run; ``instead`` is then
+    called with the same arguments and its result is returned. Exceptions in ``passes`` are raised.
     """
 
     def wrapped(method: _Method) -> _Method:
@@ -75,13 +77,13 @@ def _kept(
 
 
 class Verdict(NamedTuple):
-    """Whether a test file's record holds now. ``kind``: as ``_native.RecordStore.check`` says; "fresh" if so.
-
-    Of a file that may not be reused there are other kinds, with their reason in words as ``detail``.
-    """
+    """Whether a test file's record holds now."""
 
     file: str
+    #: A kind that ``_native.RecordStore.check`` returns ("fresh" if the record holds), or the kind of a
+    #: reason for which the file may not be reused.
     kind: str
+    #: The subject of ``kind``; for a file that may not be reused, the reason in words.
     detail: str = ""
 
     @property
@@ -90,19 +92,13 @@ class Verdict(NamedTuple):
 
 
 class RunRecords:
-    """``files``: test file (absolute) -> what became of it. ``partial``: files of which not all was selected.
-
-    ``company``: all that were collected. ``partial_by_name``: single tests were asked for by name.
-    ``filtered``: whole files may be missing.
-    ``watched``: by a watcher, in a rerun. ``held``: files that fork points of a watch loaded or read -> since when they
-    may have been. ``margin_ns``: how much older than the run what was read must be.
-    ``environment``: as it was before the first conftest. ``started_ns``: when that was, on the clock of
-    file times.
-    """
+    """Loads, judges and writes the records of one run, and observes its inputs."""
 
     def __init__(self, config: pytest.Config, environment: Mapping[str, str]) -> None:
-        """Begin to observe: before the first conftest is loaded."""
+        """Begin to observe. Called before the first conftest is loaded."""
+        #: ``environment``: the environment variables before the first conftest.
         self.config, self.environment = config, dict(environment)
+        #: The time at which the run began, on the clock of file times.
         self.started_ns = unchanged.file_time_now()
         self._offset = unchanged.clock_offset()
         self.observer = Observer(config)
@@ -110,19 +106,27 @@ class RunRecords:
         early = self.observer.loaded()
         seen = import_again(early)
         self.observer.add(seen.rows)
-        #: Files of modules that were imported before us, if what they read then is not known; and that in words.
+        #: Files of modules that were imported before this plugin, if what their imports read is not known.
         self._unseen = {file for _, file in early} if seen.why else set()
+        #: The reason in words for which these inputs are unknown, or "".
         self.doubt = affected_messages.unseen_import(seen.module, seen.why) if seen.why else ""
+        #: Test file (absolute) -> its outcome in this run.
         self.files: defaultdict[str, FileOutcome] = defaultdict(FileOutcome)
+        #: Test files of which not all tests were selected.
         self.partial: set[str] = set()
+        #: All collected test files.
         self.company: set[str] = set()
+        #: ``partial_by_name``: single tests were requested by name. ``filtered``: whole files may be missing.
         self.partial_by_name = self.filtered = False
         self.declared: defaultdict[str, set[str]] = defaultdict(set)
         self.serial: defaultdict[str, set[str]] = defaultdict(set)
         self.collection: dict[str, float] = {}
         self.imports: dict[str, float] = {}
+        #: File that a fork point of a watch loaded or read -> the time since which it may have been held.
         self.held: Mapping[str, int] = {}
+        #: How much older than the run an input must be.
         self.margin_ns = YOUNG_NS
+        #: Whether this is a rerun in a watch.
         self.watched = False
         self.verdicts: dict[str, Verdict] = {}
         self.changes: list[tuple[str, str | None, str | None]] = []
@@ -133,28 +137,28 @@ class RunRecords:
         self._loaded = False
         self.store: RecordStore | None = None
         self._refused: OSError | None = None
-        #: Why this run keeps no records after all, in words.
+        #: The reason in words for which this run keeps no records, or "".
         self.lost = ""
 
-    # -- what goes wrong ---------------------------------------------------------------------------
+    # -- failures ----------------------------------------------------------------------------------
 
     def give_up(self, error: Exception) -> None:
-        """This run keeps no records."""
+        """Note that this run keeps no records, because of ``error``."""
         try:
             self.lost = f"{type(error).__name__}: {error}".splitlines()[0]
-        except Exception:  # of a class that a test made
+        except Exception:  # the error may be of a class that a test defines
             self.lost = "an error that has no text"
 
     def declared_conflicts(self) -> dict[str, frozenset[str]]:
-        """As :meth:`conflicts`, without any record."""
+        """The result of :meth:`conflicts` without any record."""
         return {path: keys_of((), (), self.serial[path]) for path in self.files if self.serial[path]}
 
     def all_unknown(self, paths: Iterable[str]) -> None:
-        """As :meth:`judge`, without any record."""
+        """The effect of :meth:`judge` without any record: every verdict is "unknown"."""
         self.verdicts.update({file: Verdict(file, "unknown") for file in {*paths, *self.verdicts}})
 
     def remove_refuted(self) -> None:
-        """As :meth:`save`, where no new record can be written: an older one may not outlive a failure."""
+        """Remove records that a failure refutes, when :meth:`save` cannot write new ones."""
         with contextlib.suppress(Exception), ORIGINAL_NAMES:
             if self.store is not None:
                 self.store.remove([path for path, ran in self.files.items() if _refutes(ran)])
@@ -164,13 +168,13 @@ class RunRecords:
 
     @_kept(lambda _: None)
     def stop_collecting(self) -> None:
-        """Before the first fork. May be called again."""
+        """End the observation of the collection. Called before the first fork; idempotent."""
         if self.observer.active:
             self.collected = self.observer.end()
 
     @contextlib.contextmanager
     def sharing(self) -> Iterator[None]:
-        """While fixtures are set up for all tests: whatever they do, whoever does it, is done for these."""
+        """Observe the setup of shared fixtures, and attribute everything seen to all tests of the run."""
         self.stop_collecting()
         self.observer.running()
         try:
@@ -184,10 +188,12 @@ class RunRecords:
         self.observer.close()
 
     def after_fork(self, held: Mapping[str, int] | None = None, *, told: bool = False) -> None:
-        """In a rerun of a watch: it begins now, but for what its fork points hold already.
+        """Begin the run of a rerun in a watch, which is a fork.
 
-        ``held``: that. ``told``: the system tells the watcher of each change, and the watcher waited until nothing
-        changed for longer than a clock of file times stands still. So what was changed before shows an older time.
+        ``held``: files that the fork points hold already, each with the time since which it may have been
+        held.
+        ``told``: the system reports each change to the watcher, and the watcher waited until nothing changed
+        for longer than one step of the clock of file times. An earlier change therefore has an older time.
         """
         self.started_ns = unchanged.file_time_now()
         self._offset = unchanged.clock_offset()
@@ -196,12 +202,12 @@ class RunRecords:
 
     @_kept(lambda records: records.declared_conflicts())
     def conflicts(self) -> dict[str, frozenset[str]]:
-        """Test file -> what it may not share with another that runs at the same time."""
+        """Test file -> keys of the resources that it may not share with a file that runs at the same time."""
         store, root = self.opened(), self.config.rootpath
         known = {
             str(folder / file): (ports, writes)
             for file, ports, writes in (store.conflicts() if store is not None else ())
-            # As the store does: a test file may be named through a link to the root, or without it.
+            # A test file may be named through a link to the root or without it; the store accepts both, too.
             for folder in (root, root.resolve())
         }
         found = {}
@@ -214,7 +220,7 @@ class RunRecords:
 
     @_kept(lambda _: None)
     def opened(self) -> RecordStore | None:
-        """The store, loaded; None where there can't be one. That it can't be written is told at the end."""
+        """The loaded store, or None if it cannot be opened; :meth:`save` reports that error."""
         if not self._loaded:
             self._loaded = True
             try:
@@ -229,7 +235,7 @@ class RunRecords:
 
     @_kept(lambda records, paths: records.all_unknown(paths))
     def judge(self, paths: Iterable[str]) -> None:
-        """Say of each test file whether its record holds. Once."""
+        """Set the verdict of each test file. A second call does nothing."""
         if self.verdicts:
             return
         files = sorted(set(paths))
@@ -253,13 +259,13 @@ class RunRecords:
 
     @_kept(lambda *_: [])
     def touched(self, changes: Sequence[str], names: Sequence[str]) -> list[Verdict]:
-        """Test files whose records name one of these paths, whatever its content, or list the folder of a name."""
+        """Test files whose records contain one of ``changes`` (with any content) or list the folder of a name."""
         store, root = self.opened(), str(self.config.rootpath)
         found = store.affected(changes, names=names) if store is not None else []
         return [Verdict(str(Path(root, file)), kind, detail) for file, kind, detail in found]
 
     def still_lead_there(self, store: RecordStore, files: Sequence[str]) -> set[str]:
-        """Of files near which modules came or went: those whose imports lead where they led."""
+        """The files whose imports still resolve to the recorded files, although modules near them came or went."""
         project, root = open_project(self.config), self.observer.root
         known: dict[str, set[str]] = {}
         dynamic: dict[str, dict[str, str | None]] = {}
@@ -271,13 +277,15 @@ class RunRecords:
             dynamic[file] = {name: path and str(Path(root, path)) for name, path in names}
             company = {str(Path(root, path)) for path in record.get("company", ())}
             starts[file] = {file, *company, *filter(None, dynamic[file].values())}
-        store.look_at_layouts(list(files))  # first: what comes while names are resolved must show as a change
+        # Done first, so that a module that appears while names are resolved shows as a change.
+        store.look_at_layouts(list(files))
         scan(project, sorted(set().union(*starts.values())))
         still, on_path = set(), functools.cache(_beside)
         for file in files:
             reached = {path for start in starts[file] for path in project.closure(start)}
             same = all((project.locate(file, n) or on_path(n)) == path for n, path in dynamic[file].items())
-            if reached == known[file] and same:  # less than was known is another outcome, too
+            # A closure that is smaller than the recorded one is a difference, too.
+            if reached == known[file] and same:
                 still.add(file)
         store.confirm(sorted(still))
         return still
@@ -285,7 +293,7 @@ class RunRecords:
     def _epoch_changes(
         self, store: RecordStore, verdicts: Iterable[Verdict]
     ) -> list[tuple[str, str | None, str | None]]:
-        """What differs from the epoch of most records that are of another one."""
+        """The inputs that differ from the most common other epoch among the records."""
         others = Counter(verdict.detail for verdict in verdicts if verdict.kind == "epoch")
         if not others:
             return []
@@ -294,16 +302,16 @@ class RunRecords:
     # -- during the run ----------------------------------------------------------------------------
 
     def selected(self, items: Sequence[pytest.Item]) -> None:
-        """These will run."""
+        """Note the items that will run."""
         for index, item in enumerate(items):
             self.files[str(item.path)].nodeids[index] = item.nodeid
 
     def report(self, item: pytest.Item, index: int, report: pytest.TestReport) -> None:
-        """A report was shown."""
+        """Note a report that was shown."""
         self.files[str(item.path)].report(index, report)
 
     def child_ended(self, path: str, observed: Observed | None, fixtures: float) -> None:
-        """A child of this file ended well."""
+        """Note that a child of this file ended normally."""
         ran = self.files[path]
         ran.fixtures += fixtures
         if observed is None:
@@ -312,29 +320,32 @@ class RunRecords:
             ran.observed.append(observed)
 
     def contended(self, paths: Iterable[str], kind: str, subject: str) -> None:
-        """These used what they can't both use, as was seen while they ran: "bind" an address, or "write" a path."""
+        """Note a conflict of these files that the run showed: "bind" for an address, "write" for a path."""
         for path in paths:
             self.files[path].observed.append(Observed((Observation("", kind, subject, None),)))
 
     def spoiled(self, path: str) -> None:
-        """A child of this file died: what it saw is lost."""
+        """Note that a child of this file died, so that its observations are lost."""
         self.files[path].spoiled = True
 
     def begins_anew(self, path: str) -> None:
-        """All of the file runs once more: what is seen then is all that counts, however the first child ended."""
+        """Note that the whole file runs once more.
+
+        Only what is seen then counts, however the first child ended.
+        """
         self.files[path].spoiled = False
 
     def left_processes(self, path: str) -> None:
-        """A child of this file left processes behind."""
+        """Note that a child of this file left processes behind."""
         self.files[path].left = True
 
     # -- after the tests -----------------------------------------------------------------------------
 
     @_kept(lambda records: records.remove_refuted(), passes=(OSError,))
     def save(self) -> None:
-        """Write what was learned; forget what no longer holds.
+        """Write the new records and remove those that no longer hold.
 
-        Raises OSError where the store can't be written.
+        Raises OSError if the store cannot be written.
         """
         sure = not (self.partial_by_name or getattr(self.config.option, "lf", False))
         whole = {p: ran for p, ran in self.files.items() if sure and ran.whole and p not in self.partial}
@@ -356,7 +367,8 @@ class RunRecords:
         )
         observed = [each for ran in whole.values() for each in ran.observed]
         dependencies.read_all(dependencies.loaded_files(observed))
-        whole = {path: ran for path, ran in whole.items() if dependencies.has_read(path)}  # or it is gone
+        # The file may be gone.
+        whole = {path: ran for path, ran in whole.items() if dependencies.has_read(path)}
         roots = first_party_roots(self.observer)
         searched = Searched(roots, project_folders(self.observer, roots))
         companies = self._companies(dependencies, whole)
@@ -387,8 +399,11 @@ class RunRecords:
         store.put_all(drafts, started_ns=self._settled_before(), environment=self.environment)
 
     def _settled_before(self) -> int:
-        """What was changed later may be another content than the one that ran; a clock that was put back tells
-        nothing."""
+        """The time before which an input must have been changed; 0 if the clock was put back.
+
+        A later change may have replaced the content that ran. After the clock was put back, file times prove
+        nothing.
+        """
         return 0 if unchanged.was_put_back(self._offset) else self.started_ns - self.margin_ns
 
     def _note_when(self, store: RecordStore, whole: Iterable[str]) -> None:
@@ -398,7 +413,7 @@ class RunRecords:
 
     @_kept(lambda _: {})
     def last_runs(self) -> dict[str, last_run.Last]:
-        """Test file (absolute) -> when it ran last, as far as that is known."""
+        """Test file (absolute) -> its last run, as far as that is known."""
         root = self.config.rootpath
         return {str(root / name): last for name, last in last_run.load(self._folder()).items()}
 
@@ -409,15 +424,16 @@ class RunRecords:
 
     @_kept(lambda _: [])
     def setting(self) -> list[str]:
-        """What is no matter of an epoch, and may alter an outcome: what shares a process, and the current folder."""
+        """Settings outside the epoch that may alter an outcome: the isolation mode and the current folder."""
         isolate = self.config.getoption("hotreload_isolate")
         folder = os.path.relpath(self.config.invocation_params.dir, self.config.rootpath)
         return [f"isolate={isolate}"] * (isolate != "file") + [f"folder={folder}"] * (folder != ".")
 
     def _companies(self, dependencies: Dependencies, whole: Iterable[str]) -> dict[str, set[str]]:
-        """Test file that doctor found to be coupled -> the files of this collection that it may lean on.
+        """Coupled test file (found by doctor) -> the collected files on which it may depend.
 
-        They import the module in question; where that is not first-party, or not known, any of them may do.
+        Those are the files that import the module in question, or all collected files if the module is not
+        first-party or not known.
         """
         coupled = self.coupled()
         found: dict[str, set[str]] = {}
@@ -430,7 +446,7 @@ class RunRecords:
 
     @_kept(lambda _: {})
     def coupled(self) -> couplings.Couplings:
-        """By absolute paths."""
+        """The couplings that doctor found, with absolute paths."""
         root = str(self.config.rootpath)
         return {str(Path(root, file)): names for file, names in couplings.load(self._folder()).items()}
 
@@ -451,33 +467,33 @@ class RunRecords:
             "serial": sorted(self.serial[path]),
         }
 
-    # -- words ---------------------------------------------------------------------------------------
+    # -- texts ---------------------------------------------------------------------------------------
 
     @_kept(lambda _: [])
     def notes(self) -> list[str]:
-        """What was wrong with the store."""
+        """The problems with the store, in words."""
         return list(dict.fromkeys([*self._notes, *self.store.notes()])) if self.store is not None else []
 
     @_kept(lambda _: "")
     def summary(self) -> str:
-        """One line of what the records said of this run's files."""
+        """One line with the number of records that held, and the reasons of the others."""
         kinds = Counter(verdict.kind for verdict in self.verdicts.values())
         return affected_messages.records(len(self.verdicts), kinds, self.changes)
 
 
 def report_files(config: pytest.Config) -> tuple[str, ...]:
-    """What this run writes about itself."""
+    """The files that this run writes about itself: reports, logs and traces, as absolute paths."""
     given = (getattr(config.option, name, None) for name in (*_REPORTS, *_OWN_REPORTS))
     folder = config.invocation_params.dir
     return tuple(os.path.abspath(folder / path) for path in given if isinstance(path, str) and path)
 
 
 def _refutes(ran: FileOutcome) -> bool:
-    """Whether an older record may no longer say that this file passed, if no new one takes its place."""
+    """Whether an older record may no longer claim that this file passed, if no new record replaces it."""
     return ran.spoiled or not ran.clean
 
 
 def _beside(name: str) -> str | None:
-    """The file of a module that lies where the project does not look. Imports nothing."""
+    """The file of a module that ``sys.path`` contains but the project does not. Imports nothing."""
     file = on_path(name)
     return None if file is None else canonical(file)

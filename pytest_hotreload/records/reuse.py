@@ -1,7 +1,7 @@
-"""``--reuse``: a test file whose inputs did not change need not run; its last pass stands.
+"""``--reuse``: a test file whose inputs did not change need not run, because its last pass is still valid.
 
-Decided when the run begins, behind all that selects and orders tests. What is reused stays among the items, and
-is reported in its place, as what it is. Where in doubt it runs.
+The decision is made when the run begins, after all plugins that select and order tests. Reused tests stay
+among the items and are reported in their place, as reused. In doubt a file runs.
 """
 
 from __future__ import annotations
@@ -27,27 +27,26 @@ from pytest_hotreload.world import BUILTINS, time
 
 __builtins__ = BUILTINS
 
-#: Tests of one file that are named where its reuse would have been wrong.
+#: The number of tests that are named for a file whose reuse would have been wrong.
 _FEW = 3
 
 Tests = list[tuple[str, str]]
-#: As ``_native.RecordStore.results`` gives it: flags, what the tests write, the tests.
+#: The result of ``_native.RecordStore.results``: flags, paths that the tests write, the tests.
 Result = tuple[list[str], list[str], Tests]
 
 
 @dataclass
 class Judged:
-    """Of a run's test files. ``held``: file -> its tests as (node id, recorded outcome).
+    """The verdicts on a run's test files."""
 
-    ``others``: why the rest runs.
-    """
-
+    #: Test file that can be reused -> its tests as (node id, recorded outcome).
     held: dict[str, Tests] = field(default_factory=dict)
+    #: The reasons for which the other files run.
     others: list[Verdict] = field(default_factory=list)
 
 
 class ReportSink(Protocol):
-    """What takes the messages of an item (:class:`run.replay.Replay`)."""
+    """Receives the messages of an item (:class:`run.replay.Replay`)."""
 
     def feed(self, index: int, message: Any) -> None: ...
     def complete(self, index: int) -> None: ...
@@ -56,7 +55,7 @@ class ReportSink(Protocol):
 def judge(
     config: pytest.Config, records: RunRecords, declarations: Declarations, items: Iterable[pytest.Item]
 ) -> Judged:
-    """Whose last pass stands, if these items are what is asked for."""
+    """Decide which files need not run, if these items are the ones requested."""
     files: defaultdict[str, list[pytest.Item]] = defaultdict(list)
     for item in items:
         files[str(item.path)].append(item)
@@ -64,7 +63,8 @@ def judge(
     fresh = sorted(path for path in files if records.verdicts[path].fresh)
     results = records.store.results(fresh) if records.store is not None else []
     known = dict(zip(fresh, results, strict=False))
-    doubts = _Doubts(config, records, declarations) if fresh else None  # else there may be no store
+    # Without fresh records there may be no store.
+    doubts = _Doubts(config, records, declarations) if fresh else None
     judged = Judged()
     for path in sorted(files):
         result = known.get(path)
@@ -79,7 +79,7 @@ def judge(
 
 
 class _Doubts:
-    """Why a file with a fresh record runs all the same."""
+    """Finds a reason for which a file with a fresh record runs nevertheless."""
 
     def __init__(self, config: pytest.Config, records: RunRecords, declarations: Declarations) -> None:
         self.records, self.declarations = records, declarations
@@ -87,11 +87,11 @@ class _Doubts:
         self.coupled = records.coupled()
         cache: Any = config.cache
         failed = cache.get("cache/lastfailed", {})
-        #: By runs that kept no records, too.
+        #: Failed tests from pytest's cache, including those of runs that kept no records.
         self.failed = set(failed) if isinstance(failed, dict) else set()
 
     def about(self, path: str, items: Sequence[pytest.Item], result: Result | None) -> Verdict | None:
-        if result is None:  # it went meanwhile, or can't be read any more
+        if result is None:  # the record has gone meanwhile, or can no longer be read
             return Verdict(path, "unknown")
         flags, writes, tests = result
         return (
@@ -115,7 +115,7 @@ class _Doubts:
         return _doubt(path, "setting", ", ".join(setting) or "the defaults")
 
     def _did(self, path: str, flags: Sequence[str], writes: Sequence[str]) -> Verdict | None:
-        """What has inputs that no record names, or effects that its rest would miss."""
+        """Find inputs that no record contains, and effects that other test files would miss."""
         if "network" in flags:
             return _doubt(path, "network")
         if "subprocess" in flags and not self.records.declared[path]:
@@ -127,7 +127,10 @@ class _Doubts:
         return _doubt(path, "writes", writes[0]) if writes else None
 
     def _asked(self, path: str, items: Sequence[pytest.Item], tests: Tests) -> Verdict | None:
-        """Tests of a file share a process, so each may lean on those before it."""
+        """Compare the items with the recorded tests.
+
+        Tests of a file share a process, so each may need those before it.
+        """
         nodeids = [item.nodeid for item in items]
         if nodeids != [nodeid for nodeid, _ in tests]:
             return _doubt(path, "tests")
@@ -141,7 +144,7 @@ def _doubt(path: str, kind: str, detail: str = "") -> Verdict:
 
 
 class Reuse:
-    """A plugin of the controller. ``taken``: the files that are reused. ``wrong``: what would have been, wrongly."""
+    """A plugin of the controller that decides which files are reused, and reports their tests."""
 
     def __init__(
         self,
@@ -154,14 +157,16 @@ class Reuse:
         self.verifying = chosen.reuse == "verify"
         self.off = _why_off(config, chosen, records)
         self.judged: Judged | None = None
+        #: The files that are reused.
         self.taken: dict[str, Tests] = {}
+        #: Lines about files that would have been reused wrongly.
         self.wrong: list[str] = []
         self._verified = self._shown = 0
         self._last: Mapping[str, Last] = {}
         self._now = time.time()
 
     def decide(self, items: Sequence[pytest.Item]) -> None:
-        """Once, before the first child."""
+        """Choose the reused files. Called once, before the first child."""
         if self.records is None or self.off:
             return
         try:
@@ -169,14 +174,14 @@ class Reuse:
                 judged = judge(self.config, self.records, self.declarations, items)
                 if not self.verifying and judged.held:
                     self._last = self.records.last_runs()
-        except Exception as error:  # all of them run
+        except Exception as error:  # then all files run
             self.records.give_up(error)
         else:
             self.judged = judged
             self.taken = {} if self.verifying else judged.held
 
     def tell(self, items: Sequence[pytest.Item], sink: ReportSink) -> None:
-        """What is reused, as a child would have told it."""
+        """Feed the reports of reused tests to the sink, as a child would have sent them."""
         seen = Counter[str]()
         for index, item in enumerate(items):
             path = str(item.path)
@@ -187,7 +192,7 @@ class Reuse:
                 seen[path] += 1
 
     def _report(self, item: pytest.Item, nth: int) -> pytest.TestReport:
-        """The only one of an item that does not run. ``nth``: of its file."""
+        """The only report of an item that is reused. ``nth``: the item's position in its file."""
         path = str(item.path)
         last = self._last.get(path)
         report = pytest.TestReport(
@@ -223,7 +228,10 @@ class Reuse:
     # -- the end -----------------------------------------------------------------------------------
 
     def verify(self, session: pytest.Session) -> None:
-        """Compare what ran with what would have been reused; before the records are written."""
+        """Compare the outcomes with those that would have been reused.
+
+        Called before the records are written.
+        """
         if not self.verifying or self.judged is None or self.records is None:
             return
         by_file: defaultdict[str, dict[str, str]] = defaultdict(dict)
@@ -243,7 +251,7 @@ class Reuse:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def summary(self) -> list[str]:
-        """The lines of a run in which files were judged."""
+        """The closing lines of a run in which files were judged."""
         judged, records = self.judged, self.records
         if judged is None or records is None:
             return []
@@ -262,7 +270,7 @@ class Reuse:
 
 
 def _why_off(config: pytest.Config, chosen: Options, records: RunRecords | None) -> str:
-    """In one line, or ""."""
+    """The reason in one line for which nothing is reused, or ""."""
     if chosen.force and chosen.reuse == "on":
         return messages.FORCED
     if records is None:

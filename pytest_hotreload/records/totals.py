@@ -1,4 +1,4 @@
-"""What a run adds up: for the closing lines, and for the next run (durations by file)."""
+"""Totals of a run, for the closing lines and for the next run (durations by file)."""
 
 from __future__ import annotations
 
@@ -13,48 +13,49 @@ from pytest_hotreload.world import BUILTINS, time
 
 __builtins__ = BUILTINS
 
-#: Where the durations are kept in pytest's cache: {path relative to the root: seconds}.
+#: The key of the durations in pytest's cache: {path relative to the root: seconds}.
 DURATIONS_KEY = "hotreload/durations"
-#: Third-party modules that a child had to import although it came from the template: {name: seconds}.
+#: Third-party modules that a child imported although it was forked from the template: {name: seconds}.
 LEARNED_KEY = "hotreload/learned"
-#: What is more than that in the cache was not measured: 30 years.
+#: A larger number in the cache was not measured: 30 years.
 _MOST_SECONDS = 1e9
-#: A fixture below half a second in all children together is never named.
+#: A fixture that takes less than this, in all children together, is never named.
 _COSTLY_FIXTURE = 0.5
-#: Nor are fixtures whose repetition takes less than a tenth of the run.
+#: Fixtures are not named if their repetition takes less than this share of the run.
 _COSTLY_SHARE = 0.1
 
 
 @dataclass
 class Totals:
-    """``start_cpu``: CPU seconds until the first fork. ``fixtures``: name -> (seconds, children).
-
-    ``forked_in``: the slots that had a fork of the collected session. ``at_exit``: what children printed when they
-    left, as (1 or 2, data). ``quarantine``: module -> why the template goes without it.
-    """
+    """Collects the totals of one run."""
 
     durations: dict[str, float] = field(default_factory=dict)
     files: int = 0
     children: int = 0
+    #: The slots that had a fork of the collected session.
     forked_in: set[int] = field(default_factory=set)
+    #: CPU seconds until the first fork.
     start_cpu: float = 0.0
     began: float = field(default_factory=time.monotonic)
+    #: Name -> (seconds, children).
     fixtures: dict[str, tuple[float, int]] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
     fell_back: list[str] = field(default_factory=list)
     modules: dict[str, int] = field(default_factory=dict)
     learned: dict[str, float] = field(default_factory=dict)
     warmed: Warmed | None = None
+    #: Module -> the reason for which it is kept out of the template.
     quarantine: dict[str, str] = field(default_factory=dict)
     measured: dict[int, float] = field(default_factory=dict)
+    #: What children printed at their exit, as (1 or 2, data).
     at_exit: list[tuple[int, bytes]] = field(default_factory=list)
 
     def report(self, index: int, report: pytest.TestReport) -> None:
-        """A report was shown."""
+        """Add the duration of a report that was shown."""
         self.measured[index] = self.measured.get(index, 0.0) + getattr(report, "duration", 0.0)
 
     def ended(self, ended: Ended) -> None:
-        """A child ended well."""
+        """Add the totals of a child that ended normally."""
         self.at_exit += ended.at_exit
         self.notices += [text for text in ended.notices if text not in self.notices]
         for cost in ended.fixtures:
@@ -64,9 +65,10 @@ class Totals:
             self.modules[module] = self.modules.get(module, 0) + 1
 
     def costly_fixtures(self, slots: int) -> tuple[dict[str, tuple[float, int]], float]:
-        """Session fixtures that cost a good part of the run, and the wall seconds a remedy would save.
+        """Session fixtures that cost a large part of the run, and the wall seconds that a remedy would save.
 
-        ``--hotreload-isolate=worker`` sets each up once a slot, sharing once; both are shared by the slots.
+        With ``--hotreload-isolate=worker`` each slot sets such a fixture up once; as a shared fixture it is
+        set up once for all. The saving is divided among the slots in both cases.
         """
         costs = {n: (s, t) for n, (s, t) in self.fixtures.items() if t > 1 and s >= _COSTLY_FIXTURE}
         saved = sum(seconds * (1 - 1 / times) for seconds, times in costs.values()) / slots
@@ -74,14 +76,14 @@ class Totals:
 
 
 def load(config: pytest.Config, totals: Totals) -> None:
-    """What earlier runs measured and learned, from pytest's cache; nothing where it is corrupt."""
+    """Load what earlier runs measured and learned from pytest's cache; a corrupt entry counts as empty."""
     root = config.rootpath
     totals.durations = {str(root / path): each for path, each in _numbers(config, DURATIONS_KEY).items()}
     totals.learned = _numbers(config, LEARNED_KEY)
 
 
 def learned(config: pytest.Config) -> list[str]:
-    """Third-party modules that children of earlier runs had to import themselves."""
+    """Third-party modules that children of earlier runs had to import."""
     return list(_numbers(config, LEARNED_KEY))
 
 
@@ -98,7 +100,7 @@ def _numbers(config: pytest.Config, key: str) -> dict[str, float]:
 
 
 def save(config: pytest.Config, items: list[pytest.Item], totals: Totals) -> None:
-    """Merge what this run measured and learned into the cache. Raises OSError where it can't be written."""
+    """Merge what this run measured and learned into the cache. Raises OSError if it cannot be written."""
     cache = getattr(config, "cache", None)
     if cache is None or hasattr(config, "workerinput"):
         return
@@ -119,7 +121,7 @@ def save(config: pytest.Config, items: list[pytest.Item], totals: Totals) -> Non
 
 
 def _set(cache: pytest.Cache, key: str, value: dict[str, float]) -> None:
-    """pytest only warns where it can't write; of ours one line is enough."""
+    """Set a cache entry. pytest's warning about a failed write becomes an OSError, which we report in one line."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", pytest.PytestCacheWarning)
         try:

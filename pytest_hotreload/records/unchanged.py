@@ -1,4 +1,4 @@
-"""Is what ran what stands on the disk? Times of files, clocks, and bytecode that may be stale."""
+"""Decides whether the code that ran is the code on disk: file times, clocks, and bytecode that may be stale."""
 
 from __future__ import annotations
 
@@ -14,35 +14,43 @@ from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.imports import bytecode
 from pytest_hotreload.world import os, time
 
-#: Of the optimiser, in a name.
+#: The optimisation level in the name of a bytecode file.
 _LEVEL = re.compile(r"\.opt-(\d)\.pyc$")
-#: Kernels stamp files by a clock that steps every 1 to 10 ms; as in ``filesystem/stat.rs``.
+#: Kernels take file times from a clock that advances every 1 to 10 ms; see also ``filesystem/stat.rs``.
 _GRANULARITY_NS = 20_000_000
-#: A clock was put back if the two differ by so much less. Adjusting it slowly keeps them together.
+#: The clock was put back if the offset is smaller by more than this. A slow adjustment keeps both clocks
+#: together.
 _CLOCK_STEP_NS = 1_000_000
 _LOOKS = 5
-#: In a tuple, where tools that freeze the time of tests do not find them.
+#: A tuple, so that tools that freeze the time of tests do not find these functions.
 _CLOCKS = (time.time_ns, time.monotonic_ns)
 
 
 def file_time_now() -> int:
-    """Nanoseconds, on the clock of file times."""
+    """The current time in nanoseconds, on the clock of file times."""
     return _CLOCKS[0]()
 
 
 def clock_offset() -> int:
-    """Nanoseconds from the clock that nobody can set to that of file times: less of them, and it was put back."""
-    # A process that loses its processor between the two looks sees less, which is not for a clock that was put back.
+    """Nanoseconds from the monotonic clock to the clock of file times.
+
+    A smaller value means that the clock of file times was put back.
+    """
+    # A process that is descheduled between the two reads sees a smaller value, which must not count as a
+    # clock that was put back; hence the maximum of several reads.
     return max(_CLOCKS[0]() - _CLOCKS[1]() for _ in range(_LOOKS))
 
 
 def was_put_back(offset: int) -> bool:
-    """Whether the clock of file times was, since the two differed by so much. Adjusted slowly, they stay together."""
+    """Whether the clock of file times was put back since the two clocks differed by ``offset``.
+
+    After a slow adjustment they still differ by the same.
+    """
     return clock_offset() < offset - _CLOCK_STEP_NS
 
 
 def changed_since(files: Mapping[str, int], margin_ns: int) -> set[str]:
-    """Those that were changed after the time that is given for each, or may have been, or are gone."""
+    """The files that were or may have been changed after the time given for each, or that are gone."""
     found = set()
     for file, since in files.items():
         try:
@@ -57,12 +65,15 @@ def changed_since(files: Mapping[str, int], margin_ns: int) -> set[str]:
 
 
 def _latest(time_ns: int) -> int:
-    """A whole second may come from a clock that knows no smaller steps than two of them."""
+    """The latest real time behind a file time.
+
+    A whole second may come from a clock with steps of two seconds.
+    """
     return time_ns if time_ns % 10**9 else time_ns + bytecode.YOUNG_NS
 
 
 def is_current(config: pytest.Config, source: str) -> bool:
-    """Whether all bytecode that may be stale is what the source, as it is now, compiles to."""
+    """Whether all bytecode that may be stale equals what the current source compiles to."""
     folder, compiled = os.path.split(cache_from_source(source, optimization=""))
     names = bytecode.by_module(folder).get(compiled.removesuffix(".pyc"), ())
     paths = [str(Path(folder, name)) for name in names]
@@ -70,7 +81,7 @@ def is_current(config: pytest.Config, source: str) -> bool:
 
 
 def _is_equal(config: pytest.Config, source: str, compiled: str) -> bool:
-    """The code objects are compared: the bytes differ by what was shared in memory."""
+    """Whether the code objects are equal. The bytes may differ, because they reflect sharing in memory."""
     try:
         code = marshal.loads(Path(compiled).read_bytes()[bytecode.HEADER.size :])
         if "-pytest-" in compiled:
