@@ -53,6 +53,7 @@ PACKAGE = {
         def leaks_daemon():
             # Out of the group and the session, with the pipes of standard output in its hands.
             process = subprocess.Popen(LONG, stdout=None, start_new_session=True)
+            while not open(f"/proc/{process.pid}/cmdline").read(): time.sleep(0.001)  # it is empty during the exec
             return process.pid
         def leaves_thread():
             threading.Thread(target=time.sleep, args=(300,), daemon=True).start()

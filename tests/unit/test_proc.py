@@ -36,6 +36,10 @@ def other() -> Iterator[subprocess.Popen[bytes]]:
 
 def test_a_process_that_lives(other: subprocess.Popen[bytes]) -> None:
     assert proc.is_process(other.pid)
+    for _ in range(1000):  # from its line to its sleep
+        if proc.stat_field(other.pid, 3) == "S":
+            break
+        time.sleep(0.01)
     assert proc.stat_field(other.pid, 3) == "S"
     assert proc.stat_field(other.pid, 4) == str(os.getpid())
     assert proc.command(other.pid).startswith(f"{sys.executable} -c import sys, time")
