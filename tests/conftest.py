@@ -47,9 +47,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """`make check` leaves out the runs with one slot that could only repeat those with two."""
     if "HOTRELOAD_CHECK" not in os.environ:
         return
-    repeated = [item for item in items if _has_one_slot(item) and not item.path.name.startswith(_BOTH)]
-    config.hook.pytest_deselected(items=repeated)
-    items[:] = [item for item in items if item not in set(repeated)]
+    repeated = {item for item in items if _has_one_slot(item) and not item.path.name.startswith(_BOTH)}
+    config.hook.pytest_deselected(items=list(repeated))
+    items[:] = [item for item in items if item not in repeated]
 
 
 def _has_one_slot(item: pytest.Item) -> bool:

@@ -21,12 +21,12 @@ from pytest_hotreload.hosts.protocol import (
     ChildStarted,
     Closed,
     GivenBack,
-    HostSettings,
     Idle,
     ItemMessages,
     Late,
     Noticed,
     RunFile,
+    WantedItem,
     Wants,
 )
 from pytest_hotreload.process.messages import Ended
@@ -76,14 +76,14 @@ class DistributingLoop(RunLoop):
         return self.hosts.nodes
 
     @staticmethod
-    def _number(items: Iterable[pytest.Item]) -> list[HostSettings]:
+    def _number(items: Iterable[pytest.Item]) -> list[WantedItem]:
         """Number the items that share a node id (``--keep-duplicates``); hosts collect these in the same order."""
         seen: dict[str, int] = {}
         wanted = []
         for index, item in enumerate(items):
             which = seen.get(item.nodeid, 0)
             seen[item.nodeid] = which + 1
-            wanted.append(HostSettings(index, item.nodeid, which))
+            wanted.append(WantedItem(index, item.nodeid, which))
         return wanted
 
     # -- the loop --------------------------------------------------------------------------------

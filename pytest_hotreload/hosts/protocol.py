@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 #: Bumped with each change of a message here or in ``process/messages.py``.
-VERSION = 2
+VERSION = 3
 
 #: Bytes of the longest greeting: a limit in case the peer sends something else.
 LONGEST_GREETING = 4096
@@ -68,7 +68,7 @@ class Begin(NamedTuple):
     crowded: bool
 
 
-class HostSettings(NamedTuple):
+class WantedItem(NamedTuple):
     """One item that the host is to run."""
 
     #: The index of the item in the user's controller.
@@ -81,7 +81,7 @@ class HostSettings(NamedTuple):
 class RunFile(NamedTuple):
     """Order to run these items of one test file."""
 
-    wanted: tuple[HostSettings, ...]
+    wanted: tuple[WantedItem, ...]
     #: The number of tests that have failed so far.
     failed: int
     #: Whether nothing else runs on any host.

@@ -11,7 +11,7 @@ from pytest_hotreload.world import BUILTINS, mmap, os, struct
 __builtins__ = BUILTINS
 
 #: Increased with each change of a message; a spawned child compares it before anything else.
-VERSION = 5
+VERSION = 6
 
 #: The variable that names the inherited descriptors of a spawned child; removed before any user code runs.
 ENVIRONMENT = "PYTEST_HOTRELOAD_APART"
@@ -168,10 +168,11 @@ class InternalError(NamedTuple):
 class Asked(NamedTuple):
     """A question, which the controller answers with :class:`Answer`."""
 
+    #: Counts the questions of this channel: an interrupt may leave a question before its answer was read.
     number: int
-    """Of this channel's questions: an interrupt may leave one without its answer read, before the next one."""
+    #: ``basetemp`` · ``terminal`` (a lease) · ``release`` (of the lease) · ``files`` (what to run next) ·
+    #: ``shown``
     what: str
-    """``basetemp`` · ``terminal`` (a lease) · ``release`` (of the lease) · ``files`` (what to run next) · ``shown``"""
 
 
 class Gathered(NamedTuple):
@@ -194,16 +195,16 @@ class Ended(NamedTuple):
     fixtures: tuple[FixtureCost, ...]
     modules: tuple[str, ...]
     coverage: bytes | None
+    #: A ``records.observer.Observed`` if records are kept.
     observed: Any = None
-    """``observation.Observed``, where records are kept."""
+    #: Output of exit handlers and threads: (1 or 2, data). In plain pytest it follows the last line.
     at_exit: tuple[tuple[int, bytes], ...] = ()
-    """(1 or 2, data) that exit handlers and threads printed: plain pytest's come after its last line."""
     #: The number of frames that the child sent, including this one.
     frames: int = -1
     #: Notices for the user.
     notices: tuple[str, ...] = ()
+    #: The reason for which a fresh interpreter replaced a fork of the template.
     started_over: str = ""
-    """Why a fresh interpreter took the place of a fork of the template."""
 
 
 class FixtureCost(NamedTuple):
@@ -268,8 +269,8 @@ class Start(NamedTuple):
     own_group: bool = True
     assignment: Assignment | None = None
     descriptors: int = 0
+    #: The number of tests that failed before: the test that reaches ``--maxfail`` tears everything down.
     failed: int = 0
-    """Tests that failed before: with ``--maxfail`` the test that reaches it tears everything down."""
 
 
 class Started(NamedTuple):

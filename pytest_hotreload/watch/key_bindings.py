@@ -69,7 +69,7 @@ class Commands:
             files = tuple(sorted(set(red.values())))
             self.watch.ask(RunRequest(Go(files=files, company=True, nodeids=tuple(red)), "red"))
         else:
-            self.screen.line(messages.NOTHING_RED)
+            self.screen.line(messages.NOTHING_FAILING)
 
     def _debug(self) -> None:
         red = self.results.failing
@@ -79,7 +79,7 @@ class Commands:
                 RunRequest(Go(files=(file,), company=True, nodeids=(nodeid,), debug=True), "debug")
             )
         else:
-            self.screen.line(messages.NOTHING_RED)
+            self.screen.line(messages.NOTHING_FAILING)
 
     def _filter(self, name: str, prompt: str) -> None:
         now = getattr(self.reruns.filters.chosen, name)
@@ -117,7 +117,7 @@ class Commands:
     def _failures(self) -> None:
         texts = [self.results.texts.get(nodeid, "") for nodeid in self.results.failing]
         self.screen.lines(
-            "\n\n".join(filter(None, texts)).split("\n") if any(texts) else [messages.NOTHING_RED]
+            "\n\n".join(filter(None, texts)).split("\n") if any(texts) else [messages.NOTHING_FAILING]
         )
 
     def _pause(self) -> None:

@@ -55,7 +55,7 @@ TEMPLATE_ENDED = "the template ended"
 NOT_YET = "nothing has run yet"
 
 
-NOTHING_RED = "no test is failing"
+NOTHING_FAILING = "no test is failing"
 
 
 NOTHING_RUNS = "nothing is running"

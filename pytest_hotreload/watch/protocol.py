@@ -217,7 +217,7 @@ class Lent(NamedTuple):
 
 
 class WhatRuns(NamedTuple):
-    """Request to list the running children. The answer is :class:`AttachedRunStarted`."""
+    """Request to list the running children. The answer is :class:`RunningTests`."""
 
 
 # --------------------------------------------------------------------- rerun -> watcher
@@ -309,7 +309,7 @@ class Alone(NamedTuple):
     """The rerun runs its only file itself, and reads no message until that is done."""
 
 
-class AttachedRunStarted(NamedTuple):
+class RunningTests(NamedTuple):
     """The answer to :class:`WhatRuns`."""
 
     #: The running children: (name, process id, seconds, last output).

@@ -18,7 +18,6 @@ from pytest_hotreload.watch.process import Process
 from pytest_hotreload.watch.processes import WatchProcesses
 from pytest_hotreload.watch.protocol import (
     Alone,
-    AttachedRunStarted,
     Began,
     Changed,
     Collected,
@@ -31,6 +30,7 @@ from pytest_hotreload.watch.protocol import (
     Loaded,
     RerunInterrupted,
     Returned,
+    RunningTests,
     Select,
     Selected,
     Stopped,
@@ -85,7 +85,7 @@ class RerunQueue:
             ItemOutcome: lambda _, message: self.results.told(message),
             CollectionFailed: lambda _, message: self.results.failed_collection(message),
             Stopped: self._stopped,
-            AttachedRunStarted: lambda _, message: self.screen.lines(messages.running(message.children)),
+            RunningTests: lambda _, message: self.screen.lines(messages.running(message.children)),
             Lend: self._lend_and_say,
             Returned: lambda _, __: self.loan.end(),
             Finished: self._finished,

@@ -27,7 +27,7 @@ class Results:
     #: Whether the latest rerun ran only some tests of its files.
     some: bool = False
     #: The pending files at the start of the latest rerun.
-    _owed_before: set[str] = field(default_factory=set)
+    _pending_before: set[str] = field(default_factory=set)
     #: Test file -> node id -> outcome.
     _outcomes: dict[str, dict[str, str]] = field(default_factory=dict)
     #: Test files whose earlier outcomes the latest rerun has replaced.
@@ -44,7 +44,7 @@ class Results:
         """
         self.ran = Counter()
         self._renewed, self._told, self.broken = set(), set(), []
-        self.some, self._owed_before = some, set(self.pending)
+        self.some, self._pending_before = some, set(self.pending)
         self.pending.update(files)
 
     def collected(self, files: Iterable[str], *, everything: bool, running: Iterable[str]) -> None:
@@ -94,7 +94,7 @@ class Results:
         for file in set(files).difference(unfinished):
             if file not in self._renewed and not self.some:
                 self._renew(file)
-            if not (self.some and file in self._owed_before):
+            if not (self.some and file in self._pending_before):
                 self.pending.discard(file)
 
     def mark_pending(self, files: Iterable[str]) -> None:

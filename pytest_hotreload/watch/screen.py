@@ -5,12 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NoReturn, TextIO
+from typing import NoReturn, TextIO
 
 from pytest_hotreload.compat.console import PREFIX
-
-if TYPE_CHECKING:
-    pass
 
 
 class Screen:

@@ -26,7 +26,6 @@ from pytest_hotreload.records.records import RunRecords
 from pytest_hotreload.watch import messages as watch_messages
 from pytest_hotreload.watch.protocol import (
     Alone,
-    AttachedRunStarted,
     Began,
     Changed,
     Collected,
@@ -41,6 +40,7 @@ from pytest_hotreload.watch.protocol import (
     Refresh,
     RerunInterrupted,
     Returned,
+    RunningTests,
     Select,
     Selected,
     Stopped,
@@ -305,7 +305,7 @@ class RerunSession:
                 if stopped:
                     self._stopped(stopped)
             elif isinstance(message, WhatRuns):
-                self._tell(AttachedRunStarted(tuple(run.what_runs())))
+                self._tell(RunningTests(tuple(run.what_runs())))
 
     def turn(self, run: RunControl) -> None:
         """Note a turn of the run loop, and end hanging children once a file has been edited that may affect them."""
