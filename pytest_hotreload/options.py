@@ -26,6 +26,7 @@ _SLOT_DESCRIPTORS: Final = 10
 ISOLATIONS: Final = ("file", "test", "worker", "strict")
 REUSES: Final = ("off", "on", "verify")
 STARTS: Final = ("fork", "spawn")
+REWINDS: Final = ("auto", "off", "verify")
 FIRST: Final = ("affected", "all", "none")
 #: The largest number of slots: the largest common hosts have 448 threads, so a larger number is a typing
 #: error.
@@ -34,8 +35,9 @@ MOST_SLOTS: Final = 1024
 _LONG_PREFIX: Final = "--hotreload-"
 #: The description of our marker in ``pytest --markers``.
 MARKER: Final = (
-    "hotreload(depends=[glob, ...], serial=name, reuse=False): inputs of this test that can't be observed; "
-    "a name that only one test file may use at a time; never reuse the results of its test file"
+    "hotreload(depends=[glob, ...], serial=name, reuse=False, rewind=False): inputs of this test that can't be "
+    "observed; a name that only one test file may use at a time; never reuse the results of its test file; run its "
+    "test file in a new fork, never in a rewound process"
 )
 #: The variable that disables records in all runs below.
 _NO_CACHE: Final = "PYTEST_HOTRELOAD_NO_CACHE"
@@ -58,6 +60,8 @@ class Options:
     asked_slots: str = "auto"
     #: How a child starts: one of ``STARTS``.
     start: str = "fork"
+    #: Whether a child runs several files, with its memory restored after each: one of ``REWINDS``.
+    rewind: str = "auto"
     #: Seconds that one test may take, or None.
     timeout: float | None = None
     #: Children own the terminal, one at a time (``-s`` on a terminal, ``--pdb``, ``--trace``).
@@ -153,6 +157,13 @@ def add_options(parser: pytest.Parser, taken: Collection[str]) -> None:
         default="fork",
         help="fork (default), or spawn: a fresh interpreter for each file",
     )
+    group.addoption(
+        "--hotreload-rewind",
+        choices=REWINDS,
+        default=None,
+        help="auto (default): restore the memory of a child after each file and run the next file in it, where that is "
+        "exact, instead of forking again; off; verify: compare all memory after each file",
+    )
     _add(
         group,
         "--affected",
@@ -189,6 +200,7 @@ def add_options(parser: pytest.Parser, taken: Collection[str]) -> None:
     shard_options.declare(partial(_add, group, taken=taken))
     _add_reports(group)
     parser.addini("hotreload", "make --hotreload the default", type="bool", default=False)
+    parser.addini("hotreload_rewind", "auto (default), off or verify, as --hotreload-rewind", default="auto")
     parser.addini(
         "hotreload_shared_fixtures",
         "session- or package-scoped fixtures that are set up once, before the forks",
@@ -373,6 +385,7 @@ def read(config: pytest.Config, namespace: Any, *, host: bool = False) -> Option
         slots=slots,
         asked_slots=asked,
         start=namespace.hotreload_start if hasattr(os, "fork") else "spawn",
+        rewind=_rewind(config, namespace),
         timeout=_timeout(namespace.hotreload_timeout),
         direct=direct,
         shared_fixtures=tuple(config.getini("hotreload_shared_fixtures")),
@@ -508,6 +521,17 @@ def processors() -> int:
         return len(os.sched_getaffinity(0)) or 1
     except AttributeError:  # macOS has no affinity
         return os.cpu_count() or 1
+
+
+def _rewind(config: pytest.Config, namespace: Any) -> str:
+    if namespace.hotreload_rewind is not None:
+        return str(namespace.hotreload_rewind)
+    chosen = str(config.getini("hotreload_rewind"))
+    if chosen not in REWINDS:
+        raise usage_error(
+            f"hotreload_rewind is {chosen!r}", hint=f"one of {', '.join(REWINDS)}; auto is the default"
+        )
+    return chosen
 
 
 def _timeout(text: str | None) -> float | None:

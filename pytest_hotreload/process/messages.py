@@ -11,7 +11,7 @@ from pytest_hotreload.world import BUILTINS, mmap, os, struct
 __builtins__ = BUILTINS
 
 #: Increased with each change of a message; a spawned child compares it before anything else.
-VERSION = 6
+VERSION = 7
 
 #: The variable that names the inherited descriptors of a spawned child; removed before any user code runs.
 ENVIRONMENT = "PYTEST_HOTRELOAD_APART"
@@ -207,6 +207,27 @@ class Ended(NamedTuple):
     started_over: str = ""
 
 
+class Rewound(NamedTuple):
+    """After :class:`Ended`: the child's memory is as it was before its first file; it waits for a :class:`Start`."""
+
+    #: The number of times that this process was rewound.
+    rewinds: int
+    #: CPU seconds of this process until now.
+    cpu: float
+    #: Pages that differ from the snapshot, if they were compared; then the child exits.
+    mismatched: int
+    #: How long the rewind took.
+    nanoseconds: int
+
+
+class NotRewound(NamedTuple):
+    """The child's memory can't be restored, or no snapshot could be taken; the child exits after its file."""
+
+    reason: str
+    #: Whether no child of this run can do it.
+    lasting: bool = False
+
+
 class FixtureCost(NamedTuple):
     """The cost of one session- or package-scoped fixture in a child."""
 
@@ -246,6 +267,8 @@ Message = (
     | Gathered
     | Missing
     | Ended
+    | Rewound
+    | NotRewound
 )
 
 
@@ -259,8 +282,19 @@ class Answer(NamedTuple):
     value: Any
 
 
+class RewindMode:
+    """What a child does after its file. Integers, because an enum's members would be looked up in a patched module."""
+
+    #: Exit.
+    NO: ClassVar[int] = 0
+    #: Restore its memory, then wait for the next file.
+    YES: ClassVar[int] = 1
+    #: The same, and compare all memory with the snapshot.
+    VERIFY: ClassVar[int] = 2
+
+
 class Start(NamedTuple):
-    """To a fork point: fork a child for these items in this slot."""
+    """To a fork point: fork a child for these items in this slot. To a rewound child: run these items."""
 
     #: Returned with all reports about this child.
     token: int
@@ -271,6 +305,8 @@ class Start(NamedTuple):
     descriptors: int = 0
     #: The number of tests that failed before: the test that reaches ``--maxfail`` tears everything down.
     failed: int = 0
+    #: A :class:`RewindMode`.
+    rewind: int = RewindMode.NO
 
 
 class Started(NamedTuple):

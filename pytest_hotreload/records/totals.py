@@ -47,6 +47,11 @@ class Totals:
     #: Module -> the reason for which it is kept out of the template.
     quarantine: dict[str, str] = field(default_factory=dict)
     measured: dict[int, float] = field(default_factory=dict)
+    #: The number of files after which a child was rewound, and the seconds that this took.
+    rewound: int = 0
+    rewind_seconds: float = 0.0
+    #: The reason for which a child was not rewound -> how often.
+    rewind_refusals: dict[str, int] = field(default_factory=dict)
     #: What children printed at their exit, as (1 or 2, data).
     at_exit: list[tuple[int, bytes]] = field(default_factory=list)
 

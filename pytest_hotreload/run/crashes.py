@@ -126,7 +126,7 @@ class Crashes:
         """Stop a child as Ctrl-C does, so that it tears down; its later messages about tests are ignored."""
         running.collided, running.collided_at = index, time.monotonic()
         self.context.replay.forget(index)
-        if running.pid:
+        if running.pid and running.status is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(running.pid, signal.SIGINT)
 

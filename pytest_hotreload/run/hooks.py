@@ -192,6 +192,11 @@ class RunHooks:
             ):
                 terminalreporter.write_line(line)
         self._say_of_records(terminalreporter)
+        done = self.totals
+        if self.config.get_verbosity() > 0 and (done.rewound or done.rewind_refusals):
+            terminalreporter.write_line(
+                run_messages.rewound(done.rewound, done.rewind_seconds, done.rewind_refusals)
+            )
         if self.totals.files:
             terminalreporter.write_line(self._closing())
 

@@ -25,6 +25,7 @@ from pytest_hotreload.process.messages import (
     Ended,
     ItemRan,
     Missing,
+    NotRewound,
     Printed,
     Unreadable,
 )
@@ -274,6 +275,10 @@ class RunLoop:
             running.heard -= 1
             self.children.kill(running, messages.unreadable(message.why))
             return
+        if isinstance(message, NotRewound):
+            running.heard -= 1
+            self.sources.rewinding.refused(message)
+            return
         if running.stopped:
             return
         if isinstance(message, Collided) and running.collided is None:
@@ -328,6 +333,10 @@ class RunLoop:
         self.lease.end_of(running)
         if running.left:
             self._left_processes(running)
+        if running.rewound is not None:
+            self.sources.rewinding.done(running.rewound)
+        elif running.status and self.sources.rewinding.broke(running):
+            running.status = 0
         ended = running.ended if running.status == 0 and not running.stopped else None
         if self.timeline is not None:
             self.timeline.ended(running, ended)

@@ -166,6 +166,24 @@ def no_proc() -> str:
     )
 
 
+#: The reason that is counted when memory could be restored only in part.
+REWIND_BROKE = "the memory could be restored only in part"
+
+
+def rewind_differs(pages: int) -> str:
+    return (
+        f"{many(pages, 'page')} of memory differed after a child was rewound, so each file runs in a new fork; "
+        "hint: please report this with your platform; --hotreload-rewind=off skips the attempt"
+    )
+
+
+def rewound(files: int, seconds: float, refusals: Mapping[str, int]) -> str:
+    """Return, for ``-v``, how many files ran in a rewound child, and why others did not."""
+    line = f"{PREFIX}rewound after {many(files, 'file')} in {seconds:.2f} s"
+    reasons = ", ".join(f"{why} ({times})" for why, times in refusals.items())
+    return f"{line} · not rewound: {reasons}" if reasons else line
+
+
 def no_fork(error: OSError) -> str:
     return f"the system refused to fork ({error.strerror or error}): starting fresh interpreters instead"
 

@@ -45,4 +45,6 @@ class ChildContext:
     seed: int = 0
     name: str = ""
     first: bool = True
+    #: Whether the child may run another file after this one. A debugger changes what can't be restored.
+    rewindable: bool = True
     observer: Observer | None = None

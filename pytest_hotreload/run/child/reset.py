@@ -161,6 +161,7 @@ def debugger(place: ChildContext, reporter: Speaker) -> None:
 
 def take_terminal(place: ChildContext, reporter: Speaker) -> None:
     """Wait until all earlier output is shown, then join the controller's process group."""
+    place.rewindable = False
     reporter.collect_printed()
     group = place.channel.ask(reporter.index, "terminal")
     if not place.own_group:
