@@ -557,19 +557,22 @@ def observe_again() -> None:
 BOARD_BYTES: int
 """How long the file is that `join_board` wants, for all children of a run."""
 
-def join_board(page: int, board: int, slot: int) -> None:
-    """This process is the child of a slot from now on: it compares what it uses with the children that live beside it.
+def join_board(page: int, board: int, slot: int, item: int) -> None:
+    """This process is the child of a slot from now on, and runs `item` first: it compares what it uses with the children that live beside it.
 
     `board`: the descriptor of a file of `BOARD_BYTES`, which all children of a run map. There each socket's address is
     noted before it is bound, and each path that an audit event says is written. Where a child that lives has an address
     that this one is about to bind, or, on this machine, to connect to, the call does not happen: it fails with
     EADDRINUSE or ECONNREFUSED, and `page` says so, with the item in its first four bytes. At byte 16: a state of eight
     bytes (2 once all is written), four for what was done (1 bind, 2 connect, 3 path), four for the item, eight for the
-    other child's process id, eight for the length of the text that follows. The first collision stays.
+    first item of the other child plus 1 (0 where that is unknown), eight for the length of the text that follows. The first collision stays.
 
     Both files may be closed; both are mapped for good, by forks too. Raises `OSError` where that can't be. Only on
     Linux addresses are compared. A slot from 512 on joins nothing.
     """
+
+def leave_board() -> None:
+    """This child has run its items: until it joins again, no other child is compared with it."""
 
 def look_for_contention() -> bool:
     """A test failed: whether it used a path that a child beside this one wrote; said on the page, too."""

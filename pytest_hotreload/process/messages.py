@@ -403,7 +403,7 @@ class Collision:
     what: int
     #: The item that ran.
     index: int
-    #: The process id of the other child.
+    #: An item of the other child's file, or -1 if that child is unknown.
     holder: int
     #: The address or path.
     subject: str
@@ -423,7 +423,7 @@ class Progress:
     PHASES = ("start", "setup", "call", "teardown", "finish", "end")
     _LAYOUT = struct.Struct("=iBd")
     #: The collision, which ``_native.join_board`` lets this child write: a state (2: complete), the kind of
-    #: use, the item, the process id of the other child, and the length of the text that follows.
+    #: use, the item, the first item of the other child plus 1, and the length of the text that follows.
     _COLLISION, _COLLISION_AT = struct.Struct("=QIIQQ"), 16
     _COMPLETE = 2
 
@@ -460,7 +460,7 @@ class Progress:
         if state != self._COMPLETE:
             return None
         start = self._COLLISION_AT + self._COLLISION.size
-        return Collision(what, index, holder, os.fsdecode(self._page[start : start + length]))
+        return Collision(what, index, holder - 1, os.fsdecode(self._page[start : start + length]))
 
     def close(self) -> None:
         self._page.close()

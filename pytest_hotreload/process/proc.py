@@ -43,6 +43,11 @@ def started(pid: int) -> float:
     return int(ticks) / os.sysconf("SC_CLK_TCK") if ticks else 0.0
 
 
+def name(pid: int) -> str:
+    """Return the name that a process has given itself; "" if the process has ended."""
+    return _read(f"/proc/{pid}/comm").rstrip("\n")
+
+
 def command(pid: int) -> str:
     """Return the words of the command line; "" if there are none."""
     return _read(f"/proc/{pid}/cmdline").replace("\0", " ").strip()

@@ -102,8 +102,6 @@ class Children:
     def __init__(self) -> None:
         self.living: list[RunningChild] = []
         self.points: list[ForkPoint] = []
-        #: Process id -> test file, for all children so far: a child that a collision names may have ended.
-        self.files: dict[int, str] = {}
         #: Slot index -> the rewound child that waits in the slot.
         self.waiting: dict[int, WaitingChild] = {}
         self._generation = 0
@@ -156,7 +154,6 @@ class Children:
         del self.waiting[slot.index]
         running = self._place(waiting.token, group, slot, waiting.point)
         running.pid, running.spent_before, running.generation = waiting.pid, waiting.spent, waiting.generation
-        self.files[waiting.pid] = group.path
         start = Start(waiting.token, slot.index, tuple(group.indices), failed=failed, rewind=rewind)
         with contextlib.suppress(OSError):  # it has ended, which the fork point will say
             slot.channel.send(-1, start)
@@ -262,7 +259,6 @@ class Children:
                 continue
             if isinstance(message, Started):
                 running.pid = message.pid
-                self.files[message.pid] = running.group.path
                 if running.because:
                     self.kill(running, running.because)
                 elif running.signalled:

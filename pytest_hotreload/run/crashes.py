@@ -113,7 +113,7 @@ class Crashes:
         if not context.replay.can_run_again(index):
             return False
         self._stop(running, index)
-        other = context.children.files.get(found.holder, "")
+        other = str(context.items[found.holder].path) if 0 <= found.holder < len(context.items) else ""
         if context.records is not None:
             kind = "write" if found.what == Collision.PATH else "bind"
             context.records.contended(filter(None, (running.group.path, other)), kind, found.subject)

@@ -124,6 +124,7 @@ class ChildFactory:
             environ=slot.environ,
             seed=seed_of(self.randomness, str(self.items[indices[0]].path) if indices else ""),
             name=f"{slot.worker_id}-{start.indices[0]}",
+            item=start.indices[0],
             first=start.indices[0] == 0,
             observer=self.observer,
         )

@@ -101,7 +101,7 @@ def share(place: ChildContext) -> None:
     """Compare the resources that this child binds and writes with those of other children from now on."""
     if place.files.board >= 0:
         with contextlib.suppress(OSError):  # no memory: then no comparison
-            join_board(place.files.page, place.files.board, place.slot)
+            join_board(place.files.page, place.files.board, place.slot, place.item)
 
 
 def redirect_output(config: pytest.Config, place: ChildContext) -> None:

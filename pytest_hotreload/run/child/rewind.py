@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_hotreload._native import Rewinder, RewindRefused
+from pytest_hotreload._native import Rewinder, RewindRefused, leave_board
 from pytest_hotreload.process.channel import Channel
 from pytest_hotreload.process.messages import NotRewound, RewindMode, Rewound, Start
 from pytest_hotreload.world import BUILTINS, os, resource
@@ -53,6 +53,7 @@ class Rewinding:
         """Restore the memory: this process continues where :meth:`snapshot` returns. Comes back only if that is refused."""
         if self._rewinder.statistics()["rewinds"] >= MOST_FILES - 1:
             return
+        leave_board()
         try:
             self._rewinder.rewind(start.rewind == RewindMode.VERIFY)
         except RewindRefused as error:
