@@ -188,7 +188,7 @@ def _keep_modules_of_rerunfailures() -> None:
     """Give pytest-rerunfailures copies of the modules that it uses only because it takes two slots for xdist.
 
     Its server and clients for the counts of reruns would otherwise use sockets and threads as a conftest left
-    them. Checked on pytest-rerunfailures 16.3.
+    them. Checked on pytest-rerunfailures 16.7.
     """
     plugin = sys.modules.get("pytest_rerunfailures")
     for name in ("socket", "threading", "secrets"):
