@@ -617,3 +617,66 @@ def watch_environment(enabled: bool) -> None:
     `mock.patch.dict` copies and restores without reading; `PYTEST_CURRENT_TEST`, `PYTEST_XDIST_*` and
     `PYTEST_HOTRELOAD_*` are left out. False puts the originals back unless somebody replaced ours.
     """
+
+class RewindRefused(Exception):
+    """A snapshot or a rewind that was refused; the text is the reason, one sentence without a full stop."""
+
+@final
+class Rewinder:
+    """Puts the memory of this process back to a snapshot, so that it can run a further test file as a fresh fork.
+
+    A process has one; a fork of it can make its own. All methods hold the interpreter lock.
+    """
+
+    def __new__(cls, engine: str = "auto", store_limit: int = 1_073_741_824) -> Rewinder:
+        """Reserve the engine's memory: address space, which is committed as pages are stored.
+
+        `engine`: "userfaultfd" (Linux 6.7), "pagemap" (Linux 5.9), or "auto" for the first one that the system
+        permits. `store_limit`: bytes of original pages that may be kept.
+
+        Raises `RewindRefused` where the platform has no such engine, or if this process took a snapshot already;
+        `ValueError` for an unknown name.
+        """
+
+    def snapshot(self) -> int:
+        """Take the snapshot and return 0. After the n-th rewind the same call returns again, with n.
+
+        A child process without an exit signal, named "hotreload-snap", keeps the memory and all descriptors. Call it
+        in the main thread, as the only thread.
+
+        Raises `RewindRefused`; nothing is changed then, and no process is left.
+        """
+
+    def rewind(self, verify: bool = False) -> None:
+        """Go back to the snapshot: this call does not return, and `snapshot` returns once more.
+
+        With `verify`, all readable private memory is compared with the snapshot process's; `statistics` has the
+        result. If memory can only be put back in part, the process ends with status 113.
+
+        Raises `RewindRefused`. The process can then only end: threads may have been ended, and the state that the
+        kernel keeps for the process may have been put back in part.
+        """
+
+    def statistics(self) -> dict[str, int]:
+        """Times (`…_ns`) and counts of the last rewind; `snapshot_ns` and `held_pages` of the snapshot.
+
+        Pages: "dirty" (looked at), "fetched" (from the snapshot process), "copied" (they differed), "zeroed", "lost"
+        (unmapped or dropped since), "store_pages", "verified_pages", "mismatched_pages", "first_mismatch" (its
+        address). "protections" and "hot_set_baseline": how often all pages were protected anew, and how many were
+        dirty after the last time.
+        """
+
+    @property
+    def engine(self) -> str:
+        """The engine in use: "userfaultfd" or "pagemap"; final after `snapshot`."""
+
+    @property
+    def snapshot_pid(self) -> int:
+        """The pid of the snapshot process; 0 before `snapshot`."""
+
+def rewind_self_test(engine: str = "auto") -> str | None:
+    """Try an engine in a fork: snapshot, changes, two verified rewinds. Returns the reason of a failure, or None.
+
+    Takes 10 to 50 ms. On other processors than x86-64, a `Rewinder` needs a test that passed in this process or its
+    parents.
+    """
