@@ -628,11 +628,14 @@ class Rewinder:
     A process has one; a fork of it can make its own. All methods hold the interpreter lock.
     """
 
-    def __new__(cls, engine: str = "auto", store_limit: int = 1_073_741_824) -> Rewinder:
+    def __new__(
+        cls, engine: str = "auto", store_limit: int = 1_073_741_824, sibling: bool = False
+    ) -> Rewinder:
         """Reserve the engine's memory: address space, which is committed as pages are stored.
 
         `engine`: "userfaultfd" (Linux 6.7), "pagemap" (Linux 5.9), or "auto" for the first one that the system
-        permits. `store_limit`: bytes of original pages that may be kept.
+        permits. `store_limit`: bytes of original pages that may be kept. `sibling`: whether the snapshot process is a
+        child of this process's parent, which reaps it, so that it is not among the children of this process.
 
         Raises `RewindRefused` where the platform has no such engine, or if this process took a snapshot already;
         `ValueError` for an unknown name.

@@ -68,7 +68,7 @@ def begin(start: Start, end: sockets.socket) -> tuple[Start, Rewinding | None]:
     if start.rewind == RewindMode.NO:
         return start, None
     try:
-        rewinding = Rewinding(Rewinder("auto", _MOST_STORED), end)
+        rewinding = Rewinding(Rewinder("auto", _MOST_STORED, True), end)
         start = rewinding.snapshot(start)
     except RewindRefused as error:
         Channel(end).send(-1, NotRewound(str(error), lasting=True))

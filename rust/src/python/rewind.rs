@@ -27,10 +27,10 @@ fn unknown(name: &str) -> PyErr {
 #[pymethods]
 impl Rewinder {
     #[new]
-    #[pyo3(signature = (engine = "auto", store_limit = 1_073_741_824))]
-    fn new(engine: &str, store_limit: usize) -> PyResult<Self> {
+    #[pyo3(signature = (engine = "auto", store_limit = 1_073_741_824, sibling = false))]
+    fn new(engine: &str, store_limit: usize, sibling: bool) -> PyResult<Self> {
         let wanted = engine::engine_named(engine).ok_or_else(|| unknown(engine))?;
-        engine::create(wanted, store_limit).map_err(refused)?;
+        engine::create(wanted, store_limit, sibling).map_err(refused)?;
         Ok(Self { may_fall_back: engine == "auto" })
     }
 

@@ -56,7 +56,7 @@ fn choose(wanted: Option<Engine>) -> Result<Engine, Refusal> {
 }
 
 /// Reserves the engine's memory. A process has one engine; its forks may make their own.
-pub fn create(wanted: Option<Engine>, store_limit: usize) -> Result<(), String> {
+pub fn create(wanted: Option<Engine>, store_limit: usize, has_sibling: bool) -> Result<(), String> {
     if let Some(state) = own_state() {
         // SAFETY: this thread holds the interpreter lock, so nothing else uses the state.
         let is_taken = unsafe { (*state).is_taken };
@@ -66,7 +66,7 @@ pub fn create(wanted: Option<Engine>, store_limit: usize) -> Result<(), String> 
     }
     let engine = choose(wanted).map_err(|refusal| refusal.message())?;
     self_test::require(engine)?;
-    let settings = Settings { engine, store_limit, rseq: Range::default() };
+    let settings = Settings { engine, store_limit, rseq: Range::default(), has_sibling };
     let state = State::create(settings)
         .map_err(|errno| format!("memory for the engine can't be reserved (errno {errno})"))?;
     STATE.store(state, Ordering::SeqCst);

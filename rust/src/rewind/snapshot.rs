@@ -172,7 +172,7 @@ fn add_held(state: &mut State, range: Range) -> Result<(), Refusal> {
 
 fn make_process(state: &mut State) -> Result<(), Refusal> {
     let failed = |errno: Errno| Refusal::new(Reason::Clone, errno.into());
-    let runner = snapshot_process::Runner { pid: state.owner, pidfd: state.own.runner_pidfd };
+    let runner = snapshot_process::Runner::new(state.owner, state.own.runner_pidfd, state.has_sibling);
     state.snapshot_pid = snapshot_process::start(runner).map_err(failed)?;
     // A fork by a test need not copy the page tables of the engine's tables.
     let _advised = syscall::advise(state.bulk.start, state.bulk.length(), DONT_FORK);

@@ -16,6 +16,14 @@ const WAIT_FOR_ALL: usize = 0x4000_0000;
 pub struct Runner {
     pub pid: i32,
     pub pidfd: i32,
+    /// Whether the snapshot process becomes a sibling of the runner, which a test does not find among its children.
+    has_sibling: bool,
+}
+
+impl Runner {
+    pub fn new(pid: i32, pidfd: i32, has_sibling: bool) -> Self {
+        Self { pid, pidfd, has_sibling }
+    }
 }
 
 pub fn open_pidfd(pid: i32) -> Result<i32, Errno> {
@@ -23,23 +31,25 @@ pub fn open_pidfd(pid: i32) -> Result<i32, Errno> {
     unsafe { syscall::call(libc::SYS_pidfd_open, [pid as usize, 0]) }.map(|fd| fd as i32)
 }
 
-/// Forks the snapshot process and returns its pid. It has no exit signal, so that no `wait` of a test sees it (but for
-/// `__WALL` and `__WCLONE`). All signals must be blocked: they are in the snapshot process, for good.
+/// Forks the snapshot process and returns its pid. As a child it has no exit signal, so that no `wait` of a test sees it
+/// (but for `__WALL` and `__WCLONE`); as a sibling it is reaped by the runner's parent. All signals must be blocked: they
+/// are in the snapshot process, for good.
 pub fn start(runner: Runner) -> Result<i32, Errno> {
+    let flags = if runner.has_sibling { libc::CLONE_PARENT as usize } else { 0 };
     // SAFETY: a plain fork by the kernel; the child goes on on its copy of the engine's stack and never returns.
-    match unsafe { syscall::call(libc::SYS_clone, [0, 0, 0, 0, 0]) }? {
+    match unsafe { syscall::call(libc::SYS_clone, [flags, 0, 0, 0, 0]) }? {
         0 => live(runner),
         pid => Ok(pid as i32),
     }
 }
 
-/// Waits for the end of the runner. Three things end this process: the parent-death signal, which comes at once but only
-/// if the thread that forked ends; the poll, which can't be missed; and the parent's pid, for a runner that ended before.
+/// Waits for the end of the runner: the poll can't miss it, even if the runner has ended already. The parent-death signal
+/// is a second means.
 fn live(runner: Runner) -> ! {
     let _named = syscall::process_control(libc::PR_SET_NAME, NAME.as_ptr() as usize);
     let _armed = syscall::process_control(libc::PR_SET_PDEATHSIG, libc::SIGKILL as usize);
     let _allowed = syscall::process_control(PR_SET_PTRACER, runner.pid as usize);
-    while syscall::parent_id() == runner.pid && !has_ended(runner.pidfd, None) {}
+    while !has_ended(runner.pidfd, None) {}
     syscall::exit_group(0)
 }
 
@@ -56,7 +66,7 @@ pub fn has_ended(pidfd: i32, limit: Option<&libc::timespec>) -> bool {
     }
 }
 
-/// Ends and reaps it.
+/// Ends it, and reaps it if it is a child.
 pub fn end(pid: i32) {
     // SAFETY: no memory is concerned; the pid is that of a child that was not reaped.
     let _sent = unsafe { syscall::call(libc::SYS_kill, [pid as usize, libc::SIGKILL as usize]) };

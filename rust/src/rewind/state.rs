@@ -109,6 +109,8 @@ pub struct Settings {
     pub engine: Engine,
     pub store_limit: usize,
     pub rseq: Range,
+    /// Whether the snapshot process is a sibling of this process.
+    pub has_sibling: bool,
 }
 
 pub struct State {
@@ -119,6 +121,7 @@ pub struct State {
     /// What forks of the process do not need.
     pub bulk: Range,
     pub page: PageSize,
+    pub has_sibling: bool,
     pub rseq: Range,
     pub engine: Engine,
     /// The process that made the area.
@@ -203,6 +206,7 @@ impl State {
                 area = area.range,
                 bulk = bulk,
                 page = page,
+                has_sibling = settings.has_sibling,
                 rseq = settings.rseq,
                 engine = settings.engine,
                 owner = syscall::process_id(),

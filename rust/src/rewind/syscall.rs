@@ -172,10 +172,6 @@ pub fn process_id() -> i32 {
     id(libc::SYS_getpid)
 }
 
-pub fn parent_id() -> i32 {
-    id(libc::SYS_getppid)
-}
-
 pub fn thread_id() -> i32 {
     id(libc::SYS_gettid)
 }
