@@ -13,6 +13,7 @@ SOURCES = Path(__file__).parents[2] / "rust" / "src"
 LAYERS = (
     "error.rs",
     "process",
+    "rewind",
     "filesystem",
     "imports",
     "watch",

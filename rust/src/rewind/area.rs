@@ -114,6 +114,12 @@ impl<T: Copy> Table<T> {
         Ok(())
     }
 
+    /// The memory of all values behind the last one; the table begins and ends at a page's border.
+    pub fn unused(&self) -> Range {
+        let start = self.first as usize;
+        Range::new(start + self.length * size_of::<T>(), start + self.capacity * size_of::<T>())
+    }
+
     /// All of the capacity. The area's memory is zero until it is written.
     pub fn whole(&mut self) -> &mut [T]
     where

@@ -67,8 +67,8 @@ pub fn create(wanted: Option<Engine>, store_limit: usize, has_sibling: bool) -> 
     let engine = choose(wanted).map_err(|refusal| refusal.message())?;
     self_test::require(engine)?;
     let settings = Settings { engine, store_limit, rseq: Range::default(), has_sibling };
-    let state = State::create(settings)
-        .map_err(|errno| format!("memory for the engine can't be reserved (errno {errno})"))?;
+    let state =
+        State::create(settings).map_err(|errno| format!("memory for the engine can't be reserved (errno {errno})"))?;
     STATE.store(state, Ordering::SeqCst);
     Ok(())
 }

@@ -76,12 +76,18 @@ impl Setting {
         Self { text, length: length.unwrap_or(0) }
     }
 
-    fn put_back(&self, path: &CStr) -> Result<(), Errno> {
+    /// `prefix` makes a number of the text that the kernel reads as it wrote it.
+    fn put_back(&self, path: &CStr, prefix: &[u8]) -> Result<(), Errno> {
         if Self::read(path) == *self {
             return Ok(());
         }
+        let mut text = [0; TEXT_BYTES + 2];
+        let number = self.text.get(..self.length).unwrap_or(&[]);
+        for (place, byte) in text.iter_mut().zip(prefix.iter().chain(number)) {
+            *place = *byte;
+        }
         let fd = syscall::open(path, libc::O_WRONLY)?;
-        let written = syscall::write(fd, self.text.get(..self.length).unwrap_or(&[]));
+        let written = syscall::write(fd, text.get(..prefix.len() + number.len()).unwrap_or(&[]));
         syscall::close(fd);
         written.map(drop)
     }
@@ -247,8 +253,8 @@ impl KernelRecord {
         self.put_limits_back()?;
         self.put_process_group_back()?;
         self.put_scheduling_back()?;
-        require(self.oom_score.put_back(OOM_SCORE).is_ok(), Reason::OomScore, 0)?;
-        require(self.core_dump_filter.put_back(CORE_DUMP_FILTER).is_ok(), Reason::CoreDumpFilter, 0)?;
+        require(self.oom_score.put_back(OOM_SCORE, b"").is_ok(), Reason::OomScore, 0)?;
+        require(self.core_dump_filter.put_back(CORE_DUMP_FILTER, b"0x").is_ok(), Reason::CoreDumpFilter, 0)?;
         if must_unlock {
             // SAFETY: no argument.
             let unlocked = unsafe { syscall::call::<0>(libc::SYS_munlockall, []) };
@@ -260,7 +266,8 @@ impl KernelRecord {
 
     fn put_limits_back(&self) -> Result<(), Refusal> {
         for (number, limit) in self.limits.iter().enumerate() {
-            let is_same = limit_of(number, None).is_ok_and(|now| (now.rlim_cur, now.rlim_max) == (limit.rlim_cur, limit.rlim_max));
+            let is_same = limit_of(number, None)
+                .is_ok_and(|now| (now.rlim_cur, now.rlim_max) == (limit.rlim_cur, limit.rlim_max));
             require(is_same || limit_of(number, Some(limit)).is_ok(), Reason::Limit, number as i64)?;
         }
         Ok(())

@@ -67,6 +67,11 @@ impl PageStore {
         self.page.pages(self.limit_bytes).saturating_sub(self.pages())
     }
 
+    /// The memory behind the last page.
+    pub fn unused(&self) -> Range {
+        Range::new(self.address(self.next_number(0)), self.memory.end)
+    }
+
     pub fn full(&self) -> Refusal {
         Refusal::at(Reason::StoreLimit, self.limit_bytes)
     }
@@ -159,6 +164,12 @@ impl PageIndex {
         if let Some(place) = self.numbers.whole().get_mut(page) {
             *place = number;
         }
+    }
+
+    /// The memory behind the numbers of so many pages.
+    pub fn unused(&self, pages: usize, page: PageSize) -> Range {
+        let all = self.numbers.unused();
+        Range::new(page.round_up(all.start + pages * size_of::<u32>()).min(all.end), all.end)
     }
 
     pub fn capacity(&mut self) -> usize {

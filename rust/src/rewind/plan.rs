@@ -37,7 +37,8 @@ pub fn walk<A, B>(
         let (from_left, from_right) = (next_left.map(&range_of_left), next_right.map(&range_of_right));
         let here = |range: &Range| range.start <= position;
         // Where this stretch ends: at the end of a range that covers it, or before the next one.
-        let border = |range: Option<Range>| range.map_or(usize::MAX, |range| if here(&range) { range.end } else { range.start });
+        let border =
+            |range: Option<Range>| range.map_or(usize::MAX, |range| if here(&range) { range.end } else { range.start });
         let end = border(from_left).min(border(from_right));
         if end == usize::MAX {
             return Ok(());
@@ -141,4 +142,105 @@ fn make(change: &Change) -> Result<(), Errno> {
 pub fn program_break(end: usize) -> usize {
     // SAFETY: the caller lowers the break over memory that is gone anyway, or raises it.
     unsafe { syscall::call(libc::SYS_brk, [end]) }.unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::rewind::area::Area;
+
+    /// Units of address space in the model.
+    const UNITS: usize = 40;
+
+    /// What lies at each unit: the same object has the same inode, and an offset that grows by one.
+    type Model = Vec<Option<(Kind, u8, u64, usize)>>;
+
+    fn model_of(mappings: &[Mapping]) -> Model {
+        let mut model = vec![None; UNITS];
+        for mapping in mappings {
+            for address in mapping.range.start..mapping.range.end {
+                let offset = if mapping.inode == 0 { 0 } else { mapping.offset + address - mapping.range.start };
+                model[address] = Some((mapping.kind, mapping.protection, mapping.inode, offset));
+            }
+        }
+        model
+    }
+
+    fn mappings() -> impl Strategy<Value = Vec<Mapping>> {
+        let one = (0_usize..4, 1_usize..6, 0_u8..8, 0_u64..3, 0_usize..4, any::<bool>());
+        proptest::collection::vec(one, 0..10).prop_map(|parts| {
+            let mut start = 0;
+            let mut found = Vec::new();
+            for (gap, length, protection, inode, offset, is_shared) in parts {
+                let range = Range::new(start + gap, start + gap + length);
+                if range.end > UNITS {
+                    break;
+                }
+                start = range.end;
+                let kind = if is_shared { Kind::Shared } else { Kind::Private };
+                found.push(Mapping { range, kind, protection, offset, device: 0, inode, first_page: 0 });
+            }
+            found
+        })
+    }
+
+    fn applied(now: &[Mapping], changes: &[Change]) -> Model {
+        let mut model = model_of(now);
+        for operation in [Operation::Unmap, Operation::Map, Operation::Protect] {
+            for change in changes.iter().filter(|change| change.operation == operation) {
+                for unit in &mut model[change.range.start..change.range.end] {
+                    *unit = match (operation, *unit) {
+                        (Operation::Unmap, _any) => None,
+                        (Operation::Map, before) => {
+                            assert_eq!(before, None);
+                            Some((Kind::Private, change.protection, 0, 0))
+                        }
+                        (Operation::Protect, before) => {
+                            before.map(|(kind, _old, inode, offset)| (kind, change.protection, inode, offset))
+                        }
+                    };
+                }
+            }
+        }
+        model
+    }
+
+    /// Whether a model can be made of another one: everything but private anonymous memory must be there.
+    fn is_possible(then: &Model, now: &Model) -> bool {
+        then.iter().zip(now).all(|(then, now)| match (then, now) {
+            (None | Some((Kind::Private, _, 0, _)), _any) => true,
+            (Some((kind, _, inode, offset)), Some((other, _, other_inode, other_offset))) => {
+                (kind, inode, offset) == (other, other_inode, other_offset)
+            }
+            (Some(_lost), None) => false,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_plan_makes_the_mappings_of_then(then in mappings(), now in mappings()) {
+            let mut area = Area::reserve(1 << 20, PageSize::from_bytes(4096).unwrap()).unwrap();
+            let mut changes: Table<Change> = area.table(1000).unwrap();
+            let planned = plan(&then, &now, &mut changes);
+            let (model_then, model_now) = (model_of(&then), model_of(&now));
+            prop_assert_eq!(planned.is_ok(), is_possible(&model_then, &model_now));
+            if planned.is_ok() {
+                prop_assert_eq!(applied(&now, changes.as_slice()), model_then);
+            }
+            // SAFETY: the area is used by this test only.
+            unsafe { libc::munmap(area.range.start as *mut _, area.range.length()) };
+        }
+
+        #[test]
+        fn equal_mappings_need_no_change(then in mappings()) {
+            let mut area = Area::reserve(1 << 20, PageSize::from_bytes(4096).unwrap()).unwrap();
+            let mut changes: Table<Change> = area.table(1000).unwrap();
+            plan(&then, &then, &mut changes).unwrap();
+            prop_assert_eq!(changes.len(), 0);
+            // SAFETY: the area is used by this test only.
+            unsafe { libc::munmap(area.range.start as *mut _, area.range.length()) };
+        }
+    }
 }

@@ -82,6 +82,9 @@ fn put_kernel_state_back(state: &mut State, flushed: u64) -> Result<(), Refusal>
     descriptors::put_back(state.descriptors.as_slice())?;
     state.kernel.put_back(must_unlock)?;
     state.signals.put_back(flushed)?;
+    if must_unlock {
+        state.give_back_unused();
+    }
     let statistics = &mut state.statistics;
     statistics.check_ns = checked - started;
     statistics.mappings_ns = planned - checked;

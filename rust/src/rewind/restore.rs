@@ -244,7 +244,10 @@ pub fn first_difference(left: usize, right: usize, page: PageSize) -> Option<usi
     let chunks = page.bytes() / CHUNK_BYTES;
     // SAFETY: both are addresses of whole pages that are mapped and readable.
     let (left, right) = unsafe {
-        (std::slice::from_raw_parts(left as *const Chunk, chunks), std::slice::from_raw_parts(right as *const Chunk, chunks))
+        (
+            std::slice::from_raw_parts(left as *const Chunk, chunks),
+            std::slice::from_raw_parts(right as *const Chunk, chunks),
+        )
     };
     let differs = |(one, other): (&Chunk, &Chunk)| one.iter().zip(other).fold(0, |all, (a, b)| all | (a ^ b)) != 0;
     left.iter().zip(right).position(differs).map(|index| index * CHUNK_BYTES)

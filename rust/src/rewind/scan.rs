@@ -225,7 +225,9 @@ impl PagemapScan<'_> {
         let mut address = mapping.range.start;
         while address < mapping.range.end {
             let wanted = self.page.pages(mapping.range.end - address).min(entries.len());
-            for entry in read_entries(self.pagemap, self.page.pages(address), entries.get_mut(..wanted).unwrap_or(&mut []))? {
+            for entry in
+                read_entries(self.pagemap, self.page.pages(address), entries.get_mut(..wanted).unwrap_or(&mut []))?
+            {
                 let range = Range::new(address, address.wrapping_add(self.page.bytes()));
                 address = range.end;
                 if entry & (ENTRY_PRESENT | ENTRY_SWAPPED) == 0 || entry & ENTRY_FILE_OR_SHARED != 0 {

@@ -137,7 +137,8 @@ fn record_pages(state: &mut State) -> Result<(), Refusal> {
         )?,
         Engine::Pagemap => {
             let (pagemap, page, then) = (state.own.pagemap, state.page, state.then.as_slice());
-            PagemapScan { pagemap, page, then, now: then, is_first: true }.run(state.entries.whole(), &mut state.current)?;
+            PagemapScan { pagemap, page, then, now: then, is_first: true }
+                .run(state.entries.whole(), &mut state.current)?;
         }
     }
     state.held.clear();

@@ -6,7 +6,7 @@ use crate::rewind::area::{Area, PageSize, Range, Table};
 use crate::rewind::descriptors::{Descriptor, Pair};
 use crate::rewind::jump::Context;
 use crate::rewind::kernel_state::KernelRecord;
-use crate::rewind::mappings::Mapping;
+use crate::rewind::mappings::{Kind, Mapping};
 use crate::rewind::page_store::{PageIndex, PageStore, ProcessMemory};
 use crate::rewind::plan::Change;
 use crate::rewind::refusal::{Reason, Refusal};
@@ -257,6 +257,15 @@ impl State {
             page: self.page,
             rseq: self.rseq,
             counts: Counts::default(),
+        }
+    }
+
+    /// `mlockall` puts all of the area into memory: what is not in use goes again.
+    pub fn give_back_unused(&mut self) {
+        let pages = self.then.as_slice().iter().rfind(|mapping| mapping.kind == Kind::Private);
+        let used = pages.map_or(0, |last| last.first_page + self.page.pages(last.range.length()));
+        for unused in [self.text.unused(), self.index.unused(used, self.page), self.store.unused()] {
+            let _advised = syscall::advise(unused.start, unused.length(), libc::MADV_DONTNEED);
         }
     }
 

@@ -103,7 +103,8 @@ impl StatusRecord {
 mod tests {
     use super::*;
 
-    const TEXT: &str = "Name:\tx\nUid:\t1\t1\nGroups:\t4 5 \nVmLck:\t      0 kB\nThreads:\t1\nNoNewPrivs:\t0\nSeccomp_filters:\t1\n";
+    const TEXT: &str =
+        "Name:\tx\nUid:\t1\t1\nGroups:\t4 5 \nVmLck:\t      0 kB\nThreads:\t1\nNoNewPrivs:\t0\nSeccomp_filters:\t1\n";
 
     fn recorded() -> StatusRecord {
         let mut record = StatusRecord { lines: [0; RECORD_BYTES], length: 0, locked: 0 };

@@ -31,7 +31,8 @@ extern "C" fn end_thread(_signal: i32) {
 
 /// The number of threads: `/proc/self/task` has a link for each, and two of its own.
 pub fn count() -> Result<u64, Refusal> {
-    let status = syscall::status_at(c"/proc/self/task").map_err(|errno| Refusal::new(Reason::ReadProc, errno.into()))?;
+    let status =
+        syscall::status_at(c"/proc/self/task").map_err(|errno| Refusal::new(Reason::ReadProc, errno.into()))?;
     #[allow(clippy::useless_conversion, reason = "32 bits on arm64")]
     Ok(u64::from(status.st_nlink).saturating_sub(2))
 }
