@@ -141,8 +141,11 @@ class Launcher:
             point,
             own_group=not context.options.direct,
             failed=failed,
-            rewind=self.rewinding.mode(group, len(context.schedule)),
+            rewind=self.rewinding.mode(group, len(context.schedule) - self._free_slots(slot)),
         )
+
+    def _free_slots(self, slot: Slot) -> int:
+        return sum(other.running is None for other in self.slots if other is not slot)
 
     # -- the fork point of the collected controller -----------------------------------------------
 

@@ -37,8 +37,11 @@ class Rewinding:
         self._refuses: dict[str, bool] = {}
 
     def mode(self, group: Group, waiting: int) -> int:
-        """Return the :class:`RewindMode` of the child that runs this group; ``waiting``: the number of other groups."""
-        if not self._is_on or not waiting or self.refused_by(group):
+        """Return the :class:`RewindMode` of the child that runs this group.
+
+        ``waiting``: how many more groups there are than free slots. Without any, the child would wait for nothing.
+        """
+        if not self._is_on or waiting <= 0 or self.refused_by(group):
             return RewindMode.NO
         return RewindMode.YES if self._verified and not self._always else RewindMode.VERIFY
 

@@ -12,7 +12,7 @@ import pytest
 
 from .compare import Project, Result
 from .keeping import outcomes
-from .processes import Process, until
+from .processes import until
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="rewinding needs Linux")
 
@@ -22,7 +22,7 @@ LINE = re.compile(r"hotreload: rewound after (\d+) files? in [\d.]+ s(?: · not 
 RESTORED = {
     "a global": ("helpers.STATE.append(1); helpers.new = 1", "assert helpers.STATE == [] and not hasattr(helpers, 'new')"),
     "a class": ("helpers.Thing.attribute = 2; del helpers.Thing.method", "assert helpers.Thing().method() == helpers.Thing.attribute == 1"),
-    "a builtin": ("import builtins; builtins.len = None", "assert len('ab') == 2"),
+    "a builtin": ("import builtins; builtins.oct = None", "assert oct(8) == '0o10'"),
     "a module": ("import colorsys, sys; sys.modules['json'] = None", "import sys; assert 'colorsys' not in sys.modules; import json"),
     "the environment": ("os.environ['LEFT'] = '1'; os.environ.pop('PATH')", "assert 'LEFT' not in os.environ and os.environ['PATH']"),
     "the current folder": ("os.chdir('/')", "assert os.getcwd() == HERE"),
@@ -60,7 +60,7 @@ RESTORED = {
 #: What can't be put back -> the reason that is given with -v.
 REFUSED = {
     "a living process": ("import subprocess; helpers.kept = subprocess.Popen(['sleep', '60'])", "process"),
-    "a session of its own": ("os.setpgid(0, os.getppid()) if 0 else None\nif os.getpgid(0) != os.getpid(): pass\nimport ctypes; ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)", "privileges"),
+    "no new privileges": ("import ctypes; ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)", "no_new_privs"),
 }  # fmt: skip
 
 HEAD = "import os, random, signal, sys, threading, time\nimport helpers\nfrom helpers import *\n\n"
@@ -118,7 +118,7 @@ def test_each_kind_of_state(tmp_path: Path) -> None:
     assert result.status == 0
     assert len(result.outcomes) == 2 * len(RESTORED)
     assert rewound(result) == (2 * len(RESTORED) - 1, "")
-    assert len(set(pids(result))) == 1
+    assert len(set(pids(result))) <= 3  # the fork point learns modules that two files imported
 
 
 @pytest.mark.parametrize("kind", REFUSED)
@@ -135,8 +135,13 @@ def test_state_that_stays(tmp_path: Path, kind: str) -> None:
     assert why in reason
     (made.root("forks") / "pids").unlink()
     forked = made.run("-v", "--hotreload-rewind=off", slots=1)
-    lines = [line for line in result.notices if not LINE.fullmatch(line)]
-    assert [re.sub(r"\d+", "N", line) for line in lines] == [re.sub(r"\d+", "N", line) for line in forked.notices]
+    assert shown(result) == shown(forked)
+
+
+def shown(result: Result) -> list[str]:
+    """What a run says, but of rewinding and records, without numbers."""
+    lines = (line for line in result.notices if not LINE.fullmatch(line) and "records: " not in line)
+    return [re.sub(r"\d+", "N", line) for line in lines]
 
 
 SOME = {f"test_{letter}.py": "helpers.STATE.append(1); assert helpers.STATE == [1]" for letter in "abcdef"}
@@ -159,7 +164,7 @@ def test_the_ini_option(tmp_path: Path) -> None:
     result = made.run(slots=1)
     assert (result.status, result.lines + result.errors) == (
         4,
-        ["ERROR: hotreload_rewind is 'always'; hint: one of auto, off, verify; auto is the default", ""],
+        ["ERROR: hotreload: hotreload_rewind is 'always'; hint: one of auto, off, verify; auto is the default", ""],
     )
 
 
@@ -243,7 +248,7 @@ def test_it():
 """})  # fmt: skip
     run = made.start("-v", slots=1, side="forks")
     root = made.root("forks")
-    until(lambda: (root / "there").exists())
+    until((root / "there").exists, "the second file runs")
     session = os.getsid(run.pid)
     child = int((root / "pids").read_text().split()[-1])
     (snapshot,) = snapshots(session)
@@ -252,8 +257,8 @@ def test_it():
     os.kill(pid, signal.SIGKILL)
     (root / "go").touch()
     result = made.finish(run, "forks")
-    until(lambda: not snapshots(session))
-    until(lambda: not Process(child).alive())
+    until(lambda: not snapshots(session), "the snapshot process is gone")
+    until(lambda: not Path(f"/proc/{child}").exists(), "the child is gone")
     if victim == "the controller":
         assert result.status == -signal.SIGKILL
         return
@@ -298,7 +303,7 @@ def test_an_end_in_the_middle(tmp_path: Path, how: str, rewind: str) -> None:
     """A death or an interrupt in a rewound process has the outcome that it has in a fork."""
     made = project(tmp_path, {"test_a.py": "pass", "test_b.py": how, "test_c.py": "pass", "test_d.py": "pass"})
     result = made.run(f"--hotreload-rewind={rewind}", slots=1)
-    bodies = {"raise KeyboardInterrupt": {"test_a.py::test_it": "passed"}}
+    bodies = {"raise KeyboardInterrupt": {"test_a.py::test_it": "passed", "test_b.py::test_it": "passed"}}
     rest = dict.fromkeys((f"test_{letter}.py::test_it" for letter in "acd"), "passed")
     assert outcomes(result) == bodies.get(how, {**rest, "test_b.py::test_it": "failed"})
     assert result.status == (2 if "Interrupt" in how else 1)
