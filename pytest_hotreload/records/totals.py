@@ -44,6 +44,8 @@ class Totals:
     modules: dict[str, int] = field(default_factory=dict)
     learned: dict[str, float] = field(default_factory=dict)
     warmed: Warmed | None = None
+    #: Warm function -> the seconds that it took.
+    warm_functions: dict[str, float] = field(default_factory=dict)
     #: Module -> the reason for which it is kept out of the template.
     quarantine: dict[str, str] = field(default_factory=dict)
     measured: dict[int, float] = field(default_factory=dict)

@@ -191,6 +191,9 @@ class RunHooks:
                 warmed.modules, warmed.seconds, self.totals.quarantine, self.config.get_verbosity()
             ):
                 terminalreporter.write_line(line)
+        if self.totals.warm_functions and self.config.get_verbosity() > 0:
+            said = run_messages.warmed_functions(self.totals.warm_functions)
+            terminalreporter.write_line(console.PREFIX + said)
         self._say_of_records(terminalreporter)
         if self.totals.files:
             terminalreporter.write_line(self._closing())

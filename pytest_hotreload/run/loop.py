@@ -189,6 +189,7 @@ class RunLoop:
 
     def _before_first_fork(self) -> None:
         context = self.context
+        preparation.warm(context, self.groups, self.sources)  # first: it may end in a usage error
         preparation.tell_of_nodes(context, several=not self.alone)
         self.reporter.prepare(self.session)
         self.shared = preparation.shared(context, self.groups)

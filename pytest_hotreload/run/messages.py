@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pytest_hotreload.compat.console import PREFIX, status_text
 from pytest_hotreload.options import Options
 from pytest_hotreload.process.messages import Collision
-from pytest_hotreload.wording import many
+from pytest_hotreload.wording import duration, many
 from pytest_hotreload.world import BUILTINS
 
 __builtins__ = BUILTINS
@@ -107,6 +107,26 @@ def set_up_once(name: str) -> str:
     return (
         f"the session fixture {name} removes files, so it was set up once, before the first child; "
         "otherwise one child could remove files that another child wrote"
+    )
+
+
+#: What ended the trial of a warm function that returned no result.
+ENDED_ITS_PROCESS = "ended its process"
+
+
+def raised(error: BaseException) -> str:
+    return f"raised {' '.join(f'{type(error).__name__}: {error}'.split())[:200]}"
+
+
+def not_warmed(origin: str, name: str, why: str) -> str:
+    """Describe a warm function that failed, or that left something behind that a fork does not have."""
+    return f"{origin}: {name} {why}; the run goes on without it"
+
+
+def warmed_functions(seconds: Mapping[str, float]) -> str:
+    """Name the warm functions that were called, with the time that each took."""
+    return "called before the first fork: " + ", ".join(
+        f"{name} ({duration(each)})" for name, each in seconds.items()
     )
 
 
