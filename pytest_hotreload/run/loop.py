@@ -217,6 +217,7 @@ class RunLoop:
         self.lease.end()
         self.status.close()
         self.children.close()
+        self.totals.run_ended()
         reset.unfreeze_gc(inherited=self.rerun is not None)
         for error in self.shared.tear_down(self.session):
             self.crashes.shared_teardown_failed(error)
