@@ -50,7 +50,8 @@ class Row(NamedTuple):
 
     def shown(self) -> str:
         saved = self.theirs - self.ours
-        return f"| {self.suite} | {self.slots} | {self.theirs:.2f} | {self.ours:.2f} | {saved:.2f} | {self.claimed:.1f} |"
+        figures = f"{self.theirs:.2f} | {self.ours:.2f} | {saved:.2f} | {self.claimed:.1f}"
+        return f"| {self.suite} | {self.slots} | {figures} |"
 
 
 def measure(name: str, slots: int, rounds: int) -> Row:

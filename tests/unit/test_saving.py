@@ -34,10 +34,10 @@ def test_it_is_never_more_than_the_starts_of_the_other_workers(start, workers, r
     assert 0.0 <= Saving(start, workers, run, tests).cpu <= max(0.0, start * (workers - 1))
 
 
-def test_page_faults_are_no_part_of_the_tests():
-    assert cpu_of_tests(Usage(1.0, 100), Usage(2.0, 100)) == 1.0
-    assert cpu_of_tests(Usage(1.0, 100), Usage(2.0, 50_100)) == pytest.approx(0.8)
-    assert cpu_of_tests(Usage(1.0, 0), Usage(1.0, 1000)) == 0.0
+def test_the_system_time_of_tests_counts_twice_as_isolation():
+    assert cpu_of_tests(Usage(1.0, 0.5), Usage(2.0, 0.5)) == 1.0
+    assert cpu_of_tests(Usage(1.0, 0.5), Usage(2.0, 0.6)) == pytest.approx(0.8)
+    assert cpu_of_tests(Usage(1.0, 0.5), Usage(2.0, 1.4)) == 0.0
 
 
 def test_usage_has_the_processes_that_were_waited_for():
