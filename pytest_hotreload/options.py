@@ -68,6 +68,10 @@ class Options:
     direct: bool = False
     #: The names in the ini option ``hotreload_shared_fixtures``.
     shared_fixtures: tuple[str, ...] = ()
+    #: The entries of the ini option ``hotreload_warm``, each "module:function".
+    warm: tuple[str, ...] = ()
+    #: The value of the ini option ``hotreload_warm_known``.
+    warm_known: bool = True
     #: Whether records are read and written.
     records: bool = True
     #: Whether only the affected test files run.
@@ -226,6 +230,18 @@ def add_options(parser: pytest.Parser, taken: Collection[str]) -> None:
         default=[],
     )
     parser.addini("hotreload_not_warm", "modules that are never imported ahead", type="args", default=[])
+    parser.addini(
+        "hotreload_warm",
+        "functions that fill caches, called once before the forks, as 'MODULE:FUNCTION'",
+        type="args",
+        default=[],
+    )
+    parser.addini(
+        "hotreload_warm_known",
+        "fill known caches of installed packages before the forks",
+        type="bool",
+        default=True,
+    )
 
 
 def _add_reuse(group: Any, taken: Collection[str]) -> None:
@@ -389,6 +405,8 @@ def read(config: pytest.Config, namespace: Any, *, host: bool = False) -> Option
         timeout=_timeout(namespace.hotreload_timeout),
         direct=direct,
         shared_fixtures=tuple(config.getini("hotreload_shared_fixtures")),
+        warm=_warm(config),
+        warm_known=bool(config.getini("hotreload_warm_known")),
         records=not (namespace.hotreload_no_cache or os.environ.get(_NO_CACHE, "") not in ("", "0")),
         affected=namespace.hotreload_affected or namespace.hotreload_affected_since is not None,
         affected_since=namespace.hotreload_affected_since,
@@ -417,6 +435,20 @@ def _output(option: str, name: str | None) -> Path | None:
             f"{option} is {name!r}, which is not a file", hint=f"for example {option}=results.json"
         )
     return path
+
+
+def _warm(config: pytest.Config) -> tuple[str, ...]:
+    """Return the entries of ``hotreload_warm``. Raises UsageError if one is not written as 'module:function'."""
+    named = tuple(dict.fromkeys(config.getini("hotreload_warm")))
+    for name in named:
+        module, _, function = name.partition(":")
+        parts = [*module.split("."), *function.split(".")]
+        if not all(part.isidentifier() for part in parts):
+            raise usage_error(
+                f"hotreload_warm names {name!r}, which is not MODULE:FUNCTION",
+                hint="for example hotreload_warm = package.module:function",
+            )
+    return named
 
 
 def _watch(namespace: Any) -> bool:

@@ -205,6 +205,8 @@ class Ended(NamedTuple):
     notices: tuple[str, ...] = ()
     #: The reason for which a fresh interpreter replaced a fork of the template.
     started_over: str = ""
+    #: CPU seconds of the tests, without what isolation added to them (``records/saving.py``).
+    tests_cpu: float = 0.0
 
 
 class Rewound(NamedTuple):

@@ -122,10 +122,8 @@ def _header(timeline: Timeline) -> list[str]:
             f"for {many(len({t.file for t in timeline.tests}), 'test file')}",
         ),
     ]
-    if timeline.saving is not None and timeline.saving.saved > 0:
-        figures.append(
-            ("saved", duration(timeline.saving.saved), "CPU, estimated: all children share one start")
-        )
+    if timeline.saving.cpu:
+        figures.append(("saved", f"{timeline.saving.cpu:.1f} s", "CPU: all children share one start"))
     bad = any(counts.get(outcome) for outcome in FAILED) or timeline.exitstatus not in (0, 5)
     return [
         "<header>",

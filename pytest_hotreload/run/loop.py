@@ -190,6 +190,7 @@ class RunLoop:
 
     def _before_first_fork(self) -> None:
         context = self.context
+        preparation.warm(context, self.groups, self.sources)  # first: it may end in a usage error
         preparation.tell_of_nodes(context, several=not self.alone)
         self.reporter.prepare(self.session)
         self.shared = preparation.shared(context, self.groups)
@@ -217,6 +218,7 @@ class RunLoop:
         self.lease.end()
         self.status.close()
         self.children.close()
+        self.totals.run_ended()
         reset.unfreeze_gc(inherited=self.rerun is not None)
         for error in self.shared.tear_down(self.session):
             self.crashes.shared_teardown_failed(error)

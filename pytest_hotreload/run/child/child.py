@@ -24,6 +24,7 @@ from pytest_hotreload.process.messages import (
     Message,
     StopAsked,
 )
+from pytest_hotreload.records.saving import Usage, cpu_of_tests
 from pytest_hotreload.run.child import reset
 from pytest_hotreload.world import BUILTINS, MODULES, contextlib, os, pytest, signal, time
 
@@ -134,8 +135,11 @@ def live(
     reset.share(place)
     if place.observer is not None:
         place.observer.running(alone=True)
+    before = Usage.now()
     complete = Runner(session, reporter, place).run_guarded(feed)
-    reporter.put_last(final_message(session, reporter, inherited, place.observer))
+    spent = cpu_of_tests(before, Usage.now())
+    message = final_message(session, reporter, inherited, place.observer)
+    reporter.put_last(message._replace(tests_cpu=spent))
     return complete
 
 

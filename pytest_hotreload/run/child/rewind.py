@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from pytest_hotreload._native import Rewinder, RewindRefused, leave_board
 from pytest_hotreload.process.channel import Channel
 from pytest_hotreload.process.messages import NotRewound, RewindMode, Rewound, Start
-from pytest_hotreload.world import BUILTINS, os, resource
+from pytest_hotreload.records.saving import Usage
+from pytest_hotreload.world import BUILTINS, os
 
 __builtins__ = BUILTINS
 
@@ -40,7 +41,7 @@ class Rewinding:
             return start
         found = self._rewinder.statistics()
         channel = Channel(self._end)
-        told = Rewound(found["rewinds"], _cpu(), found["mismatched_pages"], found["total_ns"])
+        told = Rewound(found["rewinds"], Usage.now().cpu, found["mismatched_pages"], found["total_ns"])
         channel.send(-1, told)
         if told.mismatched:
             os._exit(0)
@@ -74,9 +75,3 @@ def begin(start: Start, end: sockets.socket) -> tuple[Start, Rewinding | None]:
         Channel(end).send(-1, NotRewound(str(error), lasting=True))
         return start, None
     return start, rewinding if start.rewind != RewindMode.NO else None
-
-
-def _cpu() -> float:
-    """Return the CPU seconds of this process and of the processes that it waited for."""
-    whose = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    return sum(used.ru_utime + used.ru_stime for used in map(resource.getrusage, whose))
