@@ -140,9 +140,7 @@ class Children:
             self._start_again(waiting, group, slot, failed=failed, rewind=rewind)
             return
         self.dismiss(slot.index)
-        start = Start(
-            self._next(), slot.index, tuple(group.indices), own_group, failed=failed, rewind=rewind
-        )
+        start = Start(self._next(), slot.index, tuple(group.indices), own_group, failed=failed, rewind=rewind)
         self._place(start.token, group, slot, point)
         with contextlib.suppress(OSError):
             point.start_with(start)

@@ -164,14 +164,19 @@ def test_the_ini_option(tmp_path: Path) -> None:
     result = made.run(slots=1)
     assert (result.status, result.lines + result.errors) == (
         4,
-        ["ERROR: hotreload: hotreload_rewind is 'always'; hint: one of auto, off, verify; auto is the default", ""],
+        [
+            "ERROR: hotreload: hotreload_rewind is 'always'; hint: one of auto, off, verify; auto is the default",
+            "",
+        ],
     )
 
 
 def test_the_marker(tmp_path: Path) -> None:
     """A file with the marker runs in a process of its own."""
     made = project(tmp_path, SOME)
-    made.write({"test_c.py": "import pytest\npytestmark = pytest.mark.hotreload(rewind=False)\n" + test_file("pass")})
+    made.write(
+        {"test_c.py": "import pytest\npytestmark = pytest.mark.hotreload(rewind=False)\n" + test_file("pass")}
+    )
     result = made.run("-v", slots=1)
     assert set(outcomes(result).values()) == {"passed"}, result.raw
     a, b, c, d, e, f = pids(result)
@@ -187,7 +192,10 @@ def test_the_last_file_needs_no_snapshot(tmp_path: Path) -> None:
 
 
 def test_two_slots(tmp_path: Path) -> None:
-    bodies = {f"test_{n:02}.py": "helpers.STATE.append(1); assert helpers.STATE == [1]; time.sleep(0.05)" for n in range(20)}
+    bodies = {
+        f"test_{n:02}.py": "helpers.STATE.append(1); assert helpers.STATE == [1]; time.sleep(0.05)"
+        for n in range(20)
+    }
     result = project(tmp_path, bodies).run("-v", slots=2)
     assert set(outcomes(result).values()) == {"passed"}, result.raw
     assert len(set(pids(result))) <= 4  # the first two, and those that follow the comparison
@@ -197,7 +205,12 @@ def test_two_slots(tmp_path: Path) -> None:
 def test_many_files_end_a_process(tmp_path: Path) -> None:
     """After 200 files a fork takes over: what no check sees can't gather any longer."""
     made = project(tmp_path, {})
-    made.write({"test_all.py": HEAD + "import pytest\n@pytest.mark.parametrize('n', range(450))\ndef test_it(n): note()\n"})
+    made.write(
+        {
+            "test_all.py": HEAD
+            + "import pytest\n@pytest.mark.parametrize('n', range(450))\ndef test_it(n): note()\n"
+        }
+    )
     result = made.run("--hotreload-isolate=test", slots=1)
     assert set(outcomes(result).values()) == {"passed"}
     each = pids(result)
@@ -226,7 +239,10 @@ def snapshots(group_of: int) -> list[int]:
     found = []
     for entry in Path("/proc").iterdir():
         try:
-            name, fields = (entry / "comm").read_text().strip(), (entry / "stat").read_text().rpartition(")")[2].split()
+            name, fields = (
+                (entry / "comm").read_text().strip(),
+                (entry / "stat").read_text().rpartition(")")[2].split(),
+            )
         except (OSError, NotADirectoryError):
             continue
         if name == "hotreload-snap" and fields[0] != "Z" and int(fields[3]) == group_of:
@@ -253,7 +269,12 @@ def test_it():
     child = int((root / "pids").read_text().split()[-1])
     (snapshot,) = snapshots(session)
     point = int(Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[1])
-    pid = {"the snapshot process": snapshot, "the child": child, "the fork point": point, "the controller": run.pid}[victim]
+    pid = {
+        "the snapshot process": snapshot,
+        "the child": child,
+        "the fork point": point,
+        "the controller": run.pid,
+    }[victim]
     os.kill(pid, signal.SIGKILL)
     (root / "go").touch()
     result = made.finish(run, "forks")
@@ -297,11 +318,15 @@ def group(pid): return os.getpgid(int(pid))
     assert len(set(pids(result))) == 6
 
 
-@pytest.mark.parametrize("how", ["os._exit(3)", "os.kill(os.getpid(), 11)", "sys.exit(2)", "raise KeyboardInterrupt"])
+@pytest.mark.parametrize(
+    "how", ["os._exit(3)", "os.kill(os.getpid(), 11)", "sys.exit(2)", "raise KeyboardInterrupt"]
+)
 @pytest.mark.parametrize("rewind", ["auto", "off"])
 def test_an_end_in_the_middle(tmp_path: Path, how: str, rewind: str) -> None:
     """A death or an interrupt in a rewound process has the outcome that it has in a fork."""
-    made = project(tmp_path, {"test_a.py": "pass", "test_b.py": how, "test_c.py": "pass", "test_d.py": "pass"})
+    made = project(
+        tmp_path, {"test_a.py": "pass", "test_b.py": how, "test_c.py": "pass", "test_d.py": "pass"}
+    )
     result = made.run(f"--hotreload-rewind={rewind}", slots=1)
     bodies = {"raise KeyboardInterrupt": {"test_a.py::test_it": "passed", "test_b.py::test_it": "passed"}}
     rest = dict.fromkeys((f"test_{letter}.py::test_it" for letter in "acd"), "passed")

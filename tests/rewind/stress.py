@@ -396,14 +396,21 @@ def probe() -> dict[str, str]:
         "threads": threading.active_count(),
         "limits": [resource.getrlimit(number) for number in range(16)],
         "scheduling": [os.getpgid(0), sorted(os.sched_getaffinity(0)), signal.getitimer(signal.ITIMER_REAL)],
-        "settings": [Path(f"/proc/self/{name}").read_text() for name in ("comm", "oom_score_adj", "coredump_filter")],
+        "settings": [
+            Path(f"/proc/self/{name}").read_text() for name in ("comm", "oom_score_adj", "coredump_filter")
+        ],
         "locked": re.findall(r"VmLck:.*", Path("/proc/self/status").read_text()),
         "mappings": mappings(),
         "kept": sorted(KEPT),
         "rounding": [1 / 3, libc.fegetround()],
     }
     if np is not None:
-        parts["arrays"] = [np.get_printoptions(), np.geterr(), float(State.array.sum()), np.random.get_state()[1][:5]]
+        parts["arrays"] = [
+            np.get_printoptions(),
+            np.geterr(),
+            float(State.array.sum()),
+            np.random.get_state()[1][:5],
+        ]
     return {name: hashlib.sha256(repr(part).encode()).hexdigest() for name, part in parts.items()}
 
 
@@ -427,13 +434,17 @@ def check(rewinds: int, statistics: dict[str, int], found: dict[str, str]) -> No
     if statistics["mismatched_pages"]:
         note(f"{rewinds}: {statistics['mismatched_pages']} pages, {statistics['first_mismatch']:#x}")
     if rewinds in (1, 20) or rewinds % 500 == 0:
-        progress = f"{rewinds} {resident_kib()} KiB, {statistics['store_pages']} stored, {statistics['dirty']} dirty"
+        progress = (
+            f"{rewinds} {resident_kib()} KiB, {statistics['store_pages']} stored, {statistics['dirty']} dirty"
+        )
         os.write(2, f"{progress}, {statistics['total_ns'] / 1e6:.2f} ms\n".encode())
 
 
 def finish(rewinds: int, engine: str) -> types.NoReturn:
     bad = os.pread(OUTPUT, 1 << 20, 0).decode().splitlines()[1:]
-    print(json.dumps({"rewinds": rewinds, "engine": engine, "bad": bad, "rss_kib": resident_kib()}), flush=True)
+    print(
+        json.dumps({"rewinds": rewinds, "engine": engine, "bad": bad, "rss_kib": resident_kib()}), flush=True
+    )
     os._exit(1 if bad else 0)
 
 
