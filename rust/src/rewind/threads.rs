@@ -50,7 +50,7 @@ pub fn end_others(main: i32, buffer: &mut [u8]) -> Result<u64, Refusal> {
         }
         syscall::sleep_us(WAIT_US);
     }
-    Err(Refusal::new(Reason::ThreadsRemain, count()?.cast_signed()))
+    Err(Refusal::new(Reason::ThreadsRemain, count()? as i64))
 }
 
 fn signal_others(main: i32, buffer: &mut [u8]) -> Result<u64, Refusal> {
