@@ -13,6 +13,7 @@ import ctypes
 import decimal
 import gc
 import hashlib
+import importlib
 import io
 import json
 import locale
@@ -30,20 +31,17 @@ import sys
 import tempfile
 import threading
 import time
-import types
 import warnings
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from pytest_hotreload import _native
 
-np: Any
-try:
-    import numpy as np
-except ImportError:
-    np = None
+np: Any = None
+with contextlib.suppress(ImportError):
+    np = importlib.import_module("numpy")
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.mmap.restype = ctypes.c_void_p
@@ -73,7 +71,7 @@ class State:
     buffer = bytearray(65_536)
     database = sqlite3.connect(":memory:")
     file = Path(__file__).open("rb")  # noqa: SIM115 - it stays open over rewinds
-    array = None if np is None else np.arange(1 << 20, dtype=float)
+    array: Any = None if np is None else np.arange(1 << 20, dtype=float)
 
 
 State.mapped.write(b"q" * (1 << 20))
@@ -337,7 +335,7 @@ def unit_tests() -> None:
 
     class Case(unittest.TestCase):
         def test_addition(self) -> None:
-            self.assertEqual(1 + 1, 2)
+            assert 1 + 1 == 2
 
     suite = unittest.defaultTestLoader.loadTestsFromTestCase(Case)
     assert unittest.TextTestRunner(stream=io.StringIO(), verbosity=0).run(suite).wasSuccessful()
@@ -380,7 +378,7 @@ def probe() -> dict[str, str]:
         ],
         "modules": sorted(sys.modules),
         "environment": sorted(os.environ.items()),
-        "folder": [os.getcwd(), umask],
+        "folder": [str(Path.cwd()), umask],
         "signals": [signal.getsignal(number) for number in actions if number not in (32, 33)],
         "mask": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
         "contexts": [decimal.getcontext(), locale.setlocale(locale.LC_ALL), warnings.filters],
@@ -392,18 +390,25 @@ def probe() -> dict[str, str]:
         "data": [len(State.strings), State.large[:100], State.mapped[:64], State.buffer[:64]],
         "freed": [len(block) for block in State.freed],
         "database": State.database.execute("select count(*), sum(n) from numbers").fetchall(),
-        "descriptors": sorted(os.listdir("/proc/self/fd")),
+        "descriptors": sorted(path.name for path in Path("/proc/self/fd").iterdir()),
         "threads": threading.active_count(),
         "limits": [resource.getrlimit(number) for number in range(16)],
         "scheduling": [os.getpgid(0), sorted(os.sched_getaffinity(0)), signal.getitimer(signal.ITIMER_REAL)],
-        "settings": [Path(f"/proc/self/{name}").read_text() for name in ("comm", "oom_score_adj", "coredump_filter")],
+        "settings": [
+            Path(f"/proc/self/{name}").read_text() for name in ("comm", "oom_score_adj", "coredump_filter")
+        ],
         "locked": re.findall(r"VmLck:.*", Path("/proc/self/status").read_text()),
         "mappings": mappings(),
         "kept": sorted(KEPT),
         "rounding": [1 / 3, libc.fegetround()],
     }
     if np is not None:
-        parts["arrays"] = [np.get_printoptions(), np.geterr(), float(State.array.sum()), np.random.get_state()[1][:5]]
+        parts["arrays"] = [
+            np.get_printoptions(),
+            np.geterr(),
+            float(State.array.sum()),
+            np.random.get_state()[1][:5],
+        ]
     return {name: hashlib.sha256(repr(part).encode()).hexdigest() for name, part in parts.items()}
 
 
@@ -427,13 +432,17 @@ def check(rewinds: int, statistics: dict[str, int], found: dict[str, str]) -> No
     if statistics["mismatched_pages"]:
         note(f"{rewinds}: {statistics['mismatched_pages']} pages, {statistics['first_mismatch']:#x}")
     if rewinds in (1, 20) or rewinds % 500 == 0:
-        progress = f"{rewinds} {resident_kib()} KiB, {statistics['store_pages']} stored, {statistics['dirty']} dirty"
+        progress = (
+            f"{rewinds} {resident_kib()} KiB, {statistics['store_pages']} stored, {statistics['dirty']} dirty"
+        )
         os.write(2, f"{progress}, {statistics['total_ns'] / 1e6:.2f} ms\n".encode())
 
 
-def finish(rewinds: int, engine: str) -> types.NoReturn:
+def finish(rewinds: int, engine: str) -> NoReturn:
     bad = os.pread(OUTPUT, 1 << 20, 0).decode().splitlines()[1:]
-    print(json.dumps({"rewinds": rewinds, "engine": engine, "bad": bad, "rss_kib": resident_kib()}), flush=True)
+    print(
+        json.dumps({"rewinds": rewinds, "engine": engine, "bad": bad, "rss_kib": resident_kib()}), flush=True
+    )
     os._exit(1 if bad else 0)
 
 

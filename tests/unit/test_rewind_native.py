@@ -256,7 +256,10 @@ def test_pages_that_were_moved_are_dirty() -> None:
 @pytest.mark.parametrize(
     ("act", "reason"),
     [
-        ("child = subprocess.Popen(['sleep', '5'], stdout=-3, stderr=-3)", "a process that the test started still runs (pid "),
+        (
+            "child = subprocess.Popen(['sleep', '5'], stdout=-3, stderr=-3)",
+            "a process that the test started still runs (pid ",
+        ),
         ("os.setsid()", "the test made the process the leader of a session (setsid)"),
         ("os.closerange(3, 4096)", "the test closed or replaced a descriptor of the engine ("),
         ("libc.prctl(38, 1, 0, 0, 0)", "the test set no_new_privs"),
@@ -298,7 +301,9 @@ def test_refusals_without_privileges(act: str, reason: str) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another user")
 def test_another_user_is_refused() -> None:
-    assert refused("def act(): os.setuid(65534)") == "the test changed the process's ids, groups or capabilities"
+    assert (
+        refused("def act(): os.setuid(65534)") == "the test changed the process's ids, groups or capabilities"
+    )
 
 
 def test_a_snapshot_with_threads_is_refused() -> None:
@@ -407,33 +412,47 @@ def in_body(code: str) -> str:
 
 @X86
 def test_without_userfaultfd_the_other_engine_works() -> None:
-    found = restored(in_body("""
+    found = restored(
+        in_body("""
         data = [1]
         def before(): forbid(323)
         def act(): data.append(2)
         def look(): return data
-    """))
+    """)
+    )
     assert found["engine"] == "pagemap"
 
 
 @X86
 def test_without_kcmp_and_pidfd_getfd() -> None:
     """As in a container with the usual filter: replaced descriptors are found, and can't be fetched."""
-    restored(in_body("""
+    restored(
+        in_body("""
         data = [1]
         def before(): forbid(312, 323, 438)
         def act(): data.append(2)
         def look(): return data
-    """))
-    assert refused(in_body("""
+    """)
+    )
+    assert (
+        refused(
+            in_body("""
         def before(): forbid(312, 323, 438)
         def act(): os.close(0)
-    """)) == "the test closed or replaced descriptor 0, which can't be fetched back"
+    """)
+        )
+        == "the test closed or replaced descriptor 0, which can't be fetched back"
+    )
 
 
 @X86
 def test_a_new_filter_is_refused() -> None:
-    assert refused(in_body("""
+    assert (
+        refused(
+            in_body("""
         def before(): forbid(323)
         def act(): forbid(312)
-    """)) == "the test installed a seccomp filter"
+    """)
+        )
+        == "the test installed a seccomp filter"
+    )
