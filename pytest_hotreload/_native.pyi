@@ -615,7 +615,7 @@ def watch_environment(enabled: bool) -> None:
     `PYTEST_HOTRELOAD_*` are left out. False puts the originals back unless somebody replaced ours.
     """
 
-class RewindRefused(Exception):
+class RewindRefused(Exception):  # noqa: N818 - as the engine's documents call it
     """A snapshot or a rewind that was refused; the text is the reason, one sentence without a full stop."""
 
 @final
@@ -625,7 +625,7 @@ class Rewinder:
     A process has one; a fork of it can make its own. All methods hold the interpreter lock.
     """
 
-    def __new__(cls, engine: str = "auto", store_limit: int = 1_073_741_824) -> Rewinder:
+    def __new__(cls, engine: str = "auto", store_limit: int = 1073741824) -> Rewinder:
         """Reserve the engine's memory: address space, which is committed as pages are stored.
 
         `engine`: "userfaultfd" (Linux 6.7), "pagemap" (Linux 5.9), or "auto" for the first one that the system

@@ -35,13 +35,15 @@ import warnings
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from pytest_hotreload import _native
 
 np: Any = None
 with contextlib.suppress(ImportError):
     np = importlib.import_module("numpy")
+    # Loaded at the first use in numpy 2, and seeded then: before the snapshot, as a test suite has it.
+    importlib.import_module("numpy.random")
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.mmap.restype = ctypes.c_void_p
@@ -64,10 +66,10 @@ class Target:
 class State:
     """What the process had before the snapshot, for actions to change."""
 
-    strings = [str(number) for number in range(50_000)]
+    strings: ClassVar = [str(number) for number in range(50_000)]
     large = bytearray(b"x" * (8 << 20))
     mapped = mmap.mmap(-1, 1 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    freed = [bytes(300_000) for _ in range(20)]
+    freed: ClassVar = [bytes(300_000) for _ in range(20)]
     buffer = bytearray(65_536)
     database = sqlite3.connect(":memory:")
     file = Path(__file__).open("rb")  # noqa: SIM115 - it stays open over rewinds
@@ -86,7 +88,7 @@ RANDOM = random.Random()
 
 def globals_and_classes() -> None:
     Target.count = 7
-    Target.method = lambda self: 2  # type: ignore[method-assign]
+    Target.method = lambda _self: 2  # type: ignore[method-assign]
     Target.extra = [1] * 1000  # type: ignore[attr-defined]
     KEPT["new"] = object()
     State.strings.clear()
