@@ -558,14 +558,17 @@ BOARD_BYTES: int
 """How long the file is that `join_board` wants, for all children of a run."""
 
 def join_board(page: int, board: int, slot: int, item: int) -> None:
-    """This process is the child of a slot from now on, and runs `item` first: it compares what it uses with the children that live beside it.
+    """This process is the child of a slot from now on, and runs `item` first.
+
+    It compares what it uses with the children that live beside it.
 
     `board`: the descriptor of a file of `BOARD_BYTES`, which all children of a run map. There each socket's address is
     noted before it is bound, and each path that an audit event says is written. Where a child that lives has an address
     that this one is about to bind, or, on this machine, to connect to, the call does not happen: it fails with
     EADDRINUSE or ECONNREFUSED, and `page` says so, with the item in its first four bytes. At byte 16: a state of eight
     bytes (2 once all is written), four for what was done (1 bind, 2 connect, 3 path), four for the item, eight for the
-    first item of the other child plus 1 (0 where that is unknown), eight for the length of the text that follows. The first collision stays.
+    first item of the other child plus 1 (0 where that is unknown), eight for the length of the text that follows. The
+    first collision stays.
 
     Both files may be closed; both are mapped for good, by forks too. Raises `OSError` where that can't be. Only on
     Linux addresses are compared. A slot from 512 on joins nothing.
@@ -618,7 +621,7 @@ def watch_environment(enabled: bool) -> None:
     `PYTEST_HOTRELOAD_*` are left out. False puts the originals back unless somebody replaced ours.
     """
 
-class RewindRefused(Exception):
+class RewindRefused(Exception):  # noqa: N818 - as the engine's documents call it
     """A snapshot or a rewind that was refused; the text is the reason, one sentence without a full stop."""
 
 @final
@@ -628,9 +631,7 @@ class Rewinder:
     A process has one; a fork of it can make its own. All methods hold the interpreter lock.
     """
 
-    def __new__(
-        cls, engine: str = "auto", store_limit: int = 1_073_741_824, sibling: bool = False
-    ) -> Rewinder:
+    def __new__(cls, engine: str = "auto", store_limit: int = 1073741824, sibling: bool = False) -> Rewinder:
         """Reserve the engine's memory: address space, which is committed as pages are stored.
 
         `engine`: "userfaultfd" (Linux 6.7), "pagemap" (Linux 5.9), or "auto" for the first one that the system

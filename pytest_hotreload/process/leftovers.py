@@ -37,7 +37,7 @@ def end(group: int, ours: set[int]) -> list[str]:
 
 
 def _ends_itself(pid: int) -> bool:
-    """Whether this is the snapshot process of a child: it ends with the child, whose sibling it is. Reaps it if it has."""
+    """Whether this is the snapshot process of a child, which ends with the child. Reaps it if it has ended."""
     if proc.name(pid) != SNAPSHOT_NAME:
         return False
     with contextlib.suppress(ChildProcessError):

@@ -134,7 +134,7 @@ def judge(suite: Suite, plain: Result, ours: Result) -> list[str]:
 
 
 def _silent(suite: Suite, plain: Result, ours: Result) -> list[str]:
-    """What no run may show, whatever a suite breaks. A patch of the suite's own may let a test pass that was to fail."""
+    """What no run may show, whatever a suite breaks: but a patch of its own may let a test pass that was to fail."""
     found, survived = ours.outcomes(), plain.outcomes()
     failing = {test for test, what in suite.outcomes.items() if what in ("failed", "error")}
     bad = {test for test in failing if survived.get(test) != "passed"}

@@ -13,6 +13,7 @@ import ctypes
 import decimal
 import gc
 import hashlib
+import importlib
 import io
 import json
 import locale
@@ -30,20 +31,19 @@ import sys
 import tempfile
 import threading
 import time
-import types
 import warnings
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, NoReturn
 
 from pytest_hotreload import _native
 
-np: Any
-try:
-    import numpy as np
-except ImportError:
-    np = None
+np: Any = None
+with contextlib.suppress(ImportError):
+    np = importlib.import_module("numpy")
+    # Loaded at the first use in numpy 2, and seeded then: before the snapshot, as a test suite has it.
+    importlib.import_module("numpy.random")
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.mmap.restype = ctypes.c_void_p
@@ -66,14 +66,14 @@ class Target:
 class State:
     """What the process had before the snapshot, for actions to change."""
 
-    strings = [str(number) for number in range(50_000)]
+    strings: ClassVar = [str(number) for number in range(50_000)]
     large = bytearray(b"x" * (8 << 20))
     mapped = mmap.mmap(-1, 1 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    freed = [bytes(300_000) for _ in range(20)]
+    freed: ClassVar = [bytes(300_000) for _ in range(20)]
     buffer = bytearray(65_536)
     database = sqlite3.connect(":memory:")
     file = Path(__file__).open("rb")  # noqa: SIM115 - it stays open over rewinds
-    array = None if np is None else np.arange(1 << 20, dtype=float)
+    array: Any = None if np is None else np.arange(1 << 20, dtype=float)
 
 
 State.mapped.write(b"q" * (1 << 20))
@@ -88,7 +88,7 @@ RANDOM = random.Random()
 
 def globals_and_classes() -> None:
     Target.count = 7
-    Target.method = lambda self: 2  # type: ignore[method-assign]
+    Target.method = lambda _self: 2  # type: ignore[method-assign, assignment]
     Target.extra = [1] * 1000  # type: ignore[attr-defined]
     KEPT["new"] = object()
     State.strings.clear()
@@ -337,7 +337,7 @@ def unit_tests() -> None:
 
     class Case(unittest.TestCase):
         def test_addition(self) -> None:
-            self.assertEqual(1 + 1, 2)
+            assert 1 + 1 == 2
 
     suite = unittest.defaultTestLoader.loadTestsFromTestCase(Case)
     assert unittest.TextTestRunner(stream=io.StringIO(), verbosity=0).run(suite).wasSuccessful()
@@ -380,7 +380,7 @@ def probe() -> dict[str, str]:
         ],
         "modules": sorted(sys.modules),
         "environment": sorted(os.environ.items()),
-        "folder": [os.getcwd(), umask],
+        "folder": [str(Path.cwd()), umask],
         "signals": [signal.getsignal(number) for number in actions if number not in (32, 33)],
         "mask": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
         "contexts": [decimal.getcontext(), locale.setlocale(locale.LC_ALL), warnings.filters],
@@ -392,7 +392,7 @@ def probe() -> dict[str, str]:
         "data": [len(State.strings), State.large[:100], State.mapped[:64], State.buffer[:64]],
         "freed": [len(block) for block in State.freed],
         "database": State.database.execute("select count(*), sum(n) from numbers").fetchall(),
-        "descriptors": sorted(os.listdir("/proc/self/fd")),
+        "descriptors": sorted(path.name for path in Path("/proc/self/fd").iterdir()),
         "threads": threading.active_count(),
         "limits": [resource.getrlimit(number) for number in range(16)],
         "scheduling": [os.getpgid(0), sorted(os.sched_getaffinity(0)), signal.getitimer(signal.ITIMER_REAL)],
@@ -440,7 +440,7 @@ def check(rewinds: int, statistics: dict[str, int], found: dict[str, str]) -> No
         os.write(2, f"{progress}, {statistics['total_ns'] / 1e6:.2f} ms\n".encode())
 
 
-def finish(rewinds: int, engine: str) -> types.NoReturn:
+def finish(rewinds: int, engine: str) -> NoReturn:
     bad = os.pread(OUTPUT, 1 << 20, 0).decode().splitlines()[1:]
     print(
         json.dumps({"rewinds": rewinds, "engine": engine, "bad": bad, "rss_kib": resident_kib()}), flush=True

@@ -45,7 +45,8 @@ try:
 except _native.RewindRefused as refusal:
     tell(snapshot=str(refusal))
     sys.exit()
-tell(rewinds=rewinds, look=look(), engine=rewinder.engine, pid=rewinder.snapshot_pid, **rewinder.statistics())
+assert rewinder.statistics()["rewinds"] == rewinds
+tell(look=look(), engine=rewinder.engine, pid=rewinder.snapshot_pid, **rewinder.statistics())
 if rewinds == 0:
     act()
     try:
@@ -59,7 +60,12 @@ os._exit(0)
 def start(body: str, command: tuple[str, ...] = ()) -> subprocess.Popen[str]:
     program = HARNESS.format(body=textwrap.dedent(body))
     return subprocess.Popen(
-        [*command, sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*command, sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Not the checkout, which has no extension module.
+        cwd="/",
     )
 
 
@@ -250,7 +256,10 @@ def test_pages_that_were_moved_are_dirty() -> None:
 @pytest.mark.parametrize(
     ("act", "reason"),
     [
-        ("child = subprocess.Popen(['sleep', '60'])", "a process that the test started still runs (pid "),
+        (
+            "child = subprocess.Popen(['sleep', '5'], stdout=-3, stderr=-3)",
+            "a process that the test started still runs (pid ",
+        ),
         ("os.setsid()", "the test made the process the leader of a session (setsid)"),
         ("os.closerange(3, 4096)", "the test closed or replaced a descriptor of the engine ("),
         ("libc.prctl(38, 1, 0, 0, 0)", "the test set no_new_privs"),
@@ -379,7 +388,7 @@ def test_a_full_page_store_is_refused() -> None:
         data = bytearray(8 << 20)
         def act(): data[::4096] = b"x" * len(data[::4096])
     """)
-    assert found[-1]["refused"].startswith("the page store is full (limit 10")
+    assert found[-1]["refused"].startswith("the page store is full (limit 1048576 bytes)")
 
 
 #: A filter that lets some system calls fail with EPERM, by number: seccomp(2), without a library.

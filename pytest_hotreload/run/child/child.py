@@ -26,7 +26,7 @@ from pytest_hotreload.process.messages import (
 )
 from pytest_hotreload.records.saving import Usage, cpu_of_tests
 from pytest_hotreload.run.child import reset
-from pytest_hotreload.world import BUILTINS, MODULES, contextlib, os, pytest, signal, time
+from pytest_hotreload.world import BUILTINS, MODULES, contextlib, pytest, signal, time
 
 __builtins__ = BUILTINS
 

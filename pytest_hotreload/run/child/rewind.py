@@ -51,7 +51,7 @@ class Rewinding:
                 return request
 
     def again(self, start: Start) -> None:
-        """Restore the memory: this process continues where :meth:`snapshot` returns. Comes back only if that is refused."""
+        """Restore the memory, and continue where :meth:`snapshot` returns; comes back only if that is refused."""
         if self._rewinder.statistics()["rewinds"] >= MOST_FILES - 1:
             return
         leave_board()

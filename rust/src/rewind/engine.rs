@@ -175,7 +175,7 @@ pub fn statistics() -> Vec<(&'static str, u64)> {
     let statistics = &state.statistics;
     let (counts, verification) = (&statistics.counts, &statistics.verification);
     vec![
-        ("rewinds", state.rewinds.cast_unsigned() as u64),
+        ("rewinds", state.rewinds as u64),
         ("snapshot_ns", statistics.snapshot_ns),
         ("check_ns", statistics.check_ns),
         ("mappings_ns", statistics.mappings_ns),

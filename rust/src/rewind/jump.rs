@@ -5,6 +5,8 @@
 //! once more), or the one of this call. A second return needs no help from the compiler, unlike that of `setjmp`: all
 //! memory and all preserved registers are as they were at the first return.
 
+use std::ffi::c_void;
+
 /// The preserved registers of the platform's C calling convention, with the floating-point control registers.
 #[repr(C, align(16))]
 pub struct Context {
@@ -28,8 +30,8 @@ unsafe extern "C" {
     pub fn enter(
         context: *mut Context,
         stack_top: *mut u8,
-        function: unsafe extern "C" fn(*mut u8) -> Leave,
-        argument: *mut u8,
+        function: unsafe extern "C" fn(*mut c_void) -> Leave,
+        argument: *mut c_void,
     ) -> isize;
 }
 

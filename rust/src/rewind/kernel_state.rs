@@ -130,7 +130,7 @@ fn ask(number: i64, argument: usize) -> usize {
 
 /// The options whose result is the value; an error is a value, too.
 fn option_now(option: i32) -> isize {
-    syscall::process_control(option, 0).map_or_else(|errno| -(errno as isize), usize::cast_signed)
+    syscall::process_control(option, 0).map_or_else(|errno| -(errno as isize), |value| value as isize)
 }
 
 /// The options that write an integer.

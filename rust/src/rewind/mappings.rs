@@ -143,7 +143,7 @@ struct Query {
 syscall::plain!(Query);
 
 /// `_IOWR('f', 17, struct procmap_query)`
-const PROCMAP_QUERY: usize = 0xc000_0000 | size_of::<Query>() << 16 | (b'f' as usize) << 8 | 17;
+const PROCMAP_QUERY: usize = 0xc000_0000 | size_of::<Query>() << 16 | (b'f' as usize) << 8 | 0x11;
 /// `PROCMAP_QUERY_COVERING_OR_NEXT_VMA`
 const COVERING_OR_NEXT: u64 = 0x10;
 /// `PROCMAP_QUERY_VMA_SHARED`; the three bits below are those of a protection.

@@ -15,6 +15,14 @@
 //! contexts, protection keys, `MCL_FUTURE` without a locked page, an rseq area that is not libc's. As in plain pytest,
 //! rusage, CPU clocks, start time and pid go on.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::ptr_as_ptr,
+    reason = "arguments and results of system calls are words of 64 bits, whatever they mean"
+)]
+
 pub(crate) mod area;
 pub(crate) mod descriptors;
 pub(crate) mod engine;

@@ -54,8 +54,8 @@ pub struct PageStore {
 
 impl PageStore {
     /// Page 0 stays unused, so that 0 in an index means "not here".
-    pub fn new(memory: Range, page: PageSize) -> Self {
-        let limit_bytes = memory.length().saturating_sub(page.bytes());
+    pub fn new(memory: Range, page: PageSize, limit: usize) -> Self {
+        let limit_bytes = memory.length().saturating_sub(page.bytes()).min(limit);
         Self { memory, page, used: 1, limit_bytes }
     }
 

@@ -160,9 +160,9 @@ mod tests {
     fn model_of(mappings: &[Mapping]) -> Model {
         let mut model = vec![None; UNITS];
         for mapping in mappings {
-            for address in mapping.range.start..mapping.range.end {
-                let offset = if mapping.inode == 0 { 0 } else { mapping.offset + address - mapping.range.start };
-                model[address] = Some((mapping.kind, mapping.protection, mapping.inode, offset));
+            for (index, unit) in model[mapping.range.start..mapping.range.end].iter_mut().enumerate() {
+                let offset = if mapping.inode == 0 { 0 } else { mapping.offset + index };
+                *unit = Some((mapping.kind, mapping.protection, mapping.inode, offset));
             }
         }
         model

@@ -1,5 +1,7 @@
 //! The rewind, on the engine's stack: checks, kernel state, mappings, memory.
 
+use std::ffi::c_void;
+
 use nix::libc;
 
 use crate::rewind::descriptors;
@@ -30,7 +32,7 @@ const VERIFY_BYTES: usize = 8 << 20;
 /// # Safety
 ///
 /// `state` must be the engine's state, of which nothing else has a reference.
-pub unsafe extern "C" fn rewind(state: *mut u8) -> Leave {
+pub unsafe extern "C" fn rewind(state: *mut c_void) -> Leave {
     // SAFETY: the caller's duty.
     let state = unsafe { &mut *state.cast::<State>() };
     let started = syscall::monotonic_ns();

@@ -90,7 +90,7 @@ impl Refusal {
 
     /// For addresses and sizes, which fit into 63 bits.
     pub const fn at(reason: Reason, detail: usize) -> Self {
-        Self { reason, detail: detail.cast_signed() as i64 }
+        Self { reason, detail: detail as i64 }
     }
 
     /// One plain sentence without a full stop.

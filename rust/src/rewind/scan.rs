@@ -65,7 +65,7 @@ struct ScanArguments {
 syscall::plain!(ScanArguments, Region);
 
 /// `_IOWR('f', 16, struct pm_scan_arg)`
-const PAGEMAP_SCAN: usize = 0xc000_0000 | size_of::<ScanArguments>() << 16 | (b'f' as usize) << 8 | 16;
+const PAGEMAP_SCAN: usize = 0xc000_0000 | size_of::<ScanArguments>() << 16 | (b'f' as usize) << 8 | 0x10;
 const WRITE_PROTECT_MATCHING: u64 = 1;
 const IS_PROTECTABLE: u64 = 1;
 const IS_WRITTEN: u64 = 1 << 1;

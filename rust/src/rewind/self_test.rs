@@ -156,7 +156,7 @@ fn change(filled: usize, untouched: usize, length: usize) {
     fill(filled, length / 2, 9);
     fill(untouched, length / 2, 9);
     GLOBAL.store(9, Ordering::SeqCst);
-    let _new = fill(map(length, libc::MAP_PRIVATE), length, 9);
+    fill(map(length, libc::MAP_PRIVATE), length, 9);
     let quarter = length / 4;
     // SAFETY: both ranges are this test's own, and are not used before the rewind.
     unsafe {

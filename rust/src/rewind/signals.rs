@@ -126,13 +126,13 @@ fn delete_up_to_next() {
     let mut event = [0_u64; 8];
     // `sigev_notify`, the fourth half word: `SIGEV_NONE`.
     if let Some(notify) = event.get_mut(1) {
-        *notify = u64::from(libc::SIGEV_NONE.cast_unsigned()) << 32;
+        *notify = u64::from(libc::SIGEV_NONE.unsigned_abs()) << 32;
     }
     let clock = libc::CLOCK_MONOTONIC as usize;
     // SAFETY: the call reads one `sigevent` (64 bytes) and writes one number.
     let made = unsafe { syscall::call(libc::SYS_timer_create, [clock, pointer(&event), pointer_mut(&mut next)]) };
     if made.is_ok() {
-        (0..=next.cast_unsigned() as usize).for_each(delete);
+        (0..=next as usize).for_each(delete);
     }
 }
 

@@ -4,6 +4,8 @@
 //! nothing but the engine's area is written. The memory of the snapshot process and the clean pages of this process are
 //! therefore exactly the memory that the caller sees when the call returns.
 
+use std::ffi::c_void;
+
 use nix::libc;
 
 use crate::rewind::area::Range;
@@ -32,7 +34,7 @@ const DONT_FORK: i32 = libc::MADV_DONTFORK;
 /// # Safety
 ///
 /// `state` must be the engine's state, of which nothing else has a reference.
-pub unsafe extern "C" fn take(state: *mut u8) -> Leave {
+pub unsafe extern "C" fn take(state: *mut c_void) -> Leave {
     // SAFETY: the caller's duty.
     let state = unsafe { &mut *state.cast::<State>() };
     let started = syscall::monotonic_ns();
@@ -67,7 +69,7 @@ fn prepare(state: &mut State) -> Result<(), Refusal> {
     state.check_caller()?;
     match threads::count()? {
         1 => {}
-        count => return Err(Refusal::new(Reason::ThreadsAtSnapshot, count.cast_signed())),
+        count => return Err(Refusal::new(Reason::ThreadsAtSnapshot, count as i64)),
     }
     open_descriptors(state)?;
     let own = state.own.all();
@@ -203,5 +205,5 @@ fn check_close_range() -> Result<(), Refusal> {
     // SAFETY: no memory is concerned.
     unsafe { syscall::call(libc::SYS_close_range, [last, last, 0]) }
         .map(drop)
-        .map_err(|_errno| Refusal::new(Reason::Descriptor, descriptor(-1).cast_signed() as i64))
+        .map_err(|_errno| Refusal::new(Reason::Descriptor, descriptor(-1) as i64))
 }

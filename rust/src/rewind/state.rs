@@ -192,7 +192,7 @@ impl State {
         let (pending, regions, entries) = (area.table(PENDING)?, area.table(REGIONS)?, area.table(ENTRIES)?);
         let text = area.table(TEXT_BYTES)?;
         let index = PageIndex { numbers: area.table(INDEXED_PAGES)? };
-        let store = PageStore::new(area.rest(), page);
+        let store = PageStore::new(area.rest(), page, settings.store_limit);
         // SAFETY: the place is zeroed memory of this size, aligned to a page; each field without a value of its own here
         // is one for which zeros are valid (numbers, and enums whose first variant is 0).
         unsafe {

@@ -1,6 +1,6 @@
 //! The lines of `/proc/self/status` that name what a process can't take back.
 //!
-//! One read of the file costs less than a system call for each: ids, groups, capabilities, no_new_privs, seccomp filters.
+//! One read of the file costs less than a system call for each: ids, groups, capabilities, seccomp filters.
 
 use crate::rewind::proc_text::{self, Cursor};
 use crate::rewind::refusal::{Reason, Refusal};
@@ -86,10 +86,10 @@ impl StatusRecord {
         let (mut lines, mut locked) = (Cursor::new(text), 0);
         while let Some(line) = lines.line() {
             locked = locked_of(line).unwrap_or(locked);
-            if let Some(reason) = reason_of(line)
-                && expected.line() != Some(line)
-            {
-                return Err(Refusal::new(reason, 0));
+            if let Some(reason) = reason_of(line) {
+                if expected.line() != Some(line) {
+                    return Err(Refusal::new(reason, 0));
+                }
             }
         }
         if locked != self.locked && self.locked != 0 {

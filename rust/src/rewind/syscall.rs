@@ -67,7 +67,7 @@ pub unsafe fn call<const N: usize>(number: i64, arguments: [usize; N]) -> Result
     let at = |index: usize| arguments.get(index).copied().unwrap_or(0);
     // SAFETY: the caller's duty.
     let result = unsafe { raw(number, at(0), at(1), at(2), at(3), at(4), at(5)) };
-    if (LAST_ERRNO..0).contains(&result) { Err(-result as Errno) } else { Ok(result.cast_unsigned()) }
+    if (LAST_ERRNO..0).contains(&result) { Err(-result as Errno) } else { Ok(result as usize) }
 }
 
 /// A pointer to a value as an argument.

@@ -18,6 +18,8 @@ const SA_RESTORER: u64 = 0x0400_0000;
 /// A thread ends within 0.1 ms of the signal; a child that was killed within some. 400 waits of 50 µs are 20 ms.
 const WAITS: usize = 400;
 const WAIT_US: i64 = 50;
+/// Two seconds: a thread that has the signal ends for certain, but at load 19 on two cores 20 ms were too short.
+const THREAD_WAITS: usize = 40_000;
 /// How often the signal is sent again, for threads that were started meanwhile.
 const WAITS_BETWEEN_SIGNALS: usize = 20;
 
@@ -40,7 +42,7 @@ pub fn count() -> Result<u64, Refusal> {
 /// Ends all threads but the calling one, which is the main thread. Returns how many signals were sent.
 pub fn end_others(main: i32, buffer: &mut [u8]) -> Result<u64, Refusal> {
     let mut sent = 0;
-    for wait in 0..WAITS {
+    for wait in 0..THREAD_WAITS {
         let threads = count()?;
         if threads == 1 {
             return Ok(sent);
@@ -50,7 +52,7 @@ pub fn end_others(main: i32, buffer: &mut [u8]) -> Result<u64, Refusal> {
         }
         syscall::sleep_us(WAIT_US);
     }
-    Err(Refusal::new(Reason::ThreadsRemain, count()?.cast_signed()))
+    Err(Refusal::new(Reason::ThreadsRemain, count()? as i64))
 }
 
 fn signal_others(main: i32, buffer: &mut [u8]) -> Result<u64, Refusal> {
