@@ -88,7 +88,7 @@ RANDOM = random.Random()
 
 def globals_and_classes() -> None:
     Target.count = 7
-    Target.method = lambda _self: 2  # type: ignore[method-assign]
+    Target.method = lambda _self: 2  # type: ignore[method-assign, assignment]
     Target.extra = [1] * 1000  # type: ignore[attr-defined]
     KEPT["new"] = object()
     State.strings.clear()
