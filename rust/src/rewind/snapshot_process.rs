@@ -6,7 +6,8 @@ use crate::rewind::syscall::{self, Errno, pointer, pointer_mut};
 
 /// `PR_SET_PTRACER`: Yama's permission for the runner to read the memory.
 const PR_SET_PTRACER: i32 = 0x5961_6d61;
-/// At most 15 bytes.
+/// At most 15 bytes and a zero.
+const NAME_BYTES: usize = 16;
 const NAME: &std::ffi::CStr = c"hotreload-snap";
 /// `__WALL`: also children without an exit signal.
 const WAIT_FOR_ALL: usize = 0x4000_0000;
@@ -35,18 +36,23 @@ pub fn open_pidfd(pid: i32) -> Result<i32, Errno> {
 /// (but for `__WALL` and `__WCLONE`); as a sibling it is reaped by the runner's parent. All signals must be blocked: they
 /// are in the snapshot process, for good.
 pub fn start(runner: Runner) -> Result<i32, Errno> {
+    // The name is set before the fork and inherited: it is there as soon as the process is.
+    let mut name = [0_u8; NAME_BYTES];
+    let _read = syscall::process_control(libc::PR_GET_NAME, pointer_mut(&mut name));
+    let _named = syscall::process_control(libc::PR_SET_NAME, NAME.as_ptr() as usize);
     let flags = if runner.has_sibling { libc::CLONE_PARENT as usize } else { 0 };
     // SAFETY: a plain fork by the kernel; the child goes on on its copy of the engine's stack and never returns.
-    match unsafe { syscall::call(libc::SYS_clone, [flags, 0, 0, 0, 0]) }? {
-        0 => live(runner),
-        pid => Ok(pid as i32),
+    let forked = unsafe { syscall::call(libc::SYS_clone, [flags, 0, 0, 0, 0]) };
+    if forked == Ok(0) {
+        live(runner);
     }
+    let _renamed = syscall::process_control(libc::PR_SET_NAME, pointer(&name));
+    forked.map(|pid| pid as i32)
 }
 
 /// Waits for the end of the runner: the poll can't miss it, even if the runner has ended already. The parent-death signal
 /// is a second means.
 fn live(runner: Runner) -> ! {
-    let _named = syscall::process_control(libc::PR_SET_NAME, NAME.as_ptr() as usize);
     let _armed = syscall::process_control(libc::PR_SET_PDEATHSIG, libc::SIGKILL as usize);
     let _allowed = syscall::process_control(PR_SET_PTRACER, runner.pid as usize);
     while !has_ended(runner.pidfd, None) {}
