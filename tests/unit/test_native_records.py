@@ -34,7 +34,7 @@ def test_a_record_has_the_one_form(project: Project) -> None:
     )
     record = project.get()
     assert " ".join(record) == (
-        "file epoch outcome settled tests costs closure dynamic company roots reads listings layout environment"
+        "file epoch outcome settled tests costs closure dynamic coupled_with roots reads listings layout environment"
         " declared started project distributions modules flags ports writes serial"
     )
     assert record["file"] == TEST

@@ -104,7 +104,7 @@ def test_equal_inputs_give_equal_bytes_anywhere(tmp_path: Path) -> None:
     assert digests[0] == digests[1]
 
 
-def test_modes_and_company(project: Project) -> None:
+def test_modes_and_markers(project: Project) -> None:
     project.put()
     project.records.save()
     bucket = project.root / BUCKET
