@@ -40,7 +40,7 @@ def say(project: Project, *words: str, cwd: str = ".", **environ: str) -> Said:
     program = {"pytest": "pytest", "pytest-hotreload": "pytest_hotreload.cli"}[words[0]]
     root = project.root("forks")
     command = [sys.executable, "-m", program, *words[1:]]
-    started = warm.start(command, root / cwd, {**project._environ("forks"), **environ})
+    started = warm.start(command, root / cwd, {**project._environ("forks"), **environ}, cold=project.cold)
     texts = started.communicate(timeout=60)
     out, err = (text.replace(str(root), "<root>").splitlines() for text in texts)
     return Said(started.wait(), out, err)

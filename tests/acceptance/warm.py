@@ -82,12 +82,15 @@ class Warm:
     def _serve(no_bytecode: str, imported: str) -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        errors = os.dup(2)
         with theirs:
             subprocess.Popen(
-                [sys.executable, _SERVER, str(theirs.fileno()), imported],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,  # not a terminal, as for a run; nothing is written to it
+                [sys.executable, _SERVER, str(theirs.fileno()), str(errors), imported],
+                pass_fds=[theirs.fileno(), errors],
+                # Neither terminals nor files that can be positioned, which the streams would remember in each fork.
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 cwd="/",
                 env={
                     **{name: value for name, value in os.environ.items() if name != _APPLIED},
@@ -96,6 +99,7 @@ class Warm:
                     TOKEN: _NO_TOKEN,
                 },
             )
+        os.close(errors)
         return ours
 
 
@@ -227,6 +231,9 @@ class Run:
 
     def _text(self, stream: IO[str] | None) -> str:
         return "" if stream is None else self._output[stream].decode("utf-8", "backslashreplace")
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
 
     def kill(self) -> None:
         os.killpg(self.pid, signal.SIGKILL)

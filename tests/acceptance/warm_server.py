@@ -1,6 +1,7 @@
 """A process that has imported pytest, and nothing of the project under test. It forks for each requested run.
 
-``warm.py`` starts it with the number of its socket, and with "plugin" if it imports hotreload, too. A request is one
+``warm.py`` starts it with the numbers of its socket and of standard error, and with "plugin" if it is to import all of
+hotreload. A request is one
 message with four descriptors: standard input, output and error, and a pipe on which the process id is reported, and
 at the end the wait status.
 """
@@ -10,7 +11,6 @@ from __future__ import annotations
 import ctypes
 import gc
 import importlib
-import io
 import json
 import os
 import pkgutil
@@ -48,7 +48,9 @@ _TOKEN = "HOTRELOAD_ACCEPTANCE_TOKEN"
 def main() -> int:
     """Serve. Returns the exit status of the module in a fork, and 0 in the server when its user is gone."""
     control = socket.socket(fileno=int(sys.argv[1]))
-    _import_all(with_plugin=sys.argv[2] == "plugin")
+    os.dup2(int(sys.argv[2]), 2)  # the pipe at the start was for the stream that belongs to this descriptor
+    os.close(int(sys.argv[2]))
+    _import_all(with_plugin=sys.argv[3] == "plugin")
     base = sys.path[1:]  # the first entry is this file's folder
     gc.collect()
     gc.freeze()
@@ -118,10 +120,8 @@ def _become(request: dict[str, Any], descriptors: list[int], base: list[str]) ->
     os.environ.update(request["environ"])
     time.tzset()
     unbuffered = request["unbuffered"] or bool(os.environ.get("PYTHONUNBUFFERED"))
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        stream = _stream(number, f"<{name}>", getattr(sys, name), unbuffered=unbuffered)
-        setattr(sys, name, stream)
-        setattr(sys, f"__{name}__", stream)
+    _reconfigure(sys.stdout, line_buffering=os.isatty(1), write_through=unbuffered)
+    _reconfigure(sys.stderr, line_buffering=True, write_through=unbuffered)
     named = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     sys.path[:] = dict.fromkeys(
         [str(Path.cwd()), *(str(Path(folder).absolute()) for folder in named if folder), *base]
@@ -132,21 +132,9 @@ def _become(request: dict[str, Any], descriptors: list[int], base: list[str]) ->
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _stream(number: int, name: str, old: Any, *, unbuffered: bool) -> io.TextIOWrapper:
-    """A standard stream as the interpreter makes it at its start: the old one is frozen, and knows another file."""
-    mode = "w" if number else "r"
-    raw = io.FileIO(number, mode, closefd=False)
-    raw.name = name
-    binary: Any = io.BufferedWriter(raw) if number else io.BufferedReader(raw)
-    stream = io.TextIOWrapper(
-        binary,
-        encoding=old.encoding,
-        errors=old.errors,
-        line_buffering=number == 2 or raw.isatty(),
-        write_through=unbuffered,
-    )
-    setattr(stream, "mode", mode)  # noqa: B010 - read-only for type checkers
-    return stream
+def _reconfigure(stream: Any, **how: bool) -> None:
+    """Adapt a stream to its new descriptor. The object stays, because hotreload keeps references to it."""
+    stream.reconfigure(**how)
 
 
 def _show_token(token: str) -> None:

@@ -76,7 +76,7 @@ def test_what_is_no_draft(project: Project) -> None:
         json.dumps(draft(tests=[[1]])),
     ):
         drafts = {"tests/test_0.py": json.dumps(draft()), TEST: text, "tests/test_b.py": json.dumps(draft())}
-        with pytest.raises(ValueError, match=r"^not a draft of a record: tests/test_a\.py: "):
+        with pytest.raises(ValueError, match=r"^invalid draft of a record: tests/test_a\.py: "):
             project.records.put_all(drafts, started_ns=0, environment={})
     assert project.records.files() == []
     assert not (project.root / BUCKET).exists()

@@ -144,8 +144,8 @@ DAMAGE: dict[str, tuple[str, str]] = {
     "no header": ("x\ny\n", "corrupt: no header"),
     "another's": ('{"a": 1}\n{}\n', "foreign: not a record"),
     "an epoch": (sealed("{}", hotreload="epoch"), "foreign: not a record"),
-    "older": (sealed("{}", schema=1), "older: schema 1 where 4 is read"),
-    "newer": (sealed("{}", schema=5), "newer: schema 5 where 4 is read"),
+    "older": (sealed("{}", schema=1), "older: schema 1, expected 4"),
+    "newer": (sealed("{}", schema=5), "newer: schema 5, expected 4"),
     "checksum": (sealed("{}"), "corrupt: the checksum differs"),
     "cut off": (sealed("{}")[:-1], "corrupt: cut off"),
 }

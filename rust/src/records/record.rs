@@ -166,8 +166,8 @@ impl fmt::Display for Bad {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Corrupt(reason) => write!(out, "corrupt: {reason}"),
-            Self::Older(schema) => write!(out, "older: schema {schema} where {SCHEMA} is read"),
-            Self::Newer(schema) => write!(out, "newer: schema {schema} where {SCHEMA} is read"),
+            Self::Older(schema) => write!(out, "older: schema {schema}, expected {SCHEMA}"),
+            Self::Newer(schema) => write!(out, "newer: schema {schema}, expected {SCHEMA}"),
             Self::Foreign => write!(out, "foreign: not a record"),
             Self::Misplaced(file) => write!(out, "misplaced: the record of {file}"),
             Self::Unreadable(reason) => write!(out, "unreadable: {reason}"),
