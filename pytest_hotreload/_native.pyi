@@ -313,7 +313,7 @@ class RecordStore:
 
         A draft is a JSON object with the keys "epoch", "outcome" ("passed", or anything else), "tests" ([node id,
         outcome, seconds], in order), "costs" ({"collection", "fixtures", "imports"}: seconds), "closure" (first-party
-        files), "dynamic" ({dotted name: path, or null if it was not found}), "coupled_with" (test files that it depends on;
+        files), "dynamic" ({dotted name: path, or null if it was not found}), "coupled_with" (other test files;
         they have to be in the closure, too), "roots" (first-party folders of `sys.path`, in order), "reads" ([path,
         [mtime_ns, ctime_ns, size, inode]], as it was at the first touch, or [path, null] if it did not exist),
         "listings" (folders), "environment" (names, "*" for all), "declared" (patterns, with `**`), "started" (what

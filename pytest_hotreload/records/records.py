@@ -371,9 +371,9 @@ class RunRecords:
         whole = {path: ran for path, ran in whole.items() if dependencies.has_read(path)}
         roots = first_party_roots(self.observer)
         searched = Searched(roots, project_folders(self.observer, roots))
-        companies = self._companies(dependencies, whole)
+        coupled = self._coupled_files(dependencies, whole)
         all_found = {
-            path: dependencies.of(path, ran.observed, companies.get(path, ())) for path, ran in whole.items()
+            path: dependencies.of(path, ran.observed, coupled.get(path, ())) for path, ran in whole.items()
         }
         files = {file for found in all_found.values() for file in found.closure}
         used = files.union(*(found.reads for found in all_found.values()))
@@ -429,7 +429,7 @@ class RunRecords:
         folder = os.path.relpath(self.config.invocation_params.dir, self.config.rootpath)
         return [f"isolate={isolate}"] * (isolate != "file") + [f"folder={folder}"] * (folder != ".")
 
-    def _companies(self, dependencies: Dependencies, whole: Iterable[str]) -> dict[str, set[str]]:
+    def _coupled_files(self, dependencies: Dependencies, whole: Iterable[str]) -> dict[str, set[str]]:
         """Coupled test file (found by doctor) -> the collected files on which it may depend.
 
         Those are the files that import the module in question, or all collected files if the module is not
@@ -440,7 +440,9 @@ class RunRecords:
         for path in coupled.keys() & set(whole):
             dependencies.read_all(self.all_files)
             files = {self.observer.file_of(name) if name else "" for name in coupled[path]}
-            needed = (dependencies.importers(self.all_files, file) if file else self.all_files for file in files)
+            needed = (
+                dependencies.importers(self.all_files, file) if file else self.all_files for file in files
+            )
             found[path] = set().union(*needed) - {path}
         return found
 

@@ -228,7 +228,9 @@ class RerunQueue:
             if current.run_request.reason != "first":  # keep the header, or the reason for a new template
                 self.screen.clear()
             self._announcements.begins(current)
-            self.last = RunRequest(go._replace(first="", hold=False, collect_all=go.files is not None), "again")
+            self.last = RunRequest(
+                go._replace(first="", hold=False, collect_all=go.files is not None), "again"
+            )
         owing = () if go.nodeids else current.files  # a run of some tests does not make their file pending
         self.results.begin(owing, some=filtered or bool(go.nodeids))
         if filtered and not go.nodeids:
