@@ -1,4 +1,4 @@
-"""Runs a small project twice, by plain pytest and under ``--hotreload``, and compares all that can be seen.
+"""Runs a small project with plain pytest and with ``--hotreload``, and compares everything that can be seen.
 
     def test_it(project, slots):
         project.write({"test_a.py": "def test_a(): assert 0"})

@@ -1,4 +1,4 @@
-"""A ``pytest-hotreload serve`` of a small project, and callers that attach to it, all as real processes."""
+"""``pytest-hotreload serve`` for a small project, and the clients that attach to it, as real processes."""
 
 from __future__ import annotations
 

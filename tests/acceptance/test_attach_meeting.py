@@ -1,4 +1,4 @@
-"""Who attaches to whom: the project, the interpreter and environment, folders that others can write; a watch."""
+"""Clients find the server of their project, interpreter and environment, in folders that others cannot write to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``pytest-hotreload explain``: why a test file would run, what it depends on, what is warm for it."""
+"""``pytest-hotreload explain``: why a test file would run, its dependencies, and its warm modules."""
 
 from __future__ import annotations
 

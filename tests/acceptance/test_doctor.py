@@ -1,4 +1,4 @@
-"""``pytest-hotreload doctor``: finds tests that pass in company only, and the module that they lean on."""
+"""``pytest-hotreload doctor``: finds order-dependent tests and the module that each of them needs."""
 
 from __future__ import annotations
 

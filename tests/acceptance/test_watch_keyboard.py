@@ -1,4 +1,4 @@
-"""Keys of a real terminal, and its modes, which are as before on every way out."""
+"""The keys of a real terminal, and its modes, which every way to end restores."""
 
 from __future__ import annotations
 

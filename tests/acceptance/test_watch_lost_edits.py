@@ -1,4 +1,4 @@
-"""No save is lost: whenever a watch has caught up, the last that it said of each test file is what stands on disk.
+"""No edit is lost: once a watch has caught up, its last result for each test file matches the file on disk.
 
 Bursts of random saves, in place and by rename, at random moments, also while tests run: 120 of them, more by
 ``HOTRELOAD_SAVES``; ``HOTRELOAD_SEED`` for others. A test's name bears what its file read when it was imported, so

@@ -1,4 +1,4 @@
-"""Tests that replace the world around them, in one file each: results and output are plain pytest's."""
+"""Tests that replace parts of the standard library, each in a file: results and output equal plain pytest's."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
 """A process that has imported pytest, and nothing of the project under test. It forks for each requested run.
 
 ``warm.py`` starts it with the numbers of its socket and of standard error, and with "plugin" if it is to import all of
-hotreload. A request is one
-message with four descriptors: standard input, output and error, and a pipe on which the process id is reported, and
-at the end the wait status.
+hotreload. A request is one message with four descriptors: standard input, output and error, and a pipe on which the
+process id is reported, and at the end the wait status.
 """
 
 from __future__ import annotations

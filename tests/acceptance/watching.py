@@ -1,4 +1,4 @@
-"""A watch on plain pipes, as an editor or a script would keep one: edits go in, what it shows comes out.
+"""A watch on pipes, as an editor or a script would run it: edits go in, output comes out.
 
     with Watching(tmp_path, {"test_a.py": "def test_a(): pass"}) as watching:
         assert watching.shown().ran == {"test_a.py::test_a": "passed"}

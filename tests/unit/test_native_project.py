@@ -1,4 +1,4 @@
-"""Closures, shared modules and quarantine of small projects on disk; where it matters, against the interpreter."""
+"""Closures, shared modules and quarantine of small projects on disk, partly compared with the interpreter."""
 
 from __future__ import annotations
 

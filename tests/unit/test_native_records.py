@@ -1,4 +1,4 @@
-"""Records: what makes one fresh, and every kind of change that must not leave it so."""
+"""Records: the conditions under which one is fresh, and every kind of change that must end this."""
 
 from __future__ import annotations
 

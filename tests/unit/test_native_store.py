@@ -1,4 +1,4 @@
-"""The store of records on the disk: places, damage, several writers, timings, and what removes something."""
+"""The record store on disk: its place, damage, several writers, timings and removal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No edit is lost: not by a queue that is full, a limit that is reached, or saves at random."""
+"""No edit is lost by a full queue, by a limit, or by random saves."""
 
 from __future__ import annotations
 

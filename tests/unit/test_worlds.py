@@ -1,4 +1,4 @@
-"""Our code looks nothing up in modules that tests can patch, and a new look-up fails here: docs/design/worlds.md."""
+"""Our code looks up nothing in modules that tests can patch; a new look-up fails here: docs/design/worlds.md."""
 
 from __future__ import annotations
 
