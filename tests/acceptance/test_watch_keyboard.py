@@ -522,7 +522,7 @@ guarded, ours = os.pipe()
 guard = subprocess.Popen(
     [sys.executable, "-c", '''if 1:
         import os, sys
-        from pytest_hotreload.watch.keyboard import restore
+        from pytest_hotreload.watch.terminal_modes import restore
         modes = eval(sys.argv[2])
         os.read(int(sys.argv[1]), 1)
         print("restored", restore(0, modes), flush=True)

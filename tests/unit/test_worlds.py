@@ -86,6 +86,7 @@ OUTSIDE = {
     "isolate.reader",
     "isolate.template",
     "watch.keyboard",
+    "watch.terminal_modes",
     "watch.key_decoder",
     "report.html",
     "ci.merge_checks",

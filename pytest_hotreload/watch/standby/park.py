@@ -34,10 +34,10 @@ from pytest_hotreload.process.lifeline import end_with
 from pytest_hotreload.process.template import Become, Parked
 from pytest_hotreload.records.observer import Observer
 from pytest_hotreload.watch import messages as watch_messages
-from pytest_hotreload.watch.keyboard import Modes
 from pytest_hotreload.watch.protocol import Attach, Consulted, Extend, Inputs, Learned, Ready, Unfit
 from pytest_hotreload.watch.standby import attached_run
 from pytest_hotreload.watch.standby.preload import FirstParty
+from pytest_hotreload.watch.terminal_modes import Modes
 from pytest_hotreload.world import contextlib, gc, os, random, select, signal, sockets, subprocess, time
 
 #: The environment variable that holds the inherited descriptors of a template: its channel and its lifeline.
