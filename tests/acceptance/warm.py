@@ -163,7 +163,7 @@ def _at_start(environ: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in environ.items()
-        if name.startswith(_READ_AT_START) and name not in (_APPLIED, _NO_BYTECODE, "PYTHONUNBUFFERED")
+        if name.startswith(_READ_AT_START) and name not in (_APPLIED, _NO_BYTECODE)
     }
 
 

@@ -40,6 +40,8 @@ _LATE = (
 #: The packages whose modules a run with ``--hotreload`` imports.
 _OURS = ("compat", "process", "imports", "records", "run")
 _MESSAGE = 1 << 20
+#: C's ``_IONBF``, on Linux and macOS.
+_UNBUFFERED = 2
 #: The variable whose value a fork writes into the memory that ``/proc/PID/environ`` shows.
 _TOKEN = "HOTRELOAD_ACCEPTANCE_TOKEN"
 
@@ -121,6 +123,9 @@ def _become(request: dict[str, Any], descriptors: list[int], base: list[str]) ->
     unbuffered = request["unbuffered"] or bool(os.environ.get("PYTHONUNBUFFERED"))
     _reconfigure(sys.stdout, line_buffering=os.isatty(1), write_through=unbuffered)
     _reconfigure(sys.stderr, line_buffering=True, write_through=unbuffered)
+    if unbuffered:  # the interpreter's option -u also does this to C's standard output
+        libc = ctypes.CDLL(None)
+        libc.setvbuf(ctypes.c_void_p.in_dll(libc, "stdout"), None, _UNBUFFERED, 0)
     named = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     sys.path[:] = dict.fromkeys(
         [str(Path.cwd()), *(str(Path(folder).absolute()) for folder in named if folder), *base]
