@@ -288,7 +288,7 @@ class RecordStore:
         """The record as it is on the disk, as JSON; None if there is none, or none that can be used.
 
         Its keys, in this order: "file", "epoch", "outcome", "settled", "unsettled" (the input that changed while
-        the file ran; left out if none did), "tests", "costs", "closure", "dynamic", "company", "roots", "reads",
+        the file ran; left out if none did), "tests", "costs", "closure", "dynamic", "coupled_with", "roots", "reads",
         "listings", "layout", "environment", "declared", "started", "project", "distributions", "modules", "flags",
         "ports", "writes", "serial". What is fingerprinted is a list of [name, fingerprint], with null for what did not
         exist.
@@ -313,7 +313,7 @@ class RecordStore:
 
         A draft is a JSON object with the keys "epoch", "outcome" ("passed", or anything else), "tests" ([node id,
         outcome, seconds], in order), "costs" ({"collection", "fixtures", "imports"}: seconds), "closure" (first-party
-        files), "dynamic" ({dotted name: path, or null if it was not found}), "company" (test files that it leans on;
+        files), "dynamic" ({dotted name: path, or null if it was not found}), "coupled_with" (other test files;
         they have to be in the closure, too), "roots" (first-party folders of `sys.path`, in order), "reads" ([path,
         [mtime_ns, ctime_ns, size, inode]], as it was at the first touch, or [path, null] if it did not exist),
         "listings" (folders), "environment" (names, "*" for all), "declared" (patterns, with `**`), "started" (what

@@ -1,4 +1,4 @@
-"""A project that keeps records: runs it again and again, and reads what a run says of them.
+"""A project that keeps records: runs the project repeatedly, and reads the lines about the records.
 
     kept = Kept(tmp_path, {"test_a.py": "def test_a(): pass"})
     kept.run()

@@ -1,4 +1,4 @@
-"""`isolate_imports`: however a function ends, its caller hears of it soon, and nothing of it stays."""
+"""`isolate_imports`: the caller learns soon how a function ended, and no process of a call is left behind."""
 
 from __future__ import annotations
 

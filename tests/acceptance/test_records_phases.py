@@ -1,4 +1,4 @@
-"""Records over several runs, in earnest: with the real margin of 2 s, with two runs at once, and with kills."""
+"""Records over several runs, with the real margin of 2 s, with two runs at once, and with kills."""
 
 from __future__ import annotations
 

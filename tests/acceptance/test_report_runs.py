@@ -1,4 +1,4 @@
-"""``--hotreload-report`` and ``--hotreload-trace``: every test of a run is in both, and nothing else changes."""
+"""``--hotreload-report`` and ``--hotreload-trace``: both contain every test of a run, and change nothing else."""
 
 from __future__ import annotations
 

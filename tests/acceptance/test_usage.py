@@ -1,4 +1,4 @@
-"""Options, bad input, the closing line, and the second try after a signal or a hang."""
+"""Options, invalid input, the closing line, and the second run after a signal or a hang."""
 
 from __future__ import annotations
 

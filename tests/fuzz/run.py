@@ -1,4 +1,4 @@
-"""Runs random suites by plain pytest and under ``--hotreload``, and prints what came of it as one JSON line.
+"""Runs random suites with plain pytest and with ``--hotreload``, and prints the results as one JSON line.
 
 Every run is a fork of this process, which has imported what pytest and the plugin load and nothing of a suite.
 """

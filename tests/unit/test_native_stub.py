@@ -1,4 +1,4 @@
-"""`_native.pyi` is the contract: the module has what it says, with these signatures, and nothing else."""
+"""Compares the built module with `_native.pyi`: the same names with the same signatures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page and the trace of any timeline: whatever tests are called, it is text; and it is all there."""
+"""The page and the trace of any timeline: names of tests are always text, and everything is shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The model of a run: whatever clocks said, nothing overlaps, nothing leaves its place, and sums add up."""
+"""The model of a run: for all clocks, spans do not overlap, stay in place, and sums agree."""
 
 from __future__ import annotations
 

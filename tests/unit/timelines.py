@@ -1,4 +1,4 @@
-"""Timelines of any kind, for property tests; and a big one."""
+"""Timelines of every kind for property tests, and a large one."""
 
 from __future__ import annotations
 
