@@ -114,7 +114,9 @@ fn map(length: usize, kind: i32) -> usize {
 
 /// In the fork. Nothing here may be kept in a variable across the rewind: it is read after the second return.
 fn test(engine: Engine, rseq: Range, page: PageSize, report: *mut Report) -> u64 {
-    let Ok(state) = State::create(Settings { engine, store_limit: STORE_BYTES, rseq, has_sibling: false }) else { return NO_AREA };
+    let Ok(state) = State::create(Settings { engine, store_limit: STORE_BYTES, rseq, has_sibling: false }) else {
+        return NO_AREA;
+    };
     let length = PAGES * page.bytes();
     let (filled, untouched) = (map(length, libc::MAP_PRIVATE), map(length, libc::MAP_PRIVATE));
     if filled == 0 || untouched == 0 {
