@@ -465,7 +465,10 @@ def _watch(namespace: Any) -> bool:
 
 
 def _target(config: pytest.Config, option: str, text: str | None) -> Path | None:
-    """Return the path of a file to write at the end, resolved against the folder in which pytest was called."""
+    """Return the path of a file to write at the end, resolved against the folder in which pytest was called.
+
+    Missing folders are created when the file is written, as for pytest's ``--junit-xml``.
+    """
     if text is None:
         return None
     path = config.invocation_params.dir / Path(text).expanduser()
@@ -474,11 +477,11 @@ def _target(config: pytest.Config, option: str, text: str | None) -> Path | None
         raise usage_error(
             f"{option} is {text!r}, which is not a file", hint=f"for example {option}={example}"
         )
-    if not path.parent.is_dir():
-        raise usage_error(f"{option}: there is no folder {path.parent}", hint="create the folder first")
-    if not os.access(path.parent, os.W_OK):
+    nearest = next(folder for folder in path.parents if folder.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        what = "the folder" if nearest.is_dir() else "the file"
         raise usage_error(
-            f"{option}: the folder {path.parent} can't be written to", hint="name a file in another folder"
+            f"{option}: {what} {nearest} can't hold new files", hint="name a file in another folder"
         )
     return path
 
