@@ -41,11 +41,11 @@ def test_a_start_that_is_paid_once_is_said_to_be_saved_by_one_number(project):
 
 def test_where_isolation_costs_more_nothing_is_said(project):
     project.write({f"test_{number}.py": "def test_it(): pass\n" for number in range(150)})
-    assert claims(project) == ("", "", "")
+    assert claims(project, "--hotreload-rewind=off") == ("", "", "")
 
 
 def test_the_time_of_the_tests_is_not_saved_and_not_lost(project):
-    burn = "import time\ndef test_it():\n    end = time.process_time() + 1\n    while time.process_time() < end: pass\n"
+    burn = "def test_it():\n    for _ in range(30_000_000): pass\n"  # a second; without system time
     project.write({"test_a.py": burn, "test_b.py": burn, "conftest.py": SLOW_START})
     terminal, _, _ = claims(project)
     assert 1.0 < float(terminal) < 4.0
