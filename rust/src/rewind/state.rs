@@ -113,6 +113,7 @@ pub struct Settings {
     pub has_sibling: bool,
 }
 
+#[allow(clippy::struct_excessive_bools, reason = "independent facts, not states of one machine")]
 pub struct State {
     /// Where the snapshot and where the rewind were called.
     pub contexts: [Context; 2],
