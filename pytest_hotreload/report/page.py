@@ -159,7 +159,7 @@ def findings(timeline: Timeline) -> Iterator[str]:
     run = timeline.running
     longest = max(timeline.children, key=lambda child: child.seconds, default=None)
     several = len(timeline.slots) > 1 and len(timeline.children) > 1
-    if longest is not None and several and longest.seconds >= _DOMINANT * run.seconds:
+    if longest is not None and several and longest.seconds >= _DOMINANT * run.seconds > 0:
         yield (
             f"{longest.file} takes {duration(longest.seconds)}, {100 * longest.seconds / run.seconds:.0f} % of the "
             "time in which children ran. More slots cannot make the run shorter than this file; splitting the file can."
