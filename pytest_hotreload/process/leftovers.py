@@ -36,6 +36,15 @@ def end(group: int, ours: set[int]) -> list[str]:
     return names
 
 
+def end_snapshots() -> None:
+    """End and reap the snapshot processes, when all children have ended."""
+    for pid in children_of(os.getpid()):
+        if proc.name(pid) == SNAPSHOT_NAME:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+
+
 def _ends_itself(pid: int) -> bool:
     """Whether this is the snapshot process of a child, which ends with the child. Reaps it if it has ended."""
     if proc.name(pid) != SNAPSHOT_NAME:

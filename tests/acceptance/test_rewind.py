@@ -499,3 +499,24 @@ def test_an_end_in_the_middle(tmp_path: Path, how: str, rewind: str) -> None:
     rest = dict.fromkeys((f"test_{letter}.py::test_it" for letter in "acd"), "passed")
     assert outcomes(result) == bodies.get(how, {**rest, "test_b.py::test_it": "failed"})
     assert result.status == (2 if "Interrupt" in how else 1)
+
+
+def test_nothing_is_left_to_reap(tmp_path: Path) -> None:
+    """The processes of a run are reaped by the run itself, not by whoever adopts them."""
+    made = project(tmp_path, {f"test_{number:02}.py": "pass" for number in range(12)})
+    program = """
+        import os, pytest, sys
+        from pytest_hotreload._native import children_of, set_child_subreaper
+        set_child_subreaper(True)
+        pid = os.fork()
+        if not pid:
+            os.execv(sys.executable, [sys.executable, "-m", "pytest", *sys.argv[1:]])
+        os.waitpid(pid, 0)
+        print("left:", children_of(os.getpid()))
+    """
+    made.write({"program.py": program})
+    command = made.command
+    made.command = lambda args, slots: [command(args, slots)[0], "program.py", *command(args, slots)[3:]]  # type: ignore[method-assign]
+    result = made.run("-v", slots=2)
+    assert result.raw.splitlines()[-1] == "left: []"
+    assert rewound(result)[0] >= 8
