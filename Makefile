@@ -46,12 +46,13 @@ build: build/wheel.stamp
 test: checks test-sdist test-python matrix
 	@echo 'make test: all passed'
 
-# Other random edits each time. A failure names its seed: HOTRELOAD_SEED=… make check repeats it.
+# Other random edits, and another case of each parametrised acceptance test, each time. A failure names its seed: HOTRELOAD_SEED=… make check repeats it.
 check: export HOTRELOAD_SEED ?= $(shell date +%j%H%M)
 check: export HOTRELOAD_EDITS ?= 300
 check: export HOTRELOAD_SAVES ?= 30
 check: export HOTRELOAD_SUITES ?= 20
 check: export HOTRELOAD_NAMES ?= 6
+check: export HOTRELOAD_CASES_PER_TEST ?= 1
 check: export HOTRELOAD_CHECK := yes
 check: PYTEST_WORKERS += --timeout=120
 check: checks test-python

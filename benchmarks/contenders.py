@@ -63,6 +63,11 @@ def hotreload_again(slots: int) -> Contender:
     return Contender("hotreload, again", hotreload(slots).options, forgets=False)
 
 
+def hotreload_forking(slots: int) -> Contender:
+    """pytest-hotreload with a fork for each file."""
+    return Contender("hotreload, forking", (*hotreload(slots).options, "--hotreload-rewind=off"))
+
+
 def missing_plugins(python: str) -> dict[str, str]:
     """Name of a contender that cannot run -> the reason."""
     plugins = {"xdist": "xdist", "hotreload": "pytest_hotreload.plugin"}
@@ -78,5 +83,5 @@ def missing_plugins(python: str) -> dict[str, str]:
 
 def available(python: str, slots: int) -> tuple[list[Contender], dict[str, str]]:
     missing = missing_plugins(python)
-    everyone = [PLAIN, xdist(slots), hotreload(slots), hotreload_again(slots)]
+    everyone = [PLAIN, xdist(slots), hotreload(slots), hotreload_forking(slots), hotreload_again(slots)]
     return [one for one in everyone if one.name.partition(",")[0] not in missing], missing

@@ -57,7 +57,7 @@ def draft(test: str, modules: list[str], at: int) -> str:
             "listings": [],
             "environment": ["HOME"],
             "declared": [],
-            "company": [],
+            "coupled_with": [],
             "distributions": {"pytest": "9"},
             "modules": {"pytest": "pytest"},
             "flags": [],

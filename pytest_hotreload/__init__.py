@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         IsolationError,
     )
     from pytest_hotreload.run.shared_fixtures import shared
+    from pytest_hotreload.run.warm_functions import warm
 
 __all__ = [
     "CarryError",
@@ -35,14 +36,16 @@ __all__ = [
     "__version__",
     "isolate_imports",
     "shared",
+    "warm",
 ]
 
 __version__ = "0.1.0"
 
-#: Name -> the module that defines it. Modules are imported on first access: `shared` needs pytest, but
+#: Name -> the module that defines it. Modules are imported on first access: `shared` and `warm` need pytest, but
 #: `isolate_imports` must not.
 _PLACES = {
     "shared": "run.shared_fixtures",
+    "warm": "run.warm_functions",
     **dict.fromkeys(("isolate_imports", "IsolatedEnvironment", "IsolatedProcess"), "isolate.environment"),
     **dict.fromkeys(
         (

@@ -288,7 +288,7 @@ class RecordStore:
         """The record as it is on the disk, as JSON; None if there is none, or none that can be used.
 
         Its keys, in this order: "file", "epoch", "outcome", "settled", "unsettled" (the input that changed while
-        the file ran; left out if none did), "tests", "costs", "closure", "dynamic", "company", "roots", "reads",
+        the file ran; left out if none did), "tests", "costs", "closure", "dynamic", "coupled_with", "roots", "reads",
         "listings", "layout", "environment", "declared", "started", "project", "distributions", "modules", "flags",
         "ports", "writes", "serial". What is fingerprinted is a list of [name, fingerprint], with null for what did not
         exist.
@@ -313,7 +313,7 @@ class RecordStore:
 
         A draft is a JSON object with the keys "epoch", "outcome" ("passed", or anything else), "tests" ([node id,
         outcome, seconds], in order), "costs" ({"collection", "fixtures", "imports"}: seconds), "closure" (first-party
-        files), "dynamic" ({dotted name: path, or null if it was not found}), "company" (test files that it leans on;
+        files), "dynamic" ({dotted name: path, or null if it was not found}), "coupled_with" (other test files;
         they have to be in the closure, too), "roots" (first-party folders of `sys.path`, in order), "reads" ([path,
         [mtime_ns, ctime_ns, size, inode]], as it was at the first touch, or [path, null] if it did not exist),
         "listings" (folders), "environment" (names, "*" for all), "declared" (patterns, with `**`), "started" (what
@@ -557,19 +557,25 @@ def observe_again() -> None:
 BOARD_BYTES: int
 """How long the file is that `join_board` wants, for all children of a run."""
 
-def join_board(page: int, board: int, slot: int) -> None:
-    """This process is the child of a slot from now on: it compares what it uses with the children that live beside it.
+def join_board(page: int, board: int, slot: int, item: int) -> None:
+    """This process is the child of a slot from now on, and runs `item` first.
+
+    It compares what it uses with the children that live beside it.
 
     `board`: the descriptor of a file of `BOARD_BYTES`, which all children of a run map. There each socket's address is
     noted before it is bound, and each path that an audit event says is written. Where a child that lives has an address
     that this one is about to bind, or, on this machine, to connect to, the call does not happen: it fails with
     EADDRINUSE or ECONNREFUSED, and `page` says so, with the item in its first four bytes. At byte 16: a state of eight
     bytes (2 once all is written), four for what was done (1 bind, 2 connect, 3 path), four for the item, eight for the
-    other child's process id, eight for the length of the text that follows. The first collision stays.
+    first item of the other child plus 1 (0 where that is unknown), eight for the length of the text that follows. The
+    first collision stays.
 
     Both files may be closed; both are mapped for good, by forks too. Raises `OSError` where that can't be. Only on
     Linux addresses are compared. A slot from 512 on joins nothing.
     """
+
+def leave_board() -> None:
+    """This child has run its items: until it joins again, no other child is compared with it."""
 
 def look_for_contention() -> bool:
     """A test failed: whether it used a path that a child beside this one wrote; said on the page, too."""
@@ -613,4 +619,68 @@ def watch_environment(enabled: bool) -> None:
 
     `mock.patch.dict` copies and restores without reading; `PYTEST_CURRENT_TEST`, `PYTEST_XDIST_*` and
     `PYTEST_HOTRELOAD_*` are left out. False puts the originals back unless somebody replaced ours.
+    """
+
+class RewindRefused(Exception):  # noqa: N818 - as the engine's documents call it
+    """A snapshot or a rewind that was refused; the text is the reason, one sentence without a full stop."""
+
+@final
+class Rewinder:
+    """Puts the memory of this process back to a snapshot, so that it can run a further test file as a fresh fork.
+
+    A process has one; a fork of it can make its own. All methods hold the interpreter lock.
+    """
+
+    def __new__(cls, engine: str = "auto", store_limit: int = 1073741824, sibling: bool = False) -> Rewinder:
+        """Reserve the engine's memory: address space, which is committed as pages are stored.
+
+        `engine`: "userfaultfd" (Linux 6.7), "pagemap" (Linux 5.9), or "auto" for the first one that the system
+        permits. `store_limit`: bytes of original pages that may be kept. `sibling`: whether the snapshot process is a
+        child of this process's parent, which reaps it, so that it is not among the children of this process.
+
+        Raises `RewindRefused` where the platform has no such engine, or if this process took a snapshot already;
+        `ValueError` for an unknown name.
+        """
+
+    def snapshot(self) -> int:
+        """Take the snapshot and return 0. After the n-th rewind the same call returns again, with n.
+
+        A child process without an exit signal, named "hotreload-snap", keeps the memory and all descriptors. Call it
+        in the main thread, as the only thread.
+
+        Raises `RewindRefused`; nothing is changed then, and no process is left.
+        """
+
+    def rewind(self, verify: bool = False) -> None:
+        """Go back to the snapshot: this call does not return, and `snapshot` returns once more.
+
+        With `verify`, all readable private memory is compared with the snapshot process's; `statistics` has the
+        result. If memory can only be put back in part, the process ends with status 113.
+
+        Raises `RewindRefused`. The process can then only end: threads may have been ended, and the state that the
+        kernel keeps for the process may have been put back in part.
+        """
+
+    def statistics(self) -> dict[str, int]:
+        """Times (`…_ns`) and counts of the last rewind; `snapshot_ns` and `held_pages` of the snapshot.
+
+        Pages: "dirty" (looked at), "fetched" (from the snapshot process), "copied" (they differed), "zeroed", "lost"
+        (unmapped or dropped since), "store_pages", "verified_pages", "mismatched_pages", "first_mismatch" (its
+        address). "protections" and "hot_set_baseline": how often all pages were protected anew, and how many were
+        dirty after the last time.
+        """
+
+    @property
+    def engine(self) -> str:
+        """The engine in use: "userfaultfd" or "pagemap"; final after `snapshot`."""
+
+    @property
+    def snapshot_pid(self) -> int:
+        """The pid of the snapshot process; 0 before `snapshot`."""
+
+def rewind_self_test(engine: str = "auto") -> str | None:
+    """Try an engine in a fork: snapshot, changes, two verified rewinds. Returns the reason of a failure, or None.
+
+    Takes 10 to 50 ms. On other processors than x86-64, a `Rewinder` needs a test that passed in this process or its
+    parents.
     """

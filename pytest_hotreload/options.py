@@ -26,6 +26,7 @@ _SLOT_DESCRIPTORS: Final = 10
 ISOLATIONS: Final = ("file", "test", "worker", "strict")
 REUSES: Final = ("off", "on", "verify")
 STARTS: Final = ("fork", "spawn")
+REWINDS: Final = ("auto", "off", "verify")
 FIRST: Final = ("affected", "all", "none")
 #: The largest number of slots: the largest common hosts have 448 threads, so a larger number is a typing
 #: error.
@@ -34,8 +35,9 @@ MOST_SLOTS: Final = 1024
 _LONG_PREFIX: Final = "--hotreload-"
 #: The description of our marker in ``pytest --markers``.
 MARKER: Final = (
-    "hotreload(depends=[glob, ...], serial=name, reuse=False): inputs of this test that can't be observed; "
-    "a name that only one test file may use at a time; never reuse the results of its test file"
+    "hotreload(depends=[glob, ...], serial=name, reuse=False, rewind=False): inputs of this test that can't be "
+    "observed; a name that only one test file may use at a time; never reuse the results of its test file; run its "
+    "test file in a new fork, never in a rewound process"
 )
 #: The variable that disables records in all runs below.
 _NO_CACHE: Final = "PYTEST_HOTRELOAD_NO_CACHE"
@@ -58,12 +60,18 @@ class Options:
     asked_slots: str = "auto"
     #: How a child starts: one of ``STARTS``.
     start: str = "fork"
+    #: Whether a child runs several files, with its memory restored after each: one of ``REWINDS``.
+    rewind: str = "auto"
     #: Seconds that one test may take, or None.
     timeout: float | None = None
     #: Children own the terminal, one at a time (``-s`` on a terminal, ``--pdb``, ``--trace``).
     direct: bool = False
     #: The names in the ini option ``hotreload_shared_fixtures``.
     shared_fixtures: tuple[str, ...] = ()
+    #: The entries of the ini option ``hotreload_warm``, each "module:function".
+    warm: tuple[str, ...] = ()
+    #: The value of the ini option ``hotreload_warm_known``.
+    warm_known: bool = True
     #: Whether records are read and written.
     records: bool = True
     #: Whether only the affected test files run.
@@ -153,6 +161,13 @@ def add_options(parser: pytest.Parser, taken: Collection[str]) -> None:
         default="fork",
         help="fork (default), or spawn: a fresh interpreter for each file",
     )
+    group.addoption(
+        "--hotreload-rewind",
+        choices=REWINDS,
+        default=None,
+        help="auto (default): restore the memory of a child after each file and run the next file in it, where that is "
+        "exact, instead of forking again; off; verify: compare all memory after each file",
+    )
     _add(
         group,
         "--affected",
@@ -189,6 +204,7 @@ def add_options(parser: pytest.Parser, taken: Collection[str]) -> None:
     shard_options.declare(partial(_add, group, taken=taken))
     _add_reports(group)
     parser.addini("hotreload", "make --hotreload the default", type="bool", default=False)
+    parser.addini("hotreload_rewind", "auto (default), off or verify, as --hotreload-rewind", default="auto")
     parser.addini(
         "hotreload_shared_fixtures",
         "session- or package-scoped fixtures that are set up once, before the forks",
@@ -214,6 +230,18 @@ def add_options(parser: pytest.Parser, taken: Collection[str]) -> None:
         default=[],
     )
     parser.addini("hotreload_not_warm", "modules that are never imported ahead", type="args", default=[])
+    parser.addini(
+        "hotreload_warm",
+        "functions that fill caches, called once before the forks, as 'MODULE:FUNCTION'",
+        type="args",
+        default=[],
+    )
+    parser.addini(
+        "hotreload_warm_known",
+        "fill known caches of installed packages before the forks",
+        type="bool",
+        default=True,
+    )
 
 
 def _add_reuse(group: Any, taken: Collection[str]) -> None:
@@ -373,9 +401,12 @@ def read(config: pytest.Config, namespace: Any, *, host: bool = False) -> Option
         slots=slots,
         asked_slots=asked,
         start=namespace.hotreload_start if hasattr(os, "fork") else "spawn",
+        rewind=_rewind(config, namespace),
         timeout=_timeout(namespace.hotreload_timeout),
         direct=direct,
         shared_fixtures=tuple(config.getini("hotreload_shared_fixtures")),
+        warm=_warm(config),
+        warm_known=bool(config.getini("hotreload_warm_known")),
         records=not (namespace.hotreload_no_cache or os.environ.get(_NO_CACHE, "") not in ("", "0")),
         affected=namespace.hotreload_affected or namespace.hotreload_affected_since is not None,
         affected_since=namespace.hotreload_affected_since,
@@ -406,6 +437,20 @@ def _output(option: str, name: str | None) -> Path | None:
     return path
 
 
+def _warm(config: pytest.Config) -> tuple[str, ...]:
+    """Return the entries of ``hotreload_warm``. Raises UsageError if one is not written as 'module:function'."""
+    named = tuple(dict.fromkeys(config.getini("hotreload_warm")))
+    for name in named:
+        module, _, function = name.partition(":")
+        parts = [*module.split("."), *function.split(".")]
+        if not all(part.isidentifier() for part in parts):
+            raise usage_error(
+                f"hotreload_warm names {name!r}, which is not MODULE:FUNCTION",
+                hint="for example hotreload_warm = package.module:function",
+            )
+    return named
+
+
 def _watch(namespace: Any) -> bool:
     asked = bool(namespace.hotreload_watch)
     if asked and os.environ.get("CI", "") not in ("", "0", "false") and not namespace.hotreload_watch_force:
@@ -420,7 +465,10 @@ def _watch(namespace: Any) -> bool:
 
 
 def _target(config: pytest.Config, option: str, text: str | None) -> Path | None:
-    """Return the path of a file to write at the end, resolved against the folder in which pytest was called."""
+    """Return the path of a file to write at the end, resolved against the folder in which pytest was called.
+
+    Missing folders are created when the file is written, as for pytest's ``--junit-xml``.
+    """
     if text is None:
         return None
     path = config.invocation_params.dir / Path(text).expanduser()
@@ -429,11 +477,11 @@ def _target(config: pytest.Config, option: str, text: str | None) -> Path | None
         raise usage_error(
             f"{option} is {text!r}, which is not a file", hint=f"for example {option}={example}"
         )
-    if not path.parent.is_dir():
-        raise usage_error(f"{option}: there is no folder {path.parent}", hint="create the folder first")
-    if not os.access(path.parent, os.W_OK):
+    nearest = next(folder for folder in path.parents if folder.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        what = "the folder" if nearest.is_dir() else "the file"
         raise usage_error(
-            f"{option}: the folder {path.parent} can't be written to", hint="name a file in another folder"
+            f"{option}: {what} {nearest} can't hold new files", hint="name a file in another folder"
         )
     return path
 
@@ -508,6 +556,17 @@ def processors() -> int:
         return len(os.sched_getaffinity(0)) or 1
     except AttributeError:  # macOS has no affinity
         return os.cpu_count() or 1
+
+
+def _rewind(config: pytest.Config, namespace: Any) -> str:
+    if namespace.hotreload_rewind is not None:
+        return str(namespace.hotreload_rewind)
+    chosen = str(config.getini("hotreload_rewind"))
+    if chosen not in REWINDS:
+        raise usage_error(
+            f"hotreload_rewind is {chosen!r}", hint=f"one of {', '.join(REWINDS)}; auto is the default"
+        )
+    return chosen
 
 
 def _timeout(text: str | None) -> float | None:

@@ -38,7 +38,7 @@ from pytest_hotreload.run.hooks import RunHooks, tells_github
 from pytest_hotreload.run.session import Configured, RunSession
 from pytest_hotreload.usage import usage_error
 from pytest_hotreload.watch.standby import park
-from pytest_hotreload.world import os
+from pytest_hotreload.world import os, time
 
 if TYPE_CHECKING:
     from pytest_hotreload.hosts.host import HostRole
@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 _KEY = pytest.StashKey["RunSession"]()
 #: The id of the process that a run belongs to: an inner pytest (pytester) in it or in a child stays plain.
 _owner: int | None = None
+#: Whether a session has run in this process: then the CPU time of the process is not that of pytest's start.
+_ran_before = False
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -117,6 +119,7 @@ def _host() -> HostRole | None:
 
 def _activate(config: pytest.Config, namespace: Any, host: HostRole | None) -> SelfCollectingChild | None:
     """Set up the run and park the template, in the controller; return the role in children of the template."""
+    global _ran_before
     if not _only_asks(namespace):
         # Import now: later imports would run through whatever conftests and test files have replaced.
         import pytest_hotreload.run.child.entry
@@ -133,7 +136,9 @@ def _activate(config: pytest.Config, namespace: Any, host: HostRole | None) -> S
         watch(config, chosen)
     if chosen.json is not None and not _only_asks(namespace):
         _prepare_results(chosen.json)
-    lifeline, sys_path, totals, threads = os.pipe(), tuple(sys.path), Totals(), ThreadWatch()
+    totals = Totals(earlier_cpu=0.0 if _is_program() and not _ran_before else time.process_time())
+    _ran_before = True
+    lifeline, sys_path, threads = os.pipe(), tuple(sys.path), ThreadWatch()
     worker_ids, gc_thresholds = _worker_ids(config, chosen, host), reset.raise_gc_thresholds()
     hosts = _open_hosts(config, chosen, namespace, lifeline[0])
     template = None
@@ -159,7 +164,7 @@ def _activate(config: pytest.Config, namespace: Any, host: HostRole | None) -> S
         hosts=hosts,
         template=template,
         records=records,
-        timeline=_gathering(config, chosen, records),
+        timeline=_gathering(config, chosen, records, totals),
         totals=totals,
         pid=os.getpid(),
     )
@@ -171,6 +176,12 @@ def _activate(config: pytest.Config, namespace: Any, host: HostRole | None) -> S
     return None
 
 
+def _is_program() -> bool:
+    """Whether this process is the command pytest, so that its CPU time so far is that of pytest's start."""
+    name = Path(sys.argv[0]) if sys.argv else Path()
+    return name.name in ("pytest", "py.test") or name.parts[-2:] == ("pytest", "__main__.py")
+
+
 def _worker_ids(config: pytest.Config, chosen: Options, host: HostRole | None) -> WorkerIdWatch | None:
     if host is not None:
         return WorkerIdWatch(config, host.workerinput)
@@ -178,13 +189,13 @@ def _worker_ids(config: pytest.Config, chosen: Options, host: HostRole | None) -
 
 
 def _gathering(
-    config: pytest.Config, chosen: Options, records: RunRecords | None
+    config: pytest.Config, chosen: Options, records: RunRecords | None, totals: Totals
 ) -> TimelineCollector | None:
     if not (chosen.report or chosen.trace) or park.is_standing():
         return None
     from pytest_hotreload.report.collector import TimelineCollector
 
-    return TimelineCollector(config, chosen, records)
+    return TimelineCollector(config, chosen, records, totals)
 
 
 def _make_loop(
@@ -315,6 +326,6 @@ def _configured(config: pytest.Config, session: RunSession) -> Configured:
     if chosen.shard is not None:
         register(Sharding(config, chosen, records), "hotreload-sharding")
     if chosen.json is not None or tells_github(config, chosen, session.rerun):
-        outcomes = Outcomes(config, records)
+        outcomes = Outcomes(config, records, session.totals)
         register(outcomes, "hotreload-outcomes")
     return Configured(declarations, reuse, outcomes)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -32,7 +34,7 @@ def slots(request: pytest.FixtureRequest) -> int:
     return int(request.param)
 
 
-#: Where order or output can differ with the number of slots: `make check` runs these with one slot, too.
+#: Tests of files with these names also run with one slot in `make check`, because order or output can differ.
 _BOTH = (
     "test_output_",
     "test_reports_",
@@ -41,20 +43,45 @@ _BOTH = (
     "test_contention",
     "test_gathered_",
 )
+#: The number of cases of each parametrised acceptance test that `make check` runs, drawn by `HOTRELOAD_SEED`; 0: all.
+_CASES = int(os.environ.get("HOTRELOAD_CASES_PER_TEST", "0"))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """`make check` leaves out the runs with one slot that could only repeat those with two."""
+    """`make check` leaves out runs with one slot that could only repeat those with two, and draws from the cases.
+
+    `make test` runs everything.
+    """
     if "HOTRELOAD_CHECK" not in os.environ:
         return
     repeated = {item for item in items if _has_one_slot(item) and not item.path.name.startswith(_BOTH)}
-    config.hook.pytest_deselected(items=list(repeated))
-    items[:] = [item for item in items if item not in repeated]
+    left_out = repeated | _not_drawn([item for item in items if item not in repeated])
+    config.hook.pytest_deselected(items=list(left_out))
+    items[:] = [item for item in items if item not in left_out]
 
 
 def _has_one_slot(item: pytest.Item) -> bool:
-    return (
-        isinstance(item, pytest.Function)
-        and getattr(item, "callspec", None) is not None
-        and (item.callspec.params.get("slots") == 1)
-    )
+    return _parameters(item).get("slots") == 1
+
+
+def _not_drawn(items: list[pytest.Item]) -> set[pytest.Item]:
+    """The cases of parametrised acceptance tests that `HOTRELOAD_SEED` does not choose.
+
+    Unit tests keep all their cases: together they take less than a minute.
+    """
+    cases: defaultdict[str, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        if _CASES and _parameters(item) and item.path.parent.name == "acceptance":
+            cases[item.nodeid.partition("[")[0]].append(item)
+    seed = os.environ.get("HOTRELOAD_SEED", "1")
+    drawn = {
+        item
+        for name, group in cases.items()
+        for item in Random(f"{seed} {name}").sample(group, min(_CASES, len(group)))
+    }
+    return {item for group in cases.values() for item in group} - drawn
+
+
+def _parameters(item: pytest.Item) -> dict[str, object]:
+    callspec = getattr(item, "callspec", None)
+    return dict(callspec.params) if callspec is not None else {}

@@ -176,6 +176,7 @@ def whole(results: Sequence[Result]) -> dict[str, Any]:
         **said[0],
         "started": began.isoformat(timespec="milliseconds"),
         "seconds": round((ended - began).total_seconds(), 3),
+        "saved_cpu": round(sum(each.get("saved_cpu", 0.0) for each in said), 1),
         "exitstatus": merge_checks.status_of(results),
         "plan": None,
         "collected": sum(each["collected"] for each in said),

@@ -24,6 +24,7 @@ from pytest_hotreload.ci.sharding import shard_of
 from pytest_hotreload.process.installed import is_installed
 from pytest_hotreload.records.file_outcome import FAILED, OUTCOMES, outcome_of
 from pytest_hotreload.records.records import RunRecords
+from pytest_hotreload.records.totals import Totals
 from pytest_hotreload.world import BUILTINS, time
 
 __builtins__ = BUILTINS
@@ -71,8 +72,8 @@ class Broken:
 class Outcomes:
     """A plugin of the controller that gathers the results."""
 
-    def __init__(self, config: pytest.Config, records: RunRecords | None) -> None:
-        self.config, self.records = config, records
+    def __init__(self, config: pytest.Config, records: RunRecords | None, totals: Totals) -> None:
+        self.config, self.records, self.totals = config, records, totals
         self.started = datetime.now(timezone.utc)
         self._began = time.monotonic()
         #: The reason for which plain pytest runs the whole suite, or "".
@@ -210,6 +211,7 @@ class Outcomes:
             "version": __version__,
             "started": self.started.isoformat(timespec="milliseconds"),
             "seconds": round(self.seconds, 3),
+            "saved_cpu": self.totals.saving.cpu,
             "exitstatus": self.exit_status,
             "python": platform.python_version(),
             "platform": f"{sys.platform}-{platform.machine()}",

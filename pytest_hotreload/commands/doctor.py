@@ -50,29 +50,29 @@ def examine(arguments: Sequence[str]) -> int:
     Returns 0: no test depends on another file; 1: some do; 2: the suite cannot be run.
     """
     print(console.PREFIX + "running all files together", flush=True)
-    company = _run([*arguments, "--hotreload-on"])
-    if not company.outcomes:
-        print(commands_messages.doctor_nothing(company.status))
+    together = _run([*arguments, "--hotreload-on"])
+    if not together.outcomes:
+        print(commands_messages.doctor_nothing(together.status))
         return 2
     print(console.PREFIX + "running each file alone", flush=True)
     alone = _run([*arguments, "--hotreload-on", "--hotreload-isolate=strict"])
     coupled = [
         nodeid
-        for nodeid, outcome in company.outcomes.items()
+        for nodeid, outcome in together.outcomes.items()
         if outcome == "passed" and alone.outcomes.get(nodeid) in (*FAILED, None)
     ]
     causes: dict[str, str | None] = {}
-    search = _Search(arguments, company)
+    search = _Search(arguments, together)
     for nodeid in coupled:
         cause = search.known_cause(nodeid, causes) or search.cause(nodeid)
         causes[nodeid] = cause
         print(commands_messages.doctor_coupled(nodeid, cause), flush=True)
-    print(commands_messages.doctor_total(len(company.outcomes), len(coupled)))
-    _remember(arguments, company, causes)
+    print(commands_messages.doctor_total(len(together.outcomes), len(coupled)))
+    _remember(arguments, together, causes)
     return 1 if coupled else 0
 
 
-def _remember(arguments: Sequence[str], company: Recorded, causes: Mapping[str, str | None]) -> None:
+def _remember(arguments: Sequence[str], together: Recorded, causes: Mapping[str, str | None]) -> None:
     """Store the couplings for later runs, and remove the records of coupled files, which lack those dependencies."""
     found: defaultdict[str, set[str | None]] = defaultdict(set)
     for nodeid, cause in causes.items():
@@ -81,7 +81,7 @@ def _remember(arguments: Sequence[str], company: Recorded, causes: Mapping[str, 
         cache = place(arguments, make=True)
         if isinstance(cache, Heard) or cache.folder is None:
             return
-        couplings.save(cache.folder, {_file(nodeid) for nodeid in company.outcomes}, found)
+        couplings.save(cache.folder, {_file(nodeid) for nodeid in together.outcomes}, found)
         RecordStore(str(cache.folder), str(cache.root)).remove(sorted(found))
     except OSError as error:
         print(commands_messages.store_refused(error), file=sys.stderr)
@@ -92,10 +92,10 @@ def _file(nodeid: str) -> str:
 
 
 class _Search:
-    """Finds the module that a test needs. ``company``: the run of all files, in which the test passed."""
+    """Finds the module that a test needs. ``together``: the run of all files, in which the test passed."""
 
-    def __init__(self, arguments: Sequence[str], company: Recorded) -> None:
-        self.arguments, self.company = arguments, company
+    def __init__(self, arguments: Sequence[str], together: Recorded) -> None:
+        self.arguments, self.together = arguments, together
 
     def known_cause(self, nodeid: str, causes: dict[str, str | None]) -> str | None:
         """Try the modules found for other tests of the same file first: these tests mostly need the same module."""
@@ -105,7 +105,7 @@ class _Search:
 
     def cause(self, nodeid: str) -> str | None:
         """The single module whose import before the test's own file makes the test pass; None if there is none."""
-        candidates = self.company.modules
+        candidates = self.together.modules
         if not candidates or not self._passes(nodeid, candidates):
             return None
         for _ in range(_MOST_STEPS):
@@ -125,7 +125,7 @@ class _Search:
 
     def _passes(self, nodeid: str, preload: list[str]) -> bool:
         """Whether the test passes alone in plain pytest if these modules are imported first."""
-        request = {"only": nodeid, "preload": preload, "path": self.company.path}
+        request = {"only": nodeid, "preload": preload, "path": self.together.path}
         return _run([*self.arguments, "--hotreload-off"], **request).outcomes.get(nodeid) == "passed"
 
 

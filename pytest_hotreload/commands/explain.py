@@ -214,7 +214,7 @@ class _Explanation:
             "no such module": [name for name, path in record.get("dynamic", {}).items() if path is None],
             "folders": [name for name, _ in record.get("listings", ())],
             "environment": commands_messages.variables([name for name, _ in record.get("environment", ())]),
-            "order-dependent on": list(record.get("company", ())),
+            "order-dependent on": list(record.get("coupled_with", ())),
             "declared": sorted(declared.union(name for name, _ in record.get("declared", ()))),
             "started a process": list(record.get("started", ())),
             **{label: list(record.get(label, ())) for label in ("flags", "ports", "writes")},

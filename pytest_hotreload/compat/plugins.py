@@ -152,9 +152,12 @@ def hand_over(config: pytest.Config) -> list[object]:
 
 
 def stand_in_for_xdist() -> None:
-    """Make pytest-rerunfailures log reruns in children, as it does in workers if a current xdist is installed."""
+    """Make pytest-rerunfailures log reruns in children, as it does in workers if a current xdist is installed.
+
+    Its own look-up of xdist's version would run in the state that tests made.
+    """
     module: Any = MODULES.get("pytest_rerunfailures")
-    if hasattr(module, "works_with_current_xdist") and "xdist" not in MODULES:
+    if hasattr(module, "works_with_current_xdist"):
         module.works_with_current_xdist = lambda: True
 
 

@@ -325,6 +325,24 @@ def captured_into(item: pytest.Item, when: str) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def capture_dropped(config: pytest.Config) -> Iterator[None]:
+    """Capture the output of this block and drop it; with ``-s``, the output is shown.
+
+    Relies on ``CaptureManager.resume_global_capture``, ``suspend_global_capture`` and ``read_global_capture``.
+    """
+    manager: Any = config.pluginmanager.get_plugin("capturemanager")
+    if manager is None or not manager.is_globally_capturing():
+        yield
+        return
+    manager.resume_global_capture()
+    try:
+        yield
+    finally:
+        manager.suspend_global_capture(in_=False)
+        manager.read_global_capture()
+
+
 def report_sections(item: pytest.Item) -> list[Any]:
     """Return the list of captured sections of ``item``, which the caller may shorten (``Item._report_sections``)."""
     sections: list[Any] = item._report_sections

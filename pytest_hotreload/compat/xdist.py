@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any, Protocol
 
 import pytest
@@ -180,7 +180,23 @@ def join_convention(config: pytest.Config, *, several: bool) -> None:
         return
     config.pluginmanager.register(xdist_fixtures, "hotreload-workers")
     if several:
+        _keep_modules_of_rerunfailures()
         config.pluginmanager.register(StandIn(), "xdist")
+
+
+def _keep_modules_of_rerunfailures() -> None:
+    """Give pytest-rerunfailures copies of the modules that it uses only because it takes two slots for xdist.
+
+    Its server and clients for the counts of reruns would otherwise use sockets and threads as a conftest left
+    them. Checked on pytest-rerunfailures 16.7.
+    """
+    plugin = sys.modules.get("pytest_rerunfailures")
+    for name in ("socket", "threading", "secrets"):
+        module = getattr(plugin, name, None)
+        if type(module) is ModuleType:
+            copy = ModuleType(name, module.__doc__)
+            copy.__dict__.update(vars(module))
+            setattr(plugin, name, copy)
 
 
 class StandIn:

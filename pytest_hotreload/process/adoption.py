@@ -13,14 +13,8 @@ from collections.abc import Callable, Collection, Iterable
 from types import ModuleType
 from typing import Any
 
-from pytest_hotreload.process.import_inputs import (
-    Asked,
-    Event,
-    Recorder,
-    bootstrap,
+from pytest_hotreload.process.import_answers import (
     folder,
-    hidden,
-    is_extension,
     listing,
     names_in,
     native_variables,
@@ -30,6 +24,7 @@ from pytest_hotreload.process.import_inputs import (
     state_of_folder,
     variables,
 )
+from pytest_hotreload.process.import_inputs import Asked, Event, Recorder, bootstrap, hidden, is_extension
 from pytest_hotreload.world import os
 
 #: Inputs that a module reads again whenever it is used: coverage reads the current folder when it begins to

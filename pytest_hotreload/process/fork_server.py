@@ -338,3 +338,4 @@ class _Server:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, 0)
             leftovers.end(pid, set(self.children))
+        leftovers.end_snapshots()

@@ -1,6 +1,6 @@
 """Distinguishes installed and standard-library files from those of a project.
 
-``import_inputs.py`` has its own implementation, because it runs before any other module of this package may
+``import_answers.py`` has its own implementation, because it runs before any other module of this package may
 be imported.
 """
 

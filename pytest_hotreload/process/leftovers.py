@@ -12,14 +12,17 @@ from pytest_hotreload.world import BUILTINS, contextlib, os, signal
 
 __builtins__ = BUILTINS
 
+#: The name that snapshot processes give themselves (``rust/src/rewind``).
+SNAPSHOT_NAME = "hotreload-snap"
+
 
 def end(group: int, ours: set[int]) -> list[str]:
     """End the rest of the process group ``group``, and adopted orphans that are not in ``ours``.
 
     Returns the names of the processes, for the user.
     """
-    found = proc.group_members(group) if _alive(group) else []
-    adopted = [pid for pid in children_of(os.getpid()) if pid not in ours]
+    found = [pid for pid in proc.group_members(group) if not _ends_itself(pid)] if _alive(group) else []
+    adopted = [pid for pid in children_of(os.getpid()) if pid not in ours and not _ends_itself(pid)]
     names = [_name(pid) for pid in dict.fromkeys(found + adopted) if not _zombie(pid)]
     for pid in dict.fromkeys(found + adopted):
         with contextlib.suppress(OSError):
@@ -31,6 +34,24 @@ def end(group: int, ours: set[int]) -> list[str]:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, 0)
     return names
+
+
+def end_snapshots() -> None:
+    """End and reap the snapshot processes, when all children have ended."""
+    for pid in children_of(os.getpid()):
+        if proc.name(pid) == SNAPSHOT_NAME:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+
+
+def _ends_itself(pid: int) -> bool:
+    """Whether this is the snapshot process of a child, which ends with the child. Reaps it if it has ended."""
+    if proc.name(pid) != SNAPSHOT_NAME:
+        return False
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+    return True
 
 
 def _alive(group: int) -> bool:

@@ -11,7 +11,7 @@ from pytest_hotreload.world import BUILTINS, mmap, os, struct
 __builtins__ = BUILTINS
 
 #: Increased with each change of a message; a spawned child compares it before anything else.
-VERSION = 6
+VERSION = 7
 
 #: The variable that names the inherited descriptors of a spawned child; removed before any user code runs.
 ENVIRONMENT = "PYTEST_HOTRELOAD_APART"
@@ -205,6 +205,29 @@ class Ended(NamedTuple):
     notices: tuple[str, ...] = ()
     #: The reason for which a fresh interpreter replaced a fork of the template.
     started_over: str = ""
+    #: CPU seconds of the tests, without what isolation added to them (``records/saving.py``).
+    tests_cpu: float = 0.0
+
+
+class Rewound(NamedTuple):
+    """After :class:`Ended`: the child's memory is as it was before its first file; it waits for a :class:`Start`."""
+
+    #: The number of times that this process was rewound.
+    rewinds: int
+    #: CPU seconds of this process until now.
+    cpu: float
+    #: Pages that differ from the snapshot, if they were compared; then the child exits.
+    mismatched: int
+    #: How long the rewind took.
+    nanoseconds: int
+
+
+class NotRewound(NamedTuple):
+    """The child's memory can't be restored, or no snapshot could be taken; the child exits after its file."""
+
+    reason: str
+    #: Whether no child of this run can do it.
+    lasting: bool = False
 
 
 class FixtureCost(NamedTuple):
@@ -246,6 +269,8 @@ Message = (
     | Gathered
     | Missing
     | Ended
+    | Rewound
+    | NotRewound
 )
 
 
@@ -259,8 +284,19 @@ class Answer(NamedTuple):
     value: Any
 
 
+class RewindMode:
+    """What a child does after its file. Integers, because an enum's members would be looked up in a patched module."""
+
+    #: Exit.
+    NO: ClassVar[int] = 0
+    #: Restore its memory, then wait for the next file.
+    YES: ClassVar[int] = 1
+    #: The same, and compare all memory with the snapshot.
+    VERIFY: ClassVar[int] = 2
+
+
 class Start(NamedTuple):
-    """To a fork point: fork a child for these items in this slot."""
+    """To a fork point: fork a child for these items in this slot. To a rewound child: run these items."""
 
     #: Returned with all reports about this child.
     token: int
@@ -271,6 +307,8 @@ class Start(NamedTuple):
     descriptors: int = 0
     #: The number of tests that failed before: the test that reaches ``--maxfail`` tears everything down.
     failed: int = 0
+    #: A :class:`RewindMode`.
+    rewind: int = RewindMode.NO
 
 
 class Started(NamedTuple):
@@ -367,7 +405,7 @@ class Collision:
     what: int
     #: The item that ran.
     index: int
-    #: The process id of the other child.
+    #: An item of the other child's file, or -1 if that child is unknown.
     holder: int
     #: The address or path.
     subject: str
@@ -387,7 +425,7 @@ class Progress:
     PHASES = ("start", "setup", "call", "teardown", "finish", "end")
     _LAYOUT = struct.Struct("=iBd")
     #: The collision, which ``_native.join_board`` lets this child write: a state (2: complete), the kind of
-    #: use, the item, the process id of the other child, and the length of the text that follows.
+    #: use, the item, the first item of the other child plus 1, and the length of the text that follows.
     _COLLISION, _COLLISION_AT = struct.Struct("=QIIQQ"), 16
     _COMPLETE = 2
 
@@ -424,7 +462,7 @@ class Progress:
         if state != self._COMPLETE:
             return None
         start = self._COLLISION_AT + self._COLLISION.size
-        return Collision(what, index, holder, os.fsdecode(self._page[start : start + length]))
+        return Collision(what, index, holder - 1, os.fsdecode(self._page[start : start + length]))
 
     def close(self) -> None:
         self._page.close()

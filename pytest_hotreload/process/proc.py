@@ -26,21 +26,30 @@ def is_process(number: int) -> bool:
 
 def stat_field(pid: int, number: int) -> str:
     """Return field ``number`` (from 1) of /proc/PID/stat; "" if the process has ended."""
+    return next(iter(_stat_fields(pid, number)), "")
+
+
+def _stat_fields(pid: int, *numbers: int) -> list[str]:
+    """Return fields of one look at /proc/PID/stat; none if the process has ended, which it may do between two looks."""
     # The fields follow the name, which may contain any characters.
     fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
-    return fields[number - 3] if fields else ""
+    return [fields[number - 3] for number in numbers] if fields else []
 
 
 def cpu_seconds(pid: int) -> float:
     """Return the user and system time of a process so far, in seconds; 0.0 if it can't be read."""
-    user, system = stat_field(pid, 14), stat_field(pid, 15)
-    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK") if user else 0.0
+    return sum(int(ticks) for ticks in _stat_fields(pid, 14, 15)) / os.sysconf("SC_CLK_TCK")
 
 
 def started(pid: int) -> float:
     """Return when a process began, in seconds since the machine was booted; 0.0 if it can't be read."""
     ticks = stat_field(pid, 22)
     return int(ticks) / os.sysconf("SC_CLK_TCK") if ticks else 0.0
+
+
+def name(pid: int) -> str:
+    """Return the name that a process has given itself; "" if the process has ended."""
+    return _read(f"/proc/{pid}/comm").rstrip("\n")
 
 
 def command(pid: int) -> str:

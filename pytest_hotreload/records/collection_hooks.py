@@ -57,7 +57,7 @@ class Bookkeeper:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None, object, object]:
         before = _by_file(items)
-        self.records.company |= before.keys()
+        self.records.all_files |= before.keys()
         result = yield
         after = _by_file(items)
         self.records.partial |= {path for path, count in before.items() if after[path] != count}

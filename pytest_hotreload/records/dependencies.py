@@ -32,7 +32,7 @@ class Discovery:
 
     closure: list[str] = field(default_factory=list)
     dynamic: dict[str, str | None] = field(default_factory=dict)
-    company: list[str] = field(default_factory=list)
+    coupled_with: list[str] = field(default_factory=list)
     reads: dict[str, tuple[int, int, int, int] | None] = field(default_factory=dict)
     listings: list[str] = field(default_factory=list)
     environment: list[str] = field(default_factory=list)
@@ -79,13 +79,13 @@ class Dependencies:
         """The files that import ``imported``, by their sources or as observed in the collection."""
         return [file for file in files if imported in self._close([file], ())[0]]
 
-    def of(self, path: str, observed: Sequence[Observed], company: Iterable[str] = ()) -> Discovery:
+    def of(self, path: str, observed: Sequence[Observed], coupled_with: Iterable[str] = ()) -> Discovery:
         """Everything known about ``path``.
 
-        ``observed``: the observations of its children. ``company``: other test files on which it depends.
+        ``observed``: the observations of its children. ``coupled_with``: other test files on which it depends.
         """
-        found = Discovery(company=sorted(company))
-        closure, dynamic = self._close([path, *found.company], observed)
+        found = Discovery(coupled_with=sorted(coupled_with))
+        closure, dynamic = self._close([path, *found.coupled_with], observed)
         rows = [*self._rows[""], *self._rows[path]]
         rows += [row for file in sorted(closure) if file != path for row in self._rows[file]]
         rows += [row for each in observed for row in each.rows]
@@ -218,7 +218,7 @@ def as_draft(found: Discovery, searched: Searched) -> dict[str, Any]:
     return {
         "closure": found.closure,
         "dynamic": found.dynamic,
-        "company": found.company,
+        "coupled_with": found.coupled_with,
         "roots": searched.folders(found),
         "reads": [[path, state] for path, state in sorted(found.reads.items())],
         "listings": found.listings,

@@ -115,7 +115,7 @@ class RunRecords:
         #: Test files of which not all tests were selected.
         self.partial: set[str] = set()
         #: All collected test files.
-        self.company: set[str] = set()
+        self.all_files: set[str] = set()
         #: ``partial_by_name``: single tests were requested by name. ``filtered``: whole files may be missing.
         self.partial_by_name = self.filtered = False
         self.declared: defaultdict[str, set[str]] = defaultdict(set)
@@ -275,8 +275,8 @@ class RunRecords:
             known[file] = {str(Path(root, path)) for path, _ in record.get("closure", ())}
             names = record.get("dynamic", {}).items()
             dynamic[file] = {name: path and str(Path(root, path)) for name, path in names}
-            company = {str(Path(root, path)) for path in record.get("company", ())}
-            starts[file] = {file, *company, *filter(None, dynamic[file].values())}
+            coupled = {str(Path(root, path)) for path in record.get("coupled_with", ())}
+            starts[file] = {file, *coupled, *filter(None, dynamic[file].values())}
         # Done first, so that a module that appears while names are resolved shows as a change.
         store.look_at_layouts(list(files))
         scan(project, sorted(set().union(*starts.values())))
@@ -371,9 +371,9 @@ class RunRecords:
         whole = {path: ran for path, ran in whole.items() if dependencies.has_read(path)}
         roots = first_party_roots(self.observer)
         searched = Searched(roots, project_folders(self.observer, roots))
-        companies = self._companies(dependencies, whole)
+        coupled = self._coupled_files(dependencies, whole)
         all_found = {
-            path: dependencies.of(path, ran.observed, companies.get(path, ())) for path, ran in whole.items()
+            path: dependencies.of(path, ran.observed, coupled.get(path, ())) for path, ran in whole.items()
         }
         files = {file for found in all_found.values() for file in found.closure}
         used = files.union(*(found.reads for found in all_found.values()))
@@ -429,7 +429,7 @@ class RunRecords:
         folder = os.path.relpath(self.config.invocation_params.dir, self.config.rootpath)
         return [f"isolate={isolate}"] * (isolate != "file") + [f"folder={folder}"] * (folder != ".")
 
-    def _companies(self, dependencies: Dependencies, whole: Iterable[str]) -> dict[str, set[str]]:
+    def _coupled_files(self, dependencies: Dependencies, whole: Iterable[str]) -> dict[str, set[str]]:
         """Coupled test file (found by doctor) -> the collected files on which it may depend.
 
         Those are the files that import the module in question, or all collected files if the module is not
@@ -438,10 +438,12 @@ class RunRecords:
         coupled = self.coupled()
         found: dict[str, set[str]] = {}
         for path in coupled.keys() & set(whole):
-            dependencies.read_all(self.company)
+            dependencies.read_all(self.all_files)
             files = {self.observer.file_of(name) if name else "" for name in coupled[path]}
-            leans = (dependencies.importers(self.company, file) if file else self.company for file in files)
-            found[path] = set().union(*leans) - {path}
+            needed = (
+                dependencies.importers(self.all_files, file) if file else self.all_files for file in files
+            )
+            found[path] = set().union(*needed) - {path}
         return found
 
     @_kept(lambda _: {})

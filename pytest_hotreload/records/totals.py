@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_hotreload.process.messages import Ended, Warmed
+from pytest_hotreload.records.saving import Saving, Usage
 from pytest_hotreload.world import BUILTINS, time
 
 __builtins__ = BUILTINS
@@ -34,8 +35,14 @@ class Totals:
     children: int = 0
     #: The slots that had a fork of the collected session.
     forked_in: set[int] = field(default_factory=set)
-    #: CPU seconds until the first fork.
-    start_cpu: float = 0.0
+    #: CPU seconds that this process had used for other work when this session began.
+    earlier_cpu: float = 0.0
+    #: CPU seconds of the tests in children.
+    tests_cpu: float = 0.0
+    #: The resources that were used by the end of the collection.
+    collected: Usage = field(default_factory=Usage)
+    #: What the run saved; complete once the last child has ended.
+    saving: Saving = field(default_factory=Saving)
     began: float = field(default_factory=time.monotonic)
     #: Name -> (seconds, children).
     fixtures: dict[str, tuple[float, int]] = field(default_factory=dict)
@@ -44,11 +51,29 @@ class Totals:
     modules: dict[str, int] = field(default_factory=dict)
     learned: dict[str, float] = field(default_factory=dict)
     warmed: Warmed | None = None
+    #: Warm function -> the seconds that it took.
+    warm_functions: dict[str, float] = field(default_factory=dict)
     #: Module -> the reason for which it is kept out of the template.
     quarantine: dict[str, str] = field(default_factory=dict)
     measured: dict[int, float] = field(default_factory=dict)
+    #: The number of files after which a child was rewound, and the seconds that this took.
+    rewound: int = 0
+    rewind_seconds: float = 0.0
+    #: The reason for which a child was not rewound -> how often.
+    rewind_refusals: dict[str, int] = field(default_factory=dict)
     #: What children printed at their exit, as (1 or 2, data).
     at_exit: list[tuple[int, bytes]] = field(default_factory=list)
+
+    def run_begins(self) -> None:
+        """Note the resources that were used by the end of the collection."""
+        self.collected = Usage.now()
+        self.saving = Saving(start=max(0.0, time.process_time() - self.earlier_cpu))
+
+    def run_ended(self) -> None:
+        """Complete what the run saved, after the last child and its fork point were waited for."""
+        self.saving = self.saving._replace(
+            workers=len(self.forked_in), run=Usage.now().cpu - self.collected.cpu, tests=self.tests_cpu
+        )
 
     def report(self, index: int, report: pytest.TestReport) -> None:
         """Add the duration of a report that was shown."""
@@ -57,6 +82,7 @@ class Totals:
     def ended(self, ended: Ended) -> None:
         """Add the totals of a child that ended normally."""
         self.at_exit += ended.at_exit
+        self.tests_cpu += ended.tests_cpu
         self.notices += [text for text in ended.notices if text not in self.notices]
         for cost in ended.fixtures:
             seconds, times = self.fixtures.get(cost.name, (0.0, 0))

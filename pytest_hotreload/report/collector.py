@@ -10,7 +10,6 @@ imports during the collection.
 from __future__ import annotations
 
 import platform
-import sys
 from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ from pytest_hotreload.imports import analysis
 from pytest_hotreload.original_names import ORIGINAL_NAMES
 from pytest_hotreload.process import proc, user_file
 from pytest_hotreload.records.file_outcome import OUTCOMES, outcome_of
-from pytest_hotreload.report.import_times import ImportTimes, by_package, saving
+from pytest_hotreload.report.import_times import ImportTimes, by_package
 from pytest_hotreload.report.page import page
 from pytest_hotreload.report.timeline import (
     REUSED,
@@ -29,7 +28,6 @@ from pytest_hotreload.report.timeline import (
     CollectionSpan,
     ItemSpan,
     Phase,
-    Saving,
     Span,
     Timeline,
     lay_out,
@@ -41,6 +39,7 @@ if TYPE_CHECKING:
     from pytest_hotreload.options import Options
     from pytest_hotreload.process.messages import Ended
     from pytest_hotreload.records.records import RunRecords
+    from pytest_hotreload.records.totals import Totals
     from pytest_hotreload.report.run_view import RunningChild, Shows
 
 #: A process that is older than this, in seconds, did not start for this run.
@@ -52,11 +51,12 @@ _ORDER = ("passed", REUSED, *OUTCOMES[1:])
 class TimelineCollector:
     """Gathers the timeline: the controller's plugin from before the first conftest to the session's end."""
 
-    def __init__(self, config: pytest.Config, options: Options, records: RunRecords | None) -> None:
-        self.config, self.options, self.records = config, options, records
+    def __init__(
+        self, config: pytest.Config, options: Options, records: RunRecords | None, totals: Totals
+    ) -> None:
+        self.config, self.options, self.records, self.totals = config, options, records, totals
         age = process_age()
         self._wall, self._clock = time.time() - age, time.monotonic() - age
-        self._start_cpu = time.process_time()
         self.timeline = Timeline(began=self._wall)
         self._marks: list[tuple[str, float]] = [("start", 0.0), ("conftests", age)]
         self._numbers: dict[int, int] = {}
@@ -273,20 +273,9 @@ class TimelineCollector:
             each.imports = by_file.get(each.file)
         if self.import_times.measured:
             timeline.imports = by_package(self.import_times, analysis.third_party)
-            timeline.saving = self._saving()
+        timeline.saving = self.totals.saving
         timeline.facts = self._facts()
         timeline.shard = shard_of(self.config)
-
-    def _saving(self) -> Saving:
-        times = self.import_times
-        standard = [name for name in times.own if name.partition(".")[0] in sys.stdlib_module_names]
-        shared = [*analysis.third_party(times.own), *standard]
-        files = [child.file for child in self.timeline.children if child.how == "fork"]
-        project = analysis.open_project(self.config)
-        paths = {file: str(self.config.rootpath / file) for file in files if file.endswith(".py")}
-        analysis.scan(project, sorted(set(paths.values())))
-        reached = {file: project.third_party(path)[0] for file, path in paths.items()}
-        return saving(times, shared, self._start_cpu, files, reached)
 
     def _facts(self) -> dict[str, str]:
         return {

@@ -8,12 +8,11 @@ any run.
 
 from __future__ import annotations
 
-import functools
 import importlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from pytest_hotreload.report.timeline import Imported, Saving
+from pytest_hotreload.report.timeline import Imported
 from pytest_hotreload.world import threading, time
 
 #: importlib's own module, and the name of the lock class in it. Read in the sources of CPython 3.10 to 3.13.
@@ -102,34 +101,3 @@ def by_package(times: ImportTimes, installed: Callable[[Iterable[str]], Sequence
         for top, names in groups.items()
     ]
     return sorted(rows, key=lambda row: (-row.own, row.name))
-
-
-def saving(
-    times: ImportTimes,
-    shared: Iterable[str],
-    start_cpu: float,
-    files: Sequence[str],
-    reached: Mapping[str, Iterable[str]],
-) -> Saving:
-    """Return the CPU time that children saved, one for each entry of ``files``, because they share one start.
-
-    ``shared`` holds modules that belong to no test file (installed, standard library). ``reached`` maps a
-    file to the shared modules that its sources import. A child without the shared start would have started
-    once more, and imported these modules with all that was loaded within them here, each once. Modules that
-    another file had loaded before are missing in that, so the estimate is too low.
-    """
-    mine = list(shared)
-    cost = functools.cache(lambda names: _together(times, names))
-    estimated = sum(start_cpu + cost(frozenset(reached.get(file, ()))) for file in files)
-    return Saving(start_cpu, len(mine), sum(times.own[name] for name in mine), len(files), estimated)
-
-
-def _together(times: ImportTimes, names: Iterable[str]) -> float:
-    """Return the seconds of these modules with all that was loaded within them, each counted once."""
-    waiting, seen = [name for name in names if name in times.own], set[str]()
-    while waiting:
-        name = waiting.pop()
-        if name not in seen:
-            seen.add(name)
-            waiting += times.within.get(name, ())
-    return sum(times.own[name] for name in seen)

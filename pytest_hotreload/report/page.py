@@ -122,10 +122,8 @@ def _header(timeline: Timeline) -> list[str]:
             f"for {many(len({t.file for t in timeline.tests}), 'test file')}",
         ),
     ]
-    if timeline.saving is not None and timeline.saving.saved > 0:
-        figures.append(
-            ("saved", duration(timeline.saving.saved), "CPU, estimated: all children share one start")
-        )
+    if timeline.saving.cpu:
+        figures.append(("saved", f"{timeline.saving.cpu:.1f} s", "CPU: all children share one start"))
     bad = any(counts.get(outcome) for outcome in FAILED) or timeline.exitstatus not in (0, 5)
     return [
         "<header>",
@@ -161,7 +159,7 @@ def findings(timeline: Timeline) -> Iterator[str]:
     run = timeline.running
     longest = max(timeline.children, key=lambda child: child.seconds, default=None)
     several = len(timeline.slots) > 1 and len(timeline.children) > 1
-    if longest is not None and several and longest.seconds >= _DOMINANT * run.seconds:
+    if longest is not None and several and longest.seconds >= _DOMINANT * run.seconds > 0:
         yield (
             f"{longest.file} takes {duration(longest.seconds)}, {100 * longest.seconds / run.seconds:.0f} % of the "
             "time in which children ran. More slots cannot make the run shorter than this file; splitting the file can."

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pytest_hotreload.records.file_outcome import FAILED
+from pytest_hotreload.records.saving import Saving
 from pytest_hotreload.report.html import Column, section, share, table, text
-from pytest_hotreload.report.timeline import Saving, Timeline, file_costs, fixture_costs
+from pytest_hotreload.report.timeline import Timeline, file_costs, fixture_costs
 from pytest_hotreload.wording import duration, many
 
 #: The maximum number of rows in the page itself. With JavaScript, the tables hold all rows.
@@ -105,8 +106,7 @@ def _outcome(outcome: str) -> str:
 
 def imports(timeline: Timeline) -> list[str]:
     parts: list[str] = []
-    if timeline.saving is not None:
-        parts += _saving(timeline.saving)
+    parts += _saving(timeline.saving)
     if timeline.imports:
         most = max(each.own for each in timeline.imports) or 1.0
         rows = [
@@ -136,35 +136,24 @@ def imports(timeline: Timeline) -> list[str]:
 
 
 def _saving(saving: Saving) -> list[str]:
+    """The parts of the figure of the last line; nothing where no two workers would have started."""
+    if saving.workers < 2:
+        return []
     rows = [
+        ["start, conftests and collection, which this run paid once", duration(saving.start)],
         [
-            "measured",
-            "start of the interpreter, pytest and its plugins",
-            duration(saving.start_cpu),
+            f"the same for each of {saving.workers} separately started workers",
+            duration(saving.start * saving.workers),
         ],
-        [
-            "measured",
-            f"imports of {saving.modules} installed and standard modules while the controller collected, paid once",
-            duration(saving.imports),
-        ],
-        [
-            "estimated",
-            f"the same for {many(saving.children, 'child')}: each would start, and import what its file imports",
-            duration(saving.estimated),
-        ],
-        [
-            "estimated",
-            "saved: the difference, summed over all children",
-            f"<b>{duration(saving.saved)}</b>",
-        ],
+        ["isolation: forks, copied memory, messages, replay", duration(saving.isolation)],
+        ["saved" if saving.cpu else "saved: isolation cost more", f"<b>{saving.cpu:.1f} s</b>"],
     ]
-    shown = [[f'<span class="tag {kind}">{kind}</span>', what, amount] for kind, what, amount in rows]
+    columns = [Column(""), Column("CPU", number=True)]
     note = (
-        "A conservative estimate: a module counts with the modules that it loaded in this run, although another file "
-        "may already have loaded some of the modules that it needs. Imports of plugins are part of the start."
+        "Measured, except for the second row, which is computed. The saving is the second row without the first and "
+        "the third."
     )
-    columns = [Column(""), Column(""), Column("CPU", number=True)]
-    return [table(columns, shown, caption="What warm imports saved"), f'<p class="quiet">{note}</p>']
+    return [table(columns, rows, caption="What one start saved"), f'<p class="quiet">{note}</p>']
 
 
 def fixtures(timeline: Timeline) -> list[str]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from pytest_hotreload.records.file_outcome import FAILED
+from pytest_hotreload.records.saving import Saving
 
 #: The outcome of a test that was not run because an earlier result holds.
 REUSED: Final = "reused"
@@ -118,27 +119,6 @@ class Imported(NamedTuple):
     total: float
 
 
-class Saving(NamedTuple):
-    """The CPU time that children saved because they share one start and one import of each module."""
-
-    #: Measured: CPU seconds before the first conftest.
-    start_cpu: float
-    #: Measured: the number of installed and standard-library modules that were loaded while collecting.
-    modules: int
-    #: Measured: the CPU seconds of importing these modules.
-    imports: float
-    #: The number of children.
-    children: int
-    #: Estimated: the CPU seconds that all children together would have taken, had each one started
-    #: separately.
-    estimated: float
-
-    @property
-    def saved(self) -> float:
-        """The saved CPU seconds, never less than 0."""
-        return max(0.0, self.estimated - self.start_cpu - self.imports) if self.children else 0.0
-
-
 @dataclass
 class Timeline:
     """The timeline of one run."""
@@ -153,7 +133,7 @@ class Timeline:
     tests: list[ItemSpan] = field(default_factory=list)
     collection: list[CollectionSpan] = field(default_factory=list)
     imports: list[Imported] = field(default_factory=list)
-    saving: Saving | None = None
+    saving: Saving = field(default_factory=Saving)
     #: CPU seconds of all processes.
     cpu: float = 0.0
     #: Seconds in which the controller showed reports while children ran.

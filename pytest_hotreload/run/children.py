@@ -9,10 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from pytest_hotreload.process.fork_server import ForkPoint
-from pytest_hotreload.process.messages import Asked, Assignment, Ended, Gone, Refused, Start, Started
+from pytest_hotreload.process.messages import (
+    Asked,
+    Assignment,
+    Ended,
+    Gone,
+    Refused,
+    Rewound,
+    Start,
+    Started,
+)
 from pytest_hotreload.process.poller import HasFileno, Poller
 from pytest_hotreload.process.slots import Slot
 from pytest_hotreload.run.schedule import Group
@@ -59,6 +68,12 @@ class RunningChild:
     spent: float = -1.0
     #: The number of the child's messages that arrived.
     heard: int = 0
+    #: The CPU seconds that this process had used before it was given this group.
+    spent_before: float = 0.0
+    #: The generation of the fork point's modules that this process has.
+    generation: int = 0
+    #: Set when the child's memory was restored after this group.
+    rewound: Rewound | None = None
 
     @property
     def assigned(self) -> list[int]:
@@ -71,14 +86,25 @@ class RunningChild:
         return index in self.assigned[:collided]
 
 
+class WaitingChild(NamedTuple):
+    """A child whose memory was restored, and that waits for its next group."""
+
+    token: int
+    pid: int
+    point: ForkPoint
+    spent: float
+    generation: int
+
+
 class Children:
     """All living children and their fork points."""
 
     def __init__(self) -> None:
         self.living: list[RunningChild] = []
         self.points: list[ForkPoint] = []
-        #: Process id -> test file, for all children so far: a child that a collision names may have ended.
-        self.files: dict[int, str] = {}
+        #: Slot index -> the rewound child that waits in the slot.
+        self.waiting: dict[int, WaitingChild] = {}
+        self._generation = 0
         self._tokens = 0
         self._poller = Poller()
 
@@ -102,10 +128,50 @@ class Children:
         self.points.remove(point)
         point.kill()
 
-    def start(self, group: Group, slot: Slot, point: ForkPoint, *, own_group: bool, failed: int) -> None:
-        """Ask ``point`` for a child. If the fork point is gone, the next read of its channel shows that."""
-        start = Start(self._next(), slot.index, tuple(group.indices), own_group, failed=failed)
-        self._ask(start, group, slot, point, [])
+    def start(
+        self, group: Group, slot: Slot, point: ForkPoint, *, own_group: bool, failed: int, rewind: int = 0
+    ) -> None:
+        """Ask ``point`` for a child, or use the child that waits in the slot.
+
+        If the fork point is gone, the next read of its channel shows that.
+        """
+        waiting = self.waiting.get(slot.index)
+        if waiting is not None and waiting.point is point and point in self.points:
+            self._start_again(waiting, group, slot, failed=failed, rewind=rewind)
+            return
+        self.dismiss(slot.index)
+        start = Start(self._next(), slot.index, tuple(group.indices), own_group, failed=failed, rewind=rewind)
+        self._place(start.token, group, slot, point)
+        with contextlib.suppress(OSError):
+            point.start_with(start)
+
+    def _start_again(
+        self, waiting: WaitingChild, group: Group, slot: Slot, *, failed: int, rewind: int
+    ) -> None:
+        """Give the group to the child that waits in the slot."""
+        del self.waiting[slot.index]
+        running = self._place(waiting.token, group, slot, waiting.point)
+        running.pid, running.spent_before, running.generation = waiting.pid, waiting.spent, waiting.generation
+        start = Start(waiting.token, slot.index, tuple(group.indices), failed=failed, rewind=rewind)
+        with contextlib.suppress(OSError):  # it has ended, which the fork point will say
+            slot.channel.send(-1, start)
+
+    def dismiss(self, slot: int | None = None) -> None:
+        """End the child that waits in this slot, or in each slot."""
+        for index in [slot] if slot is not None else list(self.waiting):
+            waiting = self.waiting.pop(index, None)
+            if waiting is not None:
+                self._end_waiting(waiting.pid)
+
+    def renew(self) -> None:
+        """Rewind no child any more that was forked before: the fork point has learned modules since then."""
+        self._generation += 1
+        self.dismiss()
+
+    @staticmethod
+    def _end_waiting(pid: int) -> None:
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
 
     def start_apart(
         self,
@@ -118,9 +184,12 @@ class Children:
         failed: int,
     ) -> None:
         """Ask ``point`` for a self-collecting child, and pass the slot's files to that child."""
+        self.dismiss(slot.index)
         indices = tuple(group.indices)
         start = Start(self._next(), slot.index, indices, True, order, len(files), failed)
-        self._ask(start, group, slot, point, files)
+        self._place(start.token, group, slot, point)
+        with contextlib.suppress(OSError):
+            point.start_with(start, files)
         if point.kind == "spawn":
             slot.channel.send(-1, start)
 
@@ -128,14 +197,14 @@ class Children:
         self._tokens += 1
         return self._tokens
 
-    def _ask(self, start: Start, group: Group, slot: Slot, point: ForkPoint, files: list[int]) -> None:
+    def _place(self, token: int, group: Group, slot: Slot, point: ForkPoint) -> RunningChild:
+        """Register the child of a group in its slot."""
         slot.reset()
-        running = slot.running = RunningChild(start.token, group, slot, point)
+        running = slot.running = RunningChild(token, group, slot, point, generation=self._generation)
         for other in self.living:
             other.accompanied = running.accompanied = True
         self.living.append(running)
-        with contextlib.suppress(OSError):
-            point.start_with(start, files)
+        return running
 
     def events(self, timeout: float) -> Iterator[tuple[RunningChild, list[tuple[int, Any]]]]:
         """Wait for ``timeout`` seconds at most, and yield (child, its new messages).
@@ -152,9 +221,30 @@ class Children:
                 listen()
         for slot in ready:
             if isinstance(slot, Slot) and slot.running is not None and slot.running not in gone:
-                yield slot.running, slot.channel.drain()[0]
+                running, frames = slot.running, slot.channel.drain()[0]
+                if frames and type(frames[-1][1]) is Rewound:
+                    self._rewound(running, frames.pop()[1])
+                yield running, frames
         for running in gone:
             yield running, self._last_frames(running)
+
+    def _rewound(self, running: RunningChild, message: Rewound) -> None:
+        """A child has run its group to the end, and can be given another one."""
+        if running.because:  # killed meanwhile: its fork point will say so
+            return
+        running.status, running.spent = 0, message.cpu - running.spent_before
+        running.rewound = message
+        self.living.remove(running)
+        running.slot.running = None
+        if message.mismatched:
+            return
+        reusable = running.generation == self._generation and not running.stopped
+        if not reusable or running.signalled or running.collided is not None:
+            self._end_waiting(running.pid)
+            return
+        self.waiting[running.slot.index] = WaitingChild(
+            running.token, running.pid, running.point, message.cpu, running.generation
+        )
 
     def _read_point(self, point: ForkPoint) -> list[RunningChild]:
         messages, closed = point.read()
@@ -162,16 +252,18 @@ class Children:
         for message in messages:
             running = self._by_token(message.token)
             if running is None:
+                if isinstance(message, Gone):
+                    self._forget_waiting(message.token)
                 continue
             if isinstance(message, Started):
                 running.pid = message.pid
-                self.files[message.pid] = running.group.path
                 if running.because:
                     self.kill(running, running.because)
                 elif running.signalled:
                     self._signal(running, running.signalled)
             elif isinstance(message, Gone):
-                running.status, running.left, running.spent = message.status, message.leftovers, message.cpu
+                running.status, running.left = message.status, message.leftovers
+                running.spent = message.cpu - running.spent_before if message.cpu >= 0 else message.cpu
                 gone.append(running)
             elif isinstance(message, Refused):
                 running.status = -message.errno
@@ -180,9 +272,13 @@ class Children:
             gone += self._point_died(point)
         return gone
 
+    def _forget_waiting(self, token: int) -> None:
+        self.waiting = {slot: each for slot, each in self.waiting.items() if each.token != token}
+
     def _point_died(self, point: ForkPoint) -> list[RunningChild]:
         """Remove a dead fork point, and return its children, which die with the fork point."""
         self.drop_point(point)
+        self.waiting = {slot: each for slot, each in self.waiting.items() if each.point is not point}
         lost = [r for r in self.living if r.point is point and r.status is None]
         for running in lost:
             running.status = signal.SIGKILL
@@ -228,6 +324,7 @@ class Children:
         """End every child, the processes that children left behind, and the fork points."""
         for running in self.living:
             self.kill(running, "the run is over")
+        self.dismiss()
         for point in reversed(self.points):  # slots end their sessions before the template ends them
             point.close()
         self.points.clear()

@@ -113,7 +113,7 @@ class Crashes:
         if not context.replay.can_run_again(index):
             return False
         self._stop(running, index)
-        other = context.children.files.get(found.holder, "")
+        other = str(context.items[found.holder].path) if 0 <= found.holder < len(context.items) else ""
         if context.records is not None:
             kind = "write" if found.what == Collision.PATH else "bind"
             context.records.contended(filter(None, (running.group.path, other)), kind, found.subject)
@@ -126,7 +126,7 @@ class Crashes:
         """Stop a child as Ctrl-C does, so that it tears down; its later messages about tests are ignored."""
         running.collided, running.collided_at = index, time.monotonic()
         self.context.replay.forget(index)
-        if running.pid:
+        if running.pid and running.status is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(running.pid, signal.SIGINT)
 

@@ -16,7 +16,7 @@ from pytest_hotreload.process import fork_state
 from pytest_hotreload.records import affected_messages, totals
 from pytest_hotreload.run import messages as run_messages
 from pytest_hotreload.run.in_place import InPlace
-from pytest_hotreload.world import BUILTINS, os, time
+from pytest_hotreload.world import BUILTINS, os
 
 __builtins__ = BUILTINS
 
@@ -101,7 +101,7 @@ class RunHooks:
         from pytest_hotreload.run.child.entry import AdoptedChild
 
         self.session.stop_watching()
-        self.totals.start_cpu = time.process_time()
+        self.totals.run_begins()
         self._load_totals()
         if self.reuse is not None:
             self.reuse.decide(session.items)
@@ -191,7 +191,15 @@ class RunHooks:
                 warmed.modules, warmed.seconds, self.totals.quarantine, self.config.get_verbosity()
             ):
                 terminalreporter.write_line(line)
+        if self.totals.warm_functions and self.config.get_verbosity() > 0:
+            said = run_messages.warmed_functions(self.totals.warm_functions)
+            terminalreporter.write_line(console.PREFIX + said)
         self._say_of_records(terminalreporter)
+        done = self.totals
+        if self.config.get_verbosity() > 0 and (done.rewound or done.rewind_refusals):
+            terminalreporter.write_line(
+                run_messages.rewound(done.rewound, done.rewind_seconds, done.rewind_refusals)
+            )
         if self.totals.files:
             terminalreporter.write_line(self._closing())
 
@@ -199,9 +207,7 @@ class RunHooks:
         done = self.totals
         if self.hosts is not None:
             return self.hosts.closing(done.files, done.children)
-        return run_messages.closing(
-            done.files, done.children, len(done.forked_in), done.start_cpu, done.fell_back
-        )
+        return run_messages.closing(done.files, done.children, done.saving, done.fell_back)
 
     def _say_of_records(self, terminalreporter: Any) -> None:
         records, reuse = self.records, self.reuse

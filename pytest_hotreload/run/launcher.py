@@ -18,7 +18,7 @@ from pytest_hotreload.original_names import ORIGINAL_NAMES
 from pytest_hotreload.process import fork_state
 from pytest_hotreload.process.channel import pair
 from pytest_hotreload.process.fork_server import ForkPoint
-from pytest_hotreload.process.import_inputs import is_inside
+from pytest_hotreload.process.import_answers import is_inside
 from pytest_hotreload.process.installed import is_installed
 from pytest_hotreload.process.messages import Assignment, Start, Warm
 from pytest_hotreload.process.proc import native_threads
@@ -28,6 +28,7 @@ from pytest_hotreload.records.observer import Observer
 from pytest_hotreload.run import messages
 from pytest_hotreload.run.child import reset
 from pytest_hotreload.run.child.entry import ChildFactory, SlotEnd, random_state
+from pytest_hotreload.run.rewinding import Rewinding
 from pytest_hotreload.run.schedule import Group
 from pytest_hotreload.run.spawn import SpawnLauncher
 from pytest_hotreload.wording import many
@@ -87,6 +88,7 @@ class Launcher:
         self._cleared: tuple[tuple[str, str], ...] = ()
         self._learner = learning.Learner()
         self.had_threads = False
+        self.rewinding = Rewinding(context.options, context.items, context.totals)
 
     def prepare(self, groups: int, cleared: Iterable[tuple[str, str]]) -> None:
         """Prepare for the first child: freeze this process's GC, and register the template if there is one.
@@ -110,6 +112,7 @@ class Launcher:
         barred = self.context.config.getini("hotreload_not_warm")
         ready = self._learner.add(name for name in modules if not is_inside(name, barred))
         if ready and self._point is not None and self._point in self.context.children.points:
+            self.context.children.renew()
             with contextlib.suppress(OSError):
                 self._point.channel.send(-1, Warm(ready))
 
@@ -130,7 +133,19 @@ class Launcher:
     def _start_in(self, point: ForkPoint, group: Group, slot: Slot) -> None:
         context = self.context
         failed = context.session.testsfailed
-        context.children.start(group, slot, point, own_group=not context.options.direct, failed=failed)
+        if self.rewinding.refused_by(group):
+            context.children.dismiss(slot.index)
+        context.children.start(
+            group,
+            slot,
+            point,
+            own_group=not context.options.direct,
+            failed=failed,
+            rewind=self.rewinding.mode(group, len(context.schedule) - self._free_slots(slot)),
+        )
+
+    def _free_slots(self, slot: Slot) -> int:
+        return sum(other.running is None for other in self.slots if other is not slot)
 
     # -- the fork point of the collected controller -----------------------------------------------
 

@@ -25,6 +25,7 @@ from pytest_hotreload.process.messages import (
     Ended,
     ItemRan,
     Missing,
+    NotRewound,
     Printed,
     Unreadable,
 )
@@ -189,6 +190,7 @@ class RunLoop:
 
     def _before_first_fork(self) -> None:
         context = self.context
+        preparation.warm(context, self.groups, self.sources)  # first: it may end in a usage error
         preparation.tell_of_nodes(context, several=not self.alone)
         self.reporter.prepare(self.session)
         self.shared = preparation.shared(context, self.groups)
@@ -216,6 +218,7 @@ class RunLoop:
         self.lease.end()
         self.status.close()
         self.children.close()
+        self.totals.run_ended()
         reset.unfreeze_gc(inherited=self.rerun is not None)
         for error in self.shared.tear_down(self.session):
             self.crashes.shared_teardown_failed(error)
@@ -274,6 +277,10 @@ class RunLoop:
             running.heard -= 1
             self.children.kill(running, messages.unreadable(message.why))
             return
+        if isinstance(message, NotRewound):
+            running.heard -= 1
+            self.sources.rewinding.refused(message)
+            return
         if running.stopped:
             return
         if isinstance(message, Collided) and running.collided is None:
@@ -328,6 +335,10 @@ class RunLoop:
         self.lease.end_of(running)
         if running.left:
             self._left_processes(running)
+        if running.rewound is not None:
+            self.sources.rewinding.done(running.rewound)
+        elif running.status and self.sources.rewinding.broke(running):
+            running.status = 0
         ended = running.ended if running.status == 0 and not running.stopped else None
         if self.timeline is not None:
             self.timeline.ended(running, ended)

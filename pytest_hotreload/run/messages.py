@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pytest_hotreload.compat.console import PREFIX, status_text
 from pytest_hotreload.options import Options
 from pytest_hotreload.process.messages import Collision
-from pytest_hotreload.wording import many
+from pytest_hotreload.records.saving import Saving
+from pytest_hotreload.wording import duration, many
 from pytest_hotreload.world import BUILTINS
 
 __builtins__ = BUILTINS
@@ -110,6 +111,26 @@ def set_up_once(name: str) -> str:
     )
 
 
+#: What ended the trial of a warm function that returned no result.
+ENDED_ITS_PROCESS = "ended its process"
+
+
+def raised(error: BaseException) -> str:
+    return f"raised {' '.join(f'{type(error).__name__}: {error}'.split())[:200]}"
+
+
+def not_warmed(origin: str, name: str, why: str) -> str:
+    """Describe a warm function that failed, or that left something behind that a fork does not have."""
+    return f"{origin}: {name} {why}; the run goes on without it"
+
+
+def warmed_functions(seconds: Mapping[str, float]) -> str:
+    """Name the warm functions that were called, with the time that each took."""
+    return "called before the first fork: " + ", ".join(
+        f"{name} ({duration(each)})" for name, each in seconds.items()
+    )
+
+
 def shared_unknown(name: str) -> str:
     return (
         f"hotreload_shared_fixtures names {name!r}, which no selected test uses at session or package scope"
@@ -166,6 +187,24 @@ def no_proc() -> str:
     )
 
 
+#: The reason that is counted when memory could be restored only in part.
+REWIND_BROKE = "the memory could be restored only in part"
+
+
+def rewind_differs(pages: int) -> str:
+    return (
+        f"{many(pages, 'page')} of memory differed after a child was rewound, so each file runs in a new fork; "
+        "hint: please report this with your platform; --hotreload-rewind=off skips the attempt"
+    )
+
+
+def rewound(files: int, seconds: float, refusals: Mapping[str, int]) -> str:
+    """Return, for ``-v``, how many files ran in a rewound child, and why others did not."""
+    line = f"{PREFIX}rewound after {many(files, 'file')} in {seconds:.2f} s"
+    reasons = ", ".join(f"{why} ({times})" for why, times in refusals.items())
+    return f"{line} · not rewound: {reasons}" if reasons else line
+
+
 def no_fork(error: OSError) -> str:
     return f"the system refused to fork ({error.strerror or error}): starting fresh interpreters instead"
 
@@ -208,21 +247,15 @@ def over_time(seconds: float) -> str:
 def closing(
     files: int,
     children: int,
-    workers: int,
-    start_cpu: float,
+    saving: Saving,
     fell_back: Iterable[str],
 ) -> str:
-    """Return the last line: files, children, and the CPU time that is saved because the start is paid once.
-
-    ``start_cpu`` is the CPU time in seconds from the start of the process to the end of collection. A worker
-    that starts separately pays that again; one start is ours. ``workers`` is the number of slots that had
-    forks of the collected session, which paid nothing.
-    """
+    """Return the last line: files, children, and the CPU time that was saved because the start is paid once."""
     parts = [f"{many(files, 'file')} in {many(children, 'child')}"]
-    if workers > 1:
+    if saving.cpu:
         parts.append(
-            f"startup and imports paid once: {start_cpu * (workers - 1):.1f} s of CPU saved "
-            f"compared with {workers} separately started workers"
+            f"startup and imports paid once: {saving.cpu:.1f} s of CPU saved "
+            f"compared with {saving.workers} separately started workers"
         )
     parts += list(fell_back)
     return PREFIX + " · ".join(parts)

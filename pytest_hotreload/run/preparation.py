@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pytest_hotreload.compat import console, handover, plugins
 from pytest_hotreload.process import proc
 from pytest_hotreload.records import conflicts
-from pytest_hotreload.run import messages, shared_fixtures
+from pytest_hotreload.run import messages, shared_fixtures, warm_functions
 from pytest_hotreload.run.gathered import carry
 from pytest_hotreload.run.gathered.merge import Merger
 from pytest_hotreload.world import BUILTINS, contextlib
@@ -36,6 +36,15 @@ def tell_of_nodes(context: RunContext, *, several: bool) -> None:
     handover.prepare(context.session, nodes.any_workerinput(), several=several)
     plugins.stand_in_for_xdist()
     plugins.flush_coverage()
+
+
+def warm(context: RunContext, groups: Sequence[Group], sources: Launcher) -> None:
+    """Call the warm functions if enough children will be forked from this process. Raises UsageError."""
+    options = context.options
+    forks = options.start == "fork" and options.isolate != "strict" and not sources.own_slots
+    if forks and warm_functions.worthwhile(len(groups), len(sources.slots)):
+        running = [group.path for group in groups]
+        warm_functions.call_all(context, running, sources.origin.lifeline[0])
 
 
 def shared(context: RunContext, groups: Sequence[Group]) -> shared_fixtures.Shared:

@@ -15,10 +15,9 @@ from typing import Any, TypeVar
 import pytest
 
 from pytest_hotreload.compat import pytest_output, pytest_session
-from pytest_hotreload.process.proc import native_threads, sockets
+from pytest_hotreload.process.living import Living
 from pytest_hotreload.run import clearing_fixtures, messages
-from pytest_hotreload.wording import many
-from pytest_hotreload.world import BUILTINS, threading
+from pytest_hotreload.world import BUILTINS
 
 __builtins__ = BUILTINS
 
@@ -187,7 +186,7 @@ def _share(session: pytest.Session, item: pytest.Item, name: str, result: Shared
 
 def _set_up_one(session: pytest.Session, item: pytest.Item, name: str, result: Shared) -> str:
     """Set up one fixture. Returns the reason for which it can't be shared, or ""."""
-    before, captured = _Living(), len(pytest_output.report_sections(item))
+    before, captured = Living(), len(pytest_output.report_sections(item))
     with pytest_output.captured_into(item, "setup"), pytest_output.warnings_of(item) as warned:
         try:
             pytest_session.set_up_fixture(session, item, name)
@@ -205,23 +204,3 @@ def _set_up_one(session: pytest.Session, item: pytest.Item, name: str, result: S
     undone = Shared([stack]).tear_down(session)
     del pytest_output.report_sections(item)[captured:]  # a child will show the sections
     return why + "".join(f"; its teardown failed too: {error}" for error in undone)
-
-
-class _Living:
-    """Threads and sockets, which do not survive a fork, as they were before a setup."""
-
-    def __init__(self) -> None:
-        self.threads = set(threading.enumerate())
-        self.native = native_threads()
-        self.sockets = sockets()
-
-    def what_is_new(self) -> str:
-        started = [thread.name for thread in threading.enumerate() if thread not in self.threads]
-        if started:
-            return f"it started the thread {started[0]}"
-        if native_threads() > self.native:
-            return f"it started {native_threads() - self.native} native threads"
-        opened = sockets() - self.sockets
-        if opened:
-            return f"it holds {many(len(opened), 'open socket')}"
-        return ""

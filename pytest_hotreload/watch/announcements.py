@@ -23,7 +23,7 @@ class Announcements:
     def begins(self, current: RerunState) -> None:
         """Show that a rerun starts, with the number of its test files and the reason."""
         go = current.run_request.go
-        if current.run_request.why == "first":
+        if current.run_request.reason == "first":
             self.screen.line(watch_messages.first(go.first, current.how), "bold")
             return
         known = len({*self.results.known, *current.files})

@@ -36,7 +36,7 @@ class Commands:
             "\r": self._all,
             "a": self._all,
             "r": self._again,
-            "f": self._red,
+            "f": self._failing,
             "p": lambda: self._filter("path", "path"),
             "t": lambda: self._filter("keyword", "-k"),
             "m": lambda: self._filter("marker", "-m"),
@@ -63,20 +63,20 @@ class Commands:
     def _again(self) -> None:
         self.watch.ask(self.reruns.last or RunRequest(Go(), "all"))
 
-    def _red(self) -> None:
-        red = self.results.failing
-        if red:
-            files = tuple(sorted(set(red.values())))
-            self.watch.ask(RunRequest(Go(files=files, company=True, nodeids=tuple(red)), "red"))
+    def _failing(self) -> None:
+        failing = self.results.failing
+        if failing:
+            files = tuple(sorted(set(failing.values())))
+            self.watch.ask(RunRequest(Go(files=files, collect_all=True, nodeids=tuple(failing)), "failing"))
         else:
             self.screen.line(messages.NOTHING_FAILING)
 
     def _debug(self) -> None:
-        red = self.results.failing
-        if red:
-            nodeid, file = list(red.items())[-1]
+        failing = self.results.failing
+        if failing:
+            nodeid, file = list(failing.items())[-1]
             self.watch.ask(
-                RunRequest(Go(files=(file,), company=True, nodeids=(nodeid,), debug=True), "debug")
+                RunRequest(Go(files=(file,), collect_all=True, nodeids=(nodeid,), debug=True), "debug")
             )
         else:
             self.screen.line(messages.NOTHING_FAILING)
@@ -110,7 +110,7 @@ class Commands:
         self.reruns.filters.clear()
         files = tuple(sorted(self.results.left_out))
         if files:  # affected by edits, but run with filters or not at all
-            self.watch.ask(RunRequest(Go(files=files, company=True), "again"))
+            self.watch.ask(RunRequest(Go(files=files, collect_all=True), "again"))
         else:
             self.screen.line(messages.WATCHING)
 

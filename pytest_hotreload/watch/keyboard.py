@@ -1,7 +1,6 @@
 """Reads single keys from a terminal: sets the modes that this needs, and restores them on every way out.
 
-Neither ``tty`` nor anything else in the standard library restores modes, and ``tty.setcbreak`` discards text that was
-typed ahead. The difficulties: job control stops a background process that changes modes (SIGTTOU) or reads
+The difficulties: job control stops a background process that changes modes (SIGTTOU) or reads
 (SIGTTIN), so both wait until the process is in the foreground; a shell that edits its prompt sets modes of its own,
 which must not be changed; and a write to the terminal (about pasted text) must not block until a Ctrl-Q.
 """
@@ -10,11 +9,9 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import copy
 import os
 import select
 import signal
-import sys
 import termios
 import threading
 import time
@@ -25,49 +22,27 @@ from types import FrameType
 from typing import Any
 
 from pytest_hotreload.watch.key_decoder import ESCAPE, QUIET_SECONDS, Decoder, Typed
+from pytest_hotreload.watch.terminal_modes import (
+    CTRL_C,
+    PASTES_OFF,
+    PASTES_ON,
+    Modes,
+    for_keys,
+    for_line,
+    restore,
+    set_modes,
+    tell,
+    undisturbed,
+)
 
-#: The result of ``termios.tcgetattr``: four sets of flags, two speeds, control characters. Plain data.
-Modes = list[Any]
-
-_INPUT, _OUTPUT, _LOCAL, _CHARACTERS = 0, 1, 3, 6
 _ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _HANDLED = (*_ENDING, signal.SIGTSTP, signal.SIGCONT)
-_HELD_BACK = {*_HANDLED, signal.SIGINT, signal.SIGTTOU}
-#: Switch bracketed paste on and off, so that pasted text is not taken for keys.
-_PASTES_ON, _PASTES_OFF = b"\x1b[?2004h", b"\x1b[?2004l"
-#: POSIX's _POSIX_VDISABLE.
-_NO_CHARACTER = b"\0" if sys.platform == "linux" else b"\xff"
-_CTRL_C, _CTRL_D = "\x03", "\x04"
+_CTRL_D = "\x04"
 #: The size of a terminal's input queue on Linux, and the number of queues after which a call stops reading.
 _QUEUE_BYTES, _QUEUES = 4096, 16
 #: Seconds of one wait. The handler of a signal that arrives just before the wait runs only after it; a person does not
 #: notice this delay.
 _WAIT_SECONDS = 0.2
-
-
-def found(descriptor: int) -> Modes | None:
-    """The modes of a terminal; None if the descriptor is no terminal."""
-    try:
-        return termios.tcgetattr(descriptor)
-    except (OSError, termios.error):
-        return None
-
-
-def restore(descriptor: int, modes: Modes) -> bool:
-    """Restore the modes that a :class:`Keyboard` of another, killed process had found.
-
-    This also works from the background. Returns whether the modes were restored. They are not if the terminal no
-    longer has a keyboard's modes, since then a shell uses it; nor if the terminal is gone.
-    """
-    try:
-        with _undisturbed():
-            if not _are_ours(termios.tcgetattr(descriptor), modes):
-                return False
-            termios.tcsetattr(descriptor, termios.TCSANOW, modes)
-            _tell(descriptor, _PASTES_OFF)
-    except (OSError, termios.error):
-        return False
-    return True
 
 
 class Keyboard:
@@ -192,21 +167,21 @@ class Keyboard:
         """
         if self.modes is None or not self.listening or (self._ours and not again):
             return False
-        with _undisturbed():
+        with undisturbed():
             self._ours, asks = True, self._prompt is not None
-            _set(self._descriptor, _for_line(self.modes) if asks else _for_keys(self.modes))
-            _tell(self._descriptor, _PASTES_OFF if asks else _PASTES_ON)
+            set_modes(self._descriptor, for_line(self.modes) if asks else for_keys(self.modes))
+            tell(self._descriptor, PASTES_OFF if asks else PASTES_ON)
         return True
 
     def _put_back(self) -> None:
         if self.modes is None or self._descriptor < 0:
             return
-        with _undisturbed():
+        with undisturbed():
             if not self._foreground():
                 restore(self._descriptor, self.modes)
             elif self._ours:
-                _set(self._descriptor, self.modes)
-                _tell(self._descriptor, _PASTES_OFF)
+                set_modes(self._descriptor, self.modes)
+                tell(self._descriptor, PASTES_OFF)
             self._ours = False
 
     def _signalled(self, number: int, go_on: Callable[[], None]) -> None:
@@ -289,11 +264,7 @@ class Keyboard:
                 typed = self._ahead.pop(0)
                 if typed.text == "\n":
                     return text
-                if (
-                    typed.kind == "sequence"
-                    or typed.text in (ESCAPE, _CTRL_C)
-                    or typed.text + text == _CTRL_D
-                ):
+                if typed.kind == "sequence" or typed.text in (ESCAPE, CTRL_C) or typed.text + text == _CTRL_D:
                     return None
                 text += "".join(each if each.isprintable() else " " for each in typed.text)
             if self._decoder.waits:
@@ -382,57 +353,3 @@ def _forgetting(keyboard: Keyboard) -> Callable[[], None]:
             found()
 
     return forget
-
-
-@contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Block signals, so that no handler runs meanwhile and a change of modes does not stop a background process."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _for_keys(modes: Modes) -> Modes:
-    """The modes for keys: no echo and no line editing, with signals, and with output unchanged."""
-    changed = copy.deepcopy(modes)
-    changed[_LOCAL] &= ~(termios.ECHO | termios.ICANON)
-    changed[_LOCAL] |= termios.ISIG
-    changed[_CHARACTERS][termios.VMIN] = 1
-    changed[_CHARACTERS][termios.VTIME] = 0
-    return changed
-
-
-def _for_line(modes: Modes) -> Modes:
-    """The modes for a line: echo and line editing. Ctrl-C sends no signal, but ends the line as Escape does."""
-    changed = copy.deepcopy(modes)
-    changed[_INPUT] |= termios.ICRNL
-    changed[_LOCAL] |= termios.ECHO | termios.ICANON | termios.ISIG | termios.IEXTEN
-    changed[_CHARACTERS][termios.VINTR] = _NO_CHARACTER
-    changed[_CHARACTERS][termios.VEOL] = ESCAPE.encode()
-    changed[_CHARACTERS][termios.VEOL2] = _CTRL_C.encode()
-    return changed
-
-
-def _are_ours(modes: Modes, found: Modes) -> bool:
-    """Whether ``modes`` are those that a keyboard sets on a terminal with the modes ``found``."""
-    keys = _for_keys(found)
-    return all(modes[which] == keys[which] for which in (_INPUT, _OUTPUT, _LOCAL)) or modes == _for_line(
-        found
-    )
-
-
-def _set(descriptor: int, modes: Modes) -> None:
-    """Set the modes at once: waiting for output may take for ever, and flushing loses typed text."""
-    with contextlib.suppress(OSError, termios.error):
-        termios.tcsetattr(descriptor, termios.TCSANOW, modes)
-
-
-def _tell(descriptor: int, sequence: bytes) -> None:
-    """Send a sequence to the terminal, unless the terminal does not support it or output is halted."""
-    if os.environ.get("TERM", "dumb") == "dumb":
-        return
-    with contextlib.suppress(OSError):
-        if select.select([], [descriptor], [], 0)[1]:
-            os.write(descriptor, sequence)

@@ -19,7 +19,6 @@ from pytest_hotreload.process.channel import pair
 from pytest_hotreload.process.heartbeat import Pulse
 from pytest_hotreload.process.messages import Gone, Refused, Start, Started, Warm, Warmed
 from pytest_hotreload.process.slots import anonymous_file
-from pytest_hotreload.watch.keyboard import found
 from pytest_hotreload.watch.pages import Written
 from pytest_hotreload.watch.process import Process, ancestors, is_affected_by
 from pytest_hotreload.watch.protocol import (
@@ -34,6 +33,7 @@ from pytest_hotreload.watch.protocol import (
     Waiting,
 )
 from pytest_hotreload.watch.standby.park import start_template
+from pytest_hotreload.watch.terminal_modes import found
 
 #: Seconds that the imports of one fork point may take. All first-party modules of a large project took 20.
 _AHEAD_SECONDS = 60.0

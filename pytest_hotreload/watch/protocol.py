@@ -190,7 +190,7 @@ class Go(NamedTuple):
     #: In the first run: "affected" (by the records) or "all".
     first: str = ""
     #: Whether all test files are collected, although only ``files`` run.
-    company: bool = False
+    collect_all: bool = False
     #: Whether output is held back until the run has ended without a failure.
     hold: bool = False
     #: The only tests to run; empty for all tests in ``files``.

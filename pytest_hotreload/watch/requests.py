@@ -14,8 +14,8 @@ class RunRequest:
     """A request to run certain tests, from a key, an edit or the watch itself."""
 
     go: Go = field(default_factory=Go)
-    #: The origin: "" (an edit), "first", "all", "again", "red", "debug", "confirm" or "none".
-    why: str = ""
+    #: The origin: "" (an edit), "first", "all", "again", "failing", "debug", "confirm" or "none".
+    reason: str = ""
 
 
 @dataclass

@@ -133,7 +133,7 @@ class RerunQueue:
     def takes_edits(self) -> bool:
         """Whether the next rerun runs pending edits; a rerun of requested files leaves them to a later one."""
         return self.run_request is None or (
-            self.run_request.go.files is None and self.run_request.why != "none"
+            self.run_request.go.files is None and self.run_request.reason != "none"
         )
 
     def put_back(self) -> None:
@@ -144,7 +144,7 @@ class RerunQueue:
         self.family.end(current.process)
         if current.confirming:
             self.results.mark_pending(current.files)
-        elif current.run_request.why:
+        elif current.run_request.reason:
             self.run_request = self.run_request or current.run_request
         self.edits.put_back(current.edit)
 
@@ -167,7 +167,7 @@ class RerunQueue:
         current.ready = current.ready or time.monotonic()
         if current.process.waiting is not None:
             self.watch.greet(current.process.waiting)
-        if current.run_request.why:
+        if current.run_request.reason:
             self._go(current, current.run_request.go)
         elif current.process.waiting is not None and current.process.waiting.ini != self._ini:
             self.results.forget(current.edit.changes.deleted)
@@ -213,22 +213,24 @@ class RerunQueue:
             return Go(files=files)
         red = wanted & set(self.results.failing.values())
         alone = len(files) <= _FEW_FILES and not red and not process.is_direct
-        return Go(files=files, company=not alone, hold=alone)
+        return Go(files=files, collect_all=not alone, hold=alone)
 
     def _go(self, current: RerunState, go: Go) -> None:
         go = self.filters.of(go)._replace(patience=self.stopping.patience, told=self.watch.told_of_all)
         self.stopping.begins()
         filtered = bool(go.keyword or go.marker or go.path)
         current.phase = "running"
-        current.run_request = RunRequest(go, current.run_request.why)
+        current.run_request = RunRequest(go, current.run_request.reason)
         current.files = go.files or ()
         if current.process.waiting is not None:
             self._ini = current.process.waiting.ini
-        if not current.confirming and current.run_request.why != "none":
-            if current.run_request.why != "first":  # keep the header, or the reason for a new template
+        if not current.confirming and current.run_request.reason != "none":
+            if current.run_request.reason != "first":  # keep the header, or the reason for a new template
                 self.screen.clear()
             self._announcements.begins(current)
-            self.last = RunRequest(go._replace(first="", hold=False, company=go.files is not None), "again")
+            self.last = RunRequest(
+                go._replace(first="", hold=False, collect_all=go.files is not None), "again"
+            )
         owing = () if go.nodeids else current.files  # a run of some tests does not make their file pending
         self.results.begin(owing, some=filtered or bool(go.nodeids))
         if filtered and not go.nodeids:
@@ -280,17 +282,17 @@ class RerunQueue:
     def _collected(self, current: RerunState, message: Collected) -> None:
         current.collected = True
         running = (
-            () if current.run_request.why == "none" or current.run_request.go.nodeids else message.running
+            () if current.run_request.reason == "none" or current.run_request.go.nodeids else message.running
         )
         self.results.collected(message.files, everything=message.everything, running=running)
         if current.run_request.go.files is None:
             current.files = (*message.running, *self.results.broken)
             # The other pending files have a record that holds.
             self.results.pending.intersection_update(message.running)
-            if not current.run_request.why:
+            if not current.run_request.reason:
                 shown = (os.path.relpath(path, self.edits.root) for path in message.running)
                 self.reasons = {path: messages.settings_changed(path) for path in shown}
-        if not (self.results.some or current.run_request.why == "none"):
+        if not (self.results.some or current.run_request.reason == "none"):
             self.results.left_out -= set(current.files)
 
     def _stopped(self, current: RerunState, message: Stopped) -> None:
@@ -317,7 +319,7 @@ class RerunQueue:
             return
         owing = () if current.run_request.go.nodeids else current.files
         self.results.end(owing, message.unfinished)
-        if current.run_request.why == "none":
+        if current.run_request.reason == "none":
             self.screen.line(messages.WATCHING)
         elif current.cancelled:
             self.screen.line(messages.CANCELLED, "yellow")
@@ -332,7 +334,7 @@ class RerunQueue:
         """Request the hung files that were held back, so that the results of the others need not wait for them."""
         behind, self.stopping.behind = self.stopping.behind & self.results.pending, set()
         if behind and self.run_request is None:
-            self.run_request = RunRequest(Go(files=tuple(sorted(behind)), company=True), "again")
+            self.run_request = RunRequest(Go(files=tuple(sorted(behind)), collect_all=True), "again")
 
     def _refused(self, current: RerunState) -> None:
         """Handle a usage error, which pytest has already explained.
@@ -341,7 +343,7 @@ class RerunQueue:
         """
         if self.filters.refuse():
             self.screen.line(messages.filter_refused(messages.REFUSED), "red")
-        elif current.run_request.why == "first" and not self.results.known:
+        elif current.run_request.reason == "first" and not self.results.known:
             self.watch.over = _REFUSED
         else:
             self.watch.broken(messages.REFUSED)
@@ -351,8 +353,8 @@ class RerunQueue:
         if self.edits.runnable_changes().paths:  # the files run with the next edit, which is already known
             self.results.mark_pending(current.files)
             return
-        go = current.run_request.go._replace(company=True, hold=False)
-        self.run_request, self._resumed = RunRequest(go, current.run_request.why or "confirm"), current
+        go = current.run_request.go._replace(collect_all=True, hold=False)
+        self.run_request, self._resumed = RunRequest(go, current.run_request.reason or "confirm"), current
         if self.family.chain:
             self.begin(current.edit)
 

@@ -146,7 +146,7 @@ class Watch:
         self._guessed = analysis.probable_test_files(self.config)
         self._warm = analysis.analyse(self.config, self._guessed, minimum=1).modules
         first = self.options.watch_first
-        nothing = RunRequest(Go(files=(), company=True, hold=True), "none")
+        nothing = RunRequest(Go(files=(), collect_all=True, hold=True), "none")
         self.reruns.run_request = nothing if first == "none" else RunRequest(Go(first=first), "first")
 
     def _turn(self) -> None:

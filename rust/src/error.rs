@@ -2,27 +2,27 @@
 
 use std::path::PathBuf;
 
-/// Why the parser did not take a file. The running interpreter's `ast` is asked instead.
+/// The reason for which the parser rejected a file, which the running interpreter's `ast` then parses instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Rejected {
     #[error("{message}")]
     Syntax { message: String, line: Option<u32> },
-    #[error("the source encoding {0:?} is not one that is decoded here")]
+    #[error("the source encoding {0:?} is not supported")]
     Encoding(String),
     #[error("the source is not valid {0}")]
     Undecodable(&'static str),
-    #[error("{size} bytes, more than the {limit} that are parsed here")]
+    #[error("{size} bytes, more than the limit of {limit}")]
     TooLarge { size: usize, limit: usize },
     #[error("nested more than {0} levels deep")]
     TooDeep(usize),
-    #[error("the parser failed on it")]
+    #[error("the parser failed")]
     Panicked,
-    #[error("no thread with a stack of {0} bytes could be started")]
+    #[error("a thread with a stack of {0} bytes could not be started")]
     NoThread(usize),
 }
 
 impl Rejected {
-    /// The line that the parser stopped at, counted from 1.
+    /// The line at which the parser stopped, counted from 1.
     #[must_use]
     pub fn line(&self) -> Option<u32> {
         match self {
@@ -43,7 +43,7 @@ pub enum Error {
     NotScanned(PathBuf),
     #[error("{value:?} is not one of {expected}")]
     Value { value: String, expected: &'static str },
-    #[error("not a draft of a record: {0}")]
+    #[error("invalid draft of a record: {0}")]
     Draft(String),
     #[error("{path}: {source}")]
     Io { path: PathBuf, source: std::io::Error },

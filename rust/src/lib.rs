@@ -13,5 +13,10 @@ pub mod imports;
 pub mod process;
 mod python;
 pub mod records;
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+pub(crate) mod rewind;
+#[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
+#[path = "rewind/elsewhere.rs"]
+pub(crate) mod rewind;
 pub mod storage;
 pub(crate) mod watch;

@@ -64,7 +64,7 @@ fn draft(closure: &BTreeSet<usize>, reads: &BTreeSet<usize>, folder: &Folder) ->
         "costs": {"collection": 0, "fixtures": 0, "imports": 0},
         "closure": closure, "dynamic": {}, "roots": ["src"], "reads": reads, "listings": ["data"],
         "environment": ["HOME", "*"], "declared": ["data/**/*.json"], "distributions": {}, "modules": {},
-        "company": [], "started": [], "project": [], "flags": [], "ports": [], "writes": [], "serial": [],
+        "coupled_with": [], "started": [], "project": [], "flags": [], "ports": [], "writes": [], "serial": [],
     })
     .to_string()
 }

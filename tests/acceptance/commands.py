@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from . import warm
 from .compare import Project
 
 #: What is younger than 2 s when a run begins makes a record unsettled.
@@ -39,17 +39,11 @@ def say(project: Project, *words: str, cwd: str = ".", **environ: str) -> Said:
     """``words``: "pytest" or "pytest-hotreload", and its arguments."""
     program = {"pytest": "pytest", "pytest-hotreload": "pytest_hotreload.cli"}[words[0]]
     root = project.root("forks")
-    done = subprocess.run(
-        [sys.executable, "-m", program, *words[1:]],
-        cwd=root / cwd,
-        env={**project._environ("forks"), **environ},
-        text=True,
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
-    out, err = (text.replace(str(root), "<root>").splitlines() for text in (done.stdout, done.stderr))
-    return Said(done.returncode, out, err)
+    command = [sys.executable, "-m", program, *words[1:]]
+    started = warm.start(command, root / cwd, {**project._environ("forks"), **environ}, cold=project.cold)
+    texts = started.communicate(timeout=60)
+    out, err = (text.replace(str(root), "<root>").splitlines() for text in texts)
+    return Said(started.wait(), out, err)
 
 
 def run(project: Project, *arguments: str, status: int = 0) -> None:

@@ -1,4 +1,4 @@
-"""Runs a small project twice, by plain pytest and under ``--hotreload``, and compares all that can be seen.
+"""Runs a small project with plain pytest and with ``--hotreload``, and compares everything that can be seen.
 
     def test_it(project, slots):
         project.write({"test_a.py": "def test_a(): assert 0"})
@@ -26,7 +26,8 @@ from json import loads
 from pathlib import Path
 from typing import Any
 
-from .warm import Run, Warm
+from . import warm
+from .warm import Run
 
 _RECORDER = str(Path(__file__).with_name("recorder"))
 #: Seconds after which a run is taken for hung. The slowest takes 3 s on a busy machine.
@@ -167,8 +168,6 @@ class Known:
 
 #: Runs of plain pytest: those of the last few tests, in this process.
 _KNOWN: dict[str, Known] = {}
-_WARM = Warm()
-_PYTEST = (sys.executable, "-m", "pytest")
 _MOST_KNOWN = 50
 
 
@@ -206,28 +205,14 @@ class Project:
             word for name in ("hotreload_recorder", "hotreload", *self.plugins) for word in ("-p", name)
         ]
         ours = [] if slots is None else ["--hotreload", f"--hotreload-slots={slots}"]
-        return [*_PYTEST, *loaded, *ours, *args]
+        return [sys.executable, "-m", "pytest", *loaded, *ours, *args]
 
     def start(
         self, *args: str, slots: int | None, side: str, cwd: str = ".", **how: Any
-    ) -> subprocess.Popen[str]:
-        """Start one run."""
-        root = self.root(side)
-        return subprocess.Popen(
-            self.command(args, slots),
-            cwd=root / cwd,
-            env=self._environ(side),
-            text=True,
-            encoding="utf-8",
-            errors="backslashreplace",
-            **{
-                "stdin": subprocess.DEVNULL,
-                "stdout": subprocess.PIPE,
-                "stderr": subprocess.PIPE,
-                "start_new_session": True,
-                **how,
-            },
-        )
+    ) -> subprocess.Popen[str] | Run:
+        """Start one run. ``how``: as :func:`warm.start` takes it."""
+        command, root = self.command(args, slots), self.root(side)
+        return warm.start(command, root / cwd, self._environ(side), cold=self.cold, **how)
 
     def _environ(self, side: str) -> dict[str, str]:
         top = self.top / side
@@ -252,16 +237,6 @@ class Project:
             "TERM": "xterm",
             **self.environ,
         }
-
-    def _start_complete(
-        self, *args: str, slots: int | None, side: str, **how: Any
-    ) -> subprocess.Popen[str] | Run:
-        """Start a run that is only waited for: warm, where nothing can tell."""
-        environ, command = self._environ(side), tuple(self.command(args, slots))
-        is_pytest = command[: len(_PYTEST)] == _PYTEST
-        if self.cold or not is_pytest or how.keys() - {"cwd"} or not _WARM.can_start(environ):
-            return self.start(*args, slots=slots, side=side, **how)
-        return _WARM.start(command[len(_PYTEST) :], self.root(side) / how.get("cwd", "."), environ)
 
     def finish(self, process: subprocess.Popen[str] | Run, side: str) -> Result:
         """Wait for a run; its result."""
@@ -295,7 +270,7 @@ class Project:
     def run(self, *args: str, slots: int | None, **how: Any) -> Result:
         """One run: plain pytest where ``slots`` is None."""
         side = "plain" if slots is None else "forks"
-        return self.finish(self._start_complete(*args, slots=slots, side=side, **how), side)
+        return self.finish(self.start(*args, slots=slots, side=side, **how), side)
 
     def both(
         self, *args: str, slots: int = 2, extra: Sequence[str] = (), **how: Any
@@ -303,8 +278,8 @@ class Project:
         """(plain, ours), run at the same time; ``extra`` options for ours alone."""
         key = self._key(args, how)
         known = _KNOWN.get(key) if how.keys() <= {"cwd"} else None
-        plain = None if known is not None else self._start_complete(*args, slots=None, side="plain", **how)
-        ours = self._start_complete(*args, *extra, slots=slots, side="forks", **how)
+        plain = None if known is not None else self.start(*args, slots=None, side="plain", **how)
+        ours = self.start(*args, *extra, slots=slots, side="forks", **how)
         if plain is None:
             assert known is not None
             return known.again(self.top / "plain", self.root("plain")), self.finish(ours, "forks")

@@ -1,4 +1,4 @@
-"""A watch on a terminal, as its user has it: a project that is edited, keys that are pressed, a screen that is read."""
+"""A watch on a terminal, as a user sees it: the project is edited, keys are pressed, the screen is read."""
 
 from __future__ import annotations
 

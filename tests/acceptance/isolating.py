@@ -15,7 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .processes import _TOKEN, PATIENCE_SECONDS, Marked
+from .processes import PATIENCE_SECONDS, Marked
+from .warm import TOKEN
 
 #: In front of each program. What it reports is the last line that it prints.
 _HEAD = """\
@@ -82,7 +83,7 @@ class Running(Marked):
         self.popen = subprocess.Popen(
             command,
             cwd=cwd,
-            env={**environ, _TOKEN: self.token},
+            env={**environ, TOKEN: self.token},
             stdin=subprocess.PIPE if text is not None else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -104,7 +105,7 @@ class Running(Marked):
             left = self.alive()
             self.close()
             raise AssertionError(f"it did not end; alive: {left}\n{self.popen.communicate()}") from None
-        return Ran(self.popen.returncode, out, err)
+        return Ran(self.popen.wait(), out, err)
 
 
 class Workshop:

@@ -1,4 +1,4 @@
-"""A project that keeps records: runs it again and again, and reads what a run says of them.
+"""A project that keeps records: runs the project repeatedly, and reads the lines about the records.
 
     kept = Kept(tmp_path, {"test_a.py": "def test_a(): pass"})
     kept.run()
@@ -23,8 +23,8 @@ from pytest_hotreload._native import RecordStore
 from .compare import Project, Result
 
 _AFFECTED = re.compile(r"hotreload: \d+ of \d+ test files? affected")
-#: The header and the closing line: every run has them.
-_ALWAYS = re.compile(r"hotreload: (python |\d+ files? in )")
+#: The header and the closing line, which every run has; and how many files were rewound, which depends on the slots.
+_ALWAYS = re.compile(r"hotreload: (python |rewound after |\d+ files? in )")
 
 
 class Kept:

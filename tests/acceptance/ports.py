@@ -1,4 +1,4 @@
-"""A port for tests whose children bind it later."""
+"""Reserves a port that the children of a test bind later."""
 
 from __future__ import annotations
 

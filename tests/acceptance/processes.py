@@ -19,12 +19,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .warm import TOKEN, Run
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 #: No test waits longer than this for anything: a loaded machine with two cores took 9 s at worst.
 PATIENCE_SECONDS = 60.0
-_TOKEN = "HOTRELOAD_ACCEPTANCE_TOKEN"
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]")
 
 
@@ -32,7 +33,7 @@ class Marked:
     """A process that is known, with all that it starts, by ``token`` in its environment."""
 
     token: str
-    popen: subprocess.Popen[str]
+    popen: subprocess.Popen[str] | Run
 
     def alive(self) -> list[int]:
         """Those that are alive, whoever their parent is."""
@@ -62,11 +63,11 @@ class Process(Marked):
         self.project, self.side = project, "plain" if slots is None else "forks"
         self.root: Path = project.root(self.side)
         self.token = uuid.uuid4().hex
-        project.environ = {**project.environ, _TOKEN: self.token, **environ}
+        project.environ = {**project.environ, TOKEN: self.token, **environ}
         self._out = (project.top / self.side / "stdout").open("w+")
         self._err = (project.top / self.side / "stderr").open("w+")
-        self.popen: subprocess.Popen[str] = project.start(
-            *args, slots=slots, side=self.side, stdout=self._out, stderr=self._err
+        self.popen = project.start(
+            *args, slots=slots, side=self.side, stdout=self._out.fileno(), stderr=self._err.fileno()
         )
         self.pid = self.popen.pid
 
@@ -83,8 +84,7 @@ class Process(Marked):
 
     def result(self) -> Any:
         """Wait for its end; what :meth:`compare.Project.finish` makes of it."""
-        self.end()
-        popen = _Finished(self.popen.returncode, self.text, self.errors)
+        popen = _Finished(self.end(), self.text, self.errors)
         return self.project.finish(popen, self.side)
 
     @property
@@ -113,7 +113,7 @@ class _Finished:
 
 def with_token(token: str) -> list[int]:
     """Living processes that inherited the token."""
-    wanted = f"{_TOKEN}={token}"
+    wanted = f"{TOKEN}={token}"
     if not Path("/proc/self").is_dir():
         listing = subprocess.run(
             ["ps", "eww", "-axo", "pid=,command="], capture_output=True, text=True, check=True
@@ -144,7 +144,7 @@ class Terminal:
         self.token, self._raw, self._seen = uuid.uuid4().hex, b"", 0
         self.root: Path = project.root(side)
         command = project.command(args, slots)
-        environ = {**project._environ(side), _TOKEN: self.token}
+        environ = {**project._environ(side), TOKEN: self.token}
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
             try:

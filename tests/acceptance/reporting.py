@@ -1,4 +1,4 @@
-"""What a run's page and its trace say, read as data."""
+"""Reads the page and the trace of a run as data."""
 
 from __future__ import annotations
 

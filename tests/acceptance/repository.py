@@ -1,4 +1,4 @@
-"""A small repository for the jobs of ``examples/ci``, and the machine that runs them."""
+"""A small repository for the jobs of ``examples/ci``, and the machine on which the jobs run."""
 
 from __future__ import annotations
 

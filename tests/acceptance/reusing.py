@@ -1,4 +1,4 @@
-"""What a run under ``--reuse`` says of each test and of each file."""
+"""Reads the results of tests and files from the output of a run with ``--reuse``."""
 
 from __future__ import annotations
 

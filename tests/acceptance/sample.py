@@ -1,4 +1,4 @@
-"""One project with an outcome of every kind, and what plain pytest makes of it."""
+"""A project with every kind of outcome, and the results that plain pytest has for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A ``pytest-hotreload serve`` of a small project, and callers that attach to it, all as real processes."""
+"""``pytest-hotreload serve`` for a small project, and the clients that attach to it, as real processes."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from . import warm
 from .compare import normalise
-from .processes import _TOKEN, PATIENCE_SECONDS, until, with_token
+from .processes import PATIENCE_SECONDS, until, with_token
+from .warm import TOKEN, Run
 
 _DROPPED = ("PYTEST_ADDOPTS", "PYTEST_CURRENT_TEST", "PYTHONDONTWRITEBYTECODE", "COLUMNS", "NO_COLOR")
 
@@ -47,9 +49,10 @@ class Place:
             # What else is installed here would write in its own way, warn, or want pytest's cache.
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
             "PYTEST_ADDOPTS": "-p hotreload -p xdist -p pytest_cov",
-            _TOKEN: self.token,
+            "PYTHONHASHSEED": "0",
+            TOKEN: self.token,
         }
-        self._started: list[subprocess.Popen[str]] = []
+        self._started: list[subprocess.Popen[str] | Run] = []
         self.write({"pytest.ini": "[pytest]\n", **files})
 
     @property
@@ -65,17 +68,14 @@ class Place:
 
     # -- commands ----------------------------------------------------------------------------------
 
-    def begin(self, *words: str, cwd: str = ".", **environ: str) -> subprocess.Popen[str]:
+    def begin(self, *words: str, cwd: str = ".", **environ: str) -> subprocess.Popen[str] | Run:
         """Start ``pytest-hotreload WORDS``, or plain pytest where the first is "pytest"."""
         program = ["pytest", *words[1:]] if words[0] == "pytest" else ["pytest_hotreload_client", *words]
-        started = subprocess.Popen(
+        started = warm.start(
             [self.python, "-m", *program],
-            cwd=self.root / cwd,
-            env={**self.environ, **environ},
+            self.root / cwd,
+            {**self.environ, **environ},
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
         )
         self._started.append(started)
         return started
@@ -84,11 +84,11 @@ class Place:
         """Run it. ``given``: its standard input."""
         return self.end(self.begin(*words, cwd=cwd, **environ), given)
 
-    def end(self, process: subprocess.Popen[str], given: str = "") -> Ran:
+    def end(self, process: subprocess.Popen[str] | Run, given: str = "") -> Ran:
         out, err = process.communicate(given, timeout=PATIENCE_SECONDS)
-        return Ran(process.returncode, normalise(out, self.root), normalise(err, self.root))
+        return Ran(process.wait(), normalise(out, self.root), normalise(err, self.root))
 
-    def serve(self, *words: str, **environ: str) -> subprocess.Popen[str]:
+    def serve(self, *words: str, **environ: str) -> subprocess.Popen[str] | Run:
         """Start the server, and wait until its template is warm."""
         server = self.begin("serve", *words, **environ)
         assert server.stdout is not None

@@ -32,7 +32,8 @@ from typing import Any
 
 import pyte
 
-from .processes import _ESCAPES, _TOKEN, with_token
+from .processes import _ESCAPES, with_token
+from .warm import TOKEN
 
 _SHELL = str(Path(__file__).with_name("terminal_shell.py"))
 #: Longest wait for what takes milliseconds on a quiet machine; as in :mod:`processes`, less is a guess.
@@ -71,7 +72,7 @@ class Terminal:
             self._shell = subprocess.Popen(
                 [sys.executable, "-I", "-S", _SHELL, str(control.fileno()), *command],
                 cwd=cwd,
-                env={"TERM": "xterm-256color", **env, _TOKEN: self._token},
+                env={"TERM": "xterm-256color", **env, TOKEN: self._token},
                 stdin=theirs,
                 stdout=theirs,
                 stderr=theirs,

@@ -1,4 +1,4 @@
-"""Children that collect for themselves, in forks of the template and in fresh interpreters: plain pytest's results."""
+"""Self-collecting children, in forks of the template and in new interpreters, have plain pytest's results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Suites that read the worker id while they are imported or configured: slots that are processes of their own."""
+"""Suites that read the worker id while they are imported or configured, and therefore get slot processes."""
 
 from __future__ import annotations
 

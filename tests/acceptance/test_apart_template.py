@@ -1,4 +1,4 @@
-"""The template: what it holds and what it keeps out; files whose import leaves threads behind."""
+"""The contents of the template, and files whose import leaves threads behind."""
 
 from __future__ import annotations
 

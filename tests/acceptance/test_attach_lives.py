@@ -1,4 +1,4 @@
-"""How attached runs, their callers and their server end: what is said, and that nothing is left behind."""
+"""The ends of attached runs, clients and servers: messages, and no process or file that is left behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who attaches to whom: the project, the interpreter and environment, folders that others can write; a watch."""
+"""Clients find the server of their project, interpreter and environment, in folders that others cannot write to."""
 
 from __future__ import annotations
 
@@ -110,6 +110,7 @@ def test_a_closed_stdin(place):
     [("PYTHONHASHSEED", "7"), ("LD_SOMETHING", "x"), ("OMP_NUM_THREADS", "1"), ("LC_MONETARY", "x")],
 )
 def test_variables_that_are_read_once(place, name, value):
+    del place.environ["PYTHONHASHSEED"]  # only the caller sets it
     place.serve()
     assert runs(place, **{name: value}) == cold(f"{name} differs from the template's")
 

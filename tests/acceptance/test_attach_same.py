@@ -1,4 +1,4 @@
-"""An attached run is what plain pytest is: outcomes, output, files, exit status, and what its caller gave it."""
+"""Attached runs equal plain pytest: outcomes, output, files, exit status, and everything from the client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``pytest-hotreload cache``: what the store of records holds, whether it can be read, and its end."""
+"""``pytest-hotreload cache``: shows the contents and the state of the record store, and removes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``pytest-hotreload explain``: why a test file would run, what it depends on, what is warm for it."""
+"""``pytest-hotreload explain``: why a test file would run, its dependencies, and its warm modules."""
 
 from __future__ import annotations
 
@@ -286,8 +286,9 @@ def test_an_ini_that_turns_it_on(made):
 
 
 def test_installed_where_every_warning_is_an_error(made):
-    """pytest warns of plugins that were loaded before it: we are one."""
+    """pytest warns about plugins that were imported before it, as hotreload is. A warm server has imported it."""
     project = made["installed"]
+    project.cold = True
     environ = {
         "PYTHONPATH": str(project.root("forks").parent / "site"),
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "",

@@ -1,4 +1,4 @@
-"""``pytest-hotreload graph``: the first-party files that a test file imports, and which imports which."""
+"""``pytest-hotreload graph``: the first-party files that a test file imports, with their importers."""
 
 from __future__ import annotations
 

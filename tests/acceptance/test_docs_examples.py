@@ -1,4 +1,4 @@
-"""The documentation says what is so: its examples run, and it names every option and nothing else.
+"""Checks the documentation: its examples run, and it names every option and no other.
 
 The convention: a ``python`` or ``ini`` block begins with ``# file: NAME`` and is written to the example project of
 its section (from one ``##`` heading to the next). A ``console`` block is run there: after each ``$ `` line stand

@@ -1,12 +1,12 @@
-"""``pytest-hotreload doctor``: finds tests that pass in company only, and the module that they lean on."""
+"""``pytest-hotreload doctor``: finds order-dependent tests and the module that each of them needs."""
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 import pytest
 
+from . import warm
 from .keeping import Kept, outcomes, reasons
 
 COUPLED = {
@@ -31,17 +31,14 @@ def doctor(project, *arguments: str) -> tuple[int, list[str]]:
 
 
 def command(project, *arguments: str) -> tuple[int, list[str]]:
-    done = subprocess.run(
+    started = warm.start(
         [sys.executable, "-m", "pytest_hotreload.cli", *arguments],
-        cwd=project.root("forks"),
-        env=project._environ("forks"),
-        text=True,
-        capture_output=True,
-        timeout=60,
-        check=False,
+        project.root("forks"),
+        project._environ("forks"),
     )
-    assert not done.stderr
-    return done.returncode, done.stdout.splitlines()
+    out, err = started.communicate(timeout=60)
+    assert not err
+    return started.wait(), out.splitlines()
 
 
 def test_finds_the_module(project):
@@ -79,8 +76,8 @@ def test_what_it_found_is_a_dependency(tmp_path):
     reruns = kept.run("--affected")
     assert set(outcomes(reruns).values()) == {"passed"}
     assert reasons(reruns) == {"test_a.py": "no record yet", "test_b.py": "test_b.py"}
-    assert kept.record("test_a.py")["company"] == ["test_b.py"]
-    assert [kept.record(f"test_{name}.py")["company"] for name in "bcd"] == [[], [], []]
+    assert kept.record("test_a.py")["coupled_with"] == ["test_b.py"]
+    assert [kept.record(f"test_{name}.py")["coupled_with"] for name in "bcd"] == [[], [], []]
     assert kept.affected() == {}
     plugins = [word for name in ("hotreload", "hotreload_young") for word in ("-p", name)]
     _, explained = command(kept.project, "explain", "test_a.py", *plugins)
@@ -98,7 +95,7 @@ def test_what_it_found_is_a_dependency(tmp_path):
     assert doctor(kept.project)[0] == 0
     kept.write({"test_e.py": "import shop.menu\ndef test_e(): pass\n"})
     kept.run()
-    assert kept.record("test_a.py")["company"] == []
+    assert kept.record("test_a.py")["coupled_with"] == []
 
 
 def test_what_no_single_first_party_module_explains(tmp_path):
@@ -112,7 +109,7 @@ def test_what_no_single_first_party_module_explains(tmp_path):
         "test_a.py::test_a passes only together with other files; no single module explains it"
     )
     kept.run()
-    assert [kept.record(f"test_{name}.py")["company"] for name in "abc"] == [
+    assert [kept.record(f"test_{name}.py")["coupled_with"] for name in "abc"] == [
         ["test_b.py", "test_c.py"],
         [],
         [],

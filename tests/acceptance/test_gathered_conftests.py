@@ -1,4 +1,4 @@
-"""Conftests that gather while tests run and write at the session's end: files and lines are plain pytest's."""
+"""Conftests that gather data while tests run and write it at the end of the session: same files and lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plugins that gather in memory while tests run, each the real one: files and tables are plain pytest's."""
+"""Real plugins that gather data in memory while tests run: the same files and tables as in plain pytest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A host that is lost costs its time, and no test its result; whoever dies, nothing is left behind."""
+"""A lost host costs time but no result, and no process is left behind, whichever process dies."""
 
 from __future__ import annotations
 

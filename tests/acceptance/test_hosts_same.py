@@ -1,4 +1,4 @@
-"""Hosts on this machine: what plain pytest shows, whichever of them ran a file."""
+"""Hosts on this machine: the results equal plain pytest's, whichever host ran a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hosts as other machines would be: another checkout, interpreter, home and environment, and ssh's way to them."""
+"""Hosts with their own checkout, interpreter, home and environment, as on other machines, and through ssh."""
 
 from __future__ import annotations
 

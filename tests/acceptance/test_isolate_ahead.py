@@ -1,4 +1,4 @@
-"""`isolate_imports`: the child that was forked ahead is as one that was forked for its call."""
+"""`isolate_imports`: a preforked child equals a child that is forked for its call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`isolate_imports`: what goes to another process and comes back from it, as its user sees it."""
+"""`isolate_imports`: arguments, results and exceptions that travel between the processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`isolate_imports`: however a function ends, its caller hears of it soon, and nothing of it stays."""
+"""`isolate_imports`: the caller learns soon how a function ended, and no process of a call is left behind."""
 
 from __future__ import annotations
 
@@ -251,8 +251,9 @@ def test_a_thousand_calls_leave_nothing(tmp_path):
         def relatives(pid):
             kin = []
             for task in os.listdir(f"/proc/{pid}/task"):
-                for child in open(f"/proc/{pid}/task/{task}/children").read().split():
-                    kin += [int(child), *relatives(int(child))]
+                try: children = open(f"/proc/{pid}/task/{task}/children").read().split()
+                except FileNotFoundError: return relatives(pid)  # a thread has ended, and others have its children
+                for child in children: kin += [int(child), *relatives(int(child))]
             return sorted(kin)
         with isolate_imports("shop", env={"CLINGS": "1"}) as environment:
             def run(*call):

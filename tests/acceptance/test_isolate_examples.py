@@ -1,4 +1,4 @@
-"""`examples/`: the web server that restarts on edit, and the session of cells, as their readers would run them."""
+"""`examples/`: the web server that restarts on an edit, and the session of cells, run as in their README files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`isolate_imports` in hosts of every kind: threads, event loops, notebooks, forks, and hosts that die."""
+"""`isolate_imports` in callers of every kind: threads, event loops, notebooks, forks, and callers that die."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`isolate_imports` while its package is edited: new code in each call, a new template where imports changed."""
+"""`isolate_imports` while its package is edited: new code in each call, a new template after changed imports."""
 
 from __future__ import annotations
 

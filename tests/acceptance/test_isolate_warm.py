@@ -1,4 +1,4 @@
-"""`isolate_imports`: what the template holds, in which order, and what is said of the rest."""
+"""`isolate_imports`: the contents of the template, their order, and the messages about other modules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shards that leave out what did not change: each says so, and the whole is complete."""
+"""Shards that reuse unchanged results report so, and the merged result is complete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``examples/ci`` for GitLab, CircleCI and Buildkite: their commands in order, in clean clones; a test fails."""
+"""``examples/ci`` for GitLab, CircleCI and Buildkite: runs the commands in order, in clean clones, with a failure."""
 
 from __future__ import annotations
 

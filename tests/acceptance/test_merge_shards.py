@@ -1,4 +1,4 @@
-"""``pytest-hotreload merge``: the folders that real shards left, as one whole, and damaged in every way."""
+"""``pytest-hotreload merge``: the output of real shards, complete and damaged in every way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``examples/ci``: the commands of the workflow for GitHub, in order, in clean clones, with caches of every kind."""
+"""``examples/ci`` for GitHub: runs the workflow's commands in order, in clean clones, with every kind of cache."""
 
 from __future__ import annotations
 

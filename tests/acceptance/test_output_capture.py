@@ -1,4 +1,4 @@
-"""What tests print: in the right section of the right test, and past the capture in pytest's order."""
+"""The output of tests: in the section of its test, and uncaptured in pytest's order."""
 
 from __future__ import annotations
 

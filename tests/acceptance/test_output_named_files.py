@@ -1,4 +1,4 @@
-"""Files that the user names: links, pipes and devices stay what they are."""
+"""Files that the user names: links, pipes and devices keep their kind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every way in which pytest shows one and the same run."""
+"""Every way in which pytest shows the same run."""
 
 from __future__ import annotations
 

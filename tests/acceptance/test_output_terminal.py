@@ -1,4 +1,4 @@
-"""On a terminal: plain pytest's bytes, and a line of what runs meanwhile that leaves no trace."""
+"""Output on a terminal: the bytes of plain pytest, and a line about running tests that is erased again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The summary of warnings: the same texts, as often, from the same places."""
+"""The summary of warnings: the same texts, counts and locations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What plugins hand from a child to the controller, prepare beforehand, withdraw, or fail at."""
+"""Data that plugins send from a child to the controller, prepare, withdraw, or fail to send."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""pytest inside of pytest, subtests, and databases that Django makes."""
+"""pytest inside pytest, subtests, and Django's test databases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""pytest-rerunfailures and pytest-timeout: tests that run again, and tests that are ended."""
+"""pytest-rerunfailures and pytest-timeout: repeated tests and stopped tests."""
 
 from __future__ import annotations
 

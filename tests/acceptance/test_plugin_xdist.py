@@ -1,4 +1,4 @@
-"""xdist's convention: its option means slots, it never starts, and who takes part in it is served."""
+"""xdist's conventions: its option sets the number of slots, it never starts workers, and its hooks are called."""
 
 from __future__ import annotations
 

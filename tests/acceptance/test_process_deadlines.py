@@ -1,4 +1,4 @@
-"""``--hotreload-timeout`` ends a test from outside; a file that stands still is named."""
+"""``--hotreload-timeout`` kills a hanging test from outside; a file without progress is named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A test that kills its process fails by itself; the rest of its file runs in a new child."""
+"""Only the test that kills its process fails; the remaining tests of its file run in a new child."""
 
 from __future__ import annotations
 

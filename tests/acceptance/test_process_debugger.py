@@ -1,4 +1,4 @@
-"""The debugger on a terminal: what is typed and shown equals plain pytest's; children wait their turn."""
+"""The debugger on a terminal: input and output equal plain pytest's, and children wait for the terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Few open files are allowed: one line says what to do, or fewer slots are used."""
+"""A low limit on open files: one line with a hint, or fewer slots."""
 
 from __future__ import annotations
 

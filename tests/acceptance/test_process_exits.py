@@ -1,4 +1,4 @@
-"""What a process does at its exit, a child does too: handlers, finalizers, pools, files, buffers."""
+"""The exit of a child does what the exit of a process does: handlers, finalizers, pools, files, buffers."""
 
 from __future__ import annotations
 

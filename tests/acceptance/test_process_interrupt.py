@@ -1,4 +1,4 @@
-"""Ctrl-C: once stops, tears down and summarises as plain pytest does; twice ends at once."""
+"""Ctrl-C: the first one stops, tears down and summarises as plain pytest does; the second one ends at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``--affected-since``: besides what the records say, what git says has changed; and the exit status of both."""
+"""``--affected-since``: selects by the records and by git's changes; and the exit status of both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which test files a change selects, each with its reason: one project, one change at a time, each undone.
+"""The test files that a change selects, with the reason: one project, one change at a time, each undone.
 
 The project runs once; then ``--affected --co`` is asked, which records nothing.
 """

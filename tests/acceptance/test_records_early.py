@@ -1,4 +1,4 @@
-"""Plugins of the project that are imported before anything can be observed: what they read then is recorded."""
+"""Plugins of the project that are imported before observation starts: the files that they read are recorded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The epoch: what all records depend on. The summary names the very input that differs."""
+"""The environment, on which all records depend; the summary names the input that differs."""
 
 from __future__ import annotations
 

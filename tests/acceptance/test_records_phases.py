@@ -1,7 +1,8 @@
-"""Records over several runs, in earnest: with the real margin of 2 s, with two runs at once, and with kills."""
+"""Records over several runs, with the real margin of 2 s, with two runs at once, and with kills."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
@@ -146,8 +147,9 @@ def test_kills(tmp_path, seed):
         value = number if value is None else value
         kept.write({f"src/module_{number}.py": f"VALUE = {value}\n"})
         with Process(kept.project, "--affected", slots=2) as process:
-            time.sleep(chosen.uniform(0.2, 0.8))
-            process.send(signal.SIGKILL)
+            time.sleep(chosen.uniform(0.05, 0.6))
+            with contextlib.suppress(ProcessLookupError):  # it was faster
+                process.send(signal.SIGKILL)
             process.end()
         assert kept.store().verify() == []
         expected = {}

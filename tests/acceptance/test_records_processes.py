@@ -1,4 +1,4 @@
-"""A test that starts a process depends on whatever that process may read of the project: nobody sees what it does."""
+"""A test that starts a process depends on everything in the project, because the process is not observed."""
 
 from __future__ import annotations
 

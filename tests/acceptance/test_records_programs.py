@@ -1,4 +1,4 @@
-"""Code of the project that no import runs: programs that start pytest, and what ``exec`` and ``runpy`` run."""
+"""Code of the project that runs without an import: programs that start pytest, ``exec`` and ``runpy``."""
 
 from __future__ import annotations
 

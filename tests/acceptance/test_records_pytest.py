@@ -1,4 +1,4 @@
-"""What test files depend on by way of pytest: conftests, hooks, plugins, doctests; and however they are isolated."""
+"""Dependencies through pytest: conftests, hooks, plugins and doctests, in every isolation mode."""
 
 from __future__ import annotations
 

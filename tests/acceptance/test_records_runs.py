@@ -1,4 +1,4 @@
-"""When a run writes, keeps and removes records, and what it says where it can't."""
+"""When a run writes, keeps and removes records, and the messages about errors."""
 
 from __future__ import annotations
 

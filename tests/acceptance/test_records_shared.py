@@ -1,4 +1,4 @@
-"""What one file reads, and others use: an input belongs to the code that reads it, so to all that import that code.
+"""Inputs that one file reads and others use belong to the reading code, and so to all importers of that code.
 
 One project of pairs: the first file of each makes the read, the second one gets the value from where it was kept. It
 runs once; then ``--affected --co`` is asked after one change at a time, each undone.

@@ -1,4 +1,4 @@
-"""``--hotreload-report`` and ``--hotreload-trace``: every test of a run is in both, and nothing else changes."""
+"""``--hotreload-report`` and ``--hotreload-trace``: both contain every test of a run, and change nothing else."""
 
 from __future__ import annotations
 
@@ -313,8 +313,8 @@ def test_each_option_turns_hotreload_on(project):
     ("option", "message"),
     [
         (
-            "--hotreload-report=no/such/run.html",
-            "--hotreload-report: there is no folder <root>/no/such; hint: create the folder first",
+            "--hotreload-report=test_a.py/run.html",
+            "--hotreload-report: the file <root>/test_a.py can't hold new files; hint: name a file in another folder",
         ),
         (
             "--hotreload-trace=.",
@@ -332,6 +332,14 @@ def test_a_path_that_can_not_be_is_a_usage_error(project, option, message):
     assert ours.status == 4
     assert [line for line in ours.errors if line] == [f"ERROR: hotreload: {message}"]
     assert ours.outcomes == {}
+
+
+def test_missing_folders_are_created(project):
+    project.write({"test_a.py": "def test_a(): pass\n"})
+    ours = project.run("--hotreload-report=no/such/run.html", "--hotreload-trace=other/run.json", slots=1)
+    assert ours.status == 0
+    assert (ours.root / "no/such/run.html").exists()
+    assert (ours.root / "other/run.json").exists()
 
 
 def test_a_path_that_turns_out_not_to_be_writable_is_a_line(project):

@@ -1,4 +1,4 @@
-"""Collected = run + reported: what a test takes apart is an error by its name, never a green run."""
+"""Collected = run + reported: a lost report is an error of its test, never a green run."""
 
 from __future__ import annotations
 

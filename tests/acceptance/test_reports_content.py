@@ -1,4 +1,4 @@
-"""Reports that are hard to carry from one process to another arrive whole."""
+"""Reports that are hard to pickle arrive completely."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of one file leave behind is not there for the next; what its import left is."""
+"""State that a file's tests leave behind is invisible to the next file; state that its import left is visible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``--junitxml``: the same file, but for times."""
+"""``--junitxml``: the same file, except for times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Under ``GITHUB_ACTIONS``: annotations at the end of the output, and the summary of the step, once."""
+"""Runs with ``GITHUB_ACTIONS``: annotations at the end of the output, and the step summary, once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``--hotreload-json``: what became of each test, after every kind of ending."""
+"""``--hotreload-json``: the outcome of each test, after every kind of end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which test files may be reused: one of every kind, run once, and then under ``--reuse=on``."""
+"""The test files that can be reused: one file of every kind, run once, and then with ``--reuse=on``."""
 
 from __future__ import annotations
 

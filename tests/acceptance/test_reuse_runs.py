@@ -1,4 +1,4 @@
-"""``--reuse=on``: what an edit makes run again, and what selects, stops and orders tests beside it."""
+"""``--reuse=on``: the tests that an edit makes run again, together with options that select, stop and order."""
 
 from __future__ import annotations
 

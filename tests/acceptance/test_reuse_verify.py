@@ -1,4 +1,4 @@
-"""``--reuse=verify``: everything runs, and what reuse would have shown wrongly fails the run."""
+"""``--reuse=verify``: everything runs, and a result that reuse would have shown wrongly fails the run."""
 
 from __future__ import annotations
 

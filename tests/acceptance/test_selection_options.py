@@ -1,4 +1,4 @@
-"""What is selected, in which order, and what pytest's cache remembers of it."""
+"""Selection and order of tests, and the data in pytest's cache."""
 
 from __future__ import annotations
 

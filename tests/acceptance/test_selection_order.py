@@ -1,4 +1,4 @@
-"""Orders in which the items of a file do not stand together."""
+"""Orders in which the items of a file are not adjacent."""
 
 from __future__ import annotations
 

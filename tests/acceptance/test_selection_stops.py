@@ -1,4 +1,4 @@
-"""Everything that ends a run before its last test, or before its first."""
+"""Everything that ends a run before its last test, or before its first test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shards of a suite run what plain pytest runs: each test once, with its outcome, whatever the suite is made of."""
+"""The shards of a suite together run plain pytest's tests: each once, with its outcome, for every kind of suite."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A session fixture that removes files runs once: each child that ran it would remove what others have written."""
+"""A session fixture that removes files is set up once, because each further setup would remove files of others."""
 
 from __future__ import annotations
 

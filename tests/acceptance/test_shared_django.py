@@ -1,4 +1,4 @@
-"""pytest-django with its database shared: made once, outcomes as in plain pytest."""
+"""pytest-django with a shared database: created once, with the outcomes of plain pytest."""
 
 from __future__ import annotations
 

@@ -59,7 +59,8 @@ def _noted(request, base, derived):
     assert [word for word, _ in words] == ["up", *["test"] * 6, "down"]
     assert words[0][1] == words[-1][1], "torn down by the process that set it up"
     children = {pid for _, pid in words[1:-1]}
-    assert len(children) == 3
+    assert words[0][1] not in children
+    assert len(children) in range(slots, 4), "rewound or forked"
     assert words[0][1] not in children
     assert ours.status == 1
     assert not refused(ours)

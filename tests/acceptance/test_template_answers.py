@@ -1,4 +1,4 @@
-"""What a template imported is, in each run, what an import at its place would have given."""
+"""A module that the template imported equals, in each run, the module that an import in the run would give."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A debugger, and whatever else reads from the terminal, in a watch: it is theirs, and the keyboard's afterwards."""
+"""A debugger in a watch, and other readers of the terminal: the keys are theirs, and then the watch's again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How files are saved, and where projects lie."""
+"""The ways in which editors save files, and the places where projects lie."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Edits of test files and modules: what runs, with which content, and what stays red."""
+"""Edits of test files and modules: the tests that run, their content, and the tests that stay failing."""
 
 from __future__ import annotations
 

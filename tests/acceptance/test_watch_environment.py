@@ -1,4 +1,4 @@
-"""What is installed, and what surrounds the project: imports that are new, distributions that change, ``.env``."""
+"""Installed packages and the project's surroundings: new imports, changed distributions, ``.env``."""
 
 from __future__ import annotations
 

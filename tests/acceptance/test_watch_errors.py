@@ -1,4 +1,4 @@
-"""Files that do not parse, imports that fail: said once, and nothing stays behind when they are mended."""
+"""Syntax errors and failing imports are reported once, and leave nothing behind once they are fixed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that come, go and move: test files, modules, packages, data."""
+"""Files that are created, removed and moved: test files, modules, packages, data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a watch begins: what it runs first, which arguments it takes, and what it refuses."""
+"""The start of a watch: the tests that run first, the accepted arguments, and the refused ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A watch that starts with records that hold: what it notices before it ran anything, and what it need not run."""
+"""A watch that starts with fresh records: changes that it notices before anything ran, and tests that it skips."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What hangs: an edit ends it, whatever hangs, and whatever is edited, and is acted on.
+"""An edit ends whatever hangs, and is then acted on.
 
 One of each way in which a process is told to hang; `HOTRELOAD_HANGS=all` for all kinds with one slot and with two.
 """

@@ -1,4 +1,4 @@
-"""Keys of a real terminal, and its modes, which are as before on every way out."""
+"""The keys of a real terminal, and its modes, which every way to end restores."""
 
 from __future__ import annotations
 
@@ -522,7 +522,7 @@ guarded, ours = os.pipe()
 guard = subprocess.Popen(
     [sys.executable, "-c", '''if 1:
         import os, sys
-        from pytest_hotreload.watch.keyboard import restore
+        from pytest_hotreload.watch.terminal_modes import restore
         modes = eval(sys.argv[2])
         os.read(int(sys.argv[1]), 1)
         print("restored", restore(0, modes), flush=True)

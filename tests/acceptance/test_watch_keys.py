@@ -1,4 +1,4 @@
-"""What each key of a watch does, on a terminal."""
+"""The effect of each key of a watch, on a terminal."""
 
 from __future__ import annotations
 

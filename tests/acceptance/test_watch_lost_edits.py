@@ -1,4 +1,4 @@
-"""No save is lost: whenever a watch has caught up, the last that it said of each test file is what stands on disk.
+"""No edit is lost: once a watch has caught up, its last result for each test file matches the file on disk.
 
 Bursts of random saves, in place and by rename, at random moments, also while tests run: 120 of them, more by
 ``HOTRELOAD_SAVES``; ``HOTRELOAD_SEED`` for others. A test's name bears what its file read when it was imported, so
@@ -18,6 +18,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
+
+from . import warm
 
 SAVES = int(os.environ.get("HOTRELOAD_SAVES", "120"))
 SEED = int(os.environ.get("HOTRELOAD_SEED", "1"))
@@ -106,15 +108,13 @@ class Watch:
         self._news = threading.Condition()
         dropped = ("PYTEST_", "PYTHONDONT", "CI", "BUILD_")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
-        self.process = subprocess.Popen(
-            [*(sys.executable, "-u", "-m", "pytest", "-p", "hotreload"), "--hotreload", "--watch", "-v"],
-            cwd=root,
-            env={**kept, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        self.process = warm.start(
+            [sys.executable, "-m", "pytest", "-p", "hotreload", "--hotreload", "--watch", "-v"],
+            root,
+            {**kept, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONHASHSEED": "0"},
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
+            unbuffered=True,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -142,7 +142,7 @@ class Watch:
         """The end of its input; the exit status, after all that it showed was read."""
         assert self.process.stdin is not None
         self.process.stdin.close()
-        status = self.process.wait(_HUNG)
+        status: int = self.process.wait(_HUNG)
         self._reader.join(_HUNG)
         return status
 

@@ -1,4 +1,4 @@
-"""Edits while tests run, edits that follow each other at once, and tests that end badly."""
+"""Edits while tests run, edits in quick succession, and tests that end badly."""
 
 from __future__ import annotations
 

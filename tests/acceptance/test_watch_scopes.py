@@ -1,4 +1,4 @@
-"""Conftests, ini files and plugins of the project: what they concern runs again, each rerun with hooks of its own."""
+"""Conftests, ini files and plugins of the project: affected tests run again, with new hooks in each rerun."""
 
 from __future__ import annotations
 

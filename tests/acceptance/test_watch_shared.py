@@ -1,4 +1,4 @@
-"""What one file read, and others use, in a watch and in runs that a server forks: as with ``--affected``."""
+"""Inputs that one file reads and others use, in a watch and in runs of a server: as with ``--affected``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ctrl-C, Ctrl-Z and every end of a watch: what runs stops as it should, and nothing is left behind."""
+"""Ctrl-C, Ctrl-Z and every way to end a watch: running tests stop properly, and nothing is left behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a watch shows: its lines, the screen, colours; and who else may have the terminal."""
+"""The output of a watch: its lines, the screen, colours; and processes that share the terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every name that our code reaches is replaced by a test, in turn, and nothing changes: docs/design/worlds.md.
+"""A test replaces each name that our code uses, in turn, and nothing changes: docs/design/worlds.md.
 
 By a test, and by a test file while it is imported, which is in the controller.
 A sample of them; `HOTRELOAD_NAMES=0 pytest tests/acceptance/test_worlds_names.py` for all, HOTRELOAD_SEED for another.

@@ -1,14 +1,18 @@
-"""An interpreter that has imported pytest, and of the project nothing; it forks for each run that it is asked for.
+"""A process that has imported pytest, and nothing of the project under test. It forks for each requested run.
 
-Started by ``warm.py`` with the number of its socket. A request is one message with four descriptors:
-standard input, output and error, and where to tell the process id, and at its end the wait status.
+``warm.py`` starts it with the numbers of its socket and of standard error, and with "plugin" if it is to import all of
+hotreload. A request is one message with four descriptors: standard input, output and error, and a pipe on which the
+process id is reported, and at the end the wait status.
 """
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import importlib
 import json
 import os
+import pkgutil
 import runpy
 import signal
 import socket
@@ -19,44 +23,69 @@ from typing import Any
 
 import _pytest.config
 
-#: What a run of pytest 8.4 or 9.2 imports besides its plugins, from the standard library.
+#: What a run of pytest 8.4 or 9.2 imports from the standard library, in addition to its plugins.
 _LATE = (
     "_pytest._argcomplete",
     "configparser",
+    "email.parser",
     "faulthandler",
     "importlib.metadata",
+    "pdb",
     "pkgutil",
     "readline",
     "termios",
     "tomllib",
     "xml.etree.ElementTree",
 )
+#: The packages whose modules a run with ``--hotreload`` imports.
+_OURS = ("compat", "process", "imports", "records", "run")
 _MESSAGE = 1 << 20
+#: C's ``_IONBF``, on Linux and macOS.
+_UNBUFFERED = 2
+#: The variable whose value a fork writes into the memory that ``/proc/PID/environ`` shows.
+_TOKEN = "HOTRELOAD_ACCEPTANCE_TOKEN"
 
 
 def main() -> int:
-    """Serve; returns pytest's exit status in a fork, and 0 in the server when its user is gone."""
+    """Serve. Returns the exit status of the module in a fork, and 0 in the server when its user is gone."""
     control = socket.socket(fileno=int(sys.argv[1]))
-    for name in [f"_pytest.{plugin}" for plugin in _pytest.config.default_plugins]:
-        importlib.import_module(name)
-    for name in _LATE:
-        try:
-            importlib.import_module(name)
-        except ImportError:  # tomllib came with 3.11
-            continue
-    base = sys.path[1:]  # the first is this file's folder
+    os.dup2(int(sys.argv[2]), 2)  # the pipe at the start was for the stream that belongs to this descriptor
+    os.close(int(sys.argv[2]))
+    _import_all(with_plugin=sys.argv[3] == "plugin")
+    base = sys.path[1:]  # the first entry is this file's folder
+    gc.collect()
+    gc.freeze()
     while True:
         data, descriptors, *_ = socket.recv_fds(control, _MESSAGE, 4)
         if not data:
             return 0
         request = json.loads(data)
-        # Between us and the run stands a process that waits for it.
+        # Between the server and the run stands a process that waits for the run.
         if os.fork() == 0 and _watch(descriptors[3]):
             control.close()
-            return _become(request, descriptors, base)
+            _become(request, descriptors, base)
+            runpy.run_module(request["words"][0], run_name="__main__", alter_sys=True)
+            return 0
         for descriptor in descriptors:
             os.close(descriptor)
         _reap()
+
+
+def _import_all(*, with_plugin: bool) -> None:
+    for name in [*(f"_pytest.{plugin}" for plugin in _pytest.config.default_plugins), *_LATE]:
+        try:
+            importlib.import_module(name)
+        except ImportError:  # tomllib came with 3.11
+            continue
+    importlib.import_module(
+        "pytest_hotreload.plugin"
+    )  # plain runs load the plugin, too, which is inert there
+    if not with_plugin:
+        return
+    for package in _OURS:
+        parent = importlib.import_module(f"pytest_hotreload.{package}")
+        for module in pkgutil.walk_packages(parent.__path__, f"{parent.__name__}."):
+            importlib.import_module(module.name)
 
 
 def _reap() -> None:
@@ -68,11 +97,11 @@ def _reap() -> None:
 
 
 def _watch(told: int) -> bool:
-    """Fork the run, and tell of it. Returns True in the run, and never in the process that waits."""
+    """Fork the run, and report its end. Returns True in the run, and never in the process that waits for it."""
     pid = os.fork()
     if pid == 0:
         return True
-    os.closerange(3, told)
+    os.closerange(0, told)
     os.closerange(told + 1, 256)
     os.write(told, f"{pid}\n".encode())
     _, status = os.waitpid(pid, 0)
@@ -80,25 +109,47 @@ def _watch(told: int) -> bool:
     os._exit(0)
 
 
-def _become(request: dict[str, Any], descriptors: list[int], base: list[str]) -> int:
-    """What a fresh ``python -m pytest`` of this directory and environment would be."""
+def _become(request: dict[str, Any], descriptors: list[int], base: list[str]) -> None:
+    """Turn the fork into what a new ``python -m MODULE`` in this directory and environment would be."""
     os.setsid()
     for number, descriptor in enumerate(descriptors[:3]):
         os.dup2(descriptor, number)
     os.closerange(3, 256)
     os.chdir(request["cwd"])
+    _show_token(request["environ"].get(_TOKEN, ""))
     os.environ.clear()
     os.environ.update(request["environ"])
     time.tzset()
+    unbuffered = request["unbuffered"] or bool(os.environ.get("PYTHONUNBUFFERED"))
+    _reconfigure(sys.stdout, line_buffering=os.isatty(1), write_through=unbuffered)
+    _reconfigure(sys.stderr, line_buffering=True, write_through=unbuffered)
+    if unbuffered:  # the interpreter's option -u also does this to C's standard output
+        libc = ctypes.CDLL(None)
+        libc.setvbuf(ctypes.c_void_p.in_dll(libc, "stdout"), None, _UNBUFFERED, 0)
     named = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     sys.path[:] = dict.fromkeys(
         [str(Path.cwd()), *(str(Path(folder).absolute()) for folder in named if folder), *base]
     )
-    sys.argv[:] = [sys.argv[0], *request["arguments"]]
-    sys.orig_argv[:] = [sys.executable, "-m", "pytest", *request["arguments"]]
+    module, *arguments = request["words"]
+    sys.argv[:] = [sys.argv[0], *arguments]
+    sys.orig_argv[:] = [sys.executable, "-m", module, *arguments]
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    runpy.run_module("pytest", run_name="__main__", alter_sys=True)
-    return 0
+
+
+def _reconfigure(stream: Any, **how: bool) -> None:
+    """Adapt a stream to its new descriptor. The object stays, because hotreload keeps references to it."""
+    stream.reconfigure(**how)
+
+
+def _show_token(token: str) -> None:
+    """Write the token over the server's in the memory that ``/proc/PID/environ`` shows."""
+    if not token or not Path("/proc/self/stat").exists():
+        return
+    shown = Path("/proc/self/environ").read_bytes()
+    at = shown.index(f"{_TOKEN}=".encode()) + len(_TOKEN) + 1
+    # The fields after the command's name begin with the third; the fiftieth is the address of the environment.
+    begin = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[50 - 3])
+    ctypes.memmove(begin + at, token.encode() + b"\0", len(token) + 1)
 
 
 if __name__ == "__main__":

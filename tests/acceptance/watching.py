@@ -1,4 +1,4 @@
-"""A watch on plain pipes, as an editor or a script would keep one: edits go in, what it shows comes out.
+"""A watch on pipes, as an editor or a script would run it: edits go in, output comes out.
 
     with Watching(tmp_path, {"test_a.py": "def test_a(): pass"}) as watching:
         assert watching.shown().ran == {"test_a.py::test_a": "passed"}
@@ -24,6 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
+
+from . import warm
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -117,14 +119,13 @@ class Watching:
         self._read = 0
         self._closed = False
         self._changed = threading.Condition()
-        self.process = subprocess.Popen(
-            [self.python, "-u", "-m", "pytest", "-p", "hotreload", *self.watch, *self.arguments],
-            cwd=self.root / self.folder,
-            env=environment(self.environ),
+        self.process = warm.start(
+            [self.python, "-m", "pytest", "-p", "hotreload", *self.watch, *self.arguments],
+            self.root / self.folder,
+            environment(self.environ),
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            start_new_session=True,
+            unbuffered=True,
         )
         self._reader = threading.Thread(target=self._listen, daemon=True)
         self._reader.start()
@@ -133,7 +134,7 @@ class Watching:
         assert self.process.stdout is not None
         for line in self.process.stdout:
             with self._changed:
-                self._lines.append(line.decode(errors="backslashreplace").rstrip("\n"))
+                self._lines.append(line.rstrip("\n"))
                 self._changed.notify_all()
         with self._changed:
             self._closed = True

@@ -1,4 +1,4 @@
-"""Names that our code reaches, and small test files that put something else in place of each.
+"""The names that our code uses, and small test files that replace each of them.
 
 The names come from the source of the installed package: every attribute of a module, everything imported by name,
 every builtin. Plain pytest runs each file in a process of its own, since what a test leaves patched would break the

@@ -1,4 +1,4 @@
-"""Small suites whose first file replaces a name for good while it is imported, so in the controller.
+"""Small suites whose first file replaces a name permanently while it is imported, and so in the controller.
 
 Each suite is run in forks of one interpreter that has imported pytest and the plugin: by plain pytest, and by ours
 in the ways of :data:`WAYS`. What plain pytest survives, ours has to survive with the same results.

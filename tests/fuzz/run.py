@@ -1,4 +1,4 @@
-"""Runs random suites by plain pytest and under ``--hotreload``, and prints what came of it as one JSON line.
+"""Runs random suites with plain pytest and with ``--hotreload``, and prints the results as one JSON line.
 
 Every run is a fork of this process, which has imported what pytest and the plugin load and nothing of a suite.
 """
@@ -124,7 +124,7 @@ def judge(suite: Suite, plain: Result, ours: Result) -> list[str]:
     """What is wrong with ``ours``; nothing for a right run."""
     if isinstance(ours.status, str):
         return [] if isinstance(plain.status, str) else [f"our run {ours.status}"]
-    wrong = _silent(suite, ours)
+    wrong = _silent(suite, plain, ours)
     if wrong or plain.outcomes() != suite.outcomes:
         return wrong  # the suite breaks plain pytest, too: no more can be asked
     wrong = _differing(suite, ours)
@@ -133,10 +133,11 @@ def judge(suite: Suite, plain: Result, ours: Result) -> list[str]:
     return wrong or ([] if suite.dying else _reports(plain, ours))
 
 
-def _silent(suite: Suite, ours: Result) -> list[str]:
-    """What no run may show, whatever a suite breaks."""
-    found = ours.outcomes()
-    bad = {test for test, what in suite.outcomes.items() if what in ("failed", "error")}
+def _silent(suite: Suite, plain: Result, ours: Result) -> list[str]:
+    """What no run may show, whatever a suite breaks: but a patch of its own may let a test pass that was to fail."""
+    found, survived = ours.outcomes(), plain.outcomes()
+    failing = {test for test, what in suite.outcomes.items() if what in ("failed", "error")}
+    bad = {test for test in failing if survived.get(test) != "passed"}
     wrong = [f"{test}: written to fail, passed" for test in bad if found.get(test) == "passed"]
     if ours.status == 0:
         wrong += [f"{test}: no result, and exit status 0" for test in ours.items if test not in found]

@@ -1,4 +1,4 @@
-"""Random small suites whose outcomes are known while they are written.
+"""Random small suites whose outcomes are known when they are generated.
 
 A suite combines kinds of trouble: patched functions, deaths, reruns, subtests, leftovers, plugins. Each test carries
 the outcome that it was written for, so a run can be judged even where plain pytest would not survive the suite.

@@ -1,4 +1,4 @@
-"""No random suite full of trouble is silently green, hangs or loses a test; more by ``HOTRELOAD_SUITES`` (60)."""
+"""Random suites full of trouble are never silently green, never hang and lose no test (``HOTRELOAD_SUITES``, 60)."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The mutation harness: random projects and edits; is what changed left out, or reused?"""
+"""The mutation harness: checks with random projects and edits that no affected test is left out or reused."""

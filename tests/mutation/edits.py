@@ -1,4 +1,4 @@
-"""Random edits of a generated project, each a kind of change that somebody's cache once missed."""
+"""Random edits of a generated project, each of a kind that some tool's cache has missed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A random project whose tests start processes, which import its modules and read its data.
+"""A random project whose tests start processes, which import its modules and read its data unobserved.
 
 Nothing of that is seen by who observes the tests.
 """

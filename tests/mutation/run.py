@@ -1,4 +1,4 @@
-"""Runs the harness, and prints what came of it as one JSON line.
+"""Runs the harness, and prints the results as one JSON line.
 
 Under ``--mode=reuse`` what is not selected is to be reported, as reused, with the very node ids of plain pytest.
 

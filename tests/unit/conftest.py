@@ -1,4 +1,4 @@
-"""Watchers, by events and by polling."""
+"""Watchers that use events, and watchers that poll."""
 
 from __future__ import annotations
 

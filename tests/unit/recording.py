@@ -1,4 +1,4 @@
-"""Runs a body in a fresh interpreter that records, and says what was recorded."""
+"""Runs code in a new interpreter that records, and returns the records."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def draft(**changes: Any) -> dict[str, Any]:
         "declared": [],
         "started": [],
         "project": [],
-        "company": [],
+        "coupled_with": [],
         "distributions": {},
         "modules": {},
         "flags": [],

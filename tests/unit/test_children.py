@@ -1,4 +1,4 @@
-"""What the controller knows of its children."""
+"""The controller's view of its children."""
 
 from __future__ import annotations
 

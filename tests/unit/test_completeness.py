@@ -1,4 +1,4 @@
-"""Collected = run + reported: no loss of messages between a child and what is shown goes unnoticed."""
+"""Collected = run + reported: every lost message between a child and the output is noticed."""
 
 from __future__ import annotations
 

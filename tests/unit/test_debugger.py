@@ -1,4 +1,4 @@
-"""What comes before a debugger of pytest."""
+"""The setup that precedes pytest's debugger."""
 
 from __future__ import annotations
 

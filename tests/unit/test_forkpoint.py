@@ -1,4 +1,4 @@
-"""A fork point whose listener leaves while it has something to say; one with a child ahead."""
+"""A fork point whose controller ends while it writes, and a fork point with a preforked child."""
 
 from __future__ import annotations
 

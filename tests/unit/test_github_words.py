@@ -1,4 +1,4 @@
-"""Workflow commands: whatever a test says, the runner reads one command, and of it what was meant."""
+"""Workflow commands: for every text of a test, the runner reads one command with that text."""
 
 from __future__ import annotations
 

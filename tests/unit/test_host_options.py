@@ -1,4 +1,4 @@
-"""Specifications of hosts: what is read from ``--tx``, and what is refused in one line."""
+"""Specifications of hosts: the accepted values of ``--tx``, and those that are refused in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a host tells of its items, as the user's controller hears it."""
+"""The messages of a host about its items, as the controller receives them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No circle of imports among files, those for type checkers included; `lint-imports` checks the layers of packages."""
+"""No circle of imports exists among files, including imports for type checkers; `lint-imports` checks the layers."""
 
 from __future__ import annotations
 

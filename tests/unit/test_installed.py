@@ -1,4 +1,4 @@
-"""What is installed, wherever it lies."""
+"""Recognises installed files in every place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When Ctrl-C strikes, while a run loop runs."""
+"""The moments at which Ctrl-C takes effect in the run loop."""
 
 from __future__ import annotations
 

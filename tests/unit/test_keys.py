@@ -1,4 +1,4 @@
-"""Keys out of bytes."""
+"""Decodes bytes to keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When, and at which revision, a file ran last: what git's files say, and what is kept."""
+"""The time and revision of a file's last run: reading git's files, and the stored data."""
 
 from __future__ import annotations
 

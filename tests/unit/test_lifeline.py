@@ -1,4 +1,4 @@
-"""A process that is tied to its parent ends with it, by the kernel's signal and by the pipe."""
+"""A process with a lifeline ends with its parent, by the kernel's signal and by the pipe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether shards make up a whole: whatever is taken from a sound set, or added to it, is noticed."""
+"""The completeness of shards: everything that is removed from a complete set, or added to it, is noticed."""
 
 from __future__ import annotations
 

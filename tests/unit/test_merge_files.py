@@ -1,4 +1,4 @@
-"""What lies in shards' folders: found by content, merged into one of each kind, refused where it is damaged."""
+"""The files in shards' folders: found by content, merged by kind, refused if damaged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records and durations of several shards in one cache: who ran a file decides what is known of it."""
+"""Records and durations of several shards in one cache: the shard that ran a file decides."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a process touches is recorded, exactly: each door is opened in a fresh interpreter."""
+"""Everything that a process accesses is recorded exactly; each kind of access runs in a new interpreter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which names are asked of the import system, which variables of the environment, and on whose behalf."""
+"""Imported names and environment variables, and the code on whose behalf they are read."""
 
 from __future__ import annotations
 

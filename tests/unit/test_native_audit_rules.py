@@ -1,4 +1,4 @@
-"""Which of the touches count, when, and what recording leaves as it was."""
+"""The accesses that count, the time at which they count, and the absence of side effects of recording."""
 
 from __future__ import annotations
 

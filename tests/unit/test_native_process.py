@@ -1,4 +1,4 @@
-"""Nothing outlives the controller: real processes, a real SIGKILL, and what is alive a second later."""
+"""Nothing outlives the controller: real processes, a real SIGKILL, and the processes alive a second later."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Closures, shared modules and quarantine of small projects on disk; where it matters, against the interpreter."""
+"""Closures, shared modules and quarantine of small projects on disk, partly compared with the interpreter."""
 
 from __future__ import annotations
 
@@ -486,10 +486,10 @@ def test_quarantine(tree: Tree, root: Path) -> None:
     )
     assert scanned.quarantine("test_it.py") == {
         "plug": "a plugin, which pytest loads with its assertions rewritten (conftest.py:4)",
-        "seaborn": "reads MPLBACKEND at import, which is written before (conftest.py:6)",
-        "prefect": "reads PREFECT_HOME at import, which is written before (conftest.py:7)",
+        "seaborn": "reads MPLBACKEND at import, which is set before (conftest.py:6)",
+        "prefect": "reads PREFECT_HOME at import, which is set before (conftest.py:7)",
         "asserting.sub": "registered for assertion rewriting (conftest.py:3)",
-        "matplotlib": "reads MPLBACKEND at import, which is written before (conftest.py:6)",
+        "matplotlib": "reads MPLBACKEND at import, which is set before (conftest.py:6)",
     }
 
 

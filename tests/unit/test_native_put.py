@@ -1,4 +1,4 @@
-"""Writing the records of a run at once, and what is known of them without reading them again."""
+"""Writes the records of a run at once, and knows them without reading them again."""
 
 from __future__ import annotations
 

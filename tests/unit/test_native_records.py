@@ -1,4 +1,4 @@
-"""Records: what makes one fresh, and every kind of change that must not leave it so."""
+"""Records: the conditions under which one is fresh, and every kind of change that must end this."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_record_has_the_one_form(project: Project) -> None:
     )
     record = project.get()
     assert " ".join(record) == (
-        "file epoch outcome settled tests costs closure dynamic company roots reads listings layout environment"
+        "file epoch outcome settled tests costs closure dynamic coupled_with roots reads listings layout environment"
         " declared started project distributions modules flags ports writes serial"
     )
     assert record["file"] == TEST
@@ -76,7 +76,7 @@ def test_what_is_no_draft(project: Project) -> None:
         json.dumps(draft(tests=[[1]])),
     ):
         drafts = {"tests/test_0.py": json.dumps(draft()), TEST: text, "tests/test_b.py": json.dumps(draft())}
-        with pytest.raises(ValueError, match=r"^not a draft of a record: tests/test_a\.py: "):
+        with pytest.raises(ValueError, match=r"^invalid draft of a record: tests/test_a\.py: "):
             project.records.put_all(drafts, started_ns=0, environment={})
     assert project.records.files() == []
     assert not (project.root / BUCKET).exists()

@@ -1,4 +1,4 @@
-"""The store of records on the disk: places, damage, several writers, timings, and what removes something."""
+"""The record store on disk: its place, damage, several writers, timings and removal."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_equal_inputs_give_equal_bytes_anywhere(tmp_path: Path) -> None:
     assert digests[0] == digests[1]
 
 
-def test_modes_and_company(project: Project) -> None:
+def test_modes_and_markers(project: Project) -> None:
     project.put()
     project.records.save()
     bucket = project.root / BUCKET
@@ -144,8 +144,8 @@ DAMAGE: dict[str, tuple[str, str]] = {
     "no header": ("x\ny\n", "corrupt: no header"),
     "another's": ('{"a": 1}\n{}\n', "foreign: not a record"),
     "an epoch": (sealed("{}", hotreload="epoch"), "foreign: not a record"),
-    "older": (sealed("{}", schema=1), "older: schema 1 where 4 is read"),
-    "newer": (sealed("{}", schema=5), "newer: schema 5 where 4 is read"),
+    "older": (sealed("{}", schema=1), "older: schema 1, expected 4"),
+    "newer": (sealed("{}", schema=5), "newer: schema 5, expected 4"),
     "checksum": (sealed("{}"), "corrupt: the checksum differs"),
     "cut off": (sealed("{}")[:-1], "corrupt: cut off"),
 }

@@ -1,4 +1,4 @@
-"""Changes are told by content; events are hints, and some are lost."""
+"""Changes are detected by content; events are hints, and some are lost."""
 
 from __future__ import annotations
 

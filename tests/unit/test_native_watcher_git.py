@@ -1,4 +1,4 @@
-"""While git is at work the watcher waits."""
+"""The watcher waits while git works."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No edit is lost: not by a queue that is full, a limit that is reached, or saves at random."""
+"""No edit is lost by a full queue, by a limit, or by random saves."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_lost_events_lead_to_a_comparison_of_everything(
         _polling, more, told = json.loads(said(stopped))
         bursts += more
         notices += told
-    assert notices == ["more changes at once than the system remembers; compared all files"]
+    assert notices == ["more changes at once than the system can report; compared all files"]
     assert bursts == [["overflow", [str(tmp_path / "edited.py")], [str(tmp_path / "late" / "a.py")], []]]
     (tmp_path / "late" / "a.py").write_text("newer")
     assert json.loads(said(stopped)) == [False, [["", [str(tmp_path / "late" / "a.py")], [], []]], []]
@@ -127,8 +127,8 @@ def test_over_the_limit_of_watches_it_polls_and_says_so(
     assert polling
     (notice,) = notices
     assert notice == (
-        f"the limit of folders that can be watched is reached ({number}); polling instead; "
-        "raise it with sysctl fs.inotify.max_user_watches"
+        f"the limit on watched folders is reached ({number}); polling instead; "
+        "hint: raise it with sysctl fs.inotify.max_user_watches"
     )
     assert changed == [str(tmp_path / "old.py")]
     assert created == [str(tmp_path / "a" / "b" / "c" / "d" / "new.py")]

@@ -1,4 +1,4 @@
-"""The watcher where the way to a file changes: roots, links, folders that are left out, paths that come later."""
+"""Watched paths that change: roots, links, ignored folders, paths that are created later."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names are as they were within the context, and as a test made them around it: docs/design/worlds.md."""
+"""Names have their original values within the context, and a test's values around it: docs/design/worlds.md."""
 
 from __future__ import annotations
 

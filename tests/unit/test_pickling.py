@@ -1,4 +1,4 @@
-"""What can't travel is replaced where it stands; its containers, and all else, arrive as they were."""
+"""Objects that cannot be pickled are replaced; their containers and all other objects arrive unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What /proc says of processes, against what the system and Python say."""
+"""Values read from /proc, compared with those of the system and of Python."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frames: however a stream is cut, the same messages come out."""
+"""Frames: the messages are the same for every way in which the stream is divided."""
 
 from __future__ import annotations
 

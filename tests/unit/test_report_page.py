@@ -1,4 +1,4 @@
-"""The page and the trace of any timeline: whatever tests are called, it is text; and it is all there."""
+"""The page and the trace of any timeline: names of tests are always text, and everything is shown."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_hotreload.records.saving import Saving
 from pytest_hotreload.report import collector, html, page_data
 from pytest_hotreload.report.page import counted, findings, page
-from pytest_hotreload.report.timeline import Child, ItemSpan, Phase, Saving, Span, Timeline, lay_out
+from pytest_hotreload.report.timeline import Child, ItemSpan, Phase, Span, Timeline, lay_out
 from pytest_hotreload.report.trace import trace
 
 from .timelines import NAMES, big, timelines
@@ -216,7 +217,7 @@ def test_what_stands_out_is_said():
     timeline.slots = ["gw0", "gw1"]
     timeline.children.append(Child(1, "y", 1.0, 1.2))
     timeline.children[0].setups = [Span("db", 1.0, 1.5)] * 2
-    timeline.saving = Saving(0.5, 10, 1.0, 2, 9.0)
+    timeline.saving = Saving(2.0, 2, 1.0, 0.5)
     assert list(findings(timeline)) == [
         "1 child did not end normally: x x.",
         (

@@ -1,4 +1,4 @@
-"""The results file: what is written is read again, what is damaged is refused, and the schema says what is read."""
+"""The results file: written data can be read, damaged data is refused, and the schema describes both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Groups and their order: nothing lost, nothing twice, longest first."""
+"""Groups and their order: nothing is lost or repeated, and the longest comes first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A report survives its way, whatever plugins hung on it."""
+"""A report survives serialisation, whatever plugins attached to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which shard this is: as the command line says, or each CI service."""
+"""The number of this shard, from the command line or from each CI service."""
 
 from __future__ import annotations
 

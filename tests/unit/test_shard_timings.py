@@ -1,4 +1,4 @@
-"""What is read of records, results, plans and timings, and what a distribution's first import is taken to cost."""
+"""Timings read from records, results, plans and files, and the estimated cost of a distribution's first import."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which shard owns which file, by laws; and what a plan's file may not say."""
+"""The assignment of files to shards, by properties, and plan files that are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The model of a run: whatever clocks said, nothing overlaps, nothing leaves its place, and sums add up."""
+"""The model of a run: for all clocks, spans do not overlap, stay in place, and sums agree."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from pytest_hotreload.report.timeline import (
     CollectionSpan,
     ItemSpan,
     Phase,
-    Saving,
     Span,
     Timeline,
     balance,
@@ -140,9 +139,3 @@ def test_fixtures_of_a_sample():
     ((name, count, seconds),) = fixture_costs(sample())
     assert (name, count) == ("db", 2)
     assert seconds == pytest.approx(0.35)
-
-
-def test_saving_is_never_negative_and_needs_children():
-    assert Saving(0.5, 10, 1.0, 4, 8.0).saved == 6.5
-    assert Saving(0.5, 10, 1.0, 1, 1.0).saved == 0.0
-    assert Saving(0.5, 10, 1.0, 0, 8.0).saved == 0.0

@@ -1,4 +1,4 @@
-"""Clocks that are put back, and those that only seem to be."""
+"""Clocks that were put back, and clocks that only seem so."""
 
 from __future__ import annotations
 

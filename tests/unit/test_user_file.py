@@ -1,4 +1,4 @@
-"""What a file is that the user names, and what becomes of it."""
+"""The kinds of files that a user names, and how they are written."""
 
 from __future__ import annotations
 

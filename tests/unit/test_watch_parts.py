@@ -1,4 +1,4 @@
-"""The parts of a watcher that need no process: what is red, what is stale, what is said."""
+"""The parts of a watcher that need no process: failing tests, stale processes, messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the fork points of a watch hold, by laws; and how changes that follow each other are joined."""
+"""The contents of a watch's fork points, by properties, and the combination of consecutive changes."""
 
 from __future__ import annotations
 

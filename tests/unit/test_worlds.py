@@ -1,4 +1,4 @@
-"""Our code looks nothing up in modules that tests can patch, and a new look-up fails here: docs/design/worlds.md."""
+"""Our code looks up nothing in modules that tests can patch; a new look-up fails here: docs/design/worlds.md."""
 
 from __future__ import annotations
 
@@ -86,6 +86,7 @@ OUTSIDE = {
     "isolate.reader",
     "isolate.template",
     "watch.keyboard",
+    "watch.terminal_modes",
     "watch.key_decoder",
     "report.html",
     "ci.merge_checks",
@@ -125,6 +126,9 @@ OF_THE_LOOP = [
     "run.timeouts",
     "hosts.dispatch",
     "run.shared_fixtures",
+    "run.warm_functions",
+    "run.known_caches",
+    "process.living",
     "run.gathered.merge",
     "hosts.host",
     "hosts.hosts",
@@ -306,9 +310,9 @@ def test_every_module_is_on_one_side() -> None:
 def test_a_held_module_is_none_for_those_who_look_through_globals() -> None:
     """pyfakefs replaces modules, freezegun functions, in the globals of all loaded modules."""
     from pytest_hotreload import world
-    from pytest_hotreload.run.child import child
+    from pytest_hotreload.run.child import reset
 
-    assert type(child.__dict__["os"]) is world.Held
+    assert type(reset.__dict__["os"]) is world.Held
     assert not [
-        name for name, value in vars(child).items() if type(value) is type(sys) and value.__name__ in HELD
+        name for name, value in vars(reset).items() if type(value) is type(sys) and value.__name__ in HELD
     ]

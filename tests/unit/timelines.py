@@ -1,17 +1,17 @@
-"""Timelines of any kind, for property tests; and a big one."""
+"""Timelines of every kind for property tests, and a large one."""
 
 from __future__ import annotations
 
 from hypothesis import strategies as st
 
 from pytest_hotreload.records.file_outcome import OUTCOMES
+from pytest_hotreload.records.saving import Saving
 from pytest_hotreload.report.timeline import (
     Child,
     CollectionSpan,
     Imported,
     ItemSpan,
     Phase,
-    Saving,
     Span,
     Timeline,
     lay_out,
@@ -60,9 +60,7 @@ def timelines(draw: st.DrawFn) -> Timeline:
     for name in draw(st.lists(NAMES, max_size=3)):
         timeline.collection.append(CollectionSpan(name, 0.5, 0.9, 0.5, draw(st.none() | st.floats(0, 1))))
     timeline.imports = [Imported(draw(NAMES), 2, 0.5, 1.0)]
-    timeline.saving = draw(
-        st.none() | st.builds(Saving, SECONDS, st.integers(0, 9), SECONDS, st.integers(0, 9), SECONDS)
-    )
+    timeline.saving = draw(st.builds(Saving, SECONDS, st.integers(0, 9), SECONDS, SECONDS))
     lay_out(timeline)
     return timeline
 

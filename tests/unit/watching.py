@@ -1,4 +1,4 @@
-"""What the tests of the watcher wait for."""
+"""Conditions that the tests of the watcher wait for."""
 
 from __future__ import annotations
 

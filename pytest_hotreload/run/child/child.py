@@ -24,8 +24,9 @@ from pytest_hotreload.process.messages import (
     Message,
     StopAsked,
 )
+from pytest_hotreload.records.saving import Usage, cpu_of_tests
 from pytest_hotreload.run.child import reset
-from pytest_hotreload.world import BUILTINS, MODULES, contextlib, os, pytest, signal, time
+from pytest_hotreload.world import BUILTINS, MODULES, contextlib, pytest, signal, time
 
 __builtins__ = BUILTINS
 
@@ -65,23 +66,29 @@ class Runner:
                 return False
         return True
 
-    def run_guarded(self, feed: Any) -> int | None:
-        """Run all items that ``feed`` yields; every exception from pytest's protocol becomes a message."""
+    def run_guarded(self, feed: Any) -> bool:
+        """Run all items that ``feed`` yields; every exception from pytest's protocol becomes a message.
+
+        Returns whether all items ran.
+        """
+        complete = True
         try:
             for items, after in feed:
                 if not self.run(items, after):
+                    complete = False
                     break
                 if after is not None:  # another file follows in this process
                     self.reporter.put_gathered()
             pytest_session.teardown_everything(self.session)
             self.reporter.put_gathered(last=True)
+            return complete
         except pytest.exit.Exception as error:
             self._after_stop(Exited(str(error.msg), error.returncode, self._memo(error)))
         except KeyboardInterrupt as error:
             self._after_stop(ChildInterrupted(self._memo(error)))
         except BaseException as error:
             self._after_stop(InternalError(pytest_session.internal_error_text(self.config, error)))
-        return None
+        return False
 
     def _after_stop(self, message: Message) -> None:
         """Tear fixtures down before the run ends, as pytest does in ``pytest_sessionfinish``."""
@@ -99,37 +106,41 @@ class Runner:
             return None
 
 
+def enter(session: pytest.Session, place: ChildContext, inherited: fork_state.Inherited) -> None:
+    """Reset what only the kernel keeps, once in each process: nothing here depends on the file."""
+    inherited.modules = len(MODULES)
+    reset.lead_process_group(place)
+    reset.redirect_output(session.config, place)
+
+
 def live(
     session: pytest.Session,
     reporter: Reporter,
     place: ChildContext,
     feed: Any,
     inherited: fork_state.Inherited,
-) -> None:
-    """Run a forked child from its start to its exit. Never returns."""
-    status = 1
-    try:
-        inherited.modules = len(MODULES)
-        reset.lead_process_group(place)
-        reset.redirect_output(session.config, place)
-        fork_state.randomness(place.seed)
-        reset.temporary(session.config, place, reporter)
-        reset.worker(session.config, place)
-        reset.debugger(place, reporter)
-        restart_coverage()
-        if not place.first:
-            pytest_session.drop_pending_exceptions(session.config)
-        reporter.wake(place)
-        reset.share(place)
-        if place.observer is not None:
-            place.observer.running(alone=True)
-        Runner(session, reporter, place).run_guarded(feed)
-        reporter.put_last(final_message(session, reporter, inherited, place.observer))
-        status = 0
-    except BaseException:
-        fork_state.print_fatal_traceback()
-    finally:
-        os._exit(status)
+) -> bool:
+    """Run the items of a forked child, from the resets that depend on the file to the last message.
+
+    Returns whether all items ran.
+    """
+    fork_state.randomness(place.seed)
+    reset.temporary(session.config, place, reporter)
+    reset.worker(session.config, place)
+    reset.debugger(place, reporter)
+    restart_coverage()
+    if not place.first:
+        pytest_session.drop_pending_exceptions(session.config)
+    reporter.wake(place)
+    reset.share(place)
+    if place.observer is not None:
+        place.observer.running(alone=True)
+    before = Usage.now()
+    complete = Runner(session, reporter, place).run_guarded(feed)
+    spent = cpu_of_tests(before, Usage.now())
+    message = final_message(session, reporter, inherited, place.observer)
+    reporter.put_last(message._replace(tests_cpu=spent))
+    return complete
 
 
 def final_message(

@@ -44,5 +44,9 @@ class ChildContext:
     environ: dict[str, str] = field(default_factory=dict)
     seed: int = 0
     name: str = ""
+    #: The first item that the child runs.
+    item: int = 0
     first: bool = True
+    #: Whether the child may run another file after this one. A debugger changes what can't be restored.
+    rewindable: bool = True
     observer: Observer | None = None

@@ -5,7 +5,7 @@ The controller's fork point and slot processes use this module.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +15,10 @@ from pytest_hotreload.process.fork_server import Unwind
 from pytest_hotreload.process.messages import Missing, Start
 from pytest_hotreload.process.slots import SlotFiles
 from pytest_hotreload.records.observer import Observer
-from pytest_hotreload.run.child import child
+from pytest_hotreload.run.child import child, rewind
 from pytest_hotreload.run.child.context import ChildContext
 from pytest_hotreload.run.child.reporter import Reporter
-from pytest_hotreload.world import BUILTINS, hashlib, pytest, random
+from pytest_hotreload.world import BUILTINS, hashlib, os, pytest, random
 
 __builtins__ = BUILTINS
 
@@ -88,16 +88,31 @@ class ChildFactory:
         raise AdoptedChild(self, start)
 
     def run(self, start: Start) -> None:
-        """In the child, after unwinding: run the items. Never returns."""
-        slot = self.slots[start.slot]
-        self.session.testsfailed = start.failed
-        indices = [index for index in start.indices if index in self.items]
-        channel = Channel(slot.socket)
-        for index in start.indices:
-            if index not in self.items:
-                channel.put(index, Missing(self.missing))
-        place = ChildContext(
-            channel=channel,
+        """In the child, after unwinding: run the items, and those of later requests. Never returns."""
+        status = 1
+        try:
+            slot = self.slots[start.slot]
+            child.enter(self.session, self._context(start, slot, ()), self.inherited)
+            start, rewinding = rewind.begin(start, slot.socket)
+            self.session.testsfailed = start.failed
+            indices = [index for index in start.indices if index in self.items]
+            place = self._context(start, slot, indices)
+            for index in start.indices:
+                if index not in self.items:
+                    place.channel.put(index, Missing(self.missing))
+            feed = self._feed(indices, place)
+            complete = child.live(self.session, self.reporter, place, feed, self.inherited)
+            status = 0
+            if complete and place.rewindable and rewinding is not None:
+                rewinding.again(start)
+        except BaseException:
+            fork_state.print_fatal_traceback()
+        finally:
+            os._exit(status)
+
+    def _context(self, start: Start, slot: SlotEnd, indices: Sequence[int]) -> ChildContext:
+        return ChildContext(
+            channel=Channel(slot.socket),
             files=slot.files,
             worker_id=slot.worker_id,
             slot=start.slot,
@@ -109,10 +124,10 @@ class ChildFactory:
             environ=slot.environ,
             seed=seed_of(self.randomness, str(self.items[indices[0]].path) if indices else ""),
             name=f"{slot.worker_id}-{start.indices[0]}",
+            item=start.indices[0],
             first=start.indices[0] == 0,
             observer=self.observer,
         )
-        child.live(self.session, self.reporter, place, self._feed(indices, place), self.inherited)
 
     def _feed(self, first: list[int], place: ChildContext) -> Iterator[Any]:
         """Yield the items to run and the item that follows in this process; ask for files one file ahead."""

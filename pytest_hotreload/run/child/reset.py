@@ -101,7 +101,7 @@ def share(place: ChildContext) -> None:
     """Compare the resources that this child binds and writes with those of other children from now on."""
     if place.files.board >= 0:
         with contextlib.suppress(OSError):  # no memory: then no comparison
-            join_board(place.files.page, place.files.board, place.slot)
+            join_board(place.files.page, place.files.board, place.slot, place.item)
 
 
 def redirect_output(config: pytest.Config, place: ChildContext) -> None:
@@ -161,6 +161,7 @@ def debugger(place: ChildContext, reporter: Speaker) -> None:
 
 def take_terminal(place: ChildContext, reporter: Speaker) -> None:
     """Wait until all earlier output is shown, then join the controller's process group."""
+    place.rewindable = False
     reporter.collect_printed()
     group = place.channel.ask(reporter.index, "terminal")
     if not place.own_group:

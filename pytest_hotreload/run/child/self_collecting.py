@@ -90,6 +90,7 @@ class SelfCollectingChild:
             workerinput=None if self.order.workerinput is None else dict(self.order.workerinput),
             environ=dict(self.order.environ),
             name=self.order.name,
+            item=self.order.wanted[0][0] if self.order.wanted else 0,
         )
 
     @classmethod

@@ -26,7 +26,7 @@ from pytest_hotreload._native import (
     set_child_subreaper,
 )
 from pytest_hotreload.compat import pytest_config
-from pytest_hotreload.process import adoption, fork_state, import_inputs
+from pytest_hotreload.process import adoption, fork_state, import_answers, import_inputs
 from pytest_hotreload.process.channel import Channel, pair
 from pytest_hotreload.process.fork_server import serve
 from pytest_hotreload.process.heartbeat import Pulse
@@ -34,10 +34,10 @@ from pytest_hotreload.process.lifeline import end_with
 from pytest_hotreload.process.template import Become, Parked
 from pytest_hotreload.records.observer import Observer
 from pytest_hotreload.watch import messages as watch_messages
-from pytest_hotreload.watch.keyboard import Modes
 from pytest_hotreload.watch.protocol import Attach, Consulted, Extend, Inputs, Learned, Ready, Unfit
 from pytest_hotreload.watch.standby import attached_run
 from pytest_hotreload.watch.standby.preload import FirstParty
+from pytest_hotreload.watch.terminal_modes import Modes
 from pytest_hotreload.world import contextlib, gc, os, random, select, signal, sockets, subprocess, time
 
 #: The environment variable that holds the inherited descriptors of a template: its channel and its lifeline.
@@ -46,8 +46,9 @@ _ENVIRONMENT = "PYTEST_HOTRELOAD_STANDING"
 #: Milliseconds between the closing of a dying process's first and last descriptor. A guess, on the safe side.
 _DEATH_MS = 200
 
-#: The template's program. The only module of this package that it loads itself is the recorder of import inputs, which
-#: has to see the first module already. The other modules are imported with pytest's plugins, as always.
+#: The template's program. The only modules of this package that it loads itself are the recorder of import inputs,
+#: which has to see the first module already, and what the recorder imports. The other modules are imported with
+#: pytest's plugins, as always.
 _BOOT = """\
 import os, runpy, sys
 path, sys.path[:] = sys.path[1:], {path!r}; sys.argv[:] = {argv!r}
@@ -199,7 +200,7 @@ class TemplateStart(BaseException):
 
 def _pytests_own(recorder: import_inputs.Recorder) -> set[str]:
     """The modules that stay in ``sys.modules``: pytest, this package, and their imports. Every run has them first."""
-    own = [name for name in recorder.modules if name.partition(".")[0] in import_inputs.OURS]
+    own = [name for name in recorder.modules if name.partition(".")[0] in import_answers.OURS]
     return recorder.imported_by([*own, "pygments", "cloudpickle"])
 
 

@@ -155,7 +155,7 @@ class RerunSession:
         self._wanted = set(go.files or ())
         #: The paths that a narrow collection enters: the wanted files, and all folders above them.
         self._ways = self._wanted.union(*(map(str, Path(file).parents) for file in self._wanted))
-        if go.files is not None and not go.company:
+        if go.files is not None and not go.collect_all:
             self.config.args[:] = _leading_to(self.config, self._wanted)
 
     # -- collection --------------------------------------------------------------------------------
@@ -163,7 +163,7 @@ class RerunSession:
     @pytest.hookimpl(tryfirst=True)
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
         """Leave out what leads to no wanted file; of the rest pytest decides."""
-        if self.go.company or self.go.files is None:
+        if self.go.collect_all or self.go.files is None:
             return None
         return None if str(collection_path) in self._ways else True
 
@@ -198,7 +198,7 @@ class RerunSession:
         for item in items:
             (kept if self._is_wanted(item) else left_out).append(item)
         items[:] = kept
-        if left_out and not self.go.company:
+        if left_out and not self.go.collect_all:
             self.config.hook.pytest_deselected(items=left_out)
 
     def _is_wanted(self, item: pytest.Item) -> bool:
@@ -218,7 +218,7 @@ class RerunSession:
         for item in session.items:
             self._files[item.nodeid] = str(item.path)
         filtered = self.go.keyword or self.go.marker
-        complete = not filtered and (self.go.files is None or self.go.company)
+        complete = not filtered and (self.go.files is None or self.go.collect_all)
         self._tell(Collected(self.collected, complete, files))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:

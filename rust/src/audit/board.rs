@@ -8,8 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use nix::libc;
 
-/// Numbers of 8 bytes: the heads of both rings, then for each slot its child and where that began.
-const HEADER: usize = 2 + 3 * SLOTS;
+/// Numbers of 8 bytes: the heads of both rings, then for each slot its child, where that began, and its first item.
+const HEADER: usize = 2 + WORDS_OF_SLOT * SLOTS;
+const WORDS_OF_SLOT: usize = 4;
+/// Beside a process id: this child has done with its items, and waits for others.
+const LEFT: u64 = 1 << 32;
 /// Slots beyond that are not compared: no machine had more processors than that.
 pub const SLOTS: usize = 512;
 /// A port that was bound this many binds ago, all by children of this run, is forgotten.
@@ -61,7 +64,7 @@ impl Board {
     }
 
     fn of_slot(&self, slot: usize, what: usize) -> &AtomicU64 {
-        self.word(2 + 3 * slot.min(SLOTS - 1) + what)
+        self.word(2 + WORDS_OF_SLOT * slot.min(SLOTS - 1) + what)
     }
 
     fn binds_head(&self) -> u64 {
@@ -72,8 +75,8 @@ impl Board {
         self.word(1).load(Ordering::SeqCst)
     }
 
-    /// This process is the slot's child from now on.
-    pub fn begin(&self, slot: usize) -> Since {
+    /// This process is the slot's child from now on; `item` is the first of those that it runs.
+    pub fn begin(&self, slot: usize, item: u32) -> Since {
         // The heads first: a child that begins after this is seen with all that it does.
         let (binds, writes) = (self.binds_head(), self.writes_head());
         let living: Vec<bool> = (0..SLOTS).map(|other| other != slot && self.child(other).is_some()).collect();
@@ -86,8 +89,14 @@ impl Board {
         let since = Since { binds: began(1, binds), writes: began(2, writes) };
         self.of_slot(slot, 1).store(binds, Ordering::SeqCst);
         self.of_slot(slot, 2).store(writes, Ordering::SeqCst);
+        self.of_slot(slot, 3).store(u64::from(item) + 1, Ordering::SeqCst);
         self.of_slot(slot, 0).store(u64::from(std::process::id()), Ordering::SeqCst);
         since
+    }
+
+    /// The slot's child has done with its items; nobody lives beside it until it begins again.
+    pub fn leave(&self, slot: usize) {
+        self.of_slot(slot, 0).fetch_or(LEFT, Ordering::SeqCst);
     }
 
     /// The process id of a slot's child, if it lives.
@@ -97,9 +106,9 @@ impl Board {
         (unsafe { libc::kill(pid, 0) } == 0).then_some(pid)
     }
 
-    /// The process id of a slot's child, or of its last one; 0 where there was none.
-    pub fn last_child(&self, slot: usize) -> u64 {
-        self.of_slot(slot, 0).load(Ordering::SeqCst)
+    /// One more than the first item of a slot's child, or of its last one; 0 where there was none.
+    pub fn last_item(&self, slot: usize) -> u64 {
+        self.of_slot(slot, 3).load(Ordering::SeqCst)
     }
 
     pub fn add_bind(&self, bind: Bind) {
@@ -217,7 +226,7 @@ mod tests {
     fn binds_of_others_that_live_are_found() {
         let board = board();
         board.add_bind(bind(1, 80));
-        let since = board.begin(0);
+        let since = board.begin(0, 0);
         assert_eq!(board.binds_beside(0, &since), [], "nobody lived in slot 1");
         board.add_bind(bind(0, 81));
         board.add_bind(bind(2, 82));
@@ -228,9 +237,9 @@ mod tests {
     fn a_child_that_lived_before_counts_from_its_beginning() {
         let board = board();
         board.add_write(1, 41);
-        let _first = board.begin(1);
+        let _first = board.begin(1, 0);
         board.add_write(1, 42);
-        let since = board.begin(0);
+        let since = board.begin(0, 0);
         assert_eq!(board.write_beside(0, &since, |hash| hash == 41), None);
         assert_eq!(board.write_beside(0, &since, |hash| hash == 42), Some((42, 1)));
         board.add_write(0, 43);
@@ -238,9 +247,22 @@ mod tests {
     }
 
     #[test]
+    fn a_child_that_left_lives_beside_nobody() {
+        let board = board();
+        let _first = board.begin(1, 8);
+        assert_eq!(board.child(1), i32::try_from(std::process::id()).ok());
+        board.leave(1);
+        assert_eq!(board.child(1), None);
+        board.add_write(1, 41);
+        let since = board.begin(0, 0);
+        assert_eq!(board.write_beside(0, &since, |hash| hash == 41), None);
+        assert_eq!((board.last_item(1), board.last_item(2)), (9, 0));
+    }
+
+    #[test]
     fn a_full_ring_forgets_the_oldest() {
         let board = board();
-        let since = board.begin(0);
+        let since = board.begin(0, 0);
         for key in 0..=BINDS as u64 {
             board.add_bind(bind(1, key));
         }

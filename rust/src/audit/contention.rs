@@ -64,7 +64,7 @@ pub fn is_joined() -> bool {
 }
 
 /// This process is the child of a slot from now on. One that was the child of a slot before (a fork of a fork) is no more.
-pub fn join(page: i32, board: i32, slot: usize) -> std::io::Result<()> {
+pub fn join(page: i32, board: i32, slot: usize, item: u32) -> std::io::Result<()> {
     if slot >= SLOTS {
         return Ok(());
     }
@@ -72,11 +72,16 @@ pub fn join(page: i32, board: i32, slot: usize) -> std::io::Result<()> {
     let memory = board::map(page, PAGE)?;
     // SAFETY: the mapping has that many bytes, is aligned, lives for ever, and is accessed by atomics alone.
     let page = unsafe { std::slice::from_raw_parts(memory.cast_const(), PAGE / 8) };
-    let since = board.begin(slot);
+    let since = board.begin(slot, item);
     let child = Child { page, board, slot, since, touched: HashMap::new(), strangers: HashMap::new() };
     *CHILD.lock().unwrap_or_else(PoisonError::into_inner) = Some(child);
     JOINED.store(true, Ordering::SeqCst);
     Ok(())
+}
+
+/// This child has run its items.
+pub fn leave() {
+    with(|child| child.board.leave(child.slot));
 }
 
 fn with<T>(action: impl FnOnce(&mut Child) -> T) -> Option<T> {
@@ -224,7 +229,7 @@ impl Child {
         let bytes = bytes.get(..MOST_TEXT).unwrap_or(bytes);
         let index = item.load(Ordering::SeqCst).to_ne_bytes();
         let index = u32::from_ne_bytes([index[0], index[1], index[2], index[3]]);
-        let holder = self.board.last_child(holder);
+        let holder = self.board.last_item(holder);
         let header = [(KIND, kind as u64 | u64::from(index) << 32), (HOLDER, holder), (LENGTH, bytes.len() as u64)];
         let text = bytes.chunks(8).enumerate().map(|(at, part)| {
             let mut whole = [0_u8; 8];

@@ -80,7 +80,7 @@ fn read(path: &Path) -> io::Result<Look> {
     let mut file = File::options().read(true).custom_flags(flags.bits()).open(path)?;
     let before = FileStamp::from(&file.metadata()?);
     if !before.is_file() {
-        return Err(io::Error::other("it changes while it is looked at"));
+        return Err(io::Error::other("it changes while it is read"));
     }
     let fingerprint = Fingerprint::from(hash(&mut file, before.size)?);
     let after = FileStamp::from(&file.metadata()?);

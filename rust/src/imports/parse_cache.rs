@@ -105,7 +105,7 @@ fn row(hash: &Hash, parsed: &Parsed) -> (String, Vec<ImportRow>, Vec<EffectRow>)
 fn decode(bytes: &[u8]) -> std::result::Result<HashMap<Hash, Arc<Parsed>>, String> {
     let header: Header = serde_json::from_slice(bytes).map_err(|error| format!("corrupt ({error})"))?;
     if header.version != VERSION {
-        return Err(format!("version {} where {VERSION} is read", header.version));
+        return Err(format!("version {}, expected {VERSION}", header.version));
     }
     let stored: Stored = serde_json::from_slice(bytes).map_err(|error| format!("corrupt ({error})"))?;
     let mut entries = HashMap::with_capacity(stored.files.len());

@@ -137,7 +137,7 @@ fn of_effect(module: &str, origin: Origin, effect: &Effect) -> Option<(u32, Stri
             "reads the environment at import, where keys not known ahead are written".to_owned()
         }
         Kind::Environment if reads(module, &effect.detail) => {
-            format!("reads {} at import, which is written before", effect.detail)
+            format!("reads {} at import, which is set before", effect.detail)
         }
         Kind::Patch if effect.detail == format!("sys.modules[{module}]") => "replaced in sys.modules".to_owned(),
         Kind::Patch | Kind::Rewrite | Kind::Environment | Kind::Path => return None,

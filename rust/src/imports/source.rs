@@ -26,7 +26,7 @@ pub fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, Rejected> {
         Some(other) => return Err(Rejected::Encoding(other.to_owned())),
     };
     if text.contains('\0') {
-        return Err(Rejected::Undecodable("text: it holds a null byte"));
+        return Err(Rejected::Undecodable("text: it contains a null byte"));
     }
     Ok(text)
 }

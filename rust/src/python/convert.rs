@@ -42,7 +42,7 @@ pub fn paths(iterable: &Bound<'_, PyAny>) -> PyResult<Vec<PathBuf>> {
 
 pub fn items<'py>(iterable: &Bound<'py, PyAny>) -> PyResult<impl Iterator<Item = PyResult<Bound<'py, PyAny>>>> {
     if iterable.is_instance_of::<PyString>() || iterable.is_instance_of::<PyBytes>() {
-        return Err(PyTypeError::new_err("a collection of strings is wanted, not a string"));
+        return Err(PyTypeError::new_err("expected a collection of strings, not a string"));
     }
     iterable.try_iter()
 }

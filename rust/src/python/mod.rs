@@ -17,5 +17,6 @@ mod observe;
 mod process;
 mod project;
 mod records;
+mod rewind;
 mod watcher;
 mod world;

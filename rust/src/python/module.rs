@@ -6,6 +6,7 @@ use crate::python::observe;
 use crate::python::process;
 use crate::python::project::Project;
 use crate::python::records::{RecordStore, glob_matches};
+use crate::python::rewind;
 use crate::python::watcher::{Changes, FolderEvents, Watcher};
 use crate::python::world;
 
@@ -21,6 +22,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<RecordStore>()?;
     module.add_function(wrap_pyfunction!(glob_matches, module)?)?;
     process::register(module)?;
+    rewind::register(module)?;
     world::register(module)?;
     observe::register(module)
 }

@@ -83,9 +83,14 @@ fn observe_again() {
 }
 
 #[pyfunction]
-fn join_board(py: Python<'_>, page: i32, board: i32, slot: usize) -> PyResult<()> {
+fn join_board(py: Python<'_>, page: i32, board: i32, slot: usize, item: u32) -> PyResult<()> {
     hook::install(py)?;
-    Ok(contention::join(page, board, slot)?)
+    Ok(contention::join(page, board, slot, item)?)
+}
+
+#[pyfunction]
+fn leave_board() {
+    contention::leave();
 }
 
 #[pyfunction]
@@ -138,6 +143,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(canonical_path, module)?)?;
     module.add_function(wrap_pyfunction!(observe_again, module)?)?;
     module.add_function(wrap_pyfunction!(join_board, module)?)?;
+    module.add_function(wrap_pyfunction!(leave_board, module)?)?;
     module.add_function(wrap_pyfunction!(look_for_contention, module)?)?;
     module.add_function(wrap_pyfunction!(observe_for, module)?)?;
     module.add_function(wrap_pyfunction!(observed, module)?)?;

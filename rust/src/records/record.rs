@@ -82,7 +82,7 @@ pub(crate) struct Draft {
     pub(crate) costs: Costs,
     pub(crate) closure: Vec<Text>,
     pub(crate) dynamic: BTreeMap<Text, Option<Text>>,
-    pub(crate) company: Vec<Text>,
+    pub(crate) coupled_with: Vec<Text>,
     pub(crate) roots: Vec<Text>,
     pub(crate) reads: Vec<(Text, Option<Touch>)>,
     pub(crate) listings: Vec<Text>,
@@ -111,7 +111,9 @@ pub struct Record {
     pub(crate) costs: Costs,
     pub(crate) closure: Vec<Pair>,
     pub(crate) dynamic: BTreeMap<Text, Option<Text>>,
-    pub(crate) company: Vec<Text>,
+    /// Older stores call it `company`.
+    #[serde(alias = "company")]
+    pub(crate) coupled_with: Vec<Text>,
     pub(crate) roots: Vec<Text>,
     pub(crate) reads: Vec<Pair>,
     pub(crate) listings: Vec<Pair>,
@@ -164,8 +166,8 @@ impl fmt::Display for Bad {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Corrupt(reason) => write!(out, "corrupt: {reason}"),
-            Self::Older(schema) => write!(out, "older: schema {schema} where {SCHEMA} is read"),
-            Self::Newer(schema) => write!(out, "newer: schema {schema} where {SCHEMA} is read"),
+            Self::Older(schema) => write!(out, "older: schema {schema}, expected {SCHEMA}"),
+            Self::Newer(schema) => write!(out, "newer: schema {schema}, expected {SCHEMA}"),
             Self::Foreign => write!(out, "foreign: not a record"),
             Self::Misplaced(file) => write!(out, "misplaced: the record of {file}"),
             Self::Unreadable(reason) => write!(out, "unreadable: {reason}"),
@@ -276,7 +278,7 @@ impl Record {
         pairs(out, "closure", &self.closure);
         out.key("dynamic");
         out.object(&Vec::from_iter(&self.dynamic), |out, (name, path)| member(out, name, path.as_ref()));
-        texts(out, "company", &self.company);
+        texts(out, "coupled_with", &self.coupled_with);
         texts(out, "roots", &self.roots);
         pairs(out, "reads", &self.reads);
         pairs(out, "listings", &self.listings);

@@ -51,7 +51,7 @@ impl Plan {
                 .into_iter()
                 .map(|(name, path)| (name, path.map(|one| root.shorten(&one.0))))
                 .collect(),
-            company: paths(draft.company),
+            coupled_with: paths(draft.coupled_with),
             reads: reads(root, draft.reads),
             listings: paths(draft.listings),
             environment: sorted(draft.environment),
@@ -112,7 +112,7 @@ impl Plan {
             tests: draft.tests,
             costs: draft.costs,
             dynamic: draft.dynamic,
-            company: draft.company,
+            coupled_with: draft.coupled_with,
             roots: draft.roots,
             distributions: draft.distributions,
             modules: draft.modules,

@@ -31,7 +31,7 @@ impl Store {
             self.directory.create().and_then(|()| self.directory.write(&place, &sealed).map(drop))
         };
         if let Err(error) = written {
-            self.notes.push(format!("epoch not remembered: {}: {error}", self.directory.path_of(&place).display()));
+            self.notes.push(format!("environment not stored: {}: {error}", self.directory.path_of(&place).display()));
         }
         epoch
     }
