@@ -6,12 +6,12 @@ import shutil
 import statistics
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks import suites
-from benchmarks.contenders import Contender, hotreload
+from benchmarks.contenders import Contender, hotreload, hotreload_forking
 from benchmarks.measure import Cost, MeasurementError
 from benchmarks.suites import Suite
 
@@ -97,6 +97,24 @@ def compare_suite(suite: Suite, contenders: list[Contender], plan: Plan) -> dict
         "cold": plan.cold,
         "rows": [one.to_json() for one in rows],
     }
+
+
+def price_of_isolation(suite: Suite, contenders: list[Contender], plan: Plan) -> dict[str, Any]:
+    """One slot, where no second processor hides what isolation costs."""
+    plain = [one for one in contenders if one.name == "plain"]
+    return compare_suite(suite, [*plain, hotreload(1), hotreload_forking(1)], plan)
+
+
+def each_test(suite: Suite, contenders: list[Contender], plan: Plan) -> dict[str, Any]:
+    """Each test in a state of its own, rewound or forked."""
+    options = ("--hotreload-isolate=test",)
+    isolating = [
+        replace(one, options=(*one.options, *options))
+        for one in contenders
+        if one.name.startswith("hotreload")
+    ]
+    others = [one for one in contenders if not one.name.startswith("hotreload")]
+    return compare_suite(suite, [*others, *(one for one in isolating if one.forgets)], plan)
 
 
 def child_cost(contenders: list[Contender], plan: Plan) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import statistics
 import subprocess
 import tempfile
 import threading
@@ -141,3 +142,17 @@ def proportional_size(pid: int) -> int:
         if line.startswith("Pss:"):
             return int(line.split()[1]) * 1024
     return 0
+
+
+def two_loops_at_once(python: str, repeats: int = 3) -> float:
+    """How long two busy loops at once take, as a multiple of one: the median of ``repeats`` measurements."""
+    command = [python, "-c", "for _ in range(20_000_000): pass"]
+
+    def seconds(count: int) -> float:
+        began = time.monotonic()
+        running = [subprocess.Popen(command) for _ in range(count)]
+        for process in running:
+            process.wait()
+        return time.monotonic() - began
+
+    return statistics.median(seconds(2) / seconds(1) for _ in range(repeats))

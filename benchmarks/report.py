@@ -26,13 +26,16 @@ The seconds apply only to this machine; the ratios are the result.
 - **plain**: `pytest`
 - **xdist**: `pytest -n{slots} --dist=loadfile`
 - **hotreload**: `pytest --hotreload --hotreload-slots={slots}` without any data from earlier runs
-- **hotreload, again**: the same with the data that earlier runs left in pytest's cache
+- **hotreload, forking**: the same with `--hotreload-rewind=off`: a fork for each file
+- **hotreload, again**: as **hotreload**, with the data that earlier runs left in pytest's cache
 
 Wall is the time that the user waits.
 CPU is the CPU time of all processes.
 Memory is the largest sum of the proportional set sizes (PSS) of all processes at one time, sampled in a separate run.
 
 Machine: {machine}.
+Two busy loops at once take {together:.2f} times as long as one: 1 would be two whole cores, 2 two threads of one core.
+This limits what a second slot can gain.
 """
 
 CHILD_HEAD = """
@@ -97,6 +100,7 @@ def render(results: dict[str, Any]) -> str:
         repeats=" or ".join(map(str, repeats)),
         slots=results["about"]["slots"],
         machine=results["about"]["machine"],
+        together=results["about"]["together"],
     )
     parts = [head]
     parts += [suite_table(name, one) for name, one in results.items() if "rows" in one]

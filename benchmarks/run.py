@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks import experiments, report
 from benchmarks.contenders import Contender, available
 from benchmarks.experiments import Plan, say
-from benchmarks.measure import MeasurementError, adopt_orphans
+from benchmarks.measure import MeasurementError, adopt_orphans, two_loops_at_once
 from benchmarks.suites import SUITES
 
 Experiment = Callable[[list[Contender], Plan], dict[str, Any]]
@@ -30,6 +30,9 @@ def experiment_of_suite(name: str) -> Experiment:
 
 EXPERIMENTS: dict[str, Experiment] = {
     **{name: experiment_of_suite(name) for name in SUITES},
+    "trivial, one slot": partial(experiments.price_of_isolation, SUITES["trivial"]),
+    "heavy, one slot": partial(experiments.price_of_isolation, SUITES["heavy"]),
+    "trivial, each test isolated": partial(experiments.each_test, SUITES["trivial"]),
     "child-cost": experiments.child_cost,
     "growth": experiments.growth,
 }
@@ -69,7 +72,8 @@ def measure_path(options: argparse.Namespace, contenders: list[Contender], plan:
 
 def measure_experiments(options: argparse.Namespace, contenders: list[Contender], plan: Plan) -> None:
     results: dict[str, Any] = {} if options.no_write else report.load()
-    results["about"] = {"slots": options.slots, "machine": report.machine(plan.python)}
+    about = {"slots": options.slots, "machine": report.machine(plan.python)}
+    results["about"] = {**about, "together": two_loops_at_once(plan.python)}
     for name in options.what or EXPERIMENTS:
         results[name] = EXPERIMENTS[name](contenders, plan)
         if not options.no_write:
