@@ -520,3 +520,14 @@ def test_nothing_is_left_to_reap(tmp_path: Path) -> None:
     result = made.run("-v", slots=2)
     assert result.raw.splitlines()[-1] == "left: []"
     assert rewound(result)[0] >= 8
+
+
+def test_too_little_address_space(tmp_path: Path) -> None:
+    """Where the engine's memory can't be reserved, each file gets a fork, and nobody asks again."""
+    made = project(tmp_path, SOME)
+    limit = "import resource as r\nr.setrlimit(r.RLIMIT_AS, (640 << 20, r.getrlimit(r.RLIMIT_AS)[1]))\n"
+    made.write({"conftest.py": limit})
+    result = made.run("-v", slots=1)
+    assert set(outcomes(result).values()) == {"passed"}, result.raw
+    assert len(set(pids(result))) == 6
+    assert rewound(result) == (0, "memory for the engine can't be reserved (errno 12) (1)")
