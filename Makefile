@@ -21,7 +21,7 @@ INNER := $(if $(filter file,$(origin MATRIX_TESTS)),$(INNER_TESTS),$(MATRIX_TEST
 # `make test` has run everything on its own Python and pytest; `make matrix` by itself has not.
 TESTED := $(if $(filter test,$(MAKECMDGOALS)),--tested=$(PYTEST_VERSION))
 # The tests wait for processes more than they compute.
-PYTEST_WORKERS ?= -n 3 --dist loadfile --no-loadscope-reorder
+PYTEST_WORKERS ?= -n 4 --dist loadfile --no-loadscope-reorder
 # The longest file first: begun last, it would keep one worker busy when the others have done.
 TESTS ?= tests/mutation tests/acceptance tests/unit
 SUITES ?=

@@ -14,7 +14,7 @@ from pytest_hotreload import _native
 
 PROGRAM = Path(__file__).parents[1] / "rewind" / "stress.py"
 #: Each takes 0.3 to 0.6 s of CPU, most of it for what the actions do.
-REWINDS = int(os.environ.get("HOTRELOAD_REWINDS", "60"))
+REWINDS = int(os.environ.get("HOTRELOAD_REWINDS", "30"))
 SEED = int(os.environ.get("HOTRELOAD_SEED", "1"))
 
 
