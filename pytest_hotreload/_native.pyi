@@ -681,6 +681,6 @@ class Rewinder:
 def rewind_self_test(engine: str = "auto") -> str | None:
     """Try an engine in a fork: snapshot, changes, two verified rewinds. Returns the reason of a failure, or None.
 
-    Takes 10 to 50 ms. On other processors than x86-64, a `Rewinder` needs a test that passed in this process or its
-    parents.
+    Took 92 to 154 ms on a busy machine. On other processors than x86-64, a `Rewinder` needs a test that passed in this
+    process or its parents.
     """

@@ -212,8 +212,6 @@ class Ended(NamedTuple):
 class Rewound(NamedTuple):
     """After :class:`Ended`: the child's memory is as it was before its first file; it waits for a :class:`Start`."""
 
-    #: The number of times that this process was rewound.
-    rewinds: int
     #: CPU seconds of this process until now.
     cpu: float
     #: Pages that differ from the snapshot, if they were compared; then the child exits.

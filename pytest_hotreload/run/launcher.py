@@ -133,7 +133,7 @@ class Launcher:
     def _start_in(self, point: ForkPoint, group: Group, slot: Slot) -> None:
         context = self.context
         failed = context.session.testsfailed
-        if self.rewinding.refused_by(group):
+        if self.rewinding.needs_fork(group):
             context.children.dismiss(slot.index)
         context.children.start(
             group,

@@ -41,11 +41,18 @@ class Rewinding:
 
         ``waiting``: how many more groups there are than free slots. Without any, the child would wait for nothing.
         """
-        if not self._is_on or waiting <= 0 or self.refused_by(group):
+        if waiting <= 0 or self.needs_fork(group):
             return RewindMode.NO
         return RewindMode.YES if self._verified and not self._always else RewindMode.VERIFY
 
-    def refused_by(self, group: Group) -> bool:
+    def needs_fork(self, group: Group) -> bool:
+        """Whether this group must not run in a rewound process, even if one waits already.
+
+        After a difference, what was rewound without a comparison is not trusted either.
+        """
+        return not self._is_on or self._refused_by(group)
+
+    def _refused_by(self, group: Group) -> bool:
         """Whether the marker of a test in this file asks for a process of its own."""
         found = self._refuses.get(group.path)
         if found is None:

@@ -41,7 +41,7 @@ class Rewinding:
             return start
         found = self._rewinder.statistics()
         channel = Channel(self._end)
-        told = Rewound(found["rewinds"], Usage.now().cpu, found["mismatched_pages"], found["total_ns"])
+        told = Rewound(Usage.now().cpu, found["mismatched_pages"], found["total_ns"])
         channel.send(-1, told)
         if told.mismatched:
             os._exit(0)
