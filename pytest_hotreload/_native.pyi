@@ -412,6 +412,13 @@ class RecordStore:
         perhaps between a run and its record: how the layout looks now says nothing, so "layout" is the verdict.
         """
 
+    def changed_functions(self, test_file: str, file: str) -> list[tuple[str, bool]] | None:
+        """The functions of a file that changed since a test file's record.
+
+        As (qualified name, whether the test file ran it), in the order of the source; empty if only comments,
+        layout or positions changed. None if something else changed, or if that is not known.
+        """
+
     def look_at_layouts(self, files: Sequence[str]) -> None:
         """Look at the layouts of these records, before their names are resolved for `confirm`."""
 
@@ -549,6 +556,33 @@ def observe(
 def canonical_path(path: str) -> str:
     """Absolute, without `.`, `..` and doubled slashes. What stands before a `..` is followed if it exists; all other
     links keep their names. Raises `OSError` where the path is relative to a folder that is gone.
+    """
+
+def watch_functions(enabled: bool) -> str | None:
+    """Watch which functions of first-party files run, from the next import on, or stop.
+
+    First-party by the settings of the last `observe`. Returns None, or the reason for which it is not possible.
+    Files that were imported before are not watched.
+    """
+
+def begin_functions() -> None:
+    """Forget which functions ran. Files stay watched."""
+
+def mark_functions(label: int) -> None:
+    """Say that what ran since the last call belongs to this label: the index of an item, or -1 for none."""
+
+def mark_function_files(process: int) -> None:
+    """Say which process forks: `functions_ran` names, there and in forks, only files that come later."""
+
+def functions_ran(
+    *, forget: bool
+) -> tuple[
+    tuple[list[tuple[str, int, str]], list[tuple[int, list[int]]], list[str], tuple[int, int]] | None, str
+]:
+    """What ran since `begin_functions`: (places, sets, files, mark), or None and the reason.
+
+    A place is (file, first line, qualified name); a set is (label, indexes of places), each label once; files are
+    those that are watched since the mark; the mark is (number of files then, process), (0, 0) without one.
     """
 
 def observe_again() -> None:

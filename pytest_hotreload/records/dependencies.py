@@ -40,6 +40,8 @@ class Discovery:
     flags: list[str] = field(default_factory=list)
     ports: list[str] = field(default_factory=list)
     writes: list[str] = field(default_factory=list)
+    #: Files whose source, or whose code, was looked at.
+    sources: list[str] = field(default_factory=list)
 
 
 class Dependencies:
@@ -55,6 +57,8 @@ class Dependencies:
             self._rows[row.owner].append(row)
         for module in collected.modules:
             self._modules[module.owner].append(module)
+        # What was looked at once may be kept by anybody.
+        self._sources = {row.subject for row in collected.rows if row.kind == "source"}
         self._tests = set(test_files)
         self._scanned: set[str] = set()
 
@@ -90,6 +94,7 @@ class Dependencies:
         rows += [row for file in sorted(closure) if file != path for row in self._rows[file]]
         rows += [row for each in observed for row in each.rows]
         self._sort_out(rows, closure, found)
+        found.sources = sorted(self._sources.union(row.subject for row in rows if row.kind == "source"))
         # Of the tests only: collected files write just once.
         outputs = [row for each in observed for row in each.rows]
         found.ports = sorted({row.subject for row in outputs if row.kind == "bind"})

@@ -14,17 +14,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pytest_hotreload._native import (
+    begin_functions,
     canonical_path,
+    mark_function_files,
     observe,
     observe_again,
     observed,
     stop_observing,
     watch_environment,
+    watch_functions,
     watch_imports,
 )
 from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.process.fork_state import namespace
 from pytest_hotreload.process.installed import site_folders, standard_folders
+from pytest_hotreload.records import functions
+from pytest_hotreload.records.functions import FunctionsRan
 from pytest_hotreload.world import (
     BUILTINS,
     MODULES,
@@ -78,6 +83,8 @@ class Observed(NamedTuple):
 
     rows: tuple[Observation, ...] = ()
     modules: tuple[Module, ...] = ()
+    #: None if these are not the observations of a process to its end.
+    functions: FunctionsRan | None = None
 
 
 class Observer:
@@ -102,6 +109,8 @@ class Observer:
         self._learned = Observed()
         self._children: object = None
         self._alone = False
+        #: The reason for which functions can't be watched, or "".
+        self._unwatched = ""
         self._taken: list[tuple[str, str, str, State]] = []
         self._folders: dict[str, bool] = {}
 
@@ -124,6 +133,7 @@ class Observer:
             self._open(collecting=False)
         else:
             observe_again()
+            begin_functions()
         self.active = True
         self._before, self._taken = (), []
         self._children = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -141,6 +151,7 @@ class Observer:
         )
         watch_imports(True)
         watch_environment(True)
+        self._unwatched = watch_functions(True) or ""
         self._pid, self.active = os.getpid(), True
 
     def peek(self) -> Observed:
@@ -167,16 +178,30 @@ class Observer:
             is_told = any(kind == "subprocess" for _, kind, _, _ in rows) and not self._are_children()
             rows += [("", "subprocess", _UNSEEN, None), *([] if is_told else [("", "start", _UNSEEN, None)])]
         self._taken, self._children = [], None
+        ran = self._functions()
         stop_observing()
         self.active = False
         collects = gc.isenabled()
         # Some thousand tuples would trigger a collection of all imported objects: 60 ms in a heavy suite.
         gc.disable()
         try:
-            return self._told(rows)
+            return self._told(rows)._replace(functions=ran)
         finally:
             if collects:
                 gc.enable()
+
+    def end_before_forks(self) -> Observed:
+        """As :meth:`end`. Processes that are forked from now on name only watched files that came later."""
+        seen = self.end()
+        ran = seen.functions or FunctionsRan()
+        mark_function_files(os.getpid())
+        count = ran.mark[0] + len(ran.files)
+        return seen._replace(functions=ran._replace(mark=(count, os.getpid())))
+
+    def _functions(self) -> FunctionsRan:
+        if self._unwatched:
+            return FunctionsRan(undivided=self._unwatched)
+        return functions.take()
 
     def _were_children(self) -> bool:
         """Whether there were processes, perhaps without an event: waited for, or still alive."""
@@ -225,6 +250,7 @@ class Observer:
             stop_observing()
             watch_environment(False)
             watch_imports(False)
+            watch_functions(False)
             self._pid = None
 
     @contextlib.contextmanager

@@ -20,7 +20,7 @@ from pytest_hotreload.imports import bytecode
 from pytest_hotreload.imports.analysis import open_project, scan
 from pytest_hotreload.original_names import ORIGINAL_NAMES
 from pytest_hotreload.process.installed import site_folders
-from pytest_hotreload.records import affected_messages, couplings, epoch, last_run, unchanged
+from pytest_hotreload.records import affected_messages, couplings, epoch, functions, last_run, unchanged
 from pytest_hotreload.records.conflicts import keys_of
 from pytest_hotreload.records.dependencies import (
     Dependencies,
@@ -31,6 +31,7 @@ from pytest_hotreload.records.dependencies import (
 )
 from pytest_hotreload.records.early_imports import import_again
 from pytest_hotreload.records.file_outcome import FileOutcome
+from pytest_hotreload.records.functions import FunctionRecords, FunctionsRan
 from pytest_hotreload.records.observer import Observation, Observed, Observer, canonical, on_path
 from pytest_hotreload.world import BUILTINS, contextlib, os
 
@@ -170,7 +171,7 @@ class RunRecords:
     def stop_collecting(self) -> None:
         """End the observation of the collection. Called before the first fork; idempotent."""
         if self.observer.active:
-            self.collected = self.observer.end()
+            self.collected = self.observer.end_before_forks()
 
     @contextlib.contextmanager
     def sharing(self) -> Iterator[None]:
@@ -180,8 +181,11 @@ class RunRecords:
         try:
             yield
         finally:
-            more = self.observer.end()
-            self.collected = Observed(self.collected.rows + more.rows, self.collected.modules + more.modules)
+            more = self.observer.end_before_forks()
+            ran = functions.joined(self.collected.functions or FunctionsRan(), more.functions or FunctionsRan())
+            self.collected = Observed(
+                self.collected.rows + more.rows, self.collected.modules + more.modules, ran
+            )
 
     def close(self) -> None:
         """Stop observing for good."""
@@ -383,6 +387,7 @@ class RunRecords:
         doubtful = bytecode.discard_doubtful(files, keep=self.watched)
         if not self.margin_ns:
             doubtful = {file for file in doubtful if not unchanged.is_current(self.config, file)}
+        ran_functions = FunctionRecords(self.collected.functions)
         distributions = epoch.Distributions(self._inputs, site_folders())
         drafts = {}
         for path, ran in whole.items():
@@ -391,6 +396,13 @@ class RunRecords:
             found.reads.update(dict.fromkeys((doubtful | young | self._unseen) & used, _NEVER))
             found.started += [_LEFT] if ran.left else []
             draft = {**self._facts(path, ran), **as_draft(found, searched)}
+            draft["functions"] = ran_functions.draft(
+                found.closure,
+                [each.functions for each in ran.observed if each.functions is not None],
+                {*found.sources, *self._unseen},
+                [*ran.nodeids],
+                functions.STARTS_PROCESSES if "subprocess" in found.flags else "",
+            )
             draft["flags"] = [*found.flags, *self.setting(), *(["left a process"] if ran.left else [])]
             at_import, later = dependencies.project.third_party(path)
             draft["modules"] = modules = distributions.of([*at_import, *later])

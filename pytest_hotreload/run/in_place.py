@@ -6,11 +6,13 @@ cost 40 ms. If the process is killed, the watcher reports that and starts the fi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_hotreload.compat import debugger
+from pytest_hotreload.records.function_marks import FunctionMarks
+from pytest_hotreload.records.functions import NO_TEST
 from pytest_hotreload.world import BUILTINS
 
 __builtins__ = BUILTINS
@@ -31,10 +33,12 @@ class InPlace:
         self.rerun, self.records, self.totals = rerun, records, totals
         self.items = {item.nodeid: (index, item) for index, item in enumerate(session.items)}
         self.path = str(session.items[0].path)
+        self.marks: FunctionMarks | None = None
         if self.records is not None:
             self.records.selected(session.items)
             self.records.stop_collecting()
             self.records.observer.running(alone=True)
+            self.marks = FunctionMarks()
         rerun.runs_alone()
         self._borrow_for_debugger()
 
@@ -51,6 +55,28 @@ class InPlace:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         self.rerun.begins(nodeid, self.path)
+        if self.marks is not None:
+            self.marks.begins(self.items.get(nodeid, (NO_TEST, None))[0])
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_fixture_setup(self, fixturedef: Any) -> None:
+        if self.marks is not None:
+            self.marks.fixture(fixturedef.scope)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_call(self) -> None:
+        if self.marks is not None:
+            self.marks.call()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_teardown(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
+        if self.marks is not None:
+            self.marks.teardown(item, nextitem)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logfinish(self) -> None:
+        if self.marks is not None:
+            self.marks.ends()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

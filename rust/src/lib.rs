@@ -9,6 +9,7 @@ pub(crate) mod audit;
 pub(crate) mod error;
 pub mod filesystem;
 pub mod freshness;
+pub mod functions;
 pub mod imports;
 pub mod process;
 mod python;

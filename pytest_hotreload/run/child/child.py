@@ -24,6 +24,7 @@ from pytest_hotreload.process.messages import (
     Message,
     StopAsked,
 )
+from pytest_hotreload.records.function_marks import FunctionMarks
 from pytest_hotreload.records.saving import Usage, cpu_of_tests
 from pytest_hotreload.run.child import reset
 from pytest_hotreload.world import BUILTINS, MODULES, contextlib, pytest, signal, time
@@ -54,7 +55,12 @@ class Runner:
             gathered = self.reporter.gathered
             if gathered is not None:
                 gathered.item_begins(item)
+            marks = self.reporter.marks
+            if marks is not None:
+                marks.begins(index)
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if marks is not None:
+                marks.ends()
             if gathered is not None and (found := gathered.item_ended(item)) is not None:
                 self.reporter.put(Gathered(found))
             self.reporter.ran()
@@ -135,6 +141,7 @@ def live(
     reset.share(place)
     if place.observer is not None:
         place.observer.running(alone=True)
+        reporter.marks = FunctionMarks()
     before = Usage.now()
     complete = Runner(session, reporter, place).run_guarded(feed)
     spent = cpu_of_tests(before, Usage.now())

@@ -38,6 +38,7 @@ __builtins__ = BUILTINS
 if TYPE_CHECKING:
     import warnings
 
+    from pytest_hotreload.records.function_marks import FunctionMarks
     from pytest_hotreload.run.child.context import ChildContext
     from pytest_hotreload.run.gathered.carry import GatheredState
 
@@ -70,6 +71,8 @@ class Reporter:
         self.gathered: GatheredState | None = None
         self.reports = 0
         self.called = False
+        #: Set in a process that records which functions run.
+        self.marks: FunctionMarks | None = None
         self._last: Any = None
         self._last_payload = b""
         self._fixture: tuple[tuple[str, str], float] | None = None
@@ -176,11 +179,15 @@ class Reporter:
         if self.awake:
             self.called = True
             self.progress.write(self.index, 2, time.monotonic())
+            if self.marks is not None:
+                self.marks.call()
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_teardown(self) -> None:
+    def pytest_runtest_teardown(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
         if self.awake:
             self.progress.write(self.index, 3, time.monotonic())
+            if self.marks is not None:
+                self.marks.teardown(item, nextitem)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_fixture_setup(self, fixturedef: Any) -> None:
@@ -192,6 +199,8 @@ class Reporter:
         """
         if self.awake:
             self._end_fixture()
+            if self.marks is not None:
+                self.marks.fixture(fixturedef.scope)
             if self.in_setup and fixturedef.scope in ("session", "package"):
                 self._fixture = (fixturedef.argname, fixturedef.scope), time.monotonic()
 

@@ -15,7 +15,11 @@ use crate::audit::arguments::{
 };
 use crate::audit::contention;
 use crate::audit::endpoints::{Endpoint, Protocol};
-use crate::audit::recording::{below_cwd, forks, note, note_module, note_process, touch, with};
+use crate::audit::frames;
+use crate::audit::function_calls;
+use crate::audit::recording::{
+    below_cwd, forks, note, note_module, note_process, note_source, read_source, touch, with,
+};
 use crate::audit::rows::Kind;
 use crate::audit::scope::PathClass;
 use crate::audit::started::command_of;
@@ -57,6 +61,9 @@ pub enum Event {
     Bind,
     Name,
     NameOf,
+    Execute,
+    Attribute,
+    Code,
 }
 
 impl Event {
@@ -87,6 +94,9 @@ impl Event {
             b"socket.connect" | b"socket.sendto" | b"socket.sendmsg" => Self::Connect,
             b"socket.bind" => Self::Bind,
             b"socket.getnameinfo" => Self::NameOf,
+            b"exec" => Self::Execute,
+            b"object.__getattr__" => Self::Attribute,
+            b"code.__new__" => Self::Code,
             b"socket.getaddrinfo" | b"socket.gethostbyname" | b"socket.gethostbyaddr" => Self::Name,
             _ => return None,
         })
@@ -160,6 +170,17 @@ fn note_event(event: Event, arguments: &Arguments<'_>) {
                 note(py, Kind::Connect, &joined(OsStr::new("name of:"), &address));
             }
         }
+        Event::Execute => {
+            if let Some(code) = arguments.get(0) {
+                function_calls::executes(py, &code);
+            }
+        }
+        Event::Attribute => asked_for_code(arguments),
+        Event::Code => {
+            if let Some(file) = arguments.text(1).and_then(|name| function_calls::file_named(py, &name)) {
+                note_source(py, Path::new(&file));
+            }
+        }
         Event::Name => {
             if let Some(host) = arguments.text(0).filter(|host| !is_local(host)) {
                 note(py, Kind::Connect, &joined(OsStr::new("name:"), &host));
@@ -228,7 +249,19 @@ fn opened(arguments: &Arguments<'_>) {
             touch(py, access, &folder, &path);
         }
     }
-    below_cwd(py, access, Some(path));
+    below_cwd(py, access, Some(path.clone()));
+    if path.extension().is_some_and(|extension| extension == "py") {
+        read_source(py, &path);
+    }
+}
+
+/// The code of a function is asked for: it may have been looked at, or run in another way than by a call.
+fn asked_for_code(arguments: &Arguments<'_>) {
+    let py = arguments.0.py();
+    let (Some(owner), Some(name)) = (arguments.get(0), arguments.text(1)) else { return };
+    if let Some(file) = function_calls::file_of_code(py, &owner, &name).filter(|_| !frames::is_about_signatures(py)) {
+        note_source(py, Path::new(&file));
+    }
 }
 
 fn listed(arguments: &Arguments<'_>) {
@@ -274,6 +307,7 @@ fn started(event: &'static str, arguments: &Arguments<'_>) {
     }
     for path in command.files(&settings.ignored) {
         touch(py, Access::Read, Path::new("/"), &path);
+        note_source(py, &path);
     }
 }
 

@@ -16,6 +16,15 @@ use crate::filesystem::paths::canonical_path;
 
 /// As many frames as may lie between a patched dict's copying and the environment's methods.
 const NEAR: usize = 8;
+/// Functions of `inspect` that read of a code object only its name, file, arguments and kind.
+const ABOUT_SIGNATURES: [&str; 6] = [
+    "_has_code_flag",
+    "_signature_from_function",
+    "_signature_is_functionlike",
+    "getfile",
+    "getsourcefile",
+    "isgeneratorfunction",
+];
 /// Functions that copy a whole dict to restore it later, and so read no variable.
 const PATCHERS: [&str; 3] = ["_patch_dict", "_unpatch_dict", "_clear_dict"];
 
@@ -106,6 +115,27 @@ fn is_frozen(file: &OsStr, name: &str) -> bool {
 /// Whether the import system itself does what happens now.
 pub fn is_of_the_path_finder(py: Python<'_>) -> bool {
     Frame::innermost(py).is_some_and(|frame| is_frozen(&frame.file(), "importlib"))
+}
+
+/// Whether the import system reads a source now to execute it.
+pub fn is_importing(py: Python<'_>) -> bool {
+    let mut frame = Frame::innermost(py);
+    for name in ["get_data", "get_code", "exec_module"] {
+        let Some(this) = frame.filter(|frame| is_frozen(&frame.file(), "importlib") && frame.name() == name) else {
+            return false;
+        };
+        frame = this.back();
+    }
+    true
+}
+
+/// Whether the code that acts now asks only what the `def` line of a function says, or what kind of function it is.
+pub fn is_about_signatures(py: Python<'_>) -> bool {
+    let Some(frame) = Frame::innermost(py).filter(|frame| Path::new(&frame.file()).ends_with("inspect.py")) else {
+        return false;
+    };
+    let name = frame.name();
+    ABOUT_SIGNATURES.iter().any(|known| name == *known)
 }
 
 /// The owners of an event that happens now; `None` if it does not count because of the code that causes it.

@@ -12,6 +12,7 @@ use pyo3::types::PyTuple;
 use crate::audit::arguments::{Arguments, remember_sockets};
 use crate::audit::contention;
 use crate::audit::events;
+use crate::audit::function_calls;
 use crate::audit::recording;
 use crate::audit::scope::Settings;
 
@@ -46,7 +47,10 @@ pub fn start(py: Python<'_>, settings: Settings) -> PyResult<()> {
 }
 
 extern "C" fn hook(event: *const c_char, arguments: *mut ffi::PyObject, _data: *mut c_void) -> c_int {
-    if !(recording::is_recording() || contention::is_joined()) || event.is_null() || arguments.is_null() {
+    if !(recording::is_recording() || contention::is_joined() || function_calls::is_enabled())
+        || event.is_null()
+        || arguments.is_null()
+    {
         return 0;
     }
     // SAFETY: the interpreter passes a C string.

@@ -9,6 +9,7 @@ pub(crate) mod endpoints;
 pub(crate) mod events;
 pub(crate) mod forked;
 pub(crate) mod frames;
+pub(crate) mod function_calls;
 pub(crate) mod hook;
 pub(crate) mod interpose;
 pub(crate) mod opened;

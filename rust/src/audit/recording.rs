@@ -47,11 +47,15 @@ pub fn start(settings: Settings) {
     RECORDING.store(true, Ordering::SeqCst);
 }
 
+/// The settings of the last `start`.
+pub fn settings() -> Option<Arc<Settings>> {
+    AGAIN.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
 /// Starts an empty recording that is not collecting, under the settings of the last `start`: they were prepared
 /// then, since each forked child calls this.
 pub fn start_again() {
-    let settings = AGAIN.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let Some(settings) = settings else { return };
+    let Some(settings) = settings() else { return };
     forked::start();
     *TRACKER.lock().unwrap_or_else(PoisonError::into_inner) = Some(Tracker::new(settings, coarse_now()));
     RECORDING.store(true, Ordering::SeqCst);
@@ -183,7 +187,27 @@ pub fn note_search(py: Python<'_>, name: &str) {
 
 /// A file whose content is asked of a cache.
 pub fn note_read(py: Python<'_>, path: PathBuf) {
+    note_source(py, &path);
     below_cwd(py, Access::Read, Some(path));
+}
+
+/// A source file that is opened. The import system opens it to run it, which is no look at its text.
+pub fn read_source(py: Python<'_>, path: &Path) {
+    if !frames::is_importing(py) {
+        note_source(py, path);
+    }
+}
+
+/// Notes that the text of a module, or its code, was looked at: any change of it may then matter.
+pub fn note_source(py: Python<'_>, path: &Path) {
+    let Some(folder) = std::env::current_dir().ok().or_else(|| path.is_absolute().then(|| PathBuf::from("/"))) else {
+        return;
+    };
+    for path in spellings(&folder, path) {
+        if with(|tracker| tracker.settings.classify(&path) == PathClass::Recorded) == Some(true) {
+            note(py, Kind::Source, path.as_os_str());
+        }
+    }
 }
 
 /// A link that is asked where it leads: it is listed, as a folder is. Those above the root say where that lies.

@@ -19,11 +19,13 @@ pub enum Kind {
     Start,
     Connect,
     Bind,
+    /// The source of a module that was read, or its code that was asked for, other than to run it.
+    Source,
 }
 
 impl Kind {
     /// In the order of the declaration: rows of forked processes name a kind by its place.
-    pub const ALL: [Self; Self::Bind as usize + 1] = [
+    pub const ALL: [Self; Self::Source as usize + 1] = [
         Self::Read,
         Self::Update,
         Self::Write,
@@ -35,6 +37,7 @@ impl Kind {
         Self::Start,
         Self::Connect,
         Self::Bind,
+        Self::Source,
     ];
 
     #[must_use]
@@ -51,6 +54,7 @@ impl Kind {
             Self::Start => "start",
             Self::Connect => "connect",
             Self::Bind => "bind",
+            Self::Source => "source",
         }
     }
 }

@@ -120,6 +120,7 @@ mod tests {
                 confirmed: Box::default(),
                 ports: Box::default(),
                 writes: Box::default(),
+                divided: Box::default(),
             };
             table.entries.insert(file, entry);
         }

@@ -109,14 +109,18 @@ pub(crate) fn judge_without_io(entry: Option<&Entry>, epoch: Option<TextId>) -> 
     (!entry.is_clean).then_some((Verdict::Failed, None))
 }
 
-/// The first dependency that changed. `changes` says how one did, `found` what is there of it.
+/// The first dependency that changed. `changes` says how one did, `found` what is there of it, `is_unconcerned` whether
+/// a changed content leaves out what this test file ran.
 pub(crate) fn judge(
     table: &Table,
     entry: &Entry,
     found: impl Fn(&Dependency) -> Found,
     changes: impl Fn(DependencyId) -> Option<Verdict>,
+    is_unconcerned: impl Fn(DependencyId) -> bool,
 ) -> Judged {
-    let changed = entry.dependencies.iter().find_map(|id| Some((changes(*id)?, table.dependency(*id)?.name)));
+    let concerns = |id: DependencyId, verdict: &Verdict| *verdict != Verdict::Content || !is_unconcerned(id);
+    let change = |id: DependencyId| changes(id).filter(|verdict| concerns(id, verdict));
+    let changed = entry.dependencies.iter().find_map(|id| Some((change(*id)?, table.dependency(*id)?.name)));
     match changed {
         // Layouts come last, so nothing else changed.
         Some((Verdict::Layout, _)) if is_confirmed(table, entry, found) => (Verdict::Fresh, None),

@@ -78,7 +78,7 @@ pub struct Parsed {
 
 /// Statements deeper than this are rejected: `CPython` itself allows 100 levels of indentation; `elif`
 /// chains count a level each.
-const DEEPEST_BODY: usize = 4_000;
+pub(crate) const DEEPEST_BODY: usize = 4_000;
 
 /// Parses decoded text. To be called on a thread of `process/thread_pool.rs` only: nested source takes stack.
 pub fn parse(source: &str) -> Result<Parsed, Rejected> {

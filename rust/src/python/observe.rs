@@ -4,10 +4,12 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use crate::audit::board;
 use crate::audit::contention;
+use crate::audit::function_calls::{self, CodePlace};
 use crate::audit::hook;
 use crate::audit::interpose;
 use crate::audit::opened;
@@ -125,6 +127,43 @@ fn watch_environment(py: Python<'_>, enabled: bool) -> PyResult<()> {
     interpose::watch_environment(py, enabled)
 }
 
+/// None, or the reason for which functions can't be watched.
+#[pyfunction]
+fn watch_functions(py: Python<'_>, enabled: bool) -> PyResult<Option<String>> {
+    let settings = recording::settings().filter(|_| enabled);
+    let Some(settings) = settings else { return function_calls::stop(py).map(|()| None) };
+    match function_calls::start(py, settings) {
+        Err(error) if error.is_instance_of::<PyRuntimeError>(py) => Ok(Some(error.value(py).to_string())),
+        done => done.map(|()| None),
+    }
+}
+
+#[pyfunction]
+fn begin_functions(py: Python<'_>) -> PyResult<()> {
+    function_calls::begin(py)
+}
+
+#[pyfunction]
+fn mark_functions(py: Python<'_>, label: i64) -> PyResult<()> {
+    function_calls::mark(py, label)
+}
+
+#[pyfunction]
+fn mark_function_files(py: Python<'_>, process: u64) {
+    function_calls::mark_files(py, process);
+}
+
+type ShownRan = (Vec<CodePlace>, Vec<(i64, Vec<u32>)>, Vec<OsString>, (usize, u64));
+
+#[pyfunction]
+#[pyo3(signature = (*, forget))]
+fn functions_ran(py: Python<'_>, forget: bool) -> PyResult<(Option<ShownRan>, &'static str)> {
+    Ok(match function_calls::ran(py, forget)? {
+        Ok(ran) => (Some((ran.places, ran.sets, ran.files, ran.mark)), ""),
+        Err(reason) => (None, reason),
+    })
+}
+
 #[pyfunction]
 fn note_opens(py: Python<'_>, enabled: bool) -> PyResult<()> {
     opened::note(py, enabled)
@@ -147,6 +186,11 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(look_for_contention, module)?)?;
     module.add_function(wrap_pyfunction!(observe_for, module)?)?;
     module.add_function(wrap_pyfunction!(observed, module)?)?;
+    module.add_function(wrap_pyfunction!(watch_functions, module)?)?;
+    module.add_function(wrap_pyfunction!(begin_functions, module)?)?;
+    module.add_function(wrap_pyfunction!(mark_functions, module)?)?;
+    module.add_function(wrap_pyfunction!(mark_function_files, module)?)?;
+    module.add_function(wrap_pyfunction!(functions_ran, module)?)?;
     module.add_function(wrap_pyfunction!(stop_observing, module)?)?;
     module.add_function(wrap_pyfunction!(watch_imports, module)?)?;
     module.add_function(wrap_pyfunction!(watch_environment, module)?)

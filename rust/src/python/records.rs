@@ -231,6 +231,12 @@ impl RecordStore {
         Ok(found.into_iter().map(|(file, verdict, about)| (shown(file), verdict.name(), shown(about))).collect())
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "extracted from Python")]
+    fn changed_functions(&self, py: Python<'_>, test_file: PathBuf, file: PathBuf) -> Option<Vec<(String, bool)>> {
+        let (test_file, file) = (one(test_file), one(file));
+        self.with(py, |store| store.changed_functions(&test_file, &file))
+    }
+
     fn look_at_layouts(&self, py: Python<'_>, files: &Bound<'_, PyAny>) -> PyResult<()> {
         let files = bytes(files)?;
         self.with(py, |store| store.look_at_layouts(&files));

@@ -7,11 +7,12 @@
 use rustc_hash::FxHashMap;
 
 use crate::filesystem::stat::FileStamp;
+use crate::records::functions::Bits;
 use crate::records::record::Fingerprint;
-use crate::records::table::{Cached, Dependency, Entry, Subject, Table, TextId};
+use crate::records::table::{Cached, Dependency, Entry, Ran, Subject, Table, TextId};
 
 /// To be raised whenever the form, or the meaning of a fingerprint, changes.
-const MAGIC: &[u8; 16] = b"hotreload-idx-4\n";
+const MAGIC: &[u8; 16] = b"hotreload-idx-5\n";
 const NONE: u32 = u32::MAX;
 const NO_FINGERPRINT: u8 = 0x80;
 
@@ -78,6 +79,17 @@ fn put_entry(out: &mut Vec<u8>, file: u32, entry: &Entry, texts: &mut Numbers, d
     put_ids(out, &entry.confirmed, dependencies);
     put_ids(out, &entry.ports, texts);
     put_ids(out, &entry.writes, texts);
+    put(out, u32::try_from(entry.divided.len()).unwrap_or(NONE));
+    for one in &entry.divided {
+        put(out, dependencies.of(one.dependency));
+        put_bytes(out, &one.ran.0);
+        put_bytes(out, &one.before.0);
+    }
+}
+
+fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    put(out, u32::try_from(bytes.len()).unwrap_or(NONE));
+    out.extend(bytes);
 }
 
 fn put_ids(out: &mut Vec<u8>, ids: &[u32], numbers: &mut Numbers) {
@@ -205,7 +217,7 @@ fn read_dependencies(reader: &mut Reader<'_>, table: &mut Table) -> Option<()> {
 }
 
 fn read_entries(reader: &mut Reader<'_>, table: &mut Table) -> Option<()> {
-    let count = reader.count(69)?;
+    let count = reader.count(73)?;
     table.entries.reserve(count);
     for _ in 0..count {
         let file = reader.below(table.texts.len())?;
@@ -221,10 +233,25 @@ fn read_entries(reader: &mut Reader<'_>, table: &mut Table) -> Option<()> {
             confirmed: read_ids(reader, table.dependencies.len())?,
             ports: read_ids(reader, table.texts.len())?,
             writes: read_ids(reader, table.texts.len())?,
+            divided: read_divided(reader, table.dependencies.len())?,
         };
         table.entries.insert(file, entry);
     }
     Some(())
+}
+
+fn read_divided(reader: &mut Reader<'_>, limit: usize) -> Option<Box<[Ran]>> {
+    let count = reader.count(12)?;
+    let one = |_: usize| {
+        let dependency = reader.below(limit)?;
+        Some(Ran { dependency, ran: read_bits(reader)?, before: read_bits(reader)? })
+    };
+    (0..count).map(one).collect()
+}
+
+fn read_bits(reader: &mut Reader<'_>) -> Option<Bits> {
+    let count = reader.count(1)?;
+    Some(Bits(reader.take(count)?.into()))
 }
 
 fn read_ids(reader: &mut Reader<'_>, limit: usize) -> Option<Box<[u32]>> {

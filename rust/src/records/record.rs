@@ -7,13 +7,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::records::functions::{Functions, FunctionsDraft};
 use crate::records::json::Json;
 use crate::records::text::Text;
 
 /// To be raised, with the number in the directory's name, whenever the shape changes.
-pub(crate) const SCHEMA: u64 = 4;
+pub(crate) const SCHEMA: u64 = 5;
 
 /// 128 bits of BLAKE3.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -45,6 +46,12 @@ impl From<blake3::Hash> for Fingerprint {
 impl fmt::Display for Fingerprint {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+impl Serialize for Fingerprint {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
@@ -96,6 +103,8 @@ pub(crate) struct Draft {
     pub(crate) ports: Vec<Text>,
     pub(crate) writes: Vec<Text>,
     pub(crate) serial: Vec<Text>,
+    #[serde(default)]
+    pub(crate) functions: FunctionsDraft,
 }
 
 /// The stored form of a draft. Lists without an order of their own are sorted.
@@ -128,6 +137,7 @@ pub struct Record {
     pub(crate) ports: Vec<Text>,
     pub(crate) writes: Vec<Text>,
     pub(crate) serial: Vec<Text>,
+    pub(crate) functions: Functions,
 }
 
 /// Why a file is no record.
@@ -295,6 +305,8 @@ impl Record {
         texts(out, "ports", &self.ports);
         texts(out, "writes", &self.writes);
         texts(out, "serial", &self.serial);
+        out.key("functions");
+        self.functions.json(out);
     }
 }
 

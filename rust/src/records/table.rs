@@ -6,6 +6,7 @@ use indexmap::IndexSet;
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use crate::filesystem::stat::FileStamp;
+use crate::records::functions::Bits;
 use crate::records::record::{Fingerprint, Pair, Record};
 use crate::records::text::Text;
 
@@ -45,6 +46,14 @@ pub(crate) struct Cached {
     pub(crate) fingerprint: Fingerprint,
 }
 
+/// The functions of one file of the closure that ran.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ran {
+    pub(crate) dependency: DependencyId,
+    pub(crate) ran: Bits,
+    pub(crate) before: Bits,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     /// How the record file was when it was read.
@@ -58,6 +67,8 @@ pub(crate) struct Entry {
     pub(crate) confirmed: Box<[DependencyId]>,
     pub(crate) ports: Box<[TextId]>,
     pub(crate) writes: Box<[TextId]>,
+    /// Of the divided files.
+    pub(crate) divided: Box<[Ran]>,
 }
 
 /// The maps take a quick hash: loading is mostly hashing, and nobody picks these keys to make them collide.
@@ -113,6 +124,7 @@ impl Table {
             // Without a path it is unsettled all the same.
             unsettled: (!record.settled)
                 .then(|| self.intern(record.unsettled.as_ref().map_or(b"", |path| path.0.as_slice()))),
+            divided: self.divided(record),
             dependencies: self.dependencies_of(record),
             confirmed: Box::default(),
             ports: self.intern_all(&record.ports),
@@ -123,6 +135,19 @@ impl Table {
 
     fn intern_all(&mut self, texts: &[Text]) -> Box<[TextId]> {
         texts.iter().map(|text| self.intern(&text.0)).collect()
+    }
+
+    fn divided(&mut self, record: &Record) -> Box<[Ran]> {
+        let contents: FxHashMap<&Text, Option<Fingerprint>> =
+            record.closure.iter().map(|(file, content)| (file, *content)).collect();
+        let mut found = Vec::new();
+        for one in &record.functions.divided {
+            if let Some(content) = contents.get(&one.file) {
+                let dependency = self.depend(Subject::File, &one.file.0, *content);
+                found.push(Ran { dependency, ran: one.ran.clone(), before: one.before.clone() });
+            }
+        }
+        found.into_boxed_slice()
     }
 
     fn dependencies_of(&mut self, record: &Record) -> Box<[DependencyId]> {

@@ -5,8 +5,8 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::records::record_path::record_path;
 use crate::storage::directory::RecordDirectory;
-use crate::storage::epochs;
 use crate::storage::store::{Store, read_record};
+use crate::storage::{epochs, outlines};
 
 impl Store {
     /// Takes the records of these files from the store in another folder, and what is known of their epochs. What that
@@ -24,6 +24,7 @@ impl Store {
             let place = record_path(&self.root.shorten(file).0);
             let Ok(Some((record, _))) = read_record(&other, place.as_bytes()) else { continue };
             epochs::adopt(&self.directory, &other, &record.epoch);
+            outlines::adopt(&self.directory, &other, &record);
             let known = read_record(&self.directory, place.as_bytes()).ok().flatten();
             if known.is_some_and(|(known, _)| known == record) {
                 continue;

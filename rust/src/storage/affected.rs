@@ -116,13 +116,18 @@ impl Store {
             let verdict = self.by_path_alone(one, changed).or_else(|| doubtful.contains(id).then(seen).flatten());
             verdicts.extend(verdict.map(|verdict| (*id, verdict)));
         }
+        let contents = verdicts.iter().filter(|(_, verdict)| **verdict == Verdict::Content);
+        let contents = contents.filter_map(|(id, _)| Some((Subject::File, self.table.dependency(*id)?.name)));
+        let contents = self.on_disk(contents.collect(), &Variables::new());
+        let functions = self.function_changes(&verdicts, &contents);
         let concerned: FxHashSet<TextId> = verdicts.keys().flat_map(|id| dependents.test_files(*id)).copied().collect();
         // A layout that looks as confirmed may have been confirmed before, or after, that name came.
         let look = |one: &Dependency| if self.came_near(one, changed) { Found::Unreadable } else { on_disk.found(one) };
         let mut found = Vec::new();
         for file in concerned {
             let Some(entry) = self.table.entries.get(&file) else { continue };
-            let judged = verdict::judge(&self.table, entry, look, |id| verdicts.get(&id).copied());
+            let is_unconcerned = |id| functions.is_unconcerned(&self.table, entry, id);
+            let judged = verdict::judge(&self.table, entry, look, |id| verdicts.get(&id).copied(), is_unconcerned);
             if judged.0 != Verdict::Fresh {
                 found.push((self.about(Some(file)), judged.0, self.about(judged.1)));
             }

@@ -180,7 +180,7 @@ impl RecordDirectory {
     pub fn sweep(&self, walked: &Walked) {
         let oldest = now().saturating_sub(LIFE_OF_TEMPORARY);
         let mut temporary = walked.temporary.clone();
-        for folder in [&b""[..], b"epochs"] {
+        for folder in [&b""[..], b"epochs", b"outlines"] {
             temporary.append(&mut self.walk_folder(folder).temporary);
         }
         for (path, stamp) in temporary {
@@ -193,10 +193,10 @@ impl RecordDirectory {
         }
     }
 
-    /// Removes the epochs that are not needed, except young ones, which another process may be about to use.
-    pub fn sweep_epochs(&self, is_needed: impl Fn(&[u8]) -> bool) {
+    /// Removes the files of a folder that are not needed, except young ones, which another process may be about to use.
+    pub fn sweep_named(&self, folder: &str, is_needed: impl Fn(&[u8]) -> bool) {
         let oldest = now().saturating_sub(LIFE_OF_TEMPORARY);
-        let Ok(entries) = fs::read_dir(self.path.join("epochs")) else { return };
+        let Ok(entries) = fs::read_dir(self.path.join(folder)) else { return };
         for entry in entries.flatten() {
             let name = entry.file_name().into_vec();
             let is_old = entry.metadata().is_ok_and(|data| FileStamp::from(&data).mtime < oldest);

@@ -5,11 +5,14 @@
 //! start. A folder or a pattern, whose times also move for `__pycache__` and the like, counts as unchanged if it looks
 //! now as it did at a check before the start.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::filesystem::stat::GRANULARITY;
 use crate::freshness::fingerprint::Found;
 use crate::freshness::verdict::{Observed, OnDisk};
+use crate::functions::division;
+use crate::functions::outline::Outline;
+use crate::records::functions::Functions;
 use crate::records::record::{Costs, Draft, Pair, Record, Touch};
 use crate::records::root::Root;
 use crate::records::rounding::rounded;
@@ -68,6 +71,7 @@ impl Plan {
             modules: draft.modules,
             roots,
             closure,
+            functions: draft.functions,
         };
         Self { layout: layout(&draft), draft, file }
     }
@@ -80,6 +84,7 @@ impl Plan {
         on_disk: &OnDisk,
         since: i64,
         before: impl Fn(Subject, TextId, Observed) -> bool,
+        functions: Functions,
     ) -> Record {
         let seen = |subject: Subject, name: &Text| {
             let unseen = Observed { found: Found::Unreadable, stat: None, newest: i64::MAX };
@@ -120,7 +125,19 @@ impl Plan {
             ports: draft.ports,
             writes: draft.writes,
             serial: draft.serial,
+            functions,
         }
+    }
+
+    /// The functions that ran, by the outlines of the files.
+    #[must_use]
+    pub fn functions(&self, root: &Root, outlines: &HashMap<Vec<u8>, Outline>) -> Functions {
+        division::divide(&self.draft.functions, |file| root.shorten(&file.0), |file| outlines.get(&file.0))
+    }
+
+    /// The files whose functions were watched.
+    pub fn watched(&self, root: &Root) -> impl Iterator<Item = Text> {
+        self.draft.functions.files.iter().map(|(file, _)| root.shorten(&file.0))
     }
 
     /// All that is to be looked at.

@@ -11,6 +11,9 @@ use crate::records::text::Text;
 use crate::storage::directory::RecordDirectory;
 use crate::storage::store::Store;
 
+/// The folder of the epochs.
+pub(crate) const FOLDER: &str = "epochs";
+
 /// Inputs of an epoch, by name.
 pub type Inputs = BTreeMap<Text, Text>;
 /// A name, what it was, what it is.
@@ -67,7 +70,7 @@ fn is_hex(epoch: &[u8]) -> bool {
 }
 
 fn epoch_place(epoch: &str) -> Vec<u8> {
-    format!("epochs/{epoch}.json").into_bytes()
+    format!("{FOLDER}/{epoch}.json").into_bytes()
 }
 
 fn inputs_json(inputs: &Inputs) -> Vec<u8> {

@@ -5,5 +5,6 @@ pub(crate) mod affected;
 pub(crate) mod directory;
 pub(crate) mod draft;
 pub(crate) mod epochs;
+pub(crate) mod outlines;
 pub mod store;
 pub(crate) mod write;

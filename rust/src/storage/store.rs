@@ -23,6 +23,7 @@ use crate::records::root::Root;
 use crate::records::table::{Dependency, DependencyId, Entry, Subject, Table, TextId};
 use crate::records::text::Text;
 use crate::storage::directory::{RecordDirectory, Walked};
+use crate::storage::{epochs, outlines};
 
 const INDEX: &[u8] = b"index";
 
@@ -244,8 +245,18 @@ impl Store {
         self.remove(&paths)?;
         self.directory.sweep(&self.directory.walk());
         let epochs: HashSet<&[u8]> = self.table.entries.values().map(|entry| self.table.text(entry.epoch)).collect();
-        self.directory.sweep_epochs(|epoch| epochs.contains(epoch));
+        self.directory.sweep_named(epochs::FOLDER, |epoch| epochs.contains(epoch));
+        let contents: HashSet<String> = self.divided_contents();
+        let is_used = |name: &[u8]| std::str::from_utf8(name).is_ok_and(|name| contents.contains(name));
+        self.directory.sweep_named(outlines::FOLDER, is_used);
         Ok(gone)
+    }
+
+    /// The contents of all divided files, as fingerprints.
+    fn divided_contents(&self) -> HashSet<String> {
+        let divided = self.table.entries.values().flat_map(|entry| &entry.divided);
+        let contents = divided.filter_map(|divided| self.table.dependency(divided.dependency)?.fingerprint);
+        contents.map(|content| content.to_string()).collect()
     }
 
     /// Forgets all records, and removes them from the disk.
@@ -339,10 +350,14 @@ impl Store {
             open.flat_map(|(entry, _)| entry.iter().flat_map(|entry| entry.dependencies.iter().copied())).collect();
         let on_disk = self.on_disk(subjects_of(&self.table, &needed), environment);
         let changes = verdict::changes(&self.table, &needed, &on_disk);
+        let functions = self.function_changes(&changes, &on_disk);
         let change = |id: DependencyId| changes.get(&id).copied();
         let judged = entries.iter().zip(early).map(|(entry, early)| match (early, entry) {
             (Some(early), _) => early,
-            (None, Some(entry)) => verdict::judge(&self.table, entry, |one| on_disk.found(one), change),
+            (None, Some(entry)) => {
+                let is_unconcerned = |id| functions.is_unconcerned(&self.table, entry, id);
+                verdict::judge(&self.table, entry, |one| on_disk.found(one), change, is_unconcerned)
+            }
             (None, None) => (Verdict::Unknown, None),
         });
         judged.map(|(verdict, about)| (verdict, self.about(about))).collect()

@@ -1,12 +1,12 @@
 //! Writes the records of a run. Each of their dependencies is read once, however many records name it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, Result};
 use crate::filesystem::stat::FileStamp;
 use crate::freshness::verdict::{Observed, OnDisk, Snapshot, Variables, observe_on_disk};
 use crate::process::thread_pool::map_chunks;
-use crate::records::record::{Draft, Record};
+use crate::records::record::{Draft, Fingerprint, Record};
 use crate::records::record_path::record_path;
 use crate::records::rounding;
 use crate::records::table::{Subject, TextId};
@@ -31,7 +31,11 @@ impl Store {
         self.directory.create().map_err(|source| Error::Io { path: self.directory.path_of(b""), source })?;
         let since = draft::since(started);
         let on_disk = self.look_at_inputs(&plans, since, environment);
-        let put = map_chunks(&plans, |plan| self.put(plan.record(&self.table, &on_disk, since, self.known(started))));
+        let outlines = self.outlines(&self.watched(&plans, &on_disk));
+        let put = map_chunks(&plans, |plan| {
+            let functions = plan.functions(&self.root, &outlines);
+            self.put(plan.record(&self.table, &on_disk, since, self.known(started), functions))
+        });
         self.observe(&on_disk);
         let (mut changed, mut failed) = (0, None);
         for result in put {
@@ -69,6 +73,16 @@ impl Store {
             since: Some(since),
         };
         observe_on_disk(&mut self.table, &snapshot, subjects)
+    }
+
+    /// The files whose functions were watched, each with its content.
+    fn watched(&self, plans: &[Plan], on_disk: &OnDisk) -> BTreeSet<(Vec<u8>, Fingerprint)> {
+        let files = plans.iter().flat_map(|plan| plan.watched(&self.root));
+        let content = |file: Text| {
+            let seen = on_disk.of(Subject::File, self.table.id(&file.0)?)?;
+            Some((file.0, seen.found.fingerprint()?))
+        };
+        files.filter_map(content).collect()
     }
 
     /// Whether a folder or a pattern looked before the start as it was seen now.

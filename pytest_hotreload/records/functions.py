@@ -1,0 +1,142 @@
+"""Which first-party functions ran: what a process says of it, and the part of a record's draft that states it.
+
+See docs/design/functions.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from pytest_hotreload._native import functions_ran
+from pytest_hotreload.world import BUILTINS
+
+__builtins__ = BUILTINS
+
+#: The label of functions that ran outside of all tests.
+NO_TEST = -1
+#: Reasons for which the files of a test file are not divided into functions.
+STARTS_PROCESSES = "it starts processes"
+OTHER_COLLECTION = "it ran in a process with a collection of its own"
+
+
+class FunctionsRan(NamedTuple):
+    """The first-party functions that ran in one process, from the beginning of its recording to the end."""
+
+    #: File, first line and qualified name of each function that ran.
+    places: tuple[tuple[str, int, str], ...] = ()
+    #: The index of an item, or :data:`NO_TEST`, and the functions that ran for it as indexes of ``places``.
+    sets: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    #: Files whose functions are watched since the mark.
+    files: tuple[str, ...] = ()
+    #: The number of files that were watched when the controller forked, and its process; (0, 0) without a mark.
+    mark: tuple[int, int] = (0, 0)
+    #: The reason in words for which the functions are not known, or "".
+    undivided: str = ""
+
+
+def take() -> FunctionsRan:
+    """Return what ran since the recording began, and forget it."""
+    found, reason = functions_ran(forget=True)
+    if found is None:
+        return FunctionsRan(undivided=reason)
+    places, sets, files, mark = found
+    rows = tuple((label, tuple(ran)) for label, ran in sets)
+    return FunctionsRan(tuple(places), rows, tuple(files), mark)
+
+
+def joined(first: FunctionsRan, second: FunctionsRan) -> FunctionsRan:
+    """What ran in two recordings of one process, one after the other."""
+    shift = len(first.places)
+    moved = tuple((label, tuple(shift + one for one in ran)) for label, ran in second.sets)
+    return FunctionsRan(
+        first.places + second.places,
+        first.sets + moved,
+        first.files + second.files,
+        second.mark,
+        first.undivided or second.undivided,
+    )
+
+
+class _Draft:
+    """Collects the places of one test file, grouped by their files."""
+
+    def __init__(self, files: Iterable[str]) -> None:
+        self.places: dict[str, dict[tuple[int, str], int]] = {file: {} for file in sorted(files)}
+
+    def add(self, ran: FunctionsRan) -> list[tuple[str, int] | None]:
+        """Add the places of a process; returns each as (file, number in the file), None if it does not count."""
+        found: list[tuple[str, int] | None] = []
+        for file, line, name in ran.places:
+            known = self.places.get(file)
+            found.append(None if known is None else (file, known.setdefault((line, name), len(known))))
+        return found
+
+    def numbers(self, places: Iterable[tuple[str, int]]) -> list[int]:
+        """The places, counted through in the order of the files."""
+        return sorted(self._starts[file] + number for file, number in places)
+
+    def count(self) -> None:
+        """Fix the numbers, after the last place was added."""
+        self._starts: dict[str, int] = {}
+        total = 0
+        for file, known in self.places.items():
+            self._starts[file] = total
+            total += len(known)
+
+
+class FunctionRecords:
+    """What ran before the tests of a run, and from that and the children the drafts of its records."""
+
+    def __init__(self, collected: FunctionsRan | None) -> None:
+        self.collected = collected or FunctionsRan(undivided="nothing was recorded")
+
+    def draft(
+        self,
+        closure: Collection[str],
+        observed: Sequence[FunctionsRan],
+        sources: Collection[str],
+        tests: Sequence[int],
+        undivided: str = "",
+    ) -> Mapping[str, Any]:
+        """The functions of one test file.
+
+        ``closure``: its first-party files. ``observed``: from each of its children. ``sources``: files that it
+        looked at otherwise. ``tests``: the indexes of its items, in the order of the record.
+        """
+        reason = undivided or self._undivided(observed)
+        if reason:
+            return {"files": [], "ran": [], "before": [], "outside": [], "tests": [], "undivided": reason}
+        files = set(closure).difference(sources)
+        for one in observed:
+            files &= self._watched(one)
+        draft = _Draft(files)
+        before = set(filter(None, draft.add(self.collected)))
+        outside: set[tuple[str, int]] = set()
+        by_test: dict[int, set[tuple[str, int]]] = {}
+        for one in observed:
+            places = draft.add(one)
+            for label, ran in one.sets:
+                into = outside if label == NO_TEST else by_test.setdefault(label, set())
+                into.update(place for place in map(places.__getitem__, ran) if place is not None)
+        draft.count()
+        return {
+            "files": [[file, list(known)] for file, known in draft.places.items()],
+            "ran": draft.numbers(before.union(outside, *by_test.values())),
+            "before": draft.numbers(before),
+            "outside": draft.numbers(outside),
+            "tests": [draft.numbers(by_test[test]) if test in by_test else None for test in tests],
+            "undivided": "",
+        }
+
+    def _undivided(self, observed: Sequence[FunctionsRan]) -> str:
+        reasons = [one.undivided for one in (self.collected, *observed)]
+        reasons += [OTHER_COLLECTION for one in observed if not self._is_of_this_run(one)]
+        return next(filter(None, reasons), "" if observed else "nothing was recorded")
+
+    def _is_of_this_run(self, one: FunctionsRan) -> bool:
+        """Whether the process knew what ran from the start of pytest on, by itself or as a fork of the controller."""
+        return one.mark in ((0, 0), self.collected.mark)
+
+    def _watched(self, one: FunctionsRan) -> set[str]:
+        return {*one.files, *(self.collected.files if one.mark != (0, 0) else ())}

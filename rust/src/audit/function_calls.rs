@@ -1,0 +1,443 @@
+//! Records which functions of first-party code run, through `sys.monitoring` (`docs/design/functions.md`).
+//!
+//! The interpreter calls `on_start` whenever a function of a registered file starts or is resumed; code of others is
+//! never touched. A file is registered when the import system executes it, which an audit event tells.
+
+use std::cell::UnsafeCell;
+use std::ffi::{CStr, OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use indexmap::IndexSet;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::ffi;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyString, PyTuple, PyType};
+use rustc_hash::FxHashMap;
+
+use crate::audit::frames::{bytes_of, own_file};
+use crate::audit::scope::{PathClass, Settings};
+
+/// The tools that no well-known program takes; 0 to 2 and 5 have a use of their own (PEP 669).
+const TOOLS: [i32; 2] = [4, 3];
+const TOOL_NAME: &str = "pytest-hotreload";
+/// From this call on a function is no longer counted until the next set begins: a call that is told costs about 70 ns,
+/// and to switch a function on again about 2 µs.
+const HOT: u32 = 32;
+/// The set of everything that belongs to no test.
+pub const NO_TEST: i64 = -1;
+/// Nested functions deeper than this do not occur; a file with them is not registered.
+const DEEPEST_CODE: usize = 100;
+
+static ENABLED: AtomicBool = AtomicBool::new(false);
+
+/// One code object of a registered file.
+struct Code {
+    file: u32,
+    line: u32,
+    name: String,
+    /// The set in which it ran last, and how often in this set.
+    set: u32,
+    calls: u32,
+}
+
+/// Where a code object comes from: file, first line, qualified name.
+pub type CodePlace = (OsString, u32, String);
+
+/// What ran, as places, and for each label the indexes of the places that ran.
+#[derive(Default)]
+pub struct Ran {
+    /// The places.
+    pub places: Vec<CodePlace>,
+    /// Pairs of a label and its places, in the order of the labels' first use.
+    pub sets: Vec<(i64, Vec<u32>)>,
+    /// The files that were registered since the mark.
+    pub files: Vec<OsString>,
+    /// The number of files at the mark, and the process that made it; 0 for none.
+    pub mark: (usize, u64),
+}
+
+#[derive(Default)]
+struct Recorder {
+    settings: Option<Arc<Settings>>,
+    tool: i32,
+    files: IndexSet<OsString>,
+    /// By address; the objects are never released, so that no other takes the address.
+    by_address: FxHashMap<usize, u32>,
+    codes: Vec<Code>,
+    objects: Vec<Py<PyAny>>,
+    /// What ran in the current set, and those of it that are switched off.
+    current: Vec<u32>,
+    off: Vec<u32>,
+    set: u32,
+    done: Vec<(i64, Vec<u32>)>,
+    mark: (usize, u64),
+    /// A registration that failed: what ran is not known as a whole.
+    is_incomplete: bool,
+}
+
+/// Touched only by threads that hold the interpreter's lock, and never across a call of Python code.
+struct Shared(UnsafeCell<Option<Recorder>>);
+
+// SAFETY: see above; the stable ABI that this module is built for has an interpreter's lock.
+unsafe impl Sync for Shared {}
+
+static RECORDER: Shared = Shared(UnsafeCell::new(None));
+
+fn with<T>(_attached: Python<'_>, action: impl FnOnce(&mut Recorder) -> T) -> Option<T> {
+    // SAFETY: the argument stands for the interpreter's lock, and no action runs Python code or comes back here.
+    unsafe { (*RECORDER.0.get()).as_mut() }.map(action)
+}
+
+/// Whether files are registered.
+pub fn is_enabled() -> bool {
+    ENABLED.load(Ordering::Relaxed)
+}
+
+/// What this module needs of `sys.monitoring`, looked up before a test can replace it.
+struct Monitoring {
+    use_tool_id: Py<PyAny>,
+    free_tool_id: Py<PyAny>,
+    get_tool: Py<PyAny>,
+    register_callback: Py<PyAny>,
+    set_local_events: Py<PyAny>,
+    disable: Py<PyAny>,
+    /// The start of a function, and the resumption of a generator or coroutine.
+    events: [i64; 2],
+}
+
+static MONITORING: PyOnceLock<Monitoring> = PyOnceLock::new();
+
+impl Monitoring {
+    fn look_up(py: Python<'_>) -> PyResult<&Self> {
+        MONITORING.get_or_try_init(py, || {
+            let Ok(module) = py.import("sys")?.getattr("monitoring") else {
+                return Err(PyRuntimeError::new_err("it needs Python 3.12 or later"));
+            };
+            let function = |name: &str| Ok::<_, PyErr>(module.getattr(name)?.unbind());
+            let events = module.getattr("events")?;
+            Ok(Self {
+                use_tool_id: function("use_tool_id")?,
+                free_tool_id: function("free_tool_id")?,
+                get_tool: function("get_tool")?,
+                register_callback: function("register_callback")?,
+                set_local_events: function("set_local_events")?,
+                disable: function("DISABLE")?,
+                events: [events.getattr("PY_START")?.extract()?, events.getattr("PY_RESUME")?.extract()?],
+            })
+        })
+    }
+
+    fn claim(&self, py: Python<'_>) -> PyResult<i32> {
+        let claimed = TOOLS.into_iter().find(|tool| self.use_tool_id.call1(py, (*tool, TOOL_NAME)).is_ok());
+        claimed.ok_or_else(|| PyRuntimeError::new_err("other tools use sys.monitoring"))
+    }
+
+    fn owns(&self, py: Python<'_>, tool: i32) -> bool {
+        let name = self.get_tool.call1(py, (tool,));
+        name.is_ok_and(|name| name.extract::<String>(py).is_ok_and(|name| name == TOOL_NAME))
+    }
+
+    /// Puts our callback in place for both events; whether it was there.
+    fn call_back(&self, py: Python<'_>, tool: i32) -> PyResult<bool> {
+        let ours = callback(py)?;
+        let mut is_ours = true;
+        for event in self.events {
+            is_ours &= self.register_callback.call1(py, (tool, event, ours))?.is(ours);
+        }
+        Ok(is_ours)
+    }
+
+    fn watch(&self, py: Python<'_>, tool: i32, code: &Bound<'_, PyAny>, enabled: bool) -> PyResult<()> {
+        let events: i64 = if enabled { self.events.iter().sum() } else { 0 };
+        self.set_local_events.call1(py, (tool, code, events)).map(drop)
+    }
+}
+
+/// Begins with nothing registered. Raises `RuntimeError` with the reason if the interpreter can't tell.
+pub fn start(py: Python<'_>, settings: Arc<Settings>) -> PyResult<()> {
+    stop(py)?;
+    let monitoring = Monitoring::look_up(py)?;
+    let tool = monitoring.claim(py)?;
+    monitoring.call_back(py, tool)?;
+    let recorder = Recorder { settings: Some(settings), tool, set: 1, ..Recorder::default() };
+    // SAFETY: as in `with`.
+    unsafe { *RECORDER.0.get() = Some(recorder) };
+    ENABLED.store(true, Ordering::SeqCst);
+    Ok(())
+}
+
+/// Gives the tool back. What ran so far is forgotten.
+pub fn stop(py: Python<'_>) -> PyResult<()> {
+    ENABLED.store(false, Ordering::SeqCst);
+    // SAFETY: as in `with`; the recorder is dropped only after it was taken out.
+    let Some(recorder) = (unsafe { (*RECORDER.0.get()).take() }) else { return Ok(()) };
+    let monitoring = Monitoring::look_up(py)?;
+    if monitoring.owns(py, recorder.tool) {
+        for object in &recorder.objects {
+            monitoring.watch(py, recorder.tool, object.bind(py), false)?;
+        }
+        for event in monitoring.events {
+            monitoring.register_callback.call1(py, (recorder.tool, event, py.None()))?;
+        }
+        monitoring.free_tool_id.call1(py, (recorder.tool,))?;
+    }
+    Ok(())
+}
+
+static mut METHOD: ffi::PyMethodDef = ffi::PyMethodDef {
+    ml_name: c"on_start".as_ptr(),
+    ml_meth: ffi::PyMethodDefPointer { PyCFunctionFast: on_start },
+    ml_flags: ffi::METH_FASTCALL,
+    ml_doc: std::ptr::null(),
+};
+
+static CALLBACK: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+fn callback(py: Python<'_>) -> PyResult<&Py<PyAny>> {
+    CALLBACK.get_or_try_init(py, || {
+        // SAFETY: the definition is a static that is never written; the result is a new reference or an error.
+        let made = unsafe { ffi::PyCFunction_NewEx(&raw mut METHOD, std::ptr::null_mut(), std::ptr::null_mut()) };
+        // SAFETY: as above.
+        Ok(unsafe { Bound::from_owned_ptr_or_err(py, made) }?.unbind())
+    })
+}
+
+/// Called by the interpreter with a code object and an offset.
+unsafe extern "C" fn on_start(
+    _module: *mut ffi::PyObject,
+    arguments: *mut *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+) -> *mut ffi::PyObject {
+    // SAFETY: the interpreter calls with its lock held.
+    let py = unsafe { Python::assume_attached() };
+    let is_hot = count > 0 && {
+        // SAFETY: there is an argument; it is only compared.
+        let address = unsafe { *arguments } as usize;
+        with(py, |recorder| recorder.started(address)).unwrap_or_default()
+    };
+    let disable = MONITORING.get(py).filter(|_| is_hot).map(|monitoring| monitoring.disable.clone_ref(py));
+    disable.unwrap_or_else(|| py.None()).into_ptr()
+}
+
+impl Recorder {
+    /// Notes a call; whether the function is to be switched off.
+    fn started(&mut self, address: usize) -> bool {
+        let Some(index) = self.by_address.get(&address).copied() else { return false };
+        let Some(code) = self.codes.get_mut(index as usize) else { return false };
+        if code.set != self.set {
+            (code.set, code.calls) = (self.set, 0);
+            self.current.push(index);
+        }
+        code.calls += 1;
+        if code.calls == HOT {
+            self.off.push(index);
+        }
+        code.calls >= HOT
+    }
+
+    fn close_set(&mut self, label: i64) {
+        self.set += 1;
+        if self.current.is_empty() {
+            return;
+        }
+        let ran = std::mem::take(&mut self.current);
+        match self.done.iter_mut().rev().find(|(known, _)| *known == label) {
+            Some((_, known)) => known.extend(ran),
+            None => self.done.push((label, ran)),
+        }
+    }
+}
+
+/// Ends the current set: what ran since the last call belongs to this label. Functions that were switched off are
+/// switched on again.
+pub fn mark(py: Python<'_>, label: i64) -> PyResult<()> {
+    let Some((tool, off)) = with(py, |recorder| {
+        recorder.close_set(label);
+        let objects = &recorder.objects;
+        let objects = recorder.off.drain(..).filter_map(|index| objects.get(index as usize));
+        (recorder.tool, objects.map(|object| object.clone_ref(py)).collect::<Vec<_>>())
+    }) else {
+        return Ok(());
+    };
+    if off.is_empty() {
+        return Ok(());
+    }
+    let monitoring = Monitoring::look_up(py)?;
+    for object in off {
+        monitoring.watch(py, tool, object.bind(py), false)?;
+        monitoring.watch(py, tool, object.bind(py), true)?;
+    }
+    Ok(())
+}
+
+/// Forgets what ran so far; files stay registered.
+pub fn begin(py: Python<'_>) -> PyResult<()> {
+    mark(py, NO_TEST)?;
+    with(py, |recorder| recorder.done.clear());
+    Ok(())
+}
+
+/// Marks the files that are registered by now: processes that are forked from here on name only later ones.
+pub fn mark_files(py: Python<'_>, process: u64) {
+    with(py, |recorder| recorder.mark = (recorder.files.len(), process));
+}
+
+/// All that ran since `begin`, or the reason for which that is not known. What ran since the last mark belongs to no
+/// test.
+pub fn ran(py: Python<'_>, forget: bool) -> PyResult<Result<Ran, &'static str>> {
+    if !is_enabled() {
+        return Ok(Err("nothing was recorded"));
+    }
+    mark(py, NO_TEST)?;
+    let monitoring = Monitoring::look_up(py)?;
+    let Some(tool) = with(py, |recorder| recorder.tool) else { return Ok(Err("nothing was recorded")) };
+    if !monitoring.owns(py, tool) || !monitoring.call_back(py, tool)? {
+        return Ok(Err("a test took over sys.monitoring"));
+    }
+    let found = with(py, |recorder| {
+        if recorder.is_incomplete {
+            return Err("a file could not be registered");
+        }
+        let found = recorder.found();
+        if forget {
+            recorder.done.clear();
+        }
+        Ok(found)
+    });
+    Ok(found.unwrap_or(Err("nothing was recorded")))
+}
+
+impl Recorder {
+    fn found(&self) -> Ran {
+        let mut places: IndexSet<u32> = IndexSet::new();
+        let number = |index: usize| u32::try_from(index).unwrap_or(u32::MAX);
+        let sets = self.done.iter().map(|(label, ran)| {
+            let mut ran: Vec<u32> = ran.iter().map(|index| number(places.insert_full(*index).0)).collect();
+            ran.sort_unstable();
+            ran.dedup();
+            (*label, ran)
+        });
+        let sets = sets.collect();
+        let place = |index: u32| {
+            let code = self.codes.get(index as usize)?;
+            let file = self.files.get_index(code.file as usize)?;
+            Some((file.clone(), code.line, code.name.clone()))
+        };
+        Ran {
+            places: places.into_iter().filter_map(place).collect(),
+            sets,
+            files: self.files.iter().skip(self.mark.0).cloned().collect(),
+            mark: self.mark,
+        }
+    }
+}
+
+/// Registers the functions of a module that is about to be executed, if it is first-party.
+pub fn executes(py: Python<'_>, code: &Bound<'_, PyAny>) {
+    if !is_enabled() {
+        return;
+    }
+    let known =
+        with(py, |recorder| (recorder.by_address.contains_key(&(code.as_ptr() as usize)), recorder.settings.clone()));
+    let Some((false, Some(settings))) = known else { return };
+    let kind = code.get_type();
+    if !is_code(&kind) {
+        return;
+    }
+    let Some(file) = file_of(code, &settings) else { return };
+    let mut found = Vec::new();
+    let is_whole = collect(code, &kind, &mut found, 0).is_some() && register(py, file, found).is_ok();
+    if !is_whole {
+        with(py, |recorder| recorder.is_incomplete = true);
+    }
+}
+
+unsafe extern "C" {
+    // Every CPython exports it, though the stable ABI does not list it.
+    static mut PyCode_Type: ffi::PyTypeObject;
+}
+
+fn is_code(kind: &Bound<'_, PyType>) -> bool {
+    // Only its address is taken.
+    kind.as_type_ptr() == &raw mut PyCode_Type
+}
+
+/// The file that a code object names, if it is first-party and no test's own.
+pub fn file_of(code: &Bound<'_, PyAny>, settings: &Settings) -> Option<OsString> {
+    let name = code.getattr(intern!(code.py(), "co_filename")).ok()?;
+    first_party(OsStr::from_bytes(&bytes_of(&name)?), settings)
+}
+
+/// The canonical form of a file name, if that is first-party and no test's own.
+pub fn first_party(name: &OsStr, settings: &Settings) -> Option<OsString> {
+    own_file(settings, name).filter(|file| settings.classify(Path::new(file)) == PathClass::Recorded)
+}
+
+type Found<'py> = (Bound<'py, PyAny>, u32, String);
+
+/// The code objects below one, which is the module's own and needs no watching: its code is part of the rest.
+fn collect<'py>(
+    code: &Bound<'py, PyAny>,
+    kind: &Bound<'py, PyType>,
+    found: &mut Vec<Found<'py>>,
+    depth: usize,
+) -> Option<()> {
+    let py = code.py();
+    if depth > DEEPEST_CODE {
+        return None;
+    }
+    let constants = code.getattr(intern!(py, "co_consts")).ok()?.cast_into::<PyTuple>().ok()?;
+    for constant in &constants {
+        if constant.get_type().is(kind) {
+            let line: i64 = constant.getattr(intern!(py, "co_firstlineno")).ok()?.extract().ok()?;
+            let name = constant.getattr(intern!(py, "co_qualname")).ok()?;
+            let name = name.cast::<PyString>().ok()?.to_string_lossy().into_owned();
+            found.push((constant.clone(), u32::try_from(line).ok()?, name));
+            collect(&constant, kind, found, depth + 1)?;
+        }
+    }
+    Some(())
+}
+
+fn register(py: Python<'_>, file: OsString, found: Vec<Found<'_>>) -> PyResult<()> {
+    let monitoring = Monitoring::look_up(py)?;
+    let Some(tool) = with(py, |recorder| recorder.tool) else { return Ok(()) };
+    for (object, _, _) in &found {
+        monitoring.watch(py, tool, object, true)?;
+    }
+    with(py, |recorder| {
+        let file = u32::try_from(recorder.files.insert_full(file).0).unwrap_or(u32::MAX);
+        for (object, line, name) in found {
+            let index = u32::try_from(recorder.codes.len()).unwrap_or(u32::MAX);
+            if recorder.by_address.insert(object.as_ptr() as usize, index).is_none() {
+                recorder.codes.push(Code { file, line, name, set: 0, calls: 0 });
+                recorder.objects.push(object.unbind());
+            }
+        }
+    });
+    Ok(())
+}
+
+/// The file of the code that a function or a generator is asked for, by the name of the attribute.
+pub fn file_of_code(py: Python<'_>, owner: &Bound<'_, PyAny>, attribute: &OsStr) -> Option<OsString> {
+    if !is_enabled() {
+        return None;
+    }
+    let settings = with(py, |recorder| recorder.settings.clone())??;
+    let name = CODE_ATTRIBUTES.iter().find(|name| name.to_bytes() == attribute.as_encoded_bytes())?;
+    let code = owner.getattr(PyString::new(py, name.to_str().ok()?)).ok()?;
+    if is_code(&code.get_type()) { file_of(&code, &settings) } else { None }
+}
+
+const CODE_ATTRIBUTES: [&CStr; 4] = [c"__code__", c"gi_code", c"cr_code", c"ag_code"];
+
+/// The canonical form of a first-party file that code was made for by hand.
+pub fn file_named(py: Python<'_>, name: &OsStr) -> Option<OsString> {
+    let settings = with(py, |recorder| recorder.settings.clone())??;
+    first_party(name, &settings)
+}

@@ -1,0 +1,193 @@
+//! Outlines of sources, kept by the fingerprint of the content: what a file was when a record was made is known after
+//! the content is gone.
+
+use std::collections::{BTreeSet, HashMap};
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::panic::catch_unwind;
+use std::path::Path;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::error::Rejected;
+use crate::freshness::fingerprint::Found;
+use crate::freshness::verdict::{OnDisk, Verdict};
+use crate::functions::outline::{Change, Outline};
+use crate::imports::source::{LARGEST_FILE, decode};
+use crate::process::thread_pool::{Pool, stack_for};
+use crate::records::record::{self, Fingerprint};
+use crate::records::table::{Dependency, DependencyId, Entry, Subject, Table, TextId};
+use crate::records::text::Text;
+use crate::storage::directory::RecordDirectory;
+use crate::storage::store::Store;
+
+/// The folder of the outlines.
+pub(crate) const FOLDER: &str = "outlines";
+
+/// What changed in the files of some dependencies, and which of these changes concern everybody.
+#[derive(Default)]
+pub(crate) struct Changes {
+    by_dependency: FxHashMap<DependencyId, Change>,
+    /// Files of which a changed function ran before the tests of any test file: what it left is there for all.
+    for_all: FxHashSet<TextId>,
+}
+
+impl Changes {
+    /// Whether the change of a file's content leaves out everything that this test file ran.
+    pub(crate) fn is_unconcerned(&self, table: &Table, entry: &Entry, id: DependencyId) -> bool {
+        let (Some(change), Some(one)) = (self.by_dependency.get(&id), table.dependency(id)) else { return false };
+        let Some(divided) = entry.divided.iter().find(|divided| divided.dependency == id) else { return false };
+        match change {
+            Change::Nothing => true,
+            Change::Bodies(bodies) => {
+                !self.for_all.contains(&one.name) && !bodies.iter().any(|body| divided.ran.has(*body))
+            }
+            Change::Rest => false,
+        }
+    }
+}
+
+/// A source file, and the fingerprint of the content that is asked for.
+type Wanted = (Vec<u8>, Fingerprint);
+
+impl Store {
+    /// What changed in the divided files whose content did. `verdicts`: of the dependencies that changed.
+    pub(crate) fn function_changes(&self, verdicts: &FxHashMap<DependencyId, Verdict>, on_disk: &OnDisk) -> Changes {
+        let mut changes = Changes::default();
+        let is_content = |(_, verdict): &(&DependencyId, &Verdict)| **verdict == Verdict::Content;
+        let changed = verdicts.iter().filter(is_content).filter_map(|(id, _)| self.table.dependency(*id));
+        let names: FxHashSet<TextId> = changed.map(|one| one.name).collect();
+        if names.is_empty() {
+            return changes;
+        }
+        let mut now: FxHashMap<TextId, Option<Outline>> = FxHashMap::default();
+        for divided in self.table.entries.values().flat_map(|entry| &entry.divided) {
+            let Some(one) = self.table.dependency(divided.dependency).filter(|one| names.contains(&one.name)) else {
+                continue;
+            };
+            if !changes.by_dependency.contains_key(&divided.dependency) {
+                let now = now.entry(one.name).or_insert_with(|| self.outline_on_disk(&one, on_disk));
+                let change = self.change_of(&one, now.as_ref(), on_disk);
+                changes.by_dependency.insert(divided.dependency, change);
+            }
+            if let Some(Change::Bodies(bodies)) = changes.by_dependency.get(&divided.dependency) {
+                if bodies.iter().any(|body| divided.before.has(*body)) {
+                    changes.for_all.insert(one.name);
+                }
+            }
+        }
+        changes
+    }
+
+    fn outline_on_disk(&self, one: &Dependency, on_disk: &OnDisk) -> Option<Outline> {
+        let wanted = on_disk.of(Subject::File, one.name)?.found.fingerprint()?;
+        read(&self.directory, wanted)
+            .or_else(|| self.outlined(&[(self.table.text(one.name).to_vec(), wanted)]).pop()?)
+    }
+
+    /// As the record has it and as it is now. A file that is as recorded did not change here.
+    fn change_of(&self, one: &Dependency, now: Option<&Outline>, on_disk: &OnDisk) -> Change {
+        let found = on_disk.of(Subject::File, one.name).map_or(Found::Unreadable, |seen| seen.found);
+        if found.fingerprint().is_some() && found.fingerprint() == one.fingerprint {
+            return Change::Rest;
+        }
+        let then = one.fingerprint.and_then(|then| read(&self.directory, then));
+        match (now, then) {
+            (Some(now), Some(then)) => now.change_from(&then),
+            _unknown => Change::Rest,
+        }
+    }
+
+    /// The functions of a file that changed since a test file's record, as (qualified name, whether the test file ran
+    /// it); None if the record does not divide the file, or if something else changed in it.
+    pub(crate) fn changed_functions(&mut self, test_file: &[u8], file: &[u8]) -> Option<Vec<(String, bool)>> {
+        self.need_load();
+        let (test_file, file) = (self.root.shorten(test_file), self.root.shorten(file));
+        let name = self.table.id(&file.0)?;
+        let on_disk = self.on_disk(vec![(Subject::File, name)], &std::collections::BTreeMap::new());
+        let entry = self.table.entries.get(&self.table.id(&test_file.0)?)?;
+        let named = |id: DependencyId| self.table.dependency(id).filter(|one| one.name == name);
+        let divided = entry.divided.iter().find(|divided| named(divided.dependency).is_some())?;
+        let one = named(divided.dependency)?;
+        let now = self.outline_on_disk(&one, &on_disk)?;
+        match self.change_of(&one, Some(&now), &on_disk) {
+            Change::Nothing => Some(Vec::new()),
+            Change::Bodies(bodies) => {
+                let row = |body: usize| Some((now.functions.get(body)?.name.clone(), divided.ran.has(body)));
+                Some(bodies.into_iter().filter_map(row).collect())
+            }
+            Change::Rest => None,
+        }
+    }
+
+    /// The outlines of these files, as far as they have the content that is asked for and can be read.
+    pub(crate) fn outlines(&self, wanted: &BTreeSet<Wanted>) -> HashMap<Vec<u8>, Outline> {
+        let mut found = HashMap::new();
+        let mut missing = Vec::new();
+        for (file, content) in wanted {
+            match read(&self.directory, *content) {
+                Some(outline) => drop(found.insert(file.clone(), outline)),
+                None => missing.push((file.clone(), *content)),
+            }
+        }
+        let made = self.outlined(&missing);
+        for ((file, content), outline) in missing.into_iter().zip(made) {
+            if let Some(outline) = outline {
+                self.keep(content, &outline);
+                found.insert(file, outline);
+            }
+        }
+        found
+    }
+
+    fn keep(&self, content: Fingerprint, outline: &Outline) {
+        if let Ok(payload) = serde_json::to_vec(outline) {
+            // Without it the file is not divided next time, no more.
+            let _best_effort = self.directory.write(&place(content), &record::sealed("outline", &payload));
+        }
+    }
+
+    fn outlined(&self, wanted: &[Wanted]) -> Vec<Option<Outline>> {
+        let outline = |(file, content): &Wanted| {
+            let path = self.root.path().join(OsStr::from_bytes(file));
+            outline_of(&path, *content)
+        };
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(wanted.len().max(1));
+        match Pool::start(threads, stack_for(LARGEST_FILE)) {
+            Some(pool) => pool.map(wanted, outline),
+            None => wanted.iter().map(|_unread| None).collect(),
+        }
+    }
+}
+
+fn outline_of(path: &Path, content: Fingerprint) -> Option<Outline> {
+    let bytes = fs::read(path).ok().filter(|bytes| Fingerprint::of(bytes) == content)?;
+    let outline = || decode(&bytes).and_then(|text| Outline::of(&text));
+    catch_unwind(outline).unwrap_or(Err(Rejected::Panicked)).ok()
+}
+
+fn place(content: Fingerprint) -> Vec<u8> {
+    format!("{FOLDER}/{content}.json").into_bytes()
+}
+
+fn read(directory: &RecordDirectory, content: Fingerprint) -> Option<Outline> {
+    let (bytes, _) = directory.read(&place(content)).ok()?;
+    serde_json::from_slice(record::opened("outline", &bytes).ok()?).ok()
+}
+
+/// Takes over the outlines that a record of another store needs.
+pub(crate) fn adopt(own: &RecordDirectory, other: &RecordDirectory, record: &record::Record) {
+    let divided: BTreeSet<&Text> = record.functions.divided.iter().map(|divided| &divided.file).collect();
+    let contents = record.closure.iter().filter(|(file, _)| divided.contains(file)).filter_map(|(_, content)| *content);
+    for place in contents.map(place) {
+        if own.path_of(&place).is_file() {
+            continue;
+        }
+        if let Ok((bytes, _)) = other.read(&place) {
+            if record::opened("outline", &bytes).is_ok() {
+                let _best_effort = own.write(&place, &bytes);
+            }
+        }
+    }
+}
