@@ -412,6 +412,19 @@ class RecordStore:
         perhaps between a run and its record: how the layout looks now says nothing, so "layout" is the verdict.
         """
 
+    def content_changes(self) -> list[tuple[str, list[str] | None]]:
+        """Of the last `check` or `affected`: the divided files whose content changed, by name.
+
+        Each with the qualified names of the functions whose bodies changed, none if only comments, layout or
+        positions did; None if something else changed.
+        """
+
+    def affected_tests(self, test_file: str) -> list[str] | None:
+        """The tests of a file that ran a function that changed, by the last `check` or `affected`.
+
+        Node ids, in the order of the record. None if any test may be concerned.
+        """
+
     def changed_functions(self, test_file: str, file: str) -> list[tuple[str, bool]] | None:
         """The functions of a file that changed since a test file's record.
 
@@ -428,6 +441,13 @@ class RecordStore:
         For a caller who then found that all names still resolve to the same files. Kept in the index, not in the
         record, until the layout changes again or the record is written anew.
         """
+
+def outline(source: bytes) -> tuple[str, list[tuple[str, int, int, str]]] | None:
+    """A source by functions: the fingerprint of the rest, and (qualified name, first line, last line, fingerprint).
+
+    Functions in the order of the source; first is the line of the first decorator. Equal fingerprints mean equal
+    code but for positions. None if the source can't be read.
+    """
 
 def glob_matches(pattern: str, path: str) -> bool:
     """Whether a pattern, as records have them in "declared", means this path; both relative, or both absolute.

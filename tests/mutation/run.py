@@ -32,6 +32,7 @@ import pytest_hotreload.plugin  # noqa: F401 - the forks find it imported
 from pytest_hotreload.imports import bytecode
 from pytest_hotreload.records import records
 from tests.mutation.edits import Editor
+from tests.mutation.functions import FunctionEditor, FunctionsProject
 from tests.mutation.processes import Processes
 from tests.mutation.project import Project
 
@@ -51,7 +52,11 @@ REUSED = "reused"
 MODES = {"affected": ["--affected"], "reuse": ["--reuse=on", "-vv"]}
 
 #: What the projects are like.
-PROJECTS: dict[str, type[Project]] = {"imports": Project, "processes": Processes}
+PROJECTS: dict[str, tuple[type[Project], type[Editor]]] = {
+    "imports": (Project, Editor),
+    "processes": (Processes, Editor),
+    "functions": (FunctionsProject, FunctionEditor),
+}
 
 Outcomes = dict[str, dict[str, str]]
 
@@ -72,7 +77,8 @@ class Recorder:
             tests[report.nodeid] = REUSED
             return
         if report.when == "call" or report.failed:
-            values = [str(value) for _, value in report.user_properties]
+            # A generator that was not run is shown with its address.
+            values = [re.sub(r" at 0x\w+", "", str(value)) for _, value in report.user_properties]
             outcome = report.outcome if report.when == "call" else "error"
             tests[report.nodeid] = " ".join([outcome, *values])
 
@@ -147,8 +153,11 @@ class Harness:
     ``taken`` were left out.
     """
 
-    def __init__(self, seed: int, work: Path, mode: str, project: type[Project] = Project) -> None:
-        self.random, self.work, self.mode, self.project = Random(seed), work, mode, project
+    def __init__(
+        self, seed: int, work: Path, mode: str, project: type[Project] = Project, editor: type[Editor] = Editor
+    ) -> None:
+        self.random, self.work, self.mode = Random(seed), work, mode
+        self.project, self.editor = project, editor
         self.kinds: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
         self.missed: list[dict[str, Any]] = []
@@ -163,7 +172,7 @@ class Harness:
         while done < edits and not self.missed:
             project = self.project(self.work / "root", self.random)
             project.generate()
-            editor = Editor(project)
+            editor = self.editor(project)
             last = self._affected(editor)
             for _ in range(min(_EDITS_EACH, edits - done)):
                 done += 1
@@ -273,7 +282,7 @@ def main() -> None:
     sys.path.append(installed)
     folders = site.getsitepackages()
     site.getsitepackages = lambda *_prefixes: [*folders, installed]
-    harness = Harness(chosen.seed, work, chosen.mode, PROJECTS[chosen.project])
+    harness = Harness(chosen.seed, work, chosen.mode, *PROJECTS[chosen.project])
     try:
         harness.run(chosen.edits)
     finally:

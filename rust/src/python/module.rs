@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use crate::python::observe;
 use crate::python::process;
 use crate::python::project::Project;
-use crate::python::records::{RecordStore, glob_matches};
+use crate::python::records::{RecordStore, glob_matches, outline};
 use crate::python::rewind;
 use crate::python::watcher::{Changes, FolderEvents, Watcher};
 use crate::python::world;
@@ -21,6 +21,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Watcher>()?;
     module.add_class::<RecordStore>()?;
     module.add_function(wrap_pyfunction!(glob_matches, module)?)?;
+    module.add_function(wrap_pyfunction!(outline, module)?)?;
     process::register(module)?;
     rewind::register(module)?;
     world::register(module)?;

@@ -9,9 +9,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMapping};
 
 use crate::freshness::glob;
+use crate::functions::outline::Function;
 use crate::python::convert::{items, lock, paths};
 use crate::records::text::Text;
 use crate::storage::epochs::Inputs;
+use crate::storage::outlines;
 use crate::storage::store::{Results, Store};
 
 /// Bytes go back as `str`, as `os.fsdecode` shows them.
@@ -53,6 +55,17 @@ impl From<Key> for Text {
 #[expect(clippy::needless_pass_by_value, reason = "extracted from Python")]
 pub fn glob_matches(pattern: PathBuf, path: PathBuf) -> bool {
     glob::is_match(pattern.as_os_str().as_bytes(), path.as_os_str().as_bytes())
+}
+
+type ShownFunction = (String, u32, u32, String);
+
+/// The fingerprint of the rest, and the functions of a source; None if it can't be read.
+#[pyfunction]
+#[expect(clippy::needless_pass_by_value, reason = "extracted from Python")]
+pub fn outline(py: Python<'_>, source: Vec<u8>) -> Option<(String, Vec<ShownFunction>)> {
+    let outline = py.detach(|| outlines::of_source(&source))?;
+    let row = |one: Function| (one.name, one.first, one.last, one.body.to_string());
+    Some((outline.rest.to_string(), outline.functions.into_iter().map(row).collect()))
 }
 
 type Row = (OsString, &'static str, OsString);
@@ -229,6 +242,17 @@ impl RecordStore {
         let (changes, names, added) = (bytes(changes)?, optional(names)?, optional(added)?);
         let found = self.with(py, |store| store.affected(&changes, &names, &added));
         Ok(found.into_iter().map(|(file, verdict, about)| (shown(file), verdict.name(), shown(about))).collect())
+    }
+
+    fn content_changes(&self, py: Python<'_>) -> Vec<(OsString, Option<Vec<String>>)> {
+        let found = self.with(py, |store| store.content_changes());
+        found.into_iter().map(|(file, functions)| (shown(file), functions)).collect()
+    }
+
+    fn affected_tests(&self, py: Python<'_>, test_file: PathBuf) -> Option<Vec<OsString>> {
+        let test_file = one(test_file);
+        let found = self.with(py, |store| store.affected_tests(&test_file))?;
+        Some(found.into_iter().map(shown).collect())
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "extracted from Python")]

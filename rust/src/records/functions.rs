@@ -1,5 +1,7 @@
 //! Which functions of a first-party file a test file's tests ran.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Deserializer};
 
 use crate::records::json::Json;
@@ -81,6 +83,35 @@ pub struct Functions {
 }
 
 impl Functions {
+    /// The indexes of the tests that ran one of these functions; None if any test may have: one ran outside of the
+    /// tests, or it is not known what a test ran.
+    #[must_use]
+    pub(crate) fn tests_that_ran(&self, changed: &[(Text, Vec<usize>)]) -> Option<Vec<usize>> {
+        let mut numbers = BTreeSet::new();
+        for (file, functions) in changed {
+            let mut start = 0;
+            for divided in &self.divided {
+                if divided.file == *file {
+                    let is_common = |function: &usize| divided.before.has(*function) || divided.outside.has(*function);
+                    if functions.iter().any(is_common) {
+                        return None;
+                    }
+                    numbers.extend(functions.iter().filter_map(|function| u32::try_from(start + function).ok()));
+                }
+                start += divided.count;
+            }
+        }
+        let ran = |set: &Vec<u32>| set.iter().any(|number| numbers.contains(number));
+        let sets: Vec<bool> = self.sets.iter().map(ran).collect();
+        let mut found = Vec::new();
+        for (index, set) in self.tests.iter().enumerate() {
+            if *sets.get((*set)? as usize)? {
+                found.push(index);
+            }
+        }
+        Some(found)
+    }
+
     pub(crate) fn json(&self, out: &mut Json) {
         out.raw("{");
         out.key("divided");

@@ -16,6 +16,7 @@ use crate::freshness::project_files;
 use crate::freshness::verdict::{self, Variables, Verdict};
 use crate::records::table::{Dependency, DependencyId, Subject, TextId};
 use crate::records::text::Text;
+use crate::storage::outlines::LastCheck;
 use crate::storage::store::Store;
 
 /// Changed paths: themselves, and the folders that they may have been added to or removed from. `listings`: folders of
@@ -133,6 +134,7 @@ impl Store {
             }
         }
         found.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+        self.last = LastCheck { verdicts, functions };
         found
     }
 

@@ -1,7 +1,7 @@
 //! Outlines of sources, kept by the fingerprint of the content: what a file was when a record was made is known after
 //! the content is gone.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -17,10 +17,11 @@ use crate::functions::outline::{Change, Outline};
 use crate::imports::source::{LARGEST_FILE, decode};
 use crate::process::thread_pool::{Pool, stack_for};
 use crate::records::record::{self, Fingerprint};
+use crate::records::record_path::record_path;
 use crate::records::table::{Dependency, DependencyId, Entry, Subject, Table, TextId};
 use crate::records::text::Text;
 use crate::storage::directory::RecordDirectory;
-use crate::storage::store::Store;
+use crate::storage::store::{Store, read_record};
 
 /// The folder of the outlines.
 pub(crate) const FOLDER: &str = "outlines";
@@ -48,13 +49,25 @@ impl Changes {
     }
 }
 
+/// What the last check found.
+#[derive(Default)]
+pub(crate) struct LastCheck {
+    pub(crate) verdicts: FxHashMap<DependencyId, Verdict>,
+    pub(crate) functions: Changes,
+}
+
 /// A source file, and the fingerprint of the content that is asked for.
 type Wanted = (Vec<u8>, Fingerprint);
 
 impl Store {
     /// What changed in the divided files whose content did. `verdicts`: of the dependencies that changed.
-    pub(crate) fn function_changes(&self, verdicts: &FxHashMap<DependencyId, Verdict>, on_disk: &OnDisk) -> Changes {
+    pub(crate) fn function_changes(
+        &mut self,
+        verdicts: &FxHashMap<DependencyId, Verdict>,
+        on_disk: &OnDisk,
+    ) -> Changes {
         let mut changes = Changes::default();
+        self.content_changes.clear();
         let is_content = |(_, verdict): &(&DependencyId, &Verdict)| **verdict == Verdict::Content;
         let changed = verdicts.iter().filter(is_content).filter_map(|(id, _)| self.table.dependency(*id));
         let names: FxHashSet<TextId> = changed.map(|one| one.name).collect();
@@ -77,7 +90,33 @@ impl Store {
                 }
             }
         }
+        self.content_changes = self.named(&changes, &now);
         changes
+    }
+
+    fn named(
+        &self,
+        changes: &Changes,
+        now: &FxHashMap<TextId, Option<Outline>>,
+    ) -> BTreeMap<Text, Option<Vec<String>>> {
+        let mut found: BTreeMap<Text, Option<Vec<String>>> = BTreeMap::new();
+        for (id, change) in &changes.by_dependency {
+            let Some(one) = self.table.dependency(*id) else { continue };
+            let name_of = |body: &usize| Some(now.get(&one.name)?.as_ref()?.functions.get(*body)?.name.clone());
+            let names = match change {
+                Change::Nothing => Some(Vec::new()),
+                Change::Bodies(bodies) => Some(bodies.iter().filter_map(name_of).collect()),
+                Change::Rest => None,
+            };
+            let known = found.entry(Text(self.table.text(one.name).to_vec())).or_insert_with(|| Some(Vec::new()));
+            *known = known.take().zip(names).map(|(mut known, names): (Vec<String>, Vec<String>)| {
+                known.extend(names);
+                known.sort();
+                known.dedup();
+                known
+            });
+        }
+        found
     }
 
     fn outline_on_disk(&self, one: &Dependency, on_disk: &OnDisk) -> Option<Outline> {
@@ -97,6 +136,35 @@ impl Store {
             (Some(now), Some(then)) => now.change_from(&then),
             _unknown => Change::Rest,
         }
+    }
+
+    /// Of the last check: the divided files whose content changed, sorted, each with the functions that changed, or None
+    /// where something else did.
+    pub(crate) fn content_changes(&self) -> Vec<(Text, Option<Vec<String>>)> {
+        self.content_changes.iter().map(|(file, functions)| (file.clone(), functions.clone())).collect()
+    }
+
+    /// The tests of a file that ran a function that changed, by the last check; None if any test may be concerned.
+    pub(crate) fn affected_tests(&self, test_file: &[u8]) -> Option<Vec<Text>> {
+        let file = self.root.shorten(test_file);
+        let entry = self.table.entries.get(&self.table.id(&file.0)?)?;
+        let mut changed: Vec<(Text, Vec<usize>)> = Vec::new();
+        for (id, verdict) in entry.dependencies.iter().filter_map(|id| Some((*id, *self.last.verdicts.get(id)?))) {
+            if verdict == Verdict::Content && self.last.functions.is_unconcerned(&self.table, entry, id) {
+                continue;
+            }
+            let one = self.table.dependency(id)?;
+            let Change::Bodies(bodies) = self.last.functions.by_dependency.get(&id)? else { return None };
+            if self.last.functions.for_all.contains(&one.name) {
+                return None;
+            }
+            changed.push((Text(self.table.text(one.name).to_vec()), bodies.clone()));
+        }
+        let (record, _) = read_record(&self.directory, record_path(&file.0).as_bytes()).ok()??;
+        record.functions.tests_that_ran(&changed).map(|tests| {
+            let node_id = |index: usize| record.tests.get(index).map(|(node_id, _, _)| node_id.clone());
+            tests.into_iter().filter_map(node_id).collect()
+        })
     }
 
     /// The functions of a file that changed since a test file's record, as (qualified name, whether the test file ran
@@ -162,8 +230,18 @@ impl Store {
 }
 
 fn outline_of(path: &Path, content: Fingerprint) -> Option<Outline> {
-    let bytes = fs::read(path).ok().filter(|bytes| Fingerprint::of(bytes) == content)?;
-    let outline = || decode(&bytes).and_then(|text| Outline::of(&text));
+    parsed(&fs::read(path).ok().filter(|bytes| Fingerprint::of(bytes) == content)?)
+}
+
+/// The outline of the bytes of a source.
+#[must_use]
+pub(crate) fn of_source(source: &[u8]) -> Option<Outline> {
+    let pool = Pool::start(1, stack_for(LARGEST_FILE))?;
+    pool.map(&[source], |source| parsed(source)).pop()?
+}
+
+fn parsed(source: &[u8]) -> Option<Outline> {
+    let outline = || decode(source).and_then(|text| Outline::of(&text));
     catch_unwind(outline).unwrap_or(Err(Rejected::Panicked)).ok()
 }
 

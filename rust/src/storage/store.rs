@@ -23,6 +23,7 @@ use crate::records::root::Root;
 use crate::records::table::{Dependency, DependencyId, Entry, Subject, Table, TextId};
 use crate::records::text::Text;
 use crate::storage::directory::{RecordDirectory, Walked};
+use crate::storage::outlines::LastCheck;
 use crate::storage::{epochs, outlines};
 
 const INDEX: &[u8] = b"index";
@@ -46,6 +47,9 @@ pub struct Store {
     pub(crate) dependents: Option<Dependents>,
     /// Layouts as they were looked at, until they are confirmed.
     looked: HashMap<TextId, Vec<Dependency>>,
+    /// Divided files whose content changed, and the functions that did.
+    pub(crate) content_changes: BTreeMap<Text, Option<Vec<String>>>,
+    pub(crate) last: LastCheck,
 }
 
 impl Store {
@@ -64,6 +68,8 @@ impl Store {
             observed: HashMap::new(),
             dependents: None,
             looked: HashMap::new(),
+            content_changes: BTreeMap::new(),
+            last: LastCheck::default(),
         }
     }
 
@@ -360,7 +366,9 @@ impl Store {
             }
             (None, None) => (Verdict::Unknown, None),
         });
-        judged.map(|(verdict, about)| (verdict, self.about(about))).collect()
+        let judged = judged.map(|(verdict, about)| (verdict, self.about(about))).collect();
+        self.last = LastCheck { verdicts: changes, functions };
+        judged
     }
 
     pub(crate) fn about(&self, text: Option<TextId>) -> Text {
