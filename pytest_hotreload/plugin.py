@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hotreload import options
+from pytest_hotreload import option_declarations, options
 from pytest_hotreload.ci import messages, results_file
 from pytest_hotreload.ci.outcomes import Outcomes
 from pytest_hotreload.ci.sharding import Sharding
@@ -38,6 +38,7 @@ from pytest_hotreload.run.hooks import RunHooks, tells_github
 from pytest_hotreload.run.session import Configured, RunSession
 from pytest_hotreload.usage import usage_error
 from pytest_hotreload.watch.standby import park
+from pytest_hotreload.watch.standby.template import template_start
 from pytest_hotreload.world import os, time
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ _ran_before = False
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    options.add_options(parser, pytest_config.declared_options(parser))
+    option_declarations.add_options(parser, pytest_config.declared_options(parser))
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -79,7 +80,7 @@ def pytest_load_initial_conftests(
     global _owner
     if _owner is not None:
         return (yield)
-    starting = park.template_start()
+    starting = template_start()
     if starting is not None:
         raise starting
     apart = _spawned()
@@ -300,7 +301,7 @@ def _park(config: pytest.Config, session: RunSession) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", options.MARKER)
+    config.addinivalue_line("markers", option_declarations.MARKER)
     if _KEY in config.stash:
         from pytest_hotreload.run.child.reporter import Reporter
 

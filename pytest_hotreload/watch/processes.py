@@ -32,7 +32,7 @@ from pytest_hotreload.watch.protocol import (
     Unfit,
     Waiting,
 )
-from pytest_hotreload.watch.standby.park import start_template
+from pytest_hotreload.watch.standby.template import start_template
 from pytest_hotreload.watch.terminal_modes import found
 
 #: Seconds that the imports of one fork point may take. All first-party modules of a large project took 20.

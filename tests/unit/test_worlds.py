@@ -94,6 +94,7 @@ OUTSIDE = {
     "ci.merge_cache_memory",
     "ci.merge_cache",
     "ci.merge",
+    "option_declarations",
     "options",
     "watch.pages",
     "watch.chain_plan",
