@@ -42,8 +42,8 @@ from pytest_hotreload.watch.standby.template import template_start
 from pytest_hotreload.world import os, time
 
 if TYPE_CHECKING:
-    from pytest_hotreload.hosts.host import HostRole
     from pytest_hotreload.hosts.hosts import Hosts
+    from pytest_hotreload.hosts.role import HostRole
     from pytest_hotreload.options import Options
     from pytest_hotreload.process.template import Become, Template
     from pytest_hotreload.report.collector import TimelineCollector
@@ -113,7 +113,8 @@ def _host() -> HostRole | None:
     """Return the role of a pytest that another machine's controller started, or None."""
     if HOST_ENVIRONMENT not in os.environ:
         return None
-    from pytest_hotreload.hosts.host import HostRole
+    # The run loop of a host, too: later imports would run through whatever conftests have replaced.
+    from pytest_hotreload.hosts.role import HostRole
 
     return HostRole.started()
 
