@@ -25,8 +25,8 @@ from pytest_hotreload.watch import messages
 from pytest_hotreload.watch.attach_client import Caller, difference, unsuitable
 from pytest_hotreload.watch.endpoint import Endpoint
 from pytest_hotreload.watch.process import Process
-from pytest_hotreload.watch.processes import WatchProcesses
 from pytest_hotreload.watch.protocol import Attach, Learned, Unfit
+from pytest_hotreload.watch.template_processes import TemplateProcesses
 from pytest_hotreload_client import meeting
 
 #: Seconds that a run has for its teardown after its client died.
@@ -50,7 +50,7 @@ class AttachServer:
         self,
         kind: str,
         root: str,
-        family: WatchProcesses,
+        family: TemplateProcesses,
         selector: selectors.BaseSelector,
         renewed: Callable[[], str],
         stop: Callable[[], None] | None = None,
