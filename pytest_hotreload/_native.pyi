@@ -678,6 +678,9 @@ def watch_environment(enabled: bool) -> None:
 class RewindRefused(Exception):  # noqa: N818 - as the engine's documents call it
     """A snapshot or a rewind that was refused; the text is the reason, one sentence without a full stop."""
 
+SNAPSHOT_NAME: str
+"""The name of snapshot processes, as `/proc/PID/comm` shows it."""
+
 @final
 class Rewinder:
     """Puts the memory of this process back to a snapshot, so that it can run a further test file as a fresh fork.
@@ -699,7 +702,7 @@ class Rewinder:
     def snapshot(self) -> int:
         """Take the snapshot and return 0. After the n-th rewind the same call returns again, with n.
 
-        A child process without an exit signal, named "hotreload-snap", keeps the memory and all descriptors. Call it
+        A child process without an exit signal, named `SNAPSHOT_NAME`, keeps the memory and all descriptors. Call it
         in the main thread, as the only thread.
 
         Raises `RewindRefused`; nothing is changed then, and no process is left.

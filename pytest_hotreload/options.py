@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Collection
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,20 +30,13 @@ FIRST: Final = ("affected", "all", "none")
 #: error.
 MOST_SLOTS: Final = 1024
 
-_LONG_PREFIX: Final = "--hotreload-"
-#: The description of our marker in ``pytest --markers``.
-MARKER: Final = (
-    "hotreload(depends=[glob, ...], serial=name, reuse=False, rewind=False): inputs of this test that can't be "
-    "observed; a name that only one test file may use at a time; never reuse the results of its test file; run its "
-    "test file in a new fork, never in a rewound process"
-)
 #: The variable that disables records in all runs below.
 _NO_CACHE: Final = "PYTEST_HOTRELOAD_NO_CACHE"
 #: The name under which the value is stored. The name "hotreload" would be that of another plugin's option of
 #: this name.
-_ON: Final = "hotreload_on"
+ON: Final = "hotreload_on"
 #: Options that name a file to write -> the names under which pytest stores their values.
-_REPORTS: Final = {"--hotreload-report": "hotreload_report", "--hotreload-trace": "hotreload_trace"}
+REPORTS: Final = {"--hotreload-report": "hotreload_report", "--hotreload-trace": "hotreload_trace"}
 
 
 @dataclass(frozen=True)
@@ -106,238 +97,7 @@ class Options:
     @property
     def reports(self) -> list[str]:
         """The given options that name a file to write about the run."""
-        return [option for option, path in zip(_REPORTS, (self.report, self.trace), strict=True) if path]
-
-
-def add_options(parser: pytest.Parser, taken: Collection[str]) -> None:
-    """Declare every option.
-
-    Args:
-        parser: pytest's parser.
-        taken: Short option names that other plugins own; for these, only our long form is declared.
-    """
-    group = parser.getgroup("hotreload", "hotreload: import once, run each test file in a forked child")
-    _add(
-        group,
-        "--hotreload",
-        "on",
-        taken,
-        dest=_ON,
-        action="store_true",
-        default=None,
-        help="run each test file in a forked, isolated child, in parallel",
-    )
-    _add(
-        group,
-        "--no-hotreload",
-        "off",
-        taken,
-        dest=_ON,
-        action="store_false",
-        help="run plain pytest, even if the ini file sets hotreload = true",
-    )
-    group.addoption(
-        "--hotreload-isolate",
-        choices=ISOLATIONS,
-        default="file",
-        help="which tests share a process: file (default), test (each test has its own), worker (all files of a slot), "
-        "strict (a file that is also collected alone)",
-    )
-    group.addoption(
-        "--hotreload-slots",
-        metavar="N",
-        default=None,
-        help="number of children that run at the same time; auto (default): the number of available processors",
-    )
-    group.addoption(
-        "--hotreload-timeout",
-        metavar="S",
-        default=None,
-        help="end a test after S seconds and show the stacks of all its threads",
-    )
-    group.addoption(
-        "--hotreload-start",
-        choices=STARTS,
-        default="fork",
-        help="fork (default), or spawn: a fresh interpreter for each file",
-    )
-    group.addoption(
-        "--hotreload-rewind",
-        choices=REWINDS,
-        default=None,
-        help="auto (default): restore the memory of a child after each file and run the next file in it, where that is "
-        "exact, instead of forking again; off; verify: compare all memory after each file",
-    )
-    _add(
-        group,
-        "--affected",
-        "affected",
-        taken,
-        dest="hotreload_affected",
-        action="store_true",
-        default=False,
-        help="run only the test files that a change affects, according to the records of earlier runs",
-    )
-    _add(
-        group,
-        "--affected-since",
-        "affected-since",
-        taken,
-        dest="hotreload_affected_since",
-        metavar="REV",
-        default=None,
-        help="like --affected, plus the test files that depend on changes since the git revision REV",
-    )
-    _add(
-        group,
-        "--no-cache",
-        "no-cache",
-        taken,
-        dest="hotreload_no_cache",
-        action="store_true",
-        default=False,
-        help="neither read nor write records (PYTEST_HOTRELOAD_NO_CACHE=1 does the same)",
-    )
-    _add_reuse(group, taken)
-    _add_watch(group, taken)
-    _add_ci(group)
-    shard_options.declare(partial(_add, group, taken=taken))
-    _add_reports(group)
-    parser.addini("hotreload", "make --hotreload the default", type="bool", default=False)
-    parser.addini("hotreload_rewind", "auto (default), off or verify, as --hotreload-rewind", default="auto")
-    parser.addini(
-        "hotreload_shared_fixtures",
-        "session- or package-scoped fixtures that are set up once, before the forks",
-        type="args",
-        default=[],
-    )
-    parser.addini(
-        "hotreload_depends",
-        "inputs that can't be observed, as 'GLOB -> TEST FILES'",
-        type="linelist",
-        default=[],
-    )
-    parser.addini(
-        "hotreload_no_reuse",
-        "test files that are never reused, as 'WHY -> TEST FILES'",
-        type="linelist",
-        default=[],
-    )
-    parser.addini(
-        "hotreload_serial",
-        "test files of which only one runs at a time, as 'NAME -> TEST FILES'",
-        type="linelist",
-        default=[],
-    )
-    parser.addini("hotreload_not_warm", "modules that are never imported ahead", type="args", default=[])
-    parser.addini(
-        "hotreload_warm",
-        "functions that fill caches, called once before the forks, as 'MODULE:FUNCTION'",
-        type="args",
-        default=[],
-    )
-    parser.addini(
-        "hotreload_warm_known",
-        "fill known caches of installed packages before the forks",
-        type="bool",
-        default=True,
-    )
-
-
-def _add_reuse(group: Any, taken: Collection[str]) -> None:
-    _add(
-        group,
-        "--reuse",
-        "reuse",
-        taken,
-        dest="hotreload_reuse",
-        choices=REUSES,
-        default="off",
-        help="on: report test files whose inputs did not change since they passed as reused, without running them; "
-        "verify: run everything, and fail if a reuse would have been wrong; off (default)",
-    )
-    _add(
-        group,
-        "--force",
-        "force",
-        taken,
-        dest="hotreload_force",
-        action="store_true",
-        default=False,
-        help="run everything despite --reuse=on",
-    )
-
-
-def _add_watch(group: Any, taken: Collection[str]) -> None:
-    _add(
-        group,
-        "--watch",
-        "watch",
-        taken,
-        dest="hotreload_watch",
-        action="store_true",
-        default=False,
-        help="keep running, and rerun the affected tests after each edit",
-    )
-    _add(
-        group,
-        "--watch-first",
-        "watch-first",
-        taken,
-        dest="hotreload_watch_first",
-        choices=FIRST,
-        default="affected",
-        help="tests that a watch runs first: affected (default; failed, changed or new), all, or none",
-    )
-    _add(
-        group,
-        "--watch-force",
-        "watch-force",
-        taken,
-        dest="hotreload_watch_force",
-        action="store_true",
-        default=False,
-        help="watch even if the variable CI is set",
-    )
-    _add(
-        group,
-        "--no-clear",
-        "no-clear",
-        taken,
-        dest="hotreload_no_clear",
-        action="store_true",
-        default=False,
-        help="do not clear the screen before a rerun",
-    )
-
-
-def _add_reports(group: Any) -> None:
-    group.addoption(
-        "--hotreload-report",
-        metavar="FILE",
-        default=None,
-        help="write an HTML page about the run to FILE: timeline, durations and savings",
-    )
-    group.addoption(
-        "--hotreload-trace",
-        metavar="FILE",
-        default=None,
-        help="write the timeline to FILE as a JSON trace for Perfetto or chrome://tracing",
-    )
-
-
-def _add_ci(group: Any) -> None:
-    group.addoption(
-        "--hotreload-json",
-        metavar="FILE",
-        default=None,
-        help="write the result of each test to FILE (JSON), for programs and for pytest-hotreload merge",
-    )
-
-
-def _add(group: Any, name: str, long: str, taken: Collection[str], **how: Any) -> None:
-    """Declare an option as ``name`` and ``--hotreload-<long>``, or only the latter if another plugin owns ``name``."""
-    group.addoption(*([] if name in taken else [name]), _LONG_PREFIX + long, **how)
+        return [option for option, path in zip(REPORTS, (self.report, self.trace), strict=True) if path]
 
 
 def wanted(config: pytest.Config, namespace: Any) -> bool:
@@ -350,7 +110,7 @@ def wanted(config: pytest.Config, namespace: Any) -> bool:
     Raises:
         pytest.UsageError: ``--no-hotreload`` contradicts an option that needs hotreload.
     """
-    asked = getattr(namespace, _ON, None)
+    asked = getattr(namespace, ON, None)
     implying = _implying(namespace)
     if implying and asked is False:
         raise usage_error(
@@ -370,7 +130,7 @@ def _implying(namespace: Any) -> str:
         "--reuse": getattr(namespace, "hotreload_reuse", "off") != "off",
         shard_options.asked(namespace): True,
         "--hotreload-json": getattr(namespace, "hotreload_json", None) is not None,
-        **{option: getattr(namespace, name, None) is not None for option, name in _REPORTS.items()},
+        **{option: getattr(namespace, name, None) is not None for option, name in REPORTS.items()},
     }
     return next((option for option, is_given in given.items() if option and is_given), "")
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_hotreload import options
+from pytest_hotreload import option_declarations, options
 from pytest_hotreload.ci import messages, results_file
 from pytest_hotreload.ci.outcomes import Outcomes
 from pytest_hotreload.ci.sharding import Sharding
@@ -38,11 +38,12 @@ from pytest_hotreload.run.hooks import RunHooks, tells_github
 from pytest_hotreload.run.session import Configured, RunSession
 from pytest_hotreload.usage import usage_error
 from pytest_hotreload.watch.standby import park
+from pytest_hotreload.watch.standby.template import template_start
 from pytest_hotreload.world import os, time
 
 if TYPE_CHECKING:
-    from pytest_hotreload.hosts.host import HostRole
     from pytest_hotreload.hosts.hosts import Hosts
+    from pytest_hotreload.hosts.role import HostRole
     from pytest_hotreload.options import Options
     from pytest_hotreload.process.template import Become, Template
     from pytest_hotreload.report.collector import TimelineCollector
@@ -58,7 +59,7 @@ _ran_before = False
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    options.add_options(parser, pytest_config.declared_options(parser))
+    option_declarations.add_options(parser, pytest_config.declared_options(parser))
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -79,7 +80,7 @@ def pytest_load_initial_conftests(
     global _owner
     if _owner is not None:
         return (yield)
-    starting = park.template_start()
+    starting = template_start()
     if starting is not None:
         raise starting
     apart = _spawned()
@@ -112,7 +113,8 @@ def _host() -> HostRole | None:
     """Return the role of a pytest that another machine's controller started, or None."""
     if HOST_ENVIRONMENT not in os.environ:
         return None
-    from pytest_hotreload.hosts.host import HostRole
+    # The run loop of a host, too: later imports would run through whatever conftests have replaced.
+    from pytest_hotreload.hosts.role import HostRole
 
     return HostRole.started()
 
@@ -300,7 +302,7 @@ def _park(config: pytest.Config, session: RunSession) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", options.MARKER)
+    config.addinivalue_line("markers", option_declarations.MARKER)
     if _KEY in config.stash:
         from pytest_hotreload.run.child.reporter import Reporter
 

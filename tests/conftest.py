@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 
@@ -12,12 +12,22 @@ import pytest
 
 from .acceptance.compare import Project
 from .acceptance.desk import Desk
+from .acceptance.reading_keys import start_reading
+from .acceptance.terminals import Terminal
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """A small project on disk, run by plain pytest and under ``--hotreload``."""
     return Project(tmp_path)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A folder of installed packages, beside the project."""
+    folder = tmp_path / "lib/site-packages"
+    folder.mkdir(parents=True)
+    return folder
 
 
 @pytest.fixture
@@ -32,6 +42,35 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 def slots(request: pytest.FixtureRequest) -> int:
     """How many children run at once: alone, as plain pytest's world is, and with a sibling."""
     return int(request.param)
+
+
+@pytest.fixture
+def key_program(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
+    """Starts a program that reads keys: ``start(actions, before=…, through="sh script with $KEYS", TERM=…)``."""
+    started: list[Terminal] = []
+
+    def start(
+        actions: str = "", *, before: str = "", through: str = "exec $KEYS", columns: int = 80, **environ: str
+    ) -> Terminal:
+        terminal = start_reading(tmp_path, actions, before, through, columns, environ)
+        started.append(terminal)
+        return terminal
+
+    yield start
+    for terminal in started:
+        terminal.close()
+
+
+@pytest.fixture
+def key_reader(key_program: Callable[..., Terminal]) -> Callable[..., Terminal]:
+    """Starts the program of ``key_program``, and waits until it reads keys."""
+
+    def start(*args: str, **how: str) -> Terminal:
+        terminal: Terminal = key_program(*args, **how)
+        terminal.wait_for("ready True\n")
+        return terminal
+
+    return start
 
 
 #: Tests of files with these names also run with one slot in `make check`, because order or output can differ.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import selectors
 import signal
@@ -20,8 +19,9 @@ from pytest_hotreload.watch.attach_server import AttachServer
 from pytest_hotreload.watch.endpoint import OccupiedError
 from pytest_hotreload.watch.environment import WatchedEnvironment
 from pytest_hotreload.watch.process import Process
-from pytest_hotreload.watch.processes import WatchProcesses
 from pytest_hotreload.watch.protocol import Ready
+from pytest_hotreload.watch.signals import SignalPipe
+from pytest_hotreload.watch.template_processes import TemplateProcesses
 
 #: Signals with which a user, a shell or the system ends the server.
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -85,7 +85,7 @@ class Server:
         self.screen = screen.Screen(sys.stdout, clear=False)
         self.selector = selectors.DefaultSelector()
         self.surroundings = WatchedEnvironment(config.rootpath)
-        self.family = WatchProcesses(
+        self.family = TemplateProcesses(
             arguments,
             config.invocation_params.dir,
             lambda process: self.selector.register(process, selectors.EVENT_READ, process),
@@ -103,11 +103,8 @@ class Server:
 
     def run(self) -> int:
         """Serve until the end, and return the exit status."""
-        wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        signal.set_wakeup_fd(wake[1], warn_on_full_buffer=False)
-        for number in _ENDING:
-            signal.signal(number, lambda *_: None)
-        self.selector.register(wake[0], selectors.EVENT_READ, lambda: self._signalled(wake[0]))
+        signals = SignalPipe(_ENDING)
+        self.selector.register(signals, selectors.EVENT_READ, lambda: self._signalled(signals.read()))
         try:
             self.attachments.open()
             self.family.start_template()
@@ -176,6 +173,6 @@ class Server:
     def _stop(self) -> None:
         self.over = 0
 
-    def _signalled(self, descriptor: int) -> None:
-        with contextlib.suppress(BlockingIOError):
-            self.over = 128 + os.read(descriptor, 512)[0]
+    def _signalled(self, numbers: bytes) -> None:
+        if numbers:
+            self.over = 128 + numbers[0]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pytest_hotreload.options import processors
-from pytest_hotreload.process.proc import native_threads
+from pytest_hotreload.process.living import NativeThreads
 from pytest_hotreload.wording import plural
 from pytest_hotreload.world import BUILTINS, threading
 
@@ -47,18 +47,18 @@ class ThreadWatch:
     def pytest_make_collect_report(self, collector: Any) -> Generator[None, Any, Any]:
         if not isinstance(collector, pytest.File):
             return (yield)
-        native, loaded = native_threads(), len(sys.modules)
+        native, loaded = NativeThreads(), len(sys.modules)
         python = set(threading.enumerate())
         report = yield
         self._compare(str(collector.path), native, loaded, python)
         return report
 
-    def _compare(self, path: str, native: int, loaded: int, python: set[threading.Thread]) -> None:
+    def _compare(self, path: str, native: NativeThreads, loaded: int, python: set[threading.Thread]) -> None:
         started = [t.name for t in threading.enumerate() if t not in python]
         if started:
             self.found[path] = f"the {plural(len(started), 'thread')} {', '.join(started[:3])}"
             return
-        grown = native_threads() - native
+        grown = native.started()
         if grown <= 0:
             return
         modules = list(sys.modules)[loaded:]

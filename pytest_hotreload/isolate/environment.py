@@ -19,7 +19,7 @@ from pytest_hotreload.isolate import messages
 from pytest_hotreload.isolate.calls import CallContext, write_call
 from pytest_hotreload.isolate.errors import EnvironmentClosed, IsolationError
 from pytest_hotreload.isolate.package import Package, Warmth
-from pytest_hotreload.isolate.process import Callback, IsolatedProcess, Stream
+from pytest_hotreload.isolate.process import Callback, IsolatedProcess
 from pytest_hotreload.isolate.reader import PendingCall, Reader
 from pytest_hotreload.isolate.template import Handle
 
@@ -358,23 +358,11 @@ class IsolatedEnvironment:
     def _submit(self, process: IsolatedProcess, call: int, timeout: float | None) -> None:
         run = PendingCall(process, call, timeout)
         try:
-            self._open_output(run)
+            run.open_output(inherit=self._output == "inherit")
             self._ask(run)
         except BaseException as error:
             self._reader.fail(run, error)
             raise
-
-    def _open_output(self, run: PendingCall) -> None:
-        """Open the child's descriptors 1 and 2, and the pipes from which they are read."""
-        streams: tuple[Stream, Stream] = ("stdout", "stderr")
-        for number, stream in enumerate(streams, start=1):
-            if self._output == "inherit":
-                run.theirs.append(os.dup(number))
-                continue
-            read, write = os.pipe()
-            os.set_blocking(read, False)
-            run.pipes[read] = stream
-            run.theirs.append(write)
 
     def _ask(self, run: PendingCall) -> None:
         """Request the process from the template, or from a new one if the template is gone."""

@@ -48,6 +48,18 @@ class PendingCall:
     deadline: float | None = None
     tries: int = 0
 
+    def open_output(self, *, inherit: bool) -> None:
+        """Open the child's descriptors 1 and 2, and the pipes from which they are read."""
+        streams: tuple[Stream, Stream] = ("stdout", "stderr")
+        for number, stream in enumerate(streams, start=1):
+            if inherit:
+                self.theirs.append(os.dup(number))
+                continue
+            read, write = os.pipe()
+            os.set_blocking(read, False)
+            self.pipes[read] = stream
+            self.theirs.append(write)
+
 
 @dataclass
 class _Wake:

@@ -14,17 +14,17 @@ from types import ModuleType
 from typing import Any
 
 from pytest_hotreload.process.import_answers import (
+    Present,
     folder,
-    listing,
     names_in,
-    native_variables,
     place_of,
-    shared_variables,
-    state,
+    set_variable,
+    set_variables,
     state_of_folder,
     variables,
 )
-from pytest_hotreload.process.import_inputs import Asked, Event, Recorder, bootstrap, hidden, is_extension
+from pytest_hotreload.process.import_inputs import Asked, Recorder
+from pytest_hotreload.process.import_system import bootstrap, hidden, is_extension, reached
 from pytest_hotreload.world import os
 
 #: Inputs that a module reads again whenever it is used: coverage reads the current folder when it begins to
@@ -103,11 +103,11 @@ class Held:
         wanted = dict(variables())
         for _, _, event in reversed(changes):  # back to the value before the first change
             if event.subject in theirs:
-                _set(wanted, event.subject, event.answer[0])
+                set_variable(wanted, event.subject, event.answer[0])
         for _, is_held, event in changes:
             if event.subject in theirs and not is_held:
-                _set(wanted, event.subject, event.answer[1])
-        _become(wanted)
+                set_variable(wanted, event.subject, event.answer[1])
+        set_variables(wanted)
 
     def restore(self) -> None:
         """Put all held modules back, so that the template can import more."""
@@ -152,13 +152,7 @@ class Held:
 
     def closure(self, name: str) -> list[str]:
         """Return the module and all modules of the template that it imported, in the order of their import."""
-        found, waiting = {name}, [name]
-        while waiting:
-            asked = self.recorder.modules.get(waiting.pop())
-            for each in asked.imports if asked is not None else ():
-                if each in self.warmed and each not in found:
-                    found.add(each)
-                    waiting.append(each)
+        found = reached([name], lambda each: self._asked(each).imports & self.warmed.keys())
         return sorted(found, key=lambda each: self._place.get(each, -1))
 
     def _take(self, names: Iterable[str]) -> None:
@@ -182,8 +176,8 @@ class Held:
         if changes:
             wanted = dict(variables())
             for _, event in sorted(changes):
-                _set(wanted, event.subject, event.answer[1])
-            _become(wanted)
+                set_variable(wanted, event.subject, event.answer[1])
+            set_variables(wanted)
 
     def _asking_again(self) -> Any:
         """Build the function that shows the inputs of adopted modules to the observers of this process.
@@ -286,78 +280,13 @@ class Held:
     def _other_answers(self, waiting: list[str]) -> dict[str, str]:
         """Compare the inputs in their original order, including the changes that earlier modules of the list make."""
         wrong: dict[str, str] = {}
-        present = _Present()
+        present = Present()
         events = [(event, name) for name in waiting for event in self._asked(name).events]
         for event, name in sorted(events, key=lambda each: each[0].order):
             why = "" if (name, event.kind) in _ASKED_AGAIN else present.differs(event)
             if why:
                 wrong.setdefault(name, why)
         return wrong
-
-
-class _Present:
-    """The inputs that a module would read if it were imported now."""
-
-    def __init__(self) -> None:
-        self._variables = variables()
-        self._is_copied = False
-
-    def differs(self, event: Event) -> str:
-        """Return how an input differs from the recorded one, in words; or ""."""
-        if event.kind == "set":
-            self._change(event)
-            return ""
-        if self._answer(event) == event.answer:
-            return ""
-        if event.kind == "environ":
-            return f"{os.fsdecode(event.subject)} {_had(event.answer)}"
-        return _DIFFERENCES[event.kind].format(event.subject)
-
-    def _change(self, event: Event) -> None:
-        if not self._is_copied:
-            self._variables, self._is_copied = dict(self._variables), True
-        _set(self._variables, event.subject, event.answer[1])
-
-    def _answer(self, event: Event) -> Any:
-        if event.kind == "environ":
-            return self._variables.get(event.subject)
-        if event.kind == "native":
-            return native_variables(self._variables)
-        if event.kind == "environment":
-            return shared_variables(self._variables)
-        if event.kind == "folder":
-            return folder()
-        return state(event.subject) if event.kind == "file" else listing(event.subject, event.kind)
-
-
-_DIFFERENCES = {
-    "native": "an environment variable that native code reads had another value",
-    "environment": "the environment variables were different",
-    "folder": "the current folder was different",
-    "file": "{} was different",
-    "listing": "{} had other entries",
-    "distributions": "{} had other distributions",
-}
-
-
-def _had(value: bytes | None) -> str:
-    return "was not set" if value is None else "had another value"
-
-
-def _set(wanted: dict[bytes, bytes], name: bytes, value: bytes | None) -> None:
-    if value is None:
-        wanted.pop(name, None)
-    else:
-        wanted[name] = value
-
-
-def _become(wanted: dict[bytes, bytes]) -> None:
-    present = variables()
-    for key in [key for key in present if key not in wanted]:
-        os.environ.pop(os.fsdecode(key), None)
-    for key, value in wanted.items():
-        if present.get(key) != value:
-            os.environ[os.fsdecode(key)] = os.fsdecode(value)
 
 
 def _is_pytests(finder: Any) -> bool:

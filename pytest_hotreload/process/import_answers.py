@@ -11,7 +11,7 @@ import sys
 import sysconfig
 from collections.abc import Iterable, Mapping
 from importlib.machinery import PathFinder
-from typing import Any
+from typing import Any, NamedTuple
 
 from pytest_hotreload.world import os
 
@@ -31,6 +31,19 @@ _NEUTRAL = frozenset(
     [b"PWD", b"OLDPWD", b"SHLVL", b"_", b"COLUMNS", b"LINES", b"PYTEST_CURRENT_TEST", b"PYTEST_VERSION"]
 )
 _OUR_VARIABLES = (b"PYTEST_XDIST_", b"PYTEST_HOTRELOAD_")
+
+
+class Event(NamedTuple):
+    """An input that a module read, with its value. Events are numbered in the order in which they occurred.
+
+    The kind "set" is a change of a variable; its answer is the pair of the values before and after.
+    """
+
+    order: int
+    kind: str
+    subject: Any
+    answer: Any
+
 
 State = object
 
@@ -133,3 +146,70 @@ def variables() -> dict[bytes, bytes]:
     """Return the environment as ``os`` stores it; reading it here is not recorded."""
     found: dict[bytes, bytes] = os.environ._data  # type: ignore[attr-defined]
     return found
+
+
+def set_variable(wanted: dict[bytes, bytes], name: bytes, value: bytes | None) -> None:
+    """Set a variable in a copy of the environment; None removes it."""
+    if value is None:
+        wanted.pop(name, None)
+    else:
+        wanted[name] = value
+
+
+def set_variables(wanted: dict[bytes, bytes]) -> None:
+    """Change the environment of this process into the given one."""
+    present = variables()
+    for key in [key for key in present if key not in wanted]:
+        os.environ.pop(os.fsdecode(key), None)
+    for key, value in wanted.items():
+        if present.get(key) != value:
+            os.environ[os.fsdecode(key)] = os.fsdecode(value)
+
+
+class Present:
+    """The inputs that a module would read if it were imported now."""
+
+    def __init__(self) -> None:
+        self._variables = variables()
+        self._is_copied = False
+
+    def differs(self, event: Event) -> str:
+        """Return how an input differs from the recorded one, in words; or ""."""
+        if event.kind == "set":
+            self._change(event)
+            return ""
+        if self._answer(event) == event.answer:
+            return ""
+        if event.kind == "environ":
+            return f"{os.fsdecode(event.subject)} {_had(event.answer)}"
+        return _DIFFERENCES[event.kind].format(event.subject)
+
+    def _change(self, event: Event) -> None:
+        if not self._is_copied:
+            self._variables, self._is_copied = dict(self._variables), True
+        set_variable(self._variables, event.subject, event.answer[1])
+
+    def _answer(self, event: Event) -> Any:
+        if event.kind == "environ":
+            return self._variables.get(event.subject)
+        if event.kind == "native":
+            return native_variables(self._variables)
+        if event.kind == "environment":
+            return shared_variables(self._variables)
+        if event.kind == "folder":
+            return folder()
+        return state(event.subject) if event.kind == "file" else listing(event.subject, event.kind)
+
+
+_DIFFERENCES = {
+    "native": "an environment variable that native code reads had another value",
+    "environment": "the environment variables were different",
+    "folder": "the current folder was different",
+    "file": "{} was different",
+    "listing": "{} had other entries",
+    "distributions": "{} had other distributions",
+}
+
+
+def _had(value: bytes | None) -> str:
+    return "was not set" if value is None else "had another value"

@@ -10,11 +10,12 @@ from __future__ import annotations
 import builtins
 import importlib.util
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 from pytest_hotreload.process.import_answers import (
+    Event,
     folder,
     installed_folders,
     is_below,
@@ -26,26 +27,21 @@ from pytest_hotreload.process.import_answers import (
     state,
     variables,
 )
+from pytest_hotreload.process.import_system import (
+    absolute,
+    bootstrap,
+    hidden,
+    is_extension,
+    parents,
+    reached,
+    stand_in,
+)
 from pytest_hotreload.world import os
 
-#: The import system: ``importlib._bootstrap``.
-bootstrap: Any = sys.modules["_frozen_importlib"]
 #: Files below these folders differ from process to process, or are devices.
 _VOLATILE = ("/proc/", "/sys/", "/dev/")
 #: Modules that list a folder only to find the names of distributions, not all entries.
 _METADATA = ("importlib.metadata", "importlib_metadata", "pkg_resources")
-
-
-class Event(NamedTuple):
-    """An input that a module read, with its value. Events are numbered in the order in which they occurred.
-
-    The kind "set" is a change of a variable; its answer is the pair of the values before and after.
-    """
-
-    order: int
-    kind: str
-    subject: Any
-    answer: Any
 
 
 class Asked:
@@ -193,7 +189,7 @@ class Recorder:
         These are the module's parents, stand-ins that its body put into ``sys.modules``, and modules that
         native code refers to.
         """
-        asked.imports.update(_parents(name))
+        asked.imports.update(parents(name))
         for alias in list(sys.modules)[count:]:
             if alias not in self.modules and alias not in self.stand_ins:
                 self.modules[alias] = own = Asked()
@@ -212,9 +208,9 @@ class Recorder:
 
     def _imported(self, name: str) -> None:
         if self._stack and name in sys.modules:
-            self._stack[-1].imports.update((name, *_parents(name)))
+            self._stack[-1].imports.update((name, *parents(name)))
         elif self._stack:
-            self._stack[-1].imports.update(_parents(name))
+            self._stack[-1].imports.update(parents(name))
 
     def _importing(self, plain: Any) -> Any:
         def import_(
@@ -222,7 +218,7 @@ class Recorder:
         ) -> Any:
             module = plain(name, globals, locals, fromlist, level)
             if self._stack and isinstance(name, str):
-                full = _absolute(name, globals, level)
+                full = absolute(name, globals, level)
                 self._imported(full)
                 for each in fromlist or ():
                     if isinstance(each, str) and f"{full}.{each}" in sys.modules:
@@ -257,11 +253,11 @@ class Recorder:
         for name, asked in self.modules.items():
             for each in asked.imports:
                 importers.setdefault(each, []).append(name)
-        return _reached(names, lambda name: importers.get(name, ()))
+        return reached(names, lambda name: importers.get(name, ()))
 
     def imported_by(self, names: Iterable[str]) -> set[str]:
         """Return these modules and all modules that they imported, directly or indirectly."""
-        return _reached(names, lambda name: self.modules[name].imports if name in self.modules else ())
+        return reached(names, lambda name: self.modules[name].imports if name in self.modules else ())
 
     # -- look-ups ----------------------------------------------------------------------------------
 
@@ -302,8 +298,7 @@ class Recorder:
 
     def _stand_in(self, name: str) -> Any:
         self.stand_ins.add(name)
-        loader: Any = _StandInLoader()
-        return importlib.util.spec_from_loader(name, loader, is_package=True)
+        return stand_in(name)
 
     def is_installed_spec(self, spec: Any) -> bool:
         """Return whether a module is installed, belongs to the standard library, or was not found."""
@@ -378,62 +373,6 @@ class Recorder:
         for name in opened if self._stack else ():
             if not self._is_constant(name):
                 self._note("file", name, state(name))
-
-
-class _StandInLoader:
-    """Creates the empty module that replaces a first-party module."""
-
-    def create_module(self, spec: Any) -> ModuleType:
-        return _StandIn(spec.name)
-
-    def exec_module(self, module: ModuleType) -> None:
-        pass
-
-
-class _StandIn(ModuleType):
-    """Has every attribute that an entry point or an import may name, but none that pytest looks for."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith(("_", "pytest")):
-            raise AttributeError(name)
-        return _StandIn(f"{self.__name__}.{name}")
-
-
-def is_extension(module: Any) -> bool:
-    """Return whether a module is native code, which can't be trusted to be loaded twice in one process."""
-    loader = getattr(getattr(module, "__spec__", None), "loader", None)
-    return type(loader).__name__ in ("ExtensionFileLoader", "AppleFrameworkLoader")
-
-
-def hidden(function: Any) -> Any:
-    """Make a function look like a part of the import system, whose frames the interpreter omits from tracebacks."""
-    function.__code__ = function.__code__.replace(co_filename=bootstrap._find_spec.__code__.co_filename)
-    return function
-
-
-def _reached(names: Iterable[str], beyond: Callable[[str], Iterable[str]]) -> set[str]:
-    found = set(names)
-    waiting = list(found)
-    while waiting:
-        for each in beyond(waiting.pop()):
-            if each not in found:
-                found.add(each)
-                waiting.append(each)
-    return found
-
-
-def _parents(name: str) -> Iterator[str]:
-    while "." in name:
-        name = name.rpartition(".")[0]
-        yield name
-
-
-def _absolute(name: str, namespace: Any, level: int) -> str:
-    if not level:
-        return name
-    package = (namespace or {}).get("__package__") or ""
-    base = package.rsplit(".", level - 1)[0] if level > 1 else package
-    return f"{base}.{name}" if name else base
 
 
 def _name(path: Any) -> str:

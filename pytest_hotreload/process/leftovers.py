@@ -6,14 +6,11 @@ that a test started escapes, not even a daemon.
 
 from __future__ import annotations
 
-from pytest_hotreload._native import children_of
+from pytest_hotreload._native import SNAPSHOT_NAME, children_of
 from pytest_hotreload.process import proc
 from pytest_hotreload.world import BUILTINS, contextlib, os, signal
 
 __builtins__ = BUILTINS
-
-#: The name that snapshot processes give themselves (``rust/src/rewind``).
-SNAPSHOT_NAME = "hotreload-snap"
 
 
 def end(group: int, ours: set[int]) -> list[str]:

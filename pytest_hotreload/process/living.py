@@ -9,12 +9,23 @@ from pytest_hotreload.world import BUILTINS, threading
 __builtins__ = BUILTINS
 
 
+class NativeThreads:
+    """The number of native threads of this process when the object was created."""
+
+    def __init__(self) -> None:
+        self._before = native_threads()
+
+    def started(self) -> int:
+        """Return how many more threads there are now; a negative number if there are fewer."""
+        return native_threads() - self._before
+
+
 class Living:
     """Threads and sockets, which do not survive a fork, as they were when the object was created."""
 
     def __init__(self) -> None:
         self.threads = set(threading.enumerate())
-        self.native = native_threads()
+        self.native = NativeThreads()
         self.sockets = sockets()
 
     def what_is_new(self) -> str:
@@ -22,8 +33,9 @@ class Living:
         started = [thread.name for thread in threading.enumerate() if thread not in self.threads]
         if started:
             return f"it started the thread {started[0]}"
-        if native_threads() > self.native:
-            return f"it started {native_threads() - self.native} native threads"
+        native = self.native.started()
+        if native > 0:
+            return f"it started {native} native threads"
         opened = sockets() - self.sockets
         if opened:
             return f"it holds {many(len(opened), 'open socket')}"

@@ -23,14 +23,14 @@ from pytest_hotreload.process.fork_server import ForkPoint, Unwind, fork_quietly
 from pytest_hotreload.process.fork_state import output_to_nowhere
 from pytest_hotreload.process.import_inputs import Recorder
 from pytest_hotreload.process.lifeline import end_with
+from pytest_hotreload.process.living import NativeThreads
 from pytest_hotreload.process.messages import Probe, Probed, Start, Warm, Warmed
-from pytest_hotreload.process.proc import native_threads
 from pytest_hotreload.world import MODULES, contextlib, os, pickle, threading, time
 
 #: Separates the names of the modules that a warm-up began with from its result. No name contains it.
 _VERDICT = b"\0"
 #: The reason for keeping out a module that starts a Python thread at import: no thread survives a fork.
-_STARTS_THREAD = "starts a thread while it is imported"
+STARTS_THREAD = "starts a thread while it is imported"
 
 
 class Become(Unwind):
@@ -213,16 +213,16 @@ def import_module(name: str) -> str:
         importlib.import_module(name)
     except BaseException as error:  # even sys.exit at import affects only this module
         return f"its import failed: {type(error).__name__}: {error}".splitlines()[0][:200]
-    return _STARTS_THREAD if threading.active_count() > 1 else ""
+    return STARTS_THREAD if threading.active_count() > 1 else ""
 
 
 def _count_after(modules: Sequence[str]) -> int:
     with quiet():
-        before = native_threads()
+        native = NativeThreads()
         for name in modules:
             if import_module(name):
                 return -1
-        return native_threads() - before
+        return native.started()
 
 
 def in_fork(work: Any, otherwise: Any) -> Any:

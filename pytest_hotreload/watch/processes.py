@@ -1,49 +1,38 @@
-"""The watcher's processes: the template, the chain of fork points, and the reruns.
-
-No function here waits for a message: the watcher's loop waits for the channels, and :meth:`WatchProcesses.hear`
-reads a channel and returns the messages. Only :meth:`WatchProcesses.discard` waits, for the end of a template.
-"""
+"""The watcher's processes: the template, the chain of fork points, and the reruns."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
 import os
-import signal
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from pytest_hotreload.process.channel import pair
 from pytest_hotreload.process.heartbeat import Pulse
-from pytest_hotreload.process.messages import Gone, Refused, Start, Started, Warm, Warmed
+from pytest_hotreload.process.messages import Gone, Refused, Start, Started
 from pytest_hotreload.process.slots import anonymous_file
 from pytest_hotreload.watch.pages import Written
 from pytest_hotreload.watch.process import Process, ancestors, is_affected_by
 from pytest_hotreload.watch.protocol import (
     Changed,
     Configure,
-    Consulted,
     Extend,
     Ready,
     Refresh,
     StandBy,
-    Unfit,
     Waiting,
 )
-from pytest_hotreload.watch.standby.park import start_template
-from pytest_hotreload.watch.terminal_modes import found
+from pytest_hotreload.watch.template_processes import TemplateProcesses
 
 #: Seconds that the imports of one fork point may take. All first-party modules of a large project took 20.
 _AHEAD_SECONDS = 60.0
 
 
-class WatchProcesses:
-    """Starts, forks and ends the processes of a watch.
-
-    ``register`` and ``unregister`` add a process to the loop's selector and remove it.
-    """
+class WatchProcesses(TemplateProcesses):
+    """Starts, forks and ends the processes of a watch: its template, and the forks of that."""
 
     def __init__(
         self,
@@ -51,13 +40,8 @@ class WatchProcesses:
         folder: Path,
         register: Callable[[Process], object],
         unregister: Callable[[Process], object],
-        environment: Mapping[str, str] = os.environ,
     ) -> None:
-        self.arguments, self.folder = list(arguments), folder
-        self.register, self.unregister = register, unregister
-        self.lifeline = os.pipe()
-        self.template: Process | None = None
-        self.warmed: Warmed | None = None
+        super().__init__(arguments, folder, register, unregister)
         #: The valid fork points, each a fork of the previous one.
         self.chain: list[Process] = []
         #: The fork point that is being built.
@@ -72,68 +56,13 @@ class WatchProcesses:
         self.run_requests: list[Extend] = []
         #: File that could not be imported ahead -> the reason.
         self.refused: dict[str, str] = {}
-        #: The environment variables of the template at its start.
-        self.environment = dict(environment)
-        #: The environment variables that modules have read during their import in the template.
-        self.asked: frozenset[str] = frozenset()
-        #: Whether ``asked`` is complete, because the template has finished warming.
-        self.surveyed = False
-        #: Whether attached runs are forks of this template. If so, the template ends with the last of them.
-        self.in_use: Callable[[Process], bool] = lambda _: False
-        self.former: list[Process] = []  # earlier templates that attached runs still use
-        #: Modules that templates must not import: those from the user's ini, and those that turned out to be unfit.
-        self.barred: list[str] = []
-        #: The reason for which a new template is needed, in words.
-        self.unfit = ""
-        self._to_warm: list[str] = []
         self._written = Written()
         #: Whether no fork point was dropped since the chain was planned.
         self.intact = True
         self._processes: dict[int, Process] = {}
         self._tokens = itertools.count(1)
-        self._modes = found(0)
 
     # -- starting ----------------------------------------------------------------------------------
-
-    def start_template(self) -> None:
-        """End all earlier processes and start a template in a fresh interpreter. Raises OSError."""
-        self.close_template()
-        self.surveyed, self.unfit = False, ""
-        self._to_warm.clear()
-        pid, channel = start_template(
-            self.arguments, self.folder, self.lifeline[0], self.environment, self._modes
-        )
-        self.template = Process("template", None, channel, pid=pid)
-        self.register(self.template)
-
-    def warm(self, modules: Sequence[str]) -> None:
-        """Ask the template to import these modules; the answer is ``Warmed``.
-
-        The order waits until attached runs have ended. Warming continues in a fork, which is not the parent of
-        earlier runs and so cannot collect their exit statuses.
-        """
-        self._to_warm += modules
-        if self.template is None or self.in_use(self.template):
-            return
-        self.surveyed = False
-        self.template.tell(Warm(tuple(self._to_warm), tuple(self.barred)))
-        self._to_warm.clear()
-
-    def keep_out(self, unfit: Unfit) -> None:
-        """Keep the module of this message out of the next template."""
-        if unfit.module not in self.barred:
-            self.barred.append(unfit.module)
-            self.unfit = (
-                f"{unfit.module} is kept out, because it was imported under other conditions ({unfit.why})"
-            )
-
-    def release(self) -> None:
-        """Discard earlier templates that are no longer in use, and warm what waited, after an attached run ended."""
-        for template in [each for each in self.former if not self.in_use(each)]:
-            self.former.remove(template)
-            self.discard(template)
-        if self._to_warm:
-            self.warm(())
 
     def _fork(self, kind: str, parent: Process, order: Any) -> Process:
         ours, theirs = pair()
@@ -217,24 +146,6 @@ class WatchProcesses:
 
     # -- listening ---------------------------------------------------------------------------------
 
-    def hear(self, process: Process) -> list[tuple[Process, Any]]:
-        """Read a process's channel. Returns the messages, each with its sender, and ``None`` for a process's end.
-
-        Messages about the forks of a fork server are handled here, except those about attached runs, which are
-        returned.
-        """
-        frames, closed = process.channel.drain()
-        heard: list[tuple[Process, Any]] = []
-        for _, message in frames:
-            if isinstance(message, Started | Gone | Refused):
-                heard += self._of_child(message) if message.token > 0 else [(process, message)]
-            else:
-                self._note(process, message)
-                heard.append((process, message))
-        if closed and process.state != "gone":
-            heard += self._lost(process)
-        return heard
-
     def _of_child(self, message: Started | Gone | Refused) -> list[tuple[Process, Any]]:
         child = self._processes.get(message.token)
         if child is None:
@@ -249,15 +160,8 @@ class WatchProcesses:
         return last + (self._lost(child) if child.state != "gone" else [])
 
     def _note(self, process: Process, message: Any) -> None:
-        if isinstance(message, Consulted):
-            if process is self.template:
-                self.asked = message.variables
-        elif isinstance(message, Unfit):
-            self.keep_out(message)
-        elif isinstance(message, Warmed):
-            self.warmed, self.surveyed = message, process is self.template
-        elif isinstance(message, Ready):
-            process.state, process.inputs = "ready", message.inputs
+        super()._note(process, message)
+        if isinstance(message, Ready):
             process.refused = dict(message.refused)
             if process is self.building:
                 self._built(process)
@@ -276,10 +180,6 @@ class WatchProcesses:
             self.end(point)
             return
         self.chain.append(point)
-
-    def _lost(self, process: Process) -> list[tuple[Process, Any]]:
-        self.end(process)
-        return [(process, None)]
 
     # -- ending ------------------------------------------------------------------------------------
 
@@ -353,14 +253,10 @@ class WatchProcesses:
         """End a process and, with it, its children."""
         if process.state == "gone":
             return
-        process.state = "gone"
-        self.unregister(process)
-        if process.pid:
-            self._kill(process)
+        super().end(process)
         for child in [each for each in self._processes.values() if each.parent is process]:
             if child.state == "gone":  # its parent can no longer report its end
                 self._processes.pop(child.token, None)
-        process.channel.close()
         if process.pulse is not None:
             process.pulse.close()
         if process is self.building:
@@ -376,8 +272,7 @@ class WatchProcesses:
     def _kill(self, process: Process) -> None:
         """Kill the process and forget it: otherwise it would be kept, with the inputs of its fork points."""
         self._processes.pop(process.token, None)
-        with contextlib.suppress(OSError):
-            os.kill(process.pid, signal.SIGKILL)
+        super()._kill(process)
 
     def close_template(self) -> None:
         """End all processes. A template with attached runs ends only with the last of them."""
@@ -385,28 +280,10 @@ class WatchProcesses:
         self.cut(0)
         self._end_retired()
         self.refused.clear()
-        if self.template is not None:
-            template, self.template = self.template, None
-            if self.in_use(template):
-                self.former.append(template)
-            else:
-                self.discard(template)
+        super().close_template()
         for process in list(self._processes.values()):
             self.end(process)
         self._processes.clear()
-
-    def discard(self, template: Process) -> None:
-        """End a template, and wait until it is gone."""
-        self.end(template)
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(template.pid, 0)
-
-    def close(self) -> None:
-        self.in_use = lambda _: False
-        self.close_template()
-        self.release()
-        for descriptor in self.lifeline:
-            os.close(descriptor)
 
     # -- asking ------------------------------------------------------------------------------------
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from pytest_hotreload.watch.process import Process
 from pytest_hotreload.watch.protocol import Alone, Began, Changed, Go, RerunInterrupted, Unconfirmed
+
+#: Up to this number of files, a rerun first runs without collecting the other test files. The collection of all test
+#: files takes less time than more files than these.
+_FEW_FILES = 8
 
 
 @dataclass
@@ -16,6 +21,27 @@ class RunRequest:
     go: Go = field(default_factory=Go)
     #: The origin: "" (an edit), "first", "all", "again", "failing", "debug", "confirm" or "none".
     reason: str = ""
+
+    @property
+    def takes_edits(self) -> bool:
+        """Whether the rerun also runs pending edits, because no files are named."""
+        return self.go.files is None and self.reason != "none"
+
+
+def order_for(
+    files: tuple[str, ...], process: Process, known: Collection[str], failing: Collection[str]
+) -> Go:
+    """Return the order to run these files in this process. ``known``: all test files. ``failing``: those that failed.
+
+    If the fork point holds all other test files, the rerun needs nothing else. Otherwise all test files are
+    collected if one of these files is failing, if there are many, or if the tests run at the terminal. In the
+    remaining case the rerun collects only these files, and holds back its output until it has passed.
+    """
+    wanted = set(files)
+    if process.parent and process.parent.has_other_runs(known, wanted):
+        return Go(files=files)
+    alone = len(files) <= _FEW_FILES and wanted.isdisjoint(failing) and not process.is_direct
+    return Go(files=files, collect_all=not alone, hold=alone)
 
 
 @dataclass

@@ -38,14 +38,11 @@ from pytest_hotreload.watch.protocol import (
     Waiting,
     WhatRuns,
 )
-from pytest_hotreload.watch.requests import PendingEdit, RerunState, RunRequest
+from pytest_hotreload.watch.requests import PendingEdit, RerunState, RunRequest, order_for
 from pytest_hotreload.watch.results import Results
 from pytest_hotreload.watch.stopping import Stopping
 from pytest_hotreload.watch.terminal_loan import TerminalLoan
 
-#: Up to this number of files, a rerun first runs without collecting the other test files. The collection of all test
-#: files takes less time than more files than these.
-_FEW_FILES = 8
 #: pytest's exit status for a usage error.
 _REFUSED = 4
 
@@ -117,14 +114,8 @@ class RerunQueue:
         how = messages.LEAF if self.family.intact else messages.from_point(len(self.family.chain))
         resumed, self._resumed = self._resumed, None
         if resumed is not None:
-            self.current = replace(
-                resumed,
-                process=process,
-                run_request=run_request,
-                phase="waiting",
-                unconfirmed=False,
-                confirming=True,
-            )
+            resumed = replace(resumed, process=process, run_request=run_request)
+            self.current = replace(resumed, phase="waiting", unconfirmed=False, confirming=True)
         else:
             self.current = RerunState(process, run_request, edit, how=self.watch.news() or how)
         self.pursue()
@@ -132,9 +123,7 @@ class RerunQueue:
     @property
     def takes_edits(self) -> bool:
         """Whether the next rerun runs pending edits; a rerun of requested files leaves them to a later one."""
-        return self.run_request is None or (
-            self.run_request.go.files is None and self.run_request.reason != "none"
-        )
+        return self.run_request is None or self.run_request.takes_edits
 
     def put_back(self) -> None:
         """End the rerun that is being prepared and queue its work again, since its process is stale or gone."""
@@ -199,21 +188,8 @@ class RerunQueue:
         files = {path: why for path, why in files.items() if path not in behind}
         self.results.mark_pending(behind)
         self.reasons = files
-        self._go(current, self._how(current, tuple(files)))
-
-    def _how(self, current: RerunState, files: tuple[str, ...]) -> Go:
-        """The order for these files.
-
-        If the fork point holds all other test files, the rerun needs nothing else. Otherwise all test files are
-        collected if one of these files is failing, if there are many, or if the tests run at the terminal. In the
-        remaining case the rerun collects only these files, and holds back its output until it has passed.
-        """
-        process, wanted = current.process, set(files)
-        if process.parent and process.parent.has_other_runs(self.results.known, wanted):
-            return Go(files=files)
-        red = wanted & set(self.results.failing.values())
-        alone = len(files) <= _FEW_FILES and not red and not process.is_direct
-        return Go(files=files, collect_all=not alone, hold=alone)
+        failing = set(self.results.failing.values())
+        self._go(current, order_for(tuple(files), current.process, self.results.known, failing))
 
     def _go(self, current: RerunState, go: Go) -> None:
         go = self.filters.of(go)._replace(patience=self.stopping.patience, told=self.watch.told_of_all)

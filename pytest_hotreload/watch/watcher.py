@@ -28,10 +28,7 @@ from pytest_hotreload.watch import screen
 from pytest_hotreload.watch.attach_server import AttachServer
 from pytest_hotreload.watch.edits import Edits
 from pytest_hotreload.watch.endpoint import OccupiedError
-from pytest_hotreload.watch.environment import (
-    WatchedEnvironment,
-    discard_bytecode,
-)
+from pytest_hotreload.watch.environment import WatchedEnvironment, discard_bytecode
 from pytest_hotreload.watch.file_events import FileEvents
 from pytest_hotreload.watch.key_bindings import Commands
 from pytest_hotreload.watch.keyboard import Keyboard
@@ -41,6 +38,7 @@ from pytest_hotreload.watch.protocol import Changed, Go, Loaded, Ready, Unfit, W
 from pytest_hotreload.watch.requests import PendingEdit, RunRequest
 from pytest_hotreload.watch.reruns import RerunQueue
 from pytest_hotreload.watch.results import Results
+from pytest_hotreload.watch.signals import SignalPipe
 from pytest_hotreload.watch.terminal_loan import TerminalLoan
 
 #: Seconds within which a second Ctrl-C ends the watch at once.
@@ -99,10 +97,8 @@ class Watch:
 
     def run(self) -> int:
         """Run until the end of the watch. Returns the exit status."""
-        self._wake, written = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        before = signal.set_wakeup_fd(written, warn_on_full_buffer=False)
-        plain = signal.signal(signal.SIGINT, lambda *_: None)
-        self.selector.register(self._wake, selectors.EVENT_READ, self.hear_signals)
+        self._signals = SignalPipe([signal.SIGINT])
+        self.selector.register(self._signals, selectors.EVENT_READ, self.hear_signals)
         self.events = FileEvents(self.root, self.edits, self.screen)
         self.selector.register(self.events.fileno(), selectors.EVENT_READ, self._look)
         if self.surroundings.events is not None:
@@ -121,8 +117,7 @@ class Watch:
             self.family.close()
             self.attachments.close()
             self.events.close()
-            signal.set_wakeup_fd(before)
-            signal.signal(signal.SIGINT, plain)
+            self._signals.close()
         return self.over or 0
 
     def _loop(self) -> None:
@@ -395,10 +390,7 @@ class Watch:
 
     def hear_signals(self) -> None:
         """Handle the signals received so far. While the terminal is lent, a Ctrl-C belongs to the debugger."""
-        numbers = b""
-        with contextlib.suppress(BlockingIOError):
-            numbers = os.read(self._wake, 512)
-        if signal.SIGINT not in numbers or self.loan.held:
+        if signal.SIGINT not in self._signals.read() or self.loan.held:
             return
         now = time.monotonic()
         if not self.reruns.running or now - self._interrupted < _SECOND:

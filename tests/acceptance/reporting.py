@@ -8,6 +8,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from .compare import Result
+
 BOTH = ("--hotreload-report=run.html", "--hotreload-trace=run.json")
 
 
@@ -74,3 +76,14 @@ class Told:
                 if place == slot
             ]
             assert all(one[1] <= following[0] for one, following in pairwise(own))
+
+
+def told(result: Result) -> Told:
+    """The page and the trace of a run, which wrote one line for each file and no other file."""
+    said = [line for line in result.notices if line.startswith(("hotreload: report", "hotreload: trace"))]
+    assert said == ["hotreload: report: <root>/run.html", "hotreload: trace: <root>/run.json"]
+    assert [path.name for path in result.root.iterdir() if path.name.startswith((".run", "run"))] != []
+    assert not list(result.root.glob(".run.*"))
+    found = Told(result.root)
+    found.check()
+    return found

@@ -1,14 +1,17 @@
-"""Watchers that use events, and watchers that poll."""
+"""Watchers that use events, watchers that poll, and projects to write."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_hotreload import _native
+
+from .projects import Tree
 
 
 @pytest.fixture(params=[False, True], ids=["native", "polling"])
@@ -40,3 +43,21 @@ def watcher(poll: bool, start: Callable[..., _native.Watcher], tmp_path: Path) -
     watcher = start(tmp_path, poll=poll)
     assert watcher.polling is poll
     return watcher
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "root"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def tree(root: Path) -> Tree:
+    def make(files: Mapping[str, str]) -> None:
+        for name, text in files.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(textwrap.dedent(text))
+
+    return make

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_hotreload.hosts import messages
-from pytest_hotreload.hosts.host import Relay
 from pytest_hotreload.hosts.protocol import Absent, ItemMessages
+from pytest_hotreload.hosts.relay import Relay
 from pytest_hotreload.process.messages import ItemFinished, ItemStarted
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import codecs
 import os
 import subprocess
@@ -11,59 +10,12 @@ import sysconfig
 import textwrap
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from pytest_hotreload import _native
 from pytest_hotreload.imports import fallback_parser
 
-
-def project(root: Path, **options: Any) -> _native.Project:
-    given: dict[str, Any] = {"sys_path": [str(root)], "stdlib": (), "site_dirs": ()}
-    return _native.Project(str(root), **{**given, **options})
-
-
-def native_reading(folder: Path, sources: dict[str, bytes]) -> tuple[dict[str, Any], set[str]]:
-    """What the Rust reader keeps of each source, by way of its cache; and the names of the rejected."""
-    import json
-
-    for name, source in sources.items():
-        (folder / name).write_bytes(source)
-    cache = folder / "cache.json"
-    cache.unlink(missing_ok=True)
-    scanned = project(folder, cache_file=str(cache))
-    rejected = {Path(path).name for path in scanned.scan([str(folder / name) for name in sources])}
-    scanned.save()
-    rows = {
-        digest: (imports, effects) for digest, imports, effects in json.loads(cache.read_bytes())["files"]
-    }
-    by_content = {}
-    for name in sources:
-        if name not in rejected:
-            probe = project(folder, cache_file=str(cache))
-            probe.scan([str(folder / name)])
-            by_content[name] = scanned.effects(str(folder / name))
-    return {"rows": rows, "effects": by_content}, rejected
-
-
-def as_rows(parsed: fallback_parser.Parsed) -> tuple[list[Any], list[Any]]:
-    imports = [
-        [level, module or "", name, context, line] for level, module, name, context, line in parsed.imports
-    ]
-    return imports, [list(effect) for effect in parsed.effects]
-
-
-def assert_agree(folder: Path, sources: dict[str, bytes], *, may_reject: int = 0) -> None:
-    readings, rejected = native_reading(folder, sources)
-    assert len(rejected) <= may_reject, rejected
-    known = list(readings["rows"].values())
-    for name in sources.keys() - rejected:
-        imports, effects = as_rows(fallback_parser.imports_of(str(folder / name)))
-        assert [list(effect) for effect in readings["effects"][name]] == effects, name
-        assert [imports, effects] in [list(row) for row in known], name
+from .reading import assert_agree, project, written
 
 
 def test_all_of_the_standard_library(tmp_path: Path) -> None:
@@ -221,11 +173,6 @@ def test_each_construct(source: str, tmp_path: Path) -> None:
     assert_agree(tmp_path, {"test_it.py": text})
 
 
-def written(path: Path, content: bytes) -> Path:
-    path.write_bytes(content)
-    return path
-
-
 def test_what_the_contexts_and_effects_are(tmp_path: Path) -> None:
     # The two readers could agree on an error.
     source = SOURCES["contexts"].replace("except*", "except")
@@ -244,79 +191,6 @@ def test_what_the_contexts_and_effects_are(tmp_path: Path) -> None:
     path = written(tmp_path / "test_it.py", textwrap.dedent(SOURCES["environment"]).encode())
     keys = [key for _, kind, key in fallback_parser.imports_of(str(path)).effects if kind == "environment"]
     assert sorted({*keys} - {"*"}) == list("ABCDEFGHIJKLMNOPQRSUWXY")
-
-
-NAMES = st.sampled_from(["a", "b", "os", "sys", "TYPE_CHECKING", "patch", "environ", "pytest_plugins"])
-DOTTED = st.lists(NAMES, min_size=1, max_size=3).map(".".join)
-EXPRESSIONS = st.one_of(
-    NAMES,
-    DOTTED,
-    DOTTED.map("import_module({0!r})".format),
-    DOTTED.map(lambda name: f"f(lambda: __import__({name!r}))"),
-    st.builds("{}[{!r}]".format, DOTTED, NAMES),
-    st.sampled_from(
-        ["0", "True", "not TYPE_CHECKING", "'a.b'", "['a', 'b']", "{'A': 1}", "x and TYPE_CHECKING"]
-    ),
-)
-SIMPLE = st.one_of(
-    DOTTED.map("import {}".format),
-    st.builds("from {}{} import {} as x".format, st.sampled_from(["", ".", ".."]), DOTTED, NAMES),
-    st.just("from . import a"),
-    st.builds("{} = {}".format, st.one_of(DOTTED, DOTTED.map("{}['k']".format)), EXPRESSIONS),
-    st.builds("{} |= {}".format, DOTTED, EXPRESSIONS),
-    st.builds("{}({})".format, DOTTED, EXPRESSIONS),
-    EXPRESSIONS,
-)
-
-
-def indented(bodies: list[str]) -> str:
-    return textwrap.indent("\n".join(bodies), "  ")
-
-
-def compound(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    body = st.lists(inner, min_size=1, max_size=3).map(indented)
-    heads = ["class A:", "def a():", "async def pytest_configure():", "with a:", "for x in a:", "while a:"]
-    return st.one_of(
-        st.builds("{}\n{}".format, st.sampled_from(heads), body),
-        st.builds("if {}:\n{}\nelif {}:\n{}\nelse:\n{}".format, EXPRESSIONS, body, EXPRESSIONS, body, body),
-        st.builds(
-            "try:\n{}\nexcept {}:\n{}\nelse:\n{}\nfinally:\n{}".format,
-            body,
-            st.sampled_from(["ImportError", "a.ImportError", "ValueError", "(KeyError, Exception)", "f()"]),
-            body,
-            body,
-            body,
-        ),
-        st.builds(
-            "match a:\n  case 1:\n{}\n  case _:\n{}".format, body.map(indent_more), body.map(indent_more)
-        ),
-    )
-
-
-def indent_more(text: str) -> str:
-    return textwrap.indent(text, "  ")
-
-
-MODULES = st.lists(st.recursive(SIMPLE, compound, max_leaves=12), max_size=6).map("\n".join)
-
-
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(sources=st.lists(MODULES, min_size=1, max_size=8))
-def test_generated_source(sources: list[str], tmp_path: Path) -> None:
-    for source in sources:
-        ast.parse(source)
-    assert_agree(tmp_path, {f"test_{number}.py": source.encode() for number, source in enumerate(sources)})
-
-
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(source=st.one_of(st.binary(max_size=200), st.text(max_size=200).map(str.encode)))
-def test_no_bytes_are_an_error(source: bytes, tmp_path: Path) -> None:
-    path = str(written(tmp_path / "test_it.py", source))
-    scanned = project(tmp_path)
-    for rejected in scanned.scan([path]):
-        scanned.supply(rejected, *fallback_parser.imports_of(rejected))
-    assert scanned.scan([path]) == []
-    assert scanned.closure(path) == [path]
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ import pytest
 from pytest_hotreload._native import observe_for
 from pytest_hotreload.compat import pytest_config, pytest_output, pytest_session
 from pytest_hotreload.process import fork_state
-from pytest_hotreload.process.proc import native_threads
-from pytest_hotreload.process.template import import_module
+from pytest_hotreload.process.living import NativeThreads
+from pytest_hotreload.process.template import STARTS_THREAD, import_module
 from pytest_hotreload.records.observer import Observer
 from pytest_hotreload.watch.protocol import Extend, Inputs
 from pytest_hotreload.world import contextlib
@@ -61,14 +61,14 @@ class FirstParty:
 
         Warm modules are already imported, so a new thread comes from their *use*; no fork would have that thread.
         """
-        before = native_threads()
+        native = NativeThreads()
         asking = observe_for(file)  # otherwise every test file would seem to need the imports of this one
         try:
             why = load()
         finally:
             observe_for(asking)
-        if not why and native_threads() > before:
-            why = "starts a thread while it is imported"
+        if not why and native.started() > 0:
+            why = STARTS_THREAD
         if why:
             self.refused[file] = why
 

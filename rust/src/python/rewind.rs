@@ -72,6 +72,7 @@ fn rewind_self_test(engine: &str) -> PyResult<Option<String>> {
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Rewinder>()?;
+    module.add("SNAPSHOT_NAME", engine::snapshot_name())?;
     module.add("RewindRefused", module.py().get_type::<RewindRefused>())?;
     module.add_function(wrap_pyfunction!(rewind_self_test, module)?)
 }

@@ -16,7 +16,12 @@ pub(crate) mod engine {
         ["auto", "userfaultfd", "pagemap"].contains(&name).then_some(())
     }
 
-    pub fn create(_wanted: (), _store_limit: usize) -> Result<(), String> {
+    /// The name of no process, because no snapshot is taken.
+    pub fn snapshot_name() -> &'static str {
+        "no snapshot process"
+    }
+
+    pub fn create(_wanted: (), _store_limit: usize, _has_sibling: bool) -> Result<(), String> {
         Err(REASON.to_owned())
     }
 

@@ -11,6 +11,7 @@ use crate::rewind::refusal::{Reason, Refusal};
 use crate::rewind::scan::Engine;
 use crate::rewind::self_test;
 use crate::rewind::snapshot;
+use crate::rewind::snapshot_process;
 use crate::rewind::state::{Settings, State};
 use crate::rewind::syscall;
 use crate::rewind::userfaultfd;
@@ -29,6 +30,11 @@ pub fn engine_named(name: &str) -> Option<Option<Engine>> {
         "pagemap" => Some(Some(Engine::Pagemap)),
         _unknown => None,
     }
+}
+
+/// The name by which snapshot processes are recognised among the children of a process.
+pub fn snapshot_name() -> &'static str {
+    snapshot_process::NAME.to_str().unwrap_or_default()
 }
 
 fn name_of(engine: Engine) -> &'static str {

@@ -8,7 +8,8 @@ use crate::rewind::syscall::{self, Errno, pointer, pointer_mut};
 const PR_SET_PTRACER: i32 = 0x5961_6d61;
 /// At most 15 bytes and a zero.
 const NAME_BYTES: usize = 16;
-const NAME: &std::ffi::CStr = c"hotreload-snap";
+/// The name that a snapshot process shows in `/proc`.
+pub const NAME: &std::ffi::CStr = c"hotreload-snap";
 /// `__WALL`: also children without an exit signal.
 const WAIT_FOR_ALL: usize = 0x4000_0000;
 
