@@ -103,6 +103,7 @@ class RunRecords:
         self._offset = unchanged.clock_offset()
         self.observer = Observer(config)
         self.observer.collecting()
+        ORIGINAL_NAMES.accept()
         early = self.observer.loaded()
         seen = import_again(early)
         self.observer.add(seen.rows)
