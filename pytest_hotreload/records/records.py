@@ -385,14 +385,14 @@ class RunRecords:
         if not self.margin_ns:
             doubtful = {file for file in doubtful if not unchanged.is_current(self.config, file)}
         distributions = epoch.Distributions(self._inputs, site_folders())
-        drafts = {}
+        drafts, setting = {}, self.setting()
         for path, ran in whole.items():
             found = all_found[path]
             used = {*found.closure, *found.reads}
             found.reads.update(dict.fromkeys((doubtful | young | self._unseen) & used, _NEVER))
             found.started += [_LEFT] if ran.left else []
             draft = {**self._facts(path, ran), **as_draft(found, searched)}
-            draft["flags"] = [*found.flags, *self.setting(), *(["left a process"] if ran.left else [])]
+            draft["flags"] = [*found.flags, *setting, *(["left a process"] if ran.left else [])]
             at_import, later = dependencies.project.third_party(path)
             draft["modules"] = modules = distributions.of([*at_import, *later])
             draft["distributions"] = distributions.versions(modules.values())

@@ -80,9 +80,19 @@ def test_the_node_id_of_the_item_is_the_items_own_object(request):
 
 def test_data_of_other_types_is_not_taken_for_plain(request):
     class Text(str):
-        pass
+        __slots__ = ()
 
-    for value in (Text("a"), [Text("a")], {"a": Text("a")}, {Text("a"): 1}, [[]], bytearray(b"a"), {1}, 1j):
+    values: list[object] = [
+        Text("a"),
+        [Text("a")],
+        {"a": Text("a")},
+        {Text("a"): 1},
+        [[]],
+        bytearray(b"a"),
+        {1},
+        1j,
+    ]
+    for value in values:
         assert not is_plain(pack_report(request.config, report_of(request.node, extra_a=value)))
 
 
