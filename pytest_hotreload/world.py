@@ -23,6 +23,7 @@ import builtins
 import importlib
 import importlib.util
 import sys
+from collections.abc import Callable
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -139,6 +140,11 @@ def _dumps(thing: Any, protocol: int | None = None) -> bytes:
 def _loads(data: bytes) -> Any:
     with loaded:
         return _plain_pickle.loads(data)  # type: ignore[attr-defined]
+
+
+#: Pickling of built-in data, which refers to no class.
+dumps_data: Callable[[object, int], bytes] = _plain_pickle.dumps  # type: ignore[attr-defined]
+loads_data: Callable[[bytes], Any] = _plain_pickle.loads  # type: ignore[attr-defined]
 
 
 def _set_signal(number: int, handler: Any) -> Any:

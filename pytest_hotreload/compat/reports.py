@@ -1,8 +1,9 @@
 """Transfers reports and warnings from a child to the controller.
 
-A report is pickled as the object that it is. This is exact (tuples stay tuples, subtests keep their context,
-attributes of plugins survive) and three times as fast as pytest's JSON form. Parts that can't be pickled are
-replaced in place, see ``compat/pickling.py``, and never lose the result.
+A report of built-in data is sent as its attributes (``compat/plain_reports.py``), any other one is pickled as the
+object that it is. This is exact (tuples stay tuples, subtests keep their context, attributes of plugins survive)
+and three times as fast as pytest's JSON form. Parts that can't be pickled are replaced in place, see
+``compat/pickling.py``, and never lose the result.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pytest_hotreload.compat import pytest_output
 from pytest_hotreload.compat.pickling import can_be_found, dumps, is_own, pack
+from pytest_hotreload.compat.plain_reports import is_plain, pack_plain, unpack_plain
 from pytest_hotreload.compat.unpickling import find, loads, text_of
-from pytest_hotreload.world import BUILTINS, pickle, pytest, time, warnings
+from pytest_hotreload.world import BUILTINS, pytest, time, warnings
 
 __builtins__ = BUILTINS
 
@@ -24,8 +25,9 @@ ClassNames = tuple[tuple[str, str, str], ...]
 def pack_report(config: pytest.Config, report: Any) -> bytes:
     """Pickle a report; always succeeds."""
     try:
-        if type(report) is pytest.TestReport and _is_plain(vars(report)):
-            return pickle.dumps(report, 5)
+        plain = pack_plain(report)
+        if plain is not None:
+            return plain
         if can_be_found(type(report)) and not is_own(type(report)):
             return dumps(report, config)
     except Exception:  # the graph is too deep
@@ -52,39 +54,11 @@ def new_report(
     )
 
 
-#: Types that pickle always handles correctly.
-_SCALARS = frozenset((str, int, float, bool, type(None), bytes, *pytest_output.node_id_types()))
-_ARE_SCALARS = _SCALARS.issuperset
-
-
-def _is_plain(values: dict[str, Any]) -> bool:
-    """Return whether all values are built-in data, as in the report of a passed test.
-
-    Pickling such a report directly takes half the time.
-    """
-    for value in values.values():
-        kind = type(value)
-        if kind in _SCALARS:
-            continue
-        if kind is dict:
-            if not (_ARE_SCALARS(map(type, value)) and _ARE_SCALARS(map(type, value.values()))):
-                return False
-        elif kind is list or kind is tuple:
-            if value and not _ARE_SCALARS(map(type, value)) and not _is_table(value):
-                return False
-        else:
-            return False
-    return True
-
-
-def _is_table(rows: Any) -> bool:
-    """Return whether the rows are tuples of scalars, such as sections and user properties."""
-    return all(type(row) is tuple and _ARE_SCALARS(map(type, row)) for row in rows)
-
-
 def unpack_report(config: pytest.Config, data: bytes, item: pytest.Item) -> Any:
     """Return the report. Data that is no pickle at all becomes a failure that says so."""
     try:
+        if is_plain(data):
+            return unpack_plain(data, item)
         report = loads(data, config, item)
         return report.report(config, item) if type(report) is _Parts else _checked(report)
     except Exception as error:

@@ -57,7 +57,7 @@ def _discard(source: str, folders: dict[str, dict[str, list[str]]], keep: bool) 
     if folder not in folders:
         folders[folder] = by_module(folder)
     mine = folders[folder].get(compiled.removesuffix(".pyc"), ())
-    stale = [name for name in mine if is_doubtful(source, str(Path(folder, name)))]
+    stale = [name for name in mine if is_doubtful(source, os.path.join(folder, name))]
     for name in stale if not keep else ():
         with contextlib.suppress(OSError):
             Path(folder, name).unlink()
@@ -80,7 +80,7 @@ def by_module(folder: str) -> dict[str, list[str]]:
 def is_doubtful(source: str, compiled: str) -> bool:
     """Return whether the bytecode's header matches a source that may have changed since it was compiled."""
     try:
-        of_source, of_compiled = Path(source).stat(), Path(compiled).stat()
+        of_source, of_compiled = os.stat(source), os.stat(compiled)  # thousands of files: no Path objects
         changed = max(of_source.st_mtime_ns, of_source.st_ctime_ns)
         if changed + YOUNG_NS < of_compiled.st_mtime_ns:
             return False

@@ -11,7 +11,7 @@ from pytest_hotreload.world import BUILTINS, mmap, os, struct
 __builtins__ = BUILTINS
 
 #: Increased with each change of a message; a spawned child compares it before anything else.
-VERSION = 7
+VERSION = 8
 
 #: The variable that names the inherited descriptors of a spawned child; removed before any user code runs.
 ENVIRONMENT = "PYTEST_HOTRELOAD_APART"

@@ -64,7 +64,7 @@ class Dependencies:
 
     def read_all(self, files: Iterable[str]) -> None:
         """Scan these files and the test files, so that their closures are known."""
-        wanted = {file for file in (*self._tests, *files) if Path(file).is_file()}
+        wanted = {file for file in (*self._tests, *files) if os.path.isfile(file)}
         if not wanted <= self._scanned:
             self._scanned |= wanted
             scan(self.project, sorted(self._scanned))
@@ -190,12 +190,22 @@ class Searched:
         self.roots = list(roots)
         self.project = list(project)
         self._exists: dict[str, bool] = {}
+        self._known: dict[tuple[frozenset[str], frozenset[str]], list[str]] = {}
 
     def folders(self, found: Discovery) -> list[str]:
+        """Return the folders for this test file. Most files of a suite look in the same ones."""
+        missing = frozenset(name for name, file in found.dynamic.items() if file is None)
+        places = frozenset(file.rpartition(os.sep)[0] for file in found.closure)
+        known = self._known.get((missing, places))
+        if known is None:
+            known = self._known[missing, places] = self._find(missing, places)
+        return known
+
+    def _find(self, missing: Iterable[str], places: Iterable[str]) -> list[str]:
         packages: set[str] = set()
-        for name in (name for name, file in found.dynamic.items() if file is None):
+        for name in missing:
             packages.update(_with_parents(name.replace(".", os.sep)))
-        for folder in {file.rpartition(os.sep)[0] for file in found.closure}:
+        for folder in places:
             for root in self.roots:
                 if folder.startswith(root + os.sep):
                     packages.update(_with_parents(folder[len(root) + 1 :]))

@@ -104,6 +104,7 @@ class RunRecords:
         self._offset = unchanged.clock_offset()
         self.observer = Observer(config)
         self.observer.collecting()
+        ORIGINAL_NAMES.accept()
         early = self.observer.loaded()
         seen = import_again(early)
         self.observer.add(seen.rows)
@@ -389,7 +390,7 @@ class RunRecords:
             doubtful = {file for file in doubtful if not unchanged.is_current(self.config, file)}
         ran_functions = FunctionRecords(self.collected.functions)
         distributions = epoch.Distributions(self._inputs, site_folders())
-        drafts = {}
+        drafts, setting = {}, self.setting()
         for path, ran in whole.items():
             found = all_found[path]
             used = {*found.closure, *found.reads}
@@ -403,7 +404,7 @@ class RunRecords:
                 [*ran.nodeids],
                 functions.STARTS_PROCESSES if "subprocess" in found.flags else "",
             )
-            draft["flags"] = [*found.flags, *self.setting(), *(["left a process"] if ran.left else [])]
+            draft["flags"] = [*found.flags, *setting, *(["left a process"] if ran.left else [])]
             at_import, later = dependencies.project.third_party(path)
             draft["modules"] = modules = distributions.of([*at_import, *later])
             draft["distributions"] = distributions.versions(modules.values())

@@ -133,3 +133,22 @@ def test_who_remembered_nothing_changes_nothing(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(io, "open", MOCK)
     with OriginalNames():
         assert io.open is MOCK
+
+
+def test_names_that_our_own_code_replaced_stay_for_frequent_calls(
+    world: OriginalNames, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dumps, loads, load = json.dumps, json.loads, json.load
+    monkeypatch.setattr(json, "dumps", MOCK)
+    monkeypatch.setattr(json, "loads", MOCK)
+    world.accept()
+    theirs = object()
+    monkeypatch.setattr(json, "load", theirs)
+    monkeypatch.setattr(json, "loads", theirs)  # over ours
+    with world:
+        original = json.dumps, json.loads, json.load
+    with Known(world):
+        known = json.dumps, json.loads, json.load
+    assert original == (dumps, loads, load)
+    assert known == (MOCK, loads, load)
+    assert (json.dumps, json.loads, json.load) == (MOCK, theirs, theirs)

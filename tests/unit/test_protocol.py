@@ -12,11 +12,23 @@ from hypothesis import strategies as st
 from pytest_hotreload.errors import ProtocolError
 from pytest_hotreload.process import messages
 from pytest_hotreload.process.channel import Inbox, pack, pair
-from pytest_hotreload.process.messages import Answer, Logged, Printed, Progress, Reported
+from pytest_hotreload.process.messages import (
+    Answer,
+    ItemFinished,
+    ItemRan,
+    ItemStarted,
+    Logged,
+    Printed,
+    Progress,
+    Reported,
+)
 from pytest_hotreload.process.slots import Slot
 
 MESSAGES = st.one_of(
     st.builds(Reported, st.binary(max_size=300), st.integers(0, 9)),
+    st.builds(ItemStarted),
+    st.builds(ItemFinished),
+    st.builds(ItemRan, st.integers(0, 9), st.booleans()),
     st.builds(Printed, st.sampled_from([1, 2]), st.binary(max_size=300)),
     st.builds(Logged, st.text(max_size=50)),
 )

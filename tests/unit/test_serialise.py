@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pytest_hotreload.compat.plain_reports import is_plain
 from pytest_hotreload.compat.reports import pack_report, pack_warning, unpack_report, unpack_warning
 
 PLAIN = st.recursive(
@@ -54,6 +55,45 @@ def sent(request: pytest.FixtureRequest, report: pytest.TestReport):
 def test_what_can_be_pickled_arrives_original_names(request, more):
     report = report_of(request.node, **more)
     assert vars(sent(request, report)) == vars(report)
+
+
+@pytest.mark.parametrize("name", ["", "::test_other", "::test_other[a::b]", "::test_[x"])
+@pytest.mark.parametrize("more", [{}, {"zz_lock": threading.Lock}], ids=["plain", "other"])
+def test_a_node_id_of_its_own(request, name, more):
+    report = report_of(request.node, **more)
+    if name:
+        report.nodeid = f"tests/test_other.py{name}"
+    arrived = sent(request, report)
+    assert vars(arrived) == vars(report)
+    assert list(vars(arrived)) == list(vars(report))
+    assert arrived.nodeid == report.nodeid
+    assert is_plain(pack_report(request.config, report)) is (not more)
+
+
+def test_the_node_id_of_the_item_is_the_items_own_object(request):
+    item = request.node
+    report = pytest.TestReport.from_item_and_call(item, pytest.CallInfo.from_call(lambda: None, "call"))
+    arrived = sent(request, report)
+    assert arrived.nodeid is item.nodeid
+    assert vars(arrived) == vars(report)
+
+
+def test_data_of_other_types_is_not_taken_for_plain(request):
+    class Text(str):
+        __slots__ = ()
+
+    values: list[object] = [
+        Text("a"),
+        [Text("a")],
+        {"a": Text("a")},
+        {Text("a"): 1},
+        [[]],
+        bytearray(b"a"),
+        {1},
+        1j,
+    ]
+    for value in values:
+        assert not is_plain(pack_report(request.config, report_of(request.node, extra_a=value)))
 
 
 @HERE

@@ -43,6 +43,7 @@ IN_CHILDREN = [
     "process.proc",
     "process.messages",
     "run.child.reset",
+    "compat.plain_reports",
     "compat.reports",
     "process.slots",
     "process.job_control",
