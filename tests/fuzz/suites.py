@@ -139,7 +139,9 @@ class Writer:
         arguments += random.choice(
             [[], [], ["-s"], ["--capture=sys"], ["-rA"], ["-v"], ["--tb=line"], ["-l"]]
         )
-        ours = [f"--hotreload-slots={random.choice((1, 2, 2, 3))}"]
+        # With more files than slots, children are rewound: only then does a run go through that code.
+        ours = [f"--hotreload-slots={random.choice((1, 1, 2, 3))}"]
+        ours += [each for each in ("-v", "--hotreload-rewind=verify") if random.random() < 0.5]
         if random.random() < 0.2:
             ours.append(f"--hotreload-isolate={random.choice(('test', 'worker'))}")
         return Suite(files, conftest, arguments, ours, self.leaky)
