@@ -136,7 +136,7 @@ def judge(suite: Suite, plain: Result, ours: Result) -> list[str]:
     wrong = _differing(suite, ours)
     if ours.status != plain.status:
         wrong.append(f"exit status {plain.status}, ours {ours.status}")
-    return wrong or ([] if suite.dying else _reports(plain, ours))
+    return wrong or ([] if suite.dying or suite.isolates else _reports(plain, ours))
 
 
 def _silent(suite: Suite, plain: Result, ours: Result) -> list[str]:

@@ -92,7 +92,7 @@ def _harmless(text: str) -> str:
 
 @dataclass
 class Suite:
-    """``leaky``: a patch outlives its test, so that plain pytest's later files see it and ours do not."""
+    """``leaky``: a patch outlives its test."""
 
     files: list[File]
     conftest: str
@@ -107,6 +107,11 @@ class Suite:
     @property
     def dying(self) -> set[str]:
         return set[str]().union(*(file.dying for file in self.files))
+
+    @property
+    def isolates(self) -> bool:
+        """Whether later files, or tests, of plain pytest see a patch that ours do not."""
+        return self.leaky and (len(self.files) > 1 or "--hotreload-isolate=test" in self.ours)
 
     def write(self, root: Path, *, deadly: bool) -> None:
         root.mkdir(parents=True)
@@ -159,13 +164,11 @@ class Writer:
         if self.random.random() < 0.1:
             name, replacement = self._patch()
             file.head = f"_patch = unittest.mock.patch({name!r}, {replacement})\n_patch.start()\n"
-            self.leaky = True
         return file
 
     def _conftest(self) -> str:
         name, replacement = self._patch()
         if self.random.random() < 0.5:
-            self.leaky = True
             return f"unittest.mock.patch({name!r}, {replacement}).start()\n"
         scope = self.random.choice(("function", "module", "session"))
         return textwrap.dedent(
@@ -202,14 +205,9 @@ class Writer:
 
     def _marks(self) -> Case:
         name = self._name()
-        mark, outcome = self.random.choice(
-            [
-                ("skip", "skipped"),
-                ("xfail", "xfailed"),
-                ("xfail(strict=True)", "xfailed"),
-                ("skipif(True, reason='r')", "skipped"),
-            ]
-        )
+        marks = {"skip": "skipped", "xfail": "xfailed", "xfail(strict=True)": "xfailed"}
+        marks["skipif(True, reason='r')"] = "skipped"
+        mark, outcome = self.random.choice(list(marks.items()))
         return self._case(f"@pytest.mark.{mark}\ndef {name}():\n    assert 0\n", {name: outcome})
 
     def _patched(self) -> Case:
