@@ -9,6 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from tests.fuzz.suites import DEATHS, Case, File
+
 ROOT = Path(__file__).parents[2]
 SUITES = int(os.environ.get("HOTRELOAD_SUITES", "60"))
 SEED = int(os.environ.get("HOTRELOAD_SEED", "1"))
@@ -39,3 +43,14 @@ def test_no_suite_is_wrong(tmp_path: Path) -> None:
     strict = sum(result["strict"] for result in results)
     print(f"{share * PROCESSES} suites, every outcome compared in {strict}")
     assert strict >= share * PROCESSES * LEAST_STRICT
+
+
+@pytest.mark.parametrize("death", DEATHS)
+def test_what_plain_pytest_gets_in_place_of_a_death(death: str) -> None:
+    """It fails, and can be compiled: otherwise plain pytest collects nothing, and little is compared."""
+    file = File("test_a.py", [Case(f"def test_1():\n    {death}\n", {"test_1": "failed"}, dies=True)])
+    assert death in file.text(deadly=True)
+    found: dict[str, Any] = {}
+    exec(compile(file.text(deadly=False), "test_a.py", "exec"), found)
+    with pytest.raises(AssertionError, match="dies"):
+        found["test_1"]()
