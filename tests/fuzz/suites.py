@@ -111,6 +111,8 @@ class Suite:
     @property
     def isolates(self) -> bool:
         """Whether later files, or tests, of plain pytest see a patch that ours do not."""
+        if "--hotreload-isolate=strict" in self.ours and any(file.head for file in self.files):
+            return len(self.files) > 1
         return self.leaky and (len(self.files) > 1 or "--hotreload-isolate=test" in self.ours)
 
     def write(self, root: Path, *, deadly: bool) -> None:
@@ -142,13 +144,13 @@ class Writer:
         conftest = self._conftest() if random.random() < 0.25 else ""
         arguments = ["--reruns=1"] if with_reruns else []
         arguments += random.choice(
-            [[], [], ["-s"], ["--capture=sys"], ["-rA"], ["-v"], ["--tb=line"], ["-l"]]
+            [[], ["--junitxml=j.xml"], ["-s"], ["--capture=sys"], ["-rA"], ["-v"], ["--tb=line"], ["-l"]]
         )
         # With more files than slots, children are rewound: only then does a run go through that code.
         ours = [f"--hotreload-slots={random.choice((1, 1, 2, 3))}"]
         ours += [each for each in ("-v", "--hotreload-rewind=verify") if random.random() < 0.5]
-        if random.random() < 0.2:
-            ours.append(f"--hotreload-isolate={random.choice(('test', 'worker'))}")
+        if random.random() < 0.25:
+            ours.append(f"--hotreload-isolate={random.choice(('test', 'worker', 'strict'))}")
         return Suite(files, conftest, arguments, ours, self.leaky)
 
     def _file(self, name: str, with_reruns: bool) -> File:
