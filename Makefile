@@ -23,7 +23,7 @@ TESTED := $(if $(filter test,$(MAKECMDGOALS)),--tested=$(PYTEST_VERSION))
 # The tests wait for processes more than they compute.
 PYTEST_WORKERS ?= -n 4 --dist loadfile --no-loadscope-reorder
 # The longest file first: begun last, it would keep one worker busy when the others have done.
-TESTS ?= tests/mutation tests/acceptance tests/unit
+TESTS ?= tests/mutation tests/fuzz tests/acceptance tests/unit
 SUITES ?=
 
 # Tests and benchmarks depend on bytecode being written, as it is for everyone who does not set this.

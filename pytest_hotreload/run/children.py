@@ -291,9 +291,17 @@ class Children:
             if not more:
                 break
             frames += more
+        if frames and type(frames[-1][1]) is Rewound:
+            self._ended_after(running, frames.pop()[1])
         self.living.remove(running)
         running.slot.running = None
         return frames
+
+    @staticmethod
+    def _ended_after(running: RunningChild, message: Rewound) -> None:
+        """A child was rewound, and its end was read first: it had run its group to the end, however it ended."""
+        if not running.because:
+            running.status, running.rewound = 0, message
 
     def _by_token(self, token: int) -> RunningChild | None:
         return next((r for r in self.living if r.token == token), None)

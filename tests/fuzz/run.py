@@ -10,6 +10,7 @@ import gc
 import importlib.util
 import json
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -29,6 +30,9 @@ from tests.fuzz.suites import Suite, Writer
 HUNG = 60.0
 #: The worst of the outcomes that a node id was given is its outcome.
 _WORST = ("error", "failed", "xpassed", "xfailed", "skipped", "passed")
+#: What a run says of its rewinding, the first only with ``-v``.
+_REWOUND = re.compile(r"rewound after (\d+) file")
+_REWOUND_BADLY = "of memory differed after a child was rewound"
 
 # Bound before any suite patches them: at the end of a run its world may still be a test's.
 _write, _open, _dumps = os.write, os.open, json.dumps
@@ -125,12 +129,14 @@ def judge(suite: Suite, plain: Result, ours: Result) -> list[str]:
     if isinstance(ours.status, str):
         return [] if isinstance(plain.status, str) else [f"our run {ours.status}"]
     wrong = _silent(suite, plain, ours)
+    if _REWOUND_BADLY in ours.log:
+        wrong.append("memory differed after a rewind")
     if wrong or plain.outcomes() != suite.outcomes:
         return wrong  # the suite breaks plain pytest, too: no more can be asked
     wrong = _differing(suite, ours)
     if ours.status != plain.status:
         wrong.append(f"exit status {plain.status}, ours {ours.status}")
-    return wrong or ([] if suite.dying else _reports(plain, ours))
+    return wrong or ([] if suite.dying or suite.isolates else _reports(plain, ours))
 
 
 def _silent(suite: Suite, plain: Result, ours: Result) -> list[str]:
@@ -166,14 +172,17 @@ def _reports(plain: Result, ours: Result) -> list[str]:
 
 
 class Fuzzer:
-    """``strict``: suites that plain pytest survives, so that every outcome was compared."""
+    """``strict``: suites that plain pytest survives, so that every outcome was compared.
+
+    ``rewound``: files after which a child was rewound, of the runs with ``-v``, which alone say so.
+    """
 
     def __init__(self, seed: int, work: Path, **most: int) -> None:
         self.random, self.work = Random(seed), work
         reruns = importlib.util.find_spec("pytest_rerunfailures") is not None
         self.writer = Writer(self.random, reruns=reruns, **most)
         self.base = ["-p", "pytest_rerunfailures"] if reruns else []
-        self.strict = self.suites = self.tests = self.deaths = 0
+        self.strict = self.suites = self.tests = self.deaths = self.rewound = 0
         self.wrong: list[dict[str, Any]] = []
         self.kinds: Counter[str] = Counter()
 
@@ -198,6 +207,7 @@ class Fuzzer:
         self.tests += len(suite.outcomes)
         self.deaths += len(suite.dying)
         self.strict += plain.outcomes() == suite.outcomes
+        self.rewound += sum(map(int, _REWOUND.findall(ours.log)))
         wrong = judge(suite, plain, ours)
         if not wrong:
             shutil.rmtree(top)
@@ -238,7 +248,7 @@ def main() -> None:
     shutil.rmtree(work, ignore_errors=True)
     told = {
         "seed": chosen.seed, "suites": fuzzer.suites, "tests": fuzzer.tests, "deaths": fuzzer.deaths,
-        "strict": fuzzer.strict, "wrong": fuzzer.wrong,
+        "strict": fuzzer.strict, "rewound": fuzzer.rewound, "wrong": fuzzer.wrong,
     }  # fmt: skip
     os.write(real, json.dumps(told).encode() + b"\n")
 

@@ -85,14 +85,14 @@ class File:
 
 
 def _harmless(text: str) -> str:
-    for death in DEATHS:
+    for death in sorted(DEATHS, key=len, reverse=True):  # one of them contains another
         text = text.replace(death, "assert 0, 'dies'")
     return text
 
 
 @dataclass
 class Suite:
-    """``leaky``: a patch outlives its test, so that plain pytest's later files see it and ours do not."""
+    """``leaky``: a patch outlives its test."""
 
     files: list[File]
     conftest: str
@@ -107,6 +107,13 @@ class Suite:
     @property
     def dying(self) -> set[str]:
         return set[str]().union(*(file.dying for file in self.files))
+
+    @property
+    def isolates(self) -> bool:
+        """Whether later files, or tests, of plain pytest see a patch that ours do not."""
+        if "--hotreload-isolate=strict" in self.ours and any(file.head for file in self.files):
+            return len(self.files) > 1
+        return self.leaky and (len(self.files) > 1 or "--hotreload-isolate=test" in self.ours)
 
     def write(self, root: Path, *, deadly: bool) -> None:
         root.mkdir(parents=True)
@@ -137,11 +144,13 @@ class Writer:
         conftest = self._conftest() if random.random() < 0.25 else ""
         arguments = ["--reruns=1"] if with_reruns else []
         arguments += random.choice(
-            [[], [], ["-s"], ["--capture=sys"], ["-rA"], ["-v"], ["--tb=line"], ["-l"]]
+            [[], ["--junitxml=j.xml"], ["-s"], ["--capture=sys"], ["-rA"], ["-v"], ["--tb=line"], ["-l"]]
         )
-        ours = [f"--hotreload-slots={random.choice((1, 2, 2, 3))}"]
-        if random.random() < 0.2:
-            ours.append(f"--hotreload-isolate={random.choice(('test', 'worker'))}")
+        # With more files than slots, children are rewound: only then does a run go through that code.
+        ours = [f"--hotreload-slots={random.choice((1, 1, 2, 3))}"]
+        ours += [each for each in ("-v", "--hotreload-rewind=verify") if random.random() < 0.5]
+        if random.random() < 0.25:
+            ours.append(f"--hotreload-isolate={random.choice(('test', 'worker', 'strict'))}")
         return Suite(files, conftest, arguments, ours, self.leaky)
 
     def _file(self, name: str, with_reruns: bool) -> File:
@@ -157,13 +166,11 @@ class Writer:
         if self.random.random() < 0.1:
             name, replacement = self._patch()
             file.head = f"_patch = unittest.mock.patch({name!r}, {replacement})\n_patch.start()\n"
-            self.leaky = True
         return file
 
     def _conftest(self) -> str:
         name, replacement = self._patch()
         if self.random.random() < 0.5:
-            self.leaky = True
             return f"unittest.mock.patch({name!r}, {replacement}).start()\n"
         scope = self.random.choice(("function", "module", "session"))
         return textwrap.dedent(
@@ -200,14 +207,9 @@ class Writer:
 
     def _marks(self) -> Case:
         name = self._name()
-        mark, outcome = self.random.choice(
-            [
-                ("skip", "skipped"),
-                ("xfail", "xfailed"),
-                ("xfail(strict=True)", "xfailed"),
-                ("skipif(True, reason='r')", "skipped"),
-            ]
-        )
+        marks = {"skip": "skipped", "xfail": "xfailed", "xfail(strict=True)": "xfailed"}
+        marks["skipif(True, reason='r')"] = "skipped"
+        mark, outcome = self.random.choice(list(marks.items()))
         return self._case(f"@pytest.mark.{mark}\ndef {name}():\n    assert 0\n", {name: outcome})
 
     def _patched(self) -> Case:
