@@ -412,6 +412,19 @@ class RecordStore:
         perhaps between a run and its record: how the layout looks now says nothing, so "layout" is the verdict.
         """
 
+    def runners(self, file: str, function: str) -> list[tuple[str, list[tuple[str, int]] | None]]:
+        """The test files that ran a function of this qualified name, by their records.
+
+        Each with its tests that ran it, as (node id, number of functions that the test ran); None if it ran outside
+        of single tests: while the file was imported, or in a fixture of a wider scope.
+        """
+
+    def functions_of(self, test_file: str, node_id: str | None = None) -> list[tuple[str, list[str]]] | None:
+        """The functions that a test ran by its file's record, or that the whole file ran, of each divided file.
+
+        None if there is no record, or if it is not known what the test ran.
+        """
+
     def content_changes(self) -> list[tuple[str, list[str] | None]]:
         """Of the last `check` or `affected`: the divided files whose content changed, by name.
 

@@ -101,6 +101,18 @@ def _add_records(group: Any, taken: Collection[str]) -> None:
     )
     _add(
         group,
+        # One option of this name: a value could not be told from a path that follows a bare --affected.
+        "--affected=tests",
+        "affected=tests",
+        taken,
+        dest="hotreload_affected_tests",
+        action="store_true",
+        default=False,
+        help="run only the tests that ran a function which changed, where that is known: quick, and not exact, since "
+        "tests of one file share their process",
+    )
+    _add(
+        group,
         "--affected-since",
         "affected-since",
         taken,

@@ -67,6 +67,8 @@ class Options:
     records: bool = True
     #: Whether only the affected test files run.
     affected: bool = False
+    #: Whether of an affected file only the affected tests run.
+    affected_tests: bool = False
     #: The git revision of ``--affected-since``, or None.
     affected_since: str | None = None
     #: Whether results are reused: one of ``REUSES``.
@@ -125,6 +127,7 @@ def _implying(namespace: Any) -> str:
     """Return an option that requires hotreload, or ""."""
     given = {
         "--affected": getattr(namespace, "hotreload_affected", False)
+        or getattr(namespace, "hotreload_affected_tests", False)
         or getattr(namespace, "hotreload_affected_since", None) is not None,
         "--watch": getattr(namespace, "hotreload_watch", False),
         "--reuse": getattr(namespace, "hotreload_reuse", "off") != "off",
@@ -168,7 +171,10 @@ def read(config: pytest.Config, namespace: Any, *, host: bool = False) -> Option
         warm=_warm(config),
         warm_known=bool(config.getini("hotreload_warm_known")),
         records=not (namespace.hotreload_no_cache or os.environ.get(_NO_CACHE, "") not in ("", "0")),
-        affected=namespace.hotreload_affected or namespace.hotreload_affected_since is not None,
+        affected=namespace.hotreload_affected
+        or namespace.hotreload_affected_tests
+        or namespace.hotreload_affected_since is not None,
+        affected_tests=namespace.hotreload_affected_tests,
         affected_since=namespace.hotreload_affected_since,
         reuse=namespace.hotreload_reuse,
         force=namespace.hotreload_force,

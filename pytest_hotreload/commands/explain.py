@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
@@ -24,13 +25,21 @@ from pytest_hotreload.process.installed import site_folders
 from pytest_hotreload.records import affected, affected_messages, epoch, messages, reuse, totals
 from pytest_hotreload.records.records import RunRecords, Verdict
 
+#: ``src/shop/pricing.py:gross``: a function, by its file and its qualified name.
+_FUNCTION = re.compile(r"(?P<file>[^:]+\.py):(?P<name>[^\W\d][\w.<>]*)")
+
 
 def explain(arguments: Sequence[str]) -> int:
-    """Print the explanations.
+    """Print the explanations of test files, of a test, or of a function.
 
     Returns 0 whether or not a file would run, or else shows and returns pytest's error.
     """
-    explainer = _Explainer()
+    asked = _FUNCTION.fullmatch(arguments[0]) if arguments else None
+    if asked is not None:
+        explainer = _Explainer(os.path.abspath(asked["file"]), asked["name"])
+        arguments = arguments[1:]
+    else:
+        explainer = _Explainer()
     heard = ask(explainer, ["--collect-only", "-q", "--hotreload-on", *arguments])
     if heard.status != 0 or not explainer.lines:
         return heard.show()
@@ -41,9 +50,10 @@ def explain(arguments: Sequence[str]) -> int:
 
 
 class _Explainer:
-    """A plugin of the controller that explains the collected test files."""
+    """A plugin of the controller that explains the collected test files, or a function of a first-party file."""
 
-    def __init__(self) -> None:
+    def __init__(self, function_file: str = "", function: str = "") -> None:
+        self._function_file, self._function = function_file, function
         self.lines: list[str] = []
         self.notes: list[str] = []
         self._files: list[str] = []
@@ -67,10 +77,27 @@ class _Explainer:
         if session.testsfailed or not self._files:
             return
         records = self._judged(session.config)
+        if self._function:
+            self.lines += self._runners(records)
+            return
         survey = _Survey(session.config, self._files, records, self._loaded)
         doubts = self._doubts(session, records)
+        asked = session.config.args
         for file in self._files:
-            self.lines += _Explanation(survey, records, file, doubts.get(file)).lines()
+            explanation = _Explanation(survey, records, file, doubts.get(file))
+            self.lines += explanation.lines()
+            if any("::" in argument for argument in asked):
+                nodeids = (item.nodeid for item in self._items if str(item.path) == file)
+                for nodeid in nodeids:
+                    self.lines += explanation.of_test(nodeid)
+
+    def _runners(self, records: RunRecords | None) -> list[str]:
+        """The tests that ran the function, most direct first."""
+        store = records.store if records is not None else None
+        found = store.runners(self._function_file, self._function) if store is not None else []
+        tests = sorted((count, nodeid) for _, ran in found for nodeid, count in ran or ())
+        whole = [file for file, ran in found if ran is None]
+        return commands_messages.runners(self._function, [nodeid for _, nodeid in tests], whole)
 
     def _doubts(self, session: pytest.Session, records: RunRecords | None) -> dict[str, str]:
         """File with a record that holds -> the reason against its reuse, or ""."""
@@ -160,7 +187,7 @@ class _Explanation:
     def lines(self) -> Iterator[str]:
         yield short(self.survey.root, self.file)
         why = (self._why(), *self._reuse())
-        for line in (*why, *self._first_party(), *self._others(), *self._third_party()):
+        for line in (*why, *self._first_party(), *self._functions(), *self._others(), *self._third_party()):
             yield "  " + line
 
     def _reuse(self) -> Iterator[str]:
@@ -179,7 +206,7 @@ class _Explanation:
             return commands_messages.would_not_run(Counter(outcome for _, outcome, _ in self.record["tests"]))
         if verdict.kind == "epoch" and self.records.changes:
             return commands_messages.would_run(affected_messages.new_epoch(self.records.changes))
-        reason = affected.explain(self.survey.config, [verdict])[0]
+        reason = affected.explain(self.survey.config, [verdict], self.records)[0]
         return commands_messages.would_run(
             reason.removeprefix(os.path.relpath(self.file, self.survey.root) + ": ")
         )
@@ -201,6 +228,31 @@ class _Explanation:
             for name in closure:
                 chain = self.survey.chain(self.file, str(Path(self.survey.root, name)))
                 yield "  " + commands_messages.imported(name, chain)
+
+    def _functions(self) -> Iterator[str]:
+        """The number of functions that ran, or why that is not known; with ``-v`` also their names."""
+        store = self.survey.store
+        found = store.functions_of(self.file) if store is not None and self.record is not None else None
+        if found is None or self.record is None:
+            return
+        divided = self.record["functions"]["divided"]
+        total = sum(one["count"] for one in divided)
+        reason = self.record["functions"]["undivided"]
+        yield commands_messages.functions(sum(len(names) for _, names in found), total, len(divided), reason)
+        if self.survey.verbose:
+            yield from (f"  {file}: {', '.join(names)}" for file, names in found if names)
+
+    def of_test(self, nodeid: str) -> Iterator[str]:
+        """What one test ran by itself."""
+        store = self.survey.store
+        found = store.functions_of(self.file, nodeid) if store is not None else None
+        yield f"  {nodeid}"
+        if found is None:
+            yield f"    {commands_messages.FUNCTIONS_UNKNOWN}"
+            return
+        for file, names in found:
+            if names:
+                yield f"    {file}: {', '.join(names)}"
 
     def _others(self) -> Iterator[str]:
         """The other dependencies, recorded or declared, and the resources that the file may not share."""

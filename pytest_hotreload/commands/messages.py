@@ -113,3 +113,23 @@ def store_refused(error: OSError) -> str:
 
 def _records(count: int) -> str:
     return many(count, "record")
+
+
+#: The line about a test whose functions no record knows.
+FUNCTIONS_UNKNOWN = "the functions that it runs are not known: they are recorded when its whole file passes"
+
+
+def functions(ran: int, total: int, files: int, reason: str) -> str:
+    """The line about the functions that a test file ran: ``functions: ran 12 of 80, in 5 files``."""
+    if reason:
+        return f"functions: not recorded, so an edit of a file counts as a whole ({reason})"
+    return f"functions: ran {ran} of {total}, in {many(files, 'file')}"
+
+
+def runners(function: str, tests: Sequence[str], files: Sequence[str]) -> list[str]:
+    """The lines about the tests that ran a function; ``files`` ran it outside of single tests."""
+    if not tests and not files:
+        return [f"{function}: no test ran it, by the records"]
+    lines = [f"{function}: {many(len(tests), 'test')} ran it" if tests else function]
+    lines += [f"  {test}" for test in tests]
+    return lines + [f"  {file}: all tests, since it ran outside of a single test" for file in files]

@@ -32,6 +32,8 @@ class Selection:
         #: The number of deselected files.
         self.left_out = 0
         self.reasons: list[str] = []
+        #: Selected tests, and all tests of the selected files, if single tests were selected.
+        self.tests: tuple[int, int] | None = None
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -48,25 +50,45 @@ class Selection:
         self.selected = [chosen[path] for path in paths if not chosen[path].fresh]
         affected = {verdict.file for verdict in self.selected}
         left_out = [item for item in items if str(item.path) not in affected]
+        if self.options.affected_tests:
+            left_out += self._other_tests([item for item in items if str(item.path) in affected])
         self.left_out = len(paths) - len(affected)
         if left_out:
-            items[:] = [item for item in items if str(item.path) in affected]
+            out = set(left_out)
+            items[:] = [item for item in items if item not in out]
             config.hook.pytest_deselected(items=left_out)
         with ORIGINAL_NAMES:
             self.reasons = self._explained(config)
 
+    def _other_tests(self, items: list[pytest.Item]) -> list[pytest.Item]:
+        """The items of affected files that ran nothing of what changed."""
+        assert self.records is not None
+        # A file that was chosen for another reason, such as --affected-since, runs as a whole.
+        judged = {verdict.file for verdict in self.selected if self.records.verdicts[verdict.file] == verdict}
+        chosen = {file: self.records.affected_tests(file) for file in judged}
+        others = [
+            item
+            for item in items
+            if (tests := chosen.get(str(item.path))) is not None and item.nodeid not in tests
+        ]
+        self.tests = (len(items) - len(others), len(items))
+        return others
+
     def _explained(self, config: pytest.Config) -> list[str]:
         verdicts = self.selected if config.get_verbosity() > 0 else self.selected[:_FEW]
-        reasons = explain(config, verdicts)
+        reasons = explain(config, verdicts, self.records)
         more = len(self.selected) - len(verdicts)
-        return reasons + ([affected_messages.more_reasons(more)] if more else [])
+        without = self.records.without_effect() if self.records is not None else []
+        return reasons + ([affected_messages.more_reasons(more)] if more else []) + without
 
     def pytest_report_collectionfinish(self) -> list[str]:
         """The lines below pytest's own line about the collection."""
         if self.records is None:
             return [console.PREFIX + affected_messages.no_records()]
         return [
-            console.PREFIX + affected_messages.affected(len(self.selected), self.left_out),
+            console.PREFIX
+            + affected_messages.affected(len(self.selected), self.left_out)
+            + (f" · {affected_messages.tests(*self.tests)}" if self.tests is not None else ""),
             *("  " + reason for reason in self.reasons),
         ]
 
@@ -77,12 +99,20 @@ class Selection:
             session.exitstatus = pytest.ExitCode.OK
 
 
-def explain(config: pytest.Config, verdicts: Sequence[Verdict]) -> list[str]:
-    """One line for each verdict, with the chain of imports if there is one."""
+def explain(
+    config: pytest.Config, verdicts: Sequence[Verdict], records: RunRecords | None = None
+) -> list[str]:
+    """One line for each verdict, with the chain of imports and the functions that changed, if there are any."""
     chains = _chains(config, [verdict for verdict in verdicts if verdict.kind in ("content", "gone")])
     root = str(config.rootpath)
     return [
-        affected_messages.reason(os.path.relpath(v.file, root), v.kind, v.detail, chains.get(v.file, []))
+        affected_messages.reason(
+            os.path.relpath(v.file, root),
+            v.kind,
+            v.detail,
+            chains.get(v.file, []),
+            records.changed_functions(v) if records is not None else (),
+        )
         for v in verdicts
     ]
 

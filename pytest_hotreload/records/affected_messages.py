@@ -56,8 +56,12 @@ def _change(name: str, then: str | None, now: str | None) -> str:
     return f"{name} {then} → {now}" if short else f"{name} changed"
 
 
-def reason(path: str, kind: str, detail: str, chain: Sequence[str]) -> str:
-    """The reason why a test file would run: ``tests/test_a.py: src/pay/card.py ← src/pay/api.py ← tests/test_a.py``."""
+def reason(path: str, kind: str, detail: str, chain: Sequence[str], functions: Sequence[str] = ()) -> str:
+    """The reason why a test file would run: ``tests/test_a.py: src/pay/card.py ← src/pay/api.py ← tests/test_a.py``.
+
+    ``functions``: those that changed and that the file ran: ``src/pay/card.py:charge ← …``.
+    """
+    changed = f"{detail}:{_few(functions)}" if functions else detail
     why = {
         "unknown": "no record yet",
         "epoch": "its record is from another environment",
@@ -73,8 +77,24 @@ def reason(path: str, kind: str, detail: str, chain: Sequence[str]) -> str:
         "project": "it started a process, and a project file changed",
         "layout": "its imports resolve to other files",
         "fresh": "none of its dependencies changed",
-    }.get(kind, detail)
-    return f"{path}: {' ← '.join(chain) if chain else why}"
+    }.get(kind, changed)
+    links = [changed, *chain[1:]] if functions else chain
+    return f"{path}: {' ← '.join(links) if chain else why}"
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def without_effect(path: str, functions: Sequence[str]) -> str:
+    """The line about a changed file that affects no test file."""
+    if not functions:
+        return f"{path}: only comments, layout or positions changed"
+    return f"{path}: {_few(functions)} changed, which no test ran"
+
+
+def tests(selected: int, total: int) -> str:
+    return f"{selected} of {many(total, 'test')} ran what changed"
 
 
 def more_reasons(count: int) -> str:

@@ -183,7 +183,9 @@ class RunRecords:
             yield
         finally:
             more = self.observer.end_before_forks()
-            ran = functions.joined(self.collected.functions or FunctionsRan(), more.functions or FunctionsRan())
+            ran = functions.joined(
+                self.collected.functions or FunctionsRan(), more.functions or FunctionsRan()
+            )
             self.collected = Observed(
                 self.collected.rows + more.rows, self.collected.modules + more.modules, ran
             )
@@ -303,6 +305,33 @@ class RunRecords:
         if not others:
             return []
         return store.epoch_changes(others.most_common(1)[0][0], self._inputs) or []
+
+    @_kept(lambda *_: None)
+    def affected_tests(self, file: str) -> set[str] | None:
+        """The tests of an affected file that ran what changed, by the verdicts; None if any test may be concerned."""
+        store = self.opened()
+        found = store.affected_tests(file) if store is not None else None
+        return None if found is None else set(found)
+
+    @_kept(lambda *_: [])
+    def changed_functions(self, verdict: Verdict) -> list[str]:
+        """The functions that changed and that the file ran; [] if more than functions changed."""
+        store = self.opened()
+        if verdict.kind != "content" or store is None:
+            return []
+        return [name for name, ran in store.changed_functions(verdict.file, verdict.detail) or () if ran]
+
+    @_kept(lambda _: [])
+    def without_effect(self) -> list[str]:
+        """A line for each file whose content changed and that affects no test file."""
+        store = self.opened()
+        causes = {verdict.detail for verdict in self.verdicts.values() if not verdict.fresh}
+        changes = store.content_changes() if store is not None else []
+        return [
+            affected_messages.without_effect(file, names)
+            for file, names in changes
+            if names is not None and file not in causes
+        ]
 
     # -- during the run ----------------------------------------------------------------------------
 

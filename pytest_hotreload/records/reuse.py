@@ -265,7 +265,7 @@ class Reuse:
         lines.append(messages.hits(len(judged.held) + len(judged.others), kinds, records.changes))
         lines = [console.PREFIX + line for line in lines]
         if self.config.get_verbosity() > 0:
-            lines += ["  " + reason for reason in affected.explain(self.config, judged.others)]
+            lines += ["  " + reason for reason in affected.explain(self.config, judged.others, self.records)]
         return lines
 
 

@@ -165,7 +165,7 @@ proptest! {
     fn what_is_cut_or_flipped_is_no_record(at in 0_usize..2000, bit in 0_u8..8, cut in any::<bool>()) {
         let folder = Folder::new();
         filled(&folder, &BTreeSet::from([0]), &BTreeSet::from([3]));
-        let path = folder.0.join("cache/records-4/tree/tests.d/test_a.py.json");
+        let path = folder.0.join("cache/records-5/tree/tests.d/test_a.py.json");
         let mut bytes = fs::read(path).unwrap();
         let whole = Record::decode(&bytes).unwrap();
         prop_assert_eq!(&whole.encode(), &bytes);
@@ -241,7 +241,7 @@ proptest! {
         prop_assert_eq!(described(&mut one), read.clone());
         prop_assert_eq!(described(&mut store(&folder)), read);
         // What a table says of itself survives being written twice.
-        let bytes = fs::read(folder.0.join("cache/records-4/index")).unwrap();
+        let bytes = fs::read(folder.0.join("cache/records-5/index")).unwrap();
         let table: Table = index::decode(&bytes).unwrap();
         prop_assert_eq!(index::encode(&table, |_| false), bytes);
     }
@@ -256,7 +256,7 @@ fn drafts(files: &Files, folder: &Folder) -> Vec<(Vec<u8>, String)> {
 /// The bytes of the records, or none where it could not be written.
 fn bytes(store: &Store, folder: &Folder, files: &Files) -> Vec<Option<Vec<u8>>> {
     assert_eq!(store.verify(), []);
-    let path = |file| folder.0.join("cache/records-4").join(record_path(file));
+    let path = |file| folder.0.join("cache/records-5").join(record_path(file));
     files.keys().map(|file| fs::read(path(file)).ok()).collect()
 }
 

@@ -54,4 +54,4 @@ def run(project: Project, *arguments: str, status: int = 0) -> None:
 
 def records(project: Project) -> Path:
     """Where they are."""
-    return project.root("forks") / ".pytest_cache" / "d" / "hotreload" / "records-4"
+    return project.root("forks") / ".pytest_cache" / "d" / "hotreload" / "records-5"

@@ -80,7 +80,7 @@ def test_clean(made):
     run(project, status=1)
     other = records(project).parent / "other"
     other.write_text("")
-    assert cache(project, "clean") == (0, [f"removed records-4 (3 records) from {FOLDER}"], [])
+    assert cache(project, "clean") == (0, [f"removed records-5 (3 records) from {FOLDER}"], [])
     assert not records(project).exists()
     assert other.exists()
     assert cache(project, "clean") == (0, [f"nothing to remove in {FOLDER}"], [])
@@ -101,8 +101,8 @@ def test_records_that_can_not_be_read(made):
         file.write(b"x")
     (tree / "test_b.py.json").write_bytes(b"")
     bad = [
-        f"{FOLDER}/records-4/tree/tests.d/test_a.py.json: corrupt: cut off",
-        f"{FOLDER}/records-4/tree/tests.d/test_b.py.json: corrupt: empty",
+        f"{FOLDER}/records-5/tree/tests.d/test_a.py.json: corrupt: cut off",
+        f"{FOLDER}/records-5/tree/tests.d/test_b.py.json: corrupt: empty",
     ]
     assert cache(project, "verify") == (1, bad, [])
     said = cache(project, "info")
@@ -125,7 +125,7 @@ def test_a_link_is_left_alone(made):
     kept = project.root("forks") / "kept"
     records(project).rename(kept)
     records(project).symlink_to(kept)
-    note = f"{FOLDER}/records-4/: it is a symbolic link"
+    note = f"{FOLDER}/records-5/: it is a symbolic link"
     assert cache(project, "verify") == (1, [note], [])
     assert cache(project, "info").lines[1:] == [
         *("records: 0", "failed: 0", "unsettled: 0", "paths: 0", "bytes: 0"),

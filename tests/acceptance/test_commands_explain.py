@@ -308,7 +308,7 @@ def test_a_record_that_can_not_be_read(made):
     assert said.lines[:2] == ["tests/test_b.py", "  would run: no record yet"]
     assert said.errors == [
         (
-            "hotreload: record ignored: <root>/.pytest_cache/d/hotreload/records-4/tree/tests.d/test_b.py.json: "
+            "hotreload: record ignored: <root>/.pytest_cache/d/hotreload/records-5/tree/tests.d/test_b.py.json: "
             "corrupt: no header"
         )
     ]

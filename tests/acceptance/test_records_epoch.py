@@ -29,7 +29,7 @@ def kept(tmp_path_factory):
 
 def summary(kept, *arguments):
     """The last of our lines of a run whose records are put back."""
-    store = kept.root / ".pytest_cache/d/hotreload/records-4"
+    store = kept.root / ".pytest_cache/d/hotreload/records-5"
     before = {path: path.read_bytes() for path in store.rglob("*") if path.is_file()}
     result = kept.run("-p", "no:doctest", *arguments)
     for path in [path for path in store.rglob("*") if path.is_file() and path not in before]:

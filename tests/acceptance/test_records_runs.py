@@ -190,7 +190,7 @@ def test_without_records(tmp_path, how):
     assert said(result) == ["there are no records (no cache): everything runs"]
     assert outcomes(result) == {"test_a.py::test_it": "passed", "test_a.py::test_other": "passed"}
     assert kept.run(*arguments).status == 0
-    assert not (kept.root / ".pytest_cache/d/hotreload/records-4").exists()
+    assert not (kept.root / ".pytest_cache/d/hotreload/records-5").exists()
 
 
 def test_records_are_neither_read_nor_written_without_cache(kept):
@@ -201,7 +201,7 @@ def test_records_are_neither_read_nor_written_without_cache(kept):
 
 
 @pytest.mark.parametrize(
-    "place", [".pytest_cache", ".pytest_cache/d/hotreload", ".pytest_cache/d/hotreload/records-4"]
+    "place", [".pytest_cache", ".pytest_cache/d/hotreload", ".pytest_cache/d/hotreload/records-5"]
 )
 def test_a_store_that_cannot_be_written(tmp_path, place):
     """One line, and nothing else is other than in plain pytest."""
@@ -215,13 +215,13 @@ def test_a_store_that_cannot_be_written(tmp_path, place):
 
 def test_a_corrupt_record(kept):
     """Is cold, and told of in one line; the other one holds."""
-    stored = sorted((kept.root / ".pytest_cache/d/hotreload/records-4").rglob("*"))
+    stored = sorted((kept.root / ".pytest_cache/d/hotreload/records-5").rglob("*"))
     (record,) = [path for path in stored if path.is_file() and b'"test_b.py"' in path.read_bytes()[:200]]
     record.write_bytes(record.read_bytes()[:-40])
     result = kept.run("--affected")
     assert reasons(result) == {"test_b.py": "no record yet"}
     notes = [line for line in said(result) if "corrupt" in line]
-    folder = "<root>/.pytest_cache/d/hotreload/records-4/tree"
+    folder = "<root>/.pytest_cache/d/hotreload/records-5/tree"
     assert notes == [f"records: record ignored: {folder}/test_b.py.json: corrupt: cut off"]
     assert kept.affected() == {}
     assert said(kept.run()) == ["records: 2/2 fresh"]

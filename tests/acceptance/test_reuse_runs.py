@@ -126,7 +126,7 @@ def test_what_is_young_runs(tmp_path):
 
 
 def test_what_is_corrupt_runs(kept):
-    for path in (kept.root / ".pytest_cache/d/hotreload/records-4/tree").rglob("test_d*.json"):
+    for path in (kept.root / ".pytest_cache/d/hotreload/records-5/tree").rglob("test_d*.json"):
         path.write_bytes(path.read_bytes()[:-9])
     (kept.root / ".pytest_cache/d/hotreload/ran-1.json").write_text("{")
     result = reuse(kept, "-v")

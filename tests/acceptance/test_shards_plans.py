@@ -61,7 +61,7 @@ def test_a_plan_is_made_once_and_used_by_each(project):
     ]
     plan = json.loads((made.root / "made/plan.json").read_text())
     assert plan["owners"] == {"test_a.py": 1, "test_b.py": 2, "test_c.py": 2, "test_d.py": 2}
-    assert not (made.root / ".pytest_cache/d/hotreload/records-4/tree").exists()
+    assert not (made.root / ".pytest_cache/d/hotreload/records-5/tree").exists()
 
     # Whatever is known meanwhile, and under which numbers: the plan holds.
     project.write({"timings.json": timings(a=9)})
@@ -149,7 +149,7 @@ def test_durations_are_those_of_the_records(project):
     assert plan["owners"]["test_a.py"] != plan["owners"]["test_b.py"]
 
     # A record that its disk spoilt is none, and the file counts as any that is not known.
-    (spoilt,) = (first.root / ".pytest_cache/d/hotreload/records-4").rglob("test_b.py.json")
+    (spoilt,) = (first.root / ".pytest_cache/d/hotreload/records-5").rglob("test_b.py.json")
     spoilt.write_bytes(spoilt.read_bytes()[:-40])
     plan = project.run("--shard=1/2", "--shard-plan=plan.json", slots=1).json("plan.json")
     assert set(plan["timings"]["files"]) == {"test_a.py", "test_c.py", "test_d.py"}

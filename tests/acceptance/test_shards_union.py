@@ -264,7 +264,7 @@ def test_records_of_other_shards_stay(project):
         {**{f"test_{n}.py": f"def test_{n}(): pass\n" for n in range(6)}, "pytest.ini": "[pytest]\n"}
     )
     recorded(project)
-    tree = project.root("forks") / ".pytest_cache/d/hotreload/records-4/tree"
+    tree = project.root("forks") / ".pytest_cache/d/hotreload/records-5/tree"
     before = sorted(path.name for path in tree.rglob("*.json"))
     assert len(before) == 6
     project.run("--shard=1/3", slots=1)

@@ -302,8 +302,17 @@ def call_X():
 """,
 )
 
+#: A function that calls one of an earlier module.
+CALLING = """
+def call_X():
+    from app import {module}
+    return {module}.call_{call}() + K
+"""
+
 IMPORTS = "import asyncio, contextlib, functools, inspect, re, sys, threading, zlib\n"
-HEAD = '"""A module of the generated project."""\n' + IMPORTS + "{imports}\nLEFT, GONE, STATE = [], [], {{}}\n\n"
+HEAD = (
+    '"""A module of the generated project."""\n' + IMPORTS + "{imports}\nLEFT, GONE, STATE = [], [], {{}}\n\n"
+)
 
 #: Parts of a test file; ``M.call_Y`` is a function of a module.
 TESTS = (
@@ -478,7 +487,10 @@ class FunctionsProject(Project):
         earlier = self.random.sample(self.calls, min(2, len(self.calls))) if number else []
         for at, (module, call) in enumerate(earlier, start=len(parts)):
             parts.append(
-                self.filled(f"\ndef call_X():\n    from app import {module}\n    return {module}.call_{call}() + K\n", at)
+                self.filled(
+                    f"\ndef call_X():\n    from app import {module}\n    return {module}.call_{call}() + K\n",
+                    at,
+                )
             )
         self.write(f"src/app/{name}.py", HEAD.format(imports="") + "\n".join(parts))
         self.calls += [(name, at) for at in range(len(parts))]

@@ -154,7 +154,12 @@ class Harness:
     """
 
     def __init__(
-        self, seed: int, work: Path, mode: str, project: type[Project] = Project, editor: type[Editor] = Editor
+        self,
+        seed: int,
+        work: Path,
+        mode: str,
+        project: type[Project] = Project,
+        editor: type[Editor] = Editor,
     ) -> None:
         self.random, self.work, self.mode = Random(seed), work, mode
         self.project, self.editor = project, editor

@@ -12,7 +12,7 @@ from typing import Any
 from pytest_hotreload import _native
 
 STORE = ".pytest_cache/d/hotreload"
-BUCKET = f"{STORE}/records-4"
+BUCKET = f"{STORE}/records-5"
 TEST = "tests/test_a.py"
 EPOCH = "e" * 32
 ENVIRONMENT = {"HOME": "/home/me", "LANG": "C"}

@@ -52,9 +52,9 @@ def test_found_by_content(tmp_path: Path) -> None:
     database(tmp_path / ".coverage.host.1", "coverage_schema")
     database(tmp_path / "other.db", "stock")
     written(tmp_path / "fake.db", "SQLite format 3\0 coverage_schema")
-    written(tmp_path / "4/records-4/CACHEDIR.TAG", "Signature\n# The records of pytest-hotreload.\n")
-    written(tmp_path / "4/records-4/tree/a.json", '{"schema": "hotreload-results/1"}')
-    written(tmp_path / "4/records-4/a.json", "")
+    written(tmp_path / "4/records-5/CACHEDIR.TAG", "Signature\n# The records of pytest-hotreload.\n")
+    written(tmp_path / "4/records-5/tree/a.json", '{"schema": "hotreload-results/1"}')
+    written(tmp_path / "4/records-5/a.json", "")
     written(tmp_path / "empty", "")
     (tmp_path / "dangling").symlink_to(tmp_path / "none")
     (tmp_path / "again").symlink_to(tmp_path / "1/a.txt")
@@ -69,7 +69,7 @@ def test_found_by_content(tmp_path: Path) -> None:
 
 def test_what_is_to_be_written_is_not_read(tmp_path: Path) -> None:
     written(tmp_path / "whole.xml", JUNIT)
-    written(tmp_path / "cache/d/hotreload/records-4/CACHEDIR.TAG", "# The records of pytest-hotreload.\n")
+    written(tmp_path / "cache/d/hotreload/records-5/CACHEDIR.TAG", "# The records of pytest-hotreload.\n")
     assert find([tmp_path], [tmp_path / "whole.xml", tmp_path / "cache"]) == ShardFiles()
 
 

@@ -31,7 +31,7 @@ def test_a_layout_is_confirmed_until_it_changes_again(project: Project) -> None:
     project.write("src/three.py")
     assert project.check() == verdict("layout", "src")
     # Only the index knows of it.
-    (project.root / STORE / "records-4/index").unlink()
+    (project.root / STORE / "records-5/index").unlink()
     (project.root / "src/three.py").unlink()
     assert project.again().check([TEST], epoch=EPOCH, environment={}) == [verdict("layout", "src")]
 

@@ -29,7 +29,7 @@ def project(tmp_path: Path) -> Project:
 
 def sealed(payload: str, **header: Any) -> str:
     """A record file; the checksum by a record that was written, since Python has no BLAKE3."""
-    return json.dumps({"hotreload": "record", "schema": 4, "blake3": "0" * 64, **header}) + f"\n{payload}\n"
+    return json.dumps({"hotreload": "record", "schema": 5, "blake3": "0" * 64, **header}) + f"\n{payload}\n"
 
 
 PLACES = {
@@ -144,8 +144,8 @@ DAMAGE: dict[str, tuple[str, str]] = {
     "no header": ("x\ny\n", "corrupt: no header"),
     "another's": ('{"a": 1}\n{}\n', "foreign: not a record"),
     "an epoch": (sealed("{}", hotreload="epoch"), "foreign: not a record"),
-    "older": (sealed("{}", schema=1), "older: schema 1, expected 4"),
-    "newer": (sealed("{}", schema=5), "newer: schema 5, expected 4"),
+    "older": (sealed("{}", schema=1), "older: schema 1, expected 5"),
+    "newer": (sealed("{}", schema=6), "newer: schema 6, expected 5"),
     "checksum": (sealed("{}"), "corrupt: the checksum differs"),
     "cut off": (sealed("{}")[:-1], "corrupt: cut off"),
 }

@@ -86,7 +86,9 @@ class Affects:
         found = {}
         for file, kind, detail in rows:
             if self._path(file) not in still:
-                found[self._path(file)] = affected_messages.reason(file, kind, detail, [])
+                functions = self._store.changed_functions(file, detail) if kind == "content" else None
+                ran = [name for name, did_run in functions or () if did_run]
+                found[self._path(file)] = affected_messages.reason(file, kind, detail, [], ran)
         for path in changes.created:
             if os.path.basename(path) in ("conftest.py", "__init__.py"):  # noqa: PTH119
                 found.update(self._below(Path(path).parent))

@@ -68,6 +68,7 @@ pub fn outline(py: Python<'_>, source: Vec<u8>) -> Option<(String, Vec<ShownFunc
     Some((outline.rest.to_string(), outline.functions.into_iter().map(row).collect()))
 }
 
+type ShownRunner = (OsString, Option<Vec<(OsString, usize)>>);
 type Row = (OsString, &'static str, OsString);
 type ShownResults = (Vec<OsString>, Vec<OsString>, Vec<(OsString, OsString)>);
 
@@ -242,6 +243,27 @@ impl RecordStore {
         let (changes, names, added) = (bytes(changes)?, optional(names)?, optional(added)?);
         let found = self.with(py, |store| store.affected(&changes, &names, &added));
         Ok(found.into_iter().map(|(file, verdict, about)| (shown(file), verdict.name(), shown(about))).collect())
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "extracted from Python")]
+    fn runners(&self, py: Python<'_>, file: PathBuf, function: String) -> Vec<ShownRunner> {
+        let file = one(file);
+        let found = self.with(py, |store| store.runners(&file, &function));
+        let tests = |tests: Vec<(Text, usize)>| tests.into_iter().map(|(test, count)| (shown(test), count)).collect();
+        found.into_iter().map(|(file, ran)| (shown(file), ran.map(tests))).collect()
+    }
+
+    #[pyo3(signature = (test_file, node_id = None))]
+    #[expect(clippy::needless_pass_by_value, reason = "extracted from Python")]
+    fn functions_of(
+        &self,
+        py: Python<'_>,
+        test_file: PathBuf,
+        node_id: Option<OsString>,
+    ) -> Option<Vec<(OsString, Vec<String>)>> {
+        let (test_file, node_id) = (one(test_file), node_id.map(OsString::into_vec));
+        let found = self.with(py, |store| store.functions_of(&test_file, node_id.as_deref()))?;
+        Some(found.into_iter().map(|(file, names)| (shown(file), names)).collect())
     }
 
     fn content_changes(&self, py: Python<'_>) -> Vec<(OsString, Option<Vec<String>>)> {

@@ -167,6 +167,69 @@ impl Store {
         })
     }
 
+    /// The test files whose tests ran a function, each with these tests and the number of functions that each of them
+    /// ran; None where it ran outside of the tests, or where that is not known.
+    pub(crate) fn runners(&mut self, file: &[u8], function: &str) -> Vec<(Text, Option<Vec<(Text, usize)>>)> {
+        self.need_load();
+        let file = self.root.shorten(file);
+        let Some(name) = self.table.id(&file.0) else { return Vec::new() };
+        let mut found = Vec::new();
+        for (test_file, entry) in &self.table.entries {
+            for divided in &entry.divided {
+                let one = self.table.dependency(divided.dependency).filter(|one| one.name == name);
+                let Some(then) = one.and_then(|one| read(&self.directory, one.fingerprint?)) else { continue };
+                let index = then.functions.iter().position(|known| known.name == function);
+                if let Some(index) = index.filter(|index| divided.ran.has(*index)) {
+                    let test_file = Text(self.table.text(*test_file).to_vec());
+                    found.push((test_file.clone(), self.tests_that_ran(&test_file, &file, index)));
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+
+    /// The functions that a test ran, of each divided file; without a test those that its whole file ran. None if there
+    /// is no record, or if that is not known of the test.
+    pub(crate) fn functions_of(&self, test_file: &[u8], node_id: Option<&[u8]>) -> Option<Vec<(Text, Vec<String>)>> {
+        let file = self.root.shorten(test_file);
+        let (record, _) = read_record(&self.directory, record_path(&file.0).as_bytes()).ok()??;
+        let functions = &record.functions;
+        let set: Option<BTreeSet<usize>> = match node_id {
+            None => None,
+            Some(node_id) => {
+                let index = record.tests.iter().position(|(known, _, _)| known.0 == node_id)?;
+                let set = functions.sets.get((*functions.tests.get(index)?)? as usize)?;
+                Some(set.iter().filter_map(|number| usize::try_from(*number).ok()).collect())
+            }
+        };
+        let mut start = 0;
+        let mut found = Vec::new();
+        for divided in &functions.divided {
+            let content =
+                record.closure.iter().find(|(path, _)| *path == divided.file).and_then(|(_, content)| *content);
+            let names = content.and_then(|content| read(&self.directory, content)).map(|outline| outline.functions);
+            let is_in = |index: usize| match &set {
+                Some(set) => set.contains(&(start + index)),
+                None => divided.ran.has(index),
+            };
+            let names = names.unwrap_or_default().into_iter().enumerate().filter(|(index, _)| is_in(*index));
+            found.push((divided.file.clone(), names.map(|(_, function)| function.name).collect()));
+            start += divided.count;
+        }
+        Some(found)
+    }
+
+    fn tests_that_ran(&self, test_file: &Text, file: &Text, function: usize) -> Option<Vec<(Text, usize)>> {
+        let (record, _) = read_record(&self.directory, record_path(&test_file.0).as_bytes()).ok()??;
+        let tests = record.functions.tests_that_ran(&[(file.clone(), vec![function])])?;
+        let row = |index: usize| {
+            let set = (*record.functions.tests.get(index)?)? as usize;
+            Some((record.tests.get(index)?.0.clone(), record.functions.sets.get(set)?.len()))
+        };
+        Some(tests.into_iter().filter_map(row).collect())
+    }
+
     /// The functions of a file that changed since a test file's record, as (qualified name, whether the test file ran
     /// it); None if the record does not divide the file, or if something else changed in it.
     pub(crate) fn changed_functions(&mut self, test_file: &[u8], file: &[u8]) -> Option<Vec<(String, bool)>> {
