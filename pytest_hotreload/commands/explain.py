@@ -36,7 +36,7 @@ def explain(arguments: Sequence[str]) -> int:
     """
     asked = _FUNCTION.fullmatch(arguments[0]) if arguments else None
     if asked is not None:
-        explainer = _Explainer(os.path.abspath(asked["file"]), asked["name"])
+        explainer = _Explainer(str(Path(asked["file"]).absolute()), asked["name"])
         arguments = arguments[1:]
     else:
         explainer = _Explainer()

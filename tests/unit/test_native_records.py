@@ -33,7 +33,7 @@ def test_a_record_has_the_one_form(project: Project) -> None:
     record = project.get()
     assert " ".join(record) == (
         "file epoch outcome settled tests costs closure dynamic coupled_with roots reads listings layout environment"
-        " declared started project distributions modules flags ports writes serial"
+        " declared started project distributions modules flags ports writes serial functions"
     )
     assert record["file"] == TEST
     assert record["settled"] is True

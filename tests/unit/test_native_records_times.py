@@ -6,9 +6,16 @@ import os
 import time
 from pathlib import Path
 
+import pytest
+
 from pytest_hotreload import _native
 
 from .records import EPOCH, STORE, TEST, Project, started, touch, verdict
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
 
 
 def test_a_layout_is_confirmed_until_it_changes_again(project: Project) -> None:

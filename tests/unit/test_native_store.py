@@ -278,11 +278,11 @@ def test_without_its_root_nothing_is_pruned(project: Project, tmp_path: Path) ->
 def test_clear_removes_buckets_and_nothing_else(project: Project) -> None:
     project.put()
     store = project.root / STORE
-    for name in ("records-0", "records-5", "records-x", "other"):
+    for name in ("records-0", "records-6", "records-x", "other"):
         (store / name).mkdir()
     (store / "records-0/file").write_text("")
     project.records.clear()
-    assert sorted(path.name for path in store.iterdir()) == ["other", "records-5", "records-x"]
+    assert sorted(path.name for path in store.iterdir()) == ["other", "records-6", "records-x"]
     assert project.records.files() == []
     assert project.put() is True
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod dependents;
 pub(crate) mod fingerprint;
+pub(crate) mod function_changes;
 pub mod glob;
 pub(crate) mod importable;
 pub(crate) mod project_files;

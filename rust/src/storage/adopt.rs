@@ -5,8 +5,9 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::records::record_path::record_path;
 use crate::storage::directory::RecordDirectory;
+use crate::storage::epochs;
+use crate::storage::outlines;
 use crate::storage::store::{Store, read_record};
-use crate::storage::{epochs, outlines};
 
 impl Store {
     /// Takes the records of these files from the store in another folder, and what is known of their epochs. What that

@@ -10,13 +10,13 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::freshness::dependents::Dependents;
 use crate::freshness::fingerprint::Found;
+use crate::freshness::function_changes::LastCheck;
 use crate::freshness::glob;
 use crate::freshness::importable;
 use crate::freshness::project_files;
 use crate::freshness::verdict::{self, Variables, Verdict};
 use crate::records::table::{Dependency, DependencyId, Subject, TextId};
 use crate::records::text::Text;
-use crate::storage::outlines::LastCheck;
 use crate::storage::store::Store;
 
 /// Changed paths: themselves, and the folders that they may have been added to or removed from. `listings`: folders of

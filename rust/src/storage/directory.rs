@@ -17,6 +17,9 @@ use crate::process::thread_pool::map_chunks;
 use crate::records::record::{Bad, SCHEMA};
 
 const PREFIX: &str = "records-";
+/// Folders of what records share, by name.
+pub(crate) const EPOCHS: &str = "epochs";
+pub(crate) const OUTLINES: &str = "outlines";
 const TEMPORARY: &[u8] = b"tmp-";
 /// A writer that needs longer is dead.
 const LIFE_OF_TEMPORARY: i64 = 3_600_000_000_000;
@@ -180,7 +183,7 @@ impl RecordDirectory {
     pub fn sweep(&self, walked: &Walked) {
         let oldest = now().saturating_sub(LIFE_OF_TEMPORARY);
         let mut temporary = walked.temporary.clone();
-        for folder in [&b""[..], b"epochs", b"outlines"] {
+        for folder in ["", EPOCHS, OUTLINES].map(str::as_bytes) {
             temporary.append(&mut self.walk_folder(folder).temporary);
         }
         for (path, stamp) in temporary {

@@ -8,11 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::records::json::Json;
 use crate::records::record::{self, Fingerprint};
 use crate::records::text::Text;
-use crate::storage::directory::RecordDirectory;
+use crate::storage::directory::{EPOCHS, RecordDirectory};
 use crate::storage::store::Store;
-
-/// The folder of the epochs.
-pub(crate) const FOLDER: &str = "epochs";
 
 /// Inputs of an epoch, by name.
 pub type Inputs = BTreeMap<Text, Text>;
@@ -70,7 +67,7 @@ fn is_hex(epoch: &[u8]) -> bool {
 }
 
 fn epoch_place(epoch: &str) -> Vec<u8> {
-    format!("{FOLDER}/{epoch}.json").into_bytes()
+    format!("{EPOCHS}/{epoch}.json").into_bytes()
 }
 
 fn inputs_json(inputs: &Inputs) -> Vec<u8> {

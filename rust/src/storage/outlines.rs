@@ -12,49 +12,17 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::error::Rejected;
 use crate::freshness::fingerprint::Found;
+use crate::freshness::function_changes::Changes;
 use crate::freshness::verdict::{OnDisk, Verdict};
 use crate::functions::outline::{Change, Outline};
 use crate::imports::source::{LARGEST_FILE, decode};
 use crate::process::thread_pool::{Pool, stack_for};
 use crate::records::record::{self, Fingerprint};
 use crate::records::record_path::record_path;
-use crate::records::table::{Dependency, DependencyId, Entry, Subject, Table, TextId};
+use crate::records::table::{Dependency, DependencyId, Subject, TextId};
 use crate::records::text::Text;
-use crate::storage::directory::RecordDirectory;
+use crate::storage::directory::{OUTLINES, RecordDirectory};
 use crate::storage::store::{Store, read_record};
-
-/// The folder of the outlines.
-pub(crate) const FOLDER: &str = "outlines";
-
-/// What changed in the files of some dependencies, and which of these changes concern everybody.
-#[derive(Default)]
-pub(crate) struct Changes {
-    by_dependency: FxHashMap<DependencyId, Change>,
-    /// Files of which a changed function ran before the tests of any test file: what it left is there for all.
-    for_all: FxHashSet<TextId>,
-}
-
-impl Changes {
-    /// Whether the change of a file's content leaves out everything that this test file ran.
-    pub(crate) fn is_unconcerned(&self, table: &Table, entry: &Entry, id: DependencyId) -> bool {
-        let (Some(change), Some(one)) = (self.by_dependency.get(&id), table.dependency(id)) else { return false };
-        let Some(divided) = entry.divided.iter().find(|divided| divided.dependency == id) else { return false };
-        match change {
-            Change::Nothing => true,
-            Change::Bodies(bodies) => {
-                !self.for_all.contains(&one.name) && !bodies.iter().any(|body| divided.ran.has(*body))
-            }
-            Change::Rest => false,
-        }
-    }
-}
-
-/// What the last check found.
-#[derive(Default)]
-pub(crate) struct LastCheck {
-    pub(crate) verdicts: FxHashMap<DependencyId, Verdict>,
-    pub(crate) functions: Changes,
-}
 
 /// A source file, and the fingerprint of the content that is asked for.
 type Wanted = (Vec<u8>, Fingerprint);
@@ -309,7 +277,7 @@ fn parsed(source: &[u8]) -> Option<Outline> {
 }
 
 fn place(content: Fingerprint) -> Vec<u8> {
-    format!("{FOLDER}/{content}.json").into_bytes()
+    format!("{OUTLINES}/{content}.json").into_bytes()
 }
 
 fn read(directory: &RecordDirectory, content: Fingerprint) -> Option<Outline> {

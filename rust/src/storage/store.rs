@@ -12,6 +12,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::error::{Error, Result};
 use crate::filesystem::stat::{FileStamp, now};
 use crate::freshness::dependents::Dependents;
+use crate::freshness::function_changes::LastCheck;
 use crate::freshness::glob;
 use crate::freshness::importable::Folders;
 use crate::freshness::verdict::{self, Judged, OnDisk, Snapshot, Variables, Verdict, observe_on_disk, subjects_of};
@@ -22,9 +23,7 @@ use crate::records::record_path::record_path;
 use crate::records::root::Root;
 use crate::records::table::{Dependency, DependencyId, Entry, Subject, Table, TextId};
 use crate::records::text::Text;
-use crate::storage::directory::{RecordDirectory, Walked};
-use crate::storage::outlines::LastCheck;
-use crate::storage::{epochs, outlines};
+use crate::storage::directory::{EPOCHS, OUTLINES, RecordDirectory, Walked};
 
 const INDEX: &[u8] = b"index";
 
@@ -251,10 +250,10 @@ impl Store {
         self.remove(&paths)?;
         self.directory.sweep(&self.directory.walk());
         let epochs: HashSet<&[u8]> = self.table.entries.values().map(|entry| self.table.text(entry.epoch)).collect();
-        self.directory.sweep_named(epochs::FOLDER, |epoch| epochs.contains(epoch));
+        self.directory.sweep_named(EPOCHS, |epoch| epochs.contains(epoch));
         let contents: HashSet<String> = self.divided_contents();
         let is_used = |name: &[u8]| std::str::from_utf8(name).is_ok_and(|name| contents.contains(name));
-        self.directory.sweep_named(outlines::FOLDER, is_used);
+        self.directory.sweep_named(OUTLINES, is_used);
         Ok(gone)
     }
 

@@ -1,0 +1,37 @@
+//! What changed in divided files, and whom these changes concern.
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::freshness::verdict::Verdict;
+use crate::functions::outline::Change;
+use crate::records::table::{DependencyId, Entry, Table, TextId};
+
+/// What changed in the files of some dependencies, and which of these changes concern everybody.
+#[derive(Default)]
+pub(crate) struct Changes {
+    pub(crate) by_dependency: FxHashMap<DependencyId, Change>,
+    /// Files of which a changed function ran before the tests of any test file: what it left is there for all.
+    pub(crate) for_all: FxHashSet<TextId>,
+}
+
+impl Changes {
+    /// Whether the change of a file's content leaves out everything that this test file ran.
+    pub(crate) fn is_unconcerned(&self, table: &Table, entry: &Entry, id: DependencyId) -> bool {
+        let (Some(change), Some(one)) = (self.by_dependency.get(&id), table.dependency(id)) else { return false };
+        let Some(divided) = entry.divided.iter().find(|divided| divided.dependency == id) else { return false };
+        match change {
+            Change::Nothing => true,
+            Change::Bodies(bodies) => {
+                !self.for_all.contains(&one.name) && !bodies.iter().any(|body| divided.ran.has(*body))
+            }
+            Change::Rest => false,
+        }
+    }
+}
+
+/// What the last check found.
+#[derive(Default)]
+pub(crate) struct LastCheck {
+    pub(crate) verdicts: FxHashMap<DependencyId, Verdict>,
+    pub(crate) functions: Changes,
+}
