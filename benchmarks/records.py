@@ -123,7 +123,7 @@ def report(count: int) -> None:
         for _ in range(REPEATS):
             output = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ)
             rounds.append(json.loads(output.stdout))
-        size = (Path(folder) / STORE / "records-4" / "index").stat().st_size
+        size = (Path(folder) / STORE / "records-5" / "index").stat().st_size
     print(f"{count} records, {DEPENDENCIES} files each; index {size / 1e6:.1f} MB")
     with tempfile.TemporaryDirectory() as folder:
         flat = generate(Path(folder), count, in_folder=count)

@@ -263,7 +263,7 @@ class RecordStore:
     """
 
     def __new__(cls, folder: str, rootdir: str) -> RecordStore:
-        """Name the store; the disk is not touched. All that is written lies in the folder `records-4` of `folder`."""
+        """Name the store; the disk is not touched. All that is written lies in the folder `records-5` of `folder`."""
 
     def load(self) -> int:
         """Read the index, and the records that changed since it was written. Returns how many records there are.

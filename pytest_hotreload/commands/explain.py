@@ -230,8 +230,8 @@ class _Explanation:
                 yield "  " + commands_messages.imported(name, chain)
 
     def _functions(self) -> Iterator[str]:
-        """The number of functions that ran, or why that is not known; with ``-v`` also their names."""
-        store = self.survey.store
+        """With ``-v``: the functions that ran, or why that is not known."""
+        store = self.survey.store if self.survey.verbose else None
         found = store.functions_of(self.file) if store is not None and self.record is not None else None
         if found is None or self.record is None:
             return
@@ -239,8 +239,7 @@ class _Explanation:
         total = sum(one["count"] for one in divided)
         reason = self.record["functions"]["undivided"]
         yield commands_messages.functions(sum(len(names) for _, names in found), total, len(divided), reason)
-        if self.survey.verbose:
-            yield from (f"  {file}: {', '.join(names)}" for file, names in found if names)
+        yield from (f"  {file}: {', '.join(names)}" for file, names in found if names)
 
     def of_test(self, nodeid: str) -> Iterator[str]:
         """What one test ran by itself."""

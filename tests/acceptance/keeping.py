@@ -23,6 +23,8 @@ from pytest_hotreload._native import RecordStore
 from .compare import Project, Result
 
 _AFFECTED = re.compile(r"hotreload: \d+ of \d+ test files? affected")
+#: The end of a line about a changed file that affects nothing.
+_WITHOUT_EFFECT = ("only comments, layout or positions changed", "which no test ran")
 #: The header and the closing line, which every run has; and how many files were rewound, which depends on the slots.
 _ALWAYS = re.compile(r"hotreload: (python |rewound after |\d+ files? in )")
 
@@ -84,6 +86,8 @@ def reasons(result: Result) -> dict[str, str]:
     for line in lines[at + 1 :]:
         if not line.startswith("  "):
             break
+        if line.endswith(_WITHOUT_EFFECT):
+            continue
         file, _, why = line.strip().partition(": ")
         found[file] = why
     assert int(lines[at].split()[1]) == len(found), lines[at:]

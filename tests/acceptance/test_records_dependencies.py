@@ -291,7 +291,7 @@ def test_outside_of_the_root(kept):
         assert kept.affected() == {"tests/test_optional.py": ELSEWHERE}
     finally:
         fast.unlink()
-    loading.write_text(text + "# changed\n")
+    loading.write_text(text + "CHANGED = 1\n")
     try:
         assert kept.affected() == imports("../vendor/loading.py", *DYNAMIC[5:])
     finally:

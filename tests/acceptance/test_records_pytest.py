@@ -144,7 +144,7 @@ def test_each_isolation_sees_the_same(tmp_path, mode):
     for name in ("import.txt", "parameters.txt", "test.txt", "late.py"):
         path = kept.root / name
         text = path.read_text()
-        path.write_text(text + " ")
+        path.write_text(text + ("X = 1\n" if name.endswith(".py") else " "))
         assert kept.affected() == {"test_a.py": name}
         path.write_text(text)
     kept.environ["DEMO_MODE"] = "1"

@@ -104,7 +104,7 @@ NARROW = ["-k it", "test_b.py::test_it", "--deselect=test_b.py::test_other", "--
 @pytest.mark.parametrize("argument", NARROW)
 def test_part_of_a_file_says_nothing_of_the_rest(kept, argument):
     before = kept.record("test_b.py")
-    kept.write({"test_b.py": PASSES + "# changed\n"})
+    kept.write({"test_b.py": PASSES + "CHANGED = 1\n"})
     result = kept.run(*argument.split())
     assert outcomes(result)["test_b.py::test_it"] == "passed"
     assert kept.record("test_b.py") == before
@@ -140,7 +140,7 @@ def test_a_run_that_stops_early(kept):
 def test_a_file_that_cannot_be_collected(kept):
     """It is an error as ever. What its record says holds again once the file is as it was."""
     before = kept.record("test_b.py")
-    kept.write({"test_a.py": PASSES + "# changed\n", "test_b.py": "import nowhere_to_be_found\n"})
+    kept.write({"test_a.py": PASSES + "CHANGED = 1\n", "test_b.py": "import nowhere_to_be_found\n"})
     stopped = kept.run("--affected")
     assert stopped.status == 2
     assert stopped.outcomes == {}

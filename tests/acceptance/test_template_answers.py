@@ -133,8 +133,8 @@ def test_a_server(asking, site, tmp_path):
 def test_a_watch(asking, site, tmp_path):
     with Watching(tmp_path, asking, environ={"PYTHONPATH": str(site)}) as watching:
         assert watching.shown().status == "PASS 3 passed"
-        edited = asking["test_a.py"] + "# edited\n"
-        for text in (edited, edited + "#\n"):
+        edited = asking["test_a.py"] + "EDITED = 1\n"
+        for text in (edited, edited + "AGAIN = 1\n"):
             assert watching.after({"test_a.py": text}).status == "PASS 1 passed"
 
 
@@ -196,7 +196,7 @@ def test_native_code_in_a_server(native, tmp_path):
 def test_native_code_in_a_watch(native, tmp_path):
     with Watching(tmp_path, WITH_NATIVE, environ={"PYTHONPATH": str(native)}) as watching:
         assert watching.shown().status == "PASS 2 passed"
-        edited = WITH_NATIVE["test_a.py"] + "# edited\n"
+        edited = WITH_NATIVE["test_a.py"] + "EDITED = 1\n"
         assert watching.after({"test_a.py": edited}).status == "PASS 1 passed"
 
 

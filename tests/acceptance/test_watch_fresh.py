@@ -140,7 +140,7 @@ def test_what_changed_while_it_ran_runs_at_the_next_start(tmp_path: Path) -> Non
     files = {"used.py": "VALUE = 1\n", "data.txt": "1", "test_a.py": changes}
     with Watching(tmp_path, files, ["--watch-first=none"]) as watching:
         watching.shown()
-        watching.after({"test_a.py": "# edited\n" + textwrap.dedent(changes)})
+        watching.after({"test_a.py": "EDITED = 1\n" + textwrap.dedent(changes)})
         watching.end()
     started = _started(tmp_path)
     assert started[0] == "hotreload: 1 of 1 test file affected"

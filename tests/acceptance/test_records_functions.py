@@ -1,0 +1,284 @@
+"""Edits of single functions: they affect the test files, and the tests, that ran them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from .commands import say
+from .keeping import Kept, outcomes, said
+
+pytestmark = pytest.mark.skipif(
+    sys.version_info < (3, 12), reason="functions are recorded from Python 3.12 on"
+)
+
+PRICING = '''\
+"""Prices."""
+import functools
+
+RATE = 0.5
+
+
+def net(price):
+    """The price without tax."""
+    return price
+
+
+def gross(price):
+    return net(price) * (1 + RATE)
+
+
+@functools.lru_cache
+def table(n):
+    return [n * 2]
+
+
+class Cart:
+    def __init__(self):
+        self.prices = []
+
+    def total(self):
+        return sum(gross(price) for price in self.prices)
+
+
+def stream():
+    yield 1
+
+
+def seldom():
+    return 1
+'''
+
+FILES = {
+    "pricing.py": PRICING,
+    "test_net.py": "import pricing\n\ndef test_net():\n    assert pricing.net(1) == 1\n",
+    "test_gross.py": """\
+        import pytest
+        from pricing import Cart, gross, stream
+
+        @pytest.fixture
+        def cart():
+            return Cart()
+
+        def test_gross():
+            assert gross(2) == 3
+
+        def test_total(cart):
+            cart.prices.append(2)
+            assert cart.total() == 3
+
+        def test_stream():
+            assert list(stream()) == [1]
+
+        def test_nothing():
+            stream()
+        """,
+    "test_other.py": "import pricing\n\ndef test_other():\n    assert pricing.table(1) == [2]\n",
+}
+ALL = ("test_gross.py", "test_net.py", "test_other.py")
+
+
+@pytest.fixture
+def kept(tmp_path):
+    kept = Kept(tmp_path, FILES)
+    assert said(kept.run()) == ["records: 0/3 fresh (3 new)"]
+    assert kept.affected() == {}
+    return kept
+
+
+def edit(kept, old, new, name="pricing.py"):
+    text = Path(kept.root, name).read_text()
+    assert old in text
+    kept.write({name: text.replace(old, new)})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "function", "files"),
+    [
+        ("return net(price)", "return 1 * net(price)", "gross", ["test_gross.py"]),
+        ("return price", "return price + 0", "net", ["test_gross.py", "test_net.py"]),
+        ("[n * 2]", "[n + n]", "table", ["test_other.py"]),
+        ("self.prices = []", "self.prices = list()", "Cart.__init__", ["test_gross.py"]),
+        ("for price in self", "for price in 1 and self", "Cart.total", ["test_gross.py"]),
+        ("yield 1", "yield 0 + 1", "stream", ["test_gross.py"]),
+    ],
+)
+def test_a_body_affects_the_files_that_ran_it(kept, old, new, function, files):
+    edit(kept, old, new)
+    assert kept.affected() == {file: f"pricing.py:{function} ← {file}" for file in files}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("return 1", "return 2", "seldom changed, which no test ran"),
+        ("return price", "return price  # as it is", "only comments, layout or positions changed"),
+        ("def gross", "\n\n# here\n\ndef gross", "only comments, layout or positions changed"),
+        ("0.5", "0.50", "only comments, layout or positions changed"),
+    ],
+)
+def test_an_edit_without_effect_runs_nothing_and_says_so(kept, old, new, why):
+    edit(kept, old, new)
+    result = kept.run("--affected")
+    assert (result.status, result.outcomes) == (0, {})
+    assert f"  pricing.py: {why}" in result.raw.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("0.5", "0.25"),
+        ('"""The price without tax."""', '"""The price."""'),
+        ("def net(price)", "def net(price, more=1)"),
+        ("@functools.lru_cache", "@functools.cache"),
+        ("def seldom", "def never"),
+        ("yield 1", "return 1"),
+    ],
+)
+def test_everything_else_affects_all(kept, old, new):
+    edit(kept, old, new)
+    assert kept.affected() == {file: f"pricing.py ← {file}" for file in ALL}
+
+
+def test_reuse_knows_functions(kept):
+    edit(kept, "[n * 2]", "[n * 3]")
+    result = kept.run("--reuse=on")
+    assert result.status == 1
+    assert outcomes(result)["test_other.py::test_other"] == "failed"
+    assert "5 reused" in result.raw
+
+
+def test_tests_that_ran_what_changed(kept):
+    edit(kept, "return net(price)", "return 2 * net(price)")
+    result = kept.run("--affected=tests")
+    assert result.status == 1
+    assert outcomes(result) == {
+        "test_gross.py::test_gross": "failed",
+        "test_gross.py::test_total": "failed",
+    }
+    assert "hotreload: 1 of 3 test files affected · 2 of 4 tests ran what changed" in result.raw
+
+
+def test_a_run_of_single_tests_proves_nothing_of_the_file(kept):
+    edit(kept, "return net(price)", "return 1 * net(price)")
+    kept.run("--affected=tests")
+    assert kept.affected() == {"test_gross.py": "pricing.py:gross ← test_gross.py"}
+
+
+def test_what_ran_in_a_collection_concerns_everybody(tmp_path):
+    """What another test file's import left in a module is there for all."""
+    state = "NUMBERS = []\n\ndef leave(n):\n    NUMBERS.append(n)\n\ndef unused():\n    pass\n"
+    kept = Kept(tmp_path, {
+        "state.py": state,
+        "test_a.py": "import state\nstate.leave(1)\n\ndef test_a(): pass\n",
+        "test_b.py": "import state\n\ndef test_b():\n    assert state.NUMBERS == [1]\n",
+    })  # fmt: skip
+    kept.run()
+    edit(kept, "append(n)", "append(n + 1)", "state.py")
+    result = kept.run("--affected")
+    assert result.status == 1
+    assert outcomes(result) == {"test_a.py::test_a": "passed", "test_b.py::test_b": "failed"}
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        "import inspect\n    assert inspect.getsource(part.f)",
+        "assert 'return' in open(part.__file__).read()",
+        "assert part.f.__code__.co_consts",
+        "import linecache\n    assert linecache.getline(part.__file__, 1)",
+        "import types\n    assert types.FunctionType(part.f.__code__.replace(co_name='g'), {})() == 1",
+        "import subprocess, sys\n    subprocess.run([sys.executable, '-c', '1'], check=True)",
+    ],
+)
+def test_code_that_was_looked_at_counts_as_a_whole(tmp_path, look):
+    kept = Kept(tmp_path, {
+        "part.py": "def f():\n    return 1\n\ndef g():\n    return 2\n",
+        "test_a.py": f"import part\n\ndef test_a():\n    {look}\n",
+        "test_b.py": "import part\n\ndef test_b():\n    assert part.f() == 1\n",
+    })  # fmt: skip
+    kept.run()
+    edit(kept, "return 2", "return 3", "part.py")
+    assert list(kept.affected()) == ["test_a.py"]
+
+
+def test_asking_for_signatures_is_no_look_at_code(tmp_path):
+    kept = Kept(tmp_path, {
+        "part.py": "def f(n=1):\n    return n\n\nasync def g():\n    return 2\n",
+        "test_a.py": """\
+            import inspect, part
+
+            def test_a():
+                assert str(inspect.signature(part.f)) == "(n=1)"
+                assert inspect.iscoroutinefunction(part.g)
+            """,
+    })  # fmt: skip
+    kept.run()
+    edit(kept, "return 2", "return 3", "part.py")
+    assert kept.affected() == {}
+
+
+def test_other_tools_of_the_interpreter(tmp_path):
+    """With both free identifiers taken nothing is divided, and the run is as ever."""
+    kept = Kept(tmp_path, {
+        "conftest.py": "",
+        "taking.py": "import sys\nfor tool in (3, 4):\n    sys.monitoring.use_tool_id(tool, 'x')\n",
+        "part.py": "def f():\n    return 1\n\ndef g():\n    return 2\n",
+        "test_a.py": "import part\n\ndef test_a():\n    assert part.f() == 1\n",
+        "pytest.ini": "[pytest]\naddopts = -p taking\npythonpath = .\n",
+    })  # fmt: skip
+    result = kept.run()
+    assert result.status == 0, result.raw
+    assert kept.record("test_a.py")["functions"]["undivided"] == "other tools use sys.monitoring"
+    edit(kept, "return 2", "return 3", "part.py")
+    assert kept.affected() == {"test_a.py": "part.py ← test_a.py"}
+
+
+def test_a_test_that_takes_the_tool_over(tmp_path):
+    kept = Kept(tmp_path, {
+        "part.py": "def f():\n    return 1\n\ndef g():\n    return 2\n",
+        "test_a.py": """\
+            import sys, part
+
+            def test_a():
+                for tool in (3, 4):
+                    if sys.monitoring.get_tool(tool):
+                        sys.monitoring.free_tool_id(tool)
+
+            def test_b():
+                assert part.f() == 1
+            """,
+    })  # fmt: skip
+    kept.run()
+    assert kept.record("test_a.py")["functions"]["undivided"] == "a test took over sys.monitoring"
+
+
+def test_explain_names_functions_and_tests(kept):
+    def asked(*arguments):
+        said = say(
+            kept.project,
+            "pytest-hotreload",
+            "explain",
+            *arguments,
+            PYTEST_ADDOPTS="-p hotreload -p hotreload_young",
+        )
+        assert (said.status, said.errors) == (0, [])
+        return said.lines
+
+    assert asked("pricing.py:gross") == [
+        "gross: 2 tests ran it",
+        "  test_gross.py::test_gross",
+        "  test_gross.py::test_total",
+    ]
+    assert asked("pricing.py:seldom") == ["seldom: no test ran it, by the records"]
+    lines = asked("test_gross.py::test_total")
+    assert lines[-3:] == [
+        "  test_gross.py::test_total",
+        "    pricing.py: net, gross, Cart.__init__, Cart.total",
+        "    test_gross.py: cart, test_total",
+    ]
+    lines = asked("test_net.py", "-v")
+    at = lines.index("  functions: ran 2 of 9, in 2 files")
+    assert lines[at + 1 : at + 3] == ["    pricing.py: net", "    test_net.py: test_net"]
