@@ -140,7 +140,10 @@ def settings_changed(path: str) -> str:
     return f"{path}: pytest's settings changed"
 
 
-def unaffected(changes: Changed, root: str) -> str:
+def unaffected(changes: Changed, root: str, without_effect: Sequence[str] = ()) -> str:
+    """The line about an edit that affects no test file; ``without_effect``: what is known of its files."""
+    if without_effect:
+        return f"{', '.join(without_effect)} · {WATCHING}"
     return f"{shown(changes.paths, root)}: no test file is affected · {WATCHING}"
 
 

@@ -176,6 +176,8 @@ class Selected(NamedTuple):
 
     #: Affected test file -> the reason, in words.
     reasons: Mapping[str, str]
+    #: A line for each changed file of which no test file ran what changed.
+    without_effect: tuple[str, ...] = ()
 
 
 class Go(NamedTuple):

@@ -182,7 +182,9 @@ class RerunQueue:
             if waiting:
                 self.edits.tell_blocked(self.edits.blocked)
             elif not current.edit.meanwhile.issuperset(current.edit.changes.paths):
-                self.screen.line(messages.unaffected(current.edit.changes, self.edits.root))
+                self.screen.line(
+                    messages.unaffected(current.edit.changes, self.edits.root, message.without_effect)
+                )
             return
         behind = self.stopping.choose(files)
         files = {path: why for path, why in files.items() if path not in behind}

@@ -150,7 +150,11 @@ def test_a_record_that_holds(whole):
 def test_verbose_names_the_chains_of_imports(whole):
     lines = explained(whole, "tests/test_a.py", "-v")
     # What ran depends on the version: test_records_functions.py.
-    lines = [line for line in lines if not line.startswith(("  functions: ", "    src/pay/api.py: ", "    tests/test_a.py: "))]
+    lines = [
+        line
+        for line in lines
+        if not line.startswith(("  functions: ", "    src/pay/api.py: ", "    tests/test_a.py: "))
+    ]
     assert lines == [
         "tests/test_a.py",
         "  would not run: its record is fresh (2 tests: 1 passed, 1 skipped)",

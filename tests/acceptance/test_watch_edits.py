@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+
+import pytest
 
 from .watching import Watching
 
@@ -143,7 +146,9 @@ def test_a_test_that_passes_in_company_only_stays_green(tmp_path: Path) -> None:
     leaning = """\
         import sys
 
-        def test_leans():  # edit {0}
+        EDIT = {0}
+
+        def test_leans():
             assert "apple" in sys.modules
         """
     with Watching(tmp_path, {**_SHOP, "test_leans.py": leaning.format(0)}) as watching:
@@ -209,3 +214,27 @@ def test_a_failure_has_the_source_that_failed(tmp_path: Path) -> None:
             shown = watching.after({"giver.py": module.format("    # moved\n" * number, number)})
             assert f">       raise ValueError('number {number}')" in shown.lines
             assert f"giver.py:{number + 2}: ValueError" in shown.lines
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="functions are recorded from Python 3.12 on")
+def test_an_edit_of_a_function_runs_who_ran_it(tmp_path: Path) -> None:
+    part = "def used():\n    return 1\n\ndef other():\n    return 2\n\ndef unused():\n    return 3\n"
+    files = {
+        "part.py": part,
+        "test_one.py": "import part\n\ndef test_one(): assert part.used() == 1\n",
+        "test_two.py": "import part\n\ndef test_two(): assert part.other() == 2\n",
+    }
+    with Watching(tmp_path, files) as watching:
+        assert watching.shown().status == "PASS 2 passed"
+        part = part.replace("return 1", "return 1.0")
+        assert watching.after({"part.py": part}).ran == {"test_one.py::test_one": "passed"}
+        part = part.replace("return 3", "return 4")
+        shown = watching.after({"part.py": part})
+        assert shown.lines == ["part.py: unused changed, which no test ran · watching, h for help"]
+        part = "# A comment.\n" + part
+        shown = watching.after({"part.py": part})
+        assert shown.lines == ["part.py: only comments, layout or positions changed · watching, h for help"]
+        # What runs is what is on disk, though nothing ran since.
+        part = part.replace("return 2", "return unused() - 2")
+        assert watching.after({"part.py": part}).ran == {"test_two.py::test_two": "passed"}
+        assert watching.end() == 0

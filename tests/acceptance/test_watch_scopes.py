@@ -207,7 +207,7 @@ def test_each_rerun_configures_and_unconfigures_once(tmp_path: Path) -> None:
             == "FAIL 1 failed · confirmed with all files imported"
         )
         assert _sessions(log) == [_SESSION] * 5
-        shown = watching.after({"sub/conftest.py": _HOOKS.replace("import os", "import os\nEDITED = 1")})
+        shown = watching.after({"sub/conftest.py": _HOOKS.replace("import os", "import os; EDITED = 1")})
         assert shown.rerun == "RERUN sub/conftest.py → 1 of 2 test files"
         assert watching.end() == 1
         assert _sessions(log) == [_SESSION] * 6

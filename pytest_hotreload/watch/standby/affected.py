@@ -35,6 +35,8 @@ class Affects:
         self.root = str(config.rootpath)
         self.patterns = [str(pattern) for pattern in config.getini("python_files")]
         self._store: RecordStore | None = None
+        #: What the last selection's reasons are about.
+        self._causes: set[str] = set()
         self.load(known)
 
     def load(self, known: Sequence[str]) -> None:
@@ -84,6 +86,7 @@ class Affects:
             self.records.still_lead_there(self._store, moved) if moved and self.records is not None else ()
         )
         found = {}
+        self._causes = {detail for _, _, detail in rows}
         for file, kind, detail in rows:
             if self._path(file) not in still:
                 functions = self._store.changed_functions(file, detail) if kind == "content" else None
@@ -93,6 +96,15 @@ class Affects:
             if os.path.basename(path) in ("conftest.py", "__init__.py"):  # noqa: PTH119
                 found.update(self._below(Path(path).parent))
         return found
+
+    def without_effect(self) -> tuple[str, ...]:
+        """By the last selection: a line for each changed file of which no test file ran what changed."""
+        changes = self._store.content_changes() if self._store is not None else []
+        return tuple(
+            affected_messages.without_effect(file, names)
+            for file, names in changes
+            if names is not None and file not in self._causes
+        )
 
     def _below(self, folder: Path) -> dict[str, str]:
         """All recorded test files below the folder of a new conftest or package -> the reason."""

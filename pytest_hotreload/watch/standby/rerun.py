@@ -122,7 +122,8 @@ class RerunSession:
             elif isinstance(message, Pages):
                 self._make_own(message.pages)
             elif isinstance(message, Select):
-                self._answer(Selected(self.affects.select(message)))
+                reasons = self.affects.select(message)
+                self._answer(Selected(reasons, self.affects.without_effect()))
 
     def _make_own(self, pages: bytes) -> None:
         """Write to these shared pages early, since the first write costs a page fault and a copy.
