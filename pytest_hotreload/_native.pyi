@@ -425,6 +425,9 @@ class RecordStore:
         None if there is no record, or if it is not known what the test ran.
         """
 
+    def is_outdated(self) -> bool:
+        """Whether another process has saved records since `load`."""
+
     def content_changes(self) -> list[tuple[str, list[str] | None]]:
         """Of the last `check` or `affected`: the divided files whose content changed, by name.
 

@@ -226,6 +226,9 @@ def test_an_edit_of_a_function_runs_who_ran_it(tmp_path: Path) -> None:
     }
     with Watching(tmp_path, files) as watching:
         assert watching.shown().status == "PASS 2 passed"
+        # The process that waits for the first edit was started before there were records.
+        part += "EDIT = 1\n"
+        assert len(watching.after({"part.py": part}).ran) == 2
         part = part.replace("return 1", "return 1.0")
         assert watching.after({"part.py": part}).ran == {"test_one.py::test_one": "passed"}
         part = part.replace("return 3", "return 4")

@@ -61,6 +61,9 @@ class Affects:
 
     def select(self, asked: Select) -> Mapping[str, str]:
         """Affected test file -> the reason, in words, sorted by path. Deleted files are left out."""
+        if self._store is None or self._store.is_outdated():
+            # The rerun before has saved its records since this process began to wait.
+            self.load(sorted(self._known))
         changes = asked.changes
         found = {
             path: affected_messages.reason(self._shown(path), "new", "", []) for path in self._new(changes)

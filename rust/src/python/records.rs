@@ -97,6 +97,10 @@ impl RecordStore {
         self.with(py, Store::load)
     }
 
+    fn is_outdated(&self, py: Python<'_>) -> bool {
+        self.with(py, |store| store.is_outdated())
+    }
+
     fn leave_out(&self, py: Python<'_>, reports: &Bound<'_, PyAny>) -> PyResult<()> {
         let reports = bytes(reports)?.into_iter().map(|path| PathBuf::from(OsString::from_vec(path)));
         let reports: Vec<PathBuf> = reports.collect();

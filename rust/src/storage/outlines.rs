@@ -76,12 +76,10 @@ impl Store {
                 Change::Bodies(bodies) => Some(bodies.iter().filter_map(name_of).collect()),
                 Change::Rest => None,
             };
-            let known = found.entry(Text(self.table.text(one.name).to_vec())).or_insert_with(|| Some(Vec::new()));
-            *known = known.take().zip(names).map(|(mut known, names): (Vec<String>, Vec<String>)| {
-                known.extend(names);
-                known.sort();
-                known.dedup();
-                known
+            // A record may be older than an edit that others know already: what counts is what differs from all of them.
+            let known = found.entry(Text(self.table.text(one.name).to_vec())).or_insert_with(|| names.clone());
+            *known = known.take().zip(names).map(|(known, names): (Vec<String>, Vec<String>)| {
+                known.into_iter().filter(|name| names.contains(name)).collect()
             });
         }
         found

@@ -49,6 +49,8 @@ pub struct Store {
     /// Divided files whose content changed, and the functions that did.
     pub(crate) content_changes: BTreeMap<Text, Option<Vec<String>>>,
     pub(crate) last: LastCheck,
+    /// The index when it was read.
+    index: Option<FileStamp>,
 }
 
 impl Store {
@@ -69,6 +71,7 @@ impl Store {
             looked: HashMap::new(),
             content_changes: BTreeMap::new(),
             last: LastCheck::default(),
+            index: None,
         }
     }
 
@@ -86,6 +89,7 @@ impl Store {
         self.notes.clear();
         self.dependents = None;
         self.looked.clear();
+        self.index = FileStamp::of_file(&self.directory.path_of(INDEX));
         match self.directory.exists() {
             Ok(true) => {
                 self.refresh();
@@ -98,6 +102,11 @@ impl Store {
         }
         self.is_loaded = true;
         self.table.entries.len()
+    }
+
+    /// Whether another process has saved records since this one loaded them.
+    pub(crate) fn is_outdated(&self) -> bool {
+        self.is_loaded && FileStamp::of_file(&self.directory.path_of(INDEX)) != self.index
     }
 
     pub(crate) fn need_load(&mut self) {
