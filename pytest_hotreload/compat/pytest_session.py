@@ -25,6 +25,10 @@ with contextlib.suppress(ImportError):  # pytest 8.4: pytest-subtests is a plugi
     _subtests_key = importlib.import_module("_pytest.subtests").failed_subtests_key
 
 
+#: Whether any count of failed subtests was not 0 in this process.
+_SUBTESTS_FAILED = pytest.StashKey[bool]()
+
+
 def after_import(session: pytest.Session, call: Callable[[object], None]) -> None:
     """Call ``call(collector)`` when a module's body has run.
 
@@ -91,10 +95,13 @@ def is_subtest(report: pytest.TestReport) -> bool:
 
 def set_failed_subtests(config: pytest.Config, item: pytest.Item, count: int) -> None:
     """Set the number by which pytest 9 turns a passing parent into a failure, in the process that shows it."""
-    counts: Any = config.stash.get(_subtests_key, None) if _subtests_key is not None else None
-    if counts is not None and (count or counts):  # hashing a node id for each report takes longer
+    # Hashing the node id for each report would take longer than the rest; mostly no subtest ever fails.
+    if not count and not config.stash.get(_SUBTESTS_FAILED, False):
+        return
+    if _subtests_key is not None and _subtests_key in config.stash:
         key: Any = getattr(item, "id", item.nodeid)
-        counts[key] = count
+        config.stash[_subtests_key][key] = count
+        config.stash[_SUBTESTS_FAILED] = True
 
 
 def internal_error_text(config: pytest.Config, error: BaseException) -> str:
