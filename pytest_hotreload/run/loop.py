@@ -282,7 +282,7 @@ class RunLoop:
         if kind is Collided and running.collided is None:
             self.crashes.collided(running, index, message.address)
             return
-        if self._contends(running) and not running.came_before(index):
+        if self.crashes.contends(running) and not running.came_before(index):
             running.ended = message if kind is Ended else running.ended
             return
         self.lease.end_of(running)
@@ -302,10 +302,6 @@ class RunLoop:
             self.children.kill(running, messages.unreadable(message.why))
         else:
             self.sources.rewinding.refused(message)
-
-    def _contends(self, running: RunningChild) -> bool:
-        """Whether the child has a conflict; without a board, its page can't show one."""
-        return (self._board >= 0 or running.collided is not None) and self.crashes.contends(running)
 
     def _replay(self, running: RunningChild, index: int, message: Any) -> None:
         if type(message) is Printed:

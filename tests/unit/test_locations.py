@@ -6,7 +6,7 @@ import pytest
 
 from pytest_hotreload.compat.pytest_session import locate
 
-CALLS = []
+CALLS: list[object] = []
 
 
 def function():
