@@ -6,8 +6,9 @@ Checked on pytest 8.4.2, 9.0 and 9.2.0 with pluggy 1.5 to 1.7. Each function nam
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import _pytest
@@ -22,6 +23,10 @@ __builtins__ = BUILTINS
 _subtests_key: Any = None
 with contextlib.suppress(ImportError):  # pytest 8.4: pytest-subtests is a plugin, and does not use this key
     _subtests_key = importlib.import_module("_pytest.subtests").failed_subtests_key
+
+
+#: Whether any count of failed subtests was not 0 in this process.
+_SUBTESTS_FAILED = pytest.StashKey[bool]()
 
 
 def after_import(session: pytest.Session, call: Callable[[object], None]) -> None:
@@ -90,9 +95,13 @@ def is_subtest(report: pytest.TestReport) -> bool:
 
 def set_failed_subtests(config: pytest.Config, item: pytest.Item, count: int) -> None:
     """Set the number by which pytest 9 turns a passing parent into a failure, in the process that shows it."""
+    # Hashing the node id for each report would take longer than the rest; mostly no subtest ever fails.
+    if not count and not config.stash.get(_SUBTESTS_FAILED, False):
+        return
     if _subtests_key is not None and _subtests_key in config.stash:
         key: Any = getattr(item, "id", item.nodeid)
         config.stash[_subtests_key][key] = count
+        config.stash[_SUBTESTS_FAILED] = True
 
 
 def internal_error_text(config: pytest.Config, error: BaseException) -> str:
@@ -106,6 +115,22 @@ def internal_error_text(config: pytest.Config, error: BaseException) -> str:
             style=style,  # type: ignore[arg-type]
         )
     )
+
+
+def locate(items: Iterable[pytest.Item]) -> None:
+    """Compute the locations of test functions (``Item.location``, a cached property) before the first fork.
+
+    Otherwise each child computes them for its items, and this process once more for the reports. Other items
+    compute theirs when pytest asks: that may call code of the project, such as a class's constructor.
+    """
+    for item in items:
+        if (
+            type(item) is pytest.Function
+            and type(item.parent) is pytest.Module
+            and type(vars(item).get("_obj")) is FunctionType
+        ):
+            with contextlib.suppress(Exception):
+                item.location  # noqa: B018
 
 
 def teardown_everything(session: pytest.Session) -> None:

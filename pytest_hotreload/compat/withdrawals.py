@@ -92,8 +92,12 @@ class Withdrawals:
 
     def __init__(self, config: pytest.Config, session: pytest.Session) -> None:
         self._config, self._session = config, session
-        self._failed = session.testsfailed
         self.statistics = pytest_output.replace_statistics(config, Statistics)
+        self.begin()
+
+    def begin(self) -> None:
+        """Count failures from here on."""
+        self._failed = self._session.testsfailed
 
     def logged(self, report: Any) -> None:
         """Note a report, before the session counts it."""

@@ -54,9 +54,10 @@ def pack(index: int, message: Any) -> bytes:
 
 def unpack(body: bytes) -> tuple[int, Any]:
     """Return ``(index, message)`` of a frame without its length. Raises any exception if the frame is garbage."""
-    if body[0] < len(_FREQUENT):
-        index, *fields = loads_data(body[1:])
-        return index, _FREQUENT[body[0]](*fields)
+    number = body[0]
+    if number < len(_FREQUENT):
+        fields = loads_data(body[1:])
+        return fields[0], tuple.__new__(_FREQUENT[number], fields[1:])
     with KNOWN_CHANGES:  # unpickling may run Python code (dataclasses)
         index, message = pickle.loads(body)
     return index, message

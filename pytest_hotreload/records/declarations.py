@@ -5,7 +5,7 @@ The declarations state what no hook can see.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -54,7 +54,9 @@ class Declarations:
             found[path] |= {str(mark.kwargs["serial"]) for mark in marks if "serial" in mark.kwargs}
         return found
 
-    def _matching(self, rules: Iterable[Rule], path: str) -> set[str]:
+    def _matching(self, rules: Sequence[Rule], path: str) -> set[str]:
+        if not rules:  # as in most projects
+            return set()
         inside = os.path.relpath(path, self._root).replace(os.sep, "/")
         return {rule.what for rule in rules if glob_matches(rule.files, inside)}
 

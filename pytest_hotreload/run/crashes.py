@@ -102,10 +102,12 @@ class Crashes:
         from the item in which the conflict happened, or from the next one if the conflict was in a teardown
         after the outcome was shown.
         """
+        if running.collided is not None or running.slot.files.board < 0:
+            return running.collided is not None  # without a board, the page shows no conflict
         context = self.context
         found = running.slot.files.progress.collision()
-        if found is None or running.collided is not None:
-            return running.collided is not None
+        if found is None:
+            return False
         if running.group.exclusive or context.interrupted or context.options.direct:
             return False
         unfinished = [index for index in running.assigned if not context.replay.is_complete(index)]

@@ -49,6 +49,8 @@ __builtins__ = BUILTINS
 
 #: Seconds between two checks of the deadlines; no deadline is shorter than this.
 _TICK = 0.1
+#: Messages about the child's process or from its channel, which come whatever became of its tests.
+_OF_PROCESSES = {Asked, Unreadable, NotRewound}
 
 
 class RunLoop:
@@ -193,6 +195,7 @@ class RunLoop:
         preparation.warm(context, self.groups, self.sources)  # first: it may end in a usage error
         preparation.tell_of_nodes(context, several=not self.alone)
         self.reporter.prepare(self.session)
+        pytest_session.locate(self.items[index] for group in self.groups for index in group.indices)
         self.shared = preparation.shared(context, self.groups)
         if self.records is not None:
             self.records.selected(self.items)
@@ -270,32 +273,35 @@ class RunLoop:
             self._finish(running)
 
     def _take(self, running: RunningChild, index: int, message: Any) -> None:
-        if isinstance(message, Asked):
-            self._answer(running, message)
-            return
-        if isinstance(message, Unreadable):
-            running.heard -= 1
-            self.children.kill(running, messages.unreadable(message.why))
-            return
-        if isinstance(message, NotRewound):
-            running.heard -= 1
-            self.sources.rewinding.refused(message)
+        kind = type(message)
+        if kind in _OF_PROCESSES:
+            self._take_from_process(running, message)
             return
         if running.stopped:
             return
-        if isinstance(message, Collided) and running.collided is None:
+        if kind is Collided and running.collided is None:
             self.crashes.collided(running, index, message.address)
             return
         if self.crashes.contends(running) and not running.came_before(index):
-            running.ended = message if isinstance(message, Ended) else running.ended
+            running.ended = message if kind is Ended else running.ended
             return
         self.lease.end_of(running)
-        if isinstance(message, Ended):
+        if kind is Ended:
             running.ended = message
-        elif isinstance(message, Missing):
+        elif kind is Missing:
             self.crashes.missing(index, message.reason)
         else:
             self._replay(running, index, message)
+
+    def _take_from_process(self, running: RunningChild, message: Any) -> None:
+        if type(message) is Asked:
+            self._answer(running, message)
+            return
+        running.heard -= 1
+        if type(message) is Unreadable:
+            self.children.kill(running, messages.unreadable(message.why))
+        else:
+            self.sources.rewinding.refused(message)
 
     def _replay(self, running: RunningChild, index: int, message: Any) -> None:
         if type(message) is Printed:

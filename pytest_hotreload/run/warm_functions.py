@@ -83,7 +83,8 @@ def call_all(context: RunContext, running: Iterable[str], controller: int) -> No
     Raises:
         pytest.UsageError: The ini option names a module or function that does not exist.
     """
-    folders = {str(parent) for path in set(running) for parent in PurePath(path).parents}
+    places = {os.path.dirname(path) for path in running}
+    folders = places | {str(parent) for place in places for parent in PurePath(place).parents}
     functions = [*_named(context.options.warm), *_marked(context, folders)]
     known = known_caches.present() if context.options.warm_known else []
     if not functions and not known:

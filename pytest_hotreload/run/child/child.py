@@ -112,11 +112,14 @@ class Runner:
             return None
 
 
-def enter(session: pytest.Session, place: ChildContext, inherited: fork_state.Inherited) -> None:
-    """Reset what only the kernel keeps, once in each process: nothing here depends on the file."""
+def enter(
+    session: pytest.Session, reporter: Reporter, place: ChildContext, inherited: fork_state.Inherited
+) -> None:
+    """Reset what does not depend on the file, once in each process."""
     inherited.modules = len(MODULES)
     reset.lead_process_group(place)
     reset.redirect_output(session.config, place)
+    reporter.install()
 
 
 def live(

@@ -92,7 +92,7 @@ class ChildFactory:
         status = 1
         try:
             slot = self.slots[start.slot]
-            child.enter(self.session, self._context(start, slot, ()), self.inherited)
+            child.enter(self.session, self.reporter, self._context(start, slot, ()), self.inherited)
             start, rewinding = rewind.begin(start, slot.socket)
             self.session.testsfailed = start.failed
             indices = [index for index in start.indices if index in self.items]

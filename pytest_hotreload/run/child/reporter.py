@@ -89,13 +89,12 @@ class Reporter:
             for hook in RELAYED_HOOKS
         }
 
-    def wake(self, place: ChildContext, *, log_file: bool = False) -> None:
-        """In the child: send every event to the channel from now on."""
+    def install(self, *, log_file: bool = False) -> None:
+        """In the child, once in each process: take over the hooks and the outputs whose events will be sent.
+
+        Nothing here depends on the file, so a rewound child finds it done.
+        """
         self.thread = low_threads.get_ident()
-        self.channel, self.files, self.progress = place.channel, place.files, place.files.progress
-        self.channel.acknowledged = place.direct
-        self.channel.before_send = self.collect_printed
-        self.place, self.awake = place, True
         for hook, implementations in self.kept.items():
             pytest_config.set_implementations(self.config, hook, implementations)
         self.withdrawals = Withdrawals(self.config, self.session)
@@ -107,6 +106,14 @@ class Reporter:
         pytest_output.relay_live_log(self.config, lambda text, when: self.put(LoggedLive(text, when)))
         pytest_output.relay_log_file(self.config, lambda text: self.put(Logged(text)), always=log_file)
         pytest_output.relay_junit(self.config, self._junit)
+
+    def wake(self, place: ChildContext) -> None:
+        """In the child, after :meth:`install`: send every event to the channel from now on."""
+        self.channel, self.files, self.progress = place.channel, place.files, place.files.progress
+        self.channel.acknowledged = place.direct
+        self.channel.before_send = self.collect_printed
+        self.place, self.awake = place, True
+        self.withdrawals.begin()
 
     def put(self, message: Message) -> None:
         """Queue ``message`` after earlier output that bypassed the capture. On failure, the child exits."""
@@ -248,8 +255,9 @@ class Reporter:
             self.gathered.release(report)
         self.put(Reported(self._last_payload, failed))
         self.withdrawals.logged(report)
-        # A setup that passed shows nothing, so its report is sent with the next message.
-        if report.when != "setup" or not report.passed:
+        # A setup or a teardown that passed shows nothing. The report of the former is sent with the next one, that
+        # of the latter with the end of the item, which follows at once.
+        if report.when not in ("setup", "teardown") or not report.passed:
             self.flush()
 
     def _tell_changes(self) -> None:

@@ -236,7 +236,8 @@ class SelfCollectingChild:
             os.ftruncate(self.place.files.fds[name], 0)
         reset.debugger(self.place, self.reporter)
         self.reporter.prepare(session)
-        self.reporter.wake(self.place, log_file=self.order.log_file)
+        self.reporter.install(log_file=self.order.log_file)
+        self.reporter.wake(self.place)
         return self.reporter
 
     # -- a slot process ------------------------------------------------------------------------

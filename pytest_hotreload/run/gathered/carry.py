@@ -120,6 +120,8 @@ class GatheredState:
             self._note(owner, packages)
         for container in self.containers.values():
             container.note()
+        #: The containers that hooks for each test read; mostly none.
+        self._live = [container for container in self.containers.values() if container.live]
 
     def __bool__(self) -> bool:
         return bool(self.containers or self.held or self.item_attributes or self.implementing)
@@ -215,12 +217,11 @@ class GatheredState:
     def changes(self, *, live: bool = False, last: bool = False) -> bytes | None:
         """Return the additions since the last call, or None. Never raises because of the objects it reads."""
         operations = self._ask_plugins() if last else []
-        for container in list(self.containers.values()):
-            if container.live or not live:
-                try:
-                    operations += self._compare(container)
-                except Exception as error:
-                    self._problem(container, "", error)
+        for container in self._live if live else list(self.containers.values()):
+            try:
+                operations += self._compare(container)
+            except Exception as error:
+                self._problem(container, "", error)
         problems, self.problems = self.problems, []
         return _dumps((operations, problems), 5) if operations or problems else None
 
