@@ -113,7 +113,8 @@ def _host() -> HostRole | None:
     """Return the role of a pytest that another machine's controller started, or None."""
     if HOST_ENVIRONMENT not in os.environ:
         return None
-    # The run loop of a host, too: later imports would run through whatever conftests have replaced.
+    # Import the run loop now: later imports would run through whatever conftests have replaced.
+    import pytest_hotreload.hosts.host  # noqa: F401
     from pytest_hotreload.hosts.role import HostRole
 
     return HostRole.started()

@@ -114,7 +114,7 @@ def mark(text: str) -> str:
     return f"{value >> 16:012x}"
 
 
-def socket_name(root: str, environment: str, pid: int | str = "") -> str:
+def socket_name(root: str, environment: str, pid: int | str) -> str:
     """The name of a server's socket.
 
     The process id makes it unique, so that a server removes only its own socket.

@@ -27,7 +27,7 @@ _TAG_END = re.compile(r"(?<=\d)[-.]|\.pyc$")
 HEADER = struct.Struct("<4sIII")
 
 
-def discard_doubtful(sources: Iterable[str], *, keep: bool = False) -> set[str]:
+def discard_doubtful(sources: Iterable[str], *, keep: bool) -> set[str]:
     """Remove bytecode that may be stale, and return its sources. ``keep``: only return the sources."""
     folders: dict[str, dict[str, list[str]]] = {}
     doubtful = set()

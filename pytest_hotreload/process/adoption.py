@@ -59,7 +59,7 @@ class Held:
 
     # -- in the template ---------------------------------------------------------------------------
 
-    def hold_back(self, kept: Collection[str] = (), *, again: bool = False) -> None:
+    def hold_back(self, kept: Collection[str], *, again: bool = False) -> None:
         """Remove all recorded modules except ``kept`` from ``sys.modules``.
 
         ``again``: modules that were held back before are still compared with the ``sys.modules`` of that

@@ -186,7 +186,7 @@ class Searched:
     exist needs no entry: its appearance shows in the folder above.
     """
 
-    def __init__(self, roots: Sequence[str], project: Sequence[str] = ()) -> None:
+    def __init__(self, roots: Sequence[str], project: Sequence[str]) -> None:
         self.roots = list(roots)
         self.project = list(project)
         self._exists: dict[str, bool] = {}

@@ -48,12 +48,12 @@ _WAIT_SECONDS = 0.2
 class Keyboard:
     """Single keys from a terminal whose modes are restored on every way out.
 
-    The descriptor is duplicated, so that later changes to it do not matter (pytest's capture puts another file in
-    place of 0). Signals are handled if the object is made in the main thread. In a forked child, the keyboard is
+    Descriptor 0 is duplicated, so that later changes to it do not matter (pytest's capture puts another file in its
+    place). Signals are handled if the object is made in the main thread. In a forked child, the keyboard is
     closed.
     """
 
-    def __init__(self, descriptor: int = 0) -> None:
+    def __init__(self) -> None:
         #: Whether the file has ended, the terminal is gone, or :meth:`close` was called.
         self.closed = False
         #: The modes as found; None if there is no terminal.
@@ -72,7 +72,7 @@ class Keyboard:
         self._signals = _Signals(self._signalled)
         self._descriptor = -1
         try:
-            self._descriptor = os.dup(descriptor)
+            self._descriptor = os.dup(0)
             self.modes = termios.tcgetattr(self._descriptor)
         except OSError:
             self.closed = True  # the descriptor is not open

@@ -244,7 +244,7 @@ def shown(paths: Sequence[str], root: str, most: int = 3) -> str:
     )
 
 
-def _listed(names: Sequence[str], most: int = _FEW) -> str:
+def _listed(names: Sequence[str], most: int) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
+from . import warm
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -28,7 +29,6 @@ WRITTEN = ROOT / "docs" / "benchmarks.md"
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$|^(## [^\n]*)$", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"# file: (\S+)\n")
-_DOCTOR = "import sys; from pytest_hotreload.cli import main; sys.exit(main())"
 #: The slowest example takes 3 s on a busy machine.
 _HUNG_SECONDS = 60
 
@@ -84,7 +84,7 @@ def run(command: str, folder: Path) -> str:
     words = {
         "pytest": [sys.executable, "-m", "pytest"],
         "python": [sys.executable],
-        "pytest-hotreload": [sys.executable, "-c", _DOCTOR],
+        "pytest-hotreload": [sys.executable, "-m", "pytest_hotreload.cli"],
         "sleep": ["sleep"],
     }[program]
     kept = {
@@ -92,17 +92,9 @@ def run(command: str, folder: Path) -> str:
         for name, value in os.environ.items()
         if not name.startswith(("PYTEST_", "COV_", "GITHUB_"))
     }
-    ours = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "-p hotreload"}
-    done = subprocess.run(
-        [*words, *arguments],
-        cwd=folder,
-        env={**kept, **ours, "COLUMNS": "80", "NO_COLOR": "1"},
-        capture_output=True,
-        text=True,
-        timeout=_HUNG_SECONDS,
-        check=False,
-    )
-    return done.stdout + done.stderr
+    ours = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "-p hotreload", "PYTHONHASHSEED": "0"}
+    environ = {**kept, **ours, "COLUMNS": "80", "NO_COLOR": "1"}
+    return "".join(warm.start([*words, *arguments], folder, environ).communicate(timeout=_HUNG_SECONDS))
 
 
 def shows(section: Section, command: str, expected: str, output: str) -> None:

@@ -12,6 +12,13 @@ from .processes import Process
 PASSED = [("setup", "passed"), ("call", "passed"), ("teardown", "passed")]
 
 
+@pytest.fixture
+def project(project):
+    """A project whose runs are new interpreters, because the whole end of an interpreter is the subject here."""
+    project.cold = True
+    return project
+
+
 def test_exit_handlers_of_the_import_run_once(project, slots):
     """The controller registered them, so the controller runs them."""
     project.write({

@@ -5,8 +5,9 @@ pytest, of 0.63 s with ``--hotreload``, on the machine where this was measured).
 server has also imported the plugin, and all objects of a server are frozen: a plain run then takes 0.10 instead of
 0.17 s of CPU time, and a run with ``--hotreload`` 0.30 instead of 0.44 s.
 
-A test can see three differences from a new interpreter: the parent of the run, its command line in ``/proc``, and the
-frames above those of ``runpy``. Tests of these start a new interpreter.
+A test can see four differences from a new interpreter: the parent of the run, its command line in ``/proc``, the frames
+above those of ``runpy``, and that the objects of the run are not destroyed at its end (``warm_server._run``). Tests of
+these start a new interpreter.
 """
 
 from __future__ import annotations

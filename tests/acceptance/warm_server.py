@@ -7,6 +7,7 @@ process id is reported, and at the end the wait status.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import gc
 import importlib
@@ -17,6 +18,7 @@ import runpy
 import signal
 import socket
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -64,7 +66,7 @@ def main() -> int:
         if os.fork() == 0 and _watch(descriptors[3]):
             control.close()
             _become(request, descriptors, base)
-            runpy.run_module(request["words"][0], run_name="__main__", alter_sys=True)
+            _run(request["words"][0])
             return 0
         for descriptor in descriptors:
             os.close(descriptor)
@@ -82,10 +84,23 @@ def _import_all(*, with_plugin: bool) -> None:
     )  # plain runs load the plugin, too, which is inert there
     if not with_plugin:
         return
+    _stay_frozen()
     for package in _OURS:
         parent = importlib.import_module(f"pytest_hotreload.{package}")
         for module in pkgutil.walk_packages(parent.__path__, f"{parent.__name__}."):
             importlib.import_module(module.name)
+
+
+def _stay_frozen() -> None:
+    """Leave the server's objects frozen in a run, as in a rerun: a collection would copy the memory of all of them."""
+    from pytest_hotreload.run.child import reset
+
+    unfreeze = reset.unfreeze_gc
+
+    def unfreeze_gc(*, inherited: bool) -> None:
+        unfreeze(inherited=True)
+
+    reset.unfreeze_gc = unfreeze_gc
 
 
 def _reap() -> None:
@@ -134,6 +149,28 @@ def _become(request: dict[str, Any], descriptors: list[int], base: list[str]) ->
     sys.argv[:] = [sys.argv[0], *arguments]
     sys.orig_argv[:] = [sys.executable, "-m", module, *arguments]
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _run(module: str) -> None:
+    """Run the module, and end without destroying the server's objects, of which the fork would first copy the memory.
+
+    All other steps of an interpreter's end are taken: threads are joined, exit functions called and streams flushed,
+    and the C library ends the process. The interpreter itself ends a fork of the run, and a run with an unusual end.
+    """
+    pid = os.getpid()
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        if os.getpid() != pid or not isinstance(end.code, int | None):
+            raise
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        except Exception:
+            raise end from None
+        ctypes.PyDLL(None).exit((end.code or 0) & 0xFF)
 
 
 def _reconfigure(stream: Any, **how: bool) -> None:
