@@ -36,6 +36,9 @@ __builtins__ = BUILTINS
 #: The dictionary of loaded modules. Imports continue to use it if a test binds another one to ``sys.modules``.
 MODULES = sys.modules
 
+#: Frames are asked for while conftests are imported, and a conftest may have replaced the function of ``sys``.
+getframe = sys._getframe
+
 #: Packages whose classes pickled messages refer to.
 _REFERRED = (
     "pytest_hotreload",
@@ -152,6 +155,13 @@ def _set_signal(number: int, handler: Any) -> Any:
     return _signal.signal(number, int(handler) if type(handler) is _Handlers else handler)
 
 
+def _seed(number: int | None = None) -> None:
+    """``random.seed`` of a number, without the builtins that Python's own function looks up."""
+    generator: Any = random._inst
+    _random.Random.seed(generator, number)
+    generator.gauss_next = None
+
+
 def live(name: str) -> Any:
     """Return the current module, as the interpreter finds it, for callers that need the tests' patches."""
     return MODULES.get(name)
@@ -194,8 +204,10 @@ if TYPE_CHECKING:
     low_threads = _thread
     _Handlers = signal.Handlers
     _signal: Any
+    _random: Any
 else:
     _signal = Held("_signal")
+    _random = Held("_random")
     low_threads = Held("_thread")
     sockets = Held("_socket")
     atexit = Held("atexit")
@@ -211,7 +223,7 @@ else:
     os = Held("os", getpid=_native.pid, _exit=_native.exit_now, path=Held("os.path"))
     pathlib = Held("pathlib")
     pickle = Held("pickle", dumps=_dumps, loads=_loads)
-    random = Held("random")
+    random = Held("random", seed=_seed)
     resource = Held("resource")
     select = Held("select")
     signal = Held("signal", signal=_set_signal)

@@ -15,8 +15,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from pytest_hotreload import __version__
 from pytest_hotreload.ci import results_file
 from pytest_hotreload.ci.ownership import Names
@@ -25,7 +23,7 @@ from pytest_hotreload.process.installed import is_installed
 from pytest_hotreload.records.file_outcome import FAILED, OUTCOMES, outcome_of
 from pytest_hotreload.records.records import RunRecords
 from pytest_hotreload.records.totals import Totals
-from pytest_hotreload.world import BUILTINS, time
+from pytest_hotreload.world import BUILTINS, pytest, time
 
 __builtins__ = BUILTINS
 

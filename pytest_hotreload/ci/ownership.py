@@ -11,13 +11,11 @@ from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from pytest_hotreload.ci.plan import Shard
 from pytest_hotreload.ci.timings import named
 from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.process.installed import site_folders
-from pytest_hotreload.world import os
+from pytest_hotreload.world import os, pytest
 
 #: Files of installed distributions are named as if they were in this folder: the real one differs between
 #: machines.

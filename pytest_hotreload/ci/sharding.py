@@ -12,8 +12,6 @@ from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from pytest_hotreload._native import RecordStore
 from pytest_hotreload.ci import plan as ci_plan
 from pytest_hotreload.ci import shard_messages, timings
@@ -25,7 +23,7 @@ from pytest_hotreload.imports.analysis import probable_test_files
 from pytest_hotreload.options import Options
 from pytest_hotreload.process import user_file
 from pytest_hotreload.records.records import RunRecords
-from pytest_hotreload.world import contextlib, os, time
+from pytest_hotreload.world import contextlib, os, pytest, time
 
 _KEY = pytest.StashKey[Shard]()
 

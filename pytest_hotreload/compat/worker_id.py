@@ -12,13 +12,12 @@ from collections.abc import Mapping
 from types import FrameType
 from typing import Any
 
-import pytest
-
 from pytest_hotreload.process.installed import is_installed
-from pytest_hotreload.world import BUILTINS, os
+from pytest_hotreload.world import BUILTINS, getframe, os, pytest
 
 __builtins__ = BUILTINS
 
+_STDLIB = sys.stdlib_module_names
 _VARIABLES = ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT")
 
 
@@ -40,7 +39,7 @@ class WorkerIdWatch:
 
         def encodekey(key: Any) -> Any:
             if key in _VARIABLES:
-                self._note(sys._getframe(1))
+                self._note(getframe(1))
             return self._encode(key)
 
         environ.encodekey = encodekey
@@ -68,9 +67,9 @@ def first_party_caller(frame: FrameType | None, root: str) -> str:
     while frame is not None:
         name = frame.f_code.co_filename
         module = str(frame.f_globals.get("__name__", "")).partition(".")[0]
-        if module not in sys.stdlib_module_names and not name.startswith("<frozen"):
+        if module not in _STDLIB and not name.startswith("<frozen"):
             ours = name.startswith(root + os.sep) and not is_installed(name)
-            return os.path.relpath(name, root) if ours else ""
+            return name.removeprefix(root + os.sep) if ours else ""
         frame = frame.f_back
     return ""
 
@@ -90,7 +89,7 @@ class _Hidden:
         self._root = root
 
     def __get__(self, instance: Any, owner: Any) -> Any:
-        if instance is None or first_party_caller(sys._getframe(1), self._root):
+        if instance is None or first_party_caller(getframe(1), self._root):
             raise AttributeError("workerinput")
         return {"workerid": "master"}
 
@@ -102,7 +101,7 @@ class _Watched:
         self._note, self._seen = note, seen
 
     def __get__(self, instance: Any, owner: Any) -> Any:
-        first_party = instance is not None and self._note(sys._getframe(1))
+        first_party = instance is not None and self._note(getframe(1))
         if instance is not None and not first_party and self._seen is not None:
             return self._seen
         raise AttributeError("workerinput")

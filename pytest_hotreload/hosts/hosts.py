@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from pytest_hotreload import __version__, host_options
 from pytest_hotreload.compat.xdist import Nodes
 from pytest_hotreload.host_options import Spec
@@ -34,7 +32,7 @@ from pytest_hotreload.hosts.protocol import (
 )
 from pytest_hotreload.process.channel import Channel, Inbox, pack, pair
 from pytest_hotreload.run.schedule import Group
-from pytest_hotreload.world import BUILTINS, contextlib, select, subprocess, time
+from pytest_hotreload.world import BUILTINS, contextlib, pytest, select, subprocess, time
 
 __builtins__ = BUILTINS
 

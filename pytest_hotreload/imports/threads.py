@@ -11,12 +11,10 @@ import sys
 from collections.abc import Callable, Generator
 from typing import Any
 
-import pytest
-
 from pytest_hotreload.options import processors
 from pytest_hotreload.process.living import NativeThreads
 from pytest_hotreload.wording import plural
-from pytest_hotreload.world import BUILTINS, threading
+from pytest_hotreload.world import BUILTINS, pytest, threading
 
 __builtins__ = BUILTINS
 

@@ -75,16 +75,17 @@ def randomness(seed: int) -> None:
     seeded the generator, children are repeatable; otherwise they are random.
     """
     random.seed(seed)
-    numpy_random = adoption.module("numpy.random")
-    if numpy_random is not None:
-        numpy_random.seed(seed & 0xFFFFFFFF)
-    faker = adoption.module("faker.generator")
-    if faker is not None:
-        with contextlib.suppress(AttributeError):
+    with contextlib.suppress(Exception):  # a conftest may have replaced the function, to forbid it
+        numpy_random = adoption.module("numpy.random")
+        if numpy_random is not None:
+            numpy_random.seed(seed & 0xFFFFFFFF)
+    with contextlib.suppress(Exception):
+        faker = adoption.module("faker.generator")
+        if faker is not None:
             faker.mod_random.seed(seed)
-    factory = adoption.module("factory.random")
-    if factory is not None:
-        with contextlib.suppress(AttributeError):
+    with contextlib.suppress(Exception):
+        factory = adoption.module("factory.random")
+        if factory is not None:
             factory.reseed_random(seed)
 
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import pytest
-
 from pytest_hotreload.compat import console
 from pytest_hotreload.imports.analysis import open_project, scan
 from pytest_hotreload.options import Options
@@ -17,7 +15,7 @@ from pytest_hotreload.original_names import ORIGINAL_NAMES
 from pytest_hotreload.records import affected_messages
 from pytest_hotreload.records.records import RunRecords, Verdict
 from pytest_hotreload.usage import usage_error
-from pytest_hotreload.world import os, subprocess
+from pytest_hotreload.world import os, pytest, subprocess
 
 #: The number of reasons that are shown without ``-v``.
 _FEW = 10

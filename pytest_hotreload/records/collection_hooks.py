@@ -6,13 +6,11 @@ from collections import Counter
 from collections.abc import Generator, Sequence
 from typing import Any
 
-import pytest
-
 from pytest_hotreload._native import observe_for
 from pytest_hotreload.compat import pytest_config, pytest_session
 from pytest_hotreload.records.declarations import Declarations
 from pytest_hotreload.records.records import RunRecords
-from pytest_hotreload.world import BUILTINS, time
+from pytest_hotreload.world import BUILTINS, pytest, time
 
 __builtins__ = BUILTINS
 

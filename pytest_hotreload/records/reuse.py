@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, Protocol
 
-import pytest
-
 from pytest_hotreload.compat import console, plugins
 from pytest_hotreload.options import Options
 from pytest_hotreload.original_names import ORIGINAL_NAMES
@@ -23,7 +21,7 @@ from pytest_hotreload.records.declarations import Declarations
 from pytest_hotreload.records.file_outcome import CLEAN
 from pytest_hotreload.records.last_run import Last, name_of
 from pytest_hotreload.records.records import RunRecords, Verdict
-from pytest_hotreload.world import BUILTINS, time
+from pytest_hotreload.world import BUILTINS, pytest, time
 
 __builtins__ = BUILTINS
 

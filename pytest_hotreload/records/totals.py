@@ -6,11 +6,9 @@ import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
-import pytest
-
 from pytest_hotreload.process.messages import Ended, Warmed
 from pytest_hotreload.records.saving import Saving, Usage
-from pytest_hotreload.world import BUILTINS, time
+from pytest_hotreload.world import BUILTINS, pytest, time
 
 __builtins__ = BUILTINS
 

@@ -13,8 +13,6 @@ import platform
 from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from pytest_hotreload.compat import console, pytest_session
 from pytest_hotreload.imports import analysis
 from pytest_hotreload.original_names import ORIGINAL_NAMES
@@ -33,7 +31,7 @@ from pytest_hotreload.report.timeline import (
     lay_out,
 )
 from pytest_hotreload.report.trace import trace
-from pytest_hotreload.world import os, time
+from pytest_hotreload.world import os, pytest, time
 
 if TYPE_CHECKING:
     from pytest_hotreload.options import Options

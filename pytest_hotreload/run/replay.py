@@ -12,8 +12,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-import pytest
-
 from pytest_hotreload.compat import pytest_output, pytest_session, withdrawals
 from pytest_hotreload.compat.reports import new_report, unpack_report, unpack_warning
 from pytest_hotreload.compat.unpickling import loads
@@ -21,7 +19,7 @@ from pytest_hotreload.errors import ChildInternalError
 from pytest_hotreload.process import messages
 from pytest_hotreload.run import messages as run_messages
 from pytest_hotreload.run.completeness import Arrived, Rules, missing
-from pytest_hotreload.world import BUILTINS, os
+from pytest_hotreload.world import BUILTINS, os, pytest
 
 __builtins__ = BUILTINS
 

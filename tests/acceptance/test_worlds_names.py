@@ -1,6 +1,6 @@
 """A test replaces each name that our code uses, in turn, and nothing changes: docs/design/worlds.md.
 
-By a test, and by a test file while it is imported, which is in the controller.
+By a test, and by a test file or a conftest while it is imported, which is in the controller.
 A sample of them; `HOTRELOAD_NAMES=0 pytest tests/acceptance/test_worlds_names.py` for all, HOTRELOAD_SEED for another.
 """
 
@@ -26,23 +26,24 @@ _ALWAYS = [
     "builtins.isinstance",
     "threading.active_count",
 ]
-#: While a test file is imported, by what is put in their place: each ended a run in INTERNALERROR, or never.
+#: While a test file or a conftest is imported, by what is put in their place: each ended a run in INTERNALERROR, or
+#: never, or failed its tests.
 _ALWAYS_AT_IMPORT = {
     "raises": [
         "builtins.frozenset", "builtins.sum", "builtins.vars", "os.environ.update", "os.listdir",
         "pathlib.Path.read_text", "platform.machine", "site.getsitepackages", "sysconfig.get_paths",
-        "threading.get_ident",
+        "threading.get_ident", "sys._getframe", "_socket.socket", "builtins.bytearray", "pytest.File",
     ],
     "none": ["threading.Thread", "threading.Lock"],
     "mock": ["builtins.any", "builtins.min", "builtins.zip", "os.fstat"],
-    "object": ["sys.path_hooks", "sys.stdlib_module_names", "collections.Counter"],
+    "object": ["sys.path_hooks", "sys.stdlib_module_names", "collections.Counter", "pytest.Config"],
 }  # fmt: skip
 #: Each way to run, and each replacement in the two that go the farthest from each other.
 _AT_IMPORT = [
     (way, replacement)
     for way in worlds_import.WAYS
     for replacement in worlds_import.REPLACEMENTS
-    if replacement == "raises" or way in ("with records", "strict") or not _SAMPLE
+    if replacement == "raises" or way in ("with records", "strict", "conftest") or not _SAMPLE
 ]
 #: Replaced together as long as nothing differs.
 _TOGETHER = 12
@@ -84,7 +85,7 @@ def forks() -> Iterator[worlds_import.Forks]:
 
 
 @pytest.mark.parametrize(("way", "replacement"), _AT_IMPORT)
-def test_no_name_that_a_test_file_replaces_makes_a_difference(
+def test_no_name_that_an_import_replaces_makes_a_difference(
     tmp_path: Path, forks: worlds_import.Forks, way: str, replacement: str
 ) -> None:
     always, names = _ALWAYS_AT_IMPORT[replacement], [] if _SAMPLE else worlds.reached()

@@ -1,4 +1,4 @@
-"""Small suites whose first file replaces a name permanently while it is imported, and so in the controller.
+"""Small suites whose first file, or conftest, replaces a name permanently while it is imported: in the controller.
 
 Each suite is run in forks of one interpreter that has imported pytest and the plugin: by plain pytest, and by ours
 in the ways of :data:`WAYS`. What plain pytest survives, ours has to survive with the same results.
@@ -40,6 +40,8 @@ def start(patches=patches, set=setattr):
     for target, name, replacement in patches:
         set(target, name, replacement)
 start()
+"""
+_FIRST = """
 def test_passes():
     pass
 def test_fails():
@@ -59,9 +61,13 @@ WAYS: Mapping[str, Sequence[Sequence[str]]] = {
     "spawn": (("-p", "no:cacheprovider", "--hotreload-start=spawn"),),
     "pages": (("--hotreload-report=r.html", "--hotreload-trace=t.json", "--hotreload-json=j.json"),),
     "shards": (("--shard=1/1", "--reuse=on"), ("--shard=1/1", "--reuse=on")),
+    "conftest": (("-p", "no:cacheprovider"),),
+    "conftest, with records": ((), ("--affected",)),
 }
 
-_OURS = ("-q", "-p", "pytest_hotreload.plugin", "--hotreload", "--hotreload-slots=2")
+#: Without the warning that the plugin is loaded already, as the forks have it, which plain pytest need not show.
+_QUIET = ("-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning")
+_OURS = ("-q", *_QUIET, "-p", "pytest_hotreload.plugin", "--hotreload", "--hotreload-slots=2")
 
 _FORKS = """
 import ast, os, shutil, signal, sys, pytest
@@ -151,7 +157,7 @@ def differences(forks: Forks, top: Path, names: Sequence[str], replacement: str,
 
 def _plain(forks: Forks, top: Path, names: Sequence[str], replacement: str, way: str) -> list[Run]:
     """Plain pytest's runs, as many as ours will be: the second reads what the first remembered."""
-    folder, without = _written(top, names, replacement), "no:cacheprovider" in WAYS[way][0]
+    folder, without = _written(top, names, replacement, way), "no:cacheprovider" in WAYS[way][0]
     arguments = ["-q", *(["-p", "no:cacheprovider"] if without else [])]
     return [forks.run(folder, arguments) for _ in WAYS[way]]
 
@@ -159,7 +165,7 @@ def _plain(forks: Forks, top: Path, names: Sequence[str], replacement: str, way:
 def _differ(
     forks: Forks, top: Path, names: Sequence[str], replacement: str, way: str, *, sound: bool
 ) -> list[str]:
-    folder = _written(top, names, replacement)
+    folder = _written(top, names, replacement, way)
     bad = []
     for arguments in WAYS[way]:
         ours = forks.run(folder, [*_OURS, *arguments])
@@ -178,11 +184,15 @@ def _is_right(ours: Run, arguments: Sequence[str]) -> bool:
     return ours == Run(1, _EXPECTED)
 
 
-def _written(top: Path, names: Sequence[str], replacement: str) -> Path:
+def _written(top: Path, names: Sequence[str], replacement: str, way: str) -> Path:
     """In a folder of its own."""
     folder = Path(tempfile.mkdtemp(dir=top))
     patches = "".join(_PATCH.format(name=name, replacement=REPLACEMENTS[replacement]) for name in names)
+    replacing = _HEAD + patches + _TAIL
+    in_conftest = way.startswith("conftest")
     (folder / "pytest.ini").write_text("[pytest]\n")
-    (folder / "test_a.py").write_text(_HEAD + patches + _TAIL)
+    if in_conftest:
+        (folder / "conftest.py").write_text(replacing)
+    (folder / "test_a.py").write_text(_FIRST if in_conftest else replacing + _FIRST)
     (folder / "test_b.py").write_text(_SECOND)
     return folder

@@ -308,6 +308,31 @@ def test_all_that_runs_in_a_run_takes_its_clock_and_its_system_calls_from_the_he
     assert bad == []
 
 
+def _in_functions(tree: ast.Module) -> Iterator[ast.AST]:
+    """What runs when functions are called, without the annotations of local names."""
+    for function in ast.walk(tree):
+        if isinstance(function, ast.FunctionDef):
+            for statement in function.body:
+                left_out = [
+                    n.annotation for n in ast.walk(statement) if isinstance(n, ast.AnnAssign | ast.arg)
+                ]
+                notes = {id(node) for each in left_out if each is not None for node in ast.walk(each)}
+                yield from (node for node in ast.walk(statement) if id(node) not in notes)
+
+
+@pytest.mark.parametrize("module", sorted(set(_modules()) - OUTSIDE))
+def test_functions_of_a_run_use_pytest_as_it_was(module: str) -> None:
+    """A conftest may replace ``pytest.File``: what is used in functions comes from the held world."""
+    tree = _tree(module)
+    imported = any("pytest" in _imported(node) for node in _run_time(tree.body))
+    used = {
+        node.attr
+        for node in _in_functions(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "pytest"
+    }
+    assert not (imported and used)
+
+
 def test_every_module_is_on_one_side() -> None:
     there = set(_modules())
     assert there >= OUTSIDE | set(IN_CHILDREN)

@@ -9,7 +9,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use crate::audit::arguments::{Arguments, remember_sockets};
+use crate::audit::arguments::Arguments;
 use crate::audit::contention;
 use crate::audit::events;
 use crate::audit::function_calls;
@@ -34,7 +34,6 @@ pub fn install(py: Python<'_>) -> PyResult<()> {
             return Err(PyErr::fetch(py));
         }
     }
-    remember_sockets(py)?;
     // SAFETY: this thread is attached.
     recording::set_interpreter(unsafe { ffi::PyInterpreterState_Get() });
     Ok(())

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
+use crate::audit::arguments::remember_sockets;
 use crate::audit::board;
 use crate::audit::contention;
 use crate::audit::function_calls::{self, CodePlace};
@@ -175,6 +176,7 @@ fn noted_opens() -> Vec<OsString> {
 }
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    remember_sockets(module.py())?; // now: a conftest may replace the type before the first hook is installed
     module.add("BOARD_BYTES", board::BYTES)?;
     module.add_function(wrap_pyfunction!(observe, module)?)?;
     module.add_function(wrap_pyfunction!(note_opens, module)?)?;
