@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from .processes import until
 from .watching import Watching
 
 #: Three test files: two with a leaf module each and a core that both use, and one that uses nothing.
@@ -229,6 +230,8 @@ def test_an_edit_of_a_function_runs_who_ran_it(tmp_path: Path) -> None:
         # The process that waits for the first edit was started before there were records.
         part += "EDIT = 1\n"
         assert len(watching.after({"part.py": part}).ran) == 2
+        # One for each state of each file; a rerun saves its records behind its last line.
+        until(lambda: len(list(tmp_path.rglob("outlines/*.json"))) == 4, "the records")
         part = part.replace("return 1", "return 1.0")
         assert watching.after({"part.py": part}).ran == {"test_one.py::test_one": "passed"}
         part = part.replace("return 3", "return 4")
