@@ -68,20 +68,20 @@ def keys(terminal: Terminal, since: int = 0) -> list[str]:
 
 
 def as_before(terminal: Terminal) -> bool:
-    """Also that the terminal was told to send pasted text as it is."""
+    """Whether the terminal has its first modes and was told to send pasted text as it is."""
     told = terminal.log.rfind("\x1b[?2004l") >= terminal.log.rfind("\x1b[?2004h")
     return told and terminal.modes() == terminal.modes_before
 
 
 def for_keys(terminal: Terminal) -> bool:
-    """No echo, no lines; signals and the processing of output as before."""
+    """Whether the terminal neither echoes nor waits for a line, and otherwise has its first modes."""
     now, before = terminal.modes(), terminal.modes_before
     changed = termios.ECHO | termios.ICANON
     return now[:3] == before[:3] and now[3] == before[3] & ~changed and bool(now[3] & termios.ISIG)
 
 
 def for_a_line(terminal: Terminal) -> bool:
-    """The terminal's own line mode, in which Ctrl-C is no signal, and Ctrl-Z is one."""
+    """Whether the terminal is in its own line mode, in which Ctrl-C sends no signal and Ctrl-Z sends one."""
     now, before = terminal.modes(), terminal.modes_before
     same = now[:6] == before[:6] and now[6][termios.VSUSP] == before[6][termios.VSUSP]
     return same and now[6][termios.VINTR] != before[6][termios.VINTR]

@@ -44,12 +44,12 @@ def pids(result: Result) -> list[int]:
 
 
 def rewound(result: Result) -> tuple[int, str]:
-    """How many files, and why others were not; from the line that -v shows."""
+    """The number of rewound files and the reason for the others, from the line that -v shows."""
     (found,) = [match for line in result.notices if (match := LINE.fullmatch(line))]
     return int(found[1]), found[2] or ""
 
 
 def shown(result: Result) -> list[str]:
-    """What a run says, but of rewinding and records, without numbers."""
+    """The notices of a run without numbers, and without those about rewinding and records."""
     lines = (line for line in result.notices if not LINE.fullmatch(line) and "records: " not in line)
     return [re.sub(r"\d+", "N", line) for line in lines]

@@ -38,7 +38,7 @@ _MODULES, _NAMES = 6, 3
 
 
 def _installed(random):
-    """Modules that import each other and ask."""
+    """Generates installed modules that import each other and ask for inputs."""
     files = {}
     for number in range(_MODULES):
         lines = ["import os", "STATE = []"]
@@ -53,7 +53,7 @@ def _installed(random):
 
 
 def _case(random):
-    """A folder of tests, each with things that are done before imports."""
+    """Generates a folder of tests that change inputs before they import."""
 
     def importing():
         steps = [
@@ -126,7 +126,7 @@ for number in range({cases}):
 
 
 def test_adopted_is_what_an_import_would_give(tmp_path):
-    """The same without pytest, in forks: hundreds of cases in a few seconds."""
+    """Forks without pytest compare hundreds of generated cases in a few seconds."""
     seed, cases = int(os.environ.get("HOTRELOAD_SEED", "0")), int(os.environ.get("HOTRELOAD_FORKS", "300"))
     random, place = Random(seed), tmp_path / "lib/site-packages"
     write(place, _installed(random))

@@ -25,7 +25,7 @@ WAITS = {
 
 
 def waiting(desk, kind):
-    """A watch that runs a test which waits: in the rerun's process, or in a child."""
+    """Starts a watch whose test waits, in the process of the rerun or in a child, by ``kind``."""
     slots = "--hotreload-slots=2" if kind == "2-slots" else "--hotreload-slots=1"
     if kind == "in-place":
         desk.write(WAITS)

@@ -20,7 +20,7 @@ def written(path: Path, content: bytes) -> Path:
 
 
 def native_reading(folder: Path, sources: dict[str, bytes]) -> tuple[dict[str, Any], set[str]]:
-    """What the Rust reader keeps of each source, by way of its cache; and the names of the rejected."""
+    """The rows that the Rust reader keeps of each source in its cache, and the names of the rejected sources."""
     import json
 
     for name, source in sources.items():
