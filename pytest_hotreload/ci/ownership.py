@@ -14,6 +14,7 @@ from typing import Any
 from pytest_hotreload.ci.plan import Shard
 from pytest_hotreload.ci.timings import named
 from pytest_hotreload.compat import pytest_config
+from pytest_hotreload.original_names import ORIGINAL_NAMES
 from pytest_hotreload.process.installed import site_folders
 from pytest_hotreload.world import os, pytest
 
@@ -28,7 +29,9 @@ class Names:
     def __init__(self, root: str) -> None:
         self._root = root
         self._inside = root.rstrip(os.sep) + os.sep
-        self._installed = sorted((folder + os.sep for folder in site_folders()), key=lambda each: -len(each))
+        with ORIGINAL_NAMES:  # a conftest may have replaced what finds the folders
+            folders = site_folders()
+        self._installed = sorted((folder + os.sep for folder in folders), key=lambda each: -len(each))
 
     def of(self, path: str) -> str:
         if path.startswith(self._inside):

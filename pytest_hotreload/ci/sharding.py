@@ -21,6 +21,7 @@ from pytest_hotreload.ci.timings import Timings
 from pytest_hotreload.compat import console
 from pytest_hotreload.imports.analysis import probable_test_files
 from pytest_hotreload.options import Options
+from pytest_hotreload.original_names import ORIGINAL_NAMES
 from pytest_hotreload.process import user_file
 from pytest_hotreload.records.records import RunRecords
 from pytest_hotreload.world import contextlib, os, pytest, time
@@ -53,10 +54,11 @@ class Sharding:
 
         Raises :class:`pytest.UsageError`.
         """
-        if self.asked.touch:
-            with contextlib.suppress(OSError):
-                Path(self.asked.touch).touch()
-        plan = self._read_plan() if self.options.shard_from is not None else self._make_plan()
+        with ORIGINAL_NAMES:  # a conftest may have replaced what hashes names or reads files
+            if self.asked.touch:
+                with contextlib.suppress(OSError):
+                    Path(self.asked.touch).touch()
+            plan = self._read_plan() if self.options.shard_from is not None else self._make_plan()
         self.shard = self.config.stash[_KEY] = Shard(plan, self.asked.number)
         self.owned = ShardFilter(self.config, self.shard)
         self.config.pluginmanager.register(self.owned, "hotreload-owned")
@@ -163,7 +165,8 @@ class Sharding:
             return None
         file = self.options.shard_plan
         try:
-            user_file.write(self._place(file), ci_plan.as_json(self.shard.plan).encode())
+            with ORIGINAL_NAMES:
+                user_file.write(self._place(file), ci_plan.as_json(self.shard.plan).encode())
         except OSError as error:
             raise shard_messages.plan_unwritable(file, _why(error)) from None
         return True

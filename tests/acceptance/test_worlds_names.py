@@ -33,17 +33,20 @@ _ALWAYS_AT_IMPORT = {
         "builtins.frozenset", "builtins.sum", "builtins.vars", "os.environ.update", "os.listdir",
         "pathlib.Path.read_text", "platform.machine", "site.getsitepackages", "sysconfig.get_paths",
         "threading.get_ident", "sys._getframe", "_socket.socket", "builtins.bytearray", "pytest.File",
+        "pytest.ExitCode", "hashlib.sha256",
     ],
     "none": ["threading.Thread", "threading.Lock"],
     "mock": ["builtins.any", "builtins.min", "builtins.zip", "os.fstat"],
     "object": ["sys.path_hooks", "sys.stdlib_module_names", "collections.Counter", "pytest.Config"],
 }  # fmt: skip
-#: Each way to run, and each replacement in the two that go the farthest from each other.
+#: The ways that go the farthest from each other.
+_FARTHEST = ("with records", "strict", "conftest, with records")
+#: Each way to run, and each replacement in these.
 _AT_IMPORT = [
     (way, replacement)
     for way in worlds_import.WAYS
     for replacement in worlds_import.REPLACEMENTS
-    if replacement == "raises" or way in ("with records", "strict", "conftest") or not _SAMPLE
+    if replacement == "raises" or way in _FARTHEST or not _SAMPLE
 ]
 #: Replaced together as long as nothing differs.
 _TOGETHER = 12

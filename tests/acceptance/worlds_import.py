@@ -54,15 +54,21 @@ _EXPECTED = {
     "test_b.py::test_other": "passed",
 }
 #: Ways to run ours. Each command line is run one after the other in one folder: the second finds records.
-WAYS: Mapping[str, Sequence[Sequence[str]]] = {
+_FROM_A_FILE: Mapping[str, Sequence[Sequence[str]]] = {
     "without records": (("-p", "no:cacheprovider"),),
     "with records": ((), ("--affected",)),
     "strict": (("-p", "no:cacheprovider", "--hotreload-isolate=strict"),),
     "spawn": (("-p", "no:cacheprovider", "--hotreload-start=spawn"),),
     "pages": (("--hotreload-report=r.html", "--hotreload-trace=t.json", "--hotreload-json=j.json"),),
     "shards": (("--shard=1/1", "--reuse=on"), ("--shard=1/1", "--reuse=on")),
-    "conftest": (("-p", "no:cacheprovider"),),
-    "conftest, with records": ((), ("--affected",)),
+}
+#: The same from a conftest, but for what children of a kind look up, which is the same then.
+WAYS: Mapping[str, Sequence[Sequence[str]]] = {
+    **_FROM_A_FILE,
+    **{
+        f"conftest, {way}": _FROM_A_FILE[way]
+        for way in ("without records", "with records", "pages", "shards")
+    },
 }
 
 #: Without the warning that the plugin is loaded already, as the forks have it, which plain pytest need not show.
