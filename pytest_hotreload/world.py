@@ -162,6 +162,17 @@ def _seed(number: int | None = None) -> None:
     generator.gauss_next = None
 
 
+_ARGUMENTS = sys.argv
+
+
+def program_arguments() -> list[str]:
+    """``sys.argv``, or the list of the start if a conftest put something there that is none, and can't be sent."""
+    current: Any = getattr(sys, "argv", None)
+    if type(current) is list and current and all(type(each) is str for each in current):
+        return current
+    return _ARGUMENTS
+
+
 def live(name: str) -> Any:
     """Return the current module, as the interpreter finds it, for callers that need the tests' patches."""
     return MODULES.get(name)

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import pytest
 
 from pytest_hotreload.compat import console, xdist_fixtures
-from pytest_hotreload.world import BUILTINS, os
+from pytest_hotreload.world import BUILTINS, os, program_arguments
 
 __builtins__ = BUILTINS
 
@@ -38,7 +38,7 @@ class Node:
             "workerid": worker_id,
             "workercount": count,
             "testrunuid": run_id,
-            "mainargv": sys.argv,
+            "mainargv": program_arguments(),
         }
         self.shutting_down = False
 

@@ -12,10 +12,10 @@ __builtins__ = BUILTINS
 
 def is_there() -> bool:
     """Return whether this system has /proc."""
-    return os.path.isdir("/proc/self")
+    return is_process("self")
 
 
-def is_process(number: int) -> bool:
+def is_process(number: int | str) -> bool:
     """Return whether a process has this id; any number is accepted."""
     try:
         os.stat(f"/proc/{number}")

@@ -23,6 +23,7 @@ from pytest_hotreload.world import (
     low_threads,
     os,
     pickle,
+    program_arguments,
     signal,
     subprocess,
     tempfile,
@@ -59,7 +60,7 @@ def start_over(config: pytest.Config, beginning: Beginning, why: str) -> None:
         os.set_inheritable(descriptor, True)
     named = ",".join(map(str, (lifeline, *descriptors)))
     arguments = [str(argument) for argument in config.invocation_params.args]
-    code = _BOOT.format(path=list(path), argv=[sys.argv[0], *arguments])
+    code = _BOOT.format(path=list(path), argv=[program_arguments()[0], *arguments])
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
     os.chdir(config.invocation_params.dir)
     os.execve(
@@ -104,7 +105,7 @@ class SpawnLauncher(ForkPoint):
         passed = [self._lifeline, *descriptors]
         environment = {**os.environ, ENVIRONMENT: ",".join(map(str, passed))}
         arguments = [str(argument) for argument in self._config.invocation_params.args]
-        code = _BOOT.format(path=self._path, argv=[sys.argv[0], *arguments])
+        code = _BOOT.format(path=self._path, argv=[program_arguments()[0], *arguments])
         flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
         try:
             with self._lock:  # a sibling that ends now must not take the process for a leftover

@@ -33,14 +33,20 @@ _ALWAYS_AT_IMPORT = {
         "builtins.frozenset", "builtins.sum", "builtins.vars", "os.environ.update", "os.listdir",
         "pathlib.Path.read_text", "platform.machine", "site.getsitepackages", "sysconfig.get_paths",
         "threading.get_ident", "sys._getframe", "_socket.socket", "builtins.bytearray", "pytest.File",
-        "pytest.ExitCode", "hashlib.sha256",
+        "pytest.ExitCode", "hashlib.sha256", "sys.argv",
     ],
-    "none": ["threading.Thread", "threading.Lock"],
-    "mock": ["builtins.any", "builtins.min", "builtins.zip", "os.fstat"],
+    "none": ["threading.Thread", "threading.Lock", "sys.argv"],
+    "mock": ["builtins.any", "builtins.min", "builtins.zip", "os.fstat", "os.stat"],
     "object": ["sys.path_hooks", "sys.stdlib_module_names", "collections.Counter", "pytest.Config"],
 }  # fmt: skip
 #: The ways that go the farthest from each other.
-_FARTHEST = ("with records", "strict", "conftest, with records")
+_FARTHEST = (
+    "with records",
+    "strict",
+    "conftest, with records",
+    "conftest, strict",
+    "last file, with records",
+)
 #: Each way to run, and each replacement in these.
 _AT_IMPORT = [
     (way, replacement)

@@ -1,4 +1,4 @@
-"""Small suites whose first file, or conftest, replaces a name permanently while it is imported: in the controller.
+"""Small suites one file of which, or the conftest, replaces a name permanently while it is imported: in the controller.
 
 Each suite is run in forks of one interpreter that has imported pytest and the plugin: by plain pytest, and by ours
 in the ways of :data:`WAYS`. What plain pytest survives, ours has to survive with the same results.
@@ -62,13 +62,11 @@ _FROM_A_FILE: Mapping[str, Sequence[Sequence[str]]] = {
     "pages": (("--hotreload-report=r.html", "--hotreload-trace=t.json", "--hotreload-json=j.json"),),
     "shards": (("--shard=1/1", "--reuse=on"), ("--shard=1/1", "--reuse=on")),
 }
-#: The same from a conftest, but for what children of a kind look up, which is the same then.
+#: The same from a conftest; and from the last file, after which pytest itself imports nothing more.
 WAYS: Mapping[str, Sequence[Sequence[str]]] = {
     **_FROM_A_FILE,
-    **{
-        f"conftest, {way}": _FROM_A_FILE[way]
-        for way in ("without records", "with records", "pages", "shards")
-    },
+    **{f"conftest, {way}": commands for way, commands in _FROM_A_FILE.items()},
+    **{f"last file, {way}": _FROM_A_FILE[way] for way in ("without records", "with records")},
 }
 
 #: Without the warning that the plugin is loaded already, as the forks have it, which plain pytest need not show.
@@ -195,10 +193,10 @@ def _written(top: Path, names: Sequence[str], replacement: str, way: str) -> Pat
     folder = Path(tempfile.mkdtemp(dir=top))
     patches = "".join(_PATCH.format(name=name, replacement=REPLACEMENTS[replacement]) for name in names)
     replacing = _HEAD + patches + _TAIL
-    in_conftest = way.startswith("conftest")
+    in_conftest, in_last = way.startswith("conftest"), way.startswith("last file")
     (folder / "pytest.ini").write_text("[pytest]\n")
     if in_conftest:
         (folder / "conftest.py").write_text(replacing)
-    (folder / "test_a.py").write_text(_FIRST if in_conftest else replacing + _FIRST)
-    (folder / "test_b.py").write_text(_SECOND)
+    (folder / "test_a.py").write_text(_FIRST if in_conftest or in_last else replacing + _FIRST)
+    (folder / "test_b.py").write_text(replacing + _SECOND if in_last else _SECOND)
     return folder
