@@ -62,17 +62,23 @@ impl Digest {
 
     pub(crate) fn names(&mut self, names: &Names) {
         self.count(names.len());
-        names.iter().for_each(|name| self.text(name));
+        for name in names {
+            self.text(name);
+        }
     }
 
     fn identifiers(&mut self, names: &[Identifier]) {
         self.count(names.len());
-        names.iter().for_each(|name| self.text(name.as_str()));
+        for name in names {
+            self.text(name.as_str());
+        }
     }
 
     pub(crate) fn exprs(&mut self, exprs: &[Expr]) {
         self.count(exprs.len());
-        exprs.iter().for_each(|expr| self.expr(expr));
+        for expr in exprs {
+            self.expr(expr);
+        }
     }
 
     pub(crate) fn maybe(&mut self, expr: Option<&Expr>) {
@@ -261,14 +267,7 @@ impl Digest {
                 self.tag(node.op as u8);
                 self.expr(&node.operand);
             }
-            Expr::Lambda(node) => {
-                self.tag(68);
-                self.arguments(&node.args);
-                // A `yield` makes the lambda a generator, not the function around it.
-                let before = self.yields;
-                self.expr(&node.body);
-                self.yields = before;
-            }
+            Expr::Lambda(node) => self.lambda(&node.args, &node.body),
             Expr::IfExp(node) => {
                 self.tag(69);
                 self.both(&node.test, &node.body);
@@ -346,6 +345,15 @@ impl Digest {
         }
     }
 
+    fn lambda(&mut self, arguments: &Arguments, body: &Expr) {
+        self.tag(68);
+        self.arguments(arguments);
+        // A `yield` makes the lambda a generator, not the function around it.
+        let before = self.yields;
+        self.expr(body);
+        self.yields = before;
+    }
+
     fn tagged(&mut self, tag: u8, exprs: &[Expr]) {
         self.tag(tag);
         self.exprs(exprs);
@@ -358,7 +366,9 @@ impl Digest {
 
     fn comprehension(&mut self, tag: u8, results: &[&Expr], generators: &[Comprehension]) {
         self.tag(tag);
-        results.iter().for_each(|result| self.expr(result));
+        for result in results {
+            self.expr(result);
+        }
         self.count(generators.len());
         for generator in generators {
             self.flag(generator.is_async);
@@ -389,7 +399,9 @@ impl Digest {
             Constant::Tuple(values) => {
                 self.tag(5);
                 self.count(values.len());
-                values.iter().for_each(|value| self.constant(value));
+                for value in values {
+                    self.constant(value);
+                }
             }
             Constant::Float(value) => {
                 self.tag(6);
@@ -447,6 +459,8 @@ impl Digest {
     fn patterns(&mut self, tag: u8, patterns: &[Pattern]) {
         self.tag(tag);
         self.count(patterns.len());
-        patterns.iter().for_each(|pattern| self.pattern(pattern));
+        for pattern in patterns {
+            self.pattern(pattern);
+        }
     }
 }

@@ -258,7 +258,6 @@ impl RecordStore {
     }
 
     #[pyo3(signature = (test_file, node_id = None))]
-    #[expect(clippy::needless_pass_by_value, reason = "extracted from Python")]
     fn functions_of(
         &self,
         py: Python<'_>,
@@ -281,7 +280,6 @@ impl RecordStore {
         Some(found.into_iter().map(shown).collect())
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "extracted from Python")]
     fn changed_functions(&self, py: Python<'_>, test_file: PathBuf, file: PathBuf) -> Option<Vec<(String, bool)>> {
         let (test_file, file) = (one(test_file), one(file));
         self.with(py, |store| store.changed_functions(&test_file, &file))

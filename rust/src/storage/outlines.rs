@@ -24,6 +24,8 @@ use crate::records::text::Text;
 use crate::storage::directory::{OUTLINES, RecordDirectory};
 use crate::storage::store::{Store, read_record};
 
+/// A test file, and its tests that ran a function with the number of functions that each ran.
+pub(crate) type Runner = (Text, Option<Vec<(Text, usize)>>);
 /// A source file, and the fingerprint of the content that is asked for.
 type Wanted = (Vec<u8>, Fingerprint);
 
@@ -47,12 +49,11 @@ impl Store {
             let Some(one) = self.table.dependency(divided.dependency).filter(|one| names.contains(&one.name)) else {
                 continue;
             };
-            if !changes.by_dependency.contains_key(&divided.dependency) {
+            let change = changes.by_dependency.entry(divided.dependency).or_insert_with(|| {
                 let now = now.entry(one.name).or_insert_with(|| self.outline_on_disk(&one, on_disk));
-                let change = self.change_of(&one, now.as_ref(), on_disk);
-                changes.by_dependency.insert(divided.dependency, change);
-            }
-            if let Some(Change::Bodies(bodies)) = changes.by_dependency.get(&divided.dependency) {
+                self.change_of(&one, now.as_ref(), on_disk)
+            });
+            if let Change::Bodies(bodies) = change {
                 if bodies.iter().any(|body| divided.before.has(*body)) {
                     changes.for_all.insert(one.name);
                 }
@@ -135,7 +136,7 @@ impl Store {
 
     /// The test files whose tests ran a function, each with these tests and the number of functions that each of them
     /// ran; None where it ran outside of the tests, or where that is not known.
-    pub(crate) fn runners(&mut self, file: &[u8], function: &str) -> Vec<(Text, Option<Vec<(Text, usize)>>)> {
+    pub(crate) fn runners(&mut self, file: &[u8], function: &str) -> Vec<Runner> {
         self.need_load();
         let file = self.root.shorten(file);
         let Some(name) = self.table.id(&file.0) else { return Vec::new() };
