@@ -82,14 +82,16 @@ class _Explainer:
             return
         survey = _Survey(session.config, self._files, records, self._loaded)
         doubts = self._doubts(session, records)
-        asked = session.config.args
+        folder = session.config.invocation_params.dir
+        asked = [argument.partition("::")[0] for argument in session.config.args if "::" in argument]
+        single = {str(Path(folder, path)) for path in asked}
         for file in self._files:
             explanation = _Explanation(survey, records, file, doubts.get(file))
             self.lines += explanation.lines()
-            if any("::" in argument for argument in asked):
-                nodeids = (item.nodeid for item in self._items if str(item.path) == file)
-                for nodeid in nodeids:
-                    self.lines += explanation.of_test(nodeid)
+            if file in single:
+                for item in self._items:
+                    if str(item.path) == file:
+                        self.lines += explanation.of_test(item.nodeid)
 
     def _runners(self, records: RunRecords | None) -> list[str]:
         """The tests that ran the function, most direct first."""
@@ -242,16 +244,14 @@ class _Explanation:
         yield from (f"  {file}: {', '.join(names)}" for file, names in found if names)
 
     def of_test(self, nodeid: str) -> Iterator[str]:
-        """What one test ran by itself."""
+        """What one test ran by itself; with ``-v`` also that this is not known."""
         store = self.survey.store
         found = store.functions_of(self.file, nodeid) if store is not None else None
-        yield f"  {nodeid}"
-        if found is None:
+        if found is not None or self.survey.verbose:
+            yield f"  {nodeid}"
+        if found is None and self.survey.verbose:
             yield f"    {commands_messages.FUNCTIONS_UNKNOWN}"
-            return
-        for file, names in found:
-            if names:
-                yield f"    {file}: {', '.join(names)}"
+        yield from (f"    {file}: {', '.join(names)}" for file, names in found or () if names)
 
     def _others(self) -> Iterator[str]:
         """The other dependencies, recorded or declared, and the resources that the file may not share."""
