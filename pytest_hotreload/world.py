@@ -75,7 +75,8 @@ def _own_copy(name: str) -> Any:
     spec = importlib.util.find_spec(name)
     assert spec is not None
     assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+    module: Any = importlib.util.module_from_spec(spec)
+    module.__builtins__ = BUILTINS
     spec.loader.exec_module(module)
     for each, value in [*vars(module).items()]:
         held = globals().get(value.__name__) if type(value) is ModuleType else None

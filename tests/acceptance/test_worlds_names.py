@@ -40,13 +40,7 @@ _ALWAYS_AT_IMPORT = {
     "object": ["sys.path_hooks", "sys.stdlib_module_names", "collections.Counter", "pytest.Config"],
 }  # fmt: skip
 #: The ways that go the farthest from each other.
-_FARTHEST = (
-    "with records",
-    "strict",
-    "conftest, with records",
-    "conftest, strict",
-    "last file, with records",
-)
+_FARTHEST = ("with records", "conftest, strict", "last file, with records")
 #: Each way to run, and each replacement in these.
 _AT_IMPORT = [
     (way, replacement)
