@@ -157,12 +157,18 @@ def wakeups(desk) -> int:
     return sum(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches"))
 
 
+def began(pid) -> int:
+    """When a process started, in ticks."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+
+
 def census(desk) -> tuple[int, int, int]:
     """Processes of the family, their open files, and the watcher's and the template's own memory in kB."""
     pids = desk.term.processes()
     files = sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in pids)
     memory = 0
-    for pid in sorted(pids)[:2]:
+    # By age: numbers start again from below after the highest one.
+    for pid in sorted(pids, key=began)[:2]:
         rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
         memory += sum(int(found) for found in re.findall(r"^Private_\w+: +(\d+)", rollup, re.MULTILINE))
     return len(pids), files, memory

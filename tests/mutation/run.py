@@ -34,7 +34,8 @@ from pytest_hotreload.imports import bytecode
 from pytest_hotreload.records import records
 from pytest_hotreload.run.child import reset
 from tests.mutation.edits import Editor
-from tests.mutation.functions import FunctionEditor, FunctionsProject
+from tests.mutation.function_edits import FunctionEditor
+from tests.mutation.functions import FunctionsProject
 from tests.mutation.processes import Processes
 from tests.mutation.project import Project
 

@@ -275,6 +275,19 @@ def test_without_its_root_nothing_is_pruned(project: Project, tmp_path: Path) ->
     assert records.files() == [TEST]
 
 
+def test_records_of_an_older_version_are_named_once(project: Project) -> None:
+    (project.root / STORE / "records-4").mkdir(parents=True)
+    (project.root / STORE / "records-3").mkdir()
+    project.records.load()
+    assert project.records.notes() == [
+        f"records ignored: {project.root / STORE / 'records-4'}: of an older version"
+    ]
+    project.put()
+    again = project.again()
+    again.load()
+    assert again.notes() == []
+
+
 def test_clear_removes_buckets_and_nothing_else(project: Project) -> None:
     project.put()
     store = project.root / STORE

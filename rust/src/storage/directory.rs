@@ -72,6 +72,13 @@ impl RecordDirectory {
         }
     }
 
+    /// The newest directory of an older version.
+    #[must_use]
+    pub fn older(&self) -> Option<PathBuf> {
+        let places = (0..SCHEMA).rev().map(|schema| self.folder.join(format!("{PREFIX}{schema}")));
+        places.into_iter().find(|place| place.is_dir())
+    }
+
     pub fn create(&self) -> io::Result<()> {
         if self.exists()? {
             return Ok(());

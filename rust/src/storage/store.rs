@@ -94,7 +94,15 @@ impl Store {
             Ok(true) => {
                 self.refresh();
             }
-            Ok(false) => self.table.entries.clear(),
+            Ok(false) => {
+                self.table.entries.clear();
+                // Once: the records that this run writes are there the next time.
+                let older = self
+                    .directory
+                    .older()
+                    .map(|path| format!("records ignored: {}: of an older version", path.display()));
+                self.notes.extend(older);
+            }
             Err(error) => {
                 self.table.entries.clear();
                 self.notes.push(format!("records ignored: {}: {error}", self.directory.path_of(b"").display()));
