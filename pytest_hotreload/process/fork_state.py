@@ -63,9 +63,9 @@ def inventory() -> Inherited:
 def flush_before_fork(inherited: Inherited) -> None:
     """Flush all buffers before a fork; otherwise both processes would write their content."""
     for stream in _standard_streams():
-        _flush(stream)
+        flush(stream)
     for writer in inherited.writers:
-        _flush(writer)
+        flush(writer)
 
 
 def randomness(seed: int) -> None:
@@ -202,7 +202,7 @@ def _standard_streams() -> list[Any]:
 def flush_standard() -> None:
     """Flush the buffers of the standard streams, and those of C."""
     for stream in _standard_streams():
-        _flush(stream)
+        flush(stream)
     with contextlib.suppress(OSError):
         flush_c_stdio()
 
@@ -221,7 +221,7 @@ def print_fatal_traceback() -> None:
     """Write the traceback of an error in our own code to faulthandler's file, where deaths are explained."""
     with contextlib.suppress(BaseException):
         traceback.print_exc(file=sys.__stderr__)
-        _flush(sys.__stderr__)
+        flush(sys.__stderr__)
 
 
 #: Modules that may have started processes of their own.
@@ -263,11 +263,11 @@ def _flush_files(inherited: Inherited) -> None:
     ms).
     """
     for stream in _standard_streams():
-        _flush(stream)
+        flush(stream)
     for writer in inherited.writers:
-        _flush(writer)
+        flush(writer)
     for writer in _writers():
-        _flush(writer)
+        flush(writer)
 
 
 def _writers() -> list[Any]:
@@ -279,7 +279,8 @@ def _writers() -> list[Any]:
 _BUFFERS = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
 
 
-def _flush(stream: Any) -> None:
+def flush(stream: Any) -> None:
+    """Flush a stream, or whatever a test put in its place."""
     try:
         if stream is not None and not stream.closed:
             stream.flush()

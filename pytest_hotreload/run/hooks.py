@@ -169,7 +169,7 @@ class RunHooks:
                     results_file.write(self.options.json, outcomes.document())
             except OSError as error:
                 text = messages.results_not_written(self.options.json, error)
-                print(console.PREFIX + text, file=sys.stderr)
+                print(console.PREFIX + text, file=sys.__stderr__)
         if tells_github(config, self.options, self.rerun):
             with ORIGINAL_NAMES:
                 github.tell(config, outcomes)

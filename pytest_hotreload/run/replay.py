@@ -17,6 +17,7 @@ from pytest_hotreload.compat.reports import new_report, unpack_report, unpack_wa
 from pytest_hotreload.compat.unpickling import loads
 from pytest_hotreload.errors import ChildInternalError
 from pytest_hotreload.process import messages
+from pytest_hotreload.process.fork_state import flush
 from pytest_hotreload.run import messages as run_messages
 from pytest_hotreload.run.completeness import Arrived, Rules, missing
 from pytest_hotreload.world import BUILTINS, os, pytest
@@ -254,8 +255,10 @@ class Replay:
             writer.write(message.text, flush=True, **message.markup)
 
     def _printed(self, index: int, message: messages.Printed) -> None:
-        stream = sys.stdout if message.fd == 1 else sys.stderr
-        stream.flush()
+        # What waits in buffers comes first. A test file may have put anything in the place of a stream.
+        streams = (sys.stdout, sys.__stdout__) if message.fd == 1 else (sys.stderr, sys.__stderr__)
+        for stream in streams:
+            flush(stream)
         data = message.data
         while data:
             data = data[os.write(message.fd, data) :]

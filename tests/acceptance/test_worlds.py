@@ -127,6 +127,34 @@ def test_a_conftest_that_patches_by_gevent(project: Any, how: str) -> None:
     project.same(slots=2, extra=[how] if how else [])
 
 
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+@pytest.mark.parametrize("instead", ["lambda *a, **k: None", "None"])
+def test_a_stream_that_the_last_file_replaces(project: Any, slots: int, stream: str, instead: str) -> None:
+    """While it is imported, so in the controller; what processes print reaches the terminal all the same."""
+    project.write(
+        {
+            "test_a.py": f"""
+            import os
+
+            def test_prints():
+                os.system("echo from a process >&{1 if stream == "stdout" else 2}")
+
+            def test_fails():
+                assert 0
+        """,
+            "test_b.py": f"""
+            import sys
+            sys.{stream} = {instead}
+
+            def test_b(): pass
+        """,
+        }
+    )
+    plain, ours = project.both("-s", "-v", slots=slots)
+    assert (ours.status, ours.outcomes) == (plain.status, plain.outcomes)
+    assert any("from a process" in text for text in (ours.raw, *ours.errors))
+
+
 def test_processes_whose_end_a_conftest_ignores(project: Any, slots: int) -> None:
     project.write(
         {

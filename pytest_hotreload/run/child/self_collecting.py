@@ -332,5 +332,5 @@ class SelfCollectingChild:
         except BaseException:  # the exit status reports the failure
             fork_state.print_fatal_traceback()
         finally:
-            sys.stdout.flush()
+            fork_state.flush(sys.stdout)
             os._exit(status)
