@@ -206,7 +206,19 @@ def test_code_that_was_looked_at_counts_as_a_whole(tmp_path, look):
 
 def test_asking_for_signatures_is_no_look_at_code(tmp_path):
     kept = Kept(tmp_path, {
-        "part.py": "def f(n=1):\n    return n\n\nasync def g():\n    return 2\n",
+        "part.py": """\
+            import typing
+
+            @typing.overload
+            def f(n: int) -> int: ...
+            @typing.overload
+            def f(n: str) -> str: ...
+            def f(n=1):
+                return n
+
+            async def g():
+                return 2
+            """,
         "test_a.py": """\
             import inspect, part
 

@@ -16,14 +16,16 @@ use crate::filesystem::paths::canonical_path;
 
 /// As many frames as may lie between a patched dict's copying and the environment's methods.
 const NEAR: usize = 8;
-/// Functions of `inspect` that read of a code object only its name, file, arguments and kind.
-const ABOUT_SIGNATURES: [&str; 6] = [
-    "_has_code_flag",
-    "_signature_from_function",
-    "_signature_is_functionlike",
-    "getfile",
-    "getsourcefile",
-    "isgeneratorfunction",
+/// Functions that read of a code object only its name, file, first line, arguments and kind, by their modules.
+const ABOUT_SIGNATURES: [(&str, &str); 8] = [
+    ("inspect.py", "_has_code_flag"),
+    ("inspect.py", "_signature_from_function"),
+    ("inspect.py", "_signature_is_functionlike"),
+    ("inspect.py", "getfile"),
+    ("inspect.py", "getsourcefile"),
+    ("inspect.py", "isgeneratorfunction"),
+    ("typing.py", "overload"),
+    ("typing_extensions.py", "overload"),
 ];
 /// Functions that copy a whole dict to restore it later, and so read no variable.
 const PATCHERS: [&str; 3] = ["_patch_dict", "_unpatch_dict", "_clear_dict"];
@@ -131,11 +133,9 @@ pub fn is_importing(py: Python<'_>) -> bool {
 
 /// Whether the code that acts now asks only what the `def` line of a function says, or what kind of function it is.
 pub fn is_about_signatures(py: Python<'_>) -> bool {
-    let Some(frame) = Frame::innermost(py).filter(|frame| Path::new(&frame.file()).ends_with("inspect.py")) else {
-        return false;
-    };
-    let name = frame.name();
-    ABOUT_SIGNATURES.iter().any(|known| name == *known)
+    let Some(frame) = Frame::innermost(py) else { return false };
+    let (file, name) = (frame.file(), frame.name());
+    ABOUT_SIGNATURES.iter().any(|(module, known)| name == *known && Path::new(&file).ends_with(module))
 }
 
 /// The owners of an event that happens now; `None` if it does not count because of the code that causes it.
