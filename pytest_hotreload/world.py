@@ -67,7 +67,7 @@ def _saved_by_gevent(name: str) -> dict[str, Any]:
     return dict(getattr(monkey, "saved", {}).get(name, {}))
 
 
-def _own_copy(name: str) -> Any:
+def own_copy(name: str) -> Any:
     """Load a separate copy of a standard-library module for our own use, based on the unpatched modules.
 
     gevent's ``os.close`` waits for its loop; the pipe that ``subprocess`` waits on then stays open.
@@ -261,7 +261,7 @@ else:
         if name == "pytest":
             made = Held("pytest")
         elif name == "subprocess":
-            made = _own_copy(name)
+            made = own_copy(name)
         else:
             raise AttributeError(name)
         globals()[name] = made

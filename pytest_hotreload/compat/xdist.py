@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import pytest
 
 from pytest_hotreload.compat import console, xdist_fixtures
-from pytest_hotreload.world import BUILTINS, os, program_arguments
+from pytest_hotreload.world import BUILTINS, os, own_copy, program_arguments
 
 __builtins__ = BUILTINS
 
@@ -191,12 +191,15 @@ def _keep_modules_of_rerunfailures() -> None:
     them. Checked on pytest-rerunfailures 16.7.
     """
     plugin = sys.modules.get("pytest_rerunfailures")
-    for name in ("socket", "threading", "secrets"):
+    for name in ("socket", "secrets"):
         module = getattr(plugin, name, None)
         if type(module) is ModuleType:
             copy = ModuleType(name, module.__doc__)
             copy.__dict__.update(vars(module))
             setattr(plugin, name, copy)
+    if type(getattr(plugin, "threading", None)) is ModuleType:
+        # A thread looks up functions of its module while it begins: if one of them fails, its starter waits for ever.
+        plugin.threading = own_copy("threading")  # type: ignore[union-attr]
 
 
 class StandIn:

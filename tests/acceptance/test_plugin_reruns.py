@@ -133,3 +133,23 @@ def test_session_timeout(slow, slots):
     plain, ours = slow.both("--session-timeout=1", slots=slots)
     assert ours.outcomes == plain.outcomes
     assert ours.status == plain.status
+
+
+def test_what_threads_look_up_is_replaced_by_a_conftest(project):
+    """With two slots the plugin starts a server, and a thread that fails as it begins would never be awaited."""
+    pytest.importorskip("pytest_rerunfailures", reason="pytest-rerunfailures is not installed")
+    project.plugins = ["pytest_rerunfailures"]
+    project.write({
+        "conftest.py": """
+            import threading
+
+            def fails():
+                raise RuntimeError("replaced")
+
+            threading.get_ident = fails
+        """,
+        "test_a.py": "def test_a(): pass\n",
+        "test_b.py": "def test_b(): assert 0\n",
+    })  # fmt: skip
+    plain, ours = project.both(slots=2)
+    assert (ours.status, ours.outcomes) == (plain.status, plain.outcomes)
