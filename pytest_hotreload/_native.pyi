@@ -305,8 +305,20 @@ class RecordStore:
         None where `get` would say None.
         """
 
-    def put_all(self, drafts: Mapping[str, str], *, started_ns: int, environment: Mapping[str, str]) -> int:
+    def put_all(
+        self,
+        drafts: Mapping[str, str],
+        *,
+        started_ns: int,
+        environment: Mapping[str, str],
+        before: Sequence[tuple[str, Sequence[tuple[int, str]]]] = (),
+    ) -> int:
         """Fingerprint what these test files depend on, as it is now, and write their records.
+
+        `before`: the functions that ran before all tests, as (first line, qualified name), by file. A draft may have
+        the key "functions": {"files": [[file whose functions are watched, [[first line, qualified name]]]], "ran" and
+        "outside" (of single tests): indexes of these functions, counted through, "tests": such a list for each test,
+        or null, "undivided": the reason for which nothing of it is known, or ""}.
 
         Returns how many records have other bytes now. Each thing is looked at once, however many files depend on it, in
         parallel. Of two names of one file the last counts.
@@ -441,11 +453,10 @@ class RecordStore:
         Node ids, in the order of the record. None if any test may be concerned.
         """
 
-    def changed_functions(self, test_file: str, file: str) -> list[tuple[str, bool]] | None:
-        """The functions of a file that changed since a test file's record.
+    def changed_functions(self, test_file: str, file: str) -> list[str] | None:
+        """The functions of a file that changed since a test file's record and that it ran, by the last `check`.
 
-        As (qualified name, whether the test file ran it), in the order of the source; empty if only comments,
-        layout or positions changed. None if something else changed, or if that is not known.
+        Qualified names, in the order of the source. None if something else changed, or if that is not known.
         """
 
     def look_at_layouts(self, files: Sequence[str]) -> None:
@@ -598,11 +609,8 @@ def watch_functions(enabled: bool) -> str | None:
     """Watch which functions of first-party files run, from the next import on, or stop.
 
     First-party by the settings of the last `observe`. Returns None, or the reason for which it is not possible.
-    Files that were imported before are not watched.
+    Files that were imported before are not watched, and what ran before is forgotten.
     """
-
-def begin_functions() -> None:
-    """Forget which functions ran. Files stay watched."""
 
 def mark_functions(label: int) -> None:
     """Say that what ran since the last call belongs to this label: the index of an item, or -1 for none."""
@@ -610,12 +618,10 @@ def mark_functions(label: int) -> None:
 def mark_function_files(process: int) -> None:
     """Say which process forks: `functions_ran` names, there and in forks, only files that come later."""
 
-def functions_ran(
-    *, forget: bool
-) -> tuple[
+def functions_ran() -> tuple[
     tuple[list[tuple[str, int, str]], list[tuple[int, list[int]]], list[str], tuple[int, int]] | None, str
 ]:
-    """What ran since `begin_functions`: (places, sets, files, mark), or None and the reason.
+    """What ran since the last call: (places, sets, files, mark), or None and the reason.
 
     A place is (file, first line, qualified name); a set is (label, indexes of places), each label once; files are
     those that are watched since the mark; the mark is (number of files then, process), (0, 0) without one.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 _PLURALS = {"child": "children", "process": "processes"}
 
 
@@ -18,6 +20,12 @@ def plural(count: int, noun: str) -> str:
 def verb(count: int, stem: str) -> str:
     """Return the verb in the form that agrees with the count: one ``waits``, two ``wait``."""
     return stem + "s" if count == 1 else stem
+
+
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """Return the first names, and how many more there are: ``a, b, c and 2 more``."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def duration(seconds: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from pytest_hotreload.wording import duration, many, plural
+from pytest_hotreload.wording import duration, listed, many, plural
 
 INTERNAL_ERROR: Final = "internal error"
 SLOWEST_HEAD: Final = ("| slowest files | tests | seconds |", "| --- | ---: | ---: |")
@@ -137,7 +137,7 @@ def nobodys(file: str, shard: str) -> str:
 
 
 def left_out(shard: str, files: Sequence[str]) -> str:
-    few = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
+    few = listed(files)
     return f"{shard} collected nothing in {few}: not selected, ignored by a conftest, or deleted"
 
 

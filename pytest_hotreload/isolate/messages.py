@@ -6,6 +6,8 @@ import logging
 import signal
 from typing import Final
 
+from pytest_hotreload.wording import listed
+
 #: The logger that receives the lines. Without a handler, ``logging`` prints warnings to standard error.
 LOGGER: Final = logging.getLogger("pytest_hotreload.isolate")
 
@@ -113,8 +115,7 @@ def unreadable(name: str, error: BaseException) -> str:
 
 
 def left_behind(name: str, processes: tuple[str, ...]) -> str:
-    more = f" and {len(processes) - 3} more" if len(processes) > 3 else ""
-    return f"{name} left processes behind; killed: {', '.join(processes[:3])}{more}"
+    return f"{name} left processes behind; killed: {listed(processes)}"
 
 
 def callback_failed(error: BaseException) -> str:

@@ -52,8 +52,9 @@ class Selection:
             left_out += self._other_tests([item for item in items if str(item.path) in affected])
         self.left_out = len(paths) - len(affected)
         if left_out:
-            out = set(left_out)
-            items[:] = [item for item in items if item not in out]
+            # By identity: classes of items need not have a hash.
+            out = set(map(id, left_out))
+            items[:] = [item for item in items if id(item) not in out]
             config.hook.pytest_deselected(items=left_out)
         with ORIGINAL_NAMES:
             self.reasons = self._explained(config)
@@ -61,9 +62,9 @@ class Selection:
     def _other_tests(self, items: list[pytest.Item]) -> list[pytest.Item]:
         """The items of affected files that ran nothing of what changed."""
         assert self.records is not None
-        # A file that was chosen for another reason, such as --affected-since, runs as a whole.
-        judged = {verdict.file for verdict in self.selected if self.records.verdicts[verdict.file] == verdict}
-        chosen = {file: self.records.affected_tests(file) for file in judged}
+        # A file that was chosen for another reason, such as a failure or --affected-since, runs as a whole.
+        judged = [verdict for verdict in self.selected if self.records.verdicts[verdict.file] == verdict]
+        chosen = {v.file: self.records.affected_tests(v.file) for v in judged if v.kind == "content"}
         others = [
             item
             for item in items
@@ -73,11 +74,13 @@ class Selection:
         return others
 
     def _explained(self, config: pytest.Config) -> list[str]:
-        verdicts = self.selected if config.get_verbosity() > 0 else self.selected[:_FEW]
-        reasons = explain(config, verdicts, self.records)
-        more = len(self.selected) - len(verdicts)
+        verbose = config.get_verbosity() > 0
+        verdicts = self.selected if verbose else self.selected[:_FEW]
         without = self.records.without_effect() if self.records is not None else []
-        return reasons + ([affected_messages.more_reasons(more)] if more else []) + without
+        shown = without if verbose else without[:_FEW]
+        more = len(self.selected) - len(verdicts) + len(without) - len(shown)
+        reasons = explain(config, verdicts, self.records) + shown
+        return reasons + ([affected_messages.more_reasons(more)] if more else [])
 
     def pytest_report_collectionfinish(self) -> list[str]:
         """The lines below pytest's own line about the collection."""

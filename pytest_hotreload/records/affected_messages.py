@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pytest_hotreload.wording import many
+from pytest_hotreload.wording import listed, many
 from pytest_hotreload.world import BUILTINS
 
 __builtins__ = BUILTINS
@@ -61,7 +61,7 @@ def reason(path: str, kind: str, detail: str, chain: Sequence[str], functions: S
 
     ``functions``: those that changed and that the file ran: ``src/pay/card.py:charge ← …``.
     """
-    changed = f"{detail}:{_few(functions)}" if functions else detail
+    changed = f"{detail}:{listed(functions)}" if functions else detail
     why = {
         "unknown": "no record yet",
         "epoch": "its record is from another environment",
@@ -82,15 +82,11 @@ def reason(path: str, kind: str, detail: str, chain: Sequence[str], functions: S
     return f"{path}: {' ← '.join(links) if chain else why}"
 
 
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-
 def without_effect(path: str, functions: Sequence[str]) -> str:
     """The line about a changed file that affects no test file."""
     if not functions:
         return f"{path}: only comments, layout or positions changed"
-    return f"{path}: {_few(functions)} changed, which no test ran"
+    return f"{path}: {listed(functions)} changed, which no test ran"
 
 
 def tests(selected: int, total: int) -> str:

@@ -6,6 +6,7 @@ See docs/design/functions.md.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from pytest_hotreload._native import functions_ran
@@ -36,8 +37,8 @@ class FunctionsRan(NamedTuple):
 
 
 def take() -> FunctionsRan:
-    """Return what ran since the recording began, and forget it."""
-    found, reason = functions_ran(forget=True)
+    """Return what ran since the last call, or since functions are watched."""
+    found, reason = functions_ran()
     if found is None:
         return FunctionsRan(undivided=reason)
     places, sets, files, mark = found
@@ -72,24 +73,24 @@ class _Draft:
             found.append(None if known is None else (file, known.setdefault((line, name), len(known))))
         return found
 
-    def numbers(self, places: Iterable[tuple[str, int]]) -> list[int]:
-        """The places, counted through in the order of the files."""
-        return sorted(self._starts[file] + number for file, number in places)
-
-    def count(self) -> None:
-        """Fix the numbers, after the last place was added."""
-        self._starts: dict[str, int] = {}
-        total = 0
-        for file, known in self.places.items():
-            self._starts[file] = total
-            total += len(known)
+    def starts(self) -> dict[str, int]:
+        """File -> the number of its first place, if places are counted through in the order of the files."""
+        counts = accumulate(map(len, self.places.values()), initial=0)
+        return dict(zip(self.places, counts, strict=False))
 
 
 class FunctionRecords:
-    """What ran before the tests of a run, and from that and the children the drafts of its records."""
+    """What ran before the tests of a run, and the drafts of its records from what the children said."""
 
     def __init__(self, collected: FunctionsRan | None) -> None:
         self.collected = collected or FunctionsRan(undivided="nothing was recorded")
+
+    def before(self) -> list[tuple[str, list[tuple[int, str]]]]:
+        """The functions that ran before all tests, as (line, qualified name), by file."""
+        found: dict[str, list[tuple[int, str]]] = {}
+        for file, line, name in self.collected.places:
+            found.setdefault(file, []).append((line, name))
+        return list(found.items())
 
     def draft(
         self,
@@ -99,19 +100,18 @@ class FunctionRecords:
         tests: Sequence[int],
         undivided: str = "",
     ) -> Mapping[str, Any]:
-        """The functions of one test file.
+        """The functions that ran for one test file in its children.
 
         ``closure``: its first-party files. ``observed``: from each of its children. ``sources``: files that it
         looked at otherwise. ``tests``: the indexes of its items, in the order of the record.
         """
         reason = undivided or self._undivided(observed)
         if reason:
-            return {"files": [], "ran": [], "before": [], "outside": [], "tests": [], "undivided": reason}
+            return {"files": [], "ran": [], "outside": [], "tests": [], "undivided": reason}
         files = set(closure).difference(sources)
         for one in observed:
             files &= self._watched(one)
         draft = _Draft(files)
-        before = set(filter(None, draft.add(self.collected)))
         outside: set[tuple[str, int]] = set()
         by_test: dict[int, set[tuple[str, int]]] = {}
         for one in observed:
@@ -119,13 +119,16 @@ class FunctionRecords:
             for label, ran in one.sets:
                 into = outside if label == NO_TEST else by_test.setdefault(label, set())
                 into.update(place for place in map(places.__getitem__, ran) if place is not None)
-        draft.count()
+        starts = draft.starts()
+
+        def numbers(places: Iterable[tuple[str, int]]) -> list[int]:
+            return sorted(starts[file] + number for file, number in places)
+
         return {
             "files": [[file, list(known)] for file, known in draft.places.items()],
-            "ran": draft.numbers(before.union(outside, *by_test.values())),
-            "before": draft.numbers(before),
-            "outside": draft.numbers(outside),
-            "tests": [draft.numbers(by_test[test]) if test in by_test else None for test in tests],
+            "ran": numbers(outside.union(*by_test.values())),
+            "outside": numbers(outside),
+            "tests": [numbers(by_test[test]) if test in by_test else None for test in tests],
             "undivided": "",
         }
 

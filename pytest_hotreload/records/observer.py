@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pytest_hotreload._native import (
-    begin_functions,
     canonical_path,
     mark_function_files,
     observe,
@@ -133,7 +132,6 @@ class Observer:
             self._open(collecting=False)
         else:
             observe_again()
-            begin_functions()
         self.active = True
         self._before, self._taken = (), []
         self._children = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -168,35 +166,40 @@ class Observer:
         return [(name, file) for name, file in found if file]
 
     def end(self) -> Observed:
-        """Stop recording and return the events.
+        """Stop recording and return the events, and the functions that ran since the last call.
 
         The wrappers for imports and the environment stay, but do nothing.
         """
+        ran = self._functions()
+        return self._end()._replace(functions=ran)
+
+    def end_before_forks(self) -> Observed:
+        """As :meth:`end`. Processes that are forked from now on name only watched files that came later.
+
+        What runs from here to the end of a child is the child's, so nothing between the two is lost.
+        """
+        ran = self._functions()
+        mark_function_files(os.getpid())
+        ran = ran._replace(mark=(ran.mark[0] + len(ran.files), os.getpid()))
+        return self._end()._replace(functions=ran)
+
+    def _end(self) -> Observed:
         rows = self._taken + observed()
         if self._children is not None and self._were_children():
             # If events named processes and none exists now, those events are taken to be complete.
             is_told = any(kind == "subprocess" for _, kind, _, _ in rows) and not self._are_children()
             rows += [("", "subprocess", _UNSEEN, None), *([] if is_told else [("", "start", _UNSEEN, None)])]
         self._taken, self._children = [], None
-        ran = self._functions()
         stop_observing()
         self.active = False
         collects = gc.isenabled()
         # Some thousand tuples would trigger a collection of all imported objects: 60 ms in a heavy suite.
         gc.disable()
         try:
-            return self._told(rows)._replace(functions=ran)
+            return self._told(rows)
         finally:
             if collects:
                 gc.enable()
-
-    def end_before_forks(self) -> Observed:
-        """As :meth:`end`. Processes that are forked from now on name only watched files that came later."""
-        seen = self.end()
-        ran = seen.functions or FunctionsRan()
-        mark_function_files(os.getpid())
-        count = ran.mark[0] + len(ran.files)
-        return seen._replace(functions=ran._replace(mark=(count, os.getpid())))
 
     def _functions(self) -> FunctionsRan:
         if self._unwatched:
@@ -280,7 +283,7 @@ class Observer:
         try:
             yield
         finally:
-            self._learned = self.end()
+            self._learned = self._end()
 
     def _module(self, owner: str, name: str) -> Module | None:
         """The module, or None if it does not count: installed, standard library, or no module at all."""

@@ -108,8 +108,10 @@ class RunRecords:
         early = self.observer.loaded()
         seen = import_again(early)
         self.observer.add(seen.rows)
-        #: Files of modules that were imported before this plugin, if what their imports read is not known.
-        self._unseen = {file for _, file in early} if seen.why else set()
+        #: Files of modules that were imported before this plugin: nobody knows which of their functions ran.
+        self._early = {file for _, file in early}
+        #: The same, if what their imports read is not known.
+        self._unseen = self._early if seen.why else set()
         #: The reason in words for which these inputs are unknown, or "".
         self.doubt = affected_messages.unseen_import(seen.module, seen.why) if seen.why else ""
         #: Test file (absolute) -> its outcome in this run.
@@ -319,7 +321,7 @@ class RunRecords:
         store = self.opened()
         if verdict.kind != "content" or store is None:
             return []
-        return [name for name, ran in store.changed_functions(verdict.file, verdict.detail) or () if ran]
+        return store.changed_functions(verdict.file, verdict.detail) or []
 
     @_kept(lambda _: [])
     def without_effect(self) -> list[str]:
@@ -429,7 +431,7 @@ class RunRecords:
             draft["functions"] = ran_functions.draft(
                 found.closure,
                 [each.functions for each in ran.observed if each.functions is not None],
-                {*found.sources, *self._unseen},
+                {*found.sources, *self._early},
                 [*ran.nodeids],
                 functions.STARTS_PROCESSES if "subprocess" in found.flags else "",
             )
@@ -438,7 +440,12 @@ class RunRecords:
             draft["modules"] = modules = distributions.of([*at_import, *later])
             draft["distributions"] = distributions.versions(modules.values())
             drafts[path] = json.dumps(draft)
-        store.put_all(drafts, started_ns=self._settled_before(), environment=self.environment)
+        store.put_all(
+            drafts,
+            started_ns=self._settled_before(),
+            environment=self.environment,
+            before=ran_functions.before(),
+        )
 
     def _settled_before(self) -> int:
         """The time before which an input must have been changed; 0 if the clock was put back.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pytest_hotreload.compat.console import PREFIX, status_text
 from pytest_hotreload.process.messages import Warmed
 from pytest_hotreload.watch.protocol import Changed
-from pytest_hotreload.wording import many, verb
+from pytest_hotreload.wording import listed, many, verb
 
 if TYPE_CHECKING:
     from pytest_hotreload.watch.requests import PendingEdit
@@ -129,7 +129,7 @@ def written(path: str, root: str) -> str:
 
 def third_party(names: Sequence[str]) -> str:
     tops = sorted({name.partition(".")[0] for name in names})
-    return f"new third-party import, warm from now on: {_listed(tops, 3)}"
+    return f"new third-party import, warm from now on: {listed(tops, 3)}"
 
 
 def pending(path: str) -> str:
@@ -143,7 +143,7 @@ def settings_changed(path: str) -> str:
 def unaffected(changes: Changed, root: str, without_effect: Sequence[str] = ()) -> str:
     """The line about an edit that affects no test file; ``without_effect``: what is known of its files."""
     if without_effect:
-        return f"{', '.join(without_effect)} · {WATCHING}"
+        return f"{listed(without_effect)} · {WATCHING}"
     return f"{shown(changes.paths, root)}: no test file is affected · {WATCHING}"
 
 
@@ -198,7 +198,7 @@ def status(
     )
     line = [f"{'FAIL' if failing else 'PASS'} {counts} in {times.pytest:.2f} s ({detail} ms)", *notes]
     if elsewhere:
-        line.append(f"still failing: {_listed(list(elsewhere), 3)}")
+        line.append(f"still failing: {listed(list(elsewhere), 3)}")
     if unfinished:
         line.append(f"{_files(unfinished)} without a result")
     colour = "red" if failing else "yellow" if unfinished else "green"
@@ -239,14 +239,9 @@ def running(children: Sequence[tuple[str, int, float, str]]) -> list[str]:
 
 def shown(paths: Sequence[str], root: str, most: int = 3) -> str:
     """A list of up to ``most`` paths; those below the root are relative to it."""
-    return _listed(
+    return listed(
         [os.path.relpath(path, root) if path.startswith(root + os.sep) else path for path in paths], most
     )
-
-
-def _listed(names: Sequence[str], most: int) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
 
 
 def _files(count: int) -> str:

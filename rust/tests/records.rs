@@ -84,7 +84,7 @@ fn filled(folder: &Folder, closure: &BTreeSet<usize>, reads: &BTreeSet<usize>) -
     let later = now() + 3_600_000_000_000;
     let draft = draft(closure, reads, folder);
     let drafts = [(b"tests/test_a.py".to_vec(), draft)];
-    assert_eq!(store.put_all(&drafts, later, &environment()).unwrap(), 1);
+    assert_eq!(store.put_all(&drafts, later, &environment(), &[]).unwrap(), 1);
     store
 }
 
@@ -221,12 +221,12 @@ proptest! {
         let folder = Folder::new();
         let mut store = filled(&folder, &BTreeSet::new(), &BTreeSet::new());
         let drafts = drafts(&files, &folder);
-        prop_assert_eq!(store.put_all(&drafts, started, &environment()).unwrap(), files.len());
-        prop_assert_eq!(store.put_all(&drafts, started, &environment()).unwrap(), 0);
+        prop_assert_eq!(store.put_all(&drafts, started, &environment(), &[]).unwrap(), files.len());
+        prop_assert_eq!(store.put_all(&drafts, started, &environment(), &[]).unwrap(), 0);
         let at_once = bytes(&store, &folder, &files);
         store.clear().unwrap();
         for one in drafts.chunks(1) {
-            prop_assert_eq!(store.put_all(one, started, &environment()).unwrap(), 1);
+            prop_assert_eq!(store.put_all(one, started, &environment(), &[]).unwrap(), 1);
         }
         prop_assert_eq!(bytes(&store, &folder, &files), at_once);
     }
@@ -235,7 +235,7 @@ proptest! {
     fn the_index_says_what_the_records_say(files in prop::collection::btree_map(path(), (some_files(), some_files()), 1..6)) {
         let folder = Folder::new();
         let mut one = filled(&folder, &BTreeSet::new(), &BTreeSet::new());
-        one.put_all(&drafts(&files, &folder), i64::MAX, &environment()).unwrap();
+        one.put_all(&drafts(&files, &folder), i64::MAX, &environment(), &[]).unwrap();
         let read = described(&mut store(&folder));
         one.save().unwrap();
         prop_assert_eq!(described(&mut one), read.clone());

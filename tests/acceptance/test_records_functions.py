@@ -189,6 +189,7 @@ def test_what_ran_in_a_collection_concerns_everybody(tmp_path):
         "assert 'return' in open(part.__file__).read()",
         "assert part.f.__code__.co_consts",
         "import linecache\n    assert linecache.getline(part.__file__, 1)",
+        "import importlib.util\n    assert open(importlib.util.cache_from_source(part.__file__), 'rb').read()",
         "import types\n    assert types.FunctionType(part.f.__code__.replace(co_name='g'), {})() == 1",
         "import subprocess, sys\n    subprocess.run([sys.executable, '-c', '1'], check=True)",
     ],
@@ -236,7 +237,7 @@ def test_other_tools_of_the_interpreter(tmp_path):
     """With both free identifiers taken nothing is divided, and the run is as ever."""
     kept = Kept(tmp_path, {
         "conftest.py": "",
-        "taking.py": "import sys\nfor tool in (3, 4):\n    sys.monitoring.use_tool_id(tool, 'x')\n",
+        "taking.py": "import sys\nfor tool in (3, 4, 5):\n    sys.monitoring.use_tool_id(tool, 'x')\n",
         "part.py": "def f():\n    return 1\n\ndef g():\n    return 2\n",
         "test_a.py": "import part\n\ndef test_a():\n    assert part.f() == 1\n",
         "pytest.ini": "[pytest]\naddopts = -p taking\npythonpath = .\n",
@@ -246,14 +247,18 @@ def test_other_tools_of_the_interpreter(tmp_path):
     assert kept.record("test_a.py")["functions"]["undivided"] == "other tools use sys.monitoring"
 
 
-def test_a_test_that_takes_the_tool_over(tmp_path):
+@pytest.mark.parametrize("calls", [1, 100])
+def test_a_test_that_takes_the_tool_over(tmp_path, calls):
+    """It counts as a whole, and the run goes on; what is called often has to be switched on again."""
     kept = Kept(tmp_path, {
         "part.py": "def f():\n    return 1\n\ndef g():\n    return 2\n",
-        "test_a.py": """\
+        "test_a.py": f"""\
             import sys, part
 
             def test_a():
-                for tool in (3, 4):
+                for _ in range({calls}):
+                    part.f()
+                for tool in (3, 4, 5):
                     if sys.monitoring.get_tool(tool):
                         sys.monitoring.free_tool_id(tool)
 
@@ -261,8 +266,92 @@ def test_a_test_that_takes_the_tool_over(tmp_path):
                 assert part.f() == 1
             """,
     })  # fmt: skip
+    assert set(outcomes(kept.run()).values()) == {"passed"}
+    reasons = ("a test took over sys.monitoring", "calls of functions were lost")
+    assert kept.record("test_a.py")["functions"]["undivided"] in reasons
+
+
+def test_tools_that_tests_take_are_free(tmp_path):
+    """All but one that hardly anybody takes."""
+    kept = Kept(tmp_path, {
+        "test_a.py": """\
+            import sys
+
+            def test_a():
+                for tool in range(5):
+                    sys.monitoring.use_tool_id(tool, "mine")
+                    sys.monitoring.free_tool_id(tool)
+            """,
+    })  # fmt: skip
+    assert set(outcomes(kept.run()).values()) == {"passed"}
+
+
+def test_what_warm_functions_ran(tmp_path):
+    """They run after the collection and before the first test, and what they leave is there for all."""
+    kept = Kept(tmp_path, {
+        "part.py": "HELD = []\n\ndef made():\n    return 1\n\ndef fill():\n    HELD.append(made())\n",
+        "conftest.py": "import part\nfrom pytest_hotreload import warm\n\n@warm\ndef ahead():\n    part.fill()\n",
+        **{f"test_{n}.py": "import part\n\ndef test_a():\n    assert part.HELD == [1]\n" for n in range(4)},
+    })  # fmt: skip
+    assert set(outcomes(kept.run()).values()) == {"passed"}
+    assert kept.affected() == {}
+    edit(kept, "return 1", "return 2", "part.py")
+    assert len(kept.affected()) == 4
+
+
+def test_code_that_is_executed_twice(tmp_path):
+    """The same code object; what is registered behind it must not be taken for a part of it."""
+    run_twice = """\
+        import pathlib
+
+        source = pathlib.Path(__file__).with_name("part.py")
+        code = compile(source.read_text(), str(source), "exec")
+        for _ in range(2):
+            exec(code, {"__name__": "part"})
+        """
+    kept = Kept(tmp_path, {
+        "twice.py": run_twice,
+        "part.py": "def f():\n    return 1\n\ndef g():\n    return 2\n",
+        "other.py": "def first():\n    return 1\n\ndef second():\n    return 2\n",
+        "test_a.py": "import twice\nimport other\n\ndef test_a():\n    assert other.second() == 2\n",
+    })  # fmt: skip
     kept.run()
-    assert kept.record("test_a.py")["functions"]["undivided"] == "a test took over sys.monitoring"
+    edit(kept, "return 1", "return 3", "other.py")
+    assert kept.affected() == {}
+    edit(kept, "return 2", "return 4", "other.py")
+    assert kept.affected() == {"test_a.py": "other.py:second ← test_a.py"}
+
+
+def test_a_plugin_that_was_imported_before(tmp_path):
+    kept = Kept(tmp_path, {
+        "pytest.ini": "[pytest]\naddopts = -p own\n",
+        "own.py": "def helper():\n    return 1\n\ndef other():\n    return 2\n",
+        "test_a.py": "import own\n\ndef test_a():\n    assert own.helper() == 1\n",
+    })  # fmt: skip
+    kept.run()
+    edit(kept, "return 1", "return 2", "own.py")
+    assert outcomes(kept.run("--affected")) == {"test_a.py::test_a": "failed"}
+
+
+def test_single_tests_only_where_functions_changed(kept):
+    """A file that is affected for any other reason runs whole."""
+    kept.write({"test_net.py": "import pricing\n\ndef test_net():\n    assert pricing.net(1) == 2\n"})
+    assert set(outcomes(kept.run("test_net.py")).values()) == {"failed"}
+    assert outcomes(kept.run("--affected=tests")) == {"test_net.py::test_net": "failed"}
+    result = kept.run("--affected=tests", "--strict-markers")
+    assert len(outcomes(result)) == 6
+
+
+def test_many_files_without_effect_are_not_all_named(tmp_path):
+    parts = {f"part{n}.py": "def f():\n    return 1\n" for n in range(15)}
+    imports = "".join(f"import part{n}\n" for n in range(15))
+    kept = Kept(tmp_path, {**parts, "test_a.py": imports + "\ndef test_a(): pass\n"})
+    kept.run()
+    for name in parts:
+        edit(kept, "def f", "# Here.\ndef f", name)
+    lines = kept.run("--affected").raw.splitlines()
+    assert sum(line.endswith("only comments, layout or positions changed") for line in lines) == 10
+    assert "  and 5 more (-v shows them)" in lines
 
 
 def test_explain_names_functions_and_tests(kept):

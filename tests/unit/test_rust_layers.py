@@ -32,6 +32,7 @@ WITH_PYO3 = {
     "audit/function_calls.rs",
     "audit/hook.rs",
     "audit/interpose.rs",
+    "audit/monitoring.rs",
     "audit/opened.rs",
     "audit/recording.rs",
     "audit/started.rs",

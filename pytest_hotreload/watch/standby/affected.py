@@ -92,9 +92,8 @@ class Affects:
         self._causes = {detail for _, _, detail in rows}
         for file, kind, detail in rows:
             if self._path(file) not in still:
-                functions = self._store.changed_functions(file, detail) if kind == "content" else None
-                ran = [name for name, did_run in functions or () if did_run]
-                found[self._path(file)] = affected_messages.reason(file, kind, detail, [], ran)
+                ran = self._store.changed_functions(file, detail) if kind == "content" else None
+                found[self._path(file)] = affected_messages.reason(file, kind, detail, [], ran or ())
         for path in changes.created:
             if os.path.basename(path) in ("conftest.py", "__init__.py"):  # noqa: PTH119
                 found.update(self._below(Path(path).parent))

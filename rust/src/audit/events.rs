@@ -250,7 +250,7 @@ fn opened(arguments: &Arguments<'_>) {
         }
     }
     below_cwd(py, access, Some(path.clone()));
-    if path.extension().is_some_and(|extension| extension == "py") {
+    if path.extension().is_some_and(|extension| extension == "py" || extension == "pyc") {
         read_source(py, &path);
     }
 }

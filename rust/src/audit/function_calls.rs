@@ -1,9 +1,10 @@
-//! Records which functions of first-party code run, through `sys.monitoring` (`docs/design/functions.md`).
+//! Records which functions of first-party code run, through `audit/monitoring.rs` (`docs/design/functions.md`).
 //!
-//! The interpreter calls `on_start` whenever a function of a registered file starts or is resumed; code of others is
+//! The interpreter says whenever a function of a registered file starts or is resumed; code of others is
 //! never touched. A file is registered when the import system executes it, which an audit event tells.
 
 use std::cell::UnsafeCell;
+use std::collections::hash_map::Entry;
 use std::ffi::{CStr, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -11,20 +12,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use indexmap::IndexSet;
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyString, PyTuple, PyType};
 use rustc_hash::FxHashMap;
 
 use crate::audit::frames::{bytes_of, own_file};
+use crate::audit::monitoring::Monitoring;
 use crate::audit::scope::{PathClass, Settings};
 
-/// The tools that no well-known program takes; 0 to 2 and 5 have a use of their own (PEP 669).
-const TOOLS: [i32; 2] = [4, 3];
-const TOOL_NAME: &str = "pytest-hotreload";
 /// From this call on a function is no longer counted until the next set begins: a call that is told costs about 70 ns,
 /// and to switch a function on again about 2 µs.
 const HOT: u32 = 32;
@@ -76,7 +73,7 @@ struct Recorder {
     set: u32,
     done: Vec<(i64, Vec<u32>)>,
     mark: (usize, u64),
-    /// A registration that failed: what ran is not known as a whole.
+    /// Whether something was lost, so that what ran is not known as a whole.
     is_incomplete: bool,
 }
 
@@ -98,73 +95,16 @@ pub fn is_enabled() -> bool {
     ENABLED.load(Ordering::Relaxed)
 }
 
-/// What this module needs of `sys.monitoring`, looked up before a test can replace it.
-struct Monitoring {
-    use_tool_id: Py<PyAny>,
-    free_tool_id: Py<PyAny>,
-    get_tool: Py<PyAny>,
-    register_callback: Py<PyAny>,
-    set_local_events: Py<PyAny>,
-    disable: Py<PyAny>,
-    /// The start of a function, and the resumption of a generator or coroutine.
-    events: [i64; 2],
-}
-
-static MONITORING: PyOnceLock<Monitoring> = PyOnceLock::new();
-
-impl Monitoring {
-    fn look_up(py: Python<'_>) -> PyResult<&Self> {
-        MONITORING.get_or_try_init(py, || {
-            let Ok(module) = py.import("sys")?.getattr("monitoring") else {
-                return Err(PyRuntimeError::new_err("it needs Python 3.12 or later"));
-            };
-            let function = |name: &str| Ok::<_, PyErr>(module.getattr(name)?.unbind());
-            let events = module.getattr("events")?;
-            Ok(Self {
-                use_tool_id: function("use_tool_id")?,
-                free_tool_id: function("free_tool_id")?,
-                get_tool: function("get_tool")?,
-                register_callback: function("register_callback")?,
-                set_local_events: function("set_local_events")?,
-                disable: function("DISABLE")?,
-                events: [events.getattr("PY_START")?.extract()?, events.getattr("PY_RESUME")?.extract()?],
-            })
-        })
-    }
-
-    fn claim(&self, py: Python<'_>) -> PyResult<i32> {
-        let claimed = TOOLS.into_iter().find(|tool| self.use_tool_id.call1(py, (*tool, TOOL_NAME)).is_ok());
-        claimed.ok_or_else(|| PyRuntimeError::new_err("other tools use sys.monitoring"))
-    }
-
-    fn owns(&self, py: Python<'_>, tool: i32) -> bool {
-        let name = self.get_tool.call1(py, (tool,));
-        name.is_ok_and(|name| name.extract::<String>(py).is_ok_and(|name| name == TOOL_NAME))
-    }
-
-    /// Puts our callback in place for both events; whether it was there.
-    fn call_back(&self, py: Python<'_>, tool: i32) -> PyResult<bool> {
-        let ours = callback(py)?;
-        let mut is_ours = true;
-        for event in self.events {
-            is_ours &= self.register_callback.call1(py, (tool, event, ours))?.is(ours);
-        }
-        Ok(is_ours)
-    }
-
-    fn watch(&self, py: Python<'_>, tool: i32, code: &Bound<'_, PyAny>, enabled: bool) -> PyResult<()> {
-        let events: i64 = if enabled { self.events.iter().sum() } else { 0 };
-        self.set_local_events.call1(py, (tool, code, events)).map(drop)
-    }
-}
-
 /// Begins with nothing registered. Raises `RuntimeError` with the reason if the interpreter can't tell.
 pub fn start(py: Python<'_>, settings: Arc<Settings>) -> PyResult<()> {
+    // A pytest within a test: what the outer one has registered is lost with its recorder.
+    let was_enabled = is_enabled();
     stop(py)?;
     let monitoring = Monitoring::look_up(py)?;
-    let tool = monitoring.claim(py)?;
+    let tool = monitoring.claim(py, started)?;
     monitoring.call_back(py, tool)?;
-    let recorder = Recorder { settings: Some(settings), tool, set: 1, ..Recorder::default() };
+    let recorder =
+        Recorder { settings: Some(settings), tool, set: 1, is_incomplete: was_enabled, ..Recorder::default() };
     // SAFETY: as in `with`.
     unsafe { *RECORDER.0.get() = Some(recorder) };
     ENABLED.store(true, Ordering::SeqCst);
@@ -181,47 +121,13 @@ pub fn stop(py: Python<'_>) -> PyResult<()> {
         for object in &recorder.objects {
             monitoring.watch(py, recorder.tool, object.bind(py), false)?;
         }
-        for event in monitoring.events {
-            monitoring.register_callback.call1(py, (recorder.tool, event, py.None()))?;
-        }
-        monitoring.free_tool_id.call1(py, (recorder.tool,))?;
+        monitoring.release(py, recorder.tool)?;
     }
     Ok(())
 }
 
-static mut METHOD: ffi::PyMethodDef = ffi::PyMethodDef {
-    ml_name: c"on_start".as_ptr(),
-    ml_meth: ffi::PyMethodDefPointer { PyCFunctionFast: on_start },
-    ml_flags: ffi::METH_FASTCALL,
-    ml_doc: std::ptr::null(),
-};
-
-static CALLBACK: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-
-fn callback(py: Python<'_>) -> PyResult<&Py<PyAny>> {
-    CALLBACK.get_or_try_init(py, || {
-        // SAFETY: the definition is a static that is never written; the result is a new reference or an error.
-        let made = unsafe { ffi::PyCFunction_NewEx(&raw mut METHOD, std::ptr::null_mut(), std::ptr::null_mut()) };
-        // SAFETY: as above.
-        Ok(unsafe { Bound::from_owned_ptr_or_err(py, made) }?.unbind())
-    })
-}
-
-/// Called by the interpreter with a code object and an offset.
-unsafe extern "C" fn on_start(
-    _module: *mut ffi::PyObject,
-    arguments: *mut *mut ffi::PyObject,
-    count: ffi::Py_ssize_t,
-) -> *mut ffi::PyObject {
-    // SAFETY: the interpreter calls with its lock held.
-    let py = unsafe { Python::assume_attached() };
-    let is_hot = count > 0 && {
-        // SAFETY: there is an argument; it is only compared.
-        let address = unsafe { *arguments } as usize;
-        with(py, |recorder| recorder.started(address)).unwrap_or_default()
-    };
-    let disable = MONITORING.get(py).filter(|_| is_hot).map(|monitoring| monitoring.disable.clone_ref(py));
-    disable.unwrap_or_else(|| py.None()).into_ptr()
+fn started(py: Python<'_>, address: usize) -> bool {
+    with(py, |recorder| recorder.started(address)).unwrap_or_default()
 }
 
 impl Recorder {
@@ -254,32 +160,24 @@ impl Recorder {
 }
 
 /// Ends the current set: what ran since the last call belongs to this label. Functions that were switched off are
-/// switched on again.
-pub fn mark(py: Python<'_>, label: i64) -> PyResult<()> {
+/// switched on again; where that fails, since a test freed the tool, what ran is not known any more.
+pub fn mark(py: Python<'_>, label: i64) {
     let Some((tool, off)) = with(py, |recorder| {
         recorder.close_set(label);
         let objects = &recorder.objects;
         let objects = recorder.off.drain(..).filter_map(|index| objects.get(index as usize));
         (recorder.tool, objects.map(|object| object.clone_ref(py)).collect::<Vec<_>>())
     }) else {
-        return Ok(());
+        return;
     };
-    if off.is_empty() {
-        return Ok(());
-    }
-    let monitoring = Monitoring::look_up(py)?;
-    for object in off {
+    let switch = |object: &Py<PyAny>| {
+        let monitoring = Monitoring::look_up(py)?;
         monitoring.watch(py, tool, object.bind(py), false)?;
-        monitoring.watch(py, tool, object.bind(py), true)?;
+        monitoring.watch(py, tool, object.bind(py), true)
+    };
+    if !off.iter().all(|object| switch(object).is_ok()) {
+        with(py, |recorder| recorder.is_incomplete = true);
     }
-    Ok(())
-}
-
-/// Forgets what ran so far; files stay registered.
-pub fn begin(py: Python<'_>) -> PyResult<()> {
-    mark(py, NO_TEST)?;
-    with(py, |recorder| recorder.done.clear());
-    Ok(())
 }
 
 /// Marks the files that are registered by now: processes that are forked from here on name only later ones.
@@ -287,13 +185,13 @@ pub fn mark_files(py: Python<'_>, process: u64) {
     with(py, |recorder| recorder.mark = (recorder.files.len(), process));
 }
 
-/// All that ran since `begin`, or the reason for which that is not known. What ran since the last mark belongs to no
-/// test.
-pub fn ran(py: Python<'_>, forget: bool) -> PyResult<Result<Ran, &'static str>> {
+/// All that ran since the last call, which is forgotten, or the reason for which that is not known. What ran since the
+/// last mark belongs to no test.
+pub fn take(py: Python<'_>) -> PyResult<Result<Ran, &'static str>> {
     if !is_enabled() {
         return Ok(Err("nothing was recorded"));
     }
-    mark(py, NO_TEST)?;
+    mark(py, NO_TEST);
     let monitoring = Monitoring::look_up(py)?;
     let Some(tool) = with(py, |recorder| recorder.tool) else { return Ok(Err("nothing was recorded")) };
     if !monitoring.owns(py, tool) || !monitoring.call_back(py, tool)? {
@@ -301,12 +199,10 @@ pub fn ran(py: Python<'_>, forget: bool) -> PyResult<Result<Ran, &'static str>> 
     }
     let found = with(py, |recorder| {
         if recorder.is_incomplete {
-            return Err("a file could not be registered");
+            return Err("calls of functions were lost");
         }
         let found = recorder.found();
-        if forget {
-            recorder.done.clear();
-        }
+        recorder.done.clear();
         Ok(found)
     });
     Ok(found.unwrap_or(Err("nothing was recorded")))
@@ -350,7 +246,12 @@ pub fn executes(py: Python<'_>, code: &Bound<'_, PyAny>) {
         return;
     }
     let Some(file) = file_of(code, &settings) else { return };
-    let mut found = Vec::new();
+    // Templates name their own files. They are no modules, and may be compiled any number of times.
+    if Path::new(&file).extension().is_none_or(|extension| extension != "py") {
+        return;
+    }
+    // Itself, so that it is known when it is executed once more; no call of it is told, as it is called by nobody.
+    let mut found = vec![(code.clone(), 0, "<module>".to_owned())];
     let is_whole = collect(code, &kind, &mut found, 0).is_some() && register(py, file, found).is_ok();
     if !is_whole {
         with(py, |recorder| recorder.is_incomplete = true);
@@ -375,7 +276,8 @@ pub fn file_of(code: &Bound<'_, PyAny>, settings: &Settings) -> Option<OsString>
 
 /// The canonical form of a file name, if that is first-party and no test's own.
 pub fn first_party(name: &OsStr, settings: &Settings) -> Option<OsString> {
-    own_file(settings, name).filter(|file| settings.classify(Path::new(file)) == PathClass::Recorded)
+    let is_recorded = |path: &Path| settings.classify(path) == PathClass::Recorded;
+    own_file(settings, name).filter(|file| is_recorded(Path::new(file)))
 }
 
 type Found<'py> = (Bound<'py, PyAny>, u32, String);
@@ -407,14 +309,15 @@ fn collect<'py>(
 fn register(py: Python<'_>, file: OsString, found: Vec<Found<'_>>) -> PyResult<()> {
     let monitoring = Monitoring::look_up(py)?;
     let Some(tool) = with(py, |recorder| recorder.tool) else { return Ok(()) };
-    for (object, _, _) in &found {
+    for (object, _, _) in found.iter().skip(1) {
         monitoring.watch(py, tool, object, true)?;
     }
     with(py, |recorder| {
         let file = u32::try_from(recorder.files.insert_full(file).0).unwrap_or(u32::MAX);
         for (object, line, name) in found {
             let index = u32::try_from(recorder.codes.len()).unwrap_or(u32::MAX);
-            if recorder.by_address.insert(object.as_ptr() as usize, index).is_none() {
+            if let Entry::Vacant(vacant) = recorder.by_address.entry(object.as_ptr() as usize) {
+                vacant.insert(index);
                 recorder.codes.push(Code { file, line, name, set: 0, calls: 0 });
                 recorder.objects.push(object.unbind());
             }
@@ -428,8 +331,8 @@ pub fn file_of_code(py: Python<'_>, owner: &Bound<'_, PyAny>, attribute: &OsStr)
     if !is_enabled() {
         return None;
     }
-    let settings = with(py, |recorder| recorder.settings.clone())??;
     let name = CODE_ATTRIBUTES.iter().find(|name| name.to_bytes() == attribute.as_encoded_bytes())?;
+    let settings = with(py, |recorder| recorder.settings.clone())??;
     let code = owner.getattr(PyString::new(py, name.to_str().ok()?)).ok()?;
     if is_code(&code.get_type()) { file_of(&code, &settings) } else { None }
 }

@@ -12,6 +12,7 @@ pub(crate) mod frames;
 pub(crate) mod function_calls;
 pub(crate) mod hook;
 pub(crate) mod interpose;
+pub(crate) mod monitoring;
 pub(crate) mod opened;
 pub(crate) mod programs;
 pub(crate) mod recording;

@@ -13,6 +13,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use crate::audit::access::{Access, spellings};
+use crate::audit::bytecode;
 use crate::audit::contention;
 use crate::audit::forked;
 use crate::audit::frames;
@@ -204,8 +205,12 @@ pub fn note_source(py: Python<'_>, path: &Path) {
         return;
     };
     for path in spellings(&folder, path) {
-        if with(|tracker| tracker.settings.classify(&path) == PathClass::Recorded) == Some(true) {
-            note(py, Kind::Source, path.as_os_str());
+        let source = with(|tracker| {
+            let source = bytecode::source_of(&path, tracker.settings.pycache_prefix.as_deref()).unwrap_or(path);
+            (tracker.settings.classify(&source) == PathClass::Recorded).then_some(source)
+        });
+        if let Some(source) = source.flatten() {
+            note(py, Kind::Source, source.as_os_str());
         }
     }
 }

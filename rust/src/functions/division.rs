@@ -1,74 +1,96 @@
 //! Divides the files of a test file's closure by the functions that ran.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::functions::outline::{Outline, Place};
-use crate::records::functions::{Bits, Divided, Functions, FunctionsDraft};
+use crate::records::functions::{Bits, CodePlaces, Divided, Functions, FunctionsDraft};
 use crate::records::text::Text;
 
-/// The functions of a draft by their place in the outlines. A file without an outline, or with code that its source
-/// does not have, is not divided. `name_of`: a file as the record names it.
-pub fn divide<'a>(
-    draft: &FunctionsDraft,
-    name_of: impl Fn(&Text) -> Text,
-    outline_of: impl Fn(&Text) -> Option<&'a Outline>,
-) -> Functions {
-    let mut first = 0;
-    let mut files: BTreeMap<Text, (&Outline, Vec<Place>, usize)> = BTreeMap::new();
-    for (file, places) in &draft.files {
-        let name = name_of(file);
-        if let Some(outline) = outline_of(&name) {
-            let places: Vec<Place> = places.iter().map(|(line, name)| outline.place_of(*line, name)).collect();
-            if !places.contains(&Place::Unknown) {
-                files.insert(name, (outline, places, first));
+/// The outlines of the files of a run, by name, and the functions of each that ran before all tests. A file of which
+/// code ran then that its source does not have is missing.
+pub struct Divisible {
+    outlines: HashMap<Text, (Outline, BTreeSet<usize>)>,
+}
+
+impl Divisible {
+    /// `before`: what ran before all tests, by file.
+    #[must_use]
+    pub fn new(outlines: HashMap<Text, Outline>, before: &HashMap<Text, &CodePlaces>) -> Self {
+        let with_before = |(name, outline): (Text, Outline)| {
+            let places = before.get(&name).map_or(Some(BTreeSet::new()), |places| functions_at(&outline, places))?;
+            Some((name, (outline, places)))
+        };
+        Self { outlines: outlines.into_iter().filter_map(with_before).collect() }
+    }
+
+    /// The functions of a draft by their place in the outlines. A file without an outline, or with code that its source
+    /// does not have, is not divided. `name_of`: a file as the record names it.
+    #[must_use]
+    pub fn divide(&self, draft: &FunctionsDraft, name_of: impl Fn(&Text) -> Text) -> Functions {
+        let mut files = BTreeMap::new();
+        let mut first = 0;
+        for (file, places) in &draft.files {
+            let name = name_of(file);
+            if let Some((outline, before)) = self.outlines.get(&name) {
+                if let Some(places) = places_at(outline, places) {
+                    files.insert(name, (outline.functions.len(), before, places, first));
+                }
             }
+            first += places.len();
         }
-        first += places.len();
+        let mut numbered = Numbered::default();
+        for (name, (count, before, places, first)) in files {
+            numbered.add(name, count, before, &places, first);
+        }
+        numbered.functions(draft)
     }
-    let mut numbered = Numbered::default();
-    for (name, (outline, places, first)) in files {
-        numbered.add(name, outline.functions.len(), &places, first);
-    }
-    numbered.functions(draft)
+}
+
+/// Where these code objects come from; None if one is not of the source.
+fn places_at(outline: &Outline, places: &CodePlaces) -> Option<Vec<Place>> {
+    let places: Vec<Place> = places.iter().map(|(line, name)| outline.place_of(*line, name)).collect();
+    (!places.contains(&Place::Unknown)).then_some(places)
+}
+
+fn functions_at(outline: &Outline, places: &CodePlaces) -> Option<BTreeSet<usize>> {
+    let function = |place: Place| if let Place::Function(function) = place { Some(function) } else { None };
+    Some(places_at(outline, places)?.into_iter().filter_map(function).collect())
 }
 
 /// The divided files, and each place of the draft as (file, function).
 #[derive(Default)]
-struct Numbered {
-    files: Vec<(Text, usize)>,
+struct Numbered<'a> {
+    files: Vec<(Text, usize, &'a BTreeSet<usize>)>,
     by_place: BTreeMap<usize, (usize, usize)>,
     /// The number of the first function of each file, counted through.
     starts: Vec<usize>,
     next: usize,
 }
 
-impl Numbered {
-    fn add(&mut self, name: Text, count: usize, places: &[Place], first: usize) {
+impl<'a> Numbered<'a> {
+    fn add(&mut self, name: Text, count: usize, before: &'a BTreeSet<usize>, places: &[Place], first: usize) {
         let file = self.files.len();
         for (at, place) in places.iter().enumerate() {
             if let Place::Function(function) = place {
                 self.by_place.insert(first + at, (file, *function));
             }
         }
-        self.files.push((name, count));
+        self.files.push((name, count, before));
         self.starts.push(self.next);
         self.next += count;
     }
 
     fn functions(&self, draft: &FunctionsDraft) -> Functions {
-        let (ran, before) = (self.by_file(&draft.ran), self.by_file(&draft.before));
-        let outside = self.by_file(&draft.outside);
+        let (ran, outside) = (self.by_file(&draft.ran), self.by_file(&draft.outside));
         let none = BTreeSet::new();
-        let divided = self.files.iter().enumerate().map(|(file, (name, count))| {
-            let bits = |found: &BTreeMap<usize, BTreeSet<usize>>| {
-                Bits::of(found.get(&file).unwrap_or(&none).iter().copied(), *count)
-            };
+        let divided = self.files.iter().enumerate().map(|(file, (name, count, before))| {
+            let of = |found: &BTreeMap<usize, BTreeSet<usize>>| found.get(&file).unwrap_or(&none).clone();
             Divided {
                 file: name.clone(),
                 count: *count,
-                ran: bits(&ran),
-                before: bits(&before),
-                outside: bits(&outside),
+                ran: Bits::of(of(&ran).union(before).copied(), *count),
+                before: Bits::of(before.iter().copied(), *count),
+                outside: Bits::of(of(&outside), *count),
             }
         });
         let mut sets: BTreeMap<Vec<u32>, u32> = BTreeMap::new();

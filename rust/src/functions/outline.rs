@@ -6,8 +6,7 @@
 
 use rustpython_parser::Parse;
 use rustpython_parser::ast::{
-    self, Arguments, ExceptHandler, Expr, Identifier, MatchCase, Ranged, Stmt, StmtAsyncFunctionDef, StmtFunctionDef,
-    TypeParam, WithItem,
+    self, Arguments, ExceptHandler, Expr, Identifier, MatchCase, Ranged, Stmt, TypeParam, WithItem,
 };
 use serde::{Deserialize, Serialize};
 
@@ -148,6 +147,22 @@ struct Definition<'a> {
     lines: (u32, u32),
 }
 
+/// The two nodes are of two types with the same fields.
+macro_rules! definition {
+    ($walk:expr, $node:expr, $is_async:expr) => {
+        Definition {
+            is_async: $is_async,
+            name: &$node.name,
+            arguments: &$node.args,
+            body: &$node.body,
+            decorators: &$node.decorator_list,
+            returns: $node.returns.as_deref(),
+            type_params: &$node.type_params,
+            lines: $walk.lines_of($node, &$node.decorator_list),
+        }
+    };
+}
+
 impl Walk<'_> {
     fn body(&mut self, body: &[Stmt], into: &mut Digest) -> Result<(), Rejected> {
         if self.depth >= DEEPEST_BODY {
@@ -164,8 +179,8 @@ impl Walk<'_> {
 
     fn statement(&mut self, statement: &Stmt, into: &mut Digest) -> Result<(), Rejected> {
         match statement {
-            Stmt::FunctionDef(node) => self.function(&self.plain(node), into),
-            Stmt::AsyncFunctionDef(node) => self.function(&self.asynchronous(node), into),
+            Stmt::FunctionDef(node) => self.function(&definition!(self, node, false), into),
+            Stmt::AsyncFunctionDef(node) => self.function(&definition!(self, node, true), into),
             Stmt::ClassDef(node) => {
                 into.tag(1);
                 into.text(node.name.as_str());
@@ -191,32 +206,6 @@ impl Walk<'_> {
                 into.simple_statement(simple);
                 Ok(())
             }
-        }
-    }
-
-    fn plain<'a>(&self, node: &'a StmtFunctionDef) -> Definition<'a> {
-        Definition {
-            is_async: false,
-            name: &node.name,
-            arguments: &node.args,
-            body: &node.body,
-            decorators: &node.decorator_list,
-            returns: node.returns.as_deref(),
-            type_params: &node.type_params,
-            lines: self.lines_of(node, &node.decorator_list),
-        }
-    }
-
-    fn asynchronous<'a>(&self, node: &'a StmtAsyncFunctionDef) -> Definition<'a> {
-        Definition {
-            is_async: true,
-            name: &node.name,
-            arguments: &node.args,
-            body: &node.body,
-            decorators: &node.decorator_list,
-            returns: node.returns.as_deref(),
-            type_params: &node.type_params,
-            lines: self.lines_of(node, &node.decorator_list),
         }
     }
 

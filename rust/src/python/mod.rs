@@ -6,7 +6,7 @@
 //! - `hook.rs` and `opened.rs` are audit hooks: C functions that get the interpreter's objects.
 //! - `events.rs`, `arguments.rs` and `started.rs` read these objects, most of which only one event in many needs:
 //!   to convert all of them first would cost every `open()` of a process.
-//! - `function_calls.rs` is called by the interpreter at each call of a function that is watched.
+//! - `monitoring.rs` and `function_calls.rs` are called by the interpreter at each call of a function that is watched.
 //! - `frames.rs` walks the interpreter's frames to find whose access it is.
 //! - `interpose.rs` replaces functions of the interpreter by native callables.
 //! - `recording.rs` keeps the pending exception across a hook, and takes the proof that its thread is attached.

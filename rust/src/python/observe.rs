@@ -140,13 +140,8 @@ fn watch_functions(py: Python<'_>, enabled: bool) -> PyResult<Option<String>> {
 }
 
 #[pyfunction]
-fn begin_functions(py: Python<'_>) -> PyResult<()> {
-    function_calls::begin(py)
-}
-
-#[pyfunction]
-fn mark_functions(py: Python<'_>, label: i64) -> PyResult<()> {
-    function_calls::mark(py, label)
+fn mark_functions(py: Python<'_>, label: i64) {
+    function_calls::mark(py, label);
 }
 
 #[pyfunction]
@@ -157,9 +152,8 @@ fn mark_function_files(py: Python<'_>, process: u64) {
 type ShownRan = (Vec<CodePlace>, Vec<(i64, Vec<u32>)>, Vec<OsString>, (usize, u64));
 
 #[pyfunction]
-#[pyo3(signature = (*, forget))]
-fn functions_ran(py: Python<'_>, forget: bool) -> PyResult<(Option<ShownRan>, &'static str)> {
-    Ok(match function_calls::ran(py, forget)? {
+fn functions_ran(py: Python<'_>) -> PyResult<(Option<ShownRan>, &'static str)> {
+    Ok(match function_calls::take(py)? {
         Ok(ran) => (Some((ran.places, ran.sets, ran.files, ran.mark)), ""),
         Err(reason) => (None, reason),
     })
@@ -189,7 +183,6 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(observe_for, module)?)?;
     module.add_function(wrap_pyfunction!(observed, module)?)?;
     module.add_function(wrap_pyfunction!(watch_functions, module)?)?;
-    module.add_function(wrap_pyfunction!(begin_functions, module)?)?;
     module.add_function(wrap_pyfunction!(mark_functions, module)?)?;
     module.add_function(wrap_pyfunction!(mark_function_files, module)?)?;
     module.add_function(wrap_pyfunction!(functions_ran, module)?)?;

@@ -11,6 +11,7 @@ use pyo3::types::{PyDict, PyMapping};
 use crate::freshness::glob;
 use crate::functions::outline::Function;
 use crate::python::convert::{items, lock, paths};
+use crate::records::functions::CodePlaces;
 use crate::records::text::Text;
 use crate::storage::epochs::Inputs;
 use crate::storage::outlines;
@@ -132,13 +133,14 @@ impl RecordStore {
         Ok(found.into_iter().map(|one| one.map(row)).collect())
     }
 
-    #[pyo3(signature = (drafts, *, started_ns, environment))]
+    #[pyo3(signature = (drafts, *, started_ns, environment, before = Vec::new()))]
     fn put_all(
         &self,
         py: Python<'_>,
         drafts: &Bound<'_, PyMapping>,
         started_ns: i64,
         environment: &Bound<'_, PyMapping>,
+        before: Vec<(PathBuf, CodePlaces)>,
     ) -> PyResult<usize> {
         let pairs = drafts.items()?;
         let draft = |pair: PyResult<Bound<'_, PyAny>>| -> PyResult<(Vec<u8>, String)> {
@@ -147,7 +149,8 @@ impl RecordStore {
         };
         let drafts: Vec<(Vec<u8>, String)> = items(pairs.as_any())?.map(draft).collect::<PyResult<_>>()?;
         let environment = mapping(environment)?;
-        Ok(self.with(py, |store| store.put_all(&drafts, started_ns, &environment))?)
+        let before: Vec<(Vec<u8>, CodePlaces)> = before.into_iter().map(|(file, places)| (one(file), places)).collect();
+        Ok(self.with(py, |store| store.put_all(&drafts, started_ns, &environment, &before))?)
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "extracted from Python")]
@@ -280,7 +283,7 @@ impl RecordStore {
         Some(found.into_iter().map(shown).collect())
     }
 
-    fn changed_functions(&self, py: Python<'_>, test_file: PathBuf, file: PathBuf) -> Option<Vec<(String, bool)>> {
+    fn changed_functions(&self, py: Python<'_>, test_file: PathBuf, file: PathBuf) -> Option<Vec<String>> {
         let (test_file, file) = (one(test_file), one(file));
         self.with(py, |store| store.changed_functions(&test_file, &file))
     }

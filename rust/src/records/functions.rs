@@ -139,14 +139,16 @@ impl Functions {
     }
 }
 
+/// Code objects of one file: first line and qualified name of each.
+pub type CodePlaces = Vec<(u32, String)>;
+
 /// What a run says of the functions that ran. Places are counted through in the order of `files`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FunctionsDraft {
-    /// Files whose functions were watched, each with the places of those that ran: line and qualified name.
-    pub(crate) files: Vec<(Text, Vec<(u32, String)>)>,
+    /// Files whose functions were watched, each with the places of those that ran in children.
+    pub(crate) files: Vec<(Text, CodePlaces)>,
     pub(crate) ran: Vec<usize>,
-    pub(crate) before: Vec<usize>,
     pub(crate) outside: Vec<usize>,
     /// Of each test.
     pub(crate) tests: Vec<Option<Vec<usize>>>,

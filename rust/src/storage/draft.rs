@@ -5,13 +5,12 @@
 //! start. A folder or a pattern, whose times also move for `__pycache__` and the like, counts as unchanged if it looks
 //! now as it did at a check before the start.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use crate::filesystem::stat::GRANULARITY;
 use crate::freshness::fingerprint::Found;
 use crate::freshness::verdict::{Observed, OnDisk};
-use crate::functions::division;
-use crate::functions::outline::Outline;
+use crate::functions::division::Divisible;
 use crate::records::functions::Functions;
 use crate::records::record::{Costs, Draft, Pair, Record, Touch};
 use crate::records::root::Root;
@@ -129,10 +128,10 @@ impl Plan {
         }
     }
 
-    /// The functions that ran, by the outlines of the files.
+    /// The functions that ran.
     #[must_use]
-    pub fn functions(&self, root: &Root, outlines: &HashMap<Vec<u8>, Outline>) -> Functions {
-        division::divide(&self.draft.functions, |file| root.shorten(&file.0), |file| outlines.get(&file.0))
+    pub fn functions(&self, root: &Root, divisible: &Divisible) -> Functions {
+        divisible.divide(&self.draft.functions, |file| root.shorten(&file.0))
     }
 
     /// The files whose functions were watched.

@@ -2,9 +2,7 @@
 //! the content is gone.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
 use std::panic::catch_unwind;
 use std::path::Path;
 
@@ -16,10 +14,10 @@ use crate::freshness::function_changes::Changes;
 use crate::freshness::verdict::{OnDisk, Verdict};
 use crate::functions::outline::{Change, Outline};
 use crate::imports::source::{LARGEST_FILE, decode};
-use crate::process::thread_pool::{Pool, stack_for};
+use crate::process::thread_pool::{Pool, map_chunks, stack_for};
 use crate::records::record::{self, Fingerprint};
 use crate::records::record_path::record_path;
-use crate::records::table::{Dependency, DependencyId, Subject, TextId};
+use crate::records::table::{Dependency, DependencyId, Ran, Subject, TextId};
 use crate::records::text::Text;
 use crate::storage::directory::{OUTLINES, RecordDirectory};
 use crate::storage::store::{Store, read_record};
@@ -27,30 +25,24 @@ use crate::storage::store::{Store, read_record};
 /// A test file, and its tests that ran a function with the number of functions that each ran.
 pub(crate) type Runner = (Text, Option<Vec<(Text, usize)>>);
 /// A source file, and the fingerprint of the content that is asked for.
-type Wanted = (Vec<u8>, Fingerprint);
+type Wanted = (Text, Fingerprint);
 
 impl Store {
     /// What changed in the divided files whose content did. `verdicts`: of the dependencies that changed.
-    pub(crate) fn function_changes(
-        &mut self,
-        verdicts: &FxHashMap<DependencyId, Verdict>,
-        on_disk: &OnDisk,
-    ) -> Changes {
+    pub(crate) fn function_changes(&self, verdicts: &FxHashMap<DependencyId, Verdict>, on_disk: &OnDisk) -> Changes {
         let mut changes = Changes::default();
-        self.content_changes.clear();
         let is_content = |(_, verdict): &(&DependencyId, &Verdict)| **verdict == Verdict::Content;
         let changed = verdicts.iter().filter(is_content).filter_map(|(id, _)| self.table.dependency(*id));
         let names: FxHashSet<TextId> = changed.map(|one| one.name).collect();
         if names.is_empty() {
             return changes;
         }
-        let mut now: FxHashMap<TextId, Option<Outline>> = FxHashMap::default();
         for divided in self.table.entries.values().flat_map(|entry| &entry.divided) {
             let Some(one) = self.table.dependency(divided.dependency).filter(|one| names.contains(&one.name)) else {
                 continue;
             };
             let change = changes.by_dependency.entry(divided.dependency).or_insert_with(|| {
-                let now = now.entry(one.name).or_insert_with(|| self.outline_on_disk(&one, on_disk));
+                let now = changes.now.entry(one.name).or_insert_with(|| self.outline_on_disk(&one, on_disk));
                 self.change_of(&one, now.as_ref(), on_disk)
             });
             if let Change::Bodies(bodies) = change {
@@ -59,37 +51,13 @@ impl Store {
                 }
             }
         }
-        self.content_changes = self.named(&changes, &now);
         changes
-    }
-
-    fn named(
-        &self,
-        changes: &Changes,
-        now: &FxHashMap<TextId, Option<Outline>>,
-    ) -> BTreeMap<Text, Option<Vec<String>>> {
-        let mut found: BTreeMap<Text, Option<Vec<String>>> = BTreeMap::new();
-        for (id, change) in &changes.by_dependency {
-            let Some(one) = self.table.dependency(*id) else { continue };
-            let name_of = |body: &usize| Some(now.get(&one.name)?.as_ref()?.functions.get(*body)?.name.clone());
-            let names = match change {
-                Change::Nothing => Some(Vec::new()),
-                Change::Bodies(bodies) => Some(bodies.iter().filter_map(name_of).collect()),
-                Change::Rest => None,
-            };
-            // A record may be older than an edit that others know already: what counts is what differs from all of them.
-            let known = found.entry(Text(self.table.text(one.name).to_vec())).or_insert_with(|| names.clone());
-            *known = known.take().zip(names).map(|(known, names): (Vec<String>, Vec<String>)| {
-                known.into_iter().filter(|name| names.contains(name)).collect()
-            });
-        }
-        found
     }
 
     fn outline_on_disk(&self, one: &Dependency, on_disk: &OnDisk) -> Option<Outline> {
         let wanted = on_disk.of(Subject::File, one.name)?.found.fingerprint()?;
-        read(&self.directory, wanted)
-            .or_else(|| self.outlined(&[(self.table.text(one.name).to_vec(), wanted)]).pop()?)
+        let name = Text(self.table.text(one.name).to_vec());
+        read(&self.directory, wanted).or_else(|| self.outlined(&[(name, wanted)]).pop()?)
     }
 
     /// As the record has it and as it is now. A file that is as recorded did not change here.
@@ -108,7 +76,21 @@ impl Store {
     /// Of the last check: the divided files whose content changed, sorted, each with the functions that changed, or None
     /// where something else did.
     pub(crate) fn content_changes(&self) -> Vec<(Text, Option<Vec<String>>)> {
-        self.content_changes.iter().map(|(file, functions)| (file.clone(), functions.clone())).collect()
+        let mut found: BTreeMap<Text, Option<Vec<String>>> = BTreeMap::new();
+        for (id, change) in &self.last.functions.by_dependency {
+            let Some(one) = self.table.dependency(*id) else { continue };
+            let names = match change {
+                Change::Nothing => Some(Vec::new()),
+                Change::Bodies(bodies) => Some(self.last.functions.names(one.name, bodies)),
+                Change::Rest => None,
+            };
+            // A record may be older than an edit that others know already: what counts is what differs from all of them.
+            let known = found.entry(Text(self.table.text(one.name).to_vec())).or_insert_with(|| names.clone());
+            *known = known.take().zip(names).map(|(known, names): (Vec<String>, Vec<String>)| {
+                known.into_iter().filter(|name| names.contains(name)).collect()
+            });
+        }
+        found.into_iter().collect()
     }
 
     /// The tests of a file that ran a function that changed, by the last check; None if any test may be concerned.
@@ -126,6 +108,10 @@ impl Store {
                 return None;
             }
             changed.push((Text(self.table.text(one.name).to_vec()), bodies.clone()));
+        }
+        if changed.is_empty() {
+            // It is affected for a reason without a change, such as a failure.
+            return None;
         }
         let (record, _) = read_record(&self.directory, record_path(&file.0).as_bytes()).ok()??;
         record.functions.tests_that_ran(&changed).map(|tests| {
@@ -197,46 +183,40 @@ impl Store {
         Some(tests.into_iter().filter_map(row).collect())
     }
 
-    /// The functions of a file that changed since a test file's record, as (qualified name, whether the test file ran
-    /// it); None if the record does not divide the file, or if something else changed in it.
-    pub(crate) fn changed_functions(&mut self, test_file: &[u8], file: &[u8]) -> Option<Vec<(String, bool)>> {
-        self.need_load();
+    /// Of the last check: the functions of a file that changed since a test file's record and that the test file ran;
+    /// None if the record does not divide the file, or if something else changed in it.
+    pub(crate) fn changed_functions(&self, test_file: &[u8], file: &[u8]) -> Option<Vec<String>> {
         let (test_file, file) = (self.root.shorten(test_file), self.root.shorten(file));
         let name = self.table.id(&file.0)?;
-        let on_disk = self.on_disk(vec![(Subject::File, name)], &std::collections::BTreeMap::new());
         let entry = self.table.entries.get(&self.table.id(&test_file.0)?)?;
-        let named = |id: DependencyId| self.table.dependency(id).filter(|one| one.name == name);
-        let divided = entry.divided.iter().find(|divided| named(divided.dependency).is_some())?;
-        let one = named(divided.dependency)?;
-        let now = self.outline_on_disk(&one, &on_disk)?;
-        match self.change_of(&one, Some(&now), &on_disk) {
+        let is_of_file = |divided: &&Ran| self.table.dependency(divided.dependency).is_some_and(|one| one.name == name);
+        let divided = entry.divided.iter().find(is_of_file)?;
+        match self.last.functions.by_dependency.get(&divided.dependency)? {
             Change::Nothing => Some(Vec::new()),
             Change::Bodies(bodies) => {
-                let row = |body: usize| Some((now.functions.get(body)?.name.clone(), divided.ran.has(body)));
-                Some(bodies.into_iter().filter_map(row).collect())
+                let ran: Vec<usize> = bodies.iter().copied().filter(|body| divided.ran.has(*body)).collect();
+                Some(self.last.functions.names(name, &ran))
             }
             Change::Rest => None,
         }
     }
 
     /// The outlines of these files, as far as they have the content that is asked for and can be read.
-    pub(crate) fn outlines(&self, wanted: &BTreeSet<Wanted>) -> HashMap<Vec<u8>, Outline> {
-        let mut found = HashMap::new();
-        let mut missing = Vec::new();
-        for (file, content) in wanted {
-            match read(&self.directory, *content) {
-                Some(outline) => drop(found.insert(file.clone(), outline)),
-                None => missing.push((file.clone(), *content)),
-            }
-        }
+    pub(crate) fn outlines(&self, wanted: &BTreeSet<Wanted>) -> HashMap<Text, Outline> {
+        let wanted: Vec<&Wanted> = wanted.iter().collect();
+        let known = map_chunks(&wanted, |(_, content)| read(&self.directory, *content));
+        let is_missing = |(_, known): &(&&Wanted, &Option<Outline>)| known.is_none();
+        let missing: Vec<Wanted> =
+            wanted.iter().zip(&known).filter(is_missing).map(|(wanted, _)| (*wanted).clone()).collect();
         let made = self.outlined(&missing);
-        for ((file, content), outline) in missing.into_iter().zip(made) {
+        for ((_, content), outline) in missing.iter().zip(&made) {
             if let Some(outline) = outline {
-                self.keep(content, &outline);
-                found.insert(file, outline);
+                self.keep(*content, outline);
             }
         }
-        found
+        let known = wanted.into_iter().map(|(file, _)| file.clone()).zip(known);
+        let made = missing.into_iter().map(|(file, _)| file).zip(made);
+        known.chain(made).filter_map(|(file, outline)| Some((file, outline?))).collect()
     }
 
     fn keep(&self, content: Fingerprint, outline: &Outline) {
@@ -247,11 +227,11 @@ impl Store {
     }
 
     fn outlined(&self, wanted: &[Wanted]) -> Vec<Option<Outline>> {
-        let outline = |(file, content): &Wanted| {
-            let path = self.root.path().join(OsStr::from_bytes(file));
-            outline_of(&path, *content)
-        };
-        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(wanted.len().max(1));
+        if wanted.is_empty() {
+            return Vec::new();
+        }
+        let outline = |(file, content): &Wanted| outline_of(&self.root.path().join(file.as_path()), *content);
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(wanted.len());
         match Pool::start(threads, stack_for(LARGEST_FILE)) {
             Some(pool) => pool.map(wanted, outline),
             None => wanted.iter().map(|_unread| None).collect(),

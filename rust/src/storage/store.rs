@@ -46,8 +46,6 @@ pub struct Store {
     pub(crate) dependents: Option<Dependents>,
     /// Layouts as they were looked at, until they are confirmed.
     looked: HashMap<TextId, Vec<Dependency>>,
-    /// Divided files whose content changed, and the functions that did.
-    pub(crate) content_changes: BTreeMap<Text, Option<Vec<String>>>,
     pub(crate) last: LastCheck,
     /// The index when it was read.
     index: Option<FileStamp>,
@@ -69,7 +67,6 @@ impl Store {
             observed: HashMap::new(),
             dependents: None,
             looked: HashMap::new(),
-            content_changes: BTreeMap::new(),
             last: LastCheck::default(),
             index: None,
         }

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::error::{Error, Result};
 use crate::filesystem::stat::FileStamp;
 use crate::freshness::verdict::{Observed, OnDisk, Snapshot, Variables, observe_on_disk};
+use crate::functions::division::Divisible;
 use crate::process::thread_pool::map_chunks;
+use crate::records::functions::CodePlaces;
 use crate::records::record::{Draft, Fingerprint, Record};
 use crate::records::record_path::record_path;
 use crate::records::rounding;
@@ -22,8 +24,15 @@ struct Put {
 }
 
 impl Store {
-    /// How many records' stored bytes changed. Of two drafts of one file the last counts.
-    pub fn put_all(&mut self, drafts: &[(Vec<u8>, String)], started: i64, environment: &Variables) -> Result<usize> {
+    /// How many records' stored bytes changed. Of two drafts of one file the last counts. `before`: the functions that
+    /// ran before all tests, by file.
+    pub fn put_all(
+        &mut self,
+        drafts: &[(Vec<u8>, String)],
+        started: i64,
+        environment: &Variables,
+        before: &[(Vec<u8>, CodePlaces)],
+    ) -> Result<usize> {
         let plans = self.plans(drafts)?;
         self.need_load();
         self.dependents = None;
@@ -31,9 +40,10 @@ impl Store {
         self.directory.create().map_err(|source| Error::Io { path: self.directory.path_of(b""), source })?;
         let since = draft::since(started);
         let on_disk = self.look_at_inputs(&plans, since, environment);
-        let outlines = self.outlines(&self.watched(&plans, &on_disk));
+        let before = before.iter().map(|(file, places)| (self.root.shorten(file), places)).collect();
+        let divisible = Divisible::new(self.outlines(&self.watched(&plans, &on_disk)), &before);
         let put = map_chunks(&plans, |plan| {
-            let functions = plan.functions(&self.root, &outlines);
+            let functions = plan.functions(&self.root, &divisible);
             self.put(plan.record(&self.table, &on_disk, since, self.known(started), functions))
         });
         self.observe(&on_disk);
@@ -76,11 +86,11 @@ impl Store {
     }
 
     /// The files whose functions were watched, each with its content.
-    fn watched(&self, plans: &[Plan], on_disk: &OnDisk) -> BTreeSet<(Vec<u8>, Fingerprint)> {
+    fn watched(&self, plans: &[Plan], on_disk: &OnDisk) -> BTreeSet<(Text, Fingerprint)> {
         let files = plans.iter().flat_map(|plan| plan.watched(&self.root));
         let content = |file: Text| {
             let seen = on_disk.of(Subject::File, self.table.id(&file.0)?)?;
-            Some((file.0, seen.found.fingerprint()?))
+            Some((file, seen.found.fingerprint()?))
         };
         files.filter_map(content).collect()
     }
