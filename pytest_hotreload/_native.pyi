@@ -311,7 +311,7 @@ class RecordStore:
         *,
         started_ns: int,
         environment: Mapping[str, str],
-        before: Sequence[tuple[str, Sequence[tuple[int, str]]]] = (),
+        before: Sequence[tuple[str, Sequence[tuple[int, str]]]] | None = None,
     ) -> int:
         """Fingerprint what these test files depend on, as it is now, and write their records.
 

@@ -299,6 +299,18 @@ def test_what_warm_functions_ran(tmp_path):
     assert len(kept.affected()) == 4
 
 
+def test_what_runs_at_a_fork(tmp_path):
+    """After the collection, and before anything of a test."""
+    kept = Kept(tmp_path, {
+        "part.py": "HELD = []\n\ndef made():\n    return 1\n\ndef fill():\n    HELD.append(made())\n",
+        "conftest.py": "import os\nimport part\n\nos.register_at_fork(after_in_child=part.fill)\n",
+        "test_a.py": "import part\n\ndef test_a():\n    assert {*part.HELD} == {1}\n",
+    })  # fmt: skip
+    assert set(outcomes(kept.run()).values()) == {"passed"}
+    edit(kept, "return 1", "return 2", "part.py")
+    assert outcomes(kept.run("--affected")) == {"test_a.py::test_a": "failed"}
+
+
 def test_code_that_is_executed_twice(tmp_path):
     """The same code object; what is registered behind it must not be taken for a part of it."""
     run_twice = """\

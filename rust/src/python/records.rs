@@ -133,14 +133,14 @@ impl RecordStore {
         Ok(found.into_iter().map(|one| one.map(row)).collect())
     }
 
-    #[pyo3(signature = (drafts, *, started_ns, environment, before = Vec::new()))]
+    #[pyo3(signature = (drafts, *, started_ns, environment, before = None))]
     fn put_all(
         &self,
         py: Python<'_>,
         drafts: &Bound<'_, PyMapping>,
         started_ns: i64,
         environment: &Bound<'_, PyMapping>,
-        before: Vec<(PathBuf, CodePlaces)>,
+        before: Option<Vec<(PathBuf, CodePlaces)>>,
     ) -> PyResult<usize> {
         let pairs = drafts.items()?;
         let draft = |pair: PyResult<Bound<'_, PyAny>>| -> PyResult<(Vec<u8>, String)> {
@@ -149,7 +149,8 @@ impl RecordStore {
         };
         let drafts: Vec<(Vec<u8>, String)> = items(pairs.as_any())?.map(draft).collect::<PyResult<_>>()?;
         let environment = mapping(environment)?;
-        let before: Vec<(Vec<u8>, CodePlaces)> = before.into_iter().map(|(file, places)| (one(file), places)).collect();
+        let before: Vec<(Vec<u8>, CodePlaces)> =
+            before.unwrap_or_default().into_iter().map(|(file, places)| (one(file), places)).collect();
         Ok(self.with(py, |store| store.put_all(&drafts, started_ns, &environment, &before))?)
     }
 
