@@ -153,3 +153,26 @@ def test_what_threads_look_up_is_replaced_by_a_conftest(project):
     })  # fmt: skip
     plain, ours = project.both(slots=2)
     assert (ours.status, ours.outcomes) == (plain.status, plain.outcomes)
+
+
+@pytest.mark.parametrize("start", ["--hotreload-isolate=strict", "--hotreload-start=spawn"])
+def test_a_test_that_replaces_open_in_a_child_with_a_collection_of_its_own(project, slots, start):
+    """The plugin takes itself for a worker there, and looked up xdist's version while the test's patch stood."""
+    pytest.importorskip("pytest_rerunfailures", reason="pytest-rerunfailures is not installed")
+    project.plugins = ["pytest_rerunfailures"]
+    project.write({
+        "test_open.py": """
+            import unittest.mock, pytest
+
+            @pytest.fixture(autouse=True, scope="session")
+            def world():
+                with unittest.mock.patch("io.open", lambda *_, **__: None):
+                    yield
+
+            def test_first(): pass
+            def test_fails(): assert 0
+        """,
+    })  # fmt: skip
+    ours = project.run("--reruns=1", start, slots=slots)
+    assert ours.lines[-1] == "== 1 failed, 1 passed, 1 rerun in TIME =="
+    assert ours.status == 1
