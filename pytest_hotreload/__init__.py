@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         IsolatedTimeout,
         IsolationError,
     )
-    from pytest_hotreload.run.shared_fixtures import shared
+    from pytest_hotreload.run.fixtures.declaration import shared
     from pytest_hotreload.run.warm_functions import warm
 
 __all__ = [
@@ -44,7 +44,7 @@ __version__ = "0.1.0"
 #: Name -> the module that defines it. Modules are imported on first access: `shared` and `warm` need pytest, but
 #: `isolate_imports` must not.
 _PLACES = {
-    "shared": "run.shared_fixtures",
+    "shared": "run.fixtures.declaration",
     "warm": "run.warm_functions",
     **dict.fromkeys(("isolate_imports", "IsolatedEnvironment", "IsolatedProcess"), "isolate.environment"),
     **dict.fromkeys(

@@ -229,9 +229,10 @@ def _add_ini(parser: pytest.Parser) -> None:
     parser.addini("hotreload_rewind", "auto (default), off or verify, as --hotreload-rewind", default="auto")
     parser.addini(
         "hotreload_shared_fixtures",
-        "session- or package-scoped fixtures that are set up once, before the forks",
+        "session fixtures that are set up once for all files: auto (default: costly ones that a fork can inherit), "
+        "names, both, or off",
         type="args",
-        default=[],
+        default=["auto"],
     )
     parser.addini(
         "hotreload_depends",

@@ -59,6 +59,8 @@ class Options:
     direct: bool = False
     #: The names in the ini option ``hotreload_shared_fixtures``.
     shared_fixtures: tuple[str, ...] = ()
+    #: Whether costly session fixtures are shared without being named.
+    share: bool = True
     #: The entries of the ini option ``hotreload_warm``, each "module:function".
     warm: tuple[str, ...] = ()
     #: The value of the ini option ``hotreload_warm_known``.
@@ -167,7 +169,8 @@ def read(config: pytest.Config, namespace: Any, *, host: bool = False) -> Option
         rewind=_rewind(config, namespace),
         timeout=_timeout(namespace.hotreload_timeout),
         direct=direct,
-        shared_fixtures=tuple(config.getini("hotreload_shared_fixtures")),
+        shared_fixtures=_shared_fixtures(config),
+        share="auto" in config.getini("hotreload_shared_fixtures"),
         warm=_warm(config),
         warm_known=bool(config.getini("hotreload_warm_known")),
         records=not (namespace.hotreload_no_cache or os.environ.get(_NO_CACHE, "") not in ("", "0")),
@@ -201,6 +204,21 @@ def _output(option: str, name: str | None) -> Path | None:
             f"{option} is {name!r}, which is not a file", hint=f"for example {option}=results.json"
         )
     return path
+
+
+def _shared_fixtures(config: pytest.Config) -> tuple[str, ...]:
+    """Return the fixtures that are named. Raises UsageError if "off" stands beside other words."""
+    given = tuple(config.getini("hotreload_shared_fixtures"))
+    if "off" in given and len(given) > 1:
+        raise usage_error(
+            f"hotreload_shared_fixtures: off cannot stand beside {_others(given)}",
+            hint="name fixtures, or auto, or both; or off alone",
+        )
+    return tuple(name for name in given if name not in ("auto", "off"))
+
+
+def _others(given: tuple[str, ...]) -> str:
+    return " ".join(name for name in given if name != "off")
 
 
 def _warm(config: pytest.Config) -> tuple[str, ...]:

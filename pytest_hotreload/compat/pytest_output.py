@@ -16,10 +16,14 @@ from typing import Any
 import _pytest
 import _pytest.config
 import _pytest.pathlib
+from _pytest.logging import caplog_records_key
 
 from pytest_hotreload.world import BUILTINS, contextlib, os, pytest, tempfile, warnings
 
 __builtins__ = BUILTINS
+
+#: ``inspect.CO_GENERATOR``: the flag in the code of a generator function.
+_GENERATOR = 0x20
 
 
 def captured_files(config: pytest.Config) -> list[tuple[int, int, int | None]]:
@@ -326,6 +330,33 @@ def captured_into(item: pytest.Item, when: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def logged_into(item: pytest.Item, when: str) -> Iterator[None]:
+    """Catch the log records of this block as if ``item`` had made them.
+
+    Relies on ``LoggingPlugin._runtest_for``: a generator, and from pytest 9.1 on a context manager.
+    """
+    plugin: Any = item.config.pluginmanager.get_plugin("logging-plugin")
+    if plugin is None or not hasattr(plugin, "_runtest_for"):
+        yield
+        return
+    plugin.log_cli_handler.set_when(when)
+    item.stash[caplog_records_key] = {}
+    catching = plugin._runtest_for
+    if type(catching) is MethodType and catching.__func__.__code__.co_flags & _GENERATOR:
+        catching = contextlib.contextmanager(catching)
+    with catching(item, when):
+        yield
+
+
+def join_sections(item: pytest.Item) -> None:
+    """Join captured sections of one name, as if their output had been captured in one block."""
+    joined: dict[tuple[str, str], str] = {}
+    for when, key, content in item._report_sections:
+        joined[when, key] = joined.get((when, key), "") + content
+    item._report_sections[:] = [(when, key, content) for (when, key), content in joined.items()]
+
+
+@contextlib.contextmanager
 def capture_dropped(config: pytest.Config) -> Iterator[None]:
     """Capture the output of this block and drop it; with ``-s``, the output is shown.
 
@@ -358,7 +389,7 @@ def warnings_of(item: pytest.Item) -> Iterator[list[dict[str, Any]]]:
         return
     from _pytest.warnings import catch_warnings_for_item
 
-    hook: Any = SimpleNamespace(call_historic=kept.append)
+    hook: Any = SimpleNamespace(call_historic=lambda *, kwargs: kept.append(kwargs))
     with catch_warnings_for_item(
         item.config, SimpleNamespace(pytest_warning_recorded=hook), when="runtest", item=item
     ):

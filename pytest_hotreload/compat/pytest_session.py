@@ -14,6 +14,7 @@ from typing import Any
 import _pytest
 import _pytest.config
 import _pytest.pathlib
+import _pytest.runner
 
 from pytest_hotreload.compat.pytest_output import terminal_reporter
 from pytest_hotreload.world import BUILTINS, contextlib, pytest
@@ -133,8 +134,16 @@ def locate(items: Iterable[pytest.Item]) -> None:
                 item.location  # noqa: B018
 
 
+def several_errors(errors: list[BaseException]) -> BaseException:
+    """Return the exception that pytest raises for several teardowns (``SetupState.teardown_exact``)."""
+    group: Any = getattr(_pytest.runner, "BaseExceptionGroup", None) or BUILTINS["BaseExceptionGroup"]
+    found: BaseException = group("errors during test teardown", errors[::-1])
+    return found
+
+
 def teardown_everything(session: pytest.Session) -> None:
     """Tear down the fixtures that are still set up, as pytest's own sessionfinish does (``_setupstate``)."""
+    __tracebackhide__ = True
     session._setupstate.teardown_exact(None)
 
 
@@ -156,6 +165,26 @@ def fixture_of(item: pytest.Item, name: str) -> Any:
     info: Any = getattr(item, "_fixtureinfo", None)
     definitions = getattr(info, "name2fixturedefs", {}).get(name) if info is not None else None
     return definitions[-1] if definitions else None
+
+
+def fixtures_of(item: pytest.Item) -> list[Any]:
+    """Return the definitions of all fixtures that ``item`` requests, in the order of their setup (``_fixtureinfo``)."""
+    info: Any = getattr(item, "_fixtureinfo", None)
+    if info is None:
+        return []
+    known = info.name2fixturedefs
+    return [known[name][-1] for name in info.names_closure if known.get(name)]
+
+
+def dependencies(item: pytest.Item, name: str) -> list[Any]:
+    """Return the definition of a fixture, and those of all fixtures that it uses, as ``item`` sees them."""
+    waiting, found = [name], []
+    while waiting:
+        definition = visible_fixture(item, waiting.pop())
+        if definition is not None and definition not in found:
+            found.append(definition)
+            waiting += definition.argnames
+    return found
 
 
 def visible_fixture(item: pytest.Item, name: str) -> Any:

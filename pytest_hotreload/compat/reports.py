@@ -54,6 +54,22 @@ def new_report(
     )
 
 
+def one_teardown(passed: pytest.TestReport, failed: pytest.TestReport) -> pytest.TestReport:
+    """Return the report of a teardown of which a part passed in a child and the rest failed in another process.
+
+    Sections of one name are joined, as pytest captures them in one block.
+    """
+    sections = dict(passed.sections)
+    for name, content in failed.sections:
+        if name.endswith(" teardown") or name not in sections:
+            sections[name] = sections.get(name, "") + content
+    failed.sections = list(sections.items())
+    failed.duration += passed.duration
+    failed.start = passed.start
+    failed.user_properties = passed.user_properties
+    return failed
+
+
 def unpack_report(config: pytest.Config, data: bytes, item: pytest.Item) -> Any:
     """Return the report. Data that is no pickle at all becomes a failure that says so."""
     try:

@@ -8,12 +8,12 @@ id of its own.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import FrameType
 from typing import Any
 
 from pytest_hotreload.process.installed import is_installed
-from pytest_hotreload.world import BUILTINS, getframe, os, pytest
+from pytest_hotreload.world import BUILTINS, contextlib, getframe, os, pytest
 
 __builtins__ = BUILTINS
 
@@ -57,6 +57,37 @@ class WorkerIdWatch:
         if reader:
             self.found.append(reader)
         return bool(reader)
+
+
+class SetupWatch:
+    """Notes whether a fixture's setup reads the worker id, in a process that has none."""
+
+    def __init__(self) -> None:
+        self.read = False
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """Watch within the block, as :class:`WorkerIdWatch` does, for readers of every origin."""
+        self.read = False
+        environ: Any = os.environ
+        encode = environ.encodekey
+
+        def encodekey(key: Any) -> Any:
+            self.read = self.read or key in _VARIABLES
+            return encode(key)
+
+        environ.encodekey = encodekey
+        pytest.Config.workerinput = _Watched(self._note, None)  # type: ignore[attr-defined]
+        try:
+            yield
+        finally:
+            environ.encodekey = encode
+            if "workerinput" in vars(pytest.Config):
+                del pytest.Config.workerinput  # type: ignore[attr-defined]
+
+    def _note(self, _frame: FrameType | None) -> bool:
+        self.read = True
+        return True
 
 
 def first_party_caller(frame: FrameType | None, root: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,6 +25,7 @@ class Relay:
     """
 
     done, stopping, interrupted, memo = False, False, False, None
+    holds_end = False
     gathered: Merger | None = None
 
     def __init__(self, host: HostRole, items: int) -> None:
@@ -73,6 +75,11 @@ class Relay:
 
     def advance(self) -> None:
         """Do nothing: the user's controller shows the results."""
+
+    def release(self, failed: Sequence[pytest.TestReport]) -> None:
+        """Send the reports of teardowns that failed in fixture processes."""
+        for report in failed:
+            self.show(-1, report)
 
     def show(self, index: int, report: pytest.TestReport) -> None:  # noqa: ARG002 - the last item here
         """Send a report that belongs to no item; the user's controller shows it with the last item."""

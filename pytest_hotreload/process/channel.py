@@ -129,6 +129,13 @@ class Channel:
         if self.acknowledged:
             self.ask(index, "shown")
 
+    def drop_queued(self, count: int) -> bool:
+        """Drop the last ``count`` frames, if none of them was sent; returns whether that was so."""
+        if len(self._out) < count:
+            return False
+        del self._out[len(self._out) - count :]
+        return True
+
     def in_the_end(self) -> int:
         """Return the number of sent frames including the last message, which a question may follow."""
         return self.sent + 1 + self.acknowledged

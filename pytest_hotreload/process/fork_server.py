@@ -10,7 +10,7 @@ fork point too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, ClassVar, Literal
 
 from pytest_hotreload._native import collapse_heap, set_child_subreaper
@@ -72,7 +72,7 @@ class ForkPoint:
                 thing.close()
             os.close(lifeline[1])
             adoption.stay()
-            theirs.pid = os.getpid()
+            theirs.pid, theirs.descriptors = os.getpid(), []
             if many:
                 collapse_heap()
             serve(theirs, live, lifeline[0], answer)
@@ -130,10 +130,11 @@ def serve(
     lifeline: int,
     answer: Callable[[Any], Any] | None = None,
     ahead: Prefork | None = None,
+    kept: Collection[int] = (),
 ) -> None:
     """Run the fork point until the controller closes the channel or dies.
 
-    ``ahead``: the prefork, if one child is to be kept ready.
+    ``ahead``: the prefork, if one child is to be kept ready. ``kept``: processes of this one that are no leftovers.
     """
     job_control.forget()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -142,7 +143,7 @@ def serve(
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     set_child_subreaper(True)
     end_with(lifeline)
-    _Server(control, live, answer, ahead, ignores_children=ignores_children).run()
+    _Server(control, live, answer, ahead, kept, ignores_children=ignores_children).run()
 
 
 class _Server:
@@ -154,9 +155,11 @@ class _Server:
         live: Callable[[Start, list[int]], Any],
         answer: Callable[[Any], Any] | None,
         ahead: Prefork | None,
+        kept: Collection[int],
         *,
         ignores_children: bool,
     ) -> None:
+        self._kept = kept
         self._ignores_children = ignores_children
         self.control, self.live, self.answer, self.prefork = control, live, answer, ahead
         self.children: dict[int, tuple[int, int]] = {}  # pid -> (token, pidfd)
@@ -327,7 +330,7 @@ class _Server:
                     if self.prefork is not None and self.prefork.pid == pid:
                         self.prefork.discard()
                     continue
-                left = leftovers.end(pid, set(self.children))
+                left = leftovers.end(pid, {*self.children, *self._kept})
                 self._tell(Gone(token, status, tuple(left), used.ru_utime + used.ru_stime))
 
     def _end_all(self) -> None:
@@ -337,5 +340,5 @@ class _Server:
         for pid in list(self.children):
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, 0)
-            leftovers.end(pid, set(self.children))
+            leftovers.end(pid, {*self.children, *self._kept})
         leftovers.end_snapshots()

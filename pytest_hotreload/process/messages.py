@@ -187,6 +187,12 @@ class Missing(NamedTuple):
     reason: str
 
 
+class NeedsFixture(NamedTuple):
+    """A test requested, while it ran, a fixture that another process holds; the child stops before this test."""
+
+    name: str
+
+
 class Ended(NamedTuple):
     """The last message of a child: all its items have run."""
 
@@ -207,6 +213,8 @@ class Ended(NamedTuple):
     started_over: str = ""
     #: CPU seconds of the tests, without what isolation added to them (``records/saving.py``).
     tests_cpu: float = 0.0
+    #: Session fixtures that tests requested in their call, with the most that each setup can have taken.
+    requested: tuple[tuple[str, float], ...] = ()
 
 
 class Rewound(NamedTuple):
@@ -266,6 +274,7 @@ Message = (
     | Asked
     | Gathered
     | Missing
+    | NeedsFixture
     | Ended
     | Rewound
     | NotRewound
@@ -307,6 +316,11 @@ class Start(NamedTuple):
     failed: int = 0
     #: A :class:`RewindMode`.
     rewind: int = RewindMode.NO
+    #: A :class:`process.fixture_messages.SetUp`: become a fixture process, instead of running the items.
+    set_up: Any = None
+    #: Fixtures that other processes set up: a child that requests one is started again from there. Each with
+    #: whether a process holds it already, so that two setups could get into each other's way.
+    elsewhere: tuple[tuple[str, bool], ...] = ()
 
 
 class Started(NamedTuple):

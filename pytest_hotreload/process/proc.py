@@ -80,13 +80,28 @@ def captured(pid: int, number: int) -> str:
     return path if os.path.isfile(path) else ""
 
 
+def descriptors() -> dict[int, str]:
+    """Return the open files of this process: descriptor -> path, or the system's own name of a thing without one."""
+    found = {}
+    for entry in _entries("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # the descriptor of the listing itself
+            found[int(entry)] = os.readlink(f"/proc/self/fd/{entry}")
+    return found
+
+
 def sockets() -> set[str]:
     """Return the sockets of this process, by the system's own names."""
-    found = set()
-    for entry in _entries("/proc/self/fd"):
-        with contextlib.suppress(OSError):
-            found.add(os.readlink(f"/proc/self/fd/{entry}"))
-    return {target for target in found if target.startswith("socket:")}
+    return {target for target in descriptors().values() if target.startswith("socket:")}
+
+
+def shared_maps() -> set[str]:
+    """Return the names of the memory maps of this process that it shares for writing."""
+    rows = (line.split(maxsplit=5) for line in _read("/proc/self/maps").splitlines())
+    return {row[5] if len(row) > 5 else "without a name" for row in rows if len(row) > 1 and _writes(row[1])}
+
+
+def _writes(permissions: str) -> bool:
+    return "w" in permissions and permissions.endswith("s")
 
 
 def _read(path: str) -> str:

@@ -106,6 +106,8 @@ class Observer:
         self._pid: int | None = None
         self._before: tuple[Module, ...] = ()
         self._learned = Observed()
+        #: What a fixture process ran before this process was forked.
+        self._inherited: FunctionsRan | None = None
         self._children: object = None
         self._alone = False
         #: The reason for which functions can't be watched, or "".
@@ -171,6 +173,8 @@ class Observer:
         The wrappers for imports and the environment stay, but do nothing.
         """
         ran = self._functions()
+        if self._inherited is not None:
+            ran = functions.joined(self._inherited, ran)._replace(files=ran.files)
         return self._end()._replace(functions=ran)
 
     def end_before_forks(self) -> Observed:
@@ -284,6 +288,17 @@ class Observer:
             yield
         finally:
             self._learned = self._end()
+
+    def hand_down(self) -> None:
+        """Keep what was recorded since :meth:`running` for all processes that are forked from now on.
+
+        Each reports it as its own. A fixture process calls this after its setups.
+        """
+        ran = self._functions()
+        if self._inherited is not None:
+            ran = functions.joined(self._inherited, ran)._replace(files=ran.files)
+        self._inherited = ran
+        self._learned = self._end()
 
     def _module(self, owner: str, name: str) -> Module | None:
         """The module, or None if it does not count: installed, standard library, or no module at all."""

@@ -44,6 +44,10 @@ class Totals:
     began: float = field(default_factory=time.monotonic)
     #: Name -> (seconds, children).
     fixtures: dict[str, tuple[float, int]] = field(default_factory=dict)
+    #: Fixtures that were set up once: name -> (seconds of a setup, setups, groups that inherited the value).
+    fixtures_once: dict[str, tuple[float, int, int]] = field(default_factory=dict)
+    #: Costly fixtures that each child set up: (name, seconds of a setup, groups that use it, reason).
+    fixtures_refused: list[tuple[str, float, int, str]] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     fell_back: list[str] = field(default_factory=list)
     modules: dict[str, int] = field(default_factory=dict)

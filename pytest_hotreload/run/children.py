@@ -72,6 +72,8 @@ class RunningChild:
     spent_before: float = 0.0
     #: The generation of the fork point's modules that this process has.
     generation: int = 0
+    #: A test needs a fixture that another process holds; later messages are ignored, and the rest runs from there.
+    rerouted: bool = False
     #: Set when the child's memory was restored after this group.
     rewound: Rewound | None = None
 
@@ -128,8 +130,23 @@ class Children:
         self.points.remove(point)
         point.kill()
 
+    def close_point(self, point: ForkPoint) -> None:
+        """Let a fork point without running children end, and wait for its end."""
+        self.waiting = {slot: each for slot, each in self.waiting.items() if each.point is not point}
+        self._poller.unregister(point.channel)
+        self.points.remove(point)
+        point.close()
+
     def start(
-        self, group: Group, slot: Slot, point: ForkPoint, *, own_group: bool, failed: int, rewind: int = 0
+        self,
+        group: Group,
+        slot: Slot,
+        point: ForkPoint,
+        *,
+        own_group: bool,
+        failed: int,
+        rewind: int = 0,
+        elsewhere: tuple[tuple[str, bool], ...] = (),
     ) -> None:
         """Ask ``point`` for a child, or use the child that waits in the slot.
 
@@ -137,22 +154,33 @@ class Children:
         """
         waiting = self.waiting.get(slot.index)
         if waiting is not None and waiting.point is point and point in self.points:
-            self._start_again(waiting, group, slot, failed=failed, rewind=rewind)
+            self._start_again(waiting, group, slot, failed=failed, rewind=rewind, elsewhere=elsewhere)
             return
         self.dismiss(slot.index)
-        start = Start(self._next(), slot.index, tuple(group.indices), own_group, failed=failed, rewind=rewind)
+        indices, token = tuple(group.indices), self._next()
+        start = Start(
+            token, slot.index, indices, own_group, failed=failed, rewind=rewind, elsewhere=elsewhere
+        )
         self._place(start.token, group, slot, point)
         with contextlib.suppress(OSError):
             point.start_with(start)
 
     def _start_again(
-        self, waiting: WaitingChild, group: Group, slot: Slot, *, failed: int, rewind: int
+        self,
+        waiting: WaitingChild,
+        group: Group,
+        slot: Slot,
+        *,
+        failed: int,
+        rewind: int,
+        elsewhere: tuple[tuple[str, bool], ...],
     ) -> None:
         """Give the group to the child that waits in the slot."""
         del self.waiting[slot.index]
         running = self._place(waiting.token, group, slot, waiting.point)
         running.pid, running.spent_before, running.generation = waiting.pid, waiting.spent, waiting.generation
-        start = Start(waiting.token, slot.index, tuple(group.indices), failed=failed, rewind=rewind)
+        indices = tuple(group.indices)
+        start = Start(waiting.token, slot.index, indices, failed=failed, rewind=rewind, elsewhere=elsewhere)
         with contextlib.suppress(OSError):  # it has ended, which the fork point will say
             slot.channel.send(-1, start)
 
@@ -239,7 +267,7 @@ class Children:
         if message.mismatched:
             return
         reusable = running.generation == self._generation and not running.stopped
-        if not reusable or running.signalled or running.collided is not None:
+        if not reusable or running.signalled or running.collided is not None or running.rerouted:
             self._end_waiting(running.pid)
             return
         self.waiting[running.slot.index] = WaitingChild(

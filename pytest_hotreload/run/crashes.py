@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_hotreload.compat import console, plugins, pytest_session
-from pytest_hotreload.compat.reports import new_report
+from pytest_hotreload.compat import console, plugins
+from pytest_hotreload.compat.reports import new_report, unpack_report
 from pytest_hotreload.process.messages import Collision, Ended, ItemFinished, ItemStarted
 from pytest_hotreload.run import messages
 from pytest_hotreload.world import BUILTINS, contextlib, os, signal, time
@@ -18,6 +18,8 @@ from pytest_hotreload.world import BUILTINS, contextlib, os, signal, time
 __builtins__ = BUILTINS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pytest_hotreload.run.children import RunningChild
     from pytest_hotreload.run.context import RunContext
 
@@ -148,11 +150,20 @@ class Crashes:
                 self.context.records.begins_anew(group.path)
             self.context.schedule.again(group.rest(group.indices, exclusive=True, repeated=done))
 
-    def shared_teardown_failed(self, error: BaseException) -> None:
+    def shared_teardown_failed(self, text: str) -> None:
         """Report a failed teardown of a shared fixture as an error of the last test, as in plain pytest."""
         index = min(self.context.replay.head, len(self.context.items) - 1)
-        text = pytest_session.internal_error_text(self.context.config, error)
         self.context.replay.show(index, new_report(self.context.items[index], "teardown", text))
+
+    def fixture_teardown_failed(self, payloads: Sequence[bytes]) -> None:
+        """Report failed teardowns of fixture processes as errors of the last test, in place of its own teardown.
+
+        Each slot may have a process with the same fixtures, whose teardowns fail alike: that is one error.
+        """
+        last = len(self.context.items) - 1
+        reports = [unpack_report(self.context.config, each, self.context.items[last]) for each in payloads]
+        different = {str(report.longrepr): report for report in reports}
+        self.context.replay.release(list(different.values()))
 
     def _is_innocent(self, running: RunningChild, phase: str) -> bool:
         """Whether the child died only because its fork point died, and no part of the test is shown yet.

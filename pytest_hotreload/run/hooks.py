@@ -15,6 +15,7 @@ from pytest_hotreload.original_names import ORIGINAL_NAMES
 from pytest_hotreload.process import fork_state
 from pytest_hotreload.records import affected_messages, totals
 from pytest_hotreload.run import messages as run_messages
+from pytest_hotreload.run.fixtures import history
 from pytest_hotreload.run.in_place import InPlace
 from pytest_hotreload.world import BUILTINS, os
 
@@ -149,6 +150,8 @@ class RunHooks:
             if self.loop is not None or self.in_place is not None:
                 with ORIGINAL_NAMES:
                     totals.save(self.config, session.items, self.totals)
+                    if self.loop is not None and self.loop.sources.fixtures is not None:
+                        history.save(self.config, self.loop.sources.fixtures.history)
             if self.records is not None:
                 self.records.save()
         except Exception as error:  # a failure to save the data never fails a run
@@ -182,9 +185,7 @@ class RunHooks:
             terminalreporter.write_line(console.PREFIX + text, yellow=True)
         if self.rerun is not None:
             return  # the watcher's own line follows
-        costs, saved = self.totals.costly_fixtures(self.session.slots)
-        if costs:
-            terminalreporter.write_line(run_messages.costly_fixtures(costs, saved))
+        self._say_of_fixtures(terminalreporter)
         warmed = self.totals.warmed
         if warmed is not None:
             for line in run_messages.warmed(
@@ -202,6 +203,18 @@ class RunHooks:
             )
         if self.totals.files:
             terminalreporter.write_line(self._closing())
+
+    def _say_of_fixtures(self, terminalreporter: Any) -> None:
+        done, slots = self.totals, self.session.slots
+        if done.fixtures_once:
+            terminalreporter.write_line(run_messages.fixtures_once(done.fixtures_once, slots))
+        costs, saved = done.costly_fixtures(slots)
+        explained = [each for each in done.fixtures_refused if each[0] in costs]
+        for each in explained:
+            terminalreporter.write_line(run_messages.fixtures_refused(*each))
+        rest = {name: cost for name, cost in costs.items() if name not in {each[0] for each in explained}}
+        if rest:
+            terminalreporter.write_line(run_messages.costly_fixtures(rest, saved))
 
     def _closing(self) -> str:
         done = self.totals

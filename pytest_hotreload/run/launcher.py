@@ -27,7 +27,9 @@ from pytest_hotreload.process.template import Template
 from pytest_hotreload.records.observer import Observer
 from pytest_hotreload.run import messages
 from pytest_hotreload.run.child import reset
-from pytest_hotreload.run.child.entry import ChildFactory, SlotEnd, random_state
+from pytest_hotreload.run.child.context import SlotEnd
+from pytest_hotreload.run.child.entry import ChildFactory, random_state
+from pytest_hotreload.run.fixtures.processes import FixtureProcesses
 from pytest_hotreload.run.rewinding import Rewinding
 from pytest_hotreload.run.schedule import Group
 from pytest_hotreload.run.spawn import SpawnLauncher
@@ -88,15 +90,19 @@ class Launcher:
         self._cleared: tuple[tuple[str, str], ...] = ()
         self._learner = learning.Learner()
         self.had_threads = False
+        #: Set up session fixtures once; None if children do so for themselves.
+        self.fixtures: FixtureProcesses | None = None
         self.rewinding = Rewinding(context.options, context.items, context.totals)
 
-    def prepare(self, groups: int, cleared: Iterable[tuple[str, str]]) -> None:
+    def prepare(self, groups: Sequence[Group], cleared: Iterable[tuple[str, str]]) -> None:
         """Prepare for the first child: freeze this process's GC, and register the template if there is one.
 
-        ``groups`` is the number of groups to run. ``cleared`` holds (base id, name) of fixtures that children
-        leave out.
+        ``groups`` will run. ``cleared`` holds (base id, name) of fixtures that children leave out.
         """
-        self._many, self._cleared = groups >= _MANY, tuple(cleared)
+        self._many, self._cleared = len(groups) >= _MANY, tuple(cleared)
+        options = self.context.options
+        if options.share and not options.direct and options.isolate in ("file", "test"):
+            self.fixtures = FixtureProcesses(self.context, self.slots, groups)
         self.had_threads = native_threads() > 1
         self.inherited = fork_state.inventory()
         pytest_output.flush_terminal(self.context.config)
@@ -121,14 +127,24 @@ class Launcher:
         if group.alone:
             self._start_apart(group, slot)
         elif self.own_slots:
-            self._start_in(self._slot_point(slot), group, slot)
+            self._start_in(
+                self._with_fixtures(self._slot_point(slot), group, slot, of_slot=True), group, slot
+            )
         else:
             point = self._fork_point()
             if point is None:
                 self._start_apart(group, slot)
             else:
                 self.context.totals.forked_in.add(slot.index)
-                self._start_in(point, group, slot)
+                self._start_in(self._with_fixtures(point, group, slot), group, slot)
+
+    def _with_fixtures(
+        self, point: ForkPoint, group: Group, slot: Slot, *, of_slot: bool = False
+    ) -> ForkPoint:
+        """Return the process that holds the costly session fixtures of the group, or ``point``."""
+        if self.fixtures is None:
+            return point
+        return self.fixtures.point_for(group, slot, point, of_slot=of_slot)
 
     def _start_in(self, point: ForkPoint, group: Group, slot: Slot) -> None:
         context = self.context
@@ -142,6 +158,7 @@ class Launcher:
             own_group=not context.options.direct,
             failed=failed,
             rewind=self.rewinding.mode(group, len(context.schedule) - self._free_slots(slot)),
+            elsewhere=() if self.fixtures is None else self.fixtures.elsewhere(group, slot, point),
         )
 
     def _free_slots(self, slot: Slot) -> int:
@@ -199,6 +216,8 @@ class Launcher:
     # -- self-collecting children ------------------------------------------------------------------
 
     def _start_apart(self, group: Group, slot: Slot) -> None:
+        if self.fixtures is not None:
+            self.fixtures.make_room(group, slot)
         point = self._apart_point()
         items = self.context.items
         order = self._assignment(

@@ -25,16 +25,18 @@ from pytest_hotreload.process.messages import (
     Ended,
     ItemRan,
     Missing,
+    NeedsFixture,
     NotRewound,
     Printed,
     Unreadable,
 )
 from pytest_hotreload.process.slots import Slot, new_board
-from pytest_hotreload.run import messages, preparation, shared_fixtures
+from pytest_hotreload.run import messages, preparation
 from pytest_hotreload.run.child import reset
 from pytest_hotreload.run.children import Children, RunningChild
 from pytest_hotreload.run.context import RunContext, RunSetup
 from pytest_hotreload.run.crashes import Crashes
+from pytest_hotreload.run.fixtures.shared import Shared
 from pytest_hotreload.run.gathered.merge import Merger
 from pytest_hotreload.run.launcher import Launcher
 from pytest_hotreload.run.replay import Receiver, Replay
@@ -86,7 +88,7 @@ class RunLoop:
             self.children.add_slot(slot)
         if self.rerun is not None:
             self.children.add_listener(self.rerun, functools.partial(self.rerun.listen, self.watched))
-        self.shared = shared_fixtures.Shared()
+        self.shared = Shared()
         self.merger: Merger | None = None
         self.ctrl_c = Interrupts(once=self.rerun is not None)
         self._pid = os.getpid()
@@ -168,6 +170,7 @@ class RunLoop:
             self.status.show(time.monotonic())
         self._show()
         if not self.children.living and not self.schedule and not self.replay.done:
+            self._end_fixtures()
             self._check_complete()
 
     def _reported(self, index: int, report: pytest.TestReport) -> None:
@@ -203,7 +206,7 @@ class RunLoop:
         preparation.tell(context, self.shared.notices)
         several = not self.alone or self.options.slots > 1
         self.merger = preparation.gathers(context, self.reporter, several=several)
-        self.sources.prepare(len(self.groups), self.shared.cleared)
+        self.sources.prepare(self.groups, self.shared.cleared)
         if self.groups:
             preparation.find_apart(context, self.groups, self.sources)
 
@@ -220,11 +223,12 @@ class RunLoop:
         self.schedule.clear()
         self.lease.end()
         self.status.close()
+        self._end_fixtures()
         self.children.close()
         self.totals.run_ended()
         reset.unfreeze_gc(inherited=self.rerun is not None)
         for error in self.shared.tear_down(self.session):
-            self.crashes.shared_teardown_failed(error)
+            self.crashes.shared_teardown_failed(pytest_session.internal_error_text(self.config, error))
         self.nodes.down()
         if self.merger is not None:
             reused = len(self.reuse.taken) if self.reuse is not None else 0
@@ -236,6 +240,19 @@ class RunLoop:
         for descriptor in (*self.real, self._board):
             if descriptor >= 0:
                 os.close(descriptor)
+        if self.sources.fixtures is not None and self.sources.fixtures.interrupted:
+            raise KeyboardInterrupt
+
+    def _end_fixtures(self) -> None:
+        """End the fixture processes, after the last child, and note what they saved."""
+        fixtures = self.sources.fixtures
+        if fixtures is None:
+            return
+        for running in list(self.children.living):  # after an interrupt or a stop
+            self.children.kill(running, "the run is over")
+        self.crashes.fixture_teardown_failed(fixtures.end())
+        self.totals.fixtures_once = fixtures.shared()
+        self.totals.fixtures_refused = fixtures.refused()
 
     def _check_complete(self) -> None:
         """Check executed + deselected = collected; any difference is an error, never a green run."""
@@ -277,7 +294,10 @@ class RunLoop:
         if kind in _OF_PROCESSES:
             self._take_from_process(running, message)
             return
-        if running.stopped:
+        if running.stopped or running.rerouted:
+            return
+        if kind is NeedsFixture:
+            self._reroute(running, message.name)
             return
         if kind is Collided and running.collided is None:
             self.crashes.collided(running, index, message.address)
@@ -345,12 +365,14 @@ class RunLoop:
             self.sources.rewinding.done(running.rewound)
         elif running.status and self.sources.rewinding.broke(running):
             running.status = 0
-        ended = running.ended if running.status == 0 and not running.stopped else None
+        ended = (
+            running.ended if running.status == 0 and not running.stopped and not running.rerouted else None
+        )
         if self.timeline is not None:
             self.timeline.ended(running, ended)
         if ended is not None:
             self._ended_well(running, ended)
-        elif self.records is not None:
+        elif self.records is not None:  # also if the rest runs elsewhere: the two observed half of it each
             self.records.spoiled(running.group.path)
         if not running.stopped:
             self.crashes.contends(running)
@@ -361,6 +383,8 @@ class RunLoop:
         """Complete, rerun, fail or leave out the items of a child that is gone."""
         if running.stopped:
             self.watched.leave_out(running.group)
+        elif running.rerouted:
+            self._run_rest(running)
         elif running.collided is not None:
             self.crashes.run_alone(running)
         elif ended is not None:
@@ -370,6 +394,18 @@ class RunLoop:
                 self.replay.complete(index)
         else:
             self.crashes.died(running)
+
+    def _reroute(self, running: RunningChild, name: str) -> None:
+        """A test needs a fixture that another process holds: the child ends, and the rest of the file runs there."""
+        running.rerouted = True
+        if self.sources.fixtures is not None:
+            self.sources.fixtures.need(running.group, name)
+
+    def _run_rest(self, running: RunningChild) -> None:
+        unfinished = [index for index in running.assigned if not self.replay.is_complete(index)]
+        if unfinished and not self.context.interrupted:
+            self.replay.forget(unfinished[0])
+            self.schedule.again(running.group.rest(unfinished))
 
     def _note_lost_gathering(self, running: RunningChild, ended: Ended | None) -> None:
         """Note a file whose gathered data is lost: its child did not end well, and does not run again."""
@@ -389,6 +425,8 @@ class RunLoop:
         """
         self.nodes.child_ended(running.slot, loads(ended.workeroutput, self.config))
         self.totals.ended(ended)
+        if self.sources.fixtures is not None:
+            self.sources.fixtures.learn(running.group, ended.fixtures, ended.requested)
         if self.records is not None:
             spent = sum(cost.seconds for cost in ended.fixtures)
             self.records.child_ended(running.group.path, ended.observed, spent)
@@ -413,6 +451,8 @@ class RunLoop:
         if self.rerun is not None:
             self.rerun.interrupted()
         self.children.signal_all(signal.SIGINT)
+        if self.sources.fixtures is not None:
+            self.sources.fixtures.interrupt()
         while self.children.living:
             for running, frames in self.children.events(_TICK):
                 self.listen(running, frames)

@@ -131,6 +131,38 @@ def warmed_functions(seconds: Mapping[str, float]) -> str:
     )
 
 
+def fixtures_over_time(names: str, limit: float) -> str:
+    return f"setting up {names} exceeded the time limit of {limit:g} s; each child sets it up separately"
+
+
+def fixtures_silent(names: str, seconds: float) -> str:
+    return f"setting up {names} for {duration(seconds)}"
+
+
+def fixtures_once(shared: Mapping[str, tuple[float, int, int]], slots: int) -> str:
+    """Name the fixtures that were set up once, and the wall time that this saved: the setups in the other children."""
+    made = sum(setups for _, setups, _ in shared.values())
+    times = sum(inherited for _, _, inherited in shared.values())
+    saved = (
+        sum(seconds * max(0, inherited - setups) for seconds, setups, inherited in shared.values()) / slots
+    )
+    how_often = "once" if made == 1 else f"{made} times"
+    names = ", ".join(shared)
+    return f"{PREFIX}shared: {names} · set up {how_often} instead of {many(times, 'time')}: {duration(saved)} saved"
+
+
+def fixtures_refused(name: str, seconds: float, times: int, why: str) -> str:
+    return (
+        f"{PREFIX}the session fixture {name} is set up by each child ({duration(seconds)}, {many(times, 'time')}), "
+        f"because {why}; hint: {_REMEDY}"
+    )
+
+
+_REMEDY = (
+    "name it in hotreload_shared_fixtures if children can inherit its value, or see docs/session-fixtures.md"
+)
+
+
 def shared_unknown(name: str) -> str:
     return (
         f"hotreload_shared_fixtures names {name!r}, which no selected test uses at session or package scope"

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from pytest_hotreload.compat import console, handover, plugins
 from pytest_hotreload.process import proc
 from pytest_hotreload.records import conflicts
-from pytest_hotreload.run import messages, shared_fixtures, warm_functions
+from pytest_hotreload.run import messages, warm_functions
+from pytest_hotreload.run.fixtures.shared import Shared, set_up
 from pytest_hotreload.run.gathered import carry
 from pytest_hotreload.run.gathered.merge import Merger
 from pytest_hotreload.world import BUILTINS, contextlib
@@ -47,12 +48,12 @@ def warm(context: RunContext, groups: Sequence[Group], sources: Launcher) -> Non
         warm_functions.call_all(context, running, sources.origin.lifeline[0])
 
 
-def shared(context: RunContext, groups: Sequence[Group]) -> shared_fixtures.Shared:
+def shared(context: RunContext, groups: Sequence[Group]) -> Shared:
     """Set up the shared fixtures of the tests that will run."""
     running = {group.path for group in groups}
     items = [item for item in context.items if str(item.path) in running]
     with context.records.sharing() if context.records is not None else contextlib.nullcontext():
-        return shared_fixtures.set_up(context.session, context.options.shared_fixtures, items)
+        return set_up(context.session, context.options.shared_fixtures, items)
 
 
 def tell(context: RunContext, notices: Iterable[str]) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_hotreload.compat import pytest_output, pytest_session, withdrawals
-from pytest_hotreload.compat.reports import new_report, unpack_report, unpack_warning
+from pytest_hotreload.compat.reports import new_report, one_teardown, unpack_report, unpack_warning
 from pytest_hotreload.compat.unpickling import loads
 from pytest_hotreload.errors import ChildInternalError
 from pytest_hotreload.process import messages
@@ -39,6 +39,7 @@ class Receiver(Protocol):
     memo: Any
     stopping: bool
     interrupted: bool
+    holds_end: bool
 
     @property
     def done(self) -> bool: ...
@@ -49,6 +50,7 @@ class Receiver(Protocol):
     def forget(self, index: int) -> None: ...
     def can_run_again(self, index: int) -> bool: ...
     def show(self, index: int, report: pytest.TestReport) -> None: ...
+    def release(self, failed: Sequence[pytest.TestReport]) -> None: ...
     def advance(self) -> None: ...
 
 
@@ -77,6 +79,10 @@ class Replay:
         self.gathered: Merger | None = None
         self.memo: Any = None
         self.stopping = self.interrupted = False
+        #: Whether the report of the last item's teardown waits for :meth:`release`, because fixture processes have
+        #: to tear down first.
+        self.holds_end = False
+        self._held: pytest.TestReport | None = None
         self._handlers: dict[type, Callable[[int, Any], None]] = {
             messages.ItemStarted: self._started,
             messages.ItemFinished: self._finished,
@@ -150,10 +156,10 @@ class Replay:
         """Show all messages that can be shown. Raises the exceptions that plain pytest's loop would raise."""
         while self.head < len(self.items):
             queue = self._queues[self.head]
-            while queue and not self.interrupted:
+            while queue and not self.interrupted and self._held is None:
                 message = queue.popleft()
                 self._handlers[type(message)](self.head, message)
-            if self.interrupted or not self._complete[self.head]:
+            if self.interrupted or not self._complete[self.head] or self._held is not None:
                 return
             self._check_complete()
             self._queues[self.head] = None
@@ -208,9 +214,29 @@ class Replay:
         if self.gathered is not None:
             self.gathered.state.restore(report)
         pytest_session.set_failed_subtests(self.config, item, message.failed_subtests)
+        if self.holds_end and report.when == "teardown" and index == len(self.items) - 1 == self.head:
+            self._held = report
+            return
         if index == self.head:
             self._note(report)
         self._show_report(index, report)
+
+    def release(self, failed: Sequence[pytest.TestReport]) -> None:
+        """Show the last item's teardown, after the fixture processes have torn down.
+
+        ``failed``: the reports of teardowns that failed there. The first one takes the place of a teardown that
+        passed, as there is only one in plain pytest.
+        """
+        last, held = len(self.items) - 1, self._held
+        self.holds_end, self._held = False, None
+        reports = list(failed)
+        if held is not None:
+            if reports and held.passed:
+                held = one_teardown(held, reports.pop(0))
+            self._note(held)
+            self._show_report(last, held)
+        for report in reports:
+            self.show(last, report)
 
     def _note(self, report: pytest.TestReport) -> None:
         """Count a report; a missing call is reported before the teardown, where it belongs."""

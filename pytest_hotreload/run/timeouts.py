@@ -59,6 +59,8 @@ class Deadlines:
         if now - self._last < 0.1:
             return False
         self._last = now
+        if self.sources.fixtures is not None:
+            self.sources.fixtures.look(now, self.context.options.timeout)
         for running in list(self.context.children.living):
             at_a_prompt = running.waiting or self.context.options.direct or self.lease.holder
             if running.pid and not at_a_prompt:

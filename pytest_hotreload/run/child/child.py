@@ -164,7 +164,8 @@ def final_message(
     reporter.collect_printed()
     reset.restore_output(config)
     message = last_message(inherited, output, reporter.fixtures, observer)
-    return message._replace(notices=notices, at_exit=printed_at_exit(reporter.place))
+    requested = tuple(reporter.requested.items())
+    return message._replace(notices=notices, at_exit=printed_at_exit(reporter.place), requested=requested)
 
 
 def printed_at_exit(place: ChildContext) -> tuple[tuple[int, bytes], ...]:

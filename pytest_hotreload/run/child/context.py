@@ -50,3 +50,14 @@ class ChildContext:
     #: Whether the child may run another file after this one. A debugger changes what can't be restored.
     rewindable: bool = True
     observer: Observer | None = None
+
+
+@dataclass
+class SlotEnd:
+    """A slot as its children use it."""
+
+    socket: Any
+    files: SlotFiles
+    worker_id: str
+    workerinput: dict[str, Any] | None
+    environ: dict[str, str]

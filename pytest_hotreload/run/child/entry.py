@@ -5,33 +5,23 @@ The controller's fork point and slot processes use this module.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+from pytest_hotreload.compat import pytest_session
 from pytest_hotreload.process import fork_state
 from pytest_hotreload.process.channel import Channel
 from pytest_hotreload.process.fork_server import Unwind
 from pytest_hotreload.process.messages import Missing, Start
-from pytest_hotreload.process.slots import SlotFiles
 from pytest_hotreload.records.observer import Observer
 from pytest_hotreload.run.child import child, rewind
-from pytest_hotreload.run.child.context import ChildContext
+from pytest_hotreload.run.child.context import ChildContext, SlotEnd
+from pytest_hotreload.run.child.fixture_process import FixtureProcess
 from pytest_hotreload.run.child.reporter import Reporter
 from pytest_hotreload.world import BUILTINS, hashlib, os, pytest, random
 
 __builtins__ = BUILTINS
-
-
-@dataclass
-class SlotEnd:
-    """A slot as its children use it."""
-
-    socket: Any
-    files: SlotFiles
-    worker_id: str
-    workerinput: dict[str, Any] | None
-    environ: dict[str, str]
 
 
 def random_state() -> bytes:
@@ -51,17 +41,27 @@ class AdoptedChild(Unwind):
     than under plain pytest, and the loop of a fork point is a dozen frames deep.
     """
 
-    def __init__(self, birth: ChildFactory, start: Start) -> None:
+    def __init__(self, birth: ChildFactory, start: Start, descriptors: list[int]) -> None:
         super().__init__()
         self._birth, self._start = birth, start
+        self._descriptors = [
+            os.dup(descriptor) for descriptor in descriptors
+        ]  # the fork point closes its own
 
     def live(self) -> None:
         """Run the child to its exit. Never returns.
 
         The call must not be inside an ``except`` block, where tests would see this exception.
         """
-        self.__traceback__ = None
-        self._birth.run(self._start)
+        this = self
+        while True:
+            this.__traceback__ = None
+            if this._start.set_up is None:
+                this._birth.run(this._start)
+            # A fixture process: what comes back is a child of it, which runs at the same depth as any child.
+            child = FixtureProcess(this._birth, this._start, this._descriptors[0]).run()
+            assert isinstance(child, AdoptedChild)
+            this = child
 
 
 @dataclass
@@ -82,10 +82,16 @@ class ChildFactory:
     several_files: bool
     observer: Observer | None
     missing: str = "this slot did not collect this test"
+    #: Functions that make a fixture's live resources anew in each child, with the fixture's definition.
+    after_fork: list[tuple[Callable[[Any], None], Any]] = field(default_factory=list)
 
-    def live(self, start: Start, _: list[int]) -> None:
+    def live(self, start: Start, descriptors: list[int]) -> None:
         """In the child: unwind to the place from which the tests run. See :class:`AdoptedChild`."""
-        raise AdoptedChild(self, start)
+        raise AdoptedChild(self, start, descriptors)
+
+    def seed(self, what: str) -> int:
+        """Return a seed for the random generators of a process."""
+        return seed_of(self.randomness, what)
 
     def run(self, start: Start) -> None:
         """In the child, after unwinding: run the items, and those of later requests. Never returns."""
@@ -94,7 +100,7 @@ class ChildFactory:
             slot = self.slots[start.slot]
             child.enter(self.session, self.reporter, self._context(start, slot, ()), self.inherited)
             start, rewinding = rewind.begin(start, slot.socket)
-            self.session.testsfailed = start.failed
+            self.session.testsfailed, self.reporter.elsewhere = start.failed, start.elsewhere
             indices = [index for index in start.indices if index in self.items]
             place = self._context(start, slot, indices)
             for index in start.indices:
@@ -109,6 +115,11 @@ class ChildFactory:
             fork_state.print_fatal_traceback()
         finally:
             os._exit(status)
+
+    def _make_anew(self) -> None:
+        """Let the project make live resources anew, which the fixture process holds, too."""
+        for function, definition in self.after_fork:
+            function(pytest_session.fixture_value(definition))
 
     def _context(self, start: Start, slot: SlotEnd, indices: Sequence[int]) -> ChildContext:
         return ChildContext(
@@ -131,6 +142,7 @@ class ChildFactory:
 
     def _feed(self, first: list[int], place: ChildContext) -> Iterator[Any]:
         """Yield the items to run and the item that follows in this process; ask for files one file ahead."""
+        self._make_anew()
         indices: list[int] | None = first
         while indices:
             following = None

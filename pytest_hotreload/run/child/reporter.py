@@ -22,6 +22,7 @@ from pytest_hotreload.process.messages import (
     Logged,
     LoggedLive,
     Message,
+    NeedsFixture,
     NewlineEnsured,
     PdbShown,
     Printed,
@@ -38,6 +39,7 @@ __builtins__ = BUILTINS
 if TYPE_CHECKING:
     import warnings
 
+    from pytest_hotreload.process.slots import SlotFiles
     from pytest_hotreload.records.function_marks import FunctionMarks
     from pytest_hotreload.run.child.context import ChildContext
     from pytest_hotreload.run.gathered.carry import GatheredState
@@ -67,15 +69,22 @@ class Reporter:
         self.awake = False
         self.index = -1
         self.fixtures: dict[tuple[str, str], list[tuple[float, float]]] = {}
+        #: Session fixtures whose setup began in the call of a test -> the seconds until the next event.
+        self.requested: dict[str, float] = {}
         self.in_setup = False
         self.gathered: GatheredState | None = None
         self.reports = 0
         self.called = False
+        #: Fixtures that another process holds for the slot of this child.
+        self.elsewhere: tuple[tuple[str, bool], ...] = ()
+        self._sent_before = 0
         #: Set in a process that records which functions run.
         self.marks: FunctionMarks | None = None
         self._last: Any = None
         self._last_payload = b""
         self._fixture: tuple[tuple[str, str], float] | None = None
+        #: The index of an item -> the seconds and the messages of setups that a fixture process made for it.
+        self._inherited: dict[int, tuple[float, list[Any]]] = {}
 
     def prepare(self, session: pytest.Session) -> None:
         """In the controller, once: choose the hook implementations that :meth:`wake` will keep."""
@@ -114,6 +123,15 @@ class Reporter:
         self.channel.before_send = self.collect_printed
         self.place, self.awake = place, True
         self.withdrawals.begin()
+
+    def listen(self, channel: Any, files: SlotFiles) -> None:
+        """In a fixture process, after :meth:`install`: pass every event to ``channel`` from now on."""
+        self.channel, self.files, self.awake = channel, files, True
+
+    def inherits(self, index: int, seconds: float, messages: list[Any]) -> None:
+        """In a fixture process: keep the output of a setup for the child that runs this item."""
+        before, earlier = self._inherited.get(index, (0.0, []))
+        self._inherited[index] = before + seconds, earlier + messages
 
     def put(self, message: Message) -> None:
         """Queue ``message`` after earlier output that bypassed the capture. On failure, the child exits."""
@@ -180,6 +198,8 @@ class Reporter:
         if self.awake:
             self.progress.write(self.index, 1, time.monotonic())
             self.in_setup = True
+            for message in self._inherited.get(self.index, (0.0, []))[1]:
+                self.put(message)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_call(self) -> None:
@@ -205,17 +225,37 @@ class Reporter:
         This hook is not a wrapper, because its frame would appear in the traceback of each failing fixture.
         """
         if self.awake:
+            for name, held in self.elsewhere:
+                if fixturedef.argname == name:
+                    self._stop_for(name, held=held)
             self._end_fixture()
             if self.marks is not None:
                 self.marks.fixture(fixturedef.scope)
-            if self.in_setup and fixturedef.scope in ("session", "package"):
+            if fixturedef.scope in ("session", "package"):
                 self._fixture = (fixturedef.argname, fixturedef.scope), time.monotonic()
+
+    def _stop_for(self, name: str, *, held: bool) -> None:
+        """Stop this child, because another process sets the fixture up: the rest of the file runs from there.
+
+        The messages of this test are dropped. If some were sent already, the child goes on, unless the process
+        holds the fixture.
+        """
+        if not self.channel.drop_queued(self.channel.sent - self._sent_before) and not held:
+            return
+        self.put(NeedsFixture(name))
+        self.flush()
+        self.awake = False
+        pytest.exit(f"{name} is set up in another process")
 
     def _end_fixture(self) -> None:
         if self._fixture is not None:
             key, began = self._fixture
             self._fixture = None
-            self.fixtures.setdefault(key, []).append((began, time.monotonic() - began))
+            spent = time.monotonic() - began
+            if self.in_setup:
+                self.fixtures.setdefault(key, []).append((began, spent))
+            elif key[1] == "session":
+                self.requested[key[0]] = spent
 
     def pytest_runtest_logstart(self) -> None:
         if self.awake:
@@ -224,6 +264,9 @@ class Reporter:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_makereport(self, call: pytest.CallInfo[Any]) -> None:
+        if self.awake and call.when == "setup" and self.index in self._inherited and self.item is not None:
+            call.duration += self._inherited[self.index][0]
+            pytest_output.join_sections(self.item)
         if self.awake and call.excinfo is not None:
             address = address_in_use(call.excinfo.value)
             if address is not None:
@@ -275,7 +318,7 @@ class Reporter:
     def begins(self, index: int, item: pytest.Item) -> None:
         """Start an item; the runner calls this directly, without pytest's hooks."""
         self.index, self.item = index, item
-        self.reports, self.called = 0, False
+        self.reports, self.called, self._sent_before = 0, False, self.channel.sent
         self.progress.write(index, 0, time.monotonic())
 
     def ran(self) -> None:

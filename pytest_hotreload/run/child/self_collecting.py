@@ -23,11 +23,12 @@ from pytest_hotreload.process.fork_server import serve
 from pytest_hotreload.process.messages import ENVIRONMENT, Ended, Gone, Missing, Start
 from pytest_hotreload.process.slots import TRAVELLING, SlotFiles
 from pytest_hotreload.records.observer import Observer
-from pytest_hotreload.run import shared_fixtures, spawn
+from pytest_hotreload.run import spawn
 from pytest_hotreload.run.child import child, reset
-from pytest_hotreload.run.child.context import ChildContext
-from pytest_hotreload.run.child.entry import AdoptedChild, ChildFactory, SlotEnd, seed_of
+from pytest_hotreload.run.child.context import ChildContext, SlotEnd
+from pytest_hotreload.run.child.entry import AdoptedChild, ChildFactory, seed_of
 from pytest_hotreload.run.child.reporter import Reporter
+from pytest_hotreload.run.fixtures.shared import leave_out
 from pytest_hotreload.run.gathered import carry
 from pytest_hotreload.world import BUILTINS, faulthandler, functools, os, pytest, select, signal, sockets
 
@@ -173,6 +174,7 @@ class SelfCollectingChild:
     def pytest_configure(self, config: pytest.Config) -> None:
         if self.xmlpath:
             pytest_output.stand_in_for_junit(config, self.xmlpath)
+        plugins.stand_in_for_xdist()
         self.reporter = Reporter(config)
         config.pluginmanager.register(self.reporter, "hotreload-reporter")
         pytest_output.relay_terminal(config, lambda _text, _markup: None)
@@ -202,7 +204,7 @@ class SelfCollectingChild:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         self.collected = True
-        shared_fixtures.leave_out(session, self.order.cleared)
+        leave_out(session, self.order.cleared)
         found = {item.nodeid: item for item in session.items}
         items = {index: found[nodeid] for index, nodeid in self.order.wanted if nodeid in found}
         reason = "\n\n".join(self.errors) or (
@@ -274,6 +276,7 @@ class SelfCollectingChild:
             missing=missing,
         )
         self.channel_of_slot = control = Channel(sockets.socket(fileno=self.control))  # open until the exit
+        control.descriptors = []
         child_of_slot = None
         try:
             serve(control, birth.live, self.lifeline)
@@ -321,9 +324,9 @@ class SelfCollectingChild:
                     os._exit(0)
                 self._all_missing(reason)
             output = handover.output(config) if config is not None else b""
-            shared_fixtures = reporter.fixtures if reporter is not None else {}
+            fixtures = reporter.fixtures if reporter is not None else {}
             index = reporter.index if reporter is not None else -1
-            message = child.last_message(inherited, output, shared_fixtures, self.place.observer)
+            message = child.last_message(inherited, output, fixtures, self.place.observer)
             message = message._replace(at_exit=child.printed_at_exit(self.place), started_over=self.why)
             self.place.channel.acknowledged = False
             self.place.channel.put(index, message._replace(frames=self.place.channel.in_the_end()))

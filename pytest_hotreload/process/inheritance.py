@@ -1,0 +1,74 @@
+"""Finds what a piece of work left in this process that forks of the process must not inherit.
+
+A fork copies memory. It shares open files with their positions and locks, memory maps that are shared for
+writing, and connections; it lacks threads, timers and child processes.
+"""
+
+from __future__ import annotations
+
+from pytest_hotreload._native import SNAPSHOT_NAME, children_of
+from pytest_hotreload.process import proc
+from pytest_hotreload.process.living import Living
+from pytest_hotreload.world import BUILTINS, os, signal
+
+__builtins__ = BUILTINS
+
+#: Devices without a position or a state.
+_STATELESS = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+#: The timers of a process, which a fork does not have.
+_TIMERS = tuple(
+    getattr(signal, name)
+    for name in ("ITIMER_REAL", "ITIMER_VIRTUAL", "ITIMER_PROF")
+    if hasattr(signal, name)
+)
+
+
+class Inheritance:
+    """What this process held when the object was created.
+
+    ``processes``: whether child processes may be new. A server that a fixture starts is a child process.
+    """
+
+    def __init__(self, *, processes: bool = False) -> None:
+        self._living = Living()
+        self._descriptors = proc.descriptors()
+        self._children = None if processes else _children()
+        self._maps = proc.shared_maps()
+        self._timers = _timers()
+
+    def what_is_new(self) -> str:
+        """Return what forks must not inherit and was added since then, in words, or ""."""
+        return self._living.what_is_new() or self._descriptor() or self._process() or self._memory()
+
+    def _descriptor(self) -> str:
+        for number, target in proc.descriptors().items():
+            if self._descriptors.get(number) != target and target not in _STATELESS:
+                return f"it holds {_kind(target)}"
+        return ""
+
+    def _process(self) -> str:
+        if self._children is not None:
+            for pid in _children() - self._children:
+                return f"it started the process {proc.name(pid) or pid}"
+        return ""
+
+    def _memory(self) -> str:
+        for name in proc.shared_maps() - self._maps:
+            return f"it holds shared memory ({name})"
+        return "it set a timer" if _timers() - self._timers else ""
+
+
+def _kind(target: str) -> str:
+    if target.startswith("pipe:"):
+        return "an open pipe"
+    if target.startswith("anon_inode:"):
+        return f"an open {target.partition(':')[2].strip('[]')}"
+    return f"an open file ({os.path.basename(target)})"
+
+
+def _children() -> set[int]:
+    return {pid for pid in children_of(os.getpid()) if proc.name(pid) != SNAPSHOT_NAME}
+
+
+def _timers() -> set[int]:
+    return {int(timer) for timer in _TIMERS if signal.getitimer(timer)[0]}
