@@ -724,3 +724,46 @@ def test_nothing_stays_if_the_controller_is_killed(suite, slots):
     while Path(f"/proc/{holder}").exists():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_what_was_set_up_above_is_no_cost_of_a_child(suite, slots):
+    made = suite(
+        SLOW, {f"test_{name}.py": "import time\ndef test_it(base): time.sleep(0.2)\n" for name in FOUR}
+    )
+    _, ours = made.learned(slots=slots)
+    assert shared_lines(ours)
+    assert not [line for line in ours.notices if "set up in each child" in line]
+
+
+@pytest.mark.parametrize("url", ["sqlite:///data.db", "sqlite://"])
+def test_an_engine_of_sqlalchemy(suite, slots, url):
+    """Its idle connection to a file is closed before the fork; one to a database in memory is the database."""
+    pytest.importorskip("sqlalchemy", reason="SQLAlchemy is not installed")
+    made = suite(
+        f"""
+        import sqlalchemy
+
+        @pytest.fixture(scope="session")
+        def base():
+            note("up")
+            engine = sqlalchemy.create_engine({url!r}, poolclass=sqlalchemy.pool.StaticPool)
+            with engine.begin() as connection:
+                connection.execute(sqlalchemy.text("create table if not exists drinks (name text)"))
+            time.sleep(0.15)
+            yield engine
+            engine.dispose()
+        """,
+        {
+            f"test_{name}.py": """
+                import sqlalchemy
+                def test_it(base):
+                    with base.begin() as connection:
+                        assert connection.execute(sqlalchemy.text("select * from drinks")).all() == []
+            """
+            for name in FOUR
+        },
+    )
+    plain, ours = made.learned(slots=slots)
+    assert ours.outcomes == plain.outcomes
+    assert [word for word, _ in made.words()] == ["up"]
+    assert shared_lines(ours)

@@ -75,3 +75,45 @@ def test_the_database_is_made_once(project, slots):
     assert ours.lines[-1] == plain.lines[-1] == "== 3 failed, 12 passed in TIME =="
     assert len((ours.root / "log.txt").read_text().split()) == 1, "children find it made"
     assert not [line for line in ours.notices if "can't be shared" in line]
+
+
+@pytest.mark.parametrize("name", [":memory:", "data.sqlite3"])
+def test_the_database_is_made_once_for_each_slot_without_being_named(project, slots, name):
+    """pytest-django requests the database while tests run; a table with 200 columns takes long enough."""
+    fields = "\n".join(
+        f"            f{number} = models.TextField(db_index=True, default='')" for number in range(60)
+    )
+    settings = FILES["settings.py"].replace(
+        '"NAME": ":memory:"', f'"NAME": "x", "TEST": {{"NAME": {name!r}}}'
+    )
+    project.plugins, project.outside = ["pytest_django.plugin"], ["."]
+    project.write({
+        **FILES,
+        "pytest.ini": FILES["pytest.ini"].replace("hotreload_shared_fixtures = django_db_setup", ""),
+        "settings.py": settings,
+        "shop/models.py": FILES["shop/models.py"].replace(
+            "            name = models.CharField(max_length=20)",
+            "            name = models.CharField(max_length=20)\n" + fields,
+        ),
+        "test_cases.py": """
+            from django.test import TestCase, TransactionTestCase
+            from shop.models import Drink
+
+            class TestInTransaction(TestCase):
+                @classmethod
+                def setUpTestData(cls): Drink.objects.create(name="milk")
+                def test_one(self): self.assertEqual(Drink.objects.count(), 1)
+
+            class TestCommits(TransactionTestCase):
+                def test_two(self): Drink.objects.create(name="beer")
+        """,
+        "test_without.py": "def test_nothing(): pass\n",
+    })  # fmt: skip
+    project.run(slots=slots)
+    (project.root("forks") / "log.txt").unlink()
+    plain, ours = project.both(slots=slots)
+    assert ours.outcomes == plain.outcomes
+    assert ours.lines[-1] == plain.lines[-1] == "== 3 failed, 15 passed in TIME =="
+    assert len((ours.root / "log.txt").read_text().split()) in range(1, slots + 1)
+    assert any(line.startswith("hotreload: shared: django_db_setup") for line in ours.notices)
+    assert not list(ours.root.glob("data*.sqlite3")), "destroyed in the end"

@@ -194,7 +194,6 @@ class FixtureProcess:
 
     def _prepare_to_fork(self) -> None:
         """Flush, freeze, and take stock of what children must not end."""
-        self.reporter.fixtures.clear()
         self.birth.inherited = fork_state.inventory()
         fork_state.flush_before_fork(self.birth.inherited)
         reset.freeze_gc()
@@ -211,6 +210,7 @@ class FixtureProcess:
             def look() -> str:
                 if entry.before_fork is not None:
                     entry.before_fork()
+                known.let_go(pytest_session.fixture_value(definition))
                 if watch.read:
                     return _READS_WORKER_ID
                 return "" if after_fork is not None else inheritance.what_is_new()
@@ -222,8 +222,7 @@ class FixtureProcess:
         with pytest_output.logged_into(item, "setup"):
             why = set_up_one(self.session, item, wanted.name, self.shared, begin)
         seconds = time.monotonic() - began
-        self.reporter.collect_printed()
-        self.reporter.awake = False
+        self.reporter.sleep()
         if not why:
             if self.reporter.gathered is not None:
                 self.reporter.put_gathered()
@@ -270,8 +269,7 @@ class FixtureProcess:
             plugins.restart_coverage()
             notes = self._listen(self.session.items[-1], len(self.session.items) - 1)
             report = self._report_of(pytest.CallInfo.from_call(self._tear_down, when="teardown"))
-            self.reporter.collect_printed()
-            self.reporter.awake = False
+            self.reporter.sleep()
             ended = FixturesEnded(report, tuple(notes.messages), plugins.coverage_bytes())
             reset.restore_output(self.config)
             fork_state.leave(self.birth.inherited)

@@ -128,6 +128,13 @@ class Reporter:
         """In a fixture process, after :meth:`install`: pass every event to ``channel`` from now on."""
         self.channel, self.files, self.awake = channel, files, True
 
+    def sleep(self) -> None:
+        """In a fixture process: pass no more events on, and forget the setups, which are no child's."""
+        self.collect_printed()
+        self.awake, self._fixture = False, None
+        self.fixtures.clear()
+        self.requested.clear()
+
     def inherits(self, index: int, seconds: float, messages: list[Any]) -> None:
         """In a fixture process: keep the output of a setup for the child that runs this item."""
         before, earlier = self._inherited.get(index, (0.0, []))
