@@ -26,7 +26,8 @@ _TIMERS = tuple(
 class Inheritance:
     """What this process held when the object was created.
 
-    ``processes``: whether child processes may be new. A server that a fixture starts is a child process.
+    ``processes``: whether child processes may be new, with open files such as their logs. A server that a fixture
+    starts is a child process.
     """
 
     def __init__(self, *, processes: bool = False) -> None:
@@ -42,6 +43,8 @@ class Inheritance:
 
     def _descriptor(self) -> str:
         for number, target in proc.descriptors().items():
+            if self._children is None and target.startswith("/"):
+                continue
             if self._descriptors.get(number) != target and target not in _STATELESS:
                 return f"it holds {_kind(target)}"
         return ""

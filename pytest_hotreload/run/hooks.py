@@ -212,7 +212,8 @@ class RunHooks:
         explained = [each for each in done.fixtures_refused if each[0] in costs]
         for each in explained:
             terminalreporter.write_line(run_messages.fixtures_refused(*each))
-        rest = {name: cost for name, cost in costs.items() if name not in {each[0] for each in explained}}
+        told = {*done.fixtures_once, *(each[0] for each in explained)}
+        rest = {name: cost for name, cost in costs.items() if name not in told}
         if rest:
             terminalreporter.write_line(run_messages.costly_fixtures(rest, saved))
 

@@ -767,3 +767,14 @@ def test_an_engine_of_sqlalchemy(suite, slots, url):
     assert ours.outcomes == plain.outcomes
     assert [word for word, _ in made.words()] == ["up"]
     assert shared_lines(ours)
+
+
+def test_a_suite_that_reads_the_worker_id_early(suite, slots):
+    """Each slot collects in a process of its own, which its fixture process is a fork of."""
+    made = suite("WORKER = os.environ.get('PYTEST_XDIST_WORKER', 'master')\n" + SLOW)
+    plain, ours = made.learned(slots=slots)
+    words = [word for word, _ in made.words()]
+    assert ours.outcomes == plain.outcomes
+    assert ours.status == 0
+    assert words == ["up"] * slots + ["down"] * slots
+    assert shared_lines(ours)

@@ -290,6 +290,7 @@ def base():
 
 def test_costly_session_fixtures_are_named(project):
     project.write({
+        "pytest.ini": "[pytest]\nhotreload_shared_fixtures = off\n",
         "conftest.py": """
             import pytest, time
             @pytest.fixture(scope="session")

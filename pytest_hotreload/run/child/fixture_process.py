@@ -203,9 +203,11 @@ class FixtureProcess:
         item = self.birth.items[wanted.first]
         definition = pytest_session.visible_fixture(item, wanted.name)
         entry, after_fork = known.of(definition), declaration.after_fork_of(definition.func)
+        used = pytest_session.dependencies(item, wanted.name)
+        processes = any(known.of(each).processes for each in used)
 
         def begin() -> Callable[[], str]:
-            inheritance = Inheritance(processes=entry.processes)
+            inheritance = Inheritance(processes=processes)
 
             def look() -> str:
                 if entry.before_fork is not None:
