@@ -59,6 +59,14 @@ def another_plan(shard: Shard, other: str, began: Sequence[int]) -> str:
     )
 
 
+def limit_lifted(shard: Shard, limit: float) -> str:
+    """The line about a shard's coverage, which is less than that of the suite."""
+    return (
+        f"the coverage of shard {shard.number}/{shard.of} is not compared with the limit of {limit:g} %; hint: "
+        f"pytest-hotreload merge DIR --fail-under {limit:g} compares that of all shards"
+    )
+
+
 def some_ignored(notes: Sequence[str]) -> str:
     return f"timings ignored: {'; '.join(notes)}"
 

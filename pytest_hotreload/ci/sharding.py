@@ -16,7 +16,7 @@ from pytest_hotreload.ci import rounds, shard_messages, timings
 from pytest_hotreload.ci.ownership import Names, ShardFilter
 from pytest_hotreload.ci.plan import Plan, Shard
 from pytest_hotreload.ci.timings import Timings
-from pytest_hotreload.compat import console
+from pytest_hotreload.compat import console, coverage_limit
 from pytest_hotreload.imports.analysis import probable_test_files
 from pytest_hotreload.options import Options
 from pytest_hotreload.original_names import ORIGINAL_NAMES
@@ -163,11 +163,19 @@ class Sharding:
         if other is not None:
             console.notice(self.config, shard_messages.another_plan(self.shard, other.plan, other.began))
 
+    def _lift_coverage_limit(self) -> None:
+        """Leave ``--cov-fail-under`` to the merge: a shard runs a part of the tests."""
+        limit = coverage_limit.lift(self.config) if self.shard.of > 1 else None
+        asks = self.options.shard_plan is not None or self.config.option.collectonly
+        if limit is not None and not asks:
+            console.notice(self.config, shard_messages.limit_lifted(self.shard, limit))
+
     # -- collecting and running ------------------------------------------------------------------------
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self) -> bool | None:
         self._warn()
+        self._lift_coverage_limit()
         if self.options.shard_plan is None:
             self._begin()
             return None
