@@ -1,5 +1,7 @@
 """Prints the requirements of pyproject.toml and of the named extras, one per line, without a build.
 
+With ``--only``, the requirements of the extras alone.
+
 Python 3.10 has no ``tomllib``, and this script runs before anything is installed, so pip's own copy of tomli
 is used there.
 """
@@ -21,15 +23,17 @@ def load_toml(path: Path) -> dict[str, Any]:
     return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
-def requirements(extras: list[str]) -> list[str]:
-    """The project's own requirements first, then those of the extras.
+def requirements(extras: list[str], *, only: bool = False) -> list[str]:
+    """The project's own requirements first, unless ``only`` those of the extras are wanted.
 
     The wheel itself is installed without them.
     """
     project = load_toml(PYPROJECT)["project"]
     known: dict[str, list[str]] = project["optional-dependencies"]
-    return [*project["dependencies"], *(requirement for extra in extras for requirement in known[extra])]
+    own = [] if only else project["dependencies"]
+    return [*own, *(requirement for extra in extras for requirement in known[extra])]
 
 
 if __name__ == "__main__":
-    print("\n".join(requirements(sys.argv[1:])))
+    words = sys.argv[1:]
+    print("\n".join(requirements([word for word in words if word != "--only"], only="--only" in words)))
