@@ -132,7 +132,7 @@ bench: .venv-bench/installed.stamp
 	.venv-bench/bin/python -m benchmarks.run $(SUITES)
 
 docs: .venv-docs/installed.stamp
-	.venv-docs/bin/python scripts/site.py build/site
+	.venv-docs/bin/python scripts/build_site.py build/site
 
 wheels: .venv-wheels/installed.stamp
 	.venv-wheels/bin/python scripts/wheels.py build/wheels $(WHEEL_TARGETS)

@@ -1,4 +1,4 @@
-"""docs/troubleshooting.md has a row for each message about a fallback, a refusal or a loss; and each row is a message."""
+"""docs/troubleshooting.md: a row for each message about a fallback, a refusal or a loss, and each row is a message."""
 
 from __future__ import annotations
 
