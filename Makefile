@@ -43,6 +43,7 @@ BIN := $(VENV)/bin
 WHEEL_SOURCES := Cargo.toml Cargo.lock pyproject.toml LICENSE $(wildcard README.md) \
 	$(shell find rust pytest_hotreload pytest_hotreload_client -name '*.rs' -o -name '*.py' -o -name '*.pyi' -o -name '*.css' -o -name '*.js' -o -name '*.json' \
 	-o -name 'py.typed')
+COMMA := ,
 # The wheel's name is known when it is built, not when this file is read.
 WHEEL = $$(echo build/wheel/*.whl)
 
@@ -118,7 +119,8 @@ test-sdist: build/sdist.stamp
 # The wheel in build/wheel is not built here. The newest Python may lack wheels of some plugins, whose tests are skipped.
 test-wheel:
 	$(PYTHON) -m venv --clear .venv-wheel
-	.venv-wheel/bin/pip install --quiet --only-binary :all: -c tests/constraints.txt pytest==$(WHEEL_PYTEST) "$(WHEEL)[test]"
+	.venv-wheel/bin/pip install --quiet -c tests/constraints.txt pytest==$(WHEEL_PYTEST) \
+		"$(WHEEL)[test$(if $(filter whole,$(WHEEL_TESTS)),$(COMMA)plugins)]"
 	.venv-wheel/bin/pytest -p no:cacheprovider $(PYTEST_WORKERS) $(if $(filter whole,$(WHEEL_TESTS)),$(TESTS),$(MATRIX_TESTS))
 
 matrix: build/wheel.stamp $(VENV)/tools.stamp

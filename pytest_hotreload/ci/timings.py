@@ -11,9 +11,10 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from pytest_hotreload.records.plan_durations import Measured
+if TYPE_CHECKING:
+    from pytest_hotreload.records.plan_durations import Measured
 
 SCHEMA: Final = "hotreload-timings/1"
 PLAN_SCHEMA: Final = "hotreload-plan/1"
