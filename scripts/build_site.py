@@ -30,6 +30,7 @@ MAY_BE_MISSING: Final = frozenset({"agents.md"})
 #: The anchors of headings as on GitHub, where the same pages are read, too.
 SLUGIFY: Final = "slugify: !!python/object/apply:pymdownx.slugs.slugify {kwds: {case: lower}}"
 _LINK: Final = re.compile(r"(?P<before>\]\()(?P<target>[^)#:\s]+)(?P<anchor>#[^)]*)?\)")
+_NESTED: Final = re.compile(r"^  (?=[-*] )", re.MULTILINE)
 _FENCE: Final = re.compile(r"^(```.*?^```$)", re.MULTILINE | re.DOTALL)
 
 
@@ -41,7 +42,10 @@ def pages() -> dict[str, str]:
 
 
 def with_links(text: str, file: str, places: dict[str, str], repository: str) -> str:
-    """The text with its links changed to places on the site, or to the repository; code stays as it is."""
+    """The text with its links changed to places on the site, or to the repository; code stays as it is.
+
+    Lists in lists are indented by two spaces in the repository, and mkdocs wants four.
+    """
 
     def changed(found: re.Match[str]) -> str:
         target = os.path.normpath(f"{os.path.dirname(file)}/{found['target']}".lstrip("/"))  # noqa: PTH120
@@ -55,7 +59,9 @@ def with_links(text: str, file: str, places: dict[str, str], repository: str) ->
         return f"{found['before']}{repository}/{kind}/main/{target}{anchor})"
 
     parts = _FENCE.split(text)
-    return "".join(part if part.startswith("```") else _LINK.sub(changed, part) for part in parts)
+    return "".join(
+        part if part.startswith("```") else _NESTED.sub("    ", _LINK.sub(changed, part)) for part in parts
+    )
 
 
 def lay_out(repository: str) -> dict[str, str]:

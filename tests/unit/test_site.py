@@ -53,6 +53,11 @@ def test_links(file, link, found):
     assert build_site.with_links(f"[a]({link})", file, PLACES, REPOSITORY) == f"[a]({found})"
 
 
+def test_lists_in_lists_are_indented_by_four():
+    text = "- a\n  - b\n  c\n"
+    assert build_site.with_links(text, "README.md", PLACES, REPOSITORY) == "- a\n    - b\n  c\n"
+
+
 def test_code_keeps_its_links():
     text = "```sh\n[a](docs/start.md)\n```\n"
     assert build_site.with_links(text, "README.md", PLACES, REPOSITORY) == text
