@@ -19,7 +19,10 @@ def load_toml(path: Path) -> dict[str, Any]:
     if sys.version_info >= (3, 11):
         import tomllib
     else:
-        from pip._vendor import tomli as tomllib
+        try:
+            from pip._vendor import tomli as tomllib
+        except ImportError:  # an environment without pip, where pytest brings it
+            import tomli as tomllib
     return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
