@@ -8,6 +8,8 @@ is used there.
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,14 +18,15 @@ PYPROJECT = Path(__file__).parent.parent / "pyproject.toml"
 
 
 def load_toml(path: Path) -> dict[str, Any]:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        try:
-            from pip._vendor import tomli as tomllib
-        except ImportError:  # an environment without pip, where pytest brings it
-            import tomli as tomllib
-    return tomllib.loads(path.read_text(encoding="utf-8"))
+    return dict(_toml_reader().loads(path.read_text(encoding="utf-8")))
+
+
+def _toml_reader() -> Any:
+    # pytest brings tomli into environments without pip.
+    for name in ("tomllib", "pip._vendor.tomli", "tomli"):
+        with contextlib.suppress(ImportError):
+            return importlib.import_module(name)
+    sys.exit("error: this Python can't read TOML; hint: use Python 3.11 or later, or install pip or tomli")
 
 
 def requirements(extras: list[str], *, only: bool = False) -> list[str]:
