@@ -103,6 +103,7 @@ MODULES = {
         ),
         *("path_too_long", "not_served", "died_in_place"),
     },
+    "compat.console": {"notice", "written", "status_text"},
     "hosts.messages": {
         *("slots", "hosts", "closing", "ended", "from_host", "left_out", "runs", "coverage_here_only"),
     },
@@ -150,6 +151,14 @@ def rows() -> list[str]:
     """The messages of the page: the first cells of its tables below the heading."""
     found = re.findall(r"^\| ([^|]+) \| [^|]+ \| [^|]* \|$", PAGE.partition("## Messages")[2], re.MULTILINE)
     return [row for row in found if row not in ("message", "---")]
+
+
+def test_each_reason_of_the_client_has_a_row():
+    """Constants of a module that imports nothing: the reasons for a cold run, and for the end of a run."""
+    source = (ROOT / "pytest_hotreload_client" / "__init__.py").read_text(encoding="utf-8")
+    reasons = dict(re.findall(r'^(_[A-Z]+) = "([^"]{15,})"$', source, re.MULTILINE))
+    assert reasons.keys() >= {"_NOBODY", "_LOST", "_WATCH", "_CLOSED"}
+    assert {name for name, text in reasons.items() if text not in PAGE} == set()
 
 
 @pytest.mark.parametrize("module", MODULES)
