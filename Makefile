@@ -5,6 +5,8 @@
 #   make test    the whole, as in CI (lint, Rust, Python, the source distribution, each installed Python x pytest)
 #   make demo    pytest and pytest --hotreload on examples/shop, side by side
 #   make bench   the benchmarks; writes docs/benchmarks.md (SUITES="heavy light" for some of them)
+#   make docs    the documentation site, in build/site
+#   make wheels  the wheels of a release, in build/wheels, each checked (WHEEL_TARGETS="…" for some of them)
 #   make clean   forget all of it
 
 PYTHON ?= $(shell sh scripts/find-python)
@@ -26,6 +28,10 @@ PYTEST_WORKERS ?= -n 4 --dist loadfile --no-loadscope-reorder
 # The longest file first: begun last, it would keep one worker busy when the others have done.
 TESTS ?= tests/mutation tests/fuzz tests/acceptance tests/unit
 SUITES ?=
+WHEEL_TARGETS ?=
+# What CI installs beside the wheel that another job built, and runs: "part" (as the matrix does) or "whole".
+WHEEL_PYTEST ?= $(PYTEST_VERSION)
+WHEEL_TESTS ?= part
 
 # Tests and benchmarks depend on bytecode being written, as it is for everyone who does not set this.
 unexport PYTHONDONTWRITEBYTECODE
@@ -37,10 +43,12 @@ BIN := $(VENV)/bin
 WHEEL_SOURCES := Cargo.toml Cargo.lock pyproject.toml LICENSE $(wildcard README.md) \
 	$(shell find rust pytest_hotreload pytest_hotreload_client -name '*.rs' -o -name '*.py' -o -name '*.pyi' -o -name '*.css' -o -name '*.js' -o -name '*.json' \
 	-o -name 'py.typed')
+COMMA := ,
 # The wheel's name is known when it is built, not when this file is read.
 WHEEL = $$(echo build/wheel/*.whl)
 
-.PHONY: build demo test check checks lint lint-python lint-rust rust test-rust test-python test-sdist matrix bench clean
+.PHONY: build demo test check checks lint lint-python lint-rust lint-workflows rust test-rust test-python test-sdist \
+	test-wheel matrix bench docs wheels clean
 
 build: build/wheel.stamp
 
@@ -59,11 +67,11 @@ check: PYTEST_WORKERS += --timeout=120
 check: checks test-python
 	@echo "make check: all passed, seed $$HOTRELOAD_SEED"
 
-lint: lint-python lint-rust
+lint: lint-python lint-workflows lint-rust
 
 # Compiling the crate keeps one core busy, installing and type-checking another.
 checks: $(VENV)/python.stamp
-	$(MAKE) --jobs=2 SIDE_BY_SIDE=yes lint-python rust
+	$(MAKE) --jobs=2 SIDE_BY_SIDE=yes lint-python lint-workflows rust
 
 # One after the other: cargo's folder is one.
 rust:
@@ -82,6 +90,20 @@ lint-python: $(VENV)/tools.stamp
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Without the network: the schemas are part of check-jsonschema, and zizmor asks no service.
+lint-workflows: $(VENV)/tools.stamp
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml \
+		examples/ci/github-actions.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms \
+		$(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.gitlab-ci --data-transform gitlab-ci examples/ci/gitlab-ci.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.circle-ci examples/ci/circleci.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.buildkite examples/ci/buildkite.yml
+	$(BIN)/zizmor --quiet --offline --no-progress --persona pedantic --config .github/zizmor.yml .github \
+		examples/ci/github-actions.yml
+
 lint-rust:
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
@@ -94,6 +116,13 @@ test-python: $(VENV)/installed.stamp
 
 test-sdist: build/sdist.stamp
 
+# The wheel in build/wheel is not built here. The newest Python may lack wheels of some plugins, whose tests are skipped.
+test-wheel:
+	$(PYTHON) -m venv --clear .venv-wheel
+	.venv-wheel/bin/pip install --quiet -c tests/constraints.txt pytest==$(WHEEL_PYTEST) \
+		"$(WHEEL)[test$(if $(filter whole,$(WHEEL_TESTS)),$(COMMA)plugins)]"
+	.venv-wheel/bin/pytest -p no:cacheprovider $(PYTEST_WORKERS) $(if $(filter whole,$(WHEEL_TESTS)),$(TESTS),$(MATRIX_TESTS))
+
 matrix: build/wheel.stamp $(VENV)/tools.stamp
 	$(BIN)/python scripts/matrix.py $(WHEEL) $(TESTED) --inner='$(PYTEST_WORKERS) $(INNER)' \
 		-- $(PYTEST_WORKERS) $(MATRIX_TESTS)
@@ -104,8 +133,14 @@ demo: .venv-demo/installed.stamp
 bench: .venv-bench/installed.stamp
 	.venv-bench/bin/python -m benchmarks.run $(SUITES)
 
+docs: .venv-docs/installed.stamp
+	.venv-docs/bin/python scripts/build_site.py build/site
+
+wheels: .venv-wheels/installed.stamp
+	.venv-wheels/bin/python scripts/wheels.py build/wheels $(WHEEL_TARGETS)
+
 clean:
-	rm -rf build dist target .venv .venv-demo .venv-bench .venv-matrix .mypy_cache .ruff_cache .pytest_cache
+	rm -rf build dist target .venv .venv-demo .venv-bench .venv-docs .venv-matrix .venv-wheel .venv-wheels .mypy_cache .ruff_cache .pytest_cache
 
 $(VENV)/python.stamp:
 	$(PYTHON) -m venv --clear $(VENV)
@@ -124,7 +159,7 @@ build/wheel.stamp: $(WHEEL_SOURCES) | $(VENV)/python.stamp
 	touch $@
 
 # The source distribution must build the same wheel. Cargo's folder is shared, so that only this crate compiles again.
-build/sdist.stamp: build/wheel.stamp
+build/sdist.stamp: build/wheel.stamp $(VENV)/tools.stamp
 	rm -rf build/sdist
 	$(BIN)/python scripts/sdist.py build/sdist $(WHEEL)
 	touch $@
@@ -143,4 +178,11 @@ $(VENV)/installed.stamp: build/wheel.stamp $(VENV)/tools.stamp
 	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/pip install --quiet -r benchmarks/requirements.txt
 	.venv-bench/bin/pip install --quiet --no-deps --force-reinstall $(WHEEL)
+	touch $@
+
+# The documentation and the wheels need little, and no pytest.
+.venv-docs/installed.stamp .venv-wheels/installed.stamp: .venv-%/installed.stamp: tests/constraints.txt scripts/extras.py pyproject.toml
+	$(PYTHON) -m venv --clear .venv-$*
+	.venv-$*/bin/python scripts/extras.py --only $* > .venv-$*/tools.txt
+	.venv-$*/bin/pip install --quiet -c tests/constraints.txt -r .venv-$*/tools.txt
 	touch $@

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pytest_hotreload.run.fixtures.declaration import shared
     from pytest_hotreload.run.warm_functions import warm
 
+    __version__: str
+
 __all__ = [
     "CarryError",
     "EnvironmentClosed",
@@ -38,8 +40,6 @@ __all__ = [
     "shared",
     "warm",
 ]
-
-__version__ = "0.1.0"
 
 #: Name -> the module that defines it. Modules are imported on first access: `shared` and `warm` need pytest, but
 #: `isolate_imports` must not.
@@ -63,6 +63,11 @@ _PLACES = {
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":  # 8 ms to look up, and most runs never ask
+        from importlib.metadata import version
+
+        found = globals()[name] = version("pytest-hotreload")
+        return found
     place = _PLACES.get(name)
     if place is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -120,7 +120,21 @@ def _add_merge(commands: Any) -> None:
         ("--records", "DIR", "add the records and durations to this cache folder, .pytest_cache"),
     ):
         merge.add_argument(option, metavar=metavar, type=Path, help=text)
+    merge.add_argument(
+        "--fail-under",
+        metavar="PERCENT",
+        type=_percent,
+        help="exit with status 1 if all shards together cover less; default: fail_under of coverage's configuration, "
+        "with --coverage",
+    )
     merge.set_defaults(run=_merge, parser=merge)
+
+
+def _percent(text: str) -> float:
+    number = float(text)
+    if not 0 <= number <= 100:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of percent from 0 to 100")
+    return number
 
 
 def _add_attaching(commands: Any) -> None:
@@ -200,7 +214,8 @@ def _merge(chosen: argparse.Namespace, arguments: list[str]) -> int:
 
     if arguments:
         chosen.parser.error(f"unrecognized arguments: {' '.join(arguments)}")
-    wanted = MergeOptions(chosen.json, chosen.junitxml, chosen.report_log, chosen.coverage, chosen.records)
+    files = (chosen.json, chosen.junitxml, chosen.report_log, chosen.coverage, chosen.records)
+    wanted = MergeOptions(*files, fail_under=chosen.fail_under)
     return merge(chosen.folders, wanted)
 
 

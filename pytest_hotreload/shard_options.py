@@ -52,7 +52,7 @@ def declare(add: Callable[..., None]) -> None:
         metavar="FILE",
         action="append",
         default=None,
-        help="plan by the durations in FILE (a plan, results or timings; repeatable) instead of the records",
+        help="plan by the durations in FILE (a plan, results or timings; repeatable) instead of those of earlier runs",
     )
 
 

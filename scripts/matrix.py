@@ -29,7 +29,7 @@ from extras import requirements
 ROOT = Path(__file__).parent.parent
 CONSTRAINTS = ROOT / "tests" / "constraints.txt"
 ENVIRONMENTS = ROOT / ".venv-matrix"
-PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 PYTESTS = ("8.4.2", "9.2.0")
 # pytest's exit statuses: every test passed, and no test was found.
 EXIT_OK, EXIT_NOTHING = 0, 5

@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from pytest_hotreload.ci import merge_checks, merge_files, messages, results_file
+from pytest_hotreload.ci import merge_checks, merge_coverage, merge_files, messages, results_file
 from pytest_hotreload.ci.merge_checks import Result
+from pytest_hotreload.ci.merge_coverage import Covered
 from pytest_hotreload.ci.merge_files import RefusedError, ShardFiles
 from pytest_hotreload.compat import console
 from pytest_hotreload.records.file_outcome import FAILED
@@ -21,13 +22,19 @@ REFUSED: Final = 2
 
 @dataclass(frozen=True)
 class MergeOptions:
-    """The files to write, and their paths."""
+    """The files to write, and their paths; and the least coverage."""
 
     json: Path | None = None
     junit: Path | None = None
     report_log: Path | None = None
     coverage: Path | None = None
     records: Path | None = None
+    #: The least coverage in percent, or None for that of coverage's configuration.
+    fail_under: float | None = None
+
+    @property
+    def needs_coverage(self) -> bool:
+        return self.coverage is not None or self.fail_under is not None
 
     @property
     def paths(self) -> list[Path]:
@@ -49,7 +56,9 @@ def merge(folders: Sequence[Path], wanted: MergeOptions) -> int:
         wrong = _lacking(results, found, wanted)
     if not wrong:
         try:
-            wrote = _write(results, found, wanted)
+            covered = _compare_coverage(found, wanted)
+            status = merge_checks.status_of(results, less_covered=covered is not None and covered.is_below)
+            wrote = _write(results, found, wanted, status)
         except RefusedError as error:
             wrong = [str(error)]
         except OSError as error:
@@ -57,8 +66,15 @@ def merge(folders: Sequence[Path], wanted: MergeOptions) -> int:
     if wrong:
         print(*(console.PREFIX + each for each in wrong), sep="\n", file=sys.stderr)
         return REFUSED
-    _tell(results, wrote)
-    return merge_checks.status_of(results)
+    _tell(results, wrote, covered)
+    return status
+
+
+def _compare_coverage(found: ShardFiles, wanted: MergeOptions) -> Covered | None:
+    """Merge the coverage data first, because its total may fail the run. Raises RefusedError, OSError."""
+    if not wanted.needs_coverage:
+        return None
+    return merge_coverage.combine(found.coverage, wanted.coverage, wanted.fail_under)
 
 
 def _read(folders: Sequence[Path], found: ShardFiles) -> tuple[list[Result], list[str]]:
@@ -84,7 +100,7 @@ def _lacking(results: Sequence[Result], found: ShardFiles, wanted: MergeOptions)
         wrong += _counts(results, found.junit, "JUnit file")
     if wanted.report_log is not None:
         wrong += _counts(results, found.report_logs, "report log")
-    if wanted.coverage is not None:
+    if wanted.needs_coverage:
         wrong += _without(
             [result for result in results if result.tests], results, found.coverage, "coverage data"
         )
@@ -110,10 +126,9 @@ def _without(
 # ------------------------------------------------------------------------------------- writing
 
 
-def _write(results: Sequence[Result], found: ShardFiles, wanted: MergeOptions) -> list[str]:
-    """Write the merged files, and return one line for each. Raises RefusedError, OSError."""
+def _write(results: Sequence[Result], found: ShardFiles, wanted: MergeOptions, status: int) -> list[str]:
+    """Write the merged files, except the coverage data, and return one line for each. Raises RefusedError, OSError."""
     order = _in_order(results, found)
-    status = merge_checks.status_of(results)
     steps: list[tuple[Path | None, str, list[Path], Callable[[Path], object]]] = [
         (
             wanted.junit,
@@ -131,10 +146,10 @@ def _write(results: Sequence[Result], found: ShardFiles, wanted: MergeOptions) -
             wanted.coverage,
             "--coverage",
             order(found.coverage),
-            lambda to: merge_files.coverage(found.coverage, to),
+            lambda _: None,
         ),
         (wanted.records, "--records", order(found.stores), lambda to: _merge_records(results, found, to)),
-        (wanted.json, "--json", [], lambda to: results_file.write(to, whole(results))),
+        (wanted.json, "--json", [], lambda to: results_file.write(to, whole(results, status))),
     ]
     said = []
     for to, option, paths, write in steps:
@@ -165,7 +180,7 @@ def _in_order(results: Sequence[Result], found: ShardFiles) -> Callable[[Sequenc
     return lambda paths: sorted(paths, key=place)
 
 
-def whole(results: Sequence[Result]) -> dict[str, Any]:
+def whole(results: Sequence[Result], status: int) -> dict[str, Any]:
     """The merged results as one document, which belongs to no plan."""
     said = [result.said for result in results]
     began = min(datetime.fromisoformat(each["started"]) for each in said)
@@ -177,7 +192,7 @@ def whole(results: Sequence[Result]) -> dict[str, Any]:
         "started": began.isoformat(timespec="milliseconds"),
         "seconds": round((ended - began).total_seconds(), 3),
         "saved_cpu": round(sum(each.get("saved_cpu", 0.0) for each in said), 1),
-        "exitstatus": merge_checks.status_of(results),
+        "exitstatus": status,
         "plan": None,
         "collected": sum(each["collected"] for each in said),
         "deselected": [nodeid for each in said for nodeid in each["deselected"]],
@@ -202,8 +217,8 @@ def whole(results: Sequence[Result]) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------- texts
 
 
-def _tell(results: Sequence[Result], wrote: Sequence[str]) -> None:
-    document = whole(results)
+def _tell(results: Sequence[Result], wrote: Sequence[str], covered: Covered | None) -> None:
+    document = whole(results, merge_checks.status_of(results))
     for test in document["tests"]:
         if test["outcome"] in FAILED:
             print(messages.bad_test(test["outcome"], test["nodeid"], test.get("text", "")))
@@ -214,6 +229,10 @@ def _tell(results: Sequence[Result], wrote: Sequence[str]) -> None:
             print(console.PREFIX + _shard_line(result))
     for line in [*merge_checks.remarks(results), *wrote]:
         print(console.PREFIX + line)
+    if covered is not None:
+        print(
+            console.PREFIX + messages.covered(covered.total, covered.limit, covered.origin, covered.is_below)
+        )
     counts = results_file.counted(document)
     print(console.PREFIX + messages.whole(len(results), counts, document["seconds"]))
 

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_hotreload._native import RecordStore
-from pytest_hotreload.ci import merge_cache_memory
+from pytest_hotreload.ci import merge_cache_memory, rounds, timings
 from pytest_hotreload.ci.merge_checks import Result
 from pytest_hotreload.ci.merge_files import homes
-from pytest_hotreload.records import couplings
+from pytest_hotreload.records import couplings, plan_durations
 from pytest_hotreload.records.file_outcome import CLEAN
 from pytest_hotreload.records.totals import DURATIONS_KEY
 
@@ -32,6 +32,8 @@ def merge(results: Sequence[Result], stores: Sequence[Path], cache: Path) -> int
             couplings.save(folder, (), known)
     _save_durations(results, stores, cache)
     whole = RecordStore(str(folder), str(Path.cwd()))
+    _save_plan_durations(results, whole, stores, folder)
+    rounds.forget(folder)
     merge_cache_memory.merge(results, [store.parent.parent for store in stores], cache, whole.files())
     return len(whole.files())
 
@@ -84,6 +86,22 @@ def _save_durations(results: Sequence[Result], stores: Sequence[Path], cache: Pa
                 measured[test["file"]] += test["seconds"]
     known.update({file: round(seconds, 4) for file, seconds in measured.items()})
     merge_cache_memory.write(cache, DURATIONS_KEY, dict(sorted(known.items())))
+
+
+def _save_plan_durations(
+    results: Sequence[Result], whole: RecordStore, stores: Sequence[Path], folder: Path
+) -> None:
+    """Save what the next plans are made of: what each shard measured, and older measurements of other files."""
+    known = {file: each for store in stores for file, each in plan_durations.load(store).items()}
+    known.update(plan_durations.load(folder))
+    for result in results:
+        for name, row in timings.complete_files(result.said) if result.finished else ():
+            spent = row["seconds"] + row.get("collection", 0.0)
+            older = known[name].needs if name in known else ()
+            record = json.loads(whole.get(name) or "{}")
+            needs = tuple(sorted(record["distributions"])) if "distributions" in record else older
+            known[name] = plan_durations.Measured(spent, row.get("imports", 0.0), needs)
+    plan_durations.save(folder, known, keep=())
 
 
 def _durations(cache: Path) -> dict[str, float]:

@@ -208,8 +208,8 @@ def remarks(results: Sequence[Result]) -> list[str]:
     return found
 
 
-def status_of(results: Sequence[Result]) -> int:
-    """The merged exit status: the worst of all.
+def status_of(results: Sequence[Result], *, less_covered: bool = False) -> int:
+    """The merged exit status: the worst of all. ``less_covered``: the coverage is below its limit.
 
     The status is 5 only if no shard found a test, and never 0 if a test has no result.
     """
@@ -219,4 +219,4 @@ def status_of(results: Sequence[Result]) -> int:
         worst = _OK
     if worst in (_OK, _NOTHING) and any(len(result.tests) < result.selected for result in results):
         return _INTERRUPTED
-    return worst
+    return _FAILED if worst == _OK and less_covered else worst

@@ -8,9 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import sqlite3
-import tempfile
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -191,27 +189,3 @@ def _report_lines(path: Path) -> Iterator[tuple[bytes, str]]:
                 messages.unusable(path, f"line {number} is not an event of a report log")
             ) from None
         yield line, kind
-
-
-def coverage(paths: Sequence[Path], to: Path) -> None:
-    """Merge like ``coverage combine --keep``, with the local configuration. Raises RefusedError, OSError."""
-    try:
-        import coverage as tool
-    except ImportError:
-        raise RefusedError(messages.no_coverage()) from None
-    folder = tempfile.mkdtemp(prefix="hotreload-")  # the target may be no regular file
-    beside = Path(folder, "coverage")
-    try:
-        for path in paths:  # combine() only warns about a file that it cannot read
-            data = tool.CoverageData(basename=str(path))
-            data.read()
-            data.close()
-        whole = tool.Coverage(data_file=str(beside))
-        whole.combine([str(path) for path in paths], strict=True, keep=True)
-        whole.save()
-        whole.get_data().close()
-        user_file.write(to, beside.read_bytes())
-    except tool.CoverageException as error:
-        raise RefusedError(messages.coverage_refused(error)) from None
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -184,6 +184,11 @@ def no_coverage() -> str:
     return "coverage is not installed here, so its data can't be merged; hint: pip install coverage"
 
 
+def covered(total: float, limit: float, origin: str, is_below: bool) -> str:
+    compared = "less than" if is_below else "at least"
+    return f"coverage is {total:.2f} %, {compared} the {limit:g} % of {origin}"
+
+
 def coverage_refused(error: Exception) -> str:
     return f"coverage can't merge its data: {_one_line(str(error))}"
 

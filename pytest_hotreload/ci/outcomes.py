@@ -15,7 +15,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from pytest_hotreload import __version__
 from pytest_hotreload.ci import results_file
 from pytest_hotreload.ci.ownership import Names
 from pytest_hotreload.ci.sharding import shard_of
@@ -72,6 +71,9 @@ class Outcomes:
 
     def __init__(self, config: pytest.Config, records: RunRecords | None, totals: Totals) -> None:
         self.config, self.records, self.totals = config, records, totals
+        from pytest_hotreload import __version__
+
+        self._version = __version__  # before a test can replace what reads the metadata
         self.started = datetime.now(timezone.utc)
         self._began = time.monotonic()
         #: The reason for which plain pytest runs the whole suite, or "".
@@ -206,7 +208,7 @@ class Outcomes:
         tests, files = list(self.tests), self.files()
         return {
             "schema": results_file.SCHEMA,
-            "version": __version__,
+            "version": self._version,
             "started": self.started.isoformat(timespec="milliseconds"),
             "seconds": round(self.seconds, 3),
             "saved_cpu": self.totals.saving.cpu,

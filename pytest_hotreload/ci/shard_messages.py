@@ -11,6 +11,8 @@ from pytest_hotreload.wording import duration, many
 
 #: A smaller difference from the prediction is not shown.
 _PERCENT = 0.5
+#: The largest number of shards that a line names.
+_FEW = 4
 
 
 def header(shard: Shard, source: str) -> list[str]:
@@ -40,8 +42,29 @@ def dominating(plan: Plan) -> list[str]:
 
 def no_timings(notes: Sequence[str]) -> str:
     """The line about missing durations. ``notes``: problems with the timings files that were named."""
-    why = "; ".join(notes) or "there are no records of earlier runs"
+    why = "; ".join(notes) or "there is no run of all test files, and no merge, in the cache"
     return f"no durations ({why}): files are assigned to shards in turns, by the hash of their paths"
+
+
+def another_plan(shard: Shard, other: str, began: Sequence[int]) -> str:
+    """The line about shards of another plan over the same files that ran in this checkout."""
+    those = " and ".join(f"{number}/{shard.of}" for number in began)
+    if len(began) > _FEW:
+        those = f"{began[0]}/{shard.of} and {len(began) - 1} more"
+    which = "shard" if len(began) == 1 else "shards"
+    return (
+        f"plan {shard.plan.fingerprint} over the same files differs from plan {other}, with which {which} {those} ran "
+        f"here: put together, their tests may have run twice or never; hint: run all {shard.of} shards again, or give "
+        "each --shard-from a plan that --shard-plan wrote"
+    )
+
+
+def limit_lifted(shard: Shard, limit: float) -> str:
+    """The line about a shard's coverage, which is less than that of the suite."""
+    return (
+        f"the coverage of shard {shard.number}/{shard.of} is not compared with the limit of {limit:g} %; hint: "
+        f"pytest-hotreload merge DIR --fail-under {limit:g} compares that of all shards"
+    )
 
 
 def some_ignored(notes: Sequence[str]) -> str:

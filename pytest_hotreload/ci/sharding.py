@@ -7,22 +7,21 @@ shards; or all shards read one plan. Then each collects the files that it owns, 
 from __future__ import annotations
 
 import fnmatch
-import json
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pytest_hotreload._native import RecordStore
 from pytest_hotreload.ci import plan as ci_plan
-from pytest_hotreload.ci import shard_messages, timings
+from pytest_hotreload.ci import rounds, shard_messages, timings
 from pytest_hotreload.ci.ownership import Names, ShardFilter
 from pytest_hotreload.ci.plan import Plan, Shard
 from pytest_hotreload.ci.timings import Timings
-from pytest_hotreload.compat import console
+from pytest_hotreload.compat import console, coverage_limit
 from pytest_hotreload.imports.analysis import probable_test_files
 from pytest_hotreload.options import Options
 from pytest_hotreload.original_names import ORIGINAL_NAMES
 from pytest_hotreload.process import user_file
+from pytest_hotreload.records import plan_durations
 from pytest_hotreload.records.records import RunRecords
 from pytest_hotreload.world import contextlib, os, pytest, time
 
@@ -60,6 +59,8 @@ class Sharding:
                     Path(self.asked.touch).touch()
             plan = self._read_plan() if self.options.shard_from is not None else self._make_plan()
         self.shard = self.config.stash[_KEY] = Shard(plan, self.asked.number)
+        if self.records is not None:
+            self.records.is_part |= plan.of > 1
         self.owned = ShardFilter(self.config, self.shard)
         self.config.pluginmanager.register(self.owned, "hotreload-owned")
 
@@ -121,28 +122,24 @@ class Sharding:
         return timings.merged(found) if found else Timings()
 
     def _recorded(self) -> Timings:
-        """Timings from the records, which exist only for files that ran completely."""
-        store = self._store()
-        found: dict[str, Any] = {}
-        if store is None:
-            return Timings()
-        for file in store.files():
-            with contextlib.suppress(ValueError):
-                record = json.loads(store.get(file) or "")
-                # Records name a file outside the root by its path on this machine.
-                found[self.names.of(file) if os.path.isabs(file) else file] = record
-        return timings.of_records(found)
+        """Timings from whole runs and merges: what a single shard measures must not move the next plan."""
+        folder = self._folder()
+        known = plan_durations.load(folder) if folder is not None else {}
+        # A file outside the root is named by its path on this machine.
+        return timings.of_measured(
+            {self.names.of(file) if os.path.isabs(file) else file: each for file, each in known.items()}
+        )
 
-    def _store(self) -> RecordStore | None:
-        if self.records is not None:
-            return self.records.opened()
+    def _folder(self) -> Path | None:
+        """Our folder in pytest's cache, or None if this run has no cache."""
         cache = getattr(self.config, "cache", None)
         if cache is None or not self.options.records:
             return None
         try:
-            return RecordStore(str(cache.mkdir("hotreload")), str(self.config.rootpath))
+            folder: Path = cache.mkdir("hotreload")
         except OSError:
             return None
+        return folder
 
     # -- texts -----------------------------------------------------------------------------------------
 
@@ -156,12 +153,31 @@ class Sharding:
         elif self.notes:
             console.notice(self.config, shard_messages.some_ignored(self.notes))
 
+    def _begin(self) -> None:
+        """Warn if an earlier shard of this checkout had another plan."""
+        folder = self._folder()
+        if folder is None or self.shard.of == 1 or self.config.option.collectonly:
+            return
+        with ORIGINAL_NAMES:
+            other = rounds.begin(folder, self.shard)
+        if other is not None:
+            console.notice(self.config, shard_messages.another_plan(self.shard, other.plan, other.began))
+
+    def _lift_coverage_limit(self) -> None:
+        """Leave ``--cov-fail-under`` to the merge: a shard runs a part of the tests."""
+        limit = coverage_limit.lift(self.config) if self.shard.of > 1 else None
+        asks = self.options.shard_plan is not None or self.config.option.collectonly
+        if limit is not None and not asks:
+            console.notice(self.config, shard_messages.limit_lifted(self.shard, limit))
+
     # -- collecting and running ------------------------------------------------------------------------
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self) -> bool | None:
         self._warn()
+        self._lift_coverage_limit()
         if self.options.shard_plan is None:
+            self._begin()
             return None
         file = self.options.shard_plan
         try:

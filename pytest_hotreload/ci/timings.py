@@ -1,4 +1,4 @@
-"""Timings: the durations and requirements of test files, from records, results, plans or a file of the user.
+"""Timings: the durations and requirements of test files, as measured, or from results, plans or a file of the user.
 
 In any form, timings state a file's cost on any machine and, separately, the cost of importing a distribution,
 which each shard pays once. Nothing here reads a disk.
@@ -9,9 +9,12 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from pytest_hotreload.records.plan_durations import Measured
 
 SCHEMA: Final = "hotreload-timings/1"
 PLAN_SCHEMA: Final = "hotreload-plan/1"
@@ -80,24 +83,16 @@ def merged(several: Sequence[Timings]) -> Timings:
     return Timings(files, warm)
 
 
-# ------------------------------------------------------------------------------------- records
+# ------------------------------------------------------------------------------------- measurements
 
 
-def of_records(records: Mapping[str, Mapping[str, Any]]) -> Timings:
-    """Timings from records, as name -> record in the store's form.
-
-    Fixtures are part of the seconds of tests, and imports are part of the collection.
-    """
-    seconds, imports, needs = {}, {}, {}
-    for name, record in records.items():
-        costs = record["costs"]
-        seconds[name] = math.fsum(test[2] for test in record["tests"]) + costs["collection"]
-        imports[name] = costs["imports"]
-        needs[name] = frozenset(record["distributions"])
-    warm, paid = _warm(imports, needs)
+def of_measured(measured: Mapping[str, Measured]) -> Timings:
+    """Timings from the measurements of whole runs and merges, by file."""
+    needs = {name: frozenset(each.needs) for name, each in measured.items()}
+    warm, paid = _warm({name: each.imports for name, each in measured.items()}, needs)
     files = {
-        name: Cost(max(seconds[name] - paid.get(name, 0.0), 0.0), needs[name] & warm.keys())
-        for name in seconds
+        name: Cost(max(each.seconds - paid.get(name, 0.0), 0.0), needs[name] & warm.keys())
+        for name, each in measured.items()
     }
     return Timings(files, warm)
 
@@ -184,18 +179,23 @@ def _cost(name: str, data: Any) -> Cost:
 
 
 def _of_results(data: Mapping[str, Any]) -> Timings:
-    """Timings of the files that ran completely: deselected and reused tests took no time, but would next time."""
+    files = {}
+    for name, row in complete_files(data):
+        spent = (number(row.get(key, 0.0), f"{name}: {key}") for key in ("seconds", "collection"))
+        files[name] = Cost(sum(spent))
+    return Timings(files)
+
+
+def complete_files(data: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The files in results that ran completely: deselected and reused tests took no time, but would next time."""
     partial = {named(str(nodeid).partition("::")[0]) for nodeid in _rows(data, "deselected", str)}
     partial |= {
         named(str(test.get("file"))) for test in _rows(data, "tests", dict) if test.get("reused") is not None
     }
-    files = {}
     for row in _rows(data, "files", dict):
         name = named(str(row.get("file")))
         if name not in partial:
-            spent = (number(row.get(key, 0.0), f"{name}: {key}") for key in ("seconds", "collection"))
-            files[name] = Cost(sum(spent))
-    return Timings(files)
+            yield name, row
 
 
 def _rows(data: Mapping[str, Any], key: str, kind: type) -> list[Any]:

@@ -152,6 +152,27 @@ def selects_everything(config: pytest.Config) -> bool:
     return getattr(source, "name", "") in ("INVOCATION_DIR", "TESTPATHS")
 
 
+def names_folders(config: pytest.Config) -> bool:
+    """Return whether the command line names folders only: no files, and no tests."""
+    return all(os.path.isdir(place_of_argument(config, argument)) for argument in config.args)
+
+
+def usual_options(config: pytest.Config, names: Iterable[str]) -> dict[str, Any]:
+    """Return the values that these options have in every run: those of ``addopts`` and of the environment.
+
+    ``Config._parser`` (pytest 8.4 to 9.2) knows the options of plugins, too. It is None where they cannot be read.
+    """
+    import shlex
+
+    words = [*shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), *config.getini("addopts")]
+    found = None
+    with contextlib.suppress(
+        Exception
+    ):  # an option in addopts may only print something, and ends by an exception
+        found = config._parser.parse_known_args(words)
+    return {name: getattr(found, name, None) for name in names}
+
+
 def place_of_argument(config: pytest.Config, argument: str) -> str:
     """Return the file or folder that an argument names or selects from.
 

@@ -14,6 +14,9 @@ from pytest_hotreload.world import BUILTINS, pytest, time
 
 __builtins__ = BUILTINS
 
+#: Options that keep tests or whole files out.
+_NARROWING = ("keyword", "markexpr", "lf", "ignore", "ignore_glob", "deselect", "stepwise")
+
 
 class Bookkeeper:
     """A plugin of the controller, active between its configuration and the first fork."""
@@ -27,6 +30,7 @@ class Bookkeeper:
         pytest_session.after_import(session, self._imported)
         self.records.partial_by_name |= any("::" in argument for argument in session.config.args)
         self.records.filtered = _filters(session.config)
+        self.records.is_part |= _narrows(session.config)
         return (yield)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -80,9 +84,14 @@ def _by_file(items: Sequence[pytest.Item]) -> Counter[str]:
 
 def _filters(config: pytest.Config) -> bool:
     """Whether something keeps whole files out, or drops tests without a report (``--lf``)."""
-    option = config.option
-    narrowed = any(
-        getattr(option, name, None)
-        for name in ("keyword", "markexpr", "lf", "ignore", "ignore_glob", "deselect", "stepwise")
-    )
+    narrowed = any(getattr(config.option, name, None) for name in _NARROWING)
     return narrowed or not pytest_config.selects_everything(config)
+
+
+def _narrows(config: pytest.Config) -> bool:
+    """Whether this run is less than the runs of this project: what ``addopts`` leaves out is never run."""
+    usual = pytest_config.usual_options(config, _NARROWING)
+    chosen = {name: getattr(config.option, name, None) for name in _NARROWING}
+    narrowed = any(value and value != usual[name] for name, value in chosen.items())
+    everything = pytest_config.selects_everything(config) or pytest_config.names_folders(config)
+    return narrowed or not everything

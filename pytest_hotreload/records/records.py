@@ -20,7 +20,15 @@ from pytest_hotreload.imports import bytecode
 from pytest_hotreload.imports.analysis import open_project, scan
 from pytest_hotreload.original_names import ORIGINAL_NAMES
 from pytest_hotreload.process.installed import site_folders
-from pytest_hotreload.records import affected_messages, couplings, epoch, functions, last_run, unchanged
+from pytest_hotreload.records import (
+    affected_messages,
+    couplings,
+    epoch,
+    functions,
+    last_run,
+    plan_durations,
+    unchanged,
+)
 from pytest_hotreload.records.conflicts import keys_of
 from pytest_hotreload.records.dependencies import (
     Dependencies,
@@ -122,6 +130,9 @@ class RunRecords:
         self.all_files: set[str] = set()
         #: ``partial_by_name``: single tests were requested by name. ``filtered``: whole files may be missing.
         self.partial_by_name = self.filtered = False
+        #: Whether this run is a part of the suite: one of several shards, or narrowed to some tests or files.
+        #: Such a run must not move the durations from which shards are planned.
+        self.is_part = False
         self.declared: defaultdict[str, set[str]] = defaultdict(set)
         self.serial: defaultdict[str, set[str]] = defaultdict(set)
         self.collection: dict[str, float] = {}
@@ -391,13 +402,18 @@ class RunRecords:
         store.remove([path for path, ran in self.files.items() if path not in whole and _refutes(ran)])
         if whole:
             self._set_epoch(store)
-            self._write(store, whole)
+            measured = self._write(store, whole)
             self._note_when(store, whole)
+            if not self.is_part:
+                plan_durations.save(self._folder(), measured, keep=store.files())
         if not self.filtered:
             store.prune()
         store.save()
 
-    def _write(self, store: RecordStore, whole: Mapping[str, FileOutcome]) -> None:
+    def _write(
+        self, store: RecordStore, whole: Mapping[str, FileOutcome]
+    ) -> dict[str, plan_durations.Measured]:
+        """Write the records of these files, and return what was measured."""
         dependencies = Dependencies(
             self.observer, open_project(self.config), self.collected, list(self.files)
         )
@@ -421,7 +437,7 @@ class RunRecords:
             doubtful = {file for file in doubtful if not unchanged.is_current(self.config, file)}
         ran_functions = FunctionRecords(self.collected.functions)
         distributions = epoch.Distributions(self._inputs, site_folders())
-        drafts, setting = {}, self.setting()
+        drafts, measured, setting = {}, {}, self.setting()
         for path, ran in whole.items():
             found = all_found[path]
             used = {*found.closure, *found.reads}
@@ -440,12 +456,14 @@ class RunRecords:
             draft["modules"] = modules = distributions.of([*at_import, *later])
             draft["distributions"] = distributions.versions(modules.values())
             drafts[path] = json.dumps(draft)
+            measured[last_run.name_of(path, self.config.rootpath)] = plan_durations.of_record(draft)
         store.put_all(
             drafts,
             started_ns=self._settled_before(),
             environment=self.environment,
             before=ran_functions.before(),
         )
+        return measured
 
     def _settled_before(self) -> int:
         """The time before which an input must have been changed; 0 if the clock was put back.

@@ -134,7 +134,7 @@ def test_options_are_those_of_the_help(help_text):
 def test_ini_names_are_those_of_the_help(help_text):
     known = set(re.findall(r"^  (hotreload\w*) \(", help_text, re.MULTILINE))
     assert documented(r"\b(hotreload(?:_[a-z]+)+)\b") | {"hotreload"} == known
-    assert documented(r"ini `(hotreload)`") == {"hotreload"}
+    assert documented(r"ini option `(hotreload)`") == {"hotreload"}
 
 
 def test_links_lead_somewhere():

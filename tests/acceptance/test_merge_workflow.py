@@ -51,10 +51,10 @@ def test_one_workflow_after_the_other(service):
     merging = service.job("merge")
     assert merging.failed == []
     assert whole(service, merging) == dict.fromkeys(IDS, "passed")
-    assert list(service.caches) == ["hotreload-Linux-1"]
+    assert list(service.caches) == ["hotreload-Linux-1-1"]
 
     # The second: all records are there, whoever wrote them, and the plan goes by durations.
-    older = service.caches["hotreload-Linux-1"]
+    older = service.caches["hotreload-Linux-1-1"]
     service.begin()
     plan = service.job("plan")
     assert "balance" in plan.output["Plan"]
@@ -75,7 +75,7 @@ def test_one_workflow_after_the_other(service):
         path.write_bytes(path.read_bytes()[:50])
     for path in corrupt.rglob("durations"):
         path.write_text("{")
-    restored = [{"hotreload-Linux-0": older}, {}, {"hotreload-Linux-0": corrupt}]
+    restored = [{"hotreload-Linux-0-1": older}, {}, {"hotreload-Linux-0-1": corrupt}]
     kept, failed = dict(service.caches), []
     for shard, caches in enumerate(restored, 1):
         service.caches = caches
@@ -97,7 +97,7 @@ def test_one_workflow_after_the_other(service):
     held = [records(job) for job in ran.values()]
     assert (sum(fresh for fresh, _ in held), sum(files for _, files in held)) == (4, 5)  # what failed, runs
     assert service.job("merge").failed == []
-    assert list(service.caches) == ["hotreload-Linux-1", "hotreload-Linux-2", "hotreload-Linux-3"]
+    assert list(service.caches) == [f"hotreload-Linux-{number}-1" for number in (1, 2, 3)]
 
 
 def test_a_shard_that_never_came(service):
@@ -110,12 +110,32 @@ def test_a_shard_that_never_came(service):
     assert service.caches == {}
 
 
+def test_a_second_attempt_writes_what_it_found(service):
+    """The service never writes a key again, so the second attempt has one of its own; artifacts are replaced."""
+    service.begin()
+    service.job("plan")
+    failing = service.repository / "tests/test_a.py"
+    failing.write_text("def test_a(): assert 0\n")
+    git(service.repository, "commit", "-q", "-a", "-m", "break it")
+    shards(service, (1, 2, 3))
+    assert service.job("merge").failed == ["Merge"]
+    failing.write_text(FILES["tests/test_a.py"])
+    git(service.repository, "commit", "-q", "-a", "-m", "mend it")
+    service.attempt = 2
+    service.job("plan")
+    assert [job.failed for job in shards(service, (1, 2, 3)).values()] == [[], [], []]
+    merging = service.job("merge")
+    assert merging.failed == []
+    assert whole(service, merging) == dict.fromkeys(IDS, "passed")
+    assert list(service.caches) == ["hotreload-Linux-1-1", "hotreload-Linux-1-2"]
+
+
 def test_the_number_of_shards_is_one(service):
     """Of the matrix, of the plan, of each test command."""
     text = (EXAMPLES / "github-actions.yml").read_text(encoding="utf-8")
     matrix = load(text)["jobs"]["test"]["strategy"]["matrix"]["shard"]
     assert matrix == [1, 2, 3]
-    assert set(re.findall(r"--shard \S*?(?:\}\})?/(\d+)", text)) == {"3"}
+    assert set(re.findall(r"--shard \S*?/(\d+)", text)) == {"3"}
     for name in ("gitlab-ci.yml", "circleci.yml", "buildkite.yml"):
         other = (EXAMPLES / name).read_text(encoding="utf-8")
         assert set(re.findall(r"--shard \d/(\d+)|parallel(?:ism)?: (\d+)", other)) == {("4", ""), ("", "4")}

@@ -1,6 +1,6 @@
 """Runs the jobs of ``examples/ci`` here: their commands in order, each job in a clean clone.
 
-As much of YAML and of the services as those files use; what it does not know fails. Installing is left out: what is
+As much of the services as those files use; what it does not know fails. Installing is left out: what is
 installed here is what is tested.
 """
 
@@ -9,89 +9,19 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "ci"
 _EXPRESSION = re.compile(r"\$\{\{ ([\w.]+) \}\}")
 
 
-# ------------------------------------------------------------------------------------- YAML
-
-
 def load(text: str) -> Any:
-    """Block mappings and lists, literal and folded blocks, plain and quoted scalars, lists in brackets, anchors."""
-    lines = [line.rstrip() for line in text.splitlines()]
-    kept = [(at, line) for at, line in enumerate(lines) if line.strip() and not line.strip().startswith("#")]
-    return _Reader(lines, kept).block(0)
-
-
-class _Reader:
-    def __init__(self, lines: list[str], kept: list[tuple[int, str]]) -> None:
-        self.lines, self.kept, self.at = lines, kept, 0
-        self.anchors: dict[str, Any] = {}
-
-    def block(self, indent: int) -> Any:
-        found: Any = None
-        while self.at < len(self.kept):
-            number, line = self.kept[self.at]
-            deep = len(line) - len(line.lstrip())
-            if deep < indent:
-                break
-            assert deep == indent, line
-            if line.lstrip().startswith("- "):
-                found = [] if found is None else found
-                found.append(self._item(number, line, indent))
-            else:
-                found = {} if found is None else found
-                key, _, value = line.strip().partition(":")
-                self.at += 1
-                found[key] = self._value(value.strip(), number, indent)
-        return found
-
-    def _item(self, number: int, line: str, indent: int) -> Any:
-        text = line.strip().removeprefix("- ")
-        if re.match(r"[\w-]+:( |$)", text):
-            self.kept[self.at] = (number, line.replace("- ", "  ", 1))
-            return self.block(indent + 2)
-        self.at += 1
-        return self._value(text, number, indent)
-
-    def _value(self, value: str, number: int, indent: int) -> Any:
-        if value.startswith("&"):
-            self.anchors[value[1:]] = found = self._value("", number, indent)
-            return found
-        if value.startswith("*"):
-            return self.anchors[value[1:]]
-        if value == "|":
-            return "\n".join(self._literal(number, indent))
-        if value == ">-":
-            return " ".join(self._literal(number, indent))
-        if value.startswith("["):
-            return [_scalar(each.strip()) for each in value.strip("[]").split(",")]
-        if value:
-            return _scalar(value)
-        deeper = self.at < len(self.kept) and _indent(self.kept[self.at][1]) > indent
-        return self.block(_indent(self.kept[self.at][1])) if deeper else None
-
-    def _literal(self, number: int, indent: int) -> Iterator[str]:
-        rest = self.lines[number + 1 :]
-        for line in rest:
-            if line and _indent(line) <= indent:
-                break
-            yield line.strip()
-        while self.at < len(self.kept) and _indent(self.kept[self.at][1]) > indent:
-            self.at += 1
-
-
-def _indent(line: str) -> int:
-    return len(line) - len(line.lstrip())
-
-
-def _scalar(text: str) -> Any:
-    return int(text) if text.isdigit() else text.strip('"')
+    return yaml.safe_load(text)
 
 
 # ------------------------------------------------------------------------------------- jobs
@@ -136,6 +66,7 @@ class Service:
     caches: dict[str, Path] = field(default_factory=dict)
     artifacts: dict[str, Path] = field(default_factory=dict)
     run_id: int = 0
+    attempt: int = 1
     ref: str = "refs/heads/main"
 
     def __post_init__(self) -> None:
@@ -144,15 +75,17 @@ class Service:
     def begin(self) -> None:
         """Another run of the workflow."""
         self.run_id += 1
+        self.attempt = 1
         self.artifacts.clear()
 
     def job(self, name: str, shard: int = 0) -> Job:
-        folder = self.top / f"{self.run_id}-{name}-{shard}"
+        folder = self.top / f"{self.run_id}-{self.attempt}-{name}-{shard}"
         job = Job(folder)
         values = {
             "matrix.shard": str(shard),
             "runner.os": "Linux",
             "github.run_id": str(self.run_id),
+            "github.run_attempt": str(self.attempt),
             "github.ref": self.ref,
         }
         for step in self.jobs[name]["steps"]:
@@ -177,7 +110,11 @@ class Service:
             for name, value in step.get("with", {}).items()
         }
         if "run" in step:
-            self._run(step["name"], _EXPRESSION.sub(lambda found: values[found[1]], step["run"]), job)
+            variables = {
+                name: _EXPRESSION.sub(lambda found: values[found[1]], value)
+                for name, value in step.get("env", {}).items()
+            }
+            self._run(step["name"], step["run"], job, variables)
             return
         action = step["uses"].partition("@")[0].rpartition("/")[2]
         actions = {
@@ -190,8 +127,8 @@ class Service:
         }
         actions[action](job, given)
 
-    def _run(self, name: str, command: str, job: Job) -> None:
-        status, job.output[name] = shell(command, job.folder, self.environ)
+    def _run(self, name: str, command: str, job: Job, variables: Mapping[str, str]) -> None:
+        status, job.output[name] = shell(command, job.folder, {**self.environ, **variables})
         if status:
             job.failed.append(name)
 
@@ -208,6 +145,8 @@ class Service:
 
     def _save(self, job: Job, given: Mapping[str, Any]) -> None:
         kept = self.top / "caches" / given["key"]
+        if kept.exists():  # as the service, which never writes a key again
+            return
         if (job.folder / given["path"]).exists():  # else the service warns
             shutil.copytree(job.folder / given["path"], kept)
             self.caches[given["key"]] = kept
@@ -217,6 +156,9 @@ class Service:
     def _upload(self, job: Job, given: Mapping[str, Any]) -> None:
         """Hidden files are left out, and so are modes and times."""
         kept = self.top / "artifacts" / f"{self.run_id}-{given['name']}"
+        if kept.exists():
+            assert given.get("overwrite"), f"a second attempt cannot write {given['name']}"
+            shutil.rmtree(kept)
         source = job.folder / given["path"]
         if not source.exists():
             return

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_hotreload.ci import merge_files
+from pytest_hotreload.ci import merge_coverage, merge_files
 from pytest_hotreload.ci.merge_files import RefusedError, ShardFiles, find
 
 JUNIT = (
@@ -136,11 +136,11 @@ def test_damaged_coverage_is_not_left_out(tmp_path: Path) -> None:
     good.write()
     good.close()
     bad = database(tmp_path / ".coverage.2", "coverage_schema")
-    merge_files.coverage([tmp_path / ".coverage.1"], tmp_path / "out/.coverage")
+    merge_coverage.combine([tmp_path / ".coverage.1"], tmp_path / "out/.coverage", None)
     whole = coverage.CoverageData(basename=str(tmp_path / "out/.coverage"))
     whole.read()
     assert whole.lines("a.py") == [1, 2]
     whole.close()
     with pytest.raises(RefusedError, match="coverage can't merge its data: "):
-        merge_files.coverage([tmp_path / ".coverage.1", bad], tmp_path / "other")
+        merge_coverage.combine([tmp_path / ".coverage.1", bad], tmp_path / "other", None)
     assert sorted(each.name for each in tmp_path.iterdir()) == [".coverage.1", ".coverage.2", "out"]

@@ -11,7 +11,7 @@ import pytest
 from pytest_hotreload import _native
 from pytest_hotreload.ci import merge_cache
 from pytest_hotreload.ci.merge_checks import Result
-from pytest_hotreload.records import couplings, last_run
+from pytest_hotreload.records import couplings, last_run, plan_durations
 
 from .records import ENVIRONMENT, Project, draft, started
 
@@ -43,7 +43,8 @@ class Machine:
             for file, outcome in self.ran.items()
         ]
         files = [{"file": file, "tests": 1, "seconds": 1.5} for file in self.ran]
-        return Result(self.folder / "results.json", {"tests": tests, "files": files, "errors": self.errors})
+        said = {"tests": tests, "files": files, "errors": self.errors, "stopped": None, "exitstatus": 0}
+        return Result(self.folder / "results.json", said)
 
     def remembers(self, key: str, *nodeids: str) -> None:
         """pytest's own memory in its cache."""
@@ -124,10 +125,27 @@ def test_reused_results_are_no_runs(machines: list[Machine]) -> None:
     result.append(
         {"nodeid": "x", "file": A, "outcome": "skipped", "seconds": 0, "reused": {"at": "", "revision": ""}}
     )
-    said = {"tests": result, "files": [], "errors": []}
+    said = {"tests": result, "files": [], "errors": [], "stopped": None}
     merge_cache.merge([Result(one.folder / "r.json", said)], [one.store], Path("cache"))
     assert _native.RecordStore("cache/d/hotreload", ".").files() == [A]
     assert json.loads(Path("cache/v/hotreload/durations").read_text()) == {}
+
+
+def test_durations_of_plans(machines: list[Machine]) -> None:
+    """What a shard measured completely; of other files, what any cache knew."""
+    one, two = machines
+    one.ran, two.ran = {A: "passed"}, {B: "passed"}
+    for machine, file in ((one, A), (one, C), (two, B), (two, D)):
+        machine.store.mkdir(parents=True, exist_ok=True)
+        known = plan_durations.Measured(9.0, 8.0, ("numpy",))
+        plan_durations.save(machine.store, {file: known}, keep=(A, C, B, D))
+    stopped = Result(two.folder / "results.json", {**two.result.said, "stopped": "by -x"})
+    merge_cache.merge([one.result, stopped], [one.store, two.store], Path("cache"))
+    older = plan_durations.Measured(9.0, 8.0, ("numpy",))
+    assert plan_durations.load(Path("cache/d/hotreload")) == {
+        A: plan_durations.Measured(1.5, 0.0, ("numpy",)),
+        **dict.fromkeys((B, C, D), older),
+    }
 
 
 def test_durations_and_couplings(machines: list[Machine]) -> None:

@@ -9,25 +9,27 @@ from typing import Any
 import pytest
 
 from pytest_hotreload.ci.plan import as_json, make
-from pytest_hotreload.ci.timings import Cost, Timings, as_data, from_data, merged, of_records, of_text
+from pytest_hotreload.ci.timings import Cost, Timings, as_data, from_data, merged, of_measured, of_text
+from pytest_hotreload.records.plan_durations import Measured, of_record
 
 
-def record(tests: list[float], collection: float, imports: float, *distributions: str) -> dict[str, Any]:
-    """As much of one as counts."""
-    return {
+def record(tests: list[float], collection: float, imports: float, *distributions: str) -> Measured:
+    """What is taken from as much of a record as counts."""
+    said: dict[str, Any] = {
         "tests": [[f"::test_{number}", "passed", seconds] for number, seconds in enumerate(tests)],
         "costs": {"collection": collection, "fixtures": 99.0, "imports": imports},
         "distributions": dict.fromkeys(distributions, "1.0"),
     }
+    return of_record(said)
 
 
 def test_a_file_costs_its_tests_and_its_collection() -> None:
     """Fixtures are part of the tests' setup, imports of the collection."""
-    assert of_records({"a.py": record([1.0, 0.5], 0.25, 0.2)}) == Timings({"a.py": Cost(1.75)})
+    assert of_measured({"a.py": record([1.0, 0.5], 0.25, 0.2)}) == Timings({"a.py": Cost(1.75)})
 
 
 def test_the_slowest_import_paid_for_what_others_found_warm() -> None:
-    found = of_records(
+    found = of_measured(
         {
             "a.py": record([1.0], 0.1, 0.1),
             "b.py": record([1.0], 2.1, 2.1, "torch"),
@@ -47,18 +49,18 @@ def test_the_slowest_import_paid_for_what_others_found_warm() -> None:
 
 def test_what_one_import_paid_for_is_shared_by_it() -> None:
     rest = {name: record([], 0.0, 0.0, "numpy", "pandas") for name in ("b.py", "c.py")}
-    found = of_records({"a.py": record([], 3.0, 3.0, "numpy", "pandas"), **rest})
+    found = of_measured({"a.py": record([], 3.0, 3.0, "numpy", "pandas"), **rest})
     assert found.warm == {"numpy": 1.5, "pandas": 1.5}
     assert found.files["a.py"].seconds == 0.0
 
 
 def test_imports_that_hardly_differ_warm_nothing() -> None:
-    found = of_records({f"{n}.py": record([1.0], 0.1, 0.1 + n / 1000, "attrs") for n in range(5)})
+    found = of_measured({f"{n}.py": record([1.0], 0.1, 0.1 + n / 1000, "attrs") for n in range(5)})
     assert found == Timings({f"{n}.py": Cost(1.1) for n in range(5)})
 
 
 def test_without_records_nothing_is_known() -> None:
-    assert of_records({}) == Timings()
+    assert of_measured({}) == Timings()
 
 
 # ------------------------------------------------------------------------------------- files

@@ -212,6 +212,7 @@ LATE = {
     ("compat.pytest_config", "expression_error"): "in the watcher, which runs no test",
     ("compat.pytest_output", "junit"): "before the first test of a child",
     ("compat.debugger", "call_before"): "before the first test of a child",
+    ("compat.pytest_config", "usual_options"): "in the controller, before test files are imported",
     ("compat.pytest_config", "rewritten"): "in the controller, which runs no test",
     ("compat.pytest_output", "stand_in_for_junit"): "before tests run",
     ("compat.pytest_output", "warnings_of"): "in the controller, before tests run",

@@ -193,6 +193,7 @@ class RerunSession:
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         if self.records is not None:
             self.records.filtered = self.records.filtered or self.go.files is not None
+            self.records.is_part |= self.go.files is not None
         self.collected = tuple(dict.fromkeys(str(item.path) for item in items))
         kept: list[pytest.Item] = []
         left_out: list[pytest.Item] = []
