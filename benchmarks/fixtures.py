@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,9 +61,9 @@ from shop.models import Thing{number}
 @pytest.mark.parametrize("amount", range(6))
 def test_things(amount):
     owner = User.objects.create(username="someone")
-    for each in range(5):
+    for each in range({things}):
         Thing{number}.objects.create(name=f"thing {{each}}", amount=amount, owner=owner)
-    assert Thing{number}.objects.filter(amount=amount, owner__username="someone").count() == 5
+    assert Thing{number}.objects.filter(amount=amount, owner__username="someone").count() == {things}
 """
 #: 300 MB, and 3 s together with the time that filling them takes.
 MODEL_CONFTEST = """
@@ -88,7 +89,7 @@ def test_weights(model, place):
 """
 
 
-def write_django(folder: Path, _seed: int, files: int) -> None:
+def write_django(things: int, folder: Path, _seed: int, files: int) -> None:
     (folder / "pytest.ini").write_text(DJANGO_INI.lstrip())
     (folder / "settings.py").write_text(SETTINGS)
     (folder / "shop").mkdir()
@@ -97,7 +98,9 @@ def write_django(folder: Path, _seed: int, files: int) -> None:
     (folder / "shop" / "models.py").write_text(f"from django.db import models\n{models}")
     (folder / "tests").mkdir()
     for number in range(files):
-        (folder / "tests" / f"test_{number:02}.py").write_text(DJANGO_TEST.format(number=number % MODELS))
+        (folder / "tests" / f"test_{number:02}.py").write_text(
+            DJANGO_TEST.format(number=number % MODELS, things=things)
+        )
 
 
 def write_model(folder: Path, _seed: int, files: int) -> None:
@@ -110,7 +113,18 @@ def write_model(folder: Path, _seed: int, files: int) -> None:
 
 SUITES = {
     "django": Suite(
-        "django", "a Django project: each file uses the database, in memory", FILES, 6 * FILES, write_django
+        "django",
+        "a Django project: each test creates 100 objects, in memory (about 20 ms)",
+        FILES,
+        6 * FILES,
+        partial(write_django, 100),
+    ),
+    "django-quick": Suite(
+        "django-quick",
+        "the same, but each test creates 5 objects (about 2 ms)",
+        FILES,
+        6 * FILES,
+        partial(write_django, 5),
     ),
     "model": Suite(
         "model", "each file uses a session fixture that takes 3 s and 300 MB", FILES, 4 * FILES, write_model
