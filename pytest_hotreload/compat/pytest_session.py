@@ -258,6 +258,16 @@ def use_basetemp(config: pytest.Config, directory: Callable[[], Path]) -> None:
     factory.getbasetemp = getbasetemp
 
 
+def store_no_results(config: pytest.Config) -> None:
+    """Remove the plugins that store outcomes for the next run (``--lf``, ``--nf``, ``--stepwise``).
+
+    Relies on the names under which ``_pytest.cacheprovider`` and ``_pytest.stepwise`` register them.
+    """
+    for name in ("lfplugin", "nfplugin", "stepwiseplugin"):
+        if config.pluginmanager.hasplugin(name):
+            config.pluginmanager.unregister(name=name)
+
+
 def drop_pending_exceptions(config: pytest.Config) -> None:
     """Drop the collection's unraisable and thread exceptions, because only the first test may show them, once.
 

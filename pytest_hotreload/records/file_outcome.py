@@ -50,6 +50,16 @@ class FileOutcome:
         """Whether every test ran to its end and every child reported what it observed."""
         return not self.spoiled and bool(self.observed) and all(map(self.ended, self.nodeids))
 
+    @property
+    def extends(self) -> bool:
+        """Whether what a part of the tests did is known completely."""
+        return not self.spoiled and bool(self.observed) and bool(self.outcomes)
+
+    @property
+    def told(self) -> list[int]:
+        """The tests with an outcome, in order."""
+        return [index for index in self.nodeids if index in self.outcomes]
+
     def ended(self, index: int) -> bool:
         """Whether the test was neither interrupted nor only set up (``--setup-only`` reports that as passed)."""
         return self.phases[index] >= {"call", "teardown"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -46,6 +46,8 @@ _NEVER = (0, 0, 0, 0)
 _LEFT = "left behind"
 #: Options that name files which pytest and its plugins write at the end, when nothing is observed.
 _REPORTS = ("xmlpath", "log_file", "report_log", "htmlpath", "json_report_file")
+#: Kinds of verdicts for which no input is compared, or none differs.
+_WITHOUT_INPUTS = ("fresh", "unknown", "epoch", "unsettled", "failed")
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 _OWN_REPORTS = ("hotreload_report", "hotreload_trace", "hotreload_results")
 
@@ -323,6 +325,18 @@ class RunRecords:
             return []
         return store.changed_functions(verdict.file, verdict.detail) or []
 
+    @_kept(lambda _: {})
+    def concerning_changes(self) -> dict[str, list[tuple[str, list[str] | None]]]:
+        """Affected test file -> the files whose content changed, each with the changed functions that it ran.
+
+        None instead of functions if more changed, or if it is not known what ran. To be called before :meth:`save`,
+        which replaces the records.
+        """
+        store = self.opened()
+        affected = [v.file for v in self.verdicts.values() if v.kind not in _WITHOUT_INPUTS]
+        found = {file: store.concerning_changes(file) for file in affected} if store is not None else {}
+        return {file: changes for file, changes in found.items() if changes}
+
     @_kept(lambda _: [])
     def without_effect(self) -> list[str]:
         """A line for each file whose content changed and that affects no test file."""
@@ -384,32 +398,60 @@ class RunRecords:
         Raises OSError if the store cannot be written.
         """
         sure = not (self.partial_by_name or getattr(self.config.option, "lf", False))
-        whole = {p: ran for p, ran in self.files.items() if sure and ran.whole and p not in self.partial}
+        whole = {p for p, ran in self.files.items() if sure and ran.whole and p not in self.partial}
         store = self.opened()
         if store is None:
             raise self._refused or OSError("no folder")
-        store.remove([path for path, ran in self.files.items() if path not in whole and _refutes(ran)])
-        if whole:
+        partly = {path for path, ran in self.files.items() if path not in whole and ran.extends}
+        kept = {*whole, *partly}
+        store.remove([path for path, ran in self.files.items() if path not in kept and _refutes(ran)])
+        partly.intersection_update(self._recorded(store) if partly else ())
+        if whole or partly:
             self._set_epoch(store)
-            self._write(store, whole)
+            self._write(store, whole, partly)
+        if whole:
             self._note_when(store, whole)
         if not self.filtered:
             store.prune()
         store.save()
 
-    def _write(self, store: RecordStore, whole: Mapping[str, FileOutcome]) -> None:
+    def _recorded(self, store: RecordStore) -> set[str]:
+        """The test files that have a record, by both names of the root."""
+        root = self.config.rootpath
+        files = store.files()
+        return {str(folder / file) for folder in {root, root.resolve()} for file in files}
+
+    def _write(self, store: RecordStore, whole: Collection[str], partly: Collection[str]) -> None:
+        """Write the records of the files that ran whole, and extend those of which a part ran."""
+        ran_functions = FunctionRecords(self.collected.functions)
+        # The setting of a part does not become that of the file.
+        settings = {**dict.fromkeys(whole, tuple(self.setting())), **dict.fromkeys(partly, ())}
+        drafts = self._drafts(settings, ran_functions)
+        for write, files in ((store.put_all, whole), (store.extend_all, partly)):
+            written = {path: draft for path, draft in drafts.items() if path in files}
+            if written:
+                write(
+                    written,
+                    started_ns=self._settled_before(),
+                    environment=self.environment,
+                    before=ran_functions.before(),
+                )
+
+    def _drafts(
+        self, settings: Mapping[str, Sequence[str]], ran_functions: FunctionRecords
+    ) -> dict[str, str]:
+        """The drafts of these files, as JSON. A file that is gone has none. ``settings``: file -> its settings."""
         dependencies = Dependencies(
             self.observer, open_project(self.config), self.collected, list(self.files)
         )
-        observed = [each for ran in whole.values() for each in ran.observed]
+        observed = [each for path in settings for each in self.files[path].observed]
         dependencies.read_all(dependencies.loaded_files(observed))
-        # The file may be gone.
-        whole = {path: ran for path, ran in whole.items() if dependencies.has_read(path)}
+        there = {path: self.files[path] for path in settings if dependencies.has_read(path)}
         roots = first_party_roots(self.observer)
         searched = Searched(roots, project_folders(self.observer, roots))
-        coupled = self._coupled_files(dependencies, whole)
+        coupled = self._coupled_files(dependencies, there)
         all_found = {
-            path: dependencies.of(path, ran.observed, coupled.get(path, ())) for path, ran in whole.items()
+            path: dependencies.of(path, ran.observed, coupled.get(path, ())) for path, ran in there.items()
         }
         files = {file for found in all_found.values() for file in found.closure}
         used = files.union(*(found.reads for found in all_found.values()))
@@ -419,10 +461,9 @@ class RunRecords:
         doubtful = bytecode.discard_doubtful(files, keep=self.watched)
         if not self.margin_ns:
             doubtful = {file for file in doubtful if not unchanged.is_current(self.config, file)}
-        ran_functions = FunctionRecords(self.collected.functions)
         distributions = epoch.Distributions(self._inputs, site_folders())
-        drafts, setting = {}, self.setting()
-        for path, ran in whole.items():
+        drafts = {}
+        for path, ran in there.items():
             found = all_found[path]
             used = {*found.closure, *found.reads}
             found.reads.update(dict.fromkeys((doubtful | young | self._unseen) & used, _NEVER))
@@ -432,20 +473,15 @@ class RunRecords:
                 found.closure,
                 [each.functions for each in ran.observed if each.functions is not None],
                 {*found.sources, *self._early},
-                [*ran.nodeids],
+                ran.told,
                 functions.STARTS_PROCESSES if "subprocess" in found.flags else "",
             )
-            draft["flags"] = [*found.flags, *setting, *(["left a process"] if ran.left else [])]
+            draft["flags"] = [*found.flags, *settings[path], *(["left a process"] if ran.left else [])]
             at_import, later = dependencies.project.third_party(path)
             draft["modules"] = modules = distributions.of([*at_import, *later])
             draft["distributions"] = distributions.versions(modules.values())
             drafts[path] = json.dumps(draft)
-        store.put_all(
-            drafts,
-            started_ns=self._settled_before(),
-            environment=self.environment,
-            before=ran_functions.before(),
-        )
+        return drafts
 
     def _settled_before(self) -> int:
         """The time before which an input must have been changed; 0 if the clock was put back.
@@ -502,12 +538,14 @@ class RunRecords:
         return {str(Path(root, file)): names for file, names in couplings.load(self._folder()).items()}
 
     def _facts(self, path: str, ran: FileOutcome) -> dict[str, Any]:
+        told = set(ran.told)
         return {
             "epoch": self._epoch,
             "outcome": "passed" if ran.clean else "failed",
             "tests": [
                 [nodeid, ran.outcomes[index], ran.seconds.get(index, 0.0)]
                 for index, nodeid in ran.nodeids.items()
+                if index in told
             ],
             "costs": {
                 "collection": self.collection.get(path, 0.0),

@@ -90,6 +90,14 @@ class RerunLink(TerminalOwner, Protocol):
     def apart(self) -> bool:
         """Whether the tests run in children, because they killed the process that ran them in place."""
 
+    @property
+    def together(self) -> bool:
+        """Whether the tests of several files run in place, one file after another."""
+
+    @property
+    def preview(self) -> bool:
+        """Whether another rerun of the same files follows, whose result counts."""
+
     def fileno(self) -> int:
         """Return the file descriptor that becomes readable when the watcher sends a message."""
 
