@@ -167,7 +167,7 @@ class RunRecords:
         """Remove records that a failure refutes, when :meth:`save` cannot write new ones."""
         with contextlib.suppress(Exception), ORIGINAL_NAMES:
             if self.store is not None:
-                self.store.remove([path for path, ran in self.files.items() if _refutes(ran)])
+                self.store.remove([path for path, ran in self.files.items() if ran.refutes])
                 self.store.save()
 
     # -- before the tests -------------------------------------------------------------------------
@@ -378,6 +378,10 @@ class RunRecords:
         """Note that a child of this file died, so that its observations are lost."""
         self.files[path].spoiled = True
 
+    def stopped(self, path: str) -> None:
+        """Note that this file was stopped because of an edit. That says nothing against its record."""
+        self.files[path].stopped = True
+
     def begins_anew(self, path: str) -> None:
         """Note that the whole file runs once more.
 
@@ -404,7 +408,7 @@ class RunRecords:
             raise self._refused or OSError("no folder")
         partly = {path for path, ran in self.files.items() if path not in whole and ran.extends}
         kept = {*whole, *partly}
-        store.remove([path for path, ran in self.files.items() if path not in kept and _refutes(ran)])
+        store.remove([path for path, ran in self.files.items() if path not in kept and ran.refutes])
         partly.intersection_update(self._recorded(store) if partly else ())
         if whole or partly:
             self._set_epoch(store)
@@ -575,11 +579,6 @@ def report_files(config: pytest.Config) -> tuple[str, ...]:
     given = (getattr(config.option, name, None) for name in (*_REPORTS, *_OWN_REPORTS))
     folder = config.invocation_params.dir
     return tuple(os.path.abspath(folder / path) for path in given if isinstance(path, str) and path)
-
-
-def _refutes(ran: FileOutcome) -> bool:
-    """Whether an older record may no longer claim that this file passed, if no new record replaces it."""
-    return ran.spoiled or not ran.clean
 
 
 def _beside(name: str) -> str | None:

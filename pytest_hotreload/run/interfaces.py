@@ -56,8 +56,8 @@ class RunControl(Protocol):
     #: One child runs at the terminal itself.
     direct: bool
 
-    def stop_files(self, paths: set[str]) -> list[str]:
-        """End the children of these files, whose inputs changed, and start no more.
+    def stop_files(self, paths: set[str], *, hanging: bool = False) -> list[str]:
+        """End the children of these files, which hang or whose inputs changed, and start no more.
 
         Returns the stopped files.
         """

@@ -350,7 +350,7 @@ class RunLoop:
             self.timeline.ended(running, ended)
         if ended is not None:
             self._ended_well(running, ended)
-        elif self.records is not None:
+        elif self.records is not None and not running.stopped:
             self.records.spoiled(running.group.path)
         if not running.stopped:
             self.crashes.contends(running)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from pytest_hotreload.watch.process import Process
 from pytest_hotreload.watch.protocol import Alone, Began, Changed, Go, RerunInterrupted, Unconfirmed
-from pytest_hotreload.watch.tests_first import TestsFirst
+from pytest_hotreload.watch.tests_first import FirstTests
 
 #: Up to this number of files, a rerun first runs without collecting the other test files. The collection of all test
 #: files takes less time than more files than these.
@@ -97,7 +97,7 @@ class RerunState:
     hanging: tuple[str, float] | None = None
     collected: bool = False
     #: Set if the rerun runs the affected tests before the rest of their files.
-    first: TestsFirst | None = None
+    first: FirstTests | None = None
     #: The time at which a cancelled rerun is to be interrupted, in monotonic seconds; 0 if no interrupt is due.
     tell_at: float = 0.0
 

@@ -44,7 +44,7 @@ from pytest_hotreload.watch.rest import Rest
 from pytest_hotreload.watch.results import Results
 from pytest_hotreload.watch.stopping import Stopping
 from pytest_hotreload.watch.terminal_loan import TerminalLoan
-from pytest_hotreload.watch.tests_first import TestsFirst
+from pytest_hotreload.watch.tests_first import FirstTests
 
 #: pytest's exit status for a usage error.
 _REFUSED = 4
@@ -207,7 +207,7 @@ class RerunQueue:
 
     def _tests_first(
         self, current: RerunState, files: Collection[str], message: Selected
-    ) -> TestsFirst | None:
+    ) -> FirstTests | None:
         waiting, chosen = current.process.waiting, self.filters.chosen
         if waiting is None or waiting.direct or chosen.keyword or chosen.marker or chosen.path:
             return None
@@ -357,7 +357,7 @@ class RerunQueue:
             self._announcements.ended(current, message, self.filters.chosen, self._follow(current.first))
         self._run_behind()
 
-    def _follow(self, first: TestsFirst | None = None) -> str:
+    def _follow(self, first: FirstTests | None = None) -> str:
         """What runs behind the rerun that has ended, in words; "" for nothing."""
         files = self.rest.files
         return messages.follow(first.others if first is not None else 0, len(files)) if files else ""

@@ -11,7 +11,7 @@ from pytest_hotreload.watch.process import Process
 from pytest_hotreload.watch.protocol import Go
 from pytest_hotreload.watch.requests import RunRequest, order_for
 from pytest_hotreload.watch.results import Results
-from pytest_hotreload.watch.tests_first import TestsFirst
+from pytest_hotreload.watch.tests_first import FirstTests
 
 
 class Rest:
@@ -22,7 +22,7 @@ class Rest:
         self._waiting: set[str] = set()
         self._suspects: set[str] = set()
 
-    def follows(self, first: TestsFirst) -> None:
+    def follows(self, first: FirstTests) -> None:
         """The tests of these files begin to run."""
         self._results.mark_pending(first.rest)
         self._waiting, self._suspects = set(first.rest), first.suspects

@@ -22,7 +22,7 @@ _FORK_SECONDS: Final = 0.1
 
 
 @dataclass
-class TestsFirst:
+class FirstTests:
     """A rerun of affected tests, and the test files that run whole behind it."""
 
     #: The test files of these tests.
@@ -49,7 +49,7 @@ def choose(
     parts: Sequence[AffectedPart],
     functions: Mapping[str, Sequence[str]],
     slots: int,
-) -> TestsFirst | None:
+) -> FirstTests | None:
     """The rerun of the tests that run first, or None if it would not be worth it.
 
     ``files``: the test files that have to run. ``parts``: of those that the edit affects.
@@ -66,7 +66,7 @@ def choose(
     whole = _rerun(sum(part.all_seconds for part in parts), len(files), slots, together=len(files) == 1)
     if whole - first <= first + _FORK_SECONDS:
         return None
-    return TestsFirst(
+    return FirstTests(
         files=tuple(part.file for part in known),
         nodeids=nodeids,
         together=together,

@@ -70,9 +70,12 @@ class Pair(Watching):
             records = list(folder.rglob("test_*.json"))
             if not saved or saved[0] < max(path.stat().st_mtime_ns for path in records):
                 return False
-            contents = [loads(path.read_text().splitlines()[1])["closure"] for path in sorted(records)]
+            found = [loads(path.read_text().splitlines()[1]) for path in sorted(records)]
+            contents = [record["closure"] for record in found]
             states = {tuple(pair) for closure in contents for pair in closure}
-            if contents == before or len(states) != len({name for name, _ in states}):
+            if not all(record["settled"] for record in found) or contents == before:
+                return False
+            if len(states) != len({name for name, _ in states}):
                 return False
             self._contents = contents
             return True
@@ -175,6 +178,9 @@ def test_a_failure_in_company_is_shown(tmp_path: Path) -> None:
         watching.settled()
         watching.write({"test_held.py": held})
         assert watching.shown().ran["test_held.py::test_held"] == "failed"
+        # A file that is failing needs no confirmation: there is one rerun, and one record.
+        watching.settled()
+        assert watching.after({"test_held.py": f"{held}MORE = 1\n"}).status == "FAIL 1 failed, 1 passed"
         watching.settled()
         watching.write({"pricing.py": of(PRICING, "n + RATE", "n + RATE + 0")})
         first = watching.first()
@@ -197,7 +203,7 @@ def test_a_new_edit_cancels_the_rest(tmp_path: Path) -> None:
         watching.write({"test_cart.py": of(slow["test_cart.py"], "== 2", "== 1 + 1")})
         stopped = watching.shown()
         assert "hotreload: 2 test files run behind the tests of the new edit" in stopped.lines
-        assert stopped.status == "PASS no tests ran · 2 test files without a result"
+        assert stopped.status.endswith(" · 2 test files without a result")
         first = watching.first()
         assert first.rerun == "RERUN test_cart.py: test_cart() → 1 test"
         assert first.status == "PASS 1 passed · 2 files follow"
@@ -215,7 +221,7 @@ def test_an_edit_without_effect_lets_the_rest_run(tmp_path: Path) -> None:
         watching.rest_begins()
         watching.write({"notes.txt": "b\n"})
         assert watching.shown().status == "PASS 4 passed"
-        assert watching.shown().lines == ["notes.txt: no test file is affected · watching, h for help"]
+        assert watching.end() == 0
 
 
 @pytest.mark.parametrize(

@@ -329,7 +329,7 @@ class RerunSession:
         if not self._edited or self.config.option.usepdb or run.direct:
             return
         for name, path, seconds in run.hanging(self._quiet, self._limit):
-            self._stopped(run.stop_files({path}), (name, seconds))
+            self._stopped(run.stop_files({path}, hanging=True), (name, seconds))
 
     def _stopped(self, files: list[str], hanging: tuple[str, float] | None = None) -> None:
         """Report stopped files to the user and the watcher.
