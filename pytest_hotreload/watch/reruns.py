@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from pytest_hotreload.records.file_outcome import FAILED
 from pytest_hotreload.watch import messages, screen, tests_first
 from pytest_hotreload.watch.announcements import Announcements
 from pytest_hotreload.watch.edits import Edits
@@ -44,7 +43,6 @@ from pytest_hotreload.watch.rest import Rest
 from pytest_hotreload.watch.results import Results
 from pytest_hotreload.watch.stopping import Stopping
 from pytest_hotreload.watch.terminal_loan import TerminalLoan
-from pytest_hotreload.watch.tests_first import FirstTests
 
 #: pytest's exit status for a usage error.
 _REFUSED = 4
@@ -82,7 +80,7 @@ class RerunQueue:
             Selected: self._selected,
             Collected: self._collected,
             **dict.fromkeys((Began, RerunInterrupted, Alone, Unconfirmed), RerunState.note),
-            **dict.fromkeys((ItemOutcome, CollectionFailed), self._told),
+            **dict.fromkeys((ItemOutcome, CollectionFailed), self.rest.told),
             Stopped: self._stopped,
             RunningTests: lambda _, message: self.screen.lines(messages.running(message.children)),
             Lend: self._lend_and_say,
@@ -196,7 +194,7 @@ class RerunQueue:
         files = {path: why for path, why in files.items() if path not in behind}
         self.results.mark_pending(behind)
         self.reasons = files
-        first = self._tests_first(current, files, message)
+        first = tests_first.of(message, files, current.process.waiting, self.filters.chosen)
         if first is not None:
             current.first = first
             self.rest.follows(first)
@@ -204,14 +202,6 @@ class RerunQueue:
             return
         failing = set(self.results.failing.values())
         self._go(current, order_for(tuple(files), current.process, self.results.known, failing))
-
-    def _tests_first(
-        self, current: RerunState, files: Collection[str], message: Selected
-    ) -> FirstTests | None:
-        waiting, chosen = current.process.waiting, self.filters.chosen
-        if waiting is None or waiting.direct or chosen.keyword or chosen.marker or chosen.path:
-            return None
-        return tests_first.choose(files, message.parts, message.functions, waiting.slots)
 
     def _go(self, current: RerunState, go: Go) -> None:
         go = self.filters.of(go)._replace(patience=self.stopping.patience, told=self.watch.told_of_all)
@@ -240,14 +230,6 @@ class RerunQueue:
         current.process.tell(go)
 
     # -- listening -----------------------------------------------------------------------------------
-
-    def _told(self, current: RerunState, message: ItemOutcome | CollectionFailed) -> None:
-        if current.first is not None and (isinstance(message, CollectionFailed) or message.outcome in FAILED):
-            current.first.suspects.add(message.file)  # it may pass in its file's company
-        elif isinstance(message, CollectionFailed):
-            self.results.failed_collection(message)
-        else:
-            self.results.told(message)
 
     def hear(self, process: Process, message: Any) -> None:
         """Handle a message from a rerun."""
@@ -341,26 +323,19 @@ class RerunQueue:
             self._refused(current)
         else:
             self.filters.accept()
-            self._announcements.ended(current, message, self.filters.chosen, self._follow())
+            self._announcements.ended(current, message, self.filters.chosen, self.rest.follow())
             self._run_behind()
 
     def _first_ended(self, current: RerunState, message: Finished | None) -> None:
-        """Show that all affected tests passed, or nothing, and request the rest of their files.
-
-        ``message``: None if the process died.
-        """
+        """Show that all affected tests passed, or nothing, and request the rest. ``message``: None after a death."""
         if current.cancelled:
             self.rest.drop()
             self.screen.line(messages.CANCELLED, "yellow")
             return
         if message is not None and message.status == 0 and not current.unconfirmed and not current.stopped:
-            self._announcements.ended(current, message, self.filters.chosen, self._follow(current.first))
+            follow = self.rest.follow(current.first)
+            self._announcements.ended(current, message, self.filters.chosen, follow)
         self._run_behind()
-
-    def _follow(self, first: FirstTests | None = None) -> str:
-        """What runs behind the rerun that has ended, in words; "" for nothing."""
-        files = self.rest.files
-        return messages.follow(first.others if first is not None else 0, len(files)) if files else ""
 
     def _run_behind(self) -> None:
         """Request the rest behind tests first, and then the hung files that were held back.

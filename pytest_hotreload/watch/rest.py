@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from pytest_hotreload.records.file_outcome import FAILED
+from pytest_hotreload.watch import messages
 from pytest_hotreload.watch.process import Process
-from pytest_hotreload.watch.protocol import Go
-from pytest_hotreload.watch.requests import RunRequest, order_for
+from pytest_hotreload.watch.protocol import CollectionFailed, Go, ItemOutcome
+from pytest_hotreload.watch.requests import RerunState, RunRequest, order_for
 from pytest_hotreload.watch.results import Results
 from pytest_hotreload.watch.tests_first import FirstTests
 
@@ -30,6 +32,21 @@ class Rest:
     def drop(self) -> None:
         """Forget what has not begun: an edit or a key comes first."""
         self._waiting = set()
+
+    def told(self, current: RerunState, message: ItemOutcome | CollectionFailed) -> None:
+        """Note an outcome. A failure of tests first is not one before it is confirmed in its file's company."""
+        passed = isinstance(message, ItemOutcome) and message.outcome not in FAILED
+        if current.first is not None and not passed:
+            current.first.suspects.add(message.file)
+        elif isinstance(message, CollectionFailed):
+            self._results.failed_collection(message)
+        else:
+            self._results.told(message)
+
+    def follow(self, first: FirstTests | None = None) -> str:
+        """The rest that follows the rerun that has ended, in words; "" for nothing."""
+        files = self.files
+        return messages.follow(first.others if first is not None else 0, len(files)) if files else ""
 
     @property
     def files(self) -> set[str]:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from pytest_hotreload.watch.protocol import AffectedPart, Go
+from pytest_hotreload.watch.protocol import AffectedPart, Go, Selected, Waiting
 
 #: Seconds that a rerun takes without tests: fork, configuration, fixture manager, end. Measured: 0.08 to 0.12.
 _RERUN_SECONDS: Final = 0.1
@@ -42,6 +42,13 @@ class FirstTests:
     @property
     def go(self) -> Go:
         return Go(files=self.files, hold=True, nodeids=self.nodeids, together=self.together, preview=True)
+
+
+def of(message: Selected, files: Collection[str], waiting: Waiting | None, filters: Go) -> FirstTests | None:
+    """The tests that run first of these files, or None. A user's filters and a terminal get one rerun."""
+    if waiting is None or waiting.direct or filters.keyword or filters.marker or filters.path:
+        return None
+    return choose(files, message.parts, message.functions, waiting.slots)
 
 
 def choose(
