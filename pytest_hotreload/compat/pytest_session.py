@@ -268,6 +268,16 @@ def store_no_results(config: pytest.Config) -> None:
             config.pluginmanager.unregister(name=name)
 
 
+def skip_last_collection(config: pytest.Config) -> None:
+    """Skip the garbage collections in which pytest looks for lost exceptions at its end: 60 of 500 ms.
+
+    Relies on the stash key with their number in ``_pytest.unraisableexception`` (pytest 8.4 to 9.2).
+    """
+    from _pytest.unraisableexception import gc_collect_iterations_key
+
+    config.stash[gc_collect_iterations_key] = 0
+
+
 def drop_pending_exceptions(config: pytest.Config) -> None:
     """Drop the collection's unraisable and thread exceptions, because only the first test may show them, once.
 

@@ -17,6 +17,9 @@ _RERUN_SECONDS: Final = 0.1
 _FILE_SECONDS: Final = 0.005
 #: Seconds for the child of one test file, beside its tests. Measured: 0.05 to 0.07.
 _CHILD_SECONDS: Final = 0.06
+#: Seconds of the recorded ones that each child takes for itself: the first use of libraries, and copied pages.
+#: Measured: 0.07.
+_FIRST_USE_SECONDS: Final = 0.07
 #: Seconds for another rerun's process. Measured: 0.08, of which 0.04 are for its records.
 _FORK_SECONDS: Final = 0.1
 
@@ -68,7 +71,7 @@ def choose(
     if not nodeids or not others:
         return None
     own = sum(part.seconds for part in known)
-    together = own <= _in_children(own, len(known), slots)
+    together = _in_one_process(own, len(known)) <= _in_children(own, len(known), slots)
     first = _rerun(own, len(known), slots, together=together)
     whole = _rerun(sum(part.all_seconds for part in parts), len(files), slots, together=len(files) == 1)
     if whole - first <= first + _FORK_SECONDS:
@@ -85,8 +88,13 @@ def choose(
 
 def _rerun(seconds: float, files: int, slots: int, *, together: bool) -> float:
     """The estimated seconds of a rerun whose tests take ``seconds``."""
-    tests = seconds if together else _in_children(seconds, files, slots)
+    tests = _in_one_process(seconds, files) if together else _in_children(seconds, files, slots)
     return _RERUN_SECONDS + files * _FILE_SECONDS + tests
+
+
+def _in_one_process(seconds: float, files: int) -> float:
+    """The estimated seconds of tests that ran in a child for each file. At most half of them are its own cost."""
+    return seconds - min(seconds / 2, (files - 1) * _FIRST_USE_SECONDS)
 
 
 def _in_children(seconds: float, files: int, slots: int) -> float:

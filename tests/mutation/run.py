@@ -282,8 +282,10 @@ class Harness:
                     }
                     (self.alone if nodeid in now else self.missed).append(row)
         self._affected(editor, "affected")
-        last.clear()
-        last.update(plain)
+        for file in last.keys() - plain.keys():
+            del last[file]
+        # A file that could not be collected keeps its record, as in `_one`.
+        last.update({file: outcomes for file, outcomes in plain.items() if "" not in outcomes})
         return True
 
     def _plainly(self, editor: Editor) -> Outcomes:

@@ -75,7 +75,7 @@ def test_files_that_do_not_run_do_not_count() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "slots", "together"),
-    [(0.01, 1, True), (5.0, 1, True), (0.01, 2, True), (0.05, 2, True), (0.5, 2, False), (0.1, 8, False)],
+    [(0.01, 1, True), (5.0, 1, True), (0.01, 2, True), (0.1, 2, True), (0.5, 2, False), (0.1, 8, False)],
 )
 def test_children_are_used_where_they_are_faster(seconds: float, slots: int, together: bool) -> None:
     parts = [part(f"test_{number}.py", 1, 9, seconds=seconds, rest=20.0) for number in range(4)]

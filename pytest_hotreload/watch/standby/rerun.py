@@ -178,6 +178,7 @@ class RerunSession:
         """Before pytest's first line."""
         if self.go.preview:
             pytest_session.store_no_results(self.config)
+            pytest_session.skip_last_collection(self.config)
         if self.go.hold:
             self._held = pytest_output.HeldTerminal(self.config)
 
