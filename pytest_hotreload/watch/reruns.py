@@ -61,7 +61,7 @@ class RerunQueue:
         loan: TerminalLoan,
     ) -> None:
         self.watch, self.edits, self.family, self.results, self.screen = watch, edits, family, results, shown
-        self.stopping, self.rest, self.loan = Stopping(results), Rest(results), loan
+        self.stopping, self.rest, self.loan = Stopping(results, edits, loan), Rest(results), loan
         self._announcements = Announcements(shown, results, edits.root)
         #: The rerun that is prepared or runs.
         self.current: RerunState | None = None
@@ -399,29 +399,14 @@ class RerunQueue:
         if self.current is not None and self.current.phase != "running":
             self.put_back()
         elif self.current is not None and self.current.alone:
-            self._stop_alone(self.current, changes)
+            self.stopping.stop_alone(self.current, changes)
         elif self.current is not None:
             self.current.process.tell(changes)
 
-    def _stop_alone(self, current: RerunState, changes: Changed) -> None:
-        """Stop a rerun that reads no messages, if its inputs changed. A rerun that owns the terminal is not stopped."""
-        files = self.results.known if current.run_request.go.yields else current.files
-        if current.stopped or self.loan.held or not self.edits.using(changes.paths, files):
-            return
-        self.stopping.stop_edited(current)
-
     def mind(self) -> list[float | None]:
         """End the rerun if it hangs or does not stop. Returns the seconds until the next checks; None for no check."""
-        hang = self.stopping.mind_hang(self.current, self._may_end)
-        return [hang, self.stopping.mind_deadline(self.current)]
-
-    def _may_end(self, current: RerunState) -> bool:
-        return not self.loan.held and self._is_waited_for(current)
-
-    def _is_waited_for(self, current: RerunState) -> bool:
-        """Whether another run waits for this rerun: after an edit, or after a key that cancelled the rerun."""
-        edited = current.edited.difference(self.edits.blocked) and not self.watch.paused
-        return bool(edited) or (current.cancelled and (self.run_request is not None or self.watch.renews))
+        requested = self.run_request is not None or self.watch.renews
+        return self.stopping.mind(self.current, requested=requested, paused=self.watch.paused)
 
     def ask_what_runs(self) -> None:
         current = self.current

@@ -263,3 +263,42 @@ def test_what_a_run_stores_is_of_whole_files(tmp_path: Path) -> None:
         found = dict(store.functions_of("test_cart.py", CART) or ())
         assert found == {"pricing.py": ["gross", "net"], "test_cart.py": ["test_cart"]}
         watching.shown()
+
+
+def test_a_death_of_the_first_rerun_is_not_shown(tmp_path: Path) -> None:
+    """A test ends its process, but not behind the first test of its file."""
+    dies = """\
+        import os, time, pricing
+
+        HELD = []
+
+        def test_slow():
+            time.sleep(0.5)
+            HELD.append(1)
+
+        def test_dies():
+            assert pricing.gross(1) == 2
+            if not HELD:
+                os._exit(3)
+        """
+    with Pair(tmp_path, {"pricing.py": PRICING, "test_dies.py": dies}) as watching:
+        assert watching.shown().status == "PASS 2 passed"
+        watching.settled()
+        shown = watching.after({"pricing.py": of(PRICING, "n + RATE", "n + RATE + 0")})
+        assert shown.rerun == "RERUN pricing.py: gross() → 1 test"
+        assert shown.ran == {"test_dies.py::test_slow": "passed", "test_dies.py::test_dies": "passed"}
+        assert shown.status == "PASS 2 passed"
+        assert watching.end() == 0
+
+
+def test_a_failed_test_that_is_mended_runs_first(tmp_path: Path) -> None:
+    wrong = of(FILES["test_cart.py"], "== 2", "== 3")
+    with Pair(tmp_path, {**FILES, "test_cart.py": wrong}) as watching:
+        assert watching.shown().status == "FAIL 1 failed, 4 passed"
+        watching.settled()
+        watching.write({"test_cart.py": FILES["test_cart.py"]})
+        first = watching.first()
+        assert first.rerun == "RERUN test_cart.py: test_cart() → 1 test"
+        assert first.status == "PASS 1 passed · 1 more of 1 file follows"
+        assert watching.shown().status == "PASS 2 passed"
+        assert watching.end() == 0
