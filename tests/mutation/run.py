@@ -162,6 +162,7 @@ class Harness:
 
     Under ``--mode=tests`` single tests are counted, and ``missed`` are those that did not run although their outcome
     changed, as may happen there; ``alone`` are those that ran with another outcome than in their file's company.
+    ``unsound`` are files that a run of whole files leaves out behind that, although their outcomes are not known.
 
     ``idle``: selected although nothing changed. ``possible``: files that changed in no way and passed, of which
     ``taken`` were left out.
@@ -181,6 +182,7 @@ class Harness:
         self.reasons: Counter[str] = Counter()
         self.missed: list[dict[str, Any]] = []
         self.alone: list[dict[str, Any]] = []
+        self.unsound: list[dict[str, Any]] = []
         self.selected = self.changed = self.total = self.idle = self.possible = self.taken = 0
         self.reused: Outcomes = {}
         self.rewind = "auto"
@@ -281,12 +283,23 @@ class Harness:
                         "shown": now.get(nodeid, "nothing"),
                     }
                     (self.alone if nodeid in now else self.missed).append(row)
-        self._affected(editor, "affected")
+        whole = self._affected(editor, "affected")
+        self._check_parts(
+            kind, plain, {file: {**last.get(file, {}), **ran.get(file, {})} for file in last}, whole
+        )
         for file in last.keys() - plain.keys():
             del last[file]
         # A file that could not be collected keeps its record, as in `_one`.
         last.update({file: outcomes for file, outcomes in plain.items() if "" not in outcomes})
         return True
+
+    def _check_parts(self, kind: str, plain: Outcomes, known: Outcomes, whole: Outcomes) -> None:
+        """A run of single tests must not make a file fresh whose other tests changed."""
+        for file, outcomes in plain.items():
+            if file in known and file not in whole and "" not in outcomes:
+                shown = {nodeid: known[file].get(nodeid) for nodeid in outcomes}
+                if shown != outcomes:
+                    self.unsound.append({"kind": kind, "file": file, "plain": outcomes, "shown": shown})
 
     def _plainly(self, editor: Editor) -> Outcomes:
         """By plain pytest, which is not asked again where an edit was taken back.
@@ -362,6 +375,7 @@ def main() -> None:
                 "taken": harness.taken,
                 "missed": harness.missed,
                 "alone": harness.alone,
+                "unsound": harness.unsound,
             }
         )
     )
