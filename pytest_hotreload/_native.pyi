@@ -355,6 +355,24 @@ class RecordStore:
         the others are; then `OSError` is raised for the first, by file.
         """
 
+    def extend_all(
+        self,
+        drafts: Mapping[str, str],
+        *,
+        started_ns: int,
+        environment: Mapping[str, str],
+        before: Sequence[tuple[str, Sequence[tuple[int, str]]]] | None = None,
+    ) -> int:
+        """Extend the records of these test files by what a run of a part of their tests saw; drafts as for `put_all`.
+
+        A record only gets further dependencies; those that it has keep their fingerprints, so it holds only where it
+        would have held before. Of a test that ran the functions are added, the worse outcome counts, and seconds are
+        the mean of both. If the outcome of the draft is not "passed", the record's outcome becomes "failed".
+
+        A test file without a record gets none. A record of another epoch stays as it is, or is removed if the outcome
+        of the draft is not "passed". Returns how many records have other bytes now. Raises as `put_all`.
+        """
+
     def adopt(self, folder: str, files: Sequence[str]) -> int:
         """Take the records of these test files from the store in another folder, as they are, with their epochs.
 
@@ -451,6 +469,22 @@ class RecordStore:
         """The tests of a file that ran a function that changed, by the last `check` or `affected`.
 
         Node ids, in the order of the record. None if any test may be concerned.
+        """
+
+    def affected_parts(
+        self, test_files: Sequence[str]
+    ) -> list[tuple[list[str] | None, float, int, float, list[tuple[str, list[str] | None]]]]:
+        """Of each test file, by the last `check` or `affected`, the part that what changed concerns.
+
+        The tests as `affected_tests`, and their recorded seconds; the number of all tests of the file, and their
+        seconds; the changes as `concerning_changes`. All records are read at once.
+        """
+
+    def concerning_changes(self, test_file: str) -> list[tuple[str, list[str] | None]]:
+        """The files whose changed content concerns a test file, by the last `check` or `affected`, sorted.
+
+        Each with the qualified names of the changed functions that the test file ran; None where more than bodies of
+        functions changed, or where that is not known.
         """
 
     def changed_functions(self, test_file: str, file: str) -> list[str] | None:

@@ -88,6 +88,8 @@ class Outcomes:
         self._collected: dict[int, pytest.Item] = {}
         self._names = Names(str(config.rootpath))
         self._files: dict[str, str] = {}
+        #: Test file (absolute) -> what changed of its inputs, by its record.
+        self._changes: dict[str, list[tuple[str, list[str] | None]]] = {}
 
     # -- the hooks -----------------------------------------------------------------------------
 
@@ -180,6 +182,12 @@ class Outcomes:
         self.errors.append(Broken("", _end(str(excrepr))))
         self.stopped = "an internal error"
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        """Before new records replace those that the changes are compared with."""
+        if self.records is not None:
+            self._changes = self.records.concerning_changes()
+
     @pytest.hookimpl(trylast=True)
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         self.stopped = str(excinfo.value) or excinfo.typename
@@ -252,10 +260,16 @@ class Outcomes:
                 "tests": counts[file],
                 "seconds": round(seconds[file], 4),
                 **self._measured(self._files.get(file, "")),
+                **self._changed(self._files.get(file, "")),
             }
             for file in sorted({*self._files, *counts})
             if self._is_own(file)
         ]
+
+    def _changed(self, path: str) -> dict[str, list[dict[str, Any]]]:
+        changes = self._changes.get(path, ())
+        rows = [{"file": file, "functions": functions} for file, functions in changes]
+        return {"changes": rows} if rows else {}
 
     def _measured(self, path: str) -> dict[str, float]:
         if self.records is None:

@@ -287,6 +287,26 @@ def use_basetemp(config: pytest.Config, directory: Callable[[], Path]) -> None:
     factory.getbasetemp = getbasetemp
 
 
+def store_no_results(config: pytest.Config) -> None:
+    """Remove the plugins that store outcomes for the next run (``--lf``, ``--nf``, ``--stepwise``).
+
+    Relies on the names under which ``_pytest.cacheprovider`` and ``_pytest.stepwise`` register them.
+    """
+    for name in ("lfplugin", "nfplugin", "stepwiseplugin"):
+        if config.pluginmanager.hasplugin(name):
+            config.pluginmanager.unregister(name=name)
+
+
+def skip_last_collection(config: pytest.Config) -> None:
+    """Skip the garbage collections in which pytest looks for lost exceptions at its end: 60 of 500 ms.
+
+    Relies on the stash key with their number in ``_pytest.unraisableexception`` (pytest 8.4 to 9.2).
+    """
+    from _pytest.unraisableexception import gc_collect_iterations_key
+
+    config.stash[gc_collect_iterations_key] = 0
+
+
 def drop_pending_exceptions(config: pytest.Config) -> None:
     """Drop the collection's unraisable and thread exceptions, because only the first test may show them, once.
 

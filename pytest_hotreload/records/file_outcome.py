@@ -33,6 +33,8 @@ class FileOutcome:
     fixtures: float = 0.0
     #: Whether some of the children's observations were lost.
     spoiled: bool = False
+    #: Whether an edit stopped the file.
+    stopped: bool = False
     #: Whether processes were left behind.
     left: bool = False
     phases: defaultdict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -48,7 +50,29 @@ class FileOutcome:
     @property
     def whole(self) -> bool:
         """Whether every test ran to its end and every child reported what it observed."""
-        return not self.spoiled and bool(self.observed) and all(map(self.ended, self.nodeids))
+        return self.is_observed and all(map(self.ended, self.nodeids))
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether every child reported what it observed."""
+        return not self.spoiled and not self.stopped and bool(self.observed)
+
+    @property
+    def extends(self) -> bool:
+        """Whether what a part of the tests did is known completely."""
+        return self.is_observed and bool(self.outcomes)
+
+    @property
+    def refutes(self) -> bool:
+        """Whether an older record may no longer claim that this file passed, if nothing replaces or extends it."""
+        if self.stopped and not self.spoiled:  # the test that ran then was interrupted
+            return not set(self.outcomes.values()) <= CLEAN
+        return self.spoiled or not self.clean
+
+    @property
+    def told(self) -> list[int]:
+        """The tests with an outcome, in order."""
+        return [index for index in self.nodeids if index in self.outcomes]
 
     def ended(self, index: int) -> bool:
         """Whether the test was neither interrupted nor only set up (``--setup-only`` reports that as passed)."""

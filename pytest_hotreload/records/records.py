@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -54,6 +54,8 @@ _NEVER = (0, 0, 0, 0)
 _LEFT = "left behind"
 #: Options that name files which pytest and its plugins write at the end, when nothing is observed.
 _REPORTS = ("xmlpath", "log_file", "report_log", "htmlpath", "json_report_file")
+#: Kinds of verdicts for which no input is compared, or none differs.
+_WITHOUT_INPUTS = ("fresh", "unknown", "epoch", "unsettled", "failed")
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 _OWN_REPORTS = ("hotreload_report", "hotreload_trace", "hotreload_results")
 
@@ -176,7 +178,7 @@ class RunRecords:
         """Remove records that a failure refutes, when :meth:`save` cannot write new ones."""
         with contextlib.suppress(Exception), ORIGINAL_NAMES:
             if self.store is not None:
-                self.store.remove([path for path, ran in self.files.items() if _refutes(ran)])
+                self.store.remove([path for path, ran in self.files.items() if ran.refutes])
                 self.store.save()
 
     # -- before the tests -------------------------------------------------------------------------
@@ -334,6 +336,18 @@ class RunRecords:
             return []
         return store.changed_functions(verdict.file, verdict.detail) or []
 
+    @_kept(lambda _: {})
+    def concerning_changes(self) -> dict[str, list[tuple[str, list[str] | None]]]:
+        """Affected test file -> the files whose content changed, each with the changed functions that it ran.
+
+        None instead of functions if more changed, or if it is not known what ran. To be called before :meth:`save`,
+        which replaces the records.
+        """
+        store = self.opened()
+        affected = [v.file for v in self.verdicts.values() if v.kind not in _WITHOUT_INPUTS]
+        found = {file: store.concerning_changes(file) for file in affected} if store is not None else {}
+        return {file: changes for file, changes in found.items() if changes}
+
     @_kept(lambda _: [])
     def without_effect(self) -> list[str]:
         """A line for each file whose content changed and that affects no test file."""
@@ -375,6 +389,10 @@ class RunRecords:
         """Note that a child of this file died, so that its observations are lost."""
         self.files[path].spoiled = True
 
+    def stopped(self, path: str) -> None:
+        """Note that this file was stopped because of an edit. That says nothing against its record."""
+        self.files[path].stopped = True
+
     def begins_anew(self, path: str) -> None:
         """Note that the whole file runs once more.
 
@@ -395,14 +413,18 @@ class RunRecords:
         Raises OSError if the store cannot be written.
         """
         sure = not (self.partial_by_name or getattr(self.config.option, "lf", False))
-        whole = {p: ran for p, ran in self.files.items() if sure and ran.whole and p not in self.partial}
+        whole = {p for p, ran in self.files.items() if sure and ran.whole and p not in self.partial}
         store = self.opened()
         if store is None:
             raise self._refused or OSError("no folder")
-        store.remove([path for path, ran in self.files.items() if path not in whole and _refutes(ran)])
-        if whole:
+        partly = {path for path, ran in self.files.items() if path not in whole and ran.extends}
+        kept = {*whole, *partly}
+        store.remove([path for path, ran in self.files.items() if path not in kept and ran.refutes])
+        partly.intersection_update(self._recorded(store) if partly else ())
+        if whole or partly:
             self._set_epoch(store)
-            measured = self._write(store, whole)
+            measured = self._write(store, whole, partly)
+        if whole:
             self._note_when(store, whole)
             if not self.is_part:
                 plan_durations.save(self._folder(), measured, keep=store.files())
@@ -410,22 +432,53 @@ class RunRecords:
             store.prune()
         store.save()
 
+    def _recorded(self, store: RecordStore) -> set[str]:
+        """The test files that have a record, by both names of the root."""
+        root = self.config.rootpath
+        files = store.files()
+        return {str(folder / file) for folder in {root, root.resolve()} for file in files}
+
     def _write(
-        self, store: RecordStore, whole: Mapping[str, FileOutcome]
+        self, store: RecordStore, whole: Collection[str], partly: Collection[str]
     ) -> dict[str, plan_durations.Measured]:
-        """Write the records of these files, and return what was measured."""
+        """Write the records of the files that ran whole, and extend those of which a part ran.
+
+        Returns what was measured of the former.
+        """
+        ran_functions = FunctionRecords(self.collected.functions)
+        # The setting of a part does not become that of the file.
+        settings = {**dict.fromkeys(whole, tuple(self.setting())), **dict.fromkeys(partly, ())}
+        drafts = self._drafts(settings, ran_functions)
+        for write, files in ((store.put_all, whole), (store.extend_all, partly)):
+            written = {path: json.dumps(draft) for path, draft in drafts.items() if path in files}
+            if written:
+                write(
+                    written,
+                    started_ns=self._settled_before(),
+                    environment=self.environment,
+                    before=ran_functions.before(),
+                )
+        root = self.config.rootpath
+        measured = {path: draft for path, draft in drafts.items() if path in whole}
+        return {
+            last_run.name_of(path, root): plan_durations.of_record(draft) for path, draft in measured.items()
+        }
+
+    def _drafts(
+        self, settings: Mapping[str, Sequence[str]], ran_functions: FunctionRecords
+    ) -> dict[str, dict[str, Any]]:
+        """The drafts of these files. A file that is gone has none. ``settings``: file -> its settings."""
         dependencies = Dependencies(
             self.observer, open_project(self.config), self.collected, list(self.files)
         )
-        observed = [each for ran in whole.values() for each in ran.observed]
+        observed = [each for path in settings for each in self.files[path].observed]
         dependencies.read_all(dependencies.loaded_files(observed))
-        # The file may be gone.
-        whole = {path: ran for path, ran in whole.items() if dependencies.has_read(path)}
+        there = {path: self.files[path] for path in settings if dependencies.has_read(path)}
         roots = first_party_roots(self.observer)
         searched = Searched(roots, project_folders(self.observer, roots))
-        coupled = self._coupled_files(dependencies, whole)
+        coupled = self._coupled_files(dependencies, there)
         all_found = {
-            path: dependencies.of(path, ran.observed, coupled.get(path, ())) for path, ran in whole.items()
+            path: dependencies.of(path, ran.observed, coupled.get(path, ())) for path, ran in there.items()
         }
         files = {file for found in all_found.values() for file in found.closure}
         used = files.union(*(found.reads for found in all_found.values()))
@@ -435,10 +488,9 @@ class RunRecords:
         doubtful = bytecode.discard_doubtful(files, keep=self.watched)
         if not self.margin_ns:
             doubtful = {file for file in doubtful if not unchanged.is_current(self.config, file)}
-        ran_functions = FunctionRecords(self.collected.functions)
         distributions = epoch.Distributions(self._inputs, site_folders())
-        drafts, measured, setting = {}, {}, self.setting()
-        for path, ran in whole.items():
+        drafts: dict[str, dict[str, Any]] = {}
+        for path, ran in there.items():
             found = all_found[path]
             used = {*found.closure, *found.reads}
             found.reads.update(dict.fromkeys((doubtful | young | self._unseen) & used, _NEVER))
@@ -448,22 +500,15 @@ class RunRecords:
                 found.closure,
                 [each.functions for each in ran.observed if each.functions is not None],
                 {*found.sources, *self._early},
-                [*ran.nodeids],
+                ran.told,
                 functions.STARTS_PROCESSES if "subprocess" in found.flags else "",
             )
-            draft["flags"] = [*found.flags, *setting, *(["left a process"] if ran.left else [])]
+            draft["flags"] = [*found.flags, *settings[path], *(["left a process"] if ran.left else [])]
             at_import, later = dependencies.project.third_party(path)
             draft["modules"] = modules = distributions.of([*at_import, *later])
             draft["distributions"] = distributions.versions(modules.values())
-            drafts[path] = json.dumps(draft)
-            measured[last_run.name_of(path, self.config.rootpath)] = plan_durations.of_record(draft)
-        store.put_all(
-            drafts,
-            started_ns=self._settled_before(),
-            environment=self.environment,
-            before=ran_functions.before(),
-        )
-        return measured
+            drafts[path] = draft
+        return drafts
 
     def _settled_before(self) -> int:
         """The time before which an input must have been changed; 0 if the clock was put back.
@@ -520,12 +565,14 @@ class RunRecords:
         return {str(Path(root, file)): names for file, names in couplings.load(self._folder()).items()}
 
     def _facts(self, path: str, ran: FileOutcome) -> dict[str, Any]:
+        told = set(ran.told)
         return {
             "epoch": self._epoch,
             "outcome": "passed" if ran.clean else "failed",
             "tests": [
                 [nodeid, ran.outcomes[index], ran.seconds.get(index, 0.0)]
                 for index, nodeid in ran.nodeids.items()
+                if index in told
             ],
             "costs": {
                 "collection": self.collection.get(path, 0.0),
@@ -555,11 +602,6 @@ def report_files(config: pytest.Config) -> tuple[str, ...]:
     given = (getattr(config.option, name, None) for name in (*_REPORTS, *_OWN_REPORTS))
     folder = config.invocation_params.dir
     return tuple(os.path.abspath(folder / path) for path in given if isinstance(path, str) and path)
-
-
-def _refutes(ran: FileOutcome) -> bool:
-    """Whether an older record may no longer claim that this file passed, if no new record replaces it."""
-    return ran.spoiled or not ran.clean
 
 
 def _beside(name: str) -> str | None:

@@ -147,7 +147,8 @@ class RunHooks:
 
     def _save(self, session: pytest.Session) -> None:
         try:
-            if self.loop is not None or self.in_place is not None:
+            ran = self.loop is not None or self.in_place is not None
+            if ran and not (self.rerun is not None and self.rerun.preview):
                 with ORIGINAL_NAMES:
                     totals.save(self.config, session.items, self.totals)
                     if self.loop is not None and self.loop.sources.fixtures is not None:

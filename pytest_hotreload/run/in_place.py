@@ -1,4 +1,4 @@
-"""Runs the items of a one-file rerun in the rerun's own process.
+"""Runs the items of a one-file rerun, or of tests first, in the rerun's own process.
 
 That process is a fork already, and runs nothing else. Two more forks would see the same state, and
 cost 40 ms. If the process is killed, the watcher reports that and starts the file again in a child.
@@ -32,6 +32,7 @@ class InPlace:
     ) -> None:
         self.rerun, self.records, self.totals = rerun, records, totals
         self.items = {item.nodeid: (index, item) for index, item in enumerate(session.items)}
+        self._paths = {item.nodeid: str(item.path) for item in session.items}
         self.path = str(session.items[0].path)
         self.marks: FunctionMarks | None = None
         if self.records is not None:
@@ -44,19 +45,29 @@ class InPlace:
 
     @staticmethod
     def fits(options: Options, rerun: RerunLink, session: pytest.Session) -> bool:
-        """Whether only one file is selected, and no option asks for something that only children provide."""
+        """Whether the files may share a process, and no option asks for something that only children provide."""
         return (
             not rerun.apart
             and options.isolate in ("file", "worker")
             and options.timeout is None
-            and len({item.path for item in session.items}) == 1
+            and (rerun.together or len({item.path for item in session.items}) == 1)
         )
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logstart(self, nodeid: str) -> None:
+        path = self._paths.get(nodeid, self.path)
+        if path != self.path:
+            self._next_file(path)
         self.rerun.begins(nodeid, self.path)
         if self.marks is not None:
             self.marks.begins(self.items.get(nodeid, (NO_TEST, None))[0])
+
+    def _next_file(self, path: str) -> None:
+        """End the observation of one file, and begin that of the next: the fixtures of the first are torn down."""
+        self.end()
+        self.path = path
+        if self.records is not None:
+            self.records.observer.running(alone=True)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_fixture_setup(self, fixturedef: Any) -> None:

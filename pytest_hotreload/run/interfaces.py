@@ -56,8 +56,8 @@ class RunControl(Protocol):
     #: One child runs at the terminal itself.
     direct: bool
 
-    def stop_files(self, paths: set[str]) -> list[str]:
-        """End the children of these files, whose inputs changed, and start no more.
+    def stop_files(self, paths: set[str], *, hanging: bool = False) -> list[str]:
+        """End the children of these files, which hang or whose inputs changed, and start no more.
 
         Returns the stopped files.
         """
@@ -89,6 +89,14 @@ class RerunLink(TerminalOwner, Protocol):
     @property
     def apart(self) -> bool:
         """Whether the tests run in children, because they killed the process that ran them in place."""
+
+    @property
+    def together(self) -> bool:
+        """Whether the tests of several files run in place, one file after another."""
+
+    @property
+    def preview(self) -> bool:
+        """Whether another rerun of the same files follows, whose result counts."""
 
     def fileno(self) -> int:
         """Return the file descriptor that becomes readable when the watcher sends a message."""

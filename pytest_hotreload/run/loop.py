@@ -372,7 +372,8 @@ class RunLoop:
             self.timeline.ended(running, ended)
         if ended is not None:
             self._ended_well(running, ended)
-        elif self.records is not None:  # also if the rest runs elsewhere: the two observed half of it each
+        elif self.records is not None and not running.stopped:
+            # Also if the rest of the file runs elsewhere: two processes observed one half each.
             self.records.spoiled(running.group.path)
         if not running.stopped:
             self.crashes.contends(running)

@@ -25,13 +25,16 @@ class WatchedRun:
     def __init__(self, context: RunContext, lease: Lease) -> None:
         self.context, self.lease = context, lease
         self.direct = context.options.direct
+        self._hanging: set[str] = set()
 
-    def stop_files(self, paths: set[str]) -> list[str]:
-        """End the children of these files, whose inputs changed, and start no more of these files.
+    def stop_files(self, paths: set[str], *, hanging: bool = False) -> list[str]:
+        """End the children of these files, which hang or whose inputs changed, and start no more of these files.
 
         A child in a debugger keeps running. Returns the stopped files.
         """
         context = self.context
+        if hanging:
+            self._hanging |= paths
         stopped = context.schedule.drop(paths)
         for group in stopped:
             self.leave_out(group)
@@ -49,7 +52,10 @@ class WatchedRun:
         for index in left_out:
             context.replay.leave_out(index)
         if context.records is not None:
-            context.records.spoiled(group.path)
+            if group.path in self._hanging:
+                context.records.spoiled(group.path)
+            else:
+                context.records.stopped(group.path)
         context.config.hook.pytest_deselected(items=[context.items[index] for index in left_out])
 
     def hanging(self, quiet: Quiet, limit: Callable[[str, str], float]) -> Iterator[tuple[str, str, float]]:

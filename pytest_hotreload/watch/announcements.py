@@ -26,6 +26,11 @@ class Announcements:
         if current.run_request.reason == "first":
             self.screen.line(watch_messages.first(go.first, current.how), "bold")
             return
+        if current.first is not None:
+            first = current.first
+            line = watch_messages.tests_first(first.functions, len(first.nodeids), current.how)
+            self.screen.line(line, "bold")
+            return
         known = len({*self.results.known, *current.files})
         count = None if go.files is None else len(current.files)
         self.screen.line(watch_messages.rerun(current.edit, count, known, current.how, self.root), "bold")
@@ -37,13 +42,14 @@ class Announcements:
         if current.stopped and current.hanging is not None:
             self.screen.notice(watch_messages.hangs(*current.hanging))
         elif current.stopped:
-            self.screen.notice(watch_messages.changed_meanwhile(len(current.files)))
+            self.files_stopped(current, len(current.files), None)
 
-    def files_stopped(self, count: int, hanging: tuple[str, float] | None) -> None:
+    def files_stopped(self, current: RerunState, count: int, hanging: tuple[str, float] | None) -> None:
         """Show that a rerun stopped ``count`` of its files, and goes on with the others."""
-        self.screen.notice(
-            watch_messages.hangs(*hanging) if hanging is not None else watch_messages.changed_meanwhile(count)
+        meanwhile = (
+            watch_messages.yielded if current.run_request.go.yields else watch_messages.changed_meanwhile
         )
+        self.screen.notice(watch_messages.hangs(*hanging) if hanging is not None else meanwhile(count))
 
     def running_alone(self, current: RerunState, test: tuple[str, float]) -> None:
         """Show the test that the rerun runs in its own process, and the last line that the test printed."""
@@ -53,8 +59,8 @@ class Announcements:
             watch_messages.running([(name, process.pid, time.monotonic() - since, process.last_line())])
         )
 
-    def ended(self, current: RerunState, message: Finished, filters: Go) -> None:
-        """Show the outcomes of a rerun, and the failing tests elsewhere."""
+    def ended(self, current: RerunState, message: Finished, filters: Go, follow: str = "") -> None:
+        """Show the outcomes of a rerun, and the failing tests elsewhere. ``follow``: what runs next, or ""."""
         edit, now = current.edit, time.monotonic()
         start = edit.compared or current.asked
         times = watch_messages.Times(
@@ -71,6 +77,6 @@ class Announcements:
         elsewhere = self.results.failing_elsewhere(current.files)
         red = bool(self.results.failing) or message.status not in _ORDERLY
         line, colour = watch_messages.status(
-            self.results.ran, times, red, elsewhere, len(self.results.pending), notes
+            self.results.ran, times, red, elsewhere, len(self.results.pending), notes, follow
         )
         self.screen.line(line, colour)

@@ -106,6 +106,18 @@ def rerun(edit: PendingEdit, selected: int | None, known: int, how: str, root: s
     return f"RERUN {what} → {selected} of {_files(max(known, selected))} ({how})"
 
 
+def tests_first(functions: Mapping[str, Sequence[str]], tests: int, how: str) -> str:
+    """The line for the rerun of the affected tests: ``RERUN pricing.py: gross() → 3 tests (no reload needed)``."""
+    changed = [f"{file}: {listed([f'{name}()' for name in names], 3)}" for file, names in functions.items()]
+    return f"RERUN {listed(changed, 3)} → {many(tests, 'test')} ({how})"
+
+
+def follow(tests: int, files: int) -> str:
+    """The end of the status line of the affected tests. ``tests``: the others of their files; 0 if not known."""
+    of = many(files, "file")
+    return f"{tests} more of {of} {verb(tests, 'follow')}" if tests else f"{of} {verb(files, 'follow')}"
+
+
 def from_point(depth: int) -> str:
     return f"from fork point {depth}"
 
@@ -187,8 +199,12 @@ def status(
     elsewhere: Sequence[str],
     unfinished: int,
     notes: Sequence[str],
+    follow: str = "",
 ) -> tuple[str, str]:
-    """The status line and its colour, which is red while any test is failing."""
+    """The status line and its colour, which is red while any test is failing.
+
+    ``follow``: what runs next, instead of the files without a result; "" if the watch waits for an edit.
+    """
     names = ("failed", "error", "passed", "rerun", "skipped", "xfailed", "xpassed")
     counts = ", ".join(f"{ran[name]} {name}" for name in names if ran.get(name)) or "no tests ran"
     parts = (times.watch, times.select, times.fork, times.run)
@@ -199,10 +215,10 @@ def status(
     line = [f"{'FAIL' if failing else 'PASS'} {counts} in {times.pytest:.2f} s ({detail} ms)", *notes]
     if elsewhere:
         line.append(f"still failing: {listed(list(elsewhere), 3)}")
-    if unfinished:
+    if unfinished and not follow:
         line.append(f"{_files(unfinished)} without a result")
     colour = "red" if failing else "yellow" if unfinished else "green"
-    return " · ".join([*line, WATCHING]), colour
+    return " · ".join([*line, follow or WATCHING]), colour
 
 
 def filters(keyword: str, marker: str, path: str) -> str:
@@ -335,6 +351,10 @@ def _template(warmed: Warmed | None) -> list[str]:
 
 def changed_meanwhile(files: int) -> str:
     return f"{many(files, 'test file')} changed during the run and {verb(files, 'run')} again"
+
+
+def yielded(files: int) -> str:
+    return f"{_files(files)} {verb(files, 'run')} behind the tests of the new edit"
 
 
 def hangs(what: str, seconds: float) -> str:

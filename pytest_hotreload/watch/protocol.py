@@ -171,6 +171,19 @@ class Select(NamedTuple):
     changes: Changed
 
 
+class AffectedPart(NamedTuple):
+    """The tests of one affected test file that ran what changed, by its record."""
+
+    file: str
+    #: Node ids; None if any test of the file may be concerned.
+    tests: tuple[str, ...] | None
+    #: The recorded seconds of these tests.
+    seconds: float
+    #: The number of all tests of the file, and their recorded seconds.
+    all: int
+    all_seconds: float
+
+
 class Selected(NamedTuple):
     """The answer to :class:`Select`."""
 
@@ -178,6 +191,10 @@ class Selected(NamedTuple):
     reasons: Mapping[str, str]
     #: A line for each changed file of which no test file ran what changed.
     without_effect: tuple[str, ...] = ()
+    #: The parts of affected test files; none if the affected tests cannot run before the others here.
+    parts: tuple[AffectedPart, ...] = ()
+    #: Changed file, relative to the root -> the changed functions that tests ran.
+    functions: Mapping[str, tuple[str, ...]] = {}
 
 
 class Go(NamedTuple):
@@ -203,6 +220,12 @@ class Go(NamedTuple):
     debug: bool = False
     #: Whether even a single file runs in a child.
     apart: bool = False
+    #: Whether the tests of several files run in the process of the rerun.
+    together: bool = False
+    #: Whether nothing is stored for later runs but what records learn from a part of a file's tests.
+    preview: bool = False
+    #: Whether an edit that affects any test file stops all files of this rerun.
+    yields: bool = False
     #: Seconds without a sign of life after which a test counts as hung, once a file has been edited.
     patience: float = 0.0
     #: Whether the operating system notifies the watcher of each change.

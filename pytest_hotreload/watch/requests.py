@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from pytest_hotreload.watch.process import Process
 from pytest_hotreload.watch.protocol import Alone, Began, Changed, Go, RerunInterrupted, Unconfirmed
+from pytest_hotreload.watch.tests_first import FirstTests
 
 #: Up to this number of files, a rerun first runs without collecting the other test files. The collection of all test
 #: files takes less time than more files than these.
@@ -19,7 +20,8 @@ class RunRequest:
     """A request to run certain tests, from a key, an edit or the watch itself."""
 
     go: Go = field(default_factory=Go)
-    #: The origin: "" (an edit), "first", "all", "again", "failing", "debug", "confirm" or "none".
+    #: The origin: "" (an edit), "first", "all", "again", "failing", "debug", "confirm", "rest" (of the files whose
+    #: affected tests ran first) or "none".
     reason: str = ""
 
     @property
@@ -94,6 +96,8 @@ class RerunState:
     #: The hanging test (or phase) for which the rerun was ended, and the seconds for which it had done nothing.
     hanging: tuple[str, float] | None = None
     collected: bool = False
+    #: Set if the rerun runs the affected tests before the rest of their files.
+    first: FirstTests | None = None
     #: The time at which a cancelled rerun is to be interrupted, in monotonic seconds; 0 if no interrupt is due.
     tell_at: float = 0.0
 

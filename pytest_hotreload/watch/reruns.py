@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from pytest_hotreload.watch import messages, screen
+from pytest_hotreload.watch import messages, screen, tests_first
 from pytest_hotreload.watch.announcements import Announcements
 from pytest_hotreload.watch.edits import Edits
 from pytest_hotreload.watch.environment import discard_bytecode
@@ -39,6 +39,7 @@ from pytest_hotreload.watch.protocol import (
     WhatRuns,
 )
 from pytest_hotreload.watch.requests import PendingEdit, RerunState, RunRequest, order_for
+from pytest_hotreload.watch.rest import Rest
 from pytest_hotreload.watch.results import Results
 from pytest_hotreload.watch.stopping import Stopping
 from pytest_hotreload.watch.terminal_loan import TerminalLoan
@@ -60,7 +61,7 @@ class RerunQueue:
         loan: TerminalLoan,
     ) -> None:
         self.watch, self.edits, self.family, self.results, self.screen = watch, edits, family, results, shown
-        self.stopping, self.loan = Stopping(results), loan
+        self.stopping, self.rest, self.loan = Stopping(results, edits, loan), Rest(results), loan
         self._announcements = Announcements(shown, results, edits.root)
         #: The rerun that is prepared or runs.
         self.current: RerunState | None = None
@@ -79,8 +80,7 @@ class RerunQueue:
             Selected: self._selected,
             Collected: self._collected,
             **dict.fromkeys((Began, RerunInterrupted, Alone, Unconfirmed), RerunState.note),
-            ItemOutcome: lambda _, message: self.results.told(message),
-            CollectionFailed: lambda _, message: self.results.failed_collection(message),
+            **dict.fromkeys((ItemOutcome, CollectionFailed), self.rest.told),
             Stopped: self._stopped,
             RunningTests: lambda _, message: self.screen.lines(messages.running(message.children)),
             Lend: self._lend_and_say,
@@ -133,7 +133,7 @@ class RerunQueue:
         self.family.end(current.process)
         if current.confirming:
             self.results.mark_pending(current.files)
-        elif current.run_request.reason:
+        elif current.run_request.reason not in ("", "rest"):  # the files of a rest are pending
             self.run_request = self.run_request or current.run_request
         self.edits.put_back(current.edit)
 
@@ -156,8 +156,12 @@ class RerunQueue:
         current.ready = current.ready or time.monotonic()
         if current.process.waiting is not None:
             self.watch.greet(current.process.waiting)
-        if current.run_request.reason:
-            self._go(current, current.run_request.go)
+        request = current.run_request
+        if request.reason == "rest" and not current.confirming:
+            failing = set(self.results.failing.values())
+            self._go(current, self.rest.order(request, current.process, self.results.known, failing))
+        elif request.reason:
+            self._go(current, request.go)
         elif current.process.waiting is not None and current.process.waiting.ini != self._ini:
             self.results.forget(current.edit.changes.deleted)
             self._go(current, Go())  # with other settings, other files may be found and outcomes may differ
@@ -190,6 +194,12 @@ class RerunQueue:
         files = {path: why for path, why in files.items() if path not in behind}
         self.results.mark_pending(behind)
         self.reasons = files
+        first = tests_first.of(message, files, current.process.waiting, self.filters.chosen)
+        if first is not None:
+            current.first = first
+            self.rest.follows(first)
+            self._go(current, first.go)
+            return
         failing = set(self.results.failing.values())
         self._go(current, order_for(tuple(files), current.process, self.results.known, failing))
 
@@ -202,12 +212,13 @@ class RerunQueue:
         current.files = go.files or ()
         if current.process.waiting is not None:
             self._ini = current.process.waiting.ini
-        if not current.confirming and current.run_request.reason != "none":
+        if not current.confirming and current.run_request.reason not in ("none", "rest"):
             if current.run_request.reason != "first":  # keep the header, or the reason for a new template
                 self.screen.clear()
             self._announcements.begins(current)
+            whole = go if current.first is None else Go(files=current.first.rest)
             self.last = RunRequest(
-                go._replace(first="", hold=False, collect_all=go.files is not None), "again"
+                whole._replace(first="", hold=False, collect_all=go.files is not None), "again"
             )
         owing = () if go.nodeids else current.files  # a run of some tests does not make their file pending
         self.results.begin(owing, some=filtered or bool(go.nodeids))
@@ -247,6 +258,9 @@ class RerunQueue:
         self.current = None
         self.loan.end()
         self._announcements.stopped(current)
+        if current.first is not None:
+            self._first_ended(current, None)
+            return
         if current.is_unknown:
             self.run_request = self.run_request or current.run_request
         if current.cancelled or current.stopped or current.run_request.go.apart or len(current.files) != 1:
@@ -280,7 +294,7 @@ class RerunQueue:
             self.stopping.hang_told(current, message.files)
             current.hanging = message.hanging
         if not message.told:
-            self._announcements.files_stopped(len(message.files), message.hanging)
+            self._announcements.files_stopped(current, len(message.files), message.hanging)
 
     # -- the end ---------------------------------------------------------------------------------------
 
@@ -289,6 +303,9 @@ class RerunQueue:
         self._latest = current.files
         self.loan.end()
         self._announcements.stopped(current)
+        if current.first is not None:
+            self._first_ended(current, message)
+            return
         if current.is_unknown:
             self.run_request = self.run_request or current.run_request
         self.stopping.ended(current)
@@ -300,18 +317,36 @@ class RerunQueue:
         if current.run_request.reason == "none":
             self.screen.line(messages.WATCHING)
         elif current.cancelled:
+            self.rest.drop()
             self.screen.line(messages.CANCELLED, "yellow")
         elif message.status == _REFUSED and message.unfinished is None:
             self._refused(current)
         else:
             self.filters.accept()
-            self._announcements.ended(current, message, self.filters.chosen)
+            self._announcements.ended(current, message, self.filters.chosen, self.rest.follow())
             self._run_behind()
 
+    def _first_ended(self, current: RerunState, message: Finished | None) -> None:
+        """Show that all affected tests passed, or nothing, and request the rest. ``message``: None after a death."""
+        if current.cancelled:
+            self.rest.drop()
+            self.screen.line(messages.CANCELLED, "yellow")
+            return
+        if message is not None and message.status == 0 and not current.unconfirmed and not current.stopped:
+            follow = self.rest.follow(current.first)
+            self._announcements.ended(current, message, self.filters.chosen, follow)
+        self._run_behind()
+
     def _run_behind(self) -> None:
-        """Request the hung files that were held back, so that the results of the others need not wait for them."""
+        """Request the rest behind tests first, and then the hung files that were held back.
+
+        The results of the others need not wait for them.
+        """
+        self.run_request = self.run_request or self.rest.request()
+        if self.run_request is not None:
+            return
         behind, self.stopping.behind = self.stopping.behind & self.results.pending, set()
-        if behind and self.run_request is None:
+        if behind:
             self.run_request = RunRequest(Go(files=tuple(sorted(behind)), collect_all=True), "again")
 
     def _refused(self, current: RerunState) -> None:
@@ -355,34 +390,23 @@ class RerunQueue:
 
     def changed(self, changes: Changed) -> None:
         """Handle changes: running tests whose inputs changed are stopped and run again."""
+        self.rest.drop()
+        if self.run_request is not None and self.run_request.reason == "rest" and self._resumed is None:
+            self.run_request = None
         if self._resumed is not None:
             self.results.mark_pending(self._resumed.files)
             self._resumed = self.run_request = None
         if self.current is not None and self.current.phase != "running":
             self.put_back()
         elif self.current is not None and self.current.alone:
-            self._stop_alone(self.current, changes)
+            self.stopping.stop_alone(self.current, changes)
         elif self.current is not None:
             self.current.process.tell(changes)
 
-    def _stop_alone(self, current: RerunState, changes: Changed) -> None:
-        """Stop a rerun that reads no messages, if its inputs changed. A rerun that owns the terminal is not stopped."""
-        if current.stopped or self.loan.held or not self.edits.using(changes.paths, current.files):
-            return
-        self.stopping.stop_edited(current)
-
     def mind(self) -> list[float | None]:
         """End the rerun if it hangs or does not stop. Returns the seconds until the next checks; None for no check."""
-        hang = self.stopping.mind_hang(self.current, self._may_end)
-        return [hang, self.stopping.mind_deadline(self.current)]
-
-    def _may_end(self, current: RerunState) -> bool:
-        return not self.loan.held and self._is_waited_for(current)
-
-    def _is_waited_for(self, current: RerunState) -> bool:
-        """Whether another run waits for this rerun: after an edit, or after a key that cancelled the rerun."""
-        edited = current.edited.difference(self.edits.blocked) and not self.watch.paused
-        return bool(edited) or (current.cancelled and (self.run_request is not None or self.watch.renews))
+        requested = self.run_request is not None or self.watch.renews
+        return self.stopping.mind(self.current, requested=requested, paused=self.watch.paused)
 
     def ask_what_runs(self) -> None:
         current = self.current

@@ -11,8 +11,11 @@ from collections.abc import Callable, Iterable
 from pytest_hotreload.process import heartbeat
 from pytest_hotreload.process.heartbeat import Patience, Quiet, written
 from pytest_hotreload.process.proc import is_traced
+from pytest_hotreload.watch.edits import Edits
+from pytest_hotreload.watch.protocol import Changed
 from pytest_hotreload.watch.requests import RerunState
 from pytest_hotreload.watch.results import Results
+from pytest_hotreload.watch.terminal_loan import TerminalLoan
 
 #: Seconds for the teardown of a test that was told to stop. A guess, not measured.
 GRACE_SECONDS = 5.0
@@ -23,8 +26,8 @@ _HEARD_SECONDS = 0.5
 class Stopping:
     """Interrupts and kills the current rerun, and remembers files that hung."""
 
-    def __init__(self, results: Results) -> None:
-        self.results = results
+    def __init__(self, results: Results, edits: Edits, loan: TerminalLoan) -> None:
+        self.results, self._edits, self._loan = results, edits, loan
         #: Test files that hung in their last run.
         self.hung: set[str] = set()
         #: Hung files that were selected, but run only after the current rerun.
@@ -65,8 +68,14 @@ class Stopping:
 
     # -- stopping ----------------------------------------------------------------------------------
 
-    def stop_edited(self, current: RerunState) -> None:
-        """Stop the rerun because its inputs changed."""
+    def stop_alone(self, current: RerunState, changes: Changed) -> None:
+        """Stop a rerun that reads no messages, if its inputs changed, or if it yields and those of any test file did.
+
+        A rerun that owns the terminal is not stopped.
+        """
+        files = self.results.known if current.run_request.go.yields else current.files
+        if current.stopped or self._loan.held or not self._edits.using(changes.paths, files):
+            return
         self._stop(current, GRACE_SECONDS)
 
     @staticmethod
@@ -96,6 +105,18 @@ class Stopping:
         self.results.mark_pending(current.files)
         self._deadline = time.monotonic() + grace
         self._signal(current, signal.SIGINT)
+
+    def mind(self, current: RerunState | None, *, requested: bool, paused: bool) -> list[float | None]:
+        """End the rerun if it hangs or does not stop. Returns the seconds until the next checks; None for no check.
+
+        ``requested``: whether a key has requested another run. ``paused``: whether edits wait.
+        """
+
+        def may_end(current: RerunState) -> bool:
+            edited = bool(current.edited.difference(self._edits.blocked)) and not paused
+            return not self._loan.held and (edited or (current.cancelled and requested))
+
+        return [self.mind_hang(current, may_end), self.mind_deadline(current)]
 
     def mind_deadline(self, current: RerunState | None) -> float | None:
         """Kill a rerun that was told to stop and has not. Returns the seconds until the next check, or None."""

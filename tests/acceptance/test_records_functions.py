@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 import pytest
+
+from pytest_hotreload.ci.results_file import declared, mismatch
 
 from .commands import say
 from .keeping import Kept, outcomes, said
@@ -231,6 +234,60 @@ def test_asking_for_signatures_is_no_look_at_code(tmp_path):
     kept.run()
     edit(kept, "return 2", "return 3", "part.py")
     assert kept.affected() == {}
+
+
+@pytest.mark.parametrize("style", ["long", "short", "native", "line"])
+def test_a_failure_that_is_shown_is_no_look_at_code(tmp_path, style):
+    kept = Kept(tmp_path, {
+        "part.py": "def f(n):\n    assert n\n\ndef g():\n    return 2\n",
+        "test_a.py": "import part\n\ndef test_a():\n    part.f(0)\n\ndef test_b():\n    assert part.g()\n",
+    })  # fmt: skip
+    assert outcomes(kept.run(f"--tb={style}"))["test_a.py::test_a"] == "failed"
+    functions = kept.record("test_a.py")["functions"]
+    assert [one["file"] for one in functions["divided"]] == ["part.py", "test_a.py"]
+
+
+def test_a_test_that_shows_a_traceback_looks_at_code(tmp_path):
+    kept = Kept(tmp_path, {
+        "part.py": "def f(n):\n    assert n\n\ndef g():\n    return 2\n",
+        "test_a.py": """\
+            import traceback, part
+
+            def test_a():
+                try:
+                    part.f(0)
+                except AssertionError:
+                    assert "assert n" in traceback.format_exc()
+            """,
+    })  # fmt: skip
+    kept.run()
+    functions = kept.record("test_a.py")["functions"]
+    assert [one["file"] for one in functions["divided"]] == []
+
+
+def test_the_results_file_names_changed_functions(kept):
+    def changes(*arguments):
+        kept.run("--hotreload-json=results.json", *arguments)
+        found = json.loads((kept.root / "results.json").read_text())
+        assert mismatch(found, declared(), strict=True) == ""
+        return {each["file"]: each["changes"] for each in found["files"] if "changes" in each}
+
+    edit(kept, "return net(price)", "return 1 * net(price)")
+    ran = [{"file": "pricing.py", "functions": ["gross"]}]
+    assert changes("--affected") == {"test_gross.py": ran}
+    assert changes("--affected") == {}
+    edit(kept, "return price", "return price + 0")
+    net = [{"file": "pricing.py", "functions": ["net"]}]
+    assert changes() == {"test_gross.py": net, "test_net.py": net}
+    edit(kept, "0.5", "0.25")
+    whole = [{"file": "pricing.py", "functions": None}]
+    assert changes() == dict.fromkeys(ALL, whole)
+    edit(kept, "test_net():", "test_net():\n    assert True", "test_net.py")
+    edit(kept, "[n * 2]", "[n + n]")
+    assert changes() == {
+        "test_net.py": [{"file": "test_net.py", "functions": ["test_net"]}],
+        "test_other.py": [{"file": "pricing.py", "functions": ["table"]}],
+    }
 
 
 def test_other_tools_of_the_interpreter(tmp_path):

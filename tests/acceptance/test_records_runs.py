@@ -117,9 +117,17 @@ def test_a_failure_in_part_of_a_file_counts(kept, argument):
     kept.write({"test_b.py": PASSES.replace("pass", "assert 0", 1)})
     result = kept.run(*argument.split())
     assert outcomes(result)["test_b.py::test_it"] == "failed"
-    assert kept.files() == ["test_a.py"]
+    assert dict(outcome[:2] for outcome in kept.record("test_b.py")["tests"]) == {
+        "test_b.py::test_it": "failed",
+        "test_b.py::test_other": "passed",
+    }
     kept.write({"test_b.py": PASSES})
-    assert kept.affected() == {"test_b.py": "no record yet"}
+    assert kept.affected() == {"test_b.py": "one of its tests failed"}
+    # A pass of the part proves nothing of the file.
+    kept.run("test_b.py::test_it")
+    assert kept.affected() == {"test_b.py": "one of its tests failed"}
+    kept.run("--affected")
+    assert kept.affected() == {}
 
 
 def test_a_run_that_stops_early(kept):

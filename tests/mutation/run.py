@@ -54,7 +54,7 @@ MOST_SELECTED = 0.75
 #: The outcome of a test that did not run.
 REUSED = "reused"
 #: How the runs that are held against plain pytest are started.
-MODES = {"affected": ["--affected"], "reuse": ["--reuse=on", "-vv"]}
+MODES = {"affected": ["--affected"], "reuse": ["--reuse=on", "-vv"], "tests": ["--affected=tests"]}
 
 #: What the projects are like.
 PROJECTS: dict[str, tuple[type[Project], type[Editor]]] = {
@@ -160,6 +160,10 @@ def _is_clean(outcomes: dict[str, str]) -> bool:
 class Harness:
     """``missed``: what a correct selection could not have left out.
 
+    Under ``--mode=tests`` single tests are counted, and ``missed`` are those that did not run although their outcome
+    changed, as may happen there; ``alone`` are those that ran with another outcome than in their file's company.
+    ``unsound`` are files that a run of whole files leaves out behind that, although their outcomes are not known.
+
     ``idle``: selected although nothing changed. ``possible``: files that changed in no way and passed, of which
     ``taken`` were left out.
     """
@@ -177,6 +181,8 @@ class Harness:
         self.kinds: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
         self.missed: list[dict[str, Any]] = []
+        self.alone: list[dict[str, Any]] = []
+        self.unsound: list[dict[str, Any]] = []
         self.selected = self.changed = self.total = self.idle = self.possible = self.taken = 0
         self.reused: Outcomes = {}
         self.rewind = "auto"
@@ -186,25 +192,26 @@ class Harness:
         """Do so many edits, on as many projects as that takes."""
         warm(self.work)
         done = 0
-        while done < edits and not self.missed:
+        while done < edits and (self.mode == "tests" or not self.missed):
             # Every second project runs without rewinding, as systems do that have no engine for it.
             self.rewind = "auto" if done // _EDITS_EACH % 2 == 0 else "off"
             project = self.project(self.work / "root", self.random)
             project.generate()
             editor = self.editor(project)
             last = self._affected(editor)
+            one = self._one_by_tests if self.mode == "tests" else self._one
             for _ in range(min(_EDITS_EACH, edits - done)):
                 done += 1
-                if not self._one(editor, last):
+                if not one(editor, last):
                     break
 
-    def _affected(self, editor: Editor) -> Outcomes:
+    def _affected(self, editor: Editor, mode: str = "") -> Outcomes:
         time.sleep(_MARGIN_NS * 1.5e-9)
         arguments = [
             "--hotreload",
             "--hotreload-slots=1",
             f"--hotreload-rewind={self.rewind}",
-            *MODES[self.mode],
+            *MODES[mode or self.mode],
         ]
         log = self.work / "affected.log"
         told = run(editor.root, arguments, editor.mode, log)
@@ -252,6 +259,47 @@ class Harness:
         # A file that could not be collected keeps its record: what it said holds again once that is mended.
         last.update({file: outcomes for file, outcomes in affected.items() if "" not in outcomes})
         return not self.missed
+
+    def _one_by_tests(self, editor: Editor, last: Outcomes) -> bool:
+        """One edit, of which every test is held against plain pytest; then whole files run, and renew the records."""
+        kind = editor.edit()
+        self.kinds[kind] += 1
+        ran = self._affected(editor)
+        plain = self._plainly(editor)
+        for file, outcomes in plain.items():
+            now, then = ran.get(file, {}), last.get(file, {})
+            for nodeid, outcome in outcomes.items():
+                self.total += 1
+                self.selected += nodeid in now
+                self.changed += outcome != then.get(nodeid)
+                is_possible = outcome == then.get(nodeid) and outcome.startswith("passed")
+                self.possible += is_possible
+                self.taken += is_possible and nodeid not in now
+                if now.get(nodeid, then.get(nodeid)) != outcome:
+                    row = {
+                        "kind": kind,
+                        "test": nodeid,
+                        "plain": outcome,
+                        "shown": now.get(nodeid, "nothing"),
+                    }
+                    (self.alone if nodeid in now else self.missed).append(row)
+        whole = self._affected(editor, "affected")
+        self._check_parts(
+            kind, plain, {file: {**last.get(file, {}), **ran.get(file, {})} for file in last}, whole
+        )
+        for file in last.keys() - plain.keys():
+            del last[file]
+        # A file that could not be collected keeps its record, as in `_one`.
+        last.update({file: outcomes for file, outcomes in plain.items() if "" not in outcomes})
+        return True
+
+    def _check_parts(self, kind: str, plain: Outcomes, known: Outcomes, whole: Outcomes) -> None:
+        """A run of single tests must not make a file fresh whose other tests changed."""
+        for file, outcomes in plain.items():
+            if file in known and file not in whole and "" not in outcomes:
+                shown = {nodeid: known[file].get(nodeid) for nodeid in outcomes}
+                if shown != outcomes:
+                    self.unsound.append({"kind": kind, "file": file, "plain": outcomes, "shown": shown})
 
     def _plainly(self, editor: Editor) -> Outcomes:
         """By plain pytest, which is not asked again where an edit was taken back.
@@ -326,6 +374,8 @@ def main() -> None:
                 "possible": harness.possible,
                 "taken": harness.taken,
                 "missed": harness.missed,
+                "alone": harness.alone,
+                "unsound": harness.unsound,
             }
         )
     )

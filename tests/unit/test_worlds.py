@@ -209,6 +209,7 @@ ALLOWED = {
 LATE = {
     ("process.channel", "_garbage"): "in the controller; the run ends by it",
     ("compat.pytest_session", "drop_pending_exceptions"): "before the first test of a child",
+    ("compat.pytest_session", "skip_last_collection"): "before the session of a rerun",
     ("compat.pytest_config", "expression_error"): "in the watcher, which runs no test",
     ("compat.pytest_output", "junit"): "before the first test of a child",
     ("compat.debugger", "call_before"): "before the first test of a child",

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_hotreload._native import RecordStore
-from pytest_hotreload.compat import pytest_config
+from pytest_hotreload.compat import plugins, pytest_config
 from pytest_hotreload.records import affected_messages
 from pytest_hotreload.records.records import report_files
-from pytest_hotreload.watch.protocol import Changed, Select
+from pytest_hotreload.watch.protocol import AffectedPart, Changed, Select, Selected
 
 if TYPE_CHECKING:
     from pytest_hotreload.records.records import RunRecords
@@ -58,6 +58,37 @@ class Affects:
         """Node id -> recorded duration, for the tests of one file."""
         record = json.loads((self._store.get(path) if self._store is not None else None) or "{}")
         return {nodeid: seconds for nodeid, _, seconds in record.get("tests", ())}
+
+    def answer(self, asked: Select) -> Selected:
+        """The affected test files, and the parts of them that can run first."""
+        reasons = self.select(asked)
+        parts, functions = self._parts(list(reasons))
+        return Selected(reasons, self.without_effect(), parts, functions)
+
+    def _parts(self, files: Sequence[str]) -> tuple[tuple[AffectedPart, ...], dict[str, tuple[str, ...]]]:
+        """The tests of these files that ran what changed; and the changed functions, by file."""
+        if self._store is None or not self._are_tests_first():
+            return (), {}
+        parts, functions = [], dict[str, dict[str, None]]()
+        for file, (tests, seconds, number, all_seconds, changes) in zip(
+            files, self._store.affected_parts(files), strict=True
+        ):
+            if number:
+                parts.append(
+                    AffectedPart(file, None if tests is None else tuple(tests), seconds, number, all_seconds)
+                )
+            for changed, names in changes if tests else ():
+                functions.setdefault(changed, {}).update(dict.fromkeys(names or ()))
+        return tuple(parts), {file: tuple(names) for file, names in sorted(functions.items())}
+
+    def _are_tests_first(self) -> bool:
+        """Whether a part of the tests may run before the rest.
+
+        Not where a file would describe the part, or where pytest selects tests by their last outcome.
+        """
+        option = self.config.option
+        selects = getattr(option, "lf", False) or getattr(option, "stepwise", False)
+        return not (selects or report_files(self.config) or plugins.measures_coverage())
 
     def select(self, asked: Select) -> Mapping[str, str]:
         """Affected test file -> the reason, in words, sorted by path. Deleted files are left out."""
@@ -106,6 +137,13 @@ class Affects:
             affected_messages.without_effect(file, names)
             for file, names in changes
             if names is not None and file not in self._causes
+        )
+
+    def concerns(self, changes: Changed) -> bool:
+        """Whether changes affect any test file, by the records, or are changes of new or unrecorded test files."""
+        unknown = set(self._unknown)
+        return bool(
+            self.affected(changes) or self._new(changes) or any(path in unknown for path in changes.paths)
         )
 
     def _below(self, folder: Path) -> dict[str, str]:

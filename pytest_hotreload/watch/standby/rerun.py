@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from pytest_hotreload._native import make_own, own_pages
-from pytest_hotreload.compat import console, pytest_config, pytest_output
+from pytest_hotreload.compat import console, pytest_config, pytest_output, pytest_session
 from pytest_hotreload.process import fork_state
 from pytest_hotreload.process.channel import Channel
 from pytest_hotreload.process.heartbeat import Pulse, Quiet, limit
@@ -42,7 +42,6 @@ from pytest_hotreload.watch.protocol import (
     Returned,
     RunningTests,
     Select,
-    Selected,
     Stopped,
     Unconfirmed,
     Waiting,
@@ -122,8 +121,7 @@ class RerunSession:
             elif isinstance(message, Pages):
                 self._make_own(message.pages)
             elif isinstance(message, Select):
-                reasons = self.affects.select(message)
-                self._answer(Selected(reasons, self.affects.without_effect()))
+                self._answer(self.affects.answer(message))
 
     def _make_own(self, pages: bytes) -> None:
         """Write to these shared pages early, since the first write costs a page fault and a copy.
@@ -178,6 +176,9 @@ class RerunSession:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
         """Before pytest's first line."""
+        if self.go.preview:
+            pytest_session.store_no_results(self.config)
+            pytest_session.skip_last_collection(self.config)
         if self.go.hold:
             self._held = pytest_output.HeldTerminal(self.config)
 
@@ -290,6 +291,16 @@ class RerunSession:
         """Whether the tests run in children, because they have ended the process that ran them itself."""
         return self.go.apart
 
+    @property
+    def together(self) -> bool:
+        """Whether the tests of several files run in this process."""
+        return self.go.together
+
+    @property
+    def preview(self) -> bool:
+        """Whether another rerun of the same files follows, whose result counts."""
+        return self.go.preview
+
     def fileno(self) -> int:
         """The channel to the watcher, to which the run loop listens in the same way as to its children."""
         return self.channel.fileno()
@@ -302,12 +313,17 @@ class RerunSession:
         for _, message in frames:
             if isinstance(message, Changed):
                 self._edited = True
-                affected = {*self.affects.affected(message), *message.paths}
-                stopped = run.stop_files(affected)
+                stopped = run.stop_files(self._to_stop(message))
                 if stopped:
                     self._stopped(stopped)
             elif isinstance(message, WhatRuns):
                 self._tell(RunningTests(tuple(run.what_runs())))
+
+    def _to_stop(self, changes: Changed) -> set[str]:
+        """The test files that stop because of an edit."""
+        if self.go.yields and self.affects.concerns(changes):
+            return self._wanted
+        return {*self.affects.affected(changes), *changes.paths}
 
     def turn(self, run: RunControl) -> None:
         """Note a turn of the run loop, and end hanging children once a file has been edited that may affect them."""
@@ -315,7 +331,7 @@ class RerunSession:
         if not self._edited or self.config.option.usepdb or run.direct:
             return
         for name, path, seconds in run.hanging(self._quiet, self._limit):
-            self._stopped(run.stop_files({path}), (name, seconds))
+            self._stopped(run.stop_files({path}, hanging=True), (name, seconds))
 
     def _stopped(self, files: list[str], hanging: tuple[str, float] | None = None) -> None:
         """Report stopped files to the user and the watcher.
@@ -325,11 +341,8 @@ class RerunSession:
         """
         told = self._held is None and pytest_output.terminal_reporter(self.config) is not None
         if told:
-            text = (
-                watch_messages.changed_meanwhile(len(files))
-                if hanging is None
-                else watch_messages.hangs(*hanging)
-            )
+            stopped = watch_messages.yielded if self.go.yields else watch_messages.changed_meanwhile
+            text = stopped(len(files)) if hanging is None else watch_messages.hangs(*hanging)
             console.notice(self.config, text)
         self._tell(Stopped(tuple(files), told, hanging))
 

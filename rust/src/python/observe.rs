@@ -68,6 +68,7 @@ fn intermediaries(py: Python<'_>) -> PyResult<Vec<PathBuf>> {
         "shutil.py",
         "tempfile.py",
         "tokenize.py",
+        "traceback.py",
     ];
     Ok(names.iter().map(beside).collect())
 }

@@ -13,6 +13,7 @@ use crate::functions::outline::Function;
 use crate::python::convert::{items, lock, paths};
 use crate::records::functions::CodePlaces;
 use crate::records::text::Text;
+use crate::storage::affected_tests::AffectedPart;
 use crate::storage::epochs::Inputs;
 use crate::storage::outlines;
 use crate::storage::store::{Results, Store};
@@ -71,6 +72,8 @@ pub fn outline(py: Python<'_>, source: Vec<u8>) -> Option<(String, Vec<ShownFunc
 
 type ShownRunner = (OsString, Option<Vec<(OsString, usize)>>);
 type Row = (OsString, &'static str, OsString);
+type ShownChanges = Vec<(OsString, Option<Vec<String>>)>;
+type ShownPart = (Option<Vec<OsString>>, f64, usize, f64, ShownChanges);
 type ShownResults = (Vec<OsString>, Vec<OsString>, Vec<(OsString, OsString)>);
 
 #[pyclass(frozen, module = "pytest_hotreload._native")]
@@ -82,8 +85,23 @@ impl RecordStore {
     }
 }
 
+fn shown_changes(changes: Vec<(Text, Option<Vec<String>>)>) -> ShownChanges {
+    changes.into_iter().map(|(file, functions)| (shown(file), functions)).collect()
+}
+
 fn one(path: PathBuf) -> Vec<u8> {
     path.into_os_string().into_vec()
+}
+
+/// Files, each with a text.
+fn texts(given: &Bound<'_, PyMapping>) -> PyResult<Vec<(Vec<u8>, String)>> {
+    let pairs = given.items()?;
+    items(pairs.as_any())?
+        .map(|pair| {
+            let (file, text): (PathBuf, String) = pair?.extract()?;
+            Ok((one(file), text))
+        })
+        .collect()
 }
 
 #[pymethods]
@@ -142,16 +160,25 @@ impl RecordStore {
         environment: &Bound<'_, PyMapping>,
         before: Option<Vec<(PathBuf, CodePlaces)>>,
     ) -> PyResult<usize> {
-        let pairs = drafts.items()?;
-        let draft = |pair: PyResult<Bound<'_, PyAny>>| -> PyResult<(Vec<u8>, String)> {
-            let (file, text): (PathBuf, String) = pair?.extract()?;
-            Ok((one(file), text))
-        };
-        let drafts: Vec<(Vec<u8>, String)> = items(pairs.as_any())?.map(draft).collect::<PyResult<_>>()?;
-        let environment = mapping(environment)?;
-        let before: Vec<(Vec<u8>, CodePlaces)> =
-            before.unwrap_or_default().into_iter().map(|(file, places)| (one(file), places)).collect();
+        let (drafts, environment) = (texts(drafts)?, mapping(environment)?);
+        let before = before.unwrap_or_default().into_iter().map(|(file, places)| (one(file), places));
+        let before: Vec<(Vec<u8>, CodePlaces)> = before.collect();
         Ok(self.with(py, |store| store.put_all(&drafts, started_ns, &environment, &before))?)
+    }
+
+    #[pyo3(signature = (drafts, *, started_ns, environment, before = None))]
+    fn extend_all(
+        &self,
+        py: Python<'_>,
+        drafts: &Bound<'_, PyMapping>,
+        started_ns: i64,
+        environment: &Bound<'_, PyMapping>,
+        before: Option<Vec<(PathBuf, CodePlaces)>>,
+    ) -> PyResult<usize> {
+        let (drafts, environment) = (texts(drafts)?, mapping(environment)?);
+        let before = before.unwrap_or_default().into_iter().map(|(file, places)| (one(file), places));
+        let before: Vec<(Vec<u8>, CodePlaces)> = before.collect();
+        Ok(self.with(py, |store| store.extend_all(&drafts, started_ns, &environment, &before))?)
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "extracted from Python")]
@@ -273,15 +300,29 @@ impl RecordStore {
         Some(found.into_iter().map(|(file, names)| (shown(file), names)).collect())
     }
 
-    fn content_changes(&self, py: Python<'_>) -> Vec<(OsString, Option<Vec<String>>)> {
-        let found = self.with(py, |store| store.content_changes());
-        found.into_iter().map(|(file, functions)| (shown(file), functions)).collect()
+    fn content_changes(&self, py: Python<'_>) -> ShownChanges {
+        shown_changes(self.with(py, |store| store.content_changes()))
     }
 
     fn affected_tests(&self, py: Python<'_>, test_file: PathBuf) -> Option<Vec<OsString>> {
         let test_file = one(test_file);
         let found = self.with(py, |store| store.affected_tests(&test_file))?;
         Some(found.into_iter().map(shown).collect())
+    }
+
+    fn affected_parts(&self, py: Python<'_>, test_files: &Bound<'_, PyAny>) -> PyResult<Vec<ShownPart>> {
+        let files = bytes(test_files)?;
+        let found = self.with(py, |store| store.affected_parts(&files));
+        let row = |part: AffectedPart| {
+            let tests = part.tests.map(|tests| tests.into_iter().map(shown).collect());
+            (tests, part.seconds, part.all, part.all_seconds, shown_changes(part.changes))
+        };
+        Ok(found.into_iter().map(row).collect())
+    }
+
+    fn concerning_changes(&self, py: Python<'_>, test_file: PathBuf) -> ShownChanges {
+        let test_file = one(test_file);
+        shown_changes(self.with(py, |store| store.concerning_changes(&test_file)))
     }
 
     fn changed_functions(&self, py: Python<'_>, test_file: PathBuf, file: PathBuf) -> Option<Vec<String>> {

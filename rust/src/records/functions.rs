@@ -89,6 +89,10 @@ impl Functions {
     pub(crate) fn tests_that_ran(&self, changed: &[(Text, Vec<usize>)]) -> Option<Vec<usize>> {
         let mut numbers = BTreeSet::new();
         for (file, functions) in changed {
+            // Of a file that is not divided here it is not known who ran what changed.
+            if !self.divided.iter().any(|divided| divided.file == *file) {
+                return None;
+            }
             let mut start = 0;
             for divided in &self.divided {
                 if divided.file == *file {

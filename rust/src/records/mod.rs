@@ -1,5 +1,6 @@
 //! The form of a record, and all records in one table.
 
+pub(crate) mod extension;
 pub mod functions;
 pub mod index;
 pub mod json;

@@ -55,6 +55,6 @@ pub fn average(old: &Record, new: &mut Record) {
     };
 }
 
-fn mean(old: f64, new: f64) -> f64 {
+pub(crate) fn mean(old: f64, new: f64) -> f64 {
     rounded(0.5 * old + 0.5 * new)
 }

@@ -2,9 +2,11 @@
 
 pub(crate) mod adopt;
 pub(crate) mod affected;
+pub(crate) mod affected_tests;
 pub(crate) mod directory;
 pub(crate) mod draft;
 pub(crate) mod epochs;
+pub(crate) mod extend;
 pub(crate) mod outlines;
 pub mod store;
 pub(crate) mod write;

@@ -93,33 +93,6 @@ impl Store {
         found.into_iter().collect()
     }
 
-    /// The tests of a file that ran a function that changed, by the last check; None if any test may be concerned.
-    pub(crate) fn affected_tests(&self, test_file: &[u8]) -> Option<Vec<Text>> {
-        let file = self.root.shorten(test_file);
-        let entry = self.table.entries.get(&self.table.id(&file.0)?)?;
-        let mut changed: Vec<(Text, Vec<usize>)> = Vec::new();
-        for (id, verdict) in entry.dependencies.iter().filter_map(|id| Some((*id, *self.last.verdicts.get(id)?))) {
-            if verdict == Verdict::Content && self.last.functions.is_unconcerned(&self.table, entry, id) {
-                continue;
-            }
-            let one = self.table.dependency(id)?;
-            let Change::Bodies(bodies) = self.last.functions.by_dependency.get(&id)? else { return None };
-            if self.last.functions.for_all.contains(&one.name) {
-                return None;
-            }
-            changed.push((Text(self.table.text(one.name).to_vec()), bodies.clone()));
-        }
-        if changed.is_empty() {
-            // It is affected for a reason without a change, such as a failure.
-            return None;
-        }
-        let (record, _) = read_record(&self.directory, record_path(&file.0).as_bytes()).ok()??;
-        record.functions.tests_that_ran(&changed).map(|tests| {
-            let node_id = |index: usize| record.tests.get(index).map(|(node_id, _, _)| node_id.clone());
-            tests.into_iter().filter_map(node_id).collect()
-        })
-    }
-
     /// The test files whose tests ran a function, each with these tests and the number of functions that each of them
     /// ran; None where it ran outside of the tests, or where that is not known.
     pub(crate) fn runners(&mut self, file: &[u8], function: &str) -> Vec<Runner> {
@@ -259,7 +232,7 @@ fn place(content: Fingerprint) -> Vec<u8> {
     format!("{OUTLINES}/{content}.json").into_bytes()
 }
 
-fn read(directory: &RecordDirectory, content: Fingerprint) -> Option<Outline> {
+pub(crate) fn read(directory: &RecordDirectory, content: Fingerprint) -> Option<Outline> {
     let (bytes, _) = directory.read(&place(content)).ok()?;
     serde_json::from_slice(record::opened("outline", &bytes).ok()?).ok()
 }

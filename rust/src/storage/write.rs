@@ -17,10 +17,10 @@ use crate::storage::draft::{self, Plan};
 use crate::storage::store::{Store, read_record};
 
 /// The record that is on the disk now.
-struct Put {
-    record: Record,
-    stamp: FileStamp,
-    is_changed: bool,
+pub(crate) struct Put {
+    pub(crate) record: Record,
+    pub(crate) stamp: FileStamp,
+    pub(crate) is_changed: bool,
 }
 
 impl Store {
@@ -33,20 +33,8 @@ impl Store {
         environment: &Variables,
         before: &[(Vec<u8>, CodePlaces)],
     ) -> Result<usize> {
-        let plans = self.plans(drafts)?;
-        self.need_load();
-        self.dependents = None;
-        // Before anything is observed, since a listing may include the folder.
-        self.directory.create().map_err(|source| Error::Io { path: self.directory.path_of(b""), source })?;
-        let since = draft::since(started);
-        let on_disk = self.look_at_inputs(&plans, since, environment);
-        let before = before.iter().map(|(file, places)| (self.root.shorten(file), places)).collect();
-        let divisible = Divisible::new(self.outlines(&self.watched(&plans, &on_disk)), &before);
-        let put = map_chunks(&plans, |plan| {
-            let functions = plan.functions(&self.root, &divisible);
-            self.put(plan.record(&self.table, &on_disk, since, self.known(started), functions))
-        });
-        self.observe(&on_disk);
+        let made = self.made(drafts, started, environment, before)?;
+        let put = map_chunks(&made, |record| self.put(record.clone()));
         let (mut changed, mut failed) = (0, None);
         for result in put {
             match result {
@@ -58,6 +46,32 @@ impl Store {
             }
         }
         failed.map_or(Ok(changed), Err)
+    }
+
+    /// The records that follow from the drafts and from what is on the disk now, sorted by file. Nothing is written but
+    /// outlines.
+    pub(crate) fn made(
+        &mut self,
+        drafts: &[(Vec<u8>, String)],
+        started: i64,
+        environment: &Variables,
+        before: &[(Vec<u8>, CodePlaces)],
+    ) -> Result<Vec<Record>> {
+        let plans = self.plans(drafts)?;
+        self.need_load();
+        self.dependents = None;
+        // Before anything is observed, since a listing may include the folder.
+        self.directory.create().map_err(|source| Error::Io { path: self.directory.path_of(b""), source })?;
+        let since = draft::since(started);
+        let on_disk = self.look_at_inputs(&plans, since, environment);
+        let before = before.iter().map(|(file, places)| (self.root.shorten(file), places)).collect();
+        let divisible = Divisible::new(self.outlines(&self.watched(&plans, &on_disk)), &before);
+        let made = map_chunks(&plans, |plan| {
+            let functions = plan.functions(&self.root, &divisible);
+            plan.record(&self.table, &on_disk, since, self.known(started), functions)
+        });
+        self.observe(&on_disk);
+        Ok(made)
     }
 
     /// Sorted by file.
