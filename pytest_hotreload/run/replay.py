@@ -12,7 +12,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pytest_hotreload.compat import pytest_output, pytest_session, withdrawals
+from pytest_hotreload.compat import pytest_output, pytest_session, teamcity, withdrawals
+from pytest_hotreload.compat.call_infos import unpack_call
+from pytest_hotreload.compat.controller_hooks import ControllerHooks
 from pytest_hotreload.compat.reports import new_report, unpack_report, unpack_warning
 from pytest_hotreload.compat.unpickling import loads
 from pytest_hotreload.errors import ChildInternalError
@@ -74,6 +76,7 @@ class Replay:
         self._last_report: Any = None
         self._reported_last = -1
         self._on_report = on_report
+        self._hooks = ControllerHooks(self.config)
         self.gathered: Merger | None = None
         self.memo: Any = None
         self.stopping = self.interrupted = False
@@ -92,6 +95,7 @@ class Replay:
             messages.NewlineEnsured: self._newline_ensured,
             messages.Junit: self._junit,
             messages.Amended: self._amended,
+            messages.Interacted: self._interacted,
             messages.PdbShown: self._pdb_shown,
             messages.Gathered: self._gathered,
             messages.StopAsked: self._stop_asked,
@@ -156,6 +160,7 @@ class Replay:
             if self.interrupted or not self._complete[self.head]:
                 return
             self._check_complete()
+            self._hooks.end()
             self._queues[self.head] = None
             self._arrived = Arrived()
             self.head += 1
@@ -187,6 +192,7 @@ class Replay:
         if index == self.head:
             self._arrived.started = True
         item = self.items[index]
+        self._hooks.begin(item, self.items[index + 1] if index + 1 < len(self.items) else None)
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
 
     def _ran(self, index: int, message: messages.ItemRan) -> None:
@@ -207,6 +213,7 @@ class Replay:
         report = unpack_report(self.config, message.payload, item)
         if self.gathered is not None:
             self.gathered.state.restore(report)
+        teamcity.restore(report)
         pytest_session.set_failed_subtests(self.config, item, message.failed_subtests)
         if index == self.head:
             self._note(report)
@@ -282,6 +289,12 @@ class Replay:
         report = unpack_report(self.config, message.payload, self.items[index])
         if self._last_report is not None:
             vars(self._last_report).update(vars(report))
+
+    def _interacted(self, index: int, message: messages.Interacted) -> None:
+        item, report = self.items[index], self._last_report
+        if message.report:
+            report = unpack_report(self.config, message.report, item)
+        self._hooks.interact(item, unpack_call(self.config, message.call, item), report)
 
     def _pdb_shown(self, index: int, _: messages.PdbShown) -> None:
         if self._last_report is not None:

@@ -163,6 +163,11 @@ class Reached:
                 if type(namespace.get(name)).__name__ == "StashKey":
                     yield namespace[name], f"{namespace.get('__name__')}.{name}"
 
+    def texts(self) -> set[str]:
+        """Return the values of the names that hold a text: attributes may be named by a constant of a module."""
+        values = (ns.get(name) for ns, names in self.globals_of.values() for name in names)
+        return {value for value in values if type(value) is str}
+
     def size(self) -> int:
         """Return a number that grows with each step that finds something."""
         asked = sum(len(names) for _, names in self.globals_of.values())
