@@ -117,6 +117,13 @@ def internal_error_text(config: pytest.Config, error: BaseException) -> str:
     )
 
 
+def leave_item(item: pytest.Item) -> None:
+    """Leave an item as pytest's protocol does after its last report (``Function._request``, ``funcargs``)."""
+    if hasattr(item, "_request"):
+        item._request = False
+        item.funcargs = None  # type: ignore[attr-defined]
+
+
 def locate(items: Iterable[pytest.Item]) -> None:
     """Compute the locations of test functions (``Item.location``, a cached property) before the first fork.
 

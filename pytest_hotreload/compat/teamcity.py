@@ -9,6 +9,7 @@ Checked on teamcity-messages 1.30 to 1.33, and on the copy in PyCharm 2023.3 to 
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 from pytest_hotreload.world import BUILTINS, MODULES
@@ -44,6 +45,4 @@ def restore(report: Any) -> None:
     """In the controller: keep the comparison where the plugin looks for it."""
     error = getattr(report, "__dict__", {}).pop(_HELD, None)
     if isinstance(error, AssertionError):
-        from teamcity.jb_local_exc_store import store_exception  # type: ignore[import-not-found]
-
-        store_exception(error)
+        importlib.import_module(_STORE).store_exception(error)

@@ -192,8 +192,12 @@ class Replay:
         if index == self.head:
             self._arrived.started = True
         item = self.items[index]
-        self._hooks.begin(item, self.items[index + 1] if index + 1 < len(self.items) else None)
+        self._begin(index)
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+
+    def _begin(self, index: int) -> None:
+        following = self.items[index + 1] if index + 1 < len(self.items) else None
+        self._hooks.begin(self.items[index], following)
 
     def _ran(self, index: int, message: messages.ItemRan) -> None:
         if index == self.head:
@@ -206,6 +210,7 @@ class Replay:
         if index == self.head:
             self._arrived.finished = True
         item = self.items[index]
+        pytest_session.leave_item(item)
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
 
     def _reported(self, index: int, message: messages.Reported) -> None:
@@ -215,6 +220,8 @@ class Replay:
             self.gathered.state.restore(report)
         teamcity.restore(report)
         pytest_session.set_failed_subtests(self.config, item, message.failed_subtests)
+        if report.user_properties:
+            item.user_properties[:] = report.user_properties
         if index == self.head:
             self._note(report)
         self._show_report(index, report)
@@ -242,6 +249,7 @@ class Replay:
     def _show_report(self, index: int, report: Any) -> None:
         self._reported_last = index
         self._last_report = report
+        self._begin(index)  # a process may die before it says that the test began
         self._on_report(index, report)
         self.items[index].ihook.pytest_runtest_logreport(report=report)
 

@@ -27,6 +27,7 @@ from pytest_hotreload.run.gathered.containers import (
     container_of,
 )
 from pytest_hotreload.run.gathered.end_hooks import (
+    ALL_ATTRIBUTES,
     AT_END,
     PER_TEST,
     Owner,
@@ -44,8 +45,6 @@ __builtins__ = BUILTINS
 _MOST_CONTAINERS = 20_000
 #: The attribute of a report that holds the values which weak dictionaries of plugins have for this report.
 _HELD = "_hotreload_held"
-#: Names that code uses to read attributes without naming them.
-_ALL_ATTRIBUTES = {"__dict__", "vars", "asdict", "pickle", "deepcopy", "dumps", "dump"}
 
 #: The first part of the paths of objects that hang on the config or the session.
 _CONFIG, _SESSION = "config", "session"
@@ -125,6 +124,8 @@ class GatheredState:
             self._add(owner, per_test.common(in_child), live=True)
         at_end = reader.follow(AT_END)
         self._add(owner, at_end, live=False)
+        if in_child.functions:
+            self._add_passed(owner)
         self.sources[owner.label] = sorted({*at_end.files(), *in_child.files()})
         self.of_items.note(owner.label, at_end, per_test)
 
@@ -137,7 +138,7 @@ class GatheredState:
             self._walk(
                 Names(f"{foreign.module_of(kind)}.{kind.__qualname__}", owner.label, kind, live, names=data)
             )
-        everything = found.names & _ALL_ATTRIBUTES
+        everything = found.names & ALL_ATTRIBUTES
         for number, thing in enumerate(found.instances.values()):
             path = f"{owner.label}<{foreign.module_of(type(thing))}.{type(thing).__qualname__}#{number}>"
             self._walk(Names(path, owner.label, thing, live, names=None if everything else found.names))
@@ -146,6 +147,13 @@ class GatheredState:
         for value, path in found.defaults.values():
             self._visit(value, f"{owner.label}:{path}", owner.label, live)
         self._add_pytests(owner, found, live)
+
+    def _add_passed(self, owner: Owner) -> None:
+        """Note all attributes of the objects that a script passed to ``pytest.main``, and reads afterwards."""
+        for number, thing in enumerate(owner.passed):
+            kind = type(thing)
+            path = f"{owner.label}<passed {foreign.module_of(kind)}.{kind.__qualname__}#{number}>"
+            self._walk(Names(path, owner.label, thing, live=False))
 
     def _add_pytests(self, owner: Owner, found: Reached, live: bool) -> None:
         """Note the attributes and stash entries that plugins set on the config and the session."""

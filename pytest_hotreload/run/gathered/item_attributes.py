@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.compat.pickling import pack
 from pytest_hotreload.compat.unpickling import loads
+from pytest_hotreload.run.gathered.end_hooks import ALL_ATTRIBUTES
 from pytest_hotreload.world import BUILTINS, pytest
 
 __builtins__ = BUILTINS
@@ -45,6 +46,7 @@ class ItemAttributes:
         #: The plugin whose session-end hooks read items, or "".
         self.owner = ""
         self._live: set[str] = set()
+        self._all_live = False
         self._keys: dict[str, Any] = {}
         self._keys_at_end: set[str] = set()
         self._known: set[str] = set()
@@ -54,6 +56,7 @@ class ItemAttributes:
     def note(self, label: str, at_end: Reached, per_test: Reached) -> None:
         """Note what the hooks of one owner read."""
         self._live |= per_test.names | per_test.texts()
+        self._all_live = self._all_live or bool(per_test.names & ALL_ATTRIBUTES)
         self._keys |= {name: key for key, name in per_test.stash_keys()}
         if "items" in at_end.names:
             self.owner = self.owner or label
@@ -77,7 +80,7 @@ class ItemAttributes:
         attributes = {
             name: pack(value, self.config)
             for name, value in vars(item).items()
-            if name in self._live and name not in self._known
+            if (self._all_live or name in self._live) and name not in self._known
         }
         stashed = {name: pack(value, self.config) for name, value in self._new_in_stash(item).items()}
         new = self._unsent("attribute ", attributes), self._unsent("stash ", stashed)
