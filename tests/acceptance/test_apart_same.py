@@ -291,7 +291,7 @@ def test_what_a_script_printed_before(project, slots):
     done = subprocess.run(
         [sys.executable, "runner.py", *words],
         cwd=project.root("forks"),
-        env=project._environ("forks"),
+        env={**project._environ("forks"), "PYTHONUNBUFFERED": ""},
         capture_output=True,
         text=True,
         check=False,
