@@ -18,13 +18,11 @@ __builtins__ = BUILTINS
 # ------------------------------------------------------------------------------------- header
 
 
-def header(options: Options, verbose: int, where: str = "") -> list[str]:
-    """Return the header: interpreter, slots, and how children start; nothing with ``-q``.
+def header(options: Options, where: str = "") -> list[str]:
+    """Return the header: interpreter, slots, and how children start.
 
     ``where`` lists the hosts, which replace the slots.
     """
-    if verbose < 0:
-        return []
     slots = where or f"{many(options.slots, 'slot')} ({options.asked_slots})"
     how = "a fresh interpreter" if options.start == "spawn" else "a fork"
     what = {

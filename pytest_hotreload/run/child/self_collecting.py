@@ -46,6 +46,7 @@ _NEUTRAL: dict[str, Any] = {
     "cacheclear": False,
     "report_log": None,
     "durations": None,
+    "hotreload_json_lines": False,
 }
 
 
