@@ -45,6 +45,7 @@ class Reported(NamedTuple):
 
     payload: bytes
     failed_subtests: int = 0
+    failed: bool = False
 
 
 #: Identifies a report in every process: node id, phase, begin and end.

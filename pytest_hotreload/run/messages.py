@@ -207,6 +207,12 @@ def no_fork(error: OSError) -> str:
     return f"the system refused to fork ({error.strerror or error}): starting fresh interpreters instead"
 
 
+def known_failure(nodeid: str, head: str) -> str:
+    """Name a failure before its turn."""
+    path = head.partition("::")[0]
+    return f"{nodeid} failed; its output follows that of {path}, which is still running"
+
+
 # ------------------------------------------------------------------------------------- reports
 
 

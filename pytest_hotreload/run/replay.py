@@ -22,6 +22,7 @@ from pytest_hotreload.process import messages
 from pytest_hotreload.process.fork_state import flush
 from pytest_hotreload.run import messages as run_messages
 from pytest_hotreload.run.completeness import Arrived, Rules, missing
+from pytest_hotreload.run.early_failures import EarlyFailures
 from pytest_hotreload.world import BUILTINS, os, pytest
 
 __builtins__ = BUILTINS
@@ -29,6 +30,8 @@ __builtins__ = BUILTINS
 if TYPE_CHECKING:
     from pytest_hotreload.run.gathered.merge import Merger
 
+#: The messages that are reports.
+_REPORTS = (messages.Reported, pytest.TestReport)
 #: The ways in which an item was completed.
 _COMPLETE, _LEFT_OUT = 1, 2
 
@@ -77,6 +80,7 @@ class Replay:
         self._reported_last = -1
         self._on_report = on_report
         self._hooks = ControllerHooks(self.config)
+        self._early = EarlyFailures(self.config, self.items)
         self.gathered: Merger | None = None
         self.memo: Any = None
         self.stopping = self.interrupted = False
@@ -123,6 +127,8 @@ class Replay:
         if queue is None:
             queue = self._queues[index] = deque()
         queue.append(message)
+        if index > self.head and type(message) in _REPORTS and message.failed:
+            self._early.note(index)
 
     def complete(self, index: int) -> None:
         """Mark the item as complete: no further message will come, and all that are due must have arrived."""
@@ -139,6 +145,7 @@ class Replay:
     def forget(self, index: int) -> None:
         """Drop the queued messages, because the item will run again."""
         self._queues[index] = None
+        self._early.forget(index)
         if index == self.head:
             self._arrived = Arrived()
 
@@ -158,6 +165,7 @@ class Replay:
                 message = queue.popleft()
                 self._handlers[type(message)](self.head, message)
             if self.interrupted or not self._complete[self.head]:
+                self._early.tell(self.head)
                 return
             self._check_complete()
             self._hooks.end()

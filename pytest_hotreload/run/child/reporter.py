@@ -261,7 +261,7 @@ class Reporter:
         if self.gathered is not None:
             self.gathered.release(report)
         self._comparisons.release(report)
-        self.put(Reported(self._last_payload, failed))
+        self.put(Reported(self._last_payload, failed, report.failed))
         self.withdrawals.logged(report)
         # A setup or a teardown that passed shows nothing. The report of the former is sent with the next one, that
         # of the latter with the end of the item, which follows at once.
