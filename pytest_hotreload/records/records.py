@@ -20,7 +20,15 @@ from pytest_hotreload.imports import bytecode
 from pytest_hotreload.imports.analysis import open_project, scan
 from pytest_hotreload.original_names import ORIGINAL_NAMES
 from pytest_hotreload.process.installed import site_folders
-from pytest_hotreload.records import affected_messages, couplings, epoch, functions, last_run, unchanged
+from pytest_hotreload.records import (
+    affected_messages,
+    couplings,
+    epoch,
+    epoch_changes,
+    functions,
+    last_run,
+    unchanged,
+)
 from pytest_hotreload.records.conflicts import keys_of
 from pytest_hotreload.records.dependencies import (
     Dependencies,
@@ -306,7 +314,8 @@ class RunRecords:
         others = Counter(verdict.detail for verdict in verdicts if verdict.kind == "epoch")
         if not others:
             return []
-        return store.epoch_changes(others.most_common(1)[0][0], self._inputs) or []
+        changes = store.epoch_changes(others.most_common(1)[0][0], self._inputs) or []
+        return epoch_changes.named(self.config, changes)
 
     @_kept(lambda *_: None)
     def affected_tests(self, file: str) -> set[str] | None:
