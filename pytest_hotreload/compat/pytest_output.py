@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import io
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +17,7 @@ import _pytest
 import _pytest.config
 import _pytest.pathlib
 
-from pytest_hotreload.world import BUILTINS, contextlib, os, pytest, tempfile, warnings
+from pytest_hotreload.world import BUILTINS, contextlib, io, os, pytest, tempfile, warnings
 
 __builtins__ = BUILTINS
 

@@ -7,22 +7,23 @@ For programs that read a run and pay for what they read: ``--hotreload-json-line
 from __future__ import annotations
 
 import json
-import os
-import time
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from pytest_hotreload.compat import console, pytest_output, pytest_session
 from pytest_hotreload.compat.tracebacks import crash_of, places_of
 from pytest_hotreload.compat.unpickling import is_installed
+from pytest_hotreload.world import BUILTINS, os, pytest, time
+
+__builtins__ = BUILTINS
 
 #: The innermost frames of a failure that are printed; three name the test, what it called, and what failed.
 _FRAMES = 3
 #: Characters of a message; a longer one is cut. The longest message of an assertion that pytest itself cuts has
 #: 8 lines.
 _MOST = 1000
+#: pytest's exit status of a run that has no other.
+_INTERNAL_ERROR = 3
 #: Categories of the terminal's statistics that are counted, by their names here.
 _COUNTED = {
     "passed": "passed",
@@ -102,7 +103,7 @@ class JsonLines:
         stats: dict[str, list[Any]] = getattr(pytest_output.terminal_reporter(self.config), "stats", {})
         counts = {name: len(stats[known]) for known, name in _COUNTED.items() if stats.get(known)}
         self._print({
-            "status": int(getattr(session, "exitstatus", pytest.ExitCode.INTERNAL_ERROR)),
+            "status": int(getattr(session, "exitstatus", _INTERNAL_ERROR)),
             **counts,
             "seconds": round(time.monotonic() - self.began, 2),
             "warnings": self.warnings,

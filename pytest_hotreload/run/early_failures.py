@@ -6,15 +6,12 @@ otherwise learn nothing for as long as the first file takes.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
-import pytest
-
 from pytest_hotreload.compat import console, pytest_output
 from pytest_hotreload.run import messages
-from pytest_hotreload.world import BUILTINS, time
+from pytest_hotreload.world import BUILTINS, os, pytest, time
 
 __builtins__ = BUILTINS
 
