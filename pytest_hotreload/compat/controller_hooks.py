@@ -6,7 +6,7 @@ controller (``pytest_report_teststatus``) and from hooks that pytest calls where
 Called in two processes, they send failures twice, in another order, and long ones mixed up.
 See docs/design/editors.md.
 
-Checked on the adapter of the extension ``ms-python.python`` of 2024.0 to 2026.7, and on pluggy 1.5 to 1.7
+Checked on the adapter of the extension ``ms-python.python`` of July 2026, and on pluggy 1.5 to 1.7
 (``HookImpl.wrapper``, ``hookwrapper``, ``argnames``).
 """
 

@@ -4,7 +4,7 @@ The plugin replaces ``unittest.TestCase.assertEqual`` by a function that keeps t
 thread (``teamcity.jb_local_exc_store``), and takes them out again when the report is logged. The one happens in
 the child, the other in the controller; the report carries the values from here to there.
 
-Checked on teamcity-messages 1.30 to 1.33, and on the copy in PyCharm 2023.3 to 2025.2.
+Checked on teamcity-messages 1.33.
 """
 
 from __future__ import annotations
