@@ -206,7 +206,7 @@ class Watcher:
 
 
 PLAIN = ["-p", "no:hotreload", "-p", "no:xdist", "-p", "no:testmon"]
-OURS = ["-p", "no:xdist", "-p", "no:testmon", "--hotreload", "--watch", "--hotreload-slots=2"]
+OURS = ["-p", "no:xdist", "-p", "no:testmon", "--hotreload", "--watch", "-v", "--hotreload-slots=2"]
 CONTENDERS: list[Once | Watcher] = [
     Watcher("watch", lambda python: [python, "-m", "pytest", *OURS], ours=True),
     Once("pytest FILE", PLAIN, lambda kind: [kind.target]),

@@ -98,7 +98,7 @@ def endure(python: str, reruns: int, idle: float) -> tuple[list[Row], tuple[floa
     folder = FOLDER.parent / "endurance"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(SUITES["layered"].generate(), folder, ignore=shutil.ignore_patterns(".pytest_cache"))
-    command = [python, "-m", "pytest", "-p", "no:xdist", "-p", "no:testmon", "--hotreload", "--watch"]
+    command = [python, "-m", "pytest", "-p", "no:xdist", "-p", "no:testmon", "--hotreload", "--watch", "-v"]
     running = Running([*command, "--hotreload-slots=2"], folder)
     try:
         running.wait_for(re.compile(READY))

@@ -208,6 +208,21 @@ def _add_reports(group: Any) -> None:
         help="write an HTML page about the run to FILE: timeline, durations and savings",
     )
     group.addoption(
+        "--hotreload-quiet",
+        dest="hotreload_quiet",
+        action="store_true",
+        default=False,
+        help="print no line of hotreload except warnings; -q implies it",
+    )
+    group.addoption(
+        "--hotreload-json-lines",
+        dest="hotreload_json_lines",
+        action="store_true",
+        default=False,
+        help="print, in place of pytest's output, one line of JSON for each failure and one for the run "
+        "(pytest-hotreload run --json)",
+    )
+    group.addoption(
         "--hotreload-trace",
         metavar="FILE",
         default=None,

@@ -304,6 +304,11 @@ def _park(config: pytest.Config, session: RunSession) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", option_declarations.MARKER)
+    is_host = _KEY in config.stash and config.stash[_KEY].is_host
+    if config.option.hotreload_json_lines and not is_host and not hasattr(config, "workerinput"):
+        from pytest_hotreload.report.json_lines import JsonLines
+
+        config.pluginmanager.register(JsonLines(config), "hotreload-json-lines")
     if _KEY in config.stash:
         from pytest_hotreload.run.child.reporter import Reporter
 

@@ -28,6 +28,8 @@ _COLD = "starting a cold run"
 _LOST = "the watch or serve ended, and so did the run"
 _WATCH = "a watch needs its own terminal"
 _CLOSED = "one of stdin, stdout and stderr is closed"
+#: The option of pytest that ``run --json`` adds.
+_JSON = "--hotreload-json-lines"
 #: The status that a shell shows for a process killed by SIGKILL (128 + 9), which is how the run ended.
 _KILLED = 137
 #: Signals to the client that are forwarded to the run's process group and its process.
@@ -54,6 +56,8 @@ class UnreachableError(Exception):
 
 
 def _run(arguments: list[str]) -> int:
+    if arguments[:1] == ["--json"]:
+        arguments = [_JSON, *arguments[1:]]
     if "--watch" in arguments:
         return _cold(_WATCH, arguments)
     try:

@@ -144,6 +144,8 @@ class Sharding:
     # -- texts -----------------------------------------------------------------------------------------
 
     def pytest_report_header(self) -> list[str]:
+        if console.is_quiet(self.config):
+            return []
         return shard_messages.header(self.shard, self.asked.source)
 
     def _warn(self) -> None:
@@ -214,12 +216,14 @@ class Sharding:
             self.empty = self.options.shard_plan is None
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        if console.is_quiet(self.config):
+            return
         if self.options.shard_plan is not None:
             for line in shard_messages.planned(self.shard.plan, self.options.shard_plan):
                 terminalreporter.write_line(line)
         elif self.empty:
             terminalreporter.write_line(shard_messages.nothing_here(self.shard))
-        elif self.ran and self.config.get_verbosity() >= 0:
+        elif self.ran:
             terminalreporter.write_line(shard_messages.achieved(self.shard, len(self.ran), self.seconds))
 
 

@@ -18,8 +18,19 @@ PREFIX = "hotreload: "
 TOLD = pytest.StashKey[Callable[[str], None]]()
 
 
+def is_quiet(config: pytest.Config) -> bool:
+    """Return whether only warnings of ours are printed (``--hotreload-quiet``, or ``-q``)."""
+    return bool(getattr(config.option, "hotreload_quiet", False)) or config.get_verbosity() < 0
+
+
+def remark(config: pytest.Config, text: str) -> None:
+    """Print a line of its own that is no warning: nothing if only warnings are printed."""
+    if not is_quiet(config):
+        notice(config, text)
+
+
 def notice(config: pytest.Config, text: str) -> None:
-    """Print a notice on a line of its own, without breaking pytest's line of dots."""
+    """Print a warning on a line of its own, without breaking pytest's line of dots."""
     told = config.stash.get(TOLD, None)
     if told is not None:
         told(text)

@@ -117,6 +117,17 @@ def declared_options(parser: pytest.Parser) -> set[str]:
     return {name for group in groups for option in getattr(group, "options", []) for name in option.names()}
 
 
+def option_names(config: pytest.Config) -> dict[str, str]:
+    """Return the longest spelling of each option, by the name of its value.
+
+    Relies on ``Config._parser``, its groups, and ``Argument.names`` and ``dest``.
+    """
+    parser: Any = vars(config).get("_parser")
+    groups: list[Any] = [*getattr(parser, "_groups", []), getattr(parser, "_anonymous", None)]
+    options = [option for group in groups for option in getattr(group, "options", []) if option.names()]
+    return {option.dest: max(option.names(), key=len) for option in options}
+
+
 def ini_values(config: pytest.Config) -> dict[str, str]:
     """Return the values of the ini file, as text.
 

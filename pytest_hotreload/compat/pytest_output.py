@@ -18,7 +18,7 @@ import _pytest.config
 import _pytest.pathlib
 from _pytest.logging import caplog_records_key
 
-from pytest_hotreload.world import BUILTINS, contextlib, os, pytest, tempfile, warnings
+from pytest_hotreload.world import BUILTINS, contextlib, io, os, pytest, tempfile, warnings
 
 __builtins__ = BUILTINS
 
@@ -295,6 +295,27 @@ def node_id_types() -> tuple[type, ...]:
     with contextlib.suppress(ImportError, AttributeError):
         return (importlib.import_module("_pytest.nodeid").NodeId,)
     return ()
+
+
+def divert_terminal(config: pytest.Config) -> Any:
+    """Let everything that is written to the terminal disappear; return a file that leads to standard output.
+
+    The file has a descriptor of its own, which no capture of output replaces. Relies on
+    ``TerminalWriter._file``, and on capture being suspended while pytest is configured.
+    """
+    writer = terminal_writer(config)
+    if writer is not None:
+        writer._file, writer.hasmarkup = Nowhere(), False
+    return os.fdopen(os.dup(1), "w", encoding="utf-8", errors="backslashreplace")
+
+
+class Nowhere(io.TextIOBase):
+    """A file that drops everything."""
+
+    encoding = "utf-8"
+
+    def write(self, text: str) -> int:
+        return len(text)
 
 
 def replace_statistics(

@@ -94,6 +94,12 @@ def is_subtest(report: pytest.TestReport) -> bool:
     return type(report).__name__.lower() == "subtestreport"
 
 
+def subtest_name(report: Any) -> str:
+    """Return the message and the parameters of a subtest as pytest shows them; "" for any other report."""
+    describe = getattr(report, "_sub_test_description", None) or getattr(report, "sub_test_description", None)
+    return str(describe()) if is_subtest(report) and describe is not None else ""
+
+
 def set_failed_subtests(config: pytest.Config, item: pytest.Item, count: int) -> None:
     """Set the number by which pytest 9 turns a passing parent into a failure, in the process that shows it."""
     # Hashing the node id for each report would take longer than the rest; mostly no subtest ever fails.
@@ -116,6 +122,13 @@ def internal_error_text(config: pytest.Config, error: BaseException) -> str:
             style=style,  # type: ignore[arg-type]
         )
     )
+
+
+def leave_item(item: pytest.Item) -> None:
+    """Leave an item as pytest's protocol does after its last report (``Function._request``, ``funcargs``)."""
+    if hasattr(item, "_request"):
+        item._request = False
+        item.funcargs = None  # type: ignore[attr-defined]
 
 
 def locate(items: Iterable[pytest.Item]) -> None:

@@ -13,13 +13,11 @@ from typing import Any
 
 from pytest_hotreload.compat.pickling import can_be_found, dumps, is_own, pack
 from pytest_hotreload.compat.plain_reports import is_plain, pack_plain, unpack_plain
+from pytest_hotreload.compat.rebuilt_classes import ClassNames, class_of, names_of, with_text
 from pytest_hotreload.compat.unpickling import find, loads, text_of
 from pytest_hotreload.world import BUILTINS, pytest, time, warnings
 
 __builtins__ = BUILTINS
-
-#: (module, qualified name, name) of a class and of some of its bases.
-ClassNames = tuple[tuple[str, str, str], ...]
 
 
 def pack_report(config: pytest.Config, report: Any) -> bytes:
@@ -130,55 +128,15 @@ def pack_warning(
     class and of the bases up to the first that other processes can import.
     """
     message = pack((text_of(str, warning.message), warning.message), config)
-    return message, _names(warning.category), warning.filename, warning.lineno, warning.line
+    return message, names_of(warning.category), warning.filename, warning.lineno, warning.line
 
 
 def unpack_warning(
     config: pytest.Config, message: bytes, category: ClassNames, filename: str, lineno: int, line: str | None
 ) -> warnings.WarningMessage:
     """Rebuild the warning that :func:`pack_warning` packed."""
-    kind = _class_of(category)
+    kind = class_of(category, Warning, UserWarning)
     text, shown = loads(message, config)
     if not isinstance(shown, Warning) or text_of(str, shown) != text:
-        shown = _with_text(kind, text)
+        shown = with_text(kind, text)
     return warnings.WarningMessage(shown, kind, filename, lineno, line=line)
-
-
-def _names(kind: type[Warning]) -> ClassNames:
-    names: list[tuple[str, str, str]] = []
-    for base in kind.__mro__:
-        names.append((base.__module__, base.__qualname__, base.__name__))
-        if not is_own(base) and can_be_found(base):
-            break
-    return tuple(names)
-
-
-def _class_of(names: ClassNames) -> type[Warning]:
-    """Return the nearest class that exists here; the classes derived from it are recreated."""
-    made: list[tuple[str, str, str]] = []
-    for module, qualname, name in names:
-        found = find(module, qualname)
-        if isinstance(found, type) and issubclass(found, Warning):
-            return _derived(found, made)
-        made.append((module, qualname, name))
-    return _derived(UserWarning, made)
-
-
-def _derived(kind: type[Warning], names: list[tuple[str, str, str]]) -> type[Warning]:
-    for module, qualname, name in reversed(names):
-        kind = type(name, (kind,), {"__qualname__": qualname, "__module__": module})
-    return kind
-
-
-def _with_text(kind: type[Warning], text: str) -> Warning:
-    """Create a warning of this class that shows ``text``, without calling its constructor."""
-    warning = kind.__new__(kind)
-    warning.args = (text,)
-    try:
-        if str(warning) == text:
-            return warning
-    except Exception:  # its text depends on data that was not transferred
-        pass
-    named = {"__qualname__": kind.__qualname__, "__module__": kind.__module__}
-    shows = type(kind.__name__, (kind,), {**named, "__str__": lambda self: str(self.args[0])})
-    return _with_text(shows, text)

@@ -211,12 +211,17 @@ class IsolatedEnvironment:
         return handle
 
     def _tell(self, lines: list[str], handle: Handle) -> None:
-        """Log each line that was not logged before."""
+        """Log each line that was not logged before; of many lines, one as a warning."""
         now = (*lines, *(messages.quarantined(name, why) for name, why in handle.quarantine.items()))
         before, self.notices = self.notices, now
-        for line in now:
-            if line not in before:
+        new = [line for line in now if line not in before]
+        if len(new) <= messages.FEW:
+            for line in new:
                 messages.tell(line)
+            return
+        messages.tell(messages.many_lines(self._package.name, new))
+        for line in new:
+            messages.mention(line)
 
     def _check(self) -> None:
         self._reader.check()

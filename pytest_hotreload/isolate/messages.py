@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import logging
 import signal
+from collections.abc import Sequence
 from typing import Final
 
 from pytest_hotreload.wording import listed
 
 #: The logger that receives the lines. Without a handler, ``logging`` prints warnings to standard error.
 LOGGER: Final = logging.getLogger("pytest_hotreload.isolate")
+
+#: The number of lines about modules that are logged as warnings; more are one line.
+FEW: Final = 10
 
 LOOK_AT_OUTPUT: Final = "its output is in the `stdout` and `stderr` of this error"
 
@@ -23,6 +27,19 @@ NO_RESULT: Final = "a stopped process has no result"
 def tell(line: str) -> None:
     """Log one line for the user. Never raises."""
     LOGGER.warning("isolate_imports: %s", line)
+
+
+def mention(line: str) -> None:
+    """Log one line that only a user who asks for it sees. Never raises."""
+    LOGGER.info("isolate_imports: %s", line)
+
+
+def many_lines(package: str, lines: Sequence[str]) -> str:
+    """The line in place of many lines about modules that are not warm."""
+    return (
+        f"{len(lines)} modules that {package} imports are not warm; "
+        "hint: the attribute `notices` of the environment lists them, and so does logging at level INFO"
+    )
 
 
 def signal_name(number: int) -> str:

@@ -11,7 +11,7 @@ from pytest_hotreload.world import BUILTINS, mmap, os, struct
 __builtins__ = BUILTINS
 
 #: Increased with each change of a message; a spawned child compares it before anything else.
-VERSION = 8
+VERSION = 9
 
 #: The variable that names the inherited descriptors of a spawned child; removed before any user code runs.
 ENVIRONMENT = "PYTEST_HOTRELOAD_APART"
@@ -45,6 +45,7 @@ class Reported(NamedTuple):
 
     payload: bytes
     failed_subtests: int = 0
+    failed: bool = False
 
 
 #: Identifies a report in every process: node id, phase, begin and end.
@@ -132,6 +133,15 @@ class Amended(NamedTuple):
     """The last report again, because ``pytest_exception_interact`` changed it after it was sent."""
 
     payload: bytes
+
+
+class Interacted(NamedTuple):
+    """``pytest_exception_interact`` was called; sent if a plugin's implementation runs in the controller."""
+
+    #: The pickled ``CallInfo``.
+    call: bytes
+    #: The pickled report if it is not the last one that was sent, else b"".
+    report: bytes
 
 
 class PdbShown(NamedTuple):
@@ -266,6 +276,7 @@ Message = (
     | Junit
     | Collided
     | Amended
+    | Interacted
     | PdbShown
     | StopAsked
     | Exited

@@ -20,7 +20,7 @@ from pytest_hotreload._native import freeze, note_opens, noted_opens, set_child_
 from pytest_hotreload.process import adoption
 from pytest_hotreload.process.channel import Channel, pair
 from pytest_hotreload.process.fork_server import ForkPoint, Unwind, fork_quietly, serve
-from pytest_hotreload.process.fork_state import output_to_nowhere
+from pytest_hotreload.process.fork_state import flush_standard, output_to_nowhere
 from pytest_hotreload.process.import_inputs import Recorder
 from pytest_hotreload.process.lifeline import end_with
 from pytest_hotreload.process.living import NativeThreads
@@ -71,6 +71,7 @@ def park(lifeline: tuple[int, int]) -> tuple[Template | None, Become | None]:
     Raises OSError where the system refuses to fork.
     """
     ours, theirs = pair()
+    flush_standard()  # a script that calls pytest.main may have printed; both processes would write its text
     pid = fork_quietly()
     if pid:
         theirs.close()

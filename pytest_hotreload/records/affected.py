@@ -82,10 +82,12 @@ class Selection:
         reasons = explain(config, verdicts, self.records) + shown
         return reasons + ([affected_messages.more_reasons(more)] if more else [])
 
-    def pytest_report_collectionfinish(self) -> list[str]:
+    def pytest_report_collectionfinish(self, config: pytest.Config) -> list[str]:
         """The lines below pytest's own line about the collection."""
         if self.records is None:
             return [console.PREFIX + affected_messages.no_records()]
+        if console.is_quiet(config):
+            return []
         return [
             console.PREFIX
             + affected_messages.affected(len(self.selected), self.left_out)

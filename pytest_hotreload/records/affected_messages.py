@@ -24,7 +24,7 @@ COUNTED = {
     "project": "changed",
     "layout": "changed",
     "failed": "failed",
-    "unsettled": "unsettled",
+    "unsettled": "changed while they ran",
     "unknown": "new",
 }
 
@@ -38,7 +38,9 @@ def records(
         if kinds.get(kind):
             counts[word] = counts.get(word, 0) + kinds[kind]
     others = ", ".join(f"{count} {word}" for word, count in counts.items())
-    line = f"records: {kinds.get('fresh', 0)}/{files} fresh" + (f" ({others})" if others else "")
+    fresh = kinds.get("fresh", 0)
+    line = f"unchanged since their last run: {fresh} of {many(files, 'test file')}"
+    line += f" ({others})" if others else ""
     return line + (" · " + new_epoch(changes) if changes else "")
 
 

@@ -24,6 +24,7 @@ from pytest_hotreload.records import (
     affected_messages,
     couplings,
     epoch,
+    epoch_changes,
     functions,
     last_run,
     plan_durations,
@@ -319,7 +320,8 @@ class RunRecords:
         others = Counter(verdict.detail for verdict in verdicts if verdict.kind == "epoch")
         if not others:
             return []
-        return store.epoch_changes(others.most_common(1)[0][0], self._inputs) or []
+        changes = store.epoch_changes(others.most_common(1)[0][0], self._inputs) or []
+        return epoch_changes.named(self.config, changes)
 
     @_kept(lambda *_: None)
     def affected_tests(self, file: str) -> set[str] | None:

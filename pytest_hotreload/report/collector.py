@@ -245,7 +245,7 @@ class TimelineCollector:
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        if self.config.get_verbosity() >= 0:
+        if not console.is_quiet(self.config):
             for text in self._written:
                 terminalreporter.write_line(console.PREFIX + text)
         for text in self._failed:

@@ -59,7 +59,7 @@ class RunHooks:
 
     def pytest_report_header(self) -> list[str]:
         where = "" if self.hosts is None else self.hosts.listed()
-        return run_messages.header(self.options, self.config.get_verbosity(), where)
+        return [] if console.is_quiet(self.config) else run_messages.header(self.options, where)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
@@ -180,12 +180,19 @@ class RunHooks:
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        if self.loop is None or self.config.get_verbosity() < 0:
+        if self.loop is None:
             return
         for text in self.totals.notices:
-            terminalreporter.write_line(console.PREFIX + text, yellow=True)
+            console.notice(self.config, text)
         if self.rerun is not None:
             return  # the watcher's own line follows
+        if console.is_quiet(self.config):
+            self._warn_of_records()
+        else:
+            self._close(terminalreporter)
+
+    def _close(self, terminalreporter: Any) -> None:
+        """Write the closing lines."""
         self._say_of_fixtures(terminalreporter)
         warmed = self.totals.warmed
         if warmed is not None:
@@ -224,19 +231,23 @@ class RunHooks:
             return self.hosts.closing(done.files, done.children)
         return run_messages.closing(done.files, done.children, done.saving, done.fell_back)
 
-    def _say_of_records(self, terminalreporter: Any) -> None:
-        records, reuse = self.records, self.reuse
+    def _warn_of_records(self) -> None:
+        records = self.records
         if records is None:
             return
         if records.lost:
-            terminalreporter.write_line(
-                console.PREFIX + affected_messages.records_lost(records.lost), yellow=True
-            )
+            console.notice(self.config, affected_messages.records_lost(records.lost))
             return
         if records.doubt:
-            terminalreporter.write_line(console.PREFIX + records.doubt, yellow=True)
+            console.notice(self.config, records.doubt)
         for text in records.notes():
-            terminalreporter.write_line(console.PREFIX + affected_messages.ignored(text), yellow=True)
+            console.notice(self.config, affected_messages.ignored(text))
+
+    def _say_of_records(self, terminalreporter: Any) -> None:
+        self._warn_of_records()
+        records, reuse = self.records, self.reuse
+        if records is None or records.lost:
+            return
         lines = reuse.summary() if reuse is not None else []
         for line in lines or [console.PREFIX + records.summary()]:
             terminalreporter.write_line(line)

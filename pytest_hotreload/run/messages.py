@@ -18,13 +18,11 @@ __builtins__ = BUILTINS
 # ------------------------------------------------------------------------------------- header
 
 
-def header(options: Options, verbose: int, where: str = "") -> list[str]:
-    """Return the header: interpreter, slots, and how children start; nothing with ``-q``.
+def header(options: Options, where: str = "") -> list[str]:
+    """Return the header: interpreter, slots, and how children start.
 
     ``where`` lists the hosts, which replace the slots.
     """
-    if verbose < 0:
-        return []
     slots = where or f"{many(options.slots, 'slot')} ({options.asked_slots})"
     how = "a fresh interpreter" if options.start == "spawn" else "a fork"
     what = {
@@ -241,6 +239,12 @@ def no_fork(error: OSError) -> str:
     return f"the system refused to fork ({error.strerror or error}): starting fresh interpreters instead"
 
 
+def known_failure(nodeid: str, head: str) -> str:
+    """Name a failure before its turn."""
+    path = head.partition("::")[0]
+    return f"{nodeid} failed; its output follows that of {path}, which is still running"
+
+
 # ------------------------------------------------------------------------------------- reports
 
 
@@ -286,8 +290,8 @@ def closing(
     parts = [f"{many(files, 'file')} in {many(children, 'child')}"]
     if saving.cpu:
         parts.append(
-            f"startup and imports paid once: {saving.cpu:.1f} s of CPU saved "
-            f"compared with {saving.workers} separately started workers"
+            f"{saving.cpu:.1f} s of CPU saved, because pytest and imports were loaded once, not in each of "
+            f"{saving.workers} workers"
         )
     parts += list(fell_back)
     return PREFIX + " · ".join(parts)

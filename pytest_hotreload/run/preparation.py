@@ -79,9 +79,9 @@ def find_apart(context: RunContext, groups: Sequence[Group], sources: Launcher) 
     running = {group.path for group in groups}
     unsafe = {path: what for path, what in sources.unsafe().items() if path in running}
     for path, what in unsafe.items():
-        console.notice(context.config, messages.threads_left(context.shown(path), what))
+        console.remark(context.config, messages.threads_left(context.shown(path), what))
     if sources.own_slots:
-        console.notice(context.config, messages.own_slots(sources.own_slots))
+        console.remark(context.config, messages.own_slots(sources.own_slots))
     for group in groups:
         if context.options.isolate == "strict":
             group.alone = "strict"
@@ -100,4 +100,4 @@ def keep_apart(context: RunContext, groups: Sequence[Group], declarations: Decla
         group.keys = keys.get(group.path, frozenset())
     names = conflicts.shared(keys.values())
     if names:
-        console.notice(context.config, messages.taking_turns(names))
+        console.remark(context.config, messages.taking_turns(names))

@@ -12,7 +12,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pytest_hotreload.compat import pytest_output, pytest_session, withdrawals
+from pytest_hotreload.compat import pytest_output, pytest_session, teamcity, withdrawals
+from pytest_hotreload.compat.call_infos import unpack_call
+from pytest_hotreload.compat.controller_hooks import ControllerHooks
 from pytest_hotreload.compat.reports import new_report, one_teardown, unpack_report, unpack_warning
 from pytest_hotreload.compat.unpickling import loads
 from pytest_hotreload.errors import ChildInternalError
@@ -20,6 +22,7 @@ from pytest_hotreload.process import messages
 from pytest_hotreload.process.fork_state import flush
 from pytest_hotreload.run import messages as run_messages
 from pytest_hotreload.run.completeness import Arrived, Rules, missing
+from pytest_hotreload.run.early_failures import EarlyFailures
 from pytest_hotreload.world import BUILTINS, os, pytest
 
 __builtins__ = BUILTINS
@@ -27,6 +30,8 @@ __builtins__ = BUILTINS
 if TYPE_CHECKING:
     from pytest_hotreload.run.gathered.merge import Merger
 
+#: The messages that are reports.
+_REPORTS = (messages.Reported, pytest.TestReport)
 #: The ways in which an item was completed.
 _COMPLETE, _LEFT_OUT = 1, 2
 
@@ -76,6 +81,8 @@ class Replay:
         self._last_report: Any = None
         self._reported_last = -1
         self._on_report = on_report
+        self._hooks = ControllerHooks(self.config)
+        self._early = EarlyFailures(self.config, self.items)
         self.gathered: Merger | None = None
         self.memo: Any = None
         self.stopping = self.interrupted = False
@@ -98,6 +105,7 @@ class Replay:
             messages.NewlineEnsured: self._newline_ensured,
             messages.Junit: self._junit,
             messages.Amended: self._amended,
+            messages.Interacted: self._interacted,
             messages.PdbShown: self._pdb_shown,
             messages.Gathered: self._gathered,
             messages.StopAsked: self._stop_asked,
@@ -125,6 +133,8 @@ class Replay:
         if queue is None:
             queue = self._queues[index] = deque()
         queue.append(message)
+        if index > self.head and type(message) in _REPORTS and message.failed:
+            self._early.note(index)
 
     def complete(self, index: int) -> None:
         """Mark the item as complete: no further message will come, and all that are due must have arrived."""
@@ -141,6 +151,7 @@ class Replay:
     def forget(self, index: int) -> None:
         """Drop the queued messages, because the item will run again."""
         self._queues[index] = None
+        self._early.forget(index)
         if index == self.head:
             self._arrived = Arrived()
 
@@ -160,8 +171,10 @@ class Replay:
                 message = queue.popleft()
                 self._handlers[type(message)](self.head, message)
             if self.interrupted or not self._complete[self.head] or self._held is not None:
+                self._early.tell(self.head)
                 return
             self._check_complete()
+            self._hooks.end()
             self._queues[self.head] = None
             self._arrived = Arrived()
             self.head += 1
@@ -193,7 +206,12 @@ class Replay:
         if index == self.head:
             self._arrived.started = True
         item = self.items[index]
+        self._begin(index)
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+
+    def _begin(self, index: int) -> None:
+        following = self.items[index + 1] if index + 1 < len(self.items) else None
+        self._hooks.begin(self.items[index], following)
 
     def _ran(self, index: int, message: messages.ItemRan) -> None:
         if index == self.head:
@@ -206,6 +224,7 @@ class Replay:
         if index == self.head:
             self._arrived.finished = True
         item = self.items[index]
+        pytest_session.leave_item(item)
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
 
     def _reported(self, index: int, message: messages.Reported) -> None:
@@ -213,7 +232,10 @@ class Replay:
         report = unpack_report(self.config, message.payload, item)
         if self.gathered is not None:
             self.gathered.state.restore(report)
+        teamcity.restore(report)
         pytest_session.set_failed_subtests(self.config, item, message.failed_subtests)
+        if report.user_properties:
+            item.user_properties[:] = report.user_properties
         if self.holds_end and report.when == "teardown" and index == len(self.items) - 1 == self.head:
             self._held = report
             return
@@ -261,6 +283,7 @@ class Replay:
     def _show_report(self, index: int, report: Any) -> None:
         self._reported_last = index
         self._last_report = report
+        self._begin(index)  # a process may die before it says that the test began
         self._on_report(index, report)
         self.items[index].ihook.pytest_runtest_logreport(report=report)
 
@@ -308,6 +331,12 @@ class Replay:
         report = unpack_report(self.config, message.payload, self.items[index])
         if self._last_report is not None:
             vars(self._last_report).update(vars(report))
+
+    def _interacted(self, index: int, message: messages.Interacted) -> None:
+        item, report = self.items[index], self._last_report
+        if message.report:
+            report = unpack_report(self.config, message.report, item)
+        self._hooks.interact(item, unpack_call(self.config, message.call, item), report)
 
     def _pdb_shown(self, index: int, _: messages.PdbShown) -> None:
         if self._last_report is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_hotreload.compat import pytest_output
+from pytest_hotreload.compat import console, pytest_output
 from pytest_hotreload.world import BUILTINS, time
 
 __builtins__ = BUILTINS
@@ -39,7 +39,7 @@ class Status:
             and getattr(writer, "hasmarkup", False)
             and getattr(writer._file, "isatty", lambda: False)()
             and not context.options.direct
-            and context.config.get_verbosity() >= 0
+            and not console.is_quiet(context.config)
         )
         if self.enabled:
             self._watch(writer)

@@ -77,6 +77,13 @@ class Announcements:
         elsewhere = self.results.failing_elsewhere(current.files)
         red = bool(self.results.failing) or message.status not in _ORDERLY
         line, colour = watch_messages.status(
-            self.results.ran, times, red, elsewhere, len(self.results.pending), notes, follow
+            self.results.ran,
+            times,
+            red,
+            elsewhere,
+            len(self.results.pending),
+            notes,
+            follow,
+            phases=self.screen.verbose,
         )
         self.screen.line(line, colour)

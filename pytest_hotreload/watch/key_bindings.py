@@ -47,7 +47,7 @@ class Commands:
             "s": self.reruns.ask_what_runs,
             "P": self._pause,
             "R": lambda: self.watch.renew(messages.ASKED_FOR),
-            "h": lambda: self.screen.lines(messages.HELP.split("\n")),
+            "h": lambda: self.screen.lines(messages.help_lines(self.screen.width())),
             "q": watch.quit,
         }
 

@@ -26,12 +26,44 @@ _LONGEST = 160
 _FEW = 10
 
 
-HELP = """\
-  Enter, a  run all             p  filter by path          e  why each file ran
-  r         run the last again  t  filter by name (-k)     s  what is running
-  f         run failed tests    m  filter by marker (-m)   v  show failures again
-  d         debug last failed   c  clear filters           P  pause, resume
-  R         new template        h  this help               q  quit"""
+#: The keys with their actions, in the columns in which a wide terminal shows them.
+_KEYS = (
+    (
+        ("Enter, a", "run all"),
+        ("r", "run the last again"),
+        ("f", "run failed tests"),
+        ("d", "debug last failed"),
+        ("R", "new template"),
+    ),
+    (
+        ("p", "filter by path"),
+        ("t", "filter by name (-k)"),
+        ("m", "filter by marker (-m)"),
+        ("c", "clear filters"),
+        ("h", "this help"),
+    ),
+    (
+        ("e", "why each file ran"),
+        ("s", "what is running"),
+        ("v", "show failures again"),
+        ("P", "pause, resume"),
+        ("q", "quit"),
+    ),
+)
+
+
+def help_lines(width: int) -> list[str]:
+    """Return the help: in three columns, or in one if the terminal is too narrow for them."""
+    columns = [_aligned(column) for column in _KEYS]
+    wide = ["  " + "  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
+    if max(map(len, wide)) <= width:
+        return wide
+    return ["  " + line.rstrip() for line in _aligned([key for column in _KEYS for key in column])]
+
+
+def _aligned(keys: Sequence[tuple[str, str]]) -> list[str]:
+    most = max(len(key) for key, _ in keys), max(len(what) for _, what in keys)
+    return [f"{key:{most[0]}}  {what:{most[1]}}" for key, what in keys]
 
 
 ASKED_FOR = "on request"
@@ -200,10 +232,13 @@ def status(
     unfinished: int,
     notes: Sequence[str],
     follow: str = "",
+    *,
+    phases: bool,
 ) -> tuple[str, str]:
     """The status line and its colour, which is red while any test is failing.
 
     ``follow``: what runs next, instead of the files without a result; "" if the watch waits for an edit.
+    ``phases``: with the duration of each phase.
     """
     names = ("failed", "error", "passed", "rerun", "skipped", "xfailed", "xpassed")
     counts = ", ".join(f"{ran[name]} {name}" for name in names if ran.get(name)) or "no tests ran"
@@ -212,7 +247,8 @@ def status(
         f"{name} {part * 1000:.0f}"
         for name, part in zip(("watch", "select", "fork", "run"), parts, strict=True)
     )
-    line = [f"{'FAIL' if failing else 'PASS'} {counts} in {times.pytest:.2f} s ({detail} ms)", *notes]
+    took = f"{times.pytest:.2f} s" + (f" ({detail} ms)" if phases else "")
+    line = [f"{'FAIL' if failing else 'PASS'} {counts} in {took}", *notes]
     if elsewhere:
         line.append(f"still failing: {listed(list(elsewhere), 3)}")
     if unfinished and not follow:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -34,6 +35,8 @@ class Results:
     _renewed: set[str] = field(default_factory=set)
     #: Node ids that have an outcome from the latest rerun.
     _told: set[str] = field(default_factory=set)
+    #: Whether the settings selected no test at all when everything was last collected.
+    _selects_nothing: bool = False
     #: Test files that the latest rerun could not collect.
     broken: list[str] = field(default_factory=list)
 
@@ -52,6 +55,10 @@ class Results:
         files = tuple(files)
         if everything:
             files = tuple(dict.fromkeys([*files, *self.broken]))
+            self._selects_nothing = not files
+            if self._selects_nothing:
+                # The settings select no test: a failure is not mended by that, as long as its file is there.
+                files = tuple(file for file in self.known if os.path.exists(file))  # noqa: PTH110 - a text
             self.forget(set(self.known).difference(files))
             self.known = files
         else:
@@ -92,7 +99,7 @@ class Results:
         if unfinished is None:
             return
         for file in set(files).difference(unfinished):
-            if file not in self._renewed and not self.some:
+            if file not in self._renewed and not self.some and not self._selects_nothing:
                 self._renew(file)
             if not (self.some and file in self._pending_before):
                 self.pending.discard(file)
@@ -131,5 +138,5 @@ class Results:
         return [
             nodeid
             for nodeid, file in self.failing.items()
-            if (nodeid not in self._told if self.some else file not in inside)
+            if (nodeid not in self._told if self.some or self._selects_nothing else file not in inside)
         ]

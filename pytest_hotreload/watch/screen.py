@@ -9,6 +9,11 @@ from typing import NoReturn, TextIO
 
 from pytest_hotreload.compat.console import PREFIX
 
+#: Columns below which lines are broken between their parts. The shortest usual line about a rerun has 47 characters.
+_NARROW = 60
+#: What stands between the parts of a line.
+_BETWEEN = " · "
+
 
 class Screen:
     """The stream to which a watch writes.
@@ -16,8 +21,8 @@ class Screen:
     On a terminal, a rerun begins with a clear screen; the scrollback is kept.
     """
 
-    def __init__(self, stream: TextIO, *, clear: bool) -> None:
-        self.stream = stream
+    def __init__(self, stream: TextIO, *, clear: bool, verbose: bool = False) -> None:
+        self.stream, self.verbose = stream, verbose
         self.is_terminal = stream.isatty()
         self._clear = clear and self.is_terminal and os.environ.get("TERM", "") != "dumb"
         self._colours = self.is_terminal and not os.environ.get("NO_COLOR")
@@ -29,6 +34,7 @@ class Screen:
 
     def line(self, text: str, colour: str = "") -> None:
         """Write one line. ``colour``: "red", "green", "yellow", "bold" or ""."""
+        text = self._fitting(text)
         codes = {"red": "31", "green": "32", "yellow": "33", "bold": "1"}
         shown = f"\x1b[{codes[colour]}m{text}\x1b[0m" if colour and self._colours else text
         try:
@@ -36,6 +42,27 @@ class Screen:
             self.stream.flush()
         except OSError:
             self.reader_gone()
+
+    def width(self) -> int:
+        """Return the columns of the terminal; 80 without one."""
+        try:
+            return (os.get_terminal_size(self.stream.fileno()).columns if self.is_terminal else 0) or 80
+        except (OSError, ValueError):
+            return 80
+
+    def _fitting(self, text: str) -> str:
+        """Break a line between its parts if a narrow terminal would break it inside of a word."""
+        width = self.width()
+        if width >= _NARROW or len(text) <= width:
+            return text
+        lines = [""]
+        for part in text.split(_BETWEEN):
+            joined = lines[-1] + _BETWEEN + part if lines[-1] else part
+            if len(joined) <= width:
+                lines[-1] = joined
+            else:
+                lines.append(part)
+        return "\n".join(filter(None, lines))
 
     def reader_gone(self) -> NoReturn:
         """End quietly, because the reader of the output has closed it.

@@ -66,7 +66,8 @@ class Watch:
     def __init__(self, config: pytest.Config, options: Options) -> None:
         self.config, self.options = config, options
         self.root = str(config.rootpath)
-        self.screen = screen.Screen(sys.stdout, clear=options.clear)
+        verbose = int(getattr(config.known_args_namespace, "verbose", 0) or 0) > 0
+        self.screen = screen.Screen(sys.stdout, clear=options.clear, verbose=verbose)
         self.results = Results()
         self.surroundings = WatchedEnvironment(config.rootpath)
         self.selector = selectors.DefaultSelector()

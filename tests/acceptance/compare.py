@@ -43,6 +43,8 @@ _VOLATILE: tuple[tuple[str, str], ...] = (
     (r"^\d+\.\d\ds (setup|call|teardown)", r"TIME \1"),
     (r"\bpid=?\s?\d+", "pid N"),
 )
+#: Failures that a slow run names before their turn.
+_EARLY = re.compile(r"^hotreload: .* failed; its output follows that of ")
 _OURS = re.compile(r"^(\x1b\[[\d;]*m)*hotreload: ")
 
 Outcomes = dict[str, list[tuple[str, str]]]
@@ -54,8 +56,9 @@ class Result:
 
     ``outcomes``: node id -> [(when, outcome)], in order. ``events``: every report, warning,
     collection and deselection in order, in full. ``lines``: standard output, normalised, without
-    ``hotreload: `` lines. ``notices``: those lines. ``errors``: standard error, normalised.
-    ``raw``: standard output as it was. ``root``: the copy of the project that it ran in.
+    ``hotreload: `` lines. ``notices``: those lines. ``errors``: standard error, normalised,
+    without ``early``: the lines that name failures before their turn. ``raw``: standard output as it
+    was. ``root``: the copy of the project that it ran in.
     """
 
     status: int
@@ -64,6 +67,7 @@ class Result:
     lines: list[str]
     notices: list[str]
     errors: list[str]
+    early: list[str]
     raw: str
     root: Path
 
@@ -255,14 +259,15 @@ class Project:
         for kind, nodeid, when, outcome, _ in events:
             if kind == "report":
                 outcomes.setdefault(nodeid, []).append((when, outcome))
-        lines = normalise(out or "", root).splitlines()
+        lines, errors = (normalise(text or "", root).splitlines() for text in (out, err))
         return Result(
             status=-1 if process.returncode is None else process.returncode,
             outcomes=outcomes,
             events=events,
             lines=[line for line in lines if not _OURS.match(line)],
             notices=[line for line in lines if _OURS.match(line)],
-            errors=normalise(err or "", root).splitlines(),
+            errors=[line for line in errors if not _EARLY.match(line)],
+            early=[line for line in errors if _EARLY.match(line)],
             raw=out or "",
             root=root,
         )

@@ -129,4 +129,4 @@ def counts(text: str) -> list[str]:
 def status_lines(text: str) -> list[str]:
     """The status lines in ``text``, without their times, joined where a narrow terminal would break them."""
     found = re.findall(r"^(?:PASS|FAIL) .*$", text, re.MULTILINE)
-    return [re.sub(r"in \d+\.\d\d s \([^)]*\)", "in TIME", line) for line in found]
+    return [re.sub(r"in \d+\.\d\d s(?: \([^)]*\))?", "in TIME", line) for line in found]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -276,3 +278,23 @@ def test_conftest_that_fails_in_the_child_only(project, how, text, why):
     when = "call" if "os._exit" in text else "setup"
     assert all(each == [(when, "failed")] for each in ours.outcomes.values())
     assert why in ours.output
+
+
+def test_what_a_script_printed_before(project, slots):
+    """A script that calls ``pytest.main`` may have printed into a buffer, which forks must not print again."""
+    project.write({
+        "runner.py": "import sys, pytest\nprint('printed by the script')\nsys.exit(pytest.main(sys.argv[1:]))\n",
+        "test_a.py": "def test_a(): pass\n",
+        "test_b.py": "def test_b(): pass\n",
+    })  # fmt: skip
+    words = ["-p", "hotreload", "--hotreload", f"--hotreload-slots={slots}", "--hotreload-isolate=strict"]
+    done = subprocess.run(
+        [sys.executable, "runner.py", *words],
+        cwd=project.root("forks"),
+        env={**project._environ("forks"), "PYTHONUNBUFFERED": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert done.stdout.count("printed by the script") == 1

@@ -213,7 +213,7 @@ def test_nothing_is_written_and_nothing_stays(whole):
 def test_another_epoch_is_named(whole):
     assert explained(whole, "tests/test_c.py", "--runxfail") == [
         "tests/test_c.py",
-        "  would run: environment changed: arguments changed",
+        "  would run: environment changed: option --runxfail added",
         "  first-party: 2 files",
     ]
 

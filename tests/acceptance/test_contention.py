@@ -300,7 +300,7 @@ def test_a_folder_that_both_find(tmp_path, port):
     both = "SHARED.mkdir(exist_ok=True); os.makedirs(SHARED, exist_ok=True)"
     ours = project(tmp_path, port, f"{both}; hold()", f"{both}; assert 0").run(slots=2)
     assert outcomes(ours) == {**ALL_PASS, "test_b.py::test_b": "failed"}
-    assert said(ours) == ["records: 0/2 fresh (2 new)"]
+    assert said(ours) == ["unchanged since their last run: 0 of 2 test files (2 new)"]
 
 
 def test_a_failure_of_its_own(tmp_path, port):
@@ -322,4 +322,4 @@ def test_a_failure_of_its_own(tmp_path, port):
     kept.project.forget()
     ours = kept.run(slots=2)
     assert outcomes(ours) == {"test_a.py::test_a": "passed", "test_b.py::test_b": "failed"}
-    assert said(ours) == ["records: 0/2 fresh (2 new)"]
+    assert said(ours) == ["unchanged since their last run: 0 of 2 test files (2 new)"]

@@ -305,3 +305,21 @@ def test_the_template_is_of_the_same_copy_as_the_host(workshop):
         path=[workshop.top / "checkout", workshop.source, workshop.site],
     )
     assert ran.report == {"warm": ["third"]}
+
+
+def test_many_modules_that_are_not_warm_are_one_line(workshop):
+    """A large installed package imports many optional modules that do not exist."""
+    optional = "".join(f"import absent_{n}\n" for n in range(28))
+    workshop.write({"src/shop/__init__.py": "", "src/shop/optional.py": optional})
+    ran = workshop.run(
+        """
+        with isolate_imports("shop") as environment:
+            report(notices=environment.notices)
+        """
+    )
+    assert len(ran.report["notices"]) == 28
+    (line,) = ran.notices
+    assert line == (
+        "isolate_imports: 28 modules that shop imports are not warm; hint: the attribute `notices` of the environment "
+        "lists them, and so does logging at level INFO"
+    )

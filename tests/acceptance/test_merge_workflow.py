@@ -36,8 +36,8 @@ def shards(service, number):
 
 
 def records(job):
-    """``records: 1/2 fresh`` of a shard's summary, as numbers."""
-    found = re.search(r"records: (\d+)/(\d+) fresh", job.output["Test"])
+    """``unchanged since their last run: 1 of 2 test files`` of a shard's summary, as numbers."""
+    found = re.search(r"unchanged since their last run: (\d+) of (\d+) test files?", job.output["Test"])
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 

@@ -69,16 +69,18 @@ def test_a_fixed_port(tmp_path, port):
         "the file ran again alone, and that result is used",
         notice,
     )
-    assert summary == "records: 0/2 fresh (2 new)"
+    assert summary == "unchanged since their last run: 0 of 2 test files (2 new)"
     assert kept.files() == ["test_a.py", "test_b.py"]
 
     again = kept.run(slots=2)
     assert (again.status, again.outcomes) == (0, plain.outcomes)
     assert said(again) == [
         f"2 files share port {port}, so only one of them runs at a time",
-        "records: 2/2 fresh",
+        "unchanged since their last run: 2 of 2 test files",
     ]
-    assert said(kept.run(slots=1)) == ["records: 2/2 fresh"], "one slot needs no turns"
+    assert said(kept.run(slots=1)) == ["unchanged since their last run: 2 of 2 test files"], (
+        "one slot needs no turns"
+    )
 
 
 def test_a_port_that_others_hold(tmp_path, port):
@@ -100,7 +102,7 @@ def test_a_port_that_others_hold(tmp_path, port):
     }
     assert said(ours) == [
         "test_a.py: test_port: address already in use; the file ran again alone, and that result is used",
-        "records: 0/2 fresh (2 new)",
+        "unchanged since their last run: 0 of 2 test files (2 new)",
     ]
 
 
@@ -192,11 +194,11 @@ def test_a_port_that_is_waited_for(tmp_path, times, port, how):
     waited = f"test_b.py: test_port tried to bind 127.0.0.1:{port}, which test_a.py was using"
     assert [line for line in said(ours) if not line.startswith("template: ")] == [
         f"{waited}; the file ran again alone, and that result is used",
-        "records: 0/2 fresh (2 new)",
+        "unchanged since their last run: 0 of 2 test files (2 new)",
     ]
     again = kept.run(slots=2)
     turns = f"2 files share port {port}, so only one of them runs at a time"
-    assert said(again) == [turns, "records: 2/2 fresh"]
+    assert said(again) == [turns, "unchanged since their last run: 2 of 2 test files"]
     kept.write({"first.txt": "2"})
     assert kept.affected() == {"test_b.py": "first.txt"}, "what ran before counts, too"
 
@@ -225,7 +227,7 @@ def test_a_port_that_a_test_does_without(tmp_path, times, port, then):
     waited = f"test_b.py: test_port tried to bind 127.0.0.1:{port}, which test_a.py was using"
     assert said(ours) == [
         f"{waited}; the file ran again alone, and that result is used",
-        "records: 0/2 fresh (2 new)",
+        "unchanged since their last run: 0 of 2 test files (2 new)",
     ]
 
 
@@ -241,7 +243,7 @@ def test_a_path_that_both_write(tmp_path, times):
     })  # fmt: skip
     kept.environ["DEMO_TIMES"] = str(times)
     first = kept.run(slots=2)
-    assert said(first) == ["records: 0/4 fresh (4 new)"]
+    assert said(first) == ["unchanged since their last run: 0 of 4 test files (4 new)"]
     assert overlap(times, "a", "b")
     second = kept.run(slots=2)
     assert said(second)[0] == "2 files share shared.txt, so only one of them runs at a time"
@@ -280,11 +282,13 @@ def test_a_declared_name(tmp_path, times, how):
     assert result.status == 0, result.raw
     assert said(result) == [
         "2 files share serial db, so only one of them runs at a time",
-        "records: 0/3 fresh (3 new)",
+        "unchanged since their last run: 0 of 3 test files (3 new)",
     ]
     assert not overlap(times, "a", "b")
     assert overlap(times, "a", "other") or overlap(times, "b", "other")
-    assert said(kept.run("--strict-markers", slots=1)) == ["records: 3/3 fresh"]
+    assert said(kept.run("--strict-markers", slots=1)) == [
+        "unchanged since their last run: 3 of 3 test files"
+    ]
     for argument in ("--no-cache", "--hotreload-isolate=worker"):
         for name in ("a", "b"):
             (times / name).unlink()

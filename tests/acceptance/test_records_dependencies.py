@@ -373,7 +373,7 @@ def test_what_is_selected_runs(restored):
     assert result.status == 1
     assert said(result) == [
         "2 of 38 test files affected",
-        "records: 36/38 fresh (2 changed)",
+        "unchanged since their last run: 36 of 38 test files (2 changed)",
     ]
     assert len(TESTS) == 38
     restored.write({"data/rates.txt": "1"})

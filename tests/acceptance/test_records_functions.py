@@ -86,7 +86,7 @@ ALL = ("test_gross.py", "test_net.py", "test_other.py")
 @pytest.fixture
 def kept(tmp_path):
     kept = Kept(tmp_path, FILES)
-    assert said(kept.run()) == ["records: 0/3 fresh (3 new)"]
+    assert said(kept.run()) == ["unchanged since their last run: 0 of 3 test files (3 new)"]
     assert kept.affected() == {}
     return kept
 

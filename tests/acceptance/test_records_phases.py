@@ -60,9 +60,10 @@ def same_as_without_records(kept, result):
 def test_young_files_prove_nothing(in_earnest):
     """Every file was written just now."""
     first = in_earnest.run(slots=2)
-    assert said(first) == [f"records: 0/{COUNT} fresh ({COUNT} new)"]
+    assert said(first) == [f"unchanged since their last run: 0 of {COUNT} test files ({COUNT} new)"]
     second = in_earnest.run("--affected", "-v", slots=2)
-    assert said(second)[-1] == f"records: 0/{COUNT} fresh ({COUNT} unsettled)"
+    counts = f"0 of {COUNT} test files ({COUNT} changed while they ran)"
+    assert said(second)[-1] == f"unchanged since their last run: {counts}"
     young = reasons(second)
     assert sorted(young) == sorted(TESTS)
     assert {why.partition(" ")[2] for why in young.values()} == {"changed while it ran or just before"}
@@ -74,20 +75,22 @@ def test_four_phases(in_earnest):
     shutil.rmtree(kept.root / ".pytest_cache", ignore_errors=True)
     wait()
     cold = kept.run("--affected", slots=2)
-    assert said(cold)[-1] == f"records: 0/{COUNT} fresh ({COUNT} new)"
+    assert said(cold)[-1] == f"unchanged since their last run: 0 of {COUNT} test files ({COUNT} new)"
     assert set(outcomes(cold).values()) == {"passed"}
     same_as_without_records(kept, cold)
 
     warm = kept.run("--affected", slots=2)
     assert said(warm) == [f"0 of {COUNT} test files affected"]
     assert (warm.status, warm.outcomes) == (0, {})
-    assert said(kept.run(slots=2)) == [f"records: {COUNT}/{COUNT} fresh"]
+    assert said(kept.run(slots=2)) == [f"unchanged since their last run: {COUNT} of {COUNT} test files"]
 
     kept.write({"src/module_2.py": "VALUE = 7\n"})
     wait()
     edited = kept.run("--affected", slots=2)
     assert reasons(edited) == {"tests/test_2.py": "src/module_2.py ← tests/test_2.py"}
-    assert said(edited)[-1] == f"records: {COUNT - 1}/{COUNT} fresh (1 changed)"
+    assert (
+        said(edited)[-1] == f"unchanged since their last run: {COUNT - 1} of {COUNT} test files (1 changed)"
+    )
     assert outcomes(edited) == {
         "tests/test_2.py::test_value": "passed",
         "tests/test_2.py::test_fails": "failed",
@@ -133,7 +136,7 @@ def test_two_runs_at_once(tmp_path):
     assert kept.store().verify() == []
     assert kept.files() == sorted(TESTS)
     assert kept.affected() == {}
-    assert said(kept.run(slots=2)) == [f"records: {COUNT}/{COUNT} fresh"]
+    assert said(kept.run(slots=2)) == [f"unchanged since their last run: {COUNT} of {COUNT} test files"]
 
 
 @pytest.mark.parametrize("seed", range(4))

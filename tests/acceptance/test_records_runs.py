@@ -14,7 +14,7 @@ FAILED = "one of its tests failed"
 def kept(tmp_path):
     """Two files with records."""
     kept = Kept(tmp_path, {"test_a.py": PASSES, "test_b.py": PASSES})
-    assert said(kept.run()) == ["records: 0/2 fresh (2 new)"]
+    assert said(kept.run()) == ["unchanged since their last run: 0 of 2 test files (2 new)"]
     return kept
 
 
@@ -22,7 +22,7 @@ def test_a_run_without_affected_runs_all(kept):
     result = kept.run()
     assert set(outcomes(result).values()) == {"passed"}
     assert len(result.outcomes) == 4
-    assert said(result) == ["records: 2/2 fresh"]
+    assert said(result) == ["unchanged since their last run: 2 of 2 test files"]
 
 
 @pytest.mark.parametrize(
@@ -232,4 +232,4 @@ def test_a_corrupt_record(kept):
     folder = "<root>/.pytest_cache/d/hotreload/records-5/tree"
     assert notes == [f"records: record ignored: {folder}/test_b.py.json: corrupt: cut off"]
     assert kept.affected() == {}
-    assert said(kept.run()) == ["records: 2/2 fresh"]
+    assert said(kept.run()) == ["unchanged since their last run: 2 of 2 test files"]

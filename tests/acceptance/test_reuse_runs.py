@@ -108,7 +108,7 @@ def test_another_epoch_runs_all(still):
     assert ran(result) == {"test_code.py", "test_data.py", "test_env.py", "test_none.py"}
     assert (
         said(result)[0]
-        == "records: 0/4 hit (4 miss: 4 from another environment) · environment changed: arguments changed"
+        == "records: 0/4 hit (4 miss: 4 from another environment) · environment changed: option --runxfail added"
     )
     for path, content in before.items():
         path.write_bytes(content)

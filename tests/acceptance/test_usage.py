@@ -113,7 +113,7 @@ def test_the_closing_line(project, arguments, line):
     assert project.run(*arguments, slots=1).notices[-1] == f"hotreload: {line}"
     files = line.partition(" in ")[0]
     last = project.run(*arguments, slots=2).notices[-1]
-    assert re.match(rf"hotreload: {files} in \d child(ren)?( · startup and imports paid once|$)", last)
+    assert re.match(rf"hotreload: {files} in \d child(ren)?( · .* s of CPU saved|$)", last)
     assert not project.run("-q", slots=1).notices
 
 

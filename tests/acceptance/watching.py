@@ -35,7 +35,7 @@ HUNG = 60.0
 _READY = "watching, h for help"
 _OUTCOME = re.compile(r"(?:\[gw\d+\] )?(\S+::.+?) (PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS)\b.*")
 _NAMES = {"XFAIL": "xfailed", "XPASS": "xpassed"}
-_TIMES = re.compile(r" in \d+\.\d\d s \(watch \d+ \+ select \d+ \+ fork \d+ \+ run \d+ ms\)")
+_TIMES = re.compile(r" in \d+\.\d\d s(?: \(watch \d+ \+ select \d+ \+ fork \d+ \+ run \d+ ms\))?")
 _HOW = re.compile(r" \((?:no reload needed|from fork point \d+|new fork points: [^)]*)\)$")
 
 

@@ -6,15 +6,18 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pytest_hotreload._native import look_for_contention
-from pytest_hotreload.compat import pytest_config, pytest_output, pytest_session
+from pytest_hotreload.compat import controller_hooks, pytest_config, pytest_output, pytest_session
+from pytest_hotreload.compat.call_infos import pack_call
 from pytest_hotreload.compat.pickling import pack
 from pytest_hotreload.compat.reports import pack_report, pack_warning
+from pytest_hotreload.compat.teamcity import Comparisons
 from pytest_hotreload.compat.withdrawals import Withdrawals
 from pytest_hotreload.process.messages import (
     Amended,
     Collided,
     Ended,
     Gathered,
+    Interacted,
     ItemFinished,
     ItemRan,
     ItemStarted,
@@ -80,6 +83,7 @@ class Reporter:
         self._sent_before = 0
         #: Set in a process that records which functions run.
         self.marks: FunctionMarks | None = None
+        self._comparisons = Comparisons()
         self._last: Any = None
         self._last_payload = b""
         self._fixture: tuple[tuple[str, str], float] | None = None
@@ -97,6 +101,8 @@ class Reporter:
             )
             for hook in RELAYED_HOOKS
         }
+        self.kept |= controller_hooks.left_to_children(self.config)
+        self.tells_of_exceptions = bool(controller_hooks.adapters(self.config))
 
     def install(self, *, log_file: bool = False) -> None:
         """In the child, once in each process: take over the hooks and the outputs whose events will be sent.
@@ -173,7 +179,7 @@ class Reporter:
     def put_gathered(self, *, live: bool = False, last: bool = False) -> None:
         """Queue the data that plugins gathered since the last call."""
         if self.gathered is not None:
-            payload = self.gathered.changes(live=live, last=last)
+            payload = self.gathered.changes(live=live, last=last, item=self.item if live else None)
             if payload is not None:
                 self.put(Gathered(payload))
 
@@ -300,10 +306,12 @@ class Reporter:
         if self.gathered is not None:
             self.put_gathered(live=True)
             self.gathered.hold(report)
+        self._comparisons.hold(report)
         self._last, self._last_payload = report, pack_report(self.config, report)
         if self.gathered is not None:
             self.gathered.release(report)
-        self.put(Reported(self._last_payload, failed))
+        self._comparisons.release(report)
+        self.put(Reported(self._last_payload, failed, report.failed))
         self.withdrawals.logged(report)
         # A setup or a teardown that passed shows nothing. The report of the former is sent with the next one, that
         # of the latter with the end of the item, which follows at once.
@@ -346,25 +354,27 @@ class Reporter:
             self.put(Warned(*pack_warning(self.config, warning_message), when, nodeid, location))
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_exception_interact(self, report: Any) -> Any:
+    def pytest_exception_interact(self, call: Any, report: Any) -> Any:
         try:
             return (yield)
         finally:  # a debugger raises when the user quits
-            self._interacted(report)
+            self._interacted(call, report)
 
     def pytest_leave_pdb(self) -> None:
         if self.awake:
             reset.give_terminal_back(self.config, self.place, self)
 
-    def _interacted(self, report: Any) -> None:
+    def _interacted(self, call: Any, report: Any) -> None:
         if not self.awake or not isinstance(report, pytest.TestReport):
             return
         if hasattr(report, "_pdbshown"):
             self.put(PdbShown())
-        if report is not self._last:
-            return  # a plugin that logs reports by itself (rerunfailures) will log this one later
-        payload = pack_report(self.config, report)
-        if payload != self._last_payload:
+        # A plugin that logs reports by itself (rerunfailures) will log this one later.
+        logged = report is self._last
+        payload = pack_report(self.config, report) if logged or self.tells_of_exceptions else b""
+        if logged and payload != self._last_payload:
             self.put(Amended(payload))
+        if self.tells_of_exceptions:
+            self.put(Interacted(pack_call(self.config, call), b"" if logged else payload))
 
     item: pytest.Item | None = None

@@ -14,7 +14,7 @@ from typing import Any
 from pytest_hotreload._native import keep_frozen
 from pytest_hotreload.ci.ownership import ShardFilter
 from pytest_hotreload.ci.plan import Shard
-from pytest_hotreload.compat import handover, plugins, pytest_output
+from pytest_hotreload.compat import controller_hooks, handover, plugins, pytest_output
 from pytest_hotreload.compat.worker_id import hide_worker
 from pytest_hotreload.compat.xdist import join_convention
 from pytest_hotreload.process import adoption, fork_state
@@ -47,6 +47,7 @@ _NEUTRAL: dict[str, Any] = {
     "cacheclear": False,
     "report_log": None,
     "durations": None,
+    "hotreload_json_lines": False,
 }
 
 
@@ -58,6 +59,7 @@ def disable_session_plugins(config: pytest.Config) -> None:
     for name, value in _NEUTRAL.items():
         if hasattr(config.option, name):
             setattr(config.option, name, value)
+    controller_hooks.silence_adapters(config)
     plugins.stop_xdist(config)
     plugins.configure_coverage(config)
     pytest_output.close_log_file(config)

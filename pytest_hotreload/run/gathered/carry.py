@@ -27,6 +27,7 @@ from pytest_hotreload.run.gathered.containers import (
     container_of,
 )
 from pytest_hotreload.run.gathered.end_hooks import (
+    ALL_ATTRIBUTES,
     AT_END,
     PER_TEST,
     Owner,
@@ -35,27 +36,15 @@ from pytest_hotreload.run.gathered.end_hooks import (
     child_hooks,
     owners,
 )
+from pytest_hotreload.run.gathered.item_attributes import ItemAttributes
 from pytest_hotreload.world import BUILTINS, io, os, pickle, pytest
 
 __builtins__ = BUILTINS
 
 #: The maximum number of noted objects. Noting 20,000 takes 15 ms.
 _MOST_CONTAINERS = 20_000
-#: Attributes that pytest sets on an item while the item runs.
-_OF_ITEMS = {
-    "funcargs",
-    "_request",
-    "_instance",
-    "_excinfo",
-    "_testcase",
-    "_explicit_tearDown",
-    "_obj",
-    "_nodeid",
-}
 #: The attribute of a report that holds the values which weak dictionaries of plugins have for this report.
 _HELD = "_hotreload_held"
-#: Names that code uses to read attributes without naming them.
-_ALL_ATTRIBUTES = {"__dict__", "vars", "asdict", "pickle", "deepcopy", "dumps", "dump"}
 
 #: The first part of the paths of objects that hang on the config or the session.
 _CONFIG, _SESSION = "config", "session"
@@ -102,12 +91,11 @@ class GatheredState:
         self.objects: dict[str, Any] = {}
         self.paths: dict[int, str] = {}
         self.held: dict[str, WeakKeyDictionary[Any, Any]] = {}
-        self.item_attributes = ""
+        self.of_items = ItemAttributes(self.config)
         self.problems: list[tuple[str, str, str]] = []
         self._sent: dict[tuple[str, bytes], bytes] = {}
         self._sent_paths: set[str] = set()
         self._taken: dict[str, set[str]] = {}
-        self._item_names: set[str] = set()
         self._items: dict[str, pytest.Item] = {}
         self.implementing = pytest_config.implementing_plugins(self.config, "pytest_hotreload_gather")
         skip |= {id(plugin) for plugin in self.implementing}
@@ -124,21 +112,22 @@ class GatheredState:
         self._live = [container for container in self.containers.values() if container.live]
 
     def __bool__(self) -> bool:
-        return bool(self.containers or self.held or self.item_attributes or self.implementing)
+        return bool(self.containers or self.held or self.of_items or self.implementing)
 
     # -- noting the state ------------------------------------------------------------------------
 
     def _note(self, owner: Owner, packages: list[str]) -> None:
         reader = Reader(self.config, owner, packages)
         in_child = reader.follow(child_hooks(owner), fixtures=True)
+        per_test = reader.follow(PER_TEST)
         if in_child.functions:
-            live = reader.follow(PER_TEST)
-            self._add(owner, live.common(in_child), live=True)
+            self._add(owner, per_test.common(in_child), live=True)
         at_end = reader.follow(AT_END)
         self._add(owner, at_end, live=False)
+        if in_child.functions:
+            self._add_passed(owner)
         self.sources[owner.label] = sorted({*at_end.files(), *in_child.files()})
-        if "items" in at_end.names:
-            self.item_attributes = self.item_attributes or owner.label
+        self.of_items.note(owner.label, at_end, per_test)
 
     def _add(self, owner: Owner, found: Reached, *, live: bool) -> None:
         for namespace, names in found.globals_of.values():
@@ -149,7 +138,7 @@ class GatheredState:
             self._walk(
                 Names(f"{foreign.module_of(kind)}.{kind.__qualname__}", owner.label, kind, live, names=data)
             )
-        everything = found.names & _ALL_ATTRIBUTES
+        everything = found.names & ALL_ATTRIBUTES
         for number, thing in enumerate(found.instances.values()):
             path = f"{owner.label}<{foreign.module_of(type(thing))}.{type(thing).__qualname__}#{number}>"
             self._walk(Names(path, owner.label, thing, live, names=None if everything else found.names))
@@ -158,6 +147,13 @@ class GatheredState:
         for value, path in found.defaults.values():
             self._visit(value, f"{owner.label}:{path}", owner.label, live)
         self._add_pytests(owner, found, live)
+
+    def _add_passed(self, owner: Owner) -> None:
+        """Note all attributes of the objects that a script passed to ``pytest.main``, and reads afterwards."""
+        for number, thing in enumerate(owner.passed):
+            kind = type(thing)
+            path = f"{owner.label}<passed {foreign.module_of(kind)}.{kind.__qualname__}#{number}>"
+            self._walk(Names(path, owner.label, thing, live=False))
 
     def _add_pytests(self, owner: Owner, found: Reached, live: bool) -> None:
         """Note the attributes and stash entries that plugins set on the config and the session."""
@@ -214,9 +210,16 @@ class GatheredState:
 
     # -- in the child ------------------------------------------------------------------------------
 
-    def changes(self, *, live: bool = False, last: bool = False) -> bytes | None:
-        """Return the additions since the last call, or None. Never raises because of the objects it reads."""
+    def changes(
+        self, *, live: bool = False, last: bool = False, item: pytest.Item | None = None
+    ) -> bytes | None:
+        """Return the additions since the last call, or None. Never raises because of the objects it reads.
+
+        ``live``: what hooks that pytest calls with a report read, also on the ``item``.
+        """
         operations = self._ask_plugins() if last else []
+        if item is not None and self.of_items:
+            operations += self.of_items.live(item)
         for container in self._live if live else list(self.containers.values()):
             try:
                 operations += self._compare(container)
@@ -317,22 +320,17 @@ class GatheredState:
     # -- items and reports ---------------------------------------------------------------------------
 
     def item_begins(self, item: pytest.Item) -> None:
-        """In the child: remember the item's attributes, so that new ones are recognized as set by plugins."""
-        if self.item_attributes:
-            self._item_names = set(vars(item))
+        """In the child: see :mod:`item_attributes`."""
+        if self.of_items:
+            self.of_items.begins(item)
 
     def item_ended(self, item: pytest.Item) -> bytes | None:
-        """In the child: return the attributes that plugins set on the item."""
-        if not self.item_attributes:
-            return None
-        found = {}
-        for name, value in vars(item).items():
-            if name not in self._item_names and name not in _OF_ITEMS:
-                try:
-                    found[name] = self.dumps(value)
-                except Exception as error:
-                    self.problems.append((self.item_attributes, f"{name} of tests", type(error).__name__))
-        return _dumps(([("item", item.nodeid, found)], []), 5) if found else None
+        """In the child: return what plugins set on the item, for the session-end hooks."""
+        found = self.of_items.ended(item, self.dumps, self._problem_of_items)
+        return _dumps((found, []), 5) if found else None
+
+    def _problem_of_items(self, what: str, error: Exception) -> None:
+        self.problems.append((self.of_items.owner, what, type(error).__name__))
 
     def hold(self, report: Any) -> None:
         """In the child: attach to the report the values that weak dictionaries of plugins hold for it."""

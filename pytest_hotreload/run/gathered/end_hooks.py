@@ -45,6 +45,8 @@ IN_CHILD = (
     "pytest_assertrepr_compare",
     "pytest_assertion_pass",
 )
+#: Names that code uses to read attributes without naming them.
+ALL_ATTRIBUTES = {"__dict__", "vars", "asdict", "pickle", "deepcopy", "dumps", "dump"}
 #: Packages whose state need not be carried: pytest's and ours, and those that ``compat/plugins.py`` handles
 #: separately.
 _KNOWN = {
@@ -74,16 +76,23 @@ class Owner:
     label: str
     package: str
     plugins: list[Any] = field(default_factory=list)
+    #: Objects that a script passed to ``pytest.main``, and may read when the run is over.
+    passed: list[Any] = field(default_factory=list)
 
 
 def owners(config: pytest.Config) -> list[Owner]:
-    """Return all plugins that have a session-end hook or a hook for each test, by package or conftest."""
+    """Return all plugins whose state the controller reads, by package or conftest.
+
+    These have a session-end hook or a hook for each test, or are objects that were passed to ``pytest.main``.
+    """
     found: dict[str, Owner] = {}
     ending = {
         id(plugin)
         for hook in (*AT_END, *PER_TEST)
         for plugin in pytest_config.implementing_plugins(config, hook)
     }
+    given = config.invocation_params.plugins or ()
+    passed = {id(plugin) for plugin in given if type(plugin) not in (str, ModuleType)}
     needed = set()
     for name, plugin in config.pluginmanager.list_name_plugin():
         module = _module_name(plugin)
@@ -95,7 +104,9 @@ def owners(config: pytest.Config) -> list[Owner]:
         key, label = _identity(config, module, file, name)
         owner = found.setdefault(key, Owner(label, module.partition(".")[0]))
         owner.plugins.append(plugin)
-        if id(plugin) in ending:
+        if id(plugin) in passed:
+            owner.passed.append(plugin)
+        if id(plugin) in ending or id(plugin) in passed:
             needed.add(key)
     return [owner for key, owner in found.items() if key in needed]
 
@@ -162,6 +173,11 @@ class Reached:
             for name in sorted(names):
                 if type(namespace.get(name)).__name__ == "StashKey":
                     yield namespace[name], f"{namespace.get('__name__')}.{name}"
+
+    def texts(self) -> set[str]:
+        """Return the values of the names that hold a text: attributes may be named by a constant of a module."""
+        values = (ns.get(name) for ns, names in self.globals_of.values() for name in names)
+        return {value for value in values if type(value) is str}
 
     def size(self) -> int:
         """Return a number that grows with each step that finds something."""

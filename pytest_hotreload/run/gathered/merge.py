@@ -17,7 +17,7 @@ from pytest_hotreload.run.gathered.containers import (
     Text,
     attributes,
 )
-from pytest_hotreload.world import BUILTINS, pickle
+from pytest_hotreload.world import BUILTINS, pickle, pytest
 
 __builtins__ = BUILTINS
 
@@ -49,8 +49,8 @@ class Merger:
             self._problem(owner, what, why)
         for kind, name, *details in operations:
             try:
-                if kind == "item":
-                    self._item(name, *details)
+                if kind in ("item", "seen"):
+                    self._item(kind, name, *details)
                     continue
                 if kind == "hook":
                     self._hook(name, *details)
@@ -76,10 +76,14 @@ class Merger:
         gathered = self.state.loads(data)
         pytest_config.call_for(config, "pytest_hotreload_merge", [plugin], config=config, gathered=gathered)
 
-    def _item(self, nodeid: str, values: dict[str, bytes]) -> None:
-        item = self.state.item(nodeid)
-        if item is not None:
-            vars(item).update({name: self.state.loads(data) for name, data in values.items()})
+    def _item(self, kind: str, nodeid: str, attributes: dict[str, bytes], stashed: dict[str, bytes]) -> None:
+        item, of_items = self.state.item(nodeid), self.state.of_items
+        if item is None:
+            return
+        if kind == "seen":
+            of_items.seen(item, attributes, stashed)
+        else:
+            of_items.set(item, attributes, stashed, self.state.loads)
 
     def _extend(self, container: Sequence, values: list[bytes]) -> None:
         container.extend(self._load_all(container, values))
@@ -134,6 +138,8 @@ class Merger:
 
         ``now`` is the value that earlier files left in the controller.
         """
+        if foreign.is_a(new, pytest.Item, pytest.Collector):  # the item that runs: one replaces the other
+            return new
         if now is MISSING or now is base or (base is not MISSING and type(now) in _PLAIN and now == base):
             return new
         combined = self._combine_alike(container, key, base, now, new)

@@ -1,0 +1,49 @@
+"""Reads where a failure happened from the object that pytest shows for it.
+
+Checked on pytest 8.4.2, 9.0 and 9.2.0 (``ReprFileLocation``, ``ReprEntry``, ``ExceptionChainRepr``, and
+``Report.longrepr`` of other kinds).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+
+class Place(NamedTuple):
+    """A line of a source file."""
+
+    file: str
+    line: int
+    #: The statement, if pytest shows it.
+    code: str = ""
+
+
+def crash_of(longrepr: Any) -> tuple[str, Place | None]:
+    """Return the message of a failure, and the line that raised it."""
+    crash = getattr(longrepr, "reprcrash", None)
+    if crash is not None:
+        return str(crash.message), Place(str(crash.path), int(crash.lineno))
+    if type(longrepr) is tuple and len(longrepr) == 3:  # a skip
+        return str(longrepr[2]), Place(str(longrepr[0]), int(longrepr[1]))
+    return str(getattr(longrepr, "longrepr", longrepr) or "").strip(), None
+
+
+def places_of(longrepr: Any) -> list[Place]:
+    """Return the frames of a failure that pytest shows, the innermost last."""
+    entries = getattr(getattr(longrepr, "reprtraceback", None), "reprentries", ())
+    found = []
+    for entry in entries:
+        location = getattr(entry, "reprfileloc", None)
+        if location is not None:
+            found.append(Place(str(location.path), int(location.lineno), _statement(entry)))
+    return found
+
+
+def _statement(entry: Any) -> str:
+    """Return the source line of the entry: with ``--tb=short`` the only one, otherwise the one after ``>``."""
+    lines = [str(line) for line in getattr(entry, "lines", ())]
+    marked = [line[1:].strip() for line in lines if line.startswith(">")]
+    if marked:
+        return marked[-1]
+    code = [line.strip() for line in lines if line.strip() and not line.startswith(("E ", "    ^"))]
+    return code[0] if code and getattr(entry, "style", "") == "short" else ""
