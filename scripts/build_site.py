@@ -25,8 +25,6 @@ MOVED: Final = {
     **{name: name for name in ("ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")},
     "examples/ci/README.md": "examples/ci.md",
 }
-#: Pages of `nav` that may be missing, because they are written elsewhere.
-MAY_BE_MISSING: Final = frozenset({"agents.md"})
 #: The anchors of headings as on GitHub, where the same pages are read, too.
 SLUGIFY: Final = "slugify: !!python/object/apply:pymdownx.slugs.slugify {kwds: {case: lower}}"
 _LINK: Final = re.compile(r"(?P<before>\]\()(?P<target>[^)#:\s]+)(?P<anchor>#[^)]*)?\)")
@@ -80,7 +78,7 @@ def lay_out(repository: str) -> dict[str, str]:
 
 
 def navigation(nav: list[Any]) -> list[Any]:
-    """The navigation, with the design pages filled in and without pages that may be missing and are."""
+    """The navigation, with the design pages filled in."""
     found: list[Any] = []
     for entry in nav:
         ((title, below),) = entry.items()
@@ -89,7 +87,7 @@ def navigation(nav: list[Any]) -> list[Any]:
             found.append({title: [f"design/{name}" for name in names]})
         elif isinstance(below, list):
             found.append({title: navigation(below)})
-        elif below not in MAY_BE_MISSING or (ROOT / "docs" / below).exists():
+        else:
             found.append(entry)
     return found
 

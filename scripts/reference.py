@@ -40,6 +40,8 @@ EXPLAINED: Final = {
     "--watch-first": "watch.md#what-runs",
     "--watch-force": "watch.md#where-a-watch-runs",
     "--no-clear": "watch.md#where-a-watch-runs",
+    "--hotreload-quiet": "usage.md#terminal-output",
+    "--hotreload-json-lines": "agents.md#the-lines",
     "--hotreload-json": "ci.md#results-for-programs",
     "--shard": "ci.md#shards",
     "--shard-plan": "ci.md#shards",

@@ -31,12 +31,6 @@ def test_every_page_is_in_the_navigation_once():
     assert sorted(listed(build_site.configuration()["nav"])) == sorted(pages)
 
 
-def test_a_missing_page_is_left_out_only_if_it_may_be_missing(monkeypatch):
-    nav = [{"Agents": "agents.md"}, {"Gone": "gone.md"}, {"More": [{"Agents": "agents.md"}]}]
-    monkeypatch.setattr(build_site, "ROOT", ROOT / "nowhere")
-    assert build_site.navigation(nav) == [{"Gone": "gone.md"}, {"More": []}]
-
-
 @pytest.mark.parametrize(
     ("file", "link", "found"),
     [

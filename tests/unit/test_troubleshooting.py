@@ -23,6 +23,9 @@ MODULES = {
             "closing",
             "diagnostic",
             "raised",
+            "known_failure",
+            "fixtures_once",
+            "fixtures_silent",
             "ENDED_ITS_PROCESS",
         ),
     },
@@ -59,7 +62,7 @@ MODULES = {
     "watch.messages": {
         # Help, answers to keys, and the status.
         *(
-            "HELP",
+            "help_lines",
             "ASKED_FOR",
             "CONFIRMED",
             "LEAF",
@@ -79,7 +82,17 @@ MODULES = {
             "pending",
             "settings_changed",
         ),
-        *("unaffected", "saved", "late", "status", "filters", "filter_now", "filter_refused", "no_such_path"),
+        *(
+            "unaffected",
+            "yielded",
+            "saved",
+            "late",
+            "status",
+            "filters",
+            "filter_now",
+            "filter_refused",
+            "no_such_path",
+        ),
         *(
             "reasons",
             "running",
@@ -103,7 +116,7 @@ MODULES = {
         ),
         *("path_too_long", "not_served", "died_in_place"),
     },
-    "compat.console": {"notice", "written", "status_text"},
+    "compat.console": {"notice", "written", "status_text", "is_quiet"},
     "hosts.messages": {
         *("slots", "hosts", "closing", "ended", "from_host", "left_out", "runs", "coverage_here_only"),
     },
@@ -156,7 +169,7 @@ def rows() -> list[str]:
 def test_each_reason_of_the_client_has_a_row():
     """Constants of a module that imports nothing: the reasons for a cold run, and for the end of a run."""
     source = (ROOT / "pytest_hotreload_client" / "__init__.py").read_text(encoding="utf-8")
-    reasons = dict(re.findall(r'^(_[A-Z]+) = "([^"]{15,})"$', source, re.MULTILINE))
+    reasons = dict(re.findall(r'^(_[A-Z]+) = "([^"-][^"]{15,})"$', source, re.MULTILINE))
     assert reasons.keys() >= {"_NOBODY", "_LOST", "_WATCH", "_CLOSED"}
     assert {name for name, text in reasons.items() if text not in PAGE} == set()
 
