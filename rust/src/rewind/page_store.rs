@@ -33,6 +33,17 @@ impl ProcessMemory {
         self.read(Range::new(into, into.wrapping_add(range.length())), &[vector(range)])
     }
 
+    /// Reads one range into a buffer of its length, by the file if there is one. Returns how many bytes were read.
+    ///
+    /// `process_vm_readv` pins pages, and since Linux 5.19 a pin copies each page that forks share: after one look at
+    /// all memory of two processes, both had all of it for themselves. The file is read without a pin.
+    pub fn look(self, buffer: &mut [u8], range: Range) -> Result<usize, Errno> {
+        if self.file >= 0 {
+            return syscall::read_at(self.file, buffer, range.start);
+        }
+        self.read_range(buffer.as_mut_ptr() as usize, range)
+    }
+
     /// Reads one page by the file.
     fn read_page_by_file(self, into: Range, address: usize) -> Result<(), Errno> {
         // SAFETY: the range is a page of the store.

@@ -171,7 +171,9 @@ fn protect_anew(state: &mut State) -> Result<(), Refusal> {
 }
 
 fn verify(state: &mut State) {
-    let (this, snapshot) = (ProcessMemory { pid: state.owner, file: -1 }, state.snapshot_memory());
+    let own = syscall::open(c"/proc/self/mem", libc::O_RDONLY);
+    let this = ProcessMemory { pid: state.owner, file: own.unwrap_or(-1) };
+    let snapshot = state.snapshot_memory();
     let mut result = Verification::default();
     match plan_mappings(state) {
         Ok(()) => {
@@ -186,4 +188,7 @@ fn verify(state: &mut State) {
     let mut verify = Verify { this, snapshot, page, rseq, buffer, result };
     verify.run(state.then.as_slice());
     state.statistics.verification = verify.result;
+    if let Ok(file) = own {
+        syscall::close(file);
+    }
 }

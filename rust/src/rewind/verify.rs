@@ -49,8 +49,8 @@ impl Verify<'_> {
         let half = self.page.pages(self.buffer.len() / 2) * self.page.bytes();
         let range = Range::new(address, end.min(address.saturating_add(half)));
         let (left, right) = self.buffer.split_at_mut_checked(half).unwrap_or((&mut [], &mut []));
-        let now = self.this.read_range(left.as_mut_ptr() as usize, range);
-        let then = self.snapshot.read_range(right.as_mut_ptr() as usize, range);
+        let now = self.this.look(left.get_mut(..range.length()).unwrap_or(&mut []), range);
+        let then = self.snapshot.look(right.get_mut(..range.length()).unwrap_or(&mut []), range);
         let (now, then) = (whole_pages(now, self.page), whole_pages(then, self.page));
         if now != then {
             self.result.mismatch(address.wrapping_add(now.min(then)));
