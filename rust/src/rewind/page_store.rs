@@ -28,6 +28,23 @@ impl ProcessMemory {
         unsafe { syscall::call(libc::SYS_process_vm_readv, [self.pid as usize, local, 1, remote, ranges.len(), 0]) }
     }
 
+    /// Reads ranges into one buffer, one after the other, by the file if there is one, as [`Self::look`] does.
+    fn read_all(self, into: Range, ranges: &[libc::iovec]) -> Result<usize, Errno> {
+        if self.file < 0 {
+            return self.read(into, ranges);
+        }
+        let mut place = into.start;
+        for range in ranges {
+            // SAFETY: the ranges fill the buffer, which is the caller's.
+            let buffer = unsafe { std::slice::from_raw_parts_mut(place as *mut u8, range.iov_len) };
+            if syscall::read_at(self.file, buffer, range.iov_base as usize)? != range.iov_len {
+                break;
+            }
+            place += range.iov_len;
+        }
+        Ok(place - into.start)
+    }
+
     /// Reads one range.
     pub fn read_range(self, into: usize, range: Range) -> Result<usize, Errno> {
         self.read(Range::new(into, into.wrapping_add(range.length())), &[vector(range)])
@@ -109,7 +126,7 @@ impl PageStore {
             let (now, later) = rest.split_at_checked(count).unwrap_or((rest, &[]));
             let start = self.address(self.next_number(0));
             let into = Range::new(start, start + count * self.page.bytes());
-            let read = process.read(into, ranges.get(..range_count).unwrap_or(&[]));
+            let read = process.read_all(into, ranges.get(..range_count).unwrap_or(&[]));
             if read != Ok(into.length()) {
                 self.fetch_one_by_one(process, now)?;
             }
