@@ -51,5 +51,9 @@ def rewound(result: Result) -> tuple[int, str]:
 
 def shown(result: Result) -> list[str]:
     """The notices of a run without numbers, and without those about rewinding and records."""
-    lines = (line for line in result.notices if not LINE.fullmatch(line) and "unchanged since their last run: " not in line)
+    lines = (
+        line
+        for line in result.notices
+        if not LINE.fullmatch(line) and "unchanged since their last run: " not in line
+    )
     return [re.sub(r"\d+", "N", line) for line in lines]

@@ -36,7 +36,11 @@ def letters(result: Result) -> str:
 
 def lines(result: Result) -> list[str]:
     """What is said of shards, without figures of this machine, records, and the plan's fingerprint."""
-    kept = [line for line in said(result) if not line.startswith(("unchanged since their last run: ", "template: "))]
+    kept = [
+        line
+        for line in said(result)
+        if not line.startswith(("unchanged since their last run: ", "template: "))
+    ]
     kept = [re.sub(r"plan [0-9a-f]{12}", "plan PLAN", line) for line in kept]
     return [
         re.sub(r" \([+-]\d+ %\)", " (OFF)", re.sub(r"took (< )?\d[\d.]* (min( \d\d s)?|m?s)", "took S", line))
