@@ -12,6 +12,8 @@ __builtins__ = BUILTINS
 class Wanted(NamedTuple):
     """A fixture that a fixture process sets up."""
 
+    #: The base id and the name: two fixtures may have one name.
+    key: str
     name: str
     #: The index of the first item, in pytest's order, that uses the fixture.
     first: int
@@ -38,11 +40,11 @@ class FixturesBegin(NamedTuple):
 class FixturesReady(NamedTuple):
     """From a fixture process: the setups have ended, and children can be forked."""
 
-    #: (name, seconds) of the fixtures that children inherit.
-    names: tuple[tuple[str, float], ...]
-    #: (name, reason) of the fixtures that each child sets up for itself.
+    #: (key, seconds) of the fixtures that children inherit.
+    inherited: tuple[tuple[str, float], ...]
+    #: (key, reason) of the fixtures that each child sets up for itself.
     refused: tuple[tuple[str, str], ...]
-    #: The fixtures that read the worker id.
+    #: The keys of the fixtures that read the worker id.
     per_slot: tuple[str, ...]
     coverage: bytes | None
 

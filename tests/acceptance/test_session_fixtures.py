@@ -778,3 +778,26 @@ def test_a_suite_that_reads_the_worker_id_early(suite, slots):
     assert ours.status == 0
     assert words == ["up"] * slots + ["down"] * slots
     assert shared_lines(ours)
+
+
+def test_of_two_fixtures_of_one_name_one_is_refused(suite, slots):
+    """The file that runs first needs the second one, so one process tries both."""
+    files = {
+        "one/conftest.py": NOTE
+        + "import socket\n@pytest.fixture(scope='session')\ndef base():\n"
+        + "    note('one')\n    time.sleep(0.15)\n    return socket.socketpair()\n",
+        "two/conftest.py": NOTE
+        + "@pytest.fixture(scope='session')\ndef base():\n    note('two')\n    time.sleep(0.15)\n    return 2\n",
+        **{f"one/test_one{number}.py": "def test_it(base): assert base != 2\n" for number in "123"},
+        "two/test_two1.py": "import time\ndef test_it(base):\n    time.sleep(0.5)\n    assert base == 2\n",
+        **{f"two/test_two{number}.py": "def test_it(base): assert base == 2\n" for number in "23"},
+    }
+    made = suite("", {}, **files)
+    plain, ours = made.learned(slots=slots)
+    words = [word for word, _ in made.words()]
+    assert ours.outcomes == plain.outcomes
+    assert ours.lines[-1] == "== 6 passed in TIME =="
+    assert words.count("two") == 1
+    assert words.count("one") in (3, 4), "remembered, or tried once more"
+    (line,) = refusals(ours)
+    assert "it holds 2 open sockets" in line

@@ -175,22 +175,22 @@ class FixtureProcess:
         observer = self.birth.observer
         if observer is not None:
             observer.running()
-        names, refused, per_slot = [], [], []
+        inherited, refused, per_slot = [], [], []
         watch = SetupWatch()
         for wanted in self.order.wanted:
             with watch.watching() if self.order.watch_worker_id else contextlib.nullcontext():
                 seconds, why = self._one(wanted, watch)
             if why == _READS_WORKER_ID:
-                per_slot.append(wanted.name)
+                per_slot.append(wanted.key)
             elif why:
-                refused.append((wanted.name, why))
+                refused.append((wanted.key, why))
             else:
-                names.append((wanted.name, seconds))
+                inherited.append((wanted.key, seconds))
         measured = plugins.coverage_bytes()
         if observer is not None:
             observer.hand_down()
         self._prepare_to_fork()
-        return FixturesReady(tuple(names), tuple(refused), tuple(per_slot), measured)
+        return FixturesReady(tuple(inherited), tuple(refused), tuple(per_slot), measured)
 
     def _prepare_to_fork(self) -> None:
         """Flush, freeze, and take stock of what children must not end."""
@@ -259,7 +259,7 @@ class FixtureProcess:
     def _failed(self, error: Exception) -> FixturesReady:
         """Return what to tell of an error that is not one of a fixture."""
         why = f"sharing it failed: {type(error).__name__}: {error}".splitlines()[0]
-        return FixturesReady((), tuple((wanted.name, why) for wanted in self.order.wanted), (), None)
+        return FixturesReady((), tuple((wanted.key, why) for wanted in self.order.wanted), (), None)
 
     # -- the end ---------------------------------------------------------------------------------
 
