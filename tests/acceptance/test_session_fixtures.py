@@ -136,7 +136,7 @@ def test_the_output_is_plain_pytests(suite, slots):
 
 
 @pytest.mark.parametrize("option", ["-s", "--setup-show", "--log-cli-level=INFO", "--capture=sys"])
-def test_the_output_with(suite, slots, option):
+def test_the_output_with(suite, option):
     made = suite(
         """
         import logging
@@ -150,7 +150,7 @@ def test_the_output_with(suite, slots, option):
         """,
         {f"test_{name}.py": "def test_fails(base): assert not base\n" for name in FOUR},
     )
-    plain, ours = made.learned(option, slots=slots)
+    plain, ours = made.learned(option, slots=2)
     assert shared_lines(ours)
     assert ours.outcomes == plain.outcomes
     assert ours.lines == plain.lines
@@ -187,7 +187,11 @@ HELD = {
 }
 
 
-@pytest.mark.parametrize("kind", HELD)
+#: With two slots, a thread and a file; the look is the same for all.
+HELD_IN_SLOTS = [(kind, 1) for kind in HELD] + [("a thread", 2), ("a file", 2)]
+
+
+@pytest.mark.parametrize(("kind", "slots"), HELD_IN_SLOTS)
 def test_what_forks_must_not_inherit(suite, slots, kind):
     body, why = HELD[kind]
     imports = (
@@ -223,7 +227,7 @@ CHECKING = {
 
 
 @pytest.mark.parametrize("kind", CHECKING)
-def test_a_teardown_that_uses_what_tests_change(suite, slots, kind):
+def test_a_teardown_that_uses_what_tests_change(suite, kind):
     """Such a fixture is each child's own: in a process above them, its teardown would see nothing of the tests."""
     made = suite(
         f"""
@@ -250,9 +254,9 @@ def base(request):
 """,
         {f"test_{name}.py": "def test_it(base): base.append(1)\n" for name in FOUR},
     )
-    made.project.run(slots=slots)
+    made.project.run(slots=1)
     made.words()
-    again = made.project.run(slots=slots)
+    again = made.project.run(slots=1)
     assert [word for word, _ in made.words()].count("up") == 4
     assert not shared_lines(again)
     assert "because its teardown may use what tests change" in refusals(again)[0]
@@ -489,13 +493,13 @@ def base():
     [("os.kill(os.getpid(), 9)", ()), ("os._exit(0)", ()), ("time.sleep(100)", ("--hotreload-timeout=1",))],
     ids=["killed", "exit", "hangs"],
 )
-def test_a_process_that_ends_while_it_sets_up(suite, slots, how, options):
+def test_a_process_that_ends_while_it_sets_up(suite, how, options):
     """The first setup of the run, which is that of the process; each child then makes its own."""
     made = suite(DYING.format(how=how))
-    made.project.run(slots=slots)
+    made.project.run(slots=2)
     made.words()
     made.project.environ["FATAL"] = "1"
-    ours = made.project.run(*options, slots=slots)
+    ours = made.project.run(*options, slots=2)
     assert ours.lines[-1] == "== 4 passed in TIME =="
     assert ours.status == 0
     assert len(made.words()) == 5
