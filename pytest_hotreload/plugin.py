@@ -154,6 +154,9 @@ def _activate(config: pytest.Config, namespace: Any, host: HostRole | None) -> S
     # Without a cache, records have no place; files that share a child can't be told apart.
     keeps = chosen.records and chosen.isolate != "worker" and config.pluginmanager.hasplugin("cacheprovider")
     records = RunRecords(config, os.environ) if keeps else None
+    version = ""
+    if chosen.json is not None:  # now, since a conftest may replace what reads the metadata
+        from pytest_hotreload import __version__ as version
     config.stash[_KEY] = RunSession(
         config=config,
         options=chosen,
@@ -170,6 +173,7 @@ def _activate(config: pytest.Config, namespace: Any, host: HostRole | None) -> S
         timeline=_gathering(config, chosen, records, totals),
         totals=totals,
         pid=os.getpid(),
+        version=version,
     )
     config.add_cleanup(lambda: _forget(config))
     config.pluginmanager.register(threads, "hotreload-threads")
@@ -334,6 +338,6 @@ def _configured(config: pytest.Config, session: RunSession) -> Configured:
     if chosen.shard is not None:
         register(Sharding(config, chosen, records), "hotreload-sharding")
     if chosen.json is not None or tells_github(config, chosen, session.rerun):
-        outcomes = Outcomes(config, records, session.totals)
+        outcomes = Outcomes(config, records, session.totals, session.version)
         register(outcomes, "hotreload-outcomes")
     return Configured(declarations, reuse, outcomes)

@@ -67,13 +67,12 @@ class Broken:
 
 
 class Outcomes:
-    """A plugin of the controller that gathers the results."""
+    """A plugin of the controller that gathers the results. ``version`` is this plugin's."""
 
-    def __init__(self, config: pytest.Config, records: RunRecords | None, totals: Totals) -> None:
-        self.config, self.records, self.totals = config, records, totals
-        from pytest_hotreload import __version__
-
-        self._version = __version__  # before a test can replace what reads the metadata
+    def __init__(
+        self, config: pytest.Config, records: RunRecords | None, totals: Totals, version: str
+    ) -> None:
+        self.config, self.records, self.totals, self.version = config, records, totals, version
         self.started = datetime.now(timezone.utc)
         self._began = time.monotonic()
         #: The reason for which plain pytest runs the whole suite, or "".
@@ -216,7 +215,7 @@ class Outcomes:
         tests, files = list(self.tests), self.files()
         return {
             "schema": results_file.SCHEMA,
-            "version": self._version,
+            "version": self.version,
             "started": self.started.isoformat(timespec="milliseconds"),
             "seconds": round(self.seconds, 3),
             "saved_cpu": self.totals.saving.cpu,

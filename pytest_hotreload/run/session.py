@@ -53,6 +53,8 @@ class RunSession(NamedTuple):
     totals: Totals
     #: The process id of the session's owner; forks inherit the session object.
     pid: int
+    #: The version of this plugin, for the results file; "" if there is none.
+    version: str = ""
     #: The link to the watcher, in a rerun of a watch.
     rerun: RerunLink | None = None
 
