@@ -329,8 +329,8 @@ class Start(NamedTuple):
     rewind: int = RewindMode.NO
     #: A :class:`process.fixture_messages.SetUp`: become a fixture process, instead of running the items.
     set_up: Any = None
-    #: Fixtures that other processes set up: a child that requests one is started again from there. Each with
-    #: whether a process holds it already, so that two setups could get into each other's way.
+    #: The keys (base id and name) of fixtures that other processes set up: a child that requests one is started
+    #: again from there. Each with whether a process holds it, so that two setups could get into each other's way.
     elsewhere: tuple[tuple[str, bool], ...] = ()
 
 

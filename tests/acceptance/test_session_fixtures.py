@@ -769,9 +769,9 @@ def test_of_two_fixtures_of_one_name_one_is_refused(suite, slots):
     files = {
         "one/conftest.py": NOTE
         + "import socket\n@pytest.fixture(scope='session')\ndef base():\n"
-        + "    note('one')\n    time.sleep(0.15)\n    return socket.socketpair()\n",
+        + "    note('one')\n    time.sleep(0.2)\n    return socket.socketpair()\n",
         "two/conftest.py": NOTE
-        + "@pytest.fixture(scope='session')\ndef base():\n    note('two')\n    time.sleep(0.15)\n    return 2\n",
+        + "@pytest.fixture(scope='session')\ndef base():\n    note('two')\n    time.sleep(0.2)\n    return 2\n",
         **{f"one/test_one{number}.py": "def test_it(base): assert base != 2\n" for number in "123"},
         "two/test_two1.py": "import time\ndef test_it(base):\n    time.sleep(0.5)\n    assert base == 2\n",
         **{f"two/test_two{number}.py": "def test_it(base): assert base == 2\n" for number in "23"},

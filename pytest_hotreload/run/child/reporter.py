@@ -238,9 +238,11 @@ class Reporter:
         This hook is not a wrapper, because its frame would appear in the traceback of each failing fixture.
         """
         if self.awake:
-            for name, held in self.elsewhere:
-                if fixturedef.argname == name:
-                    self._stop_for(name, held=held)
+            if self.elsewhere:
+                key = f"{fixturedef.baseid}::{fixturedef.argname}"
+                for each, held in self.elsewhere:
+                    if each == key:
+                        self._stop_for(fixturedef.argname, held=held)
             self._end_fixture()
             if self.marks is not None:
                 self.marks.fixture(fixturedef.scope)
