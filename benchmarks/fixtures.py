@@ -111,15 +111,15 @@ def write_model(folder: Path, _seed: int, files: int) -> None:
         (tests / f"test_{number:02}.py").write_text(MODEL_TEST)
 
 
-def django(name: str, things: int, milliseconds: int) -> Suite:
-    what = f"a Django project, whose tests create {things} objects each in a database in memory ({milliseconds} ms)"
+def django(name: str, things: int) -> Suite:
+    what = f"a Django project, whose tests create {things} objects each in a database in memory"
     # The folder is named by the suite, and must change with what is written.
     return Suite(f"{name}-{things}", what, FILES, 6 * FILES, partial(write_django, things))
 
 
 SUITES = {
-    "django": django("django", 100, 20),
-    "django-quick": django("django", 5, 2),
+    "django": django("django", 100),
+    "django-quick": django("django", 5),
     "model": Suite(
         "model", "each file uses a session fixture that takes 3 s and 300 MB", FILES, 4 * FILES, write_model
     ),

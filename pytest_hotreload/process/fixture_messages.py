@@ -57,3 +57,5 @@ class FixturesEnded(NamedTuple):
     #: The output and the warnings of the teardowns, as messages of a child.
     shown: tuple[Any, ...]
     coverage: bytes | None
+    #: Output of exit handlers: (1 or 2, data). In plain pytest it follows the last line.
+    at_exit: tuple[tuple[int, bytes], ...] = ()

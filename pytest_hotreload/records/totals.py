@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +18,7 @@ DURATIONS_KEY = "hotreload/durations"
 #: Third-party modules that a child imported although it was forked from the template: {name: seconds}.
 LEARNED_KEY = "hotreload/learned"
 #: A larger number in the cache was not measured: 30 years.
-_MOST_SECONDS = 1e9
+MOST_SECONDS = 1e9
 #: A fixture that takes less than this, in all children together, is never named.
 _COSTLY_FIXTURE = 0.5
 #: Fixtures are not named if their repetition takes less than this share of the run.
@@ -123,7 +124,7 @@ def _numbers(config: pytest.Config, key: str) -> dict[str, float]:
     return {
         name: float(number)
         for name, number in stored.items()
-        if isinstance(name, str) and isinstance(number, int | float) and 0 <= number < _MOST_SECONDS
+        if isinstance(name, str) and isinstance(number, int | float) and 0 <= number < MOST_SECONDS
     }
 
 
@@ -140,15 +141,17 @@ def save(config: pytest.Config, items: list[pytest.Item], totals: Totals) -> Non
     seconds.update(measured)
     root = str(config.rootpath) + "/"
     if measured:
-        _set(cache, DURATIONS_KEY, {p.removeprefix(root): round(s, 4) for p, s in sorted(seconds.items())})
+        set_entry(
+            cache, DURATIONS_KEY, {p.removeprefix(root): round(s, 4) for p, s in sorted(seconds.items())}
+        )
     learned = {**dict.fromkeys(totals.modules, 0.0), **totals.learned}
     if totals.warmed is not None:
         learned.update({name: totals.warmed.costs.get(name, cost) for name, cost in learned.items()})
     if learned != totals.learned:
-        _set(cache, LEARNED_KEY, learned)
+        set_entry(cache, LEARNED_KEY, learned)
 
 
-def _set(cache: pytest.Cache, key: str, value: dict[str, float]) -> None:
+def set_entry(cache: pytest.Cache, key: str, value: Mapping[str, Any]) -> None:
     """Set a cache entry. pytest's warning about a failed write becomes an OSError, which we report in one line."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", pytest.PytestCacheWarning)

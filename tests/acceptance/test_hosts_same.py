@@ -261,3 +261,33 @@ def test_records_know_nothing_of_hosts_but_failures(project):
     assert set(ours.json(".pytest_cache/v/hotreload/durations")) == {"test_a.py", "test_b.py", "test_c.py"}
     ours = project.run("--affected", slots=2)
     assert ours.order == ["test_a.py::test_a", "test_c.py::test_c"]
+
+
+def test_a_session_fixture_that_uses_the_worker_id(project, tmp_path):
+    """A host with one slot has a worker id, too. Its files come one by one, so each child sets the fixture up."""
+    project.environ["NOTES"] = str(tmp_path / "notes.txt")
+    project.write({
+        "conftest.py": """
+            import os, pytest, time
+
+            @pytest.fixture(scope="session")
+            def named(worker_id):
+                with open(os.environ["NOTES"], "a") as file:
+                    file.write(f"{worker_id}\\n")
+                time.sleep(0.2)
+                return worker_id
+        """,
+        **{
+            f"test_{name}.py": """
+                import os, time
+                def test_it(named, worker_id):
+                    time.sleep(0.2)
+                    assert named == worker_id == os.environ.get("PYTEST_XDIST_WORKER", "master")
+            """
+            for name in "abcdefgh"
+        },
+    })  # fmt: skip
+    ours = project.run(TWO, slots=1)
+    assert ours.lines[-1] == "== 8 passed in TIME =="
+    made = (tmp_path / "notes.txt").read_text().split()
+    assert (len(made), set(made)) == (8, {"gw0", "gw1"})

@@ -241,3 +241,27 @@ def test_too_little_address_space(tmp_path: Path) -> None:
     assert set(outcomes(result).values()) == {"passed"}, result.raw
     assert len(set(pids(result))) == 6
     assert rewound(result) == (0, "memory for the engine can't be reserved (errno 12) (1)")
+
+
+def test_a_verification_copies_no_memory_that_processes_share(project):
+    """A block of the conftest stays shared by the child, its snapshot process and its parents."""
+    if not Path("/proc/self/smaps_rollup").exists():
+        pytest.skip("no /proc/self/smaps_rollup")
+    project.write({
+        "conftest.py": "BLOCK = bytearray(b'x') * (64 << 20)\n",
+        **{
+            f"test_{name}.py": """
+                import re
+
+                def test_it():
+                    with open("/proc/self/smaps_rollup") as file:
+                        parts = re.findall(r"^Private_(?:Clean|Dirty): +(\\d+) kB", file.read(), re.MULTILINE)
+                    private = sum(map(int, parts)) >> 10
+                    assert private < 64, f"{private} MiB are this process's alone"
+            """
+            for name in "abcd"
+        },
+    })  # fmt: skip
+    ours = project.run("-v", "--hotreload-rewind=verify", slots=1)
+    assert ours.lines[-1] == "== 4 passed in TIME =="
+    assert any("rewound after 3 files" in line for line in ours.notices)

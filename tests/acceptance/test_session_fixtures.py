@@ -785,3 +785,22 @@ def test_of_two_fixtures_of_one_name_one_is_refused(suite, slots):
     assert words.count("one") in (3, 4), "remembered, or tried once more"
     (line,) = refusals(ours)
     assert "it holds 2 open sockets" in line
+
+
+def test_exit_handlers_of_a_setup(suite, slots):
+    """What they print follows the last line, as in plain pytest."""
+    made = suite(
+        """
+        import atexit
+
+        @pytest.fixture(scope="session")
+        def base():
+            time.sleep(0.15)
+            atexit.register(lambda: print("left in the end"))
+            return 1
+        """
+    )
+    plain, ours = made.learned(slots=slots)
+    assert shared_lines(ours)
+    assert plain.lines[-1] == "left in the end"
+    assert ours.lines == plain.lines

@@ -275,7 +275,7 @@ class FixtureProcess:
             ended = FixturesEnded(report, tuple(notes.messages), plugins.coverage_bytes())
             reset.restore_output(self.config)
             fork_state.leave(self.birth.inherited)
-            self.control.send(-1, ended)
+            self.control.send(-1, ended._replace(at_exit=tuple(self.files.take_printed())))
             status = 0
         except BaseException:
             fork_state.print_fatal_traceback()

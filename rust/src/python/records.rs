@@ -93,6 +93,11 @@ fn one(path: PathBuf) -> Vec<u8> {
     path.into_os_string().into_vec()
 }
 
+/// Functions that ran before all tests, by file.
+fn by_file(given: Option<Vec<(PathBuf, CodePlaces)>>) -> Vec<(Vec<u8>, CodePlaces)> {
+    given.unwrap_or_default().into_iter().map(|(file, places)| (one(file), places)).collect()
+}
+
 /// Files, each with a text.
 fn texts(given: &Bound<'_, PyMapping>) -> PyResult<Vec<(Vec<u8>, String)>> {
     let pairs = given.items()?;
@@ -160,9 +165,7 @@ impl RecordStore {
         environment: &Bound<'_, PyMapping>,
         before: Option<Vec<(PathBuf, CodePlaces)>>,
     ) -> PyResult<usize> {
-        let (drafts, environment) = (texts(drafts)?, mapping(environment)?);
-        let before = before.unwrap_or_default().into_iter().map(|(file, places)| (one(file), places));
-        let before: Vec<(Vec<u8>, CodePlaces)> = before.collect();
+        let (drafts, environment, before) = (texts(drafts)?, mapping(environment)?, by_file(before));
         Ok(self.with(py, |store| store.put_all(&drafts, started_ns, &environment, &before))?)
     }
 
@@ -175,9 +178,7 @@ impl RecordStore {
         environment: &Bound<'_, PyMapping>,
         before: Option<Vec<(PathBuf, CodePlaces)>>,
     ) -> PyResult<usize> {
-        let (drafts, environment) = (texts(drafts)?, mapping(environment)?);
-        let before = before.unwrap_or_default().into_iter().map(|(file, places)| (one(file), places));
-        let before: Vec<(Vec<u8>, CodePlaces)> = before.collect();
+        let (drafts, environment, before) = (texts(drafts)?, mapping(environment)?, by_file(before));
         Ok(self.with(py, |store| store.extend_all(&drafts, started_ns, &environment, &before))?)
     }
 

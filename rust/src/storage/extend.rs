@@ -3,7 +3,6 @@
 use crate::error::{Error, Result};
 use crate::freshness::verdict::Variables;
 use crate::functions::outline::Change;
-use crate::process::thread_pool::map_chunks;
 use crate::records::extension::extended;
 use crate::records::functions::CodePlaces;
 use crate::records::record::{Fingerprint, Record};
@@ -13,9 +12,6 @@ use crate::records::text::Text;
 use crate::storage::outlines;
 use crate::storage::store::{Store, read_record};
 use crate::storage::write::Put;
-
-/// The record as it is now, None if it has to go; and whether its bytes changed.
-type Extended = Result<Option<Put>>;
 
 impl Store {
     /// Extends the records of these files. A file without a record gets none. A record of another epoch stays as it is,
@@ -28,22 +24,11 @@ impl Store {
         before: &[(Vec<u8>, CodePlaces)],
     ) -> Result<usize> {
         let made = self.made(drafts, started, environment, before)?;
-        let extended = map_chunks(&made, |new| self.extend(new));
-        let (mut changed, mut failed) = (0, None);
-        for (new, result) in made.iter().zip(extended) {
-            match result {
-                Ok(Some(put)) => {
-                    changed += usize::from(put.is_changed);
-                    self.table.insert(&put.record, put.stamp);
-                }
-                Ok(None) => self.remove(std::slice::from_ref(&new.file.0))?,
-                Err(error) => failed = failed.or(Some(error)),
-            }
-        }
-        failed.map_or(Ok(changed), Err)
+        self.write_each(&made, Self::extend)
     }
 
-    fn extend(&self, new: &Record) -> Extended {
+    /// Extends one record. None if it has to go.
+    fn extend(&self, new: &Record) -> Result<Option<Put>> {
         let place = record_path(&new.file.0);
         let Some((old, stamp)) = read_record(&self.directory, place.as_bytes()).ok().flatten() else { return Ok(None) };
         if old.epoch != new.epoch {

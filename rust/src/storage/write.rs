@@ -34,14 +34,25 @@ impl Store {
         before: &[(Vec<u8>, CodePlaces)],
     ) -> Result<usize> {
         let made = self.made(drafts, started, environment, before)?;
-        let put = map_chunks(&made, |record| self.put(record.clone()));
+        self.write_each(&made, |store, new| store.put(new.clone()).map(Some))
+    }
+
+    /// Writes a record for each of these, in parallel; None means that the record has to go. Returns how many records'
+    /// stored bytes changed. One that can't be written keeps no other from being written.
+    pub(crate) fn write_each(
+        &mut self,
+        made: &[Record],
+        write: impl Fn(&Self, &Record) -> Result<Option<Put>> + Sync,
+    ) -> Result<usize> {
+        let written = map_chunks(made, |new| write(self, new));
         let (mut changed, mut failed) = (0, None);
-        for result in put {
+        for (new, result) in made.iter().zip(written) {
             match result {
-                Ok(put) => {
+                Ok(Some(put)) => {
                     changed += usize::from(put.is_changed);
                     self.table.insert(&put.record, put.stamp);
                 }
+                Ok(None) => self.remove(std::slice::from_ref(&new.file.0))?,
                 Err(error) => failed = failed.or(Some(error)),
             }
         }
