@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pytest_hotreload.process import atomic_write
+from pytest_hotreload.records.totals import MOST_SECONDS
 from pytest_hotreload.world import BUILTINS
 
 __builtins__ = BUILTINS
 
 _NAME = "plan-durations-1.json"
-#: A larger number was not measured: 30 years.
-_MOST_SECONDS = 1e9
 
 
 class Measured(NamedTuple):
@@ -54,7 +53,7 @@ def load(folder: Path) -> dict[str, Measured]:
 
 def _measured(seconds: Any, imports: Any, needs: Any) -> Measured:
     numbers = float(seconds), float(imports)
-    if not all(0 <= number < _MOST_SECONDS for number in numbers):
+    if not all(0 <= number < MOST_SECONDS for number in numbers):
         raise ValueError("not a number of seconds")
     return Measured(*numbers, tuple(map(str, needs)))
 

@@ -13,6 +13,7 @@ from typing import Any
 from pytest_hotreload.compat import console, pytest_output, pytest_session
 from pytest_hotreload.compat.tracebacks import crash_of, places_of
 from pytest_hotreload.compat.unpickling import is_installed
+from pytest_hotreload.original_names import ORIGINAL_NAMES
 from pytest_hotreload.world import BUILTINS, os, pytest, time
 
 __builtins__ = BUILTINS
@@ -50,9 +51,9 @@ class JsonLines:
         config.stash[console.TOLD] = self.warnings.append
 
     def _print(self, line: dict[str, Any]) -> None:
-        self._out.write(
-            json.dumps({name: value for name, value in line.items() if value not in ("", [])}) + "\n"
-        )
+        with ORIGINAL_NAMES:  # a conftest may have replaced what writes JSON
+            text = json.dumps({name: value for name, value in line.items() if value not in ("", [])})
+        self._out.write(text + "\n")
         self._out.flush()
 
     # -- failures --------------------------------------------------------------------------------

@@ -6,10 +6,10 @@ otherwise learn nothing for as long as the first file takes.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 from pytest_hotreload.compat import console, pytest_output
+from pytest_hotreload.process import fork_state
 from pytest_hotreload.run import messages
 from pytest_hotreload.world import BUILTINS, os, pytest, time
 
@@ -32,6 +32,7 @@ class EarlyFailures:
             or console.TOLD in config.stash
             or pytest_output.terminal_reporter(config) is None
             or os.isatty(1)
+            or not pytest_output.stderr_is_real()
         )
 
     def note(self, index: int) -> None:
@@ -59,8 +60,5 @@ class EarlyFailures:
     def _say(self, text: str) -> None:
         if os.path.sameopenfile(1, 2):  # pytest's line of dots must end first
             console.notice(self._config, text)
-            return
-        stream = sys.__stderr__
-        if stream is not None:
-            stream.write(f"{console.PREFIX}{text}\n")
-            stream.flush()
+        else:
+            fork_state.write_all([(2, f"{console.PREFIX}{text}\n".encode("utf-8", "replace"))])

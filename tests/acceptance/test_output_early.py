@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -52,3 +53,11 @@ def test_a_death(project):
         {**SLOW, "test_b.py": "import os\ndef test_fails(): os._exit(1)\ndef test_too(): assert 0\n"}
     )
     assert project.run(slots=2).early == LINES
+
+
+def test_standard_error_that_takes_nothing(project):
+    """Each write fails, as to a full disk or a closed pipe: the run goes on."""
+    project.write(SLOW)
+    with Path("/dev/full").open("wb") as full:
+        ours = project.run(slots=2, stderr=full.fileno())
+    assert (ours.status, ours.lines[-1]) == (1, "== 2 failed, 2 passed in TIME ==")

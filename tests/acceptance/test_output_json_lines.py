@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -166,3 +168,31 @@ def test_run_json(tmp_path):
         for ran in (cold, attached):
             assert ran.status == 1
             assert lines(ran.out) == ([FAILURES[1]], {"status": 1, "failed": 1})
+
+
+def test_a_conftest_that_replaces_what_writes_json(project, slots):
+    project.write({
+        "conftest.py": """
+            import json
+
+            def fails(*args, **kwargs):
+                raise RuntimeError("replaced")
+
+            json.dumps = fails
+        """,
+        "test_a.py": "def test_fails(): assert 0\n",
+    })  # fmt: skip
+    # Without the recorder, which writes JSON, too.
+    command = [sys.executable, "-m", "pytest", "-p", "hotreload", "--hotreload", "--hotreload-json-lines"]
+    done = subprocess.run(
+        [*command, f"--hotreload-slots={slots}"],
+        cwd=project.root("forks"),
+        env=project._environ("forks"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line.get("test") for line in lines] == ["test_a.py::test_fails", None]
+    assert (done.returncode, lines[-1]["failed"]) == (1, 1)
