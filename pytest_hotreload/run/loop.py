@@ -23,6 +23,7 @@ from pytest_hotreload.process.messages import (
     Asked,
     Collided,
     Ended,
+    Gathered,
     ItemRan,
     Missing,
     NeedsFixture,
@@ -294,7 +295,10 @@ class RunLoop:
         if kind in _OF_PROCESSES:
             self._take_from_process(running, message)
             return
-        if running.stopped or running.rerouted:
+        if running.stopped:
+            return
+        if running.rerouted:
+            self._take_end(running, message)
             return
         if kind is NeedsFixture:
             self._reroute(running, message.name)
@@ -365,15 +369,12 @@ class RunLoop:
             self.sources.rewinding.done(running.rewound)
         elif running.status and self.sources.rewinding.broke(running):
             running.status = 0
-        ended = (
-            running.ended if running.status == 0 and not running.stopped and not running.rerouted else None
-        )
+        ended = running.ended if running.status == 0 and not running.stopped else None
         if self.timeline is not None:
             self.timeline.ended(running, ended)
         if ended is not None:
             self._ended_well(running, ended)
         elif self.records is not None and not running.stopped:
-            # Also if the rest of the file runs elsewhere: two processes observed one half each.
             self.records.spoiled(running.group.path)
         if not running.stopped:
             self.crashes.contends(running)
@@ -401,6 +402,15 @@ class RunLoop:
         running.rerouted = True
         if self.sources.fixtures is not None:
             self.sources.fixtures.need(running.group, name)
+
+    def _take_end(self, running: RunningChild, message: Any) -> None:
+        """Of a rerouted child, take what counts for the tests that it ran: what it observed, measured and gathered."""
+        if type(message) is Ended:
+            running.ended = message
+        elif type(message) is Gathered:
+            ran = [index for index in running.assigned if self.replay.is_complete(index)]
+            if ran:  # the test that it stopped before is forgotten, with all its messages
+                self.replay.feed(ran[-1], message)
 
     def _run_rest(self, running: RunningChild) -> None:
         unfinished = [index for index in running.assigned if not self.replay.is_complete(index)]

@@ -804,3 +804,27 @@ def test_exit_handlers_of_a_setup(suite, slots):
     assert shared_lines(ours)
     assert plain.lines[-1] == "left in the end"
     assert ours.lines == plain.lines
+
+
+def test_a_file_that_ran_in_two_parts_has_a_record_and_coverage(suite, slots):
+    """What the child did before it stopped counts: the request is not known in the first run."""
+    pytest.importorskip("pytest_cov", reason="pytest-cov is not installed")
+    body = "import shop, pytest\ndef test_before(): shop.first()\n"
+    body += "def test_it(request):\n    request.getfixturevalue('base')\n    shop.second()\n"
+    made = suite(
+        "@pytest.fixture(scope='session')\ndef base():\n    time.sleep(0.15)\n    return 1\n",
+        {f"test_{name}.py": body.replace("first", f"first_{name}") for name in FOUR},
+        **{
+            "shop.py": "".join(f"def first_{name}():\n    return 1\n" for name in FOUR)
+            + "def second():\n    return 2\n",
+            "pytest.ini": "[pytest]\npythonpath = .\n",
+        },
+    )
+    made.project.plugins = ["hotreload_young", "pytest_cov.plugin"]
+    made.project.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    arguments = ["--cov=shop", "--cov-report=term-missing"]
+    ours = made.project.run(*arguments, slots=slots)
+    assert "set up once instead of" in shared_lines(ours)[0], "some ran in two parts"
+    assert any(line.split() == ["shop.py", "10", "0", "100%"] for line in ours.lines)
+    again = made.project.run(*arguments, "--hotreload-affected", slots=slots)
+    assert again.outcomes == {}, again.notices
