@@ -189,6 +189,18 @@ def fixtures_of(item: pytest.Item) -> list[Any]:
     return [known[name][-1] for name in info.names_closure if known.get(name)]
 
 
+def is_skipped(item: pytest.Item) -> bool:
+    """Return whether a mark alone says that ``item`` does not run, so that none of its fixtures is set up.
+
+    Conditions that are texts are not evaluated here.
+    """
+    return (
+        any(True for _ in item.iter_markers("skip"))
+        or any(True in mark.args for mark in item.iter_markers("skipif"))
+        or any(mark.kwargs.get("run") is False for mark in item.iter_markers("xfail"))
+    )
+
+
 def dependencies(item: pytest.Item, name: str) -> list[Any]:
     """Return the definition of a fixture, and those of all fixtures that it uses, as ``item`` sees them."""
     waiting, found = [name], []

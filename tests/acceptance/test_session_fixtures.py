@@ -828,3 +828,17 @@ def test_a_file_that_ran_in_two_parts_has_a_record_and_coverage(suite, slots):
     assert any(line.split() == ["shop.py", "10", "0", "100%"] for line in ours.lines)
     again = made.project.run(*arguments, "--hotreload-affected", slots=slots)
     assert again.outcomes == {}, again.notices
+
+
+@pytest.mark.parametrize("mark", ["skip", "skipif(True, reason='x')", "xfail(run=False)"])
+def test_of_tests_that_are_skipped(suite, slots, mark):
+    """A fixture that no test reaches is not set up, and its output belongs to the first test that reaches it."""
+    made = suite(SLOW)
+    made.project.run(slots=slots)
+    text = f"import pytest\n@pytest.mark.{mark}\ndef test_it(base): assert base\n"
+    made.project.write({f"test_{name}.py": text for name in FOUR})
+    made.words()
+    plain = made.project.run(slots=None)
+    ours = made.project.run(slots=slots)
+    assert ours.outcomes == plain.outcomes
+    assert made.words() == []
