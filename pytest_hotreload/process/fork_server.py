@@ -171,7 +171,8 @@ class _Server:
             told = all(fd >= 0 or token == _NOBODY for token, fd in self.children.values())
             wait = None if told else _NO_PIDFD_MS
             ready = {descriptor for descriptor, _ in self.poll.poll(wait)}
-            self._reap(ready)
+            if ready != {self.control.fileno()} or any(fd < 0 for _, fd in self.children.values()):
+                self._reap()
             if self.control.fileno() in ready and not self._obey():
                 break
             if self.prefork is not None and self.prefork.is_due():
@@ -316,29 +317,44 @@ class _Server:
             os._exit(70)
         os._exit(70)
 
-    def _reap(self, ready: set[int]) -> None:
+    def _reap(self) -> None:
+        gone: dict[int, Gone] = {}
+        left = leftovers.collect(lambda: self._wait_for_ended(gone), self._ours)
+        for pid, message in gone.items():
+            if message.token != _NOBODY:
+                self._tell(message._replace(leftovers=tuple(left[pid])))
+            elif self.prefork is not None and self.prefork.pid == pid:
+                self.prefork.discard()
+
+    def _wait_for_ended(self, gone: dict[int, Gone]) -> list[int]:
+        """Reap the children that have ended by now, and add them to ``gone``."""
+        found = []
         for pid, (token, pidfd) in list(self.children.items()):
-            if pidfd >= 0 and pidfd not in ready:
-                continue
             ended, status, used = os.wait4(pid, os.WNOHANG)
-            if ended:
-                del self.children[pid]
-                if pidfd >= 0:
-                    self.poll.unregister(pidfd)
-                    os.close(pidfd)
-                if token == _NOBODY:
-                    if self.prefork is not None and self.prefork.pid == pid:
-                        self.prefork.discard()
-                    continue
-                left = leftovers.end(pid, {*self.children, *self._kept})
-                self._tell(Gone(token, status, tuple(left), used.ru_utime + used.ru_stime))
+            if not ended:
+                continue
+            found.append(pid)
+            gone[pid] = Gone(token, status, (), used.ru_utime + used.ru_stime)
+            del self.children[pid]
+            if pidfd >= 0:
+                self.poll.unregister(pidfd)
+                os.close(pidfd)
+        return found
+
+    def _ours(self) -> set[int]:
+        return {*self.children, *self._kept}
 
     def _end_all(self) -> None:
-        for pid in self.children:
+        leftovers.collect(self._kill_and_wait, self._ours)
+        leftovers.end_snapshots()
+
+    def _kill_and_wait(self) -> list[int]:
+        pids = list(self.children)
+        self.children.clear()
+        for pid in pids:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
-        for pid in list(self.children):
+        for pid in pids:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, 0)
-            leftovers.end(pid, {*self.children, *self._kept})
-        leftovers.end_snapshots()
+        return pids

@@ -6,6 +6,8 @@ that a test started escapes, not even a daemon.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Sequence
+
 from pytest_hotreload._native import SNAPSHOT_NAME, children_of
 from pytest_hotreload.process import proc
 from pytest_hotreload.world import BUILTINS, contextlib, os, signal
@@ -13,24 +15,51 @@ from pytest_hotreload.world import BUILTINS, contextlib, os, signal
 __builtins__ = BUILTINS
 
 
-def end(group: int, ours: set[int]) -> list[str]:
-    """End the rest of the process group ``group``, and adopted orphans that are not in ``ours``.
+def collect(wait: Callable[[], Collection[int]], ours: Callable[[], Collection[int]]) -> dict[int, list[str]]:
+    """Reap the children that have ended, and end the processes that they left behind.
 
-    Returns the names of the processes, for the user.
+    ``wait``: reaps the children that have ended by now, without waiting for others, and returns their process
+    ids. ``ours``: returns the children of this process that are no leftovers. Returns the names of the
+    processes, for the user, by the process id of the child that left them.
+
+    Several children may end at the same time. An orphan is adopted in the same moment in which its parent
+    becomes one to be waited for, so the parents of all orphans that are listed have been reaped when nobody
+    is left to wait for. An orphan that left the process groups of these children may be the leftover of each.
     """
-    found = [pid for pid in proc.group_members(group) if not _ends_itself(pid)] if _alive(group) else []
-    adopted = [pid for pid in children_of(os.getpid()) if pid not in ours and not _ends_itself(pid)]
-    names = [_name(pid) for pid in dict.fromkeys(found + adopted) if not _zombie(pid)]
-    for pid in dict.fromkeys(found + adopted):
+    ended: list[int] = []
+    adopted: list[int] = []
+    while more := wait():
+        ended += more
+        excluded = {*ours()}
+        adopted = [pid for pid in children_of(os.getpid()) if pid not in excluded and not _ends_itself(pid)]
+    return _end(ended, adopted) if ended else {}
+
+
+def _end(ended: Sequence[int], adopted: Sequence[int]) -> dict[int, list[str]]:
+    groups = {pid: _group_left_by(pid) for pid in ended}
+    in_groups = {pid for members in groups.values() for pid in members}
+    in_doubt = [pid for pid in adopted if pid not in in_groups]
+    names = {pid: _name(pid) for pid in (*in_groups, *in_doubt) if not _zombie(pid)}
+    left = {
+        child: [names[pid] for pid in (*members, *in_doubt) if pid in names]
+        for child, members in groups.items()
+    }
+    for pid in (*in_groups, *in_doubt):
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGKILL)
-    if found:
-        with contextlib.suppress(OSError):
-            os.killpg(group, signal.SIGKILL)
+    for child, members in groups.items():
+        if members:
+            with contextlib.suppress(OSError):
+                os.killpg(child, signal.SIGKILL)
     for pid in adopted:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, 0)
-    return names
+    return left
+
+
+def _group_left_by(child: int) -> list[int]:
+    """Return the processes of the group that a child led."""
+    return [pid for pid in proc.group_members(child) if not _ends_itself(pid)] if _alive(child) else []
 
 
 def end_snapshots() -> None:

@@ -39,6 +39,9 @@ _BOOT = (
     "runpy.run_module('pytest', run_name='__main__', alter_sys=True)"
 )
 
+#: Between two looks at a process where ``waitid`` is missing (macOS with Python < 3.13).
+_NO_WAITID_SECONDS = 0.02
+
 
 class Beginning(NamedTuple):
     """How a self-collecting process was started: enough to start a fresh interpreter in the same way."""
@@ -125,11 +128,29 @@ class SpawnLauncher(ForkPoint):
         low_threads.start_new_thread(self._wait_for, (start.token, pid))
 
     def _wait_for(self, token: int, pid: int) -> None:
-        status = _wait_status(pid)
+        while token in self._processes:  # else the thread of one that ended at the same time has reaped it
+            _wait_until_ended(pid)
+            self._reap()
+
+    def _reap(self) -> None:
+        gone: dict[int, Gone] = {}
         with self._lock:
-            self._processes.pop(token, None)
-            left = leftovers.end(pid, {*self._processes.values()} | self._before)
-        self._report(Gone(token, status, tuple(left)))
+            left = leftovers.collect(
+                lambda: self._wait_for_ended(gone), lambda: {*self._processes.values()} | self._before
+            )
+        for pid, message in gone.items():
+            self._report(message._replace(leftovers=tuple(left[pid])))
+
+    def _wait_for_ended(self, gone: dict[int, Gone]) -> list[int]:
+        """Reap the processes that have ended by now, and add them to ``gone``."""
+        found = []
+        for token, pid in list(self._processes.items()):
+            status = _wait_status(pid)
+            if status is not None:
+                found.append(pid)
+                gone[pid] = Gone(token, status, ())
+                del self._processes[token]
+        return found
 
     def _report(self, message: object) -> None:
         with contextlib.suppress(OSError):  # the run is over
@@ -147,13 +168,23 @@ class SpawnLauncher(ForkPoint):
     kill = close
 
 
-def _wait_status(pid: int) -> int:
-    """Return how the process ended.
+def _wait_until_ended(pid: int) -> None:
+    """Wait until the process has ended, and leave it to be reaped; without ``waitid`` (macOS), wait a moment."""
+    if not hasattr(os, "waitid"):
+        time.sleep(_NO_WAITID_SECONDS)
+        return
+    with contextlib.suppress(ChildProcessError):
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+
+def _wait_status(pid: int) -> int | None:
+    """Return how the process ended; None while it runs.
 
     If another party collected the status (gevent's loop, an ignored SIGCHLD), return 0: only the messages
     count.
     """
     try:
-        return os.waitpid(pid, 0)[1]
+        ended, status = os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
         return 0
+    return status if ended else None

@@ -87,6 +87,52 @@ AHEAD = """
     print(os.waitpid(point, 0)[1], os.path.exists(f"/proc/{third}"))
 """
 
+#: Children that end while the fork point is stopped, each with what it left behind: ordinary processes, which
+#: stay in the group of their child, and one that left it.
+TOGETHER = """
+    import os, signal, subprocess, time
+    from pytest_hotreload.process.fork_server import serve
+    from pytest_hotreload.process.channel import pair
+    from pytest_hotreload.process.messages import Start
+
+    def live(start, files):
+        os.setpgid(0, 0)
+        for which in range(start.slot):
+            subprocess.Popen(["sleep", f"{300 + start.token}.{which}"])
+        if start.token == 4:
+            subprocess.Popen(["sleep", "999"], start_new_session=True)
+        os.write(said[1], b".")
+        time.sleep(60)
+
+    ours, theirs = pair()
+    lifeline, said = os.pipe(), os.pipe()
+    point = os.fork()
+    if point == 0:
+        ours.close()
+        os.close(lifeline[1])
+        serve(theirs, live, lifeline[0])
+        os._exit(0)
+    theirs.close()
+    started, tokens = [], range(1, 5)
+    for token in tokens:
+        ours.send(-1, Start(token, token % 3, ()))
+        started.append(ours.receive()[1].pid)
+    for _ in tokens:
+        os.read(said[0], 1)
+    os.kill(point, signal.SIGSTOP)
+    os.waitpid(point, os.WUNTRACED)
+    for pid in started:
+        os.kill(pid, signal.SIGKILL)
+        while open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] != "Z":
+            time.sleep(0.01)
+    os.kill(point, signal.SIGCONT)
+    gone = [ours.receive()[1] for _ in tokens]
+    for each in sorted(gone):
+        print(each.token, *sorted(name.partition(" (")[0] for name in each.leftovers), sep=", ")
+    ours.close()
+    print(os.waitpid(point, 0)[1])
+"""
+
 
 def run(script: str) -> tuple[str, str]:
     ran = subprocess.run(
@@ -106,3 +152,15 @@ def test_nobody_listens_when_a_child_ends() -> None:
 def test_one_child_is_ahead_also_without_pidfds() -> None:
     """It costs no look while it waits, and is nobody's loss."""
     assert run(AHEAD) == ("7 8 3 True True\n0 False\n", "")
+
+
+def test_each_of_several_that_end_together_answers_for_its_own() -> None:
+    """A process that left its group may be the leftover of each: in doubt, no file's results are used again."""
+    expected = """\
+        1, sleep 301.0, sleep 999
+        2, sleep 302.0, sleep 302.1, sleep 999
+        3, sleep 999
+        4, sleep 304.0, sleep 999
+        0
+    """
+    assert run(TOGETHER) == (textwrap.dedent(expected), "")
