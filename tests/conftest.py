@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import pytest
 from .acceptance.compare import Project
 from .acceptance.desk import Desk
 from .acceptance.reading_keys import start_reading
+from .acceptance.shared_suites import Suite, suite_of
 from .acceptance.terminals import Terminal
 
 
@@ -20,6 +22,12 @@ from .acceptance.terminals import Terminal
 def project(tmp_path: Path) -> Project:
     """A small project on disk, run by plain pytest and under ``--hotreload``."""
     return Project(tmp_path)
+
+
+@pytest.fixture
+def suite(project: Project, tmp_path: Path) -> Callable[..., Suite]:
+    """Makes a suite whose costly session fixtures write notes: ``suite(conftest, files)``."""
+    return functools.partial(suite_of, project, tmp_path)
 
 
 @pytest.fixture

@@ -23,7 +23,8 @@ from pytest_hotreload.commands.graph import short
 from pytest_hotreload.imports.analysis import open_project, scan, third_party
 from pytest_hotreload.process.installed import site_folders
 from pytest_hotreload.records import affected, affected_messages, epoch, messages, reuse, totals
-from pytest_hotreload.records.records import RunRecords, Verdict
+from pytest_hotreload.records.records import RunRecords
+from pytest_hotreload.records.verdicts import Verdict
 
 #: ``src/shop/pricing.py:gross``: a function, by its file and its qualified name.
 _FUNCTION = re.compile(r"(?P<file>[^:]+\.py):(?P<name>[^\W\d][\w.<>]*)")

@@ -13,7 +13,7 @@ import pytest
 
 from pytest_hotreload import plugin
 from pytest_hotreload.imports import analysis
-from pytest_hotreload.process.messages import Gone, Refused, Started, Warmed
+from pytest_hotreload.process.fork_messages import Gone, Refused, Started, Warmed
 from pytest_hotreload.watch import messages, screen
 from pytest_hotreload.watch.attach_server import AttachServer
 from pytest_hotreload.watch.endpoint import OccupiedError

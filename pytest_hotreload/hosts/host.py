@@ -31,6 +31,7 @@ from pytest_hotreload.hosts.role import HostRole
 from pytest_hotreload.process.messages import Asked, Ended
 from pytest_hotreload.process.slots import Slot
 from pytest_hotreload.run.children import RunningChild
+from pytest_hotreload.run.endings import Endings
 from pytest_hotreload.run.loop import RunLoop
 from pytest_hotreload.run.replay import Receiver
 from pytest_hotreload.run.schedule import Group, Schedule
@@ -84,6 +85,23 @@ class HostSchedule(Schedule):
             super().again(group)
 
 
+class HostEndings(Endings):
+    """The endings of a host's children: the user's controller records them."""
+
+    host: HostRole
+
+    def end(self, running: RunningChild) -> None:
+        ended = running.ended if running.status == 0 else None
+        if ended is not None:
+            ended = ended._replace(observed=None)
+        self.host.send(ChildEnded(running.slot.index, ended))
+        super().end(running)
+
+    def _ended_well(self, running: RunningChild, ended: Ended) -> None:
+        if not running.group.alone:
+            self._sources.learn(ended.modules)
+
+
 class HostLoop(RunLoop):
     """The run loop of a host."""
 
@@ -107,6 +125,13 @@ class HostLoop(RunLoop):
 
     def _make_nodes(self) -> Nodes:
         return HostNodes(self.config, self.slots, self.host.begin)
+
+    def _make_endings(self) -> Endings:
+        endings = HostEndings(
+            self.context, self.sources, self.lease, self.crashes, self.watched, self.timeline
+        )
+        endings.host = self.host
+        return endings
 
     def _find_places(self) -> dict[tuple[str, int], int]:
         """(node id, index among the items with this node id) -> index of the item."""
@@ -213,17 +238,6 @@ class HostLoop(RunLoop):
 
     def _show(self) -> None:
         """Do nothing: the user's controller shows the results."""
-
-    def _ended_well(self, running: RunningChild, ended: Ended) -> None:
-        if not running.group.alone:
-            self.sources.learn(ended.modules)
-
-    def _finish(self, running: RunningChild) -> None:
-        ended = running.ended if running.status == 0 else None
-        if ended is not None:
-            ended = ended._replace(observed=None)
-        self.host.send(ChildEnded(running.slot.index, ended))
-        super()._finish(running)
 
     def _give_back(self, group: Group) -> None:
         self.host.send(GivenBack(tuple(self.replay.theirs[index] for index in group.indices)))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_hotreload.compat import console, plugins, pytest_output
+from pytest_hotreload.compat import console, junit, plugins
 from pytest_hotreload.host_options import HOST_ENVIRONMENT
 from pytest_hotreload.hosts import messages as hosts_messages
 from pytest_hotreload.hosts.protocol import Batch, Begin, Noticed
@@ -109,7 +109,7 @@ class HostRole:
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
         if self.xmlpath:
-            pytest_output.stand_in_for_junit(config, self.xmlpath)
+            junit.stand_in(config, self.xmlpath)
         config.stash[console.TOLD] = lambda text: self.send(Noticed(text, summary=False))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:

@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 
 from pytest_hotreload.process import adoption
+from pytest_hotreload.process.fork_messages import Warm
 from pytest_hotreload.process.import_inputs import Recorder
-from pytest_hotreload.process.messages import Warm
 from pytest_hotreload.process.template import import_module, in_fork, quiet, recording
 from pytest_hotreload.world import BUILTINS, MODULES, contextlib
 

@@ -21,7 +21,7 @@ from pytest_hotreload.isolate.calls import read_outcome
 from pytest_hotreload.isolate.errors import EnvironmentClosed, IsolatedDeath, IsolationError
 from pytest_hotreload.isolate.process import Caller, IsolatedProcess, Reason, Stream
 from pytest_hotreload.isolate.template import Handle
-from pytest_hotreload.process.messages import Gone, Refused, Started
+from pytest_hotreload.process.fork_messages import Gone, Refused, Started
 
 #: The maximum size of one read from a pipe: a pipe's capacity.
 _CHUNK = 1 << 16

@@ -28,9 +28,9 @@ from pytest_hotreload.isolate.errors import IsolationError
 from pytest_hotreload.isolate.package import Warmth
 from pytest_hotreload.process import fork_state
 from pytest_hotreload.process.channel import Channel, pair
+from pytest_hotreload.process.fork_messages import Kill, Start, Warm, Warmed
 from pytest_hotreload.process.fork_server import serve
 from pytest_hotreload.process.import_inputs import Recorder
-from pytest_hotreload.process.messages import Kill, Start, Warm, Warmed
 from pytest_hotreload.process.prefork import Prefork
 from pytest_hotreload.process.template import Become, Parked
 from pytest_hotreload.world import sockets

@@ -16,8 +16,8 @@ from typing import Any, ClassVar, Literal
 from pytest_hotreload._native import collapse_heap, set_child_subreaper
 from pytest_hotreload.process import adoption, job_control, leftovers
 from pytest_hotreload.process.channel import Channel, pair
+from pytest_hotreload.process.fork_messages import Gone, Kill, Refused, Start, Started
 from pytest_hotreload.process.lifeline import end_with
-from pytest_hotreload.process.messages import Gone, Kill, Refused, Start, Started
 from pytest_hotreload.process.prefork import Prefork
 from pytest_hotreload.process.proc import native_threads
 from pytest_hotreload.world import BUILTINS, contextlib, os, select, signal, sockets, warnings

@@ -1,23 +1,20 @@
-"""Messages exchanged between our processes. See ``process/channel.py`` for framing and transport."""
+"""Messages of a child to the controller. See ``process/channel.py`` for framing and transport."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
-from pytest_hotreload.world import BUILTINS, mmap, os, struct
+from pytest_hotreload.world import BUILTINS
 
 __builtins__ = BUILTINS
 
-#: Increased with each change of a message; a spawned child compares it before anything else.
-VERSION = 9
+#: Increased with each change of a message, also of ``fork_messages.py`` and ``fixture_messages.py``. A spawned
+#: child compares it before anything else.
+VERSION = 10
 
 #: The variable that names the inherited descriptors of a spawned child; removed before any user code runs.
 ENVIRONMENT = "PYTEST_HOTRELOAD_APART"
-
-
-# --------------------------------------------------------------------- child -> controller
 
 
 class ItemStarted(NamedTuple):
@@ -290,202 +287,3 @@ Message = (
     | Rewound
     | NotRewound
 )
-
-
-# --------------------------------------------------------------------- controller -> child
-
-
-class Answer(NamedTuple):
-    """The answer to the :class:`Asked` with the same number."""
-
-    number: int
-    value: Any
-
-
-class RewindMode:
-    """What a child does after its file. Integers, because an enum's members would be looked up in a patched module."""
-
-    #: Exit.
-    NO: ClassVar[int] = 0
-    #: Restore its memory, then wait for the next file.
-    YES: ClassVar[int] = 1
-    #: The same, and compare all memory with the snapshot.
-    VERIFY: ClassVar[int] = 2
-
-
-class Start(NamedTuple):
-    """To a fork point: fork a child for these items in this slot. To a rewound child: run these items."""
-
-    #: Returned with all reports about this child.
-    token: int
-    slot: int
-    indices: tuple[int, ...]
-    own_group: bool = True
-    assignment: Assignment | None = None
-    descriptors: int = 0
-    #: The number of tests that failed before: the test that reaches ``--maxfail`` tears everything down.
-    failed: int = 0
-    #: A :class:`RewindMode`.
-    rewind: int = RewindMode.NO
-    #: A :class:`process.fixture_messages.SetUp`: become a fixture process, instead of running the items.
-    set_up: Any = None
-    #: The keys (base id and name) of fixtures that other processes set up: a child that requests one is started
-    #: again from there. Each with whether a process holds it, so that two setups could get into each other's way.
-    elsewhere: tuple[tuple[str, bool], ...] = ()
-
-
-class Started(NamedTuple):
-    """From a fork point: the child was started, with this process id."""
-
-    token: int
-    pid: int
-
-
-class Gone(NamedTuple):
-    """From a fork point: the child has ended."""
-
-    token: int
-    #: The wait status.
-    status: int
-    #: The names of the processes that the child left behind.
-    leftovers: tuple[str, ...]
-    #: CPU seconds of the child and of the processes that it waited for; -1 if unknown.
-    cpu: float = -1.0
-
-
-class Refused(NamedTuple):
-    """From a fork point: the system refused to fork."""
-
-    token: int
-    errno: int
-
-
-class Kill(NamedTuple):
-    """To a fork point: kill this child now. Ignored if the child has already ended."""
-
-    token: int
-
-
-class Warm(NamedTuple):
-    """To the template: import these modules, in this order."""
-
-    modules: tuple[str, ...]
-    #: Modules that must not be imported, whichever module requests them.
-    barred: tuple[str, ...] = ()
-
-
-class Warmed(NamedTuple):
-    """The template's answer to :class:`Warm`."""
-
-    #: The number of modules that the template now holds.
-    modules: int
-    seconds: float
-    #: Module -> seconds that its import took.
-    costs: Mapping[str, float]
-    #: Module -> the reason why it was kept out.
-    quarantine: Mapping[str, str]
-
-
-class Probe(NamedTuple):
-    """To the template: report how many native threads remain after these modules are imported."""
-
-    modules: tuple[str, ...]
-
-
-class Probed(NamedTuple):
-    """The template's answer to :class:`Probe`; -1 if the import failed."""
-
-    threads: int
-
-
-class Assignment(NamedTuple):
-    """The task of a self-collecting child."""
-
-    #: The positional arguments of the child's own collection, or None for the controller's.
-    args: tuple[str, ...] | None
-    #: (index in the controller's items, node id) of the items that the child runs or serves.
-    wanted: tuple[tuple[int, str], ...]
-    worker_id: str
-    workerinput: Mapping[str, Any] | None
-    environ: Mapping[str, str]
-    randomness: bytes
-    name: str
-    log_file: bool
-    observe: bool = False
-    #: Collect, then become the fork point of the slot, instead of running the items.
-    serve: bool = False
-    #: With the controller's arguments: the part that the controller itself collected.
-    shard: object = None  # a ci.plan.Shard, which this module does not know
-    #: (base id, name) of fixtures that were set up once, and that the child leaves out.
-    cleared: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True)
-class Collision:
-    """A resource that two living children can't both use."""
-
-    #: The kind of resource: ``BIND``, ``CONNECT`` or ``PATH``.
-    what: int
-    #: The item that ran.
-    index: int
-    #: An item of the other child's file, or -1 if that child is unknown.
-    holder: int
-    #: The address or path.
-    subject: str
-
-    BIND: ClassVar[int] = 1
-    CONNECT: ClassVar[int] = 2
-    PATH: ClassVar[int] = 3
-
-
-class Progress:
-    """A page of memory that the controller shares with one child, for the current item and the first collision.
-
-    The child writes the page without a system call before each phase, so that a death or a hang can be
-    attributed to the exact item and phase. The controller can read the page at any time.
-    """
-
-    PHASES = ("start", "setup", "call", "teardown", "finish", "end")
-    _LAYOUT = struct.Struct("=iBd")
-    #: The collision, which ``_native.join_board`` lets this child write: a state (2: complete), the kind of
-    #: use, the item, the first item of the other child plus 1, and the length of the text that follows.
-    _COLLISION, _COLLISION_AT = struct.Struct("=QIIQQ"), 16
-    _COMPLETE = 2
-
-    def __init__(self, descriptor: int) -> None:
-        if os.fstat(descriptor).st_size < mmap.PAGESIZE:
-            os.ftruncate(descriptor, mmap.PAGESIZE)
-        self._page = mmap.mmap(descriptor, mmap.PAGESIZE)
-
-    def clear(self) -> None:
-        """Reset the page: no item runs, and there is no collision."""
-        self._LAYOUT.pack_into(self._page, 0, -1, 0, 0.0)
-        self._COLLISION.pack_into(self._page, self._COLLISION_AT, 0, 0, 0, 0, 0)
-
-    def write(self, index: int, phase: int, at: float) -> None:
-        """Note the item and the phase.
-
-        ``at``: seconds of the monotonic clock, which all processes of a machine share.
-        """
-        self._LAYOUT.pack_into(self._page, 0, index, phase, at)
-
-    def begin_again(self, at: float) -> None:
-        """Restart the clock of the current phase: the time before was not the test's own."""
-        index, phase, _ = self._LAYOUT.unpack_from(self._page, 0)
-        self._LAYOUT.pack_into(self._page, 0, index, phase, at)
-
-    def read(self) -> tuple[int, str, float]:
-        """Return (item index or -1, name of the phase, monotonic second at which it began)."""
-        index, phase, at = self._LAYOUT.unpack_from(self._page, 0)
-        return index, self.PHASES[phase], at
-
-    def collision(self) -> Collision | None:
-        """Return the first resource that this child used while another child held it, or None."""
-        state, what, index, holder, length = self._COLLISION.unpack_from(self._page, self._COLLISION_AT)
-        if state != self._COMPLETE:
-            return None
-        start = self._COLLISION_AT + self._COLLISION.size
-        return Collision(what, index, holder - 1, os.fsdecode(self._page[start : start + length]))
-
-    def close(self) -> None:
-        self._page.close()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from pytest_hotreload.process.channel import Channel, pair
-from pytest_hotreload.process.messages import Start
+from pytest_hotreload.process.fork_messages import Start
 from pytest_hotreload.world import BUILTINS
 
 __builtins__ = BUILTINS

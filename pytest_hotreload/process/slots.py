@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from pytest_hotreload._native import BOARD_BYTES
 from pytest_hotreload.process.channel import pair
-from pytest_hotreload.process.messages import Progress
+from pytest_hotreload.process.progress import Progress
 from pytest_hotreload.world import BUILTINS, fcntl, os, tempfile
 
 __builtins__ = BUILTINS

@@ -19,12 +19,12 @@ from typing import Any
 from pytest_hotreload._native import freeze, note_opens, noted_opens, set_child_subreaper
 from pytest_hotreload.process import adoption
 from pytest_hotreload.process.channel import Channel, pair
+from pytest_hotreload.process.fork_messages import Probe, Probed, Start, Warm, Warmed
 from pytest_hotreload.process.fork_server import ForkPoint, Unwind, fork_quietly, serve
 from pytest_hotreload.process.fork_state import flush_standard, output_to_nowhere
 from pytest_hotreload.process.import_inputs import Recorder
 from pytest_hotreload.process.lifeline import end_with
 from pytest_hotreload.process.living import NativeThreads
-from pytest_hotreload.process.messages import Probe, Probed, Start, Warm, Warmed
 from pytest_hotreload.world import MODULES, contextlib, os, pickle, threading, time
 
 #: Separates the names of the modules that a warm-up began with from its result. No name contains it.

@@ -13,7 +13,8 @@ from pytest_hotreload.imports.analysis import open_project, scan
 from pytest_hotreload.options import Options
 from pytest_hotreload.original_names import ORIGINAL_NAMES
 from pytest_hotreload.records import affected_messages
-from pytest_hotreload.records.records import RunRecords, Verdict
+from pytest_hotreload.records.records import RunRecords
+from pytest_hotreload.records.verdicts import Verdict
 from pytest_hotreload.usage import usage_error
 from pytest_hotreload.world import os, pytest, subprocess
 

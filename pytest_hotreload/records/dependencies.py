@@ -17,7 +17,8 @@ from typing import Any
 
 from pytest_hotreload._native import Project
 from pytest_hotreload.imports.analysis import scan
-from pytest_hotreload.records.observer import Module, Observation, Observed, Observer, canonical
+from pytest_hotreload.records.observer import Module, Observation, Observed, Observer
+from pytest_hotreload.records.places import canonical
 from pytest_hotreload.world import os
 
 #: Kinds of observations that make a file depend on a path's content, or on its absence.

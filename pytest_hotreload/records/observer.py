@@ -7,14 +7,11 @@ the template never records. docs/records.md states what the hook cannot see.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
-from importlib.machinery import PathFinder
-from itertools import accumulate
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pytest_hotreload._native import (
-    canonical_path,
     mark_function_files,
     observe,
     observe_again,
@@ -26,9 +23,17 @@ from pytest_hotreload._native import (
 )
 from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.process.fork_state import namespace
-from pytest_hotreload.process.installed import site_folders, standard_folders
+from pytest_hotreload.process.installed import site_folders
 from pytest_hotreload.records import functions
 from pytest_hotreload.records.functions import FunctionsRan
+from pytest_hotreload.records.places import (
+    STATE_FOLDERS,
+    below,
+    canonical,
+    on_path,
+    standard_library,
+    tool_folders,
+)
 from pytest_hotreload.world import (
     BUILTINS,
     MODULES,
@@ -41,14 +46,6 @@ from pytest_hotreload.world import (
 )
 
 __builtins__ = BUILTINS
-
-#: Folders in which tools keep state of their own in the project. They are no input of a test: hypothesis
-#: replays only failures, and a file that failed runs anyway.
-_STATE_FOLDERS = (".hypothesis", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".tox", ".nox")
-
-
-#: Tools whose reads and listings are no input of a test.
-_TOOLS = ("coverage", "pytest_cov")
 
 #: The name of a process without an audit event, such as one that native code starts. The system's accounting
 #: shows such a process after it was waited for, and ``waitid`` shows one that still exists.
@@ -92,14 +89,14 @@ class Observer:
     def __init__(self, config: pytest.Config) -> None:
         self.root = str(config.rootpath)
         self.installed = site_folders()
-        folders = {*self.installed, *_standard_library(), str(pytest_config.cache_folder(config))}
-        folders |= {str(Path(self.root, name)) for name in _STATE_FOLDERS}
+        folders = {*self.installed, *standard_library(), str(pytest_config.cache_folder(config))}
+        folders |= {str(Path(self.root, name)) for name in STATE_FOLDERS}
         # A project that tests pytest or this plugin has its package below the root: then the package is
         # first-party.
         self.callers = sorted({*pytest_config.package_folders(), str(Path(__file__).parents[1])})
-        folders |= {folder for folder in self.callers if not _below(folder, [self.root])}
+        folders |= {folder for folder in self.callers if not below(folder, [self.root])}
         self.ignored = sorted(folders)
-        self.callers += _tool_folders()
+        self.callers += tool_folders()
         given = getattr(config.known_args_namespace, "basetemp", None)
         self.temporary = [tempfile.gettempdir(), *([str(Path(given).absolute())] if given else [])]
         self.active = False
@@ -221,7 +218,7 @@ class Observer:
     def _told(self, seen: list[tuple[str, str, str, State]]) -> Observed:
         # Installed code may cache what it reads for any later caller, so such an event belongs to every test
         # file.
-        everybodys = {owner: "" for owner in {row[0] for row in seen} if _below(owner, self.installed)}
+        everybodys = {owner: "" for owner in {row[0] for row in seen} if below(owner, self.installed)}
         rows = [(everybodys.get(row[0], row[0]), *row[1:]) for row in seen] if everybodys else seen
         named = dict.fromkeys((owner, subject) for owner, kind, subject, _ in rows if kind == "import")
         modules = [module for owner, name in named if (module := self._module(owner, name)) is not None]
@@ -341,7 +338,7 @@ class Observer:
 
     def is_first_party(self, path: str) -> bool:
         """Whether a path is neither installed nor standard library, nor part of this plugin or of pytest."""
-        return not _below(path, self.ignored) and not _below(path, self.callers)
+        return not below(path, self.ignored) and not below(path, self.callers)
 
 
 def _has_children() -> bool:
@@ -352,37 +349,12 @@ def _has_children() -> bool:
     return True
 
 
-def canonical(path: str) -> str:
-    """The one form in which paths are compared. Most paths have it already and cost no native call."""
-    return canonical_path(path) if "/." in path or "//" in path or not path.startswith("/") else path
-
-
-def on_path(name: str) -> str | None:
-    """The file of a module as found through ``sys.path``. Imports nothing."""
-    spec, folders = None, None
-    try:
-        for part in accumulate(name.split("."), "{}.{}".format):
-            spec = PathFinder.find_spec(part, folders)
-            if spec is None:
-                return None
-            folders = list(spec.submodule_search_locations or ())
-    except (KeyError, ImportError, ValueError):  # a part of a namespace package whose parent is not loaded
-        return None
-    return spec.origin if spec is not None and spec.has_location else None
-
-
 def _state(path: str) -> State:
     try:
         found = os.stat(path)
     except OSError:
         return None
     return (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
-
-
-def _tool_folders() -> list[str]:
-    """Folders of tools that measure a run: they search the project's root for the data of other processes."""
-    specs = (PathFinder.find_spec(name) for name in _TOOLS)
-    return [str(Path(spec.origin).parent) for spec in specs if spec is not None and spec.origin]
 
 
 def _attributes(name: str) -> dict[str, Any]:
@@ -398,12 +370,3 @@ def _texts(places: Any) -> list[str]:
         return [place for place in places if type(place) is str] if places is not None else []
     except Exception:
         return []
-
-
-def _below(path: str, folders: Iterable[str]) -> bool:
-    return any(path.startswith(folder + os.sep) or path == folder for folder in folders)
-
-
-def _standard_library() -> set[str]:
-    archives = [entry for entry in sys.path if entry.endswith(".zip")]
-    return {*standard_folders(), *archives, *(os.path.realpath(path) for path in archives)}

@@ -20,7 +20,8 @@ from pytest_hotreload.records import affected, messages
 from pytest_hotreload.records.declarations import Declarations
 from pytest_hotreload.records.file_outcome import CLEAN
 from pytest_hotreload.records.last_run import Last, name_of
-from pytest_hotreload.records.records import RunRecords, Verdict
+from pytest_hotreload.records.records import RunRecords
+from pytest_hotreload.records.verdicts import Verdict
 from pytest_hotreload.world import BUILTINS, pytest, time
 
 __builtins__ = BUILTINS

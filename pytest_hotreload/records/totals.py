@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_hotreload.process.messages import Ended, Warmed
+from pytest_hotreload.process.fork_messages import Warmed
+from pytest_hotreload.process.messages import Ended
 from pytest_hotreload.records.saving import Saving, Usage
 from pytest_hotreload.world import BUILTINS, pytest, time
 

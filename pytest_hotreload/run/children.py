@@ -11,17 +11,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from pytest_hotreload.process.fork_messages import Assignment, Gone, Refused, Start, Started
 from pytest_hotreload.process.fork_server import ForkPoint
-from pytest_hotreload.process.messages import (
-    Asked,
-    Assignment,
-    Ended,
-    Gone,
-    Refused,
-    Rewound,
-    Start,
-    Started,
-)
+from pytest_hotreload.process.messages import Asked, Ended, Rewound
 from pytest_hotreload.process.poller import HasFileno, Poller
 from pytest_hotreload.process.slots import Slot
 from pytest_hotreload.run.schedule import Group

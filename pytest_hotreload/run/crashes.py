@@ -11,7 +11,8 @@ import pytest
 
 from pytest_hotreload.compat import console, plugins
 from pytest_hotreload.compat.reports import new_report, unpack_report
-from pytest_hotreload.process.messages import Collision, Ended, ItemFinished, ItemStarted
+from pytest_hotreload.process.messages import Ended, ItemFinished, ItemStarted
+from pytest_hotreload.process.progress import Collision
 from pytest_hotreload.run import messages
 from pytest_hotreload.world import BUILTINS, contextlib, os, signal, time
 

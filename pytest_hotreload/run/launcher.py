@@ -17,10 +17,10 @@ from pytest_hotreload.imports.analysis import Analysis, analyse, third_party
 from pytest_hotreload.original_names import ORIGINAL_NAMES
 from pytest_hotreload.process import fork_state
 from pytest_hotreload.process.channel import pair
+from pytest_hotreload.process.fork_messages import Assignment, Start, Warm
 from pytest_hotreload.process.fork_server import ForkPoint
 from pytest_hotreload.process.import_answers import is_inside
 from pytest_hotreload.process.installed import is_installed
-from pytest_hotreload.process.messages import Assignment, Start, Warm
 from pytest_hotreload.process.proc import native_threads
 from pytest_hotreload.process.slots import Slot
 from pytest_hotreload.process.template import Template

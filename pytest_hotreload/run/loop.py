@@ -12,18 +12,16 @@ from typing import Any
 import pytest
 
 from pytest_hotreload.compat import plugins, pytest_output, pytest_session
-from pytest_hotreload.compat.unpickling import loads
 from pytest_hotreload.compat.xdist import Nodes
 from pytest_hotreload.errors import IncompleteRunError
 from pytest_hotreload.original_names import ORIGINAL_NAMES
+from pytest_hotreload.process.fork_messages import Answer
 from pytest_hotreload.process.interrupts import Interrupts
 from pytest_hotreload.process.job_control import Suspension
 from pytest_hotreload.process.messages import (
-    Answer,
     Asked,
     Collided,
     Ended,
-    Gathered,
     ItemRan,
     Missing,
     NeedsFixture,
@@ -37,8 +35,8 @@ from pytest_hotreload.run.child import reset
 from pytest_hotreload.run.children import Children, RunningChild
 from pytest_hotreload.run.context import RunContext, RunSetup
 from pytest_hotreload.run.crashes import Crashes
+from pytest_hotreload.run.endings import Endings
 from pytest_hotreload.run.fixtures.shared import Shared
-from pytest_hotreload.run.gathered.merge import Merger
 from pytest_hotreload.run.launcher import Launcher
 from pytest_hotreload.run.replay import Receiver, Replay
 from pytest_hotreload.run.schedule import Group, Schedule, make_groups
@@ -90,7 +88,7 @@ class RunLoop:
         if self.rerun is not None:
             self.children.add_listener(self.rerun, functools.partial(self.rerun.listen, self.watched))
         self.shared = Shared()
-        self.merger: Merger | None = None
+        self.endings = self._make_endings()
         self.ctrl_c = Interrupts(once=self.rerun is not None)
         self._pid = os.getpid()
 
@@ -128,6 +126,9 @@ class RunLoop:
 
     def _make_nodes(self) -> Nodes:
         return Nodes(self.config, self.slots)
+
+    def _make_endings(self) -> Endings:
+        return Endings(self.context, self.sources, self.lease, self.crashes, self.watched, self.timeline)
 
     # -- the loop ------------------------------------------------------------------------------
 
@@ -206,7 +207,7 @@ class RunLoop:
         self._keep_apart()
         preparation.tell(context, self.shared.notices)
         several = not self.alone or self.options.slots > 1
-        self.merger = preparation.gathers(context, self.reporter, several=several)
+        self.endings.merger = preparation.gathers(context, self.reporter, several=several)
         self.sources.prepare(self.groups, self.shared.cleared)
         if self.groups:
             preparation.find_apart(context, self.groups, self.sources)
@@ -231,10 +232,11 @@ class RunLoop:
         for error in self.shared.tear_down(self.session):
             self.crashes.shared_teardown_failed(pytest_session.internal_error_text(self.config, error))
         self.nodes.down()
-        if self.merger is not None:
+        merger = self.endings.merger
+        if merger is not None:
             reused = len(self.reuse.taken) if self.reuse is not None else 0
             self.totals.notices += messages.not_gathered(
-                self.merger.problems, self.merger.lost, sorted(self.merger.applied), reused
+                merger.problems, merger.lost, sorted(merger.applied), reused
             )
         for slot in self.slots:
             slot.close()
@@ -288,7 +290,7 @@ class RunLoop:
         for index, message in [] if running.over else frames:
             self._take(running, index, message)
         if running.status is not None:
-            self._finish(running)
+            self.endings.end(running)
 
     def _take(self, running: RunningChild, index: int, message: Any) -> None:
         kind = type(message)
@@ -298,10 +300,10 @@ class RunLoop:
         if running.stopped:
             return
         if running.rerouted:
-            self._take_end(running, message)
+            self.endings.take_rest(running, message)
             return
         if kind is NeedsFixture:
-            self._reroute(running, message.name)
+            self.endings.reroute(running, message.name)
             return
         if kind is Collided and running.collided is None:
             self.crashes.collided(running, index, message.address)
@@ -359,95 +361,7 @@ class RunLoop:
             self.lease.end()
         running.slot.channel.send(-1, Answer(asked.number, answer))
 
-    # -- the end of a child --------------------------------------------------------------------
-
-    def _finish(self, running: RunningChild) -> None:
-        self.lease.end_of(running)
-        if running.left:
-            self._left_processes(running)
-        if running.rewound is not None:
-            self.sources.rewinding.done(running.rewound)
-        elif running.status and self.sources.rewinding.broke(running):
-            running.status = 0
-        ended = running.ended if running.status == 0 and not running.stopped else None
-        if self.timeline is not None:
-            self.timeline.ended(running, ended)
-        if ended is not None:
-            self._ended_well(running, ended)
-        elif self.records is not None and not running.stopped:
-            self.records.spoiled(running.group.path)
-        if not running.stopped:
-            self.crashes.contends(running)
-            self._note_lost_gathering(running, ended)
-        self._settle(running, ended)
-
-    def _settle(self, running: RunningChild, ended: Ended | None) -> None:
-        """Complete, rerun, fail or leave out the items of a child that is gone."""
-        if running.stopped:
-            self.watched.leave_out(running.group)
-        elif running.rerouted:
-            self._run_rest(running)
-        elif running.collided is not None:
-            self.crashes.run_alone(running)
-        elif ended is not None:
-            if ended.frames not in (-1, running.heard) and not self.context.interrupted:
-                self.crashes.lost(running, ended)
-            for index in running.assigned:
-                self.replay.complete(index)
-        else:
-            self.crashes.died(running)
-
-    def _reroute(self, running: RunningChild, name: str) -> None:
-        """A test needs a fixture that another process holds: the child ends, and the rest of the file runs there."""
-        running.rerouted = True
-        if self.sources.fixtures is not None:
-            self.sources.fixtures.need(running.group, name)
-
-    def _take_end(self, running: RunningChild, message: Any) -> None:
-        """Of a rerouted child, take what counts for the tests that it ran: what it observed, measured and gathered."""
-        if type(message) is Ended:
-            running.ended = message
-        elif type(message) is Gathered:
-            ran = [index for index in running.assigned if self.replay.is_complete(index)]
-            if ran:  # the test that it stopped before is forgotten, with all its messages
-                self.replay.feed(ran[-1], message)
-
-    def _run_rest(self, running: RunningChild) -> None:
-        unfinished = [index for index in running.assigned if not self.replay.is_complete(index)]
-        if unfinished and not self.context.interrupted:
-            self.replay.forget(unfinished[0])
-            self.schedule.again(running.group.rest(unfinished))
-
-    def _note_lost_gathering(self, running: RunningChild, ended: Ended | None) -> None:
-        """Note a file whose gathered data is lost: its child did not end well, and does not run again."""
-        if self.merger is not None and ended is None and running.collided is None:
-            self.merger.lost.append(self.context.shown(running.group.path))
-
-    def _left_processes(self, running: RunningChild) -> None:
-        path = running.group.path
-        self.totals.notices.append(messages.leftovers(self.context.shown(path), running.left))
-        if self.records is not None:
-            self.records.left_processes(path)
-
-    def _ended_well(self, running: RunningChild, ended: Ended) -> None:
-        """Record a child that ended well, even if it stopped early.
-
-        The recorded accesses and the coverage of the tests that ran count.
-        """
-        self.nodes.child_ended(running.slot, loads(ended.workeroutput, self.config))
-        self.totals.ended(ended)
-        if self.sources.fixtures is not None:
-            self.sources.fixtures.learn(running.group, ended.fixtures, ended.requested)
-        if self.records is not None:
-            spent = sum(cost.seconds for cost in ended.fixtures)
-            self.records.child_ended(running.group.path, ended.observed, spent)
-        if ended.started_over:
-            path = self.context.shown(running.group.path)
-            self.totals.notices.append(messages.collected_anew(path, ended.started_over))
-        if not running.group.alone:
-            self.sources.learn(ended.modules)
-        if ended.coverage is not None:
-            plugins.add_coverage(ended.coverage)
+    # -- showing and stopping ---------------------------------------------------------------------
 
     def _what_runs(self, now: float) -> list[str]:
         """Return the phrases for the status line."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pytest_hotreload.compat.console import PREFIX, status_text
 from pytest_hotreload.options import Options
-from pytest_hotreload.process.messages import Collision
+from pytest_hotreload.process.progress import Collision
 from pytest_hotreload.records.saving import Saving
 from pytest_hotreload.wording import duration, many
 from pytest_hotreload.world import BUILTINS

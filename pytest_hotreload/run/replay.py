@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pytest_hotreload.compat import pytest_output, pytest_session, teamcity, withdrawals
+from pytest_hotreload.compat import junit, pytest_output, pytest_session, teamcity, withdrawals
 from pytest_hotreload.compat.call_infos import unpack_call
 from pytest_hotreload.compat.controller_hooks import ControllerHooks
 from pytest_hotreload.compat.reports import new_report, one_teardown, unpack_report, unpack_warning
@@ -322,7 +322,7 @@ class Replay:
         pytest_output.ensure_newline(self.config)
 
     def _junit(self, index: int, message: messages.Junit) -> None:
-        xml = pytest_output.junit(self.config)
+        xml = junit.report(self.config)
         if xml is not None:
             target = xml.node_reporter(self.items[index].nodeid) if message.on_node else xml
             getattr(target, message.method)(*loads(message.args, self.config, self.items[index]))

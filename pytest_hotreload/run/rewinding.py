@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_hotreload.process.messages import RewindMode
+from pytest_hotreload.process.fork_messages import RewindMode
 from pytest_hotreload.run import messages
 from pytest_hotreload.world import BUILTINS, os
 

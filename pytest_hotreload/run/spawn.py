@@ -15,8 +15,9 @@ import pytest
 from pytest_hotreload._native import children_of, set_child_subreaper
 from pytest_hotreload.process import leftovers
 from pytest_hotreload.process.channel import pair
+from pytest_hotreload.process.fork_messages import Gone, Refused, Start, Started
 from pytest_hotreload.process.fork_server import ForkPoint
-from pytest_hotreload.process.messages import ENVIRONMENT, Gone, Refused, Start, Started
+from pytest_hotreload.process.messages import ENVIRONMENT
 from pytest_hotreload.world import (
     BUILTINS,
     contextlib,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_hotreload.compat import pytest_output
-from pytest_hotreload.process.messages import Answer
+from pytest_hotreload.process.fork_messages import Answer
 from pytest_hotreload.world import BUILTINS, os, signal
 
 __builtins__ = BUILTINS

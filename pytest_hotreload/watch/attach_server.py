@@ -20,7 +20,7 @@ from typing import Any
 
 from pytest_hotreload.imports.learning import Learner
 from pytest_hotreload.process.channel import pair
-from pytest_hotreload.process.messages import Gone, Refused, Start, Started
+from pytest_hotreload.process.fork_messages import Gone, Refused, Start, Started
 from pytest_hotreload.watch import messages
 from pytest_hotreload.watch.attach_client import Caller, difference, unsuitable
 from pytest_hotreload.watch.endpoint import Endpoint

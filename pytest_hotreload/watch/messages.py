@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_hotreload.compat.console import PREFIX, status_text
-from pytest_hotreload.process.messages import Warmed
+from pytest_hotreload.process.fork_messages import Warmed
 from pytest_hotreload.watch.protocol import Changed
 from pytest_hotreload.wording import listed, many, verb
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_hotreload.process.channel import pair
+from pytest_hotreload.process.fork_messages import Gone, Refused, Start, Started
 from pytest_hotreload.process.heartbeat import Pulse
-from pytest_hotreload.process.messages import Gone, Refused, Start, Started
 from pytest_hotreload.process.slots import anonymous_file
 from pytest_hotreload.watch.pages import Written
 from pytest_hotreload.watch.process import Process, ancestors, is_affected_by

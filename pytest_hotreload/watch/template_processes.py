@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_hotreload.process.messages import Gone, Refused, Started, Warm, Warmed
+from pytest_hotreload.process.fork_messages import Gone, Refused, Started, Warm, Warmed
 from pytest_hotreload.watch.process import Process
 from pytest_hotreload.watch.protocol import Consulted, Ready, Unfit
 from pytest_hotreload.watch.standby.template import start_template

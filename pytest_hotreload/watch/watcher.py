@@ -21,7 +21,7 @@ from pytest_hotreload._native import Changes
 from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.imports import analysis
 from pytest_hotreload.options import Options
-from pytest_hotreload.process.messages import Gone, Refused, Started, Warmed
+from pytest_hotreload.process.fork_messages import Gone, Refused, Started, Warmed
 from pytest_hotreload.records import messages
 from pytest_hotreload.watch import messages as watch_messages
 from pytest_hotreload.watch import screen

@@ -55,6 +55,13 @@ class Kept:
             else:
                 path.write_text(textwrap.dedent(text), encoding="utf-8")
 
+    def edit(self, name: str, old: str, new: str) -> None:
+        """Replace a text that the file contains."""
+        path = self.root / name
+        text = path.read_text(encoding="utf-8")
+        assert old in text, name
+        path.write_text(text.replace(old, new), encoding="utf-8")
+
     def run(self, *args: str, slots: int = 1, **how: Any) -> Result:
         """One run under hotreload."""
         return self.project.run(*args, slots=slots, **how)

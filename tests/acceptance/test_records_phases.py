@@ -57,16 +57,28 @@ def same_as_without_records(kept, result):
     return outcomes(cold)
 
 
-def test_young_files_prove_nothing(in_earnest):
-    """Every file was written just now."""
+@pytest.fixture
+def young(in_earnest):
+    """Every file was written just now, however long pytest takes to start here."""
+    files = [path for path in in_earnest.root.rglob("*") if path.is_file()]
+    soon = time.time() + 30
+    for path in files:
+        os.utime(path, (soon, soon))
+    yield in_earnest
+    for path in files:
+        os.utime(path)
+
+
+def test_young_files_prove_nothing(young):
+    in_earnest = young
     first = in_earnest.run(slots=2)
     assert said(first) == [f"unchanged since their last run: 0 of {COUNT} test files ({COUNT} new)"]
     second = in_earnest.run("--affected", "-v", slots=2)
     counts = f"0 of {COUNT} test files ({COUNT} changed while they ran)"
     assert said(second)[-1] == f"unchanged since their last run: {counts}"
-    young = reasons(second)
-    assert sorted(young) == sorted(TESTS)
-    assert {why.partition(" ")[2] for why in young.values()} == {"changed while it ran or just before"}
+    whys = reasons(second)
+    assert sorted(whys) == sorted(TESTS)
+    assert {why.partition(" ")[2] for why in whys.values()} == {"changed while it ran or just before"}
 
 
 def test_four_phases(in_earnest):

@@ -31,7 +31,6 @@ import pytest
 
 import pytest_hotreload.plugin  # noqa: F401 - the forks find it imported
 from pytest_hotreload.imports import bytecode
-from pytest_hotreload.records import records
 from pytest_hotreload.run.child import reset
 from tests.mutation.edits import Editor
 from tests.mutation.function_edits import FunctionEditor
@@ -344,7 +343,7 @@ def main() -> None:
     chosen = parser.parse_args()
     # The edits follow each other in milliseconds; what takes 2 s in earnest takes 20 ms here. Bytecode is
     # told apart by whole seconds, so it is not used.
-    records.YOUNG_NS = bytecode.YOUNG_NS = _MARGIN_NS
+    bytecode.YOUNG_NS = _MARGIN_NS
     sys.dont_write_bytecode = True
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"

@@ -9,8 +9,9 @@ import sys
 import pytest
 
 from pytest_hotreload.process.channel import pair
+from pytest_hotreload.process.fork_messages import Gone, Started
 from pytest_hotreload.process.fork_server import ForkPoint
-from pytest_hotreload.process.messages import Gone, Rewound, Started
+from pytest_hotreload.process.messages import Rewound
 from pytest_hotreload.process.slots import Slot
 from pytest_hotreload.run.children import Children
 from pytest_hotreload.run.schedule import Group

@@ -15,7 +15,7 @@ SCRIPT = """
     import os, signal, time
     from pytest_hotreload.process.fork_server import serve
     from pytest_hotreload.process.channel import pair
-    from pytest_hotreload.process.messages import Start
+    from pytest_hotreload.process.fork_messages import (Start)
 
     ours, theirs = pair()
     lifeline = os.pipe()
@@ -46,7 +46,7 @@ AHEAD = """
     from pytest_hotreload.process.prefork import Prefork
     from pytest_hotreload.process.channel import pair
     from pytest_hotreload.process.fork_server import serve
-    from pytest_hotreload.process.messages import Start
+    from pytest_hotreload.process.fork_messages import (Start)
 
     ours, theirs = pair()
     lifeline = os.pipe()
@@ -93,7 +93,7 @@ TOGETHER = """
     import os, signal, subprocess, time
     from pytest_hotreload.process.fork_server import serve
     from pytest_hotreload.process.channel import pair
-    from pytest_hotreload.process.messages import Start
+    from pytest_hotreload.process.fork_messages import (Start)
 
     def live(start, files):
         os.setpgid(0, 0)

@@ -10,18 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_hotreload.errors import ProtocolError
-from pytest_hotreload.process import messages
+from pytest_hotreload.process import progress
 from pytest_hotreload.process.channel import Inbox, pack, pair
-from pytest_hotreload.process.messages import (
-    Answer,
-    ItemFinished,
-    ItemRan,
-    ItemStarted,
-    Logged,
-    Printed,
-    Progress,
-    Reported,
-)
+from pytest_hotreload.process.fork_messages import Answer
+from pytest_hotreload.process.messages import ItemFinished, ItemRan, ItemStarted, Logged, Printed, Reported
+from pytest_hotreload.process.progress import Progress
 from pytest_hotreload.process.slots import Slot
 
 MESSAGES = st.one_of(
@@ -118,7 +111,7 @@ def _interrupted() -> None:
 def test_progress_is_read_original_names_written(index, phase, at):
     descriptor = _anonymous_file()
     try:
-        page = messages.Progress(descriptor)
+        page = progress.Progress(descriptor)
         page.write(index, phase, at)
         assert page.read() == (index, Progress.PHASES[phase], at)
         page.clear()

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from pytest_hotreload.options import Options
-from pytest_hotreload.process.messages import Ended, NotRewound, RewindMode, Rewound
+from pytest_hotreload.process.fork_messages import RewindMode
+from pytest_hotreload.process.messages import Ended, NotRewound, Rewound
 from pytest_hotreload.records.totals import Totals
 from pytest_hotreload.run.rewinding import BROKEN, Rewinding
 from pytest_hotreload.run.schedule import Group

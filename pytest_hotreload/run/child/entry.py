@@ -12,8 +12,9 @@ from typing import Any
 from pytest_hotreload.compat import pytest_session
 from pytest_hotreload.process import fork_state
 from pytest_hotreload.process.channel import Channel
+from pytest_hotreload.process.fork_messages import Start
 from pytest_hotreload.process.fork_server import Unwind
-from pytest_hotreload.process.messages import Missing, Start
+from pytest_hotreload.process.messages import Missing
 from pytest_hotreload.records.observer import Observer
 from pytest_hotreload.run.child import child, rewind
 from pytest_hotreload.run.child.context import ChildContext, SlotEnd

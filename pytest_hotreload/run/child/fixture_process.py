@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Protocol
 
-    from pytest_hotreload.process.messages import Start
+    from pytest_hotreload.process.fork_messages import Start
     from pytest_hotreload.records.observer import Observer
     from pytest_hotreload.run.child.context import SlotEnd
     from pytest_hotreload.run.child.reporter import Reporter

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pytest_hotreload._native import look_for_contention
-from pytest_hotreload.compat import controller_hooks, pytest_config, pytest_output, pytest_session
+from pytest_hotreload.compat import controller_hooks, junit, pytest_config, pytest_output, pytest_session
 from pytest_hotreload.compat.call_infos import pack_call
 from pytest_hotreload.compat.pickling import pack
 from pytest_hotreload.compat.reports import pack_report, pack_warning
@@ -120,7 +120,7 @@ class Reporter:
         )
         pytest_output.relay_live_log(self.config, lambda text, when: self.put(LoggedLive(text, when)))
         pytest_output.relay_log_file(self.config, lambda text: self.put(Logged(text)), always=log_file)
-        pytest_output.relay_junit(self.config, self._junit)
+        junit.relay(self.config, self._junit)
 
     def wake(self, place: ChildContext) -> None:
         """In the child, after :meth:`install`: send every event to the channel from now on."""

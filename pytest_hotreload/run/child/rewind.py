@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from pytest_hotreload._native import Rewinder, RewindRefused, leave_board
 from pytest_hotreload.process.channel import Channel
-from pytest_hotreload.process.messages import NotRewound, RewindMode, Rewound, Start
+from pytest_hotreload.process.fork_messages import RewindMode, Start
+from pytest_hotreload.process.messages import NotRewound, Rewound
 from pytest_hotreload.records.saving import Usage
 from pytest_hotreload.world import BUILTINS, os
 

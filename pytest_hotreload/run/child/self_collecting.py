@@ -14,13 +14,14 @@ from typing import Any
 from pytest_hotreload._native import keep_frozen
 from pytest_hotreload.ci.ownership import ShardFilter
 from pytest_hotreload.ci.plan import Shard
-from pytest_hotreload.compat import controller_hooks, handover, plugins, pytest_output
+from pytest_hotreload.compat import controller_hooks, handover, junit, plugins, pytest_output
 from pytest_hotreload.compat.worker_id import hide_worker
 from pytest_hotreload.compat.xdist import join_convention
 from pytest_hotreload.process import adoption, fork_state
 from pytest_hotreload.process.channel import Channel
+from pytest_hotreload.process.fork_messages import Gone, Start
 from pytest_hotreload.process.fork_server import serve
-from pytest_hotreload.process.messages import ENVIRONMENT, Ended, Gone, Missing, Start
+from pytest_hotreload.process.messages import ENVIRONMENT, Ended, Missing
 from pytest_hotreload.process.slots import TRAVELLING, SlotFiles
 from pytest_hotreload.records.observer import Observer
 from pytest_hotreload.run import spawn
@@ -175,7 +176,7 @@ class SelfCollectingChild:
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
         if self.xmlpath:
-            pytest_output.stand_in_for_junit(config, self.xmlpath)
+            junit.stand_in(config, self.xmlpath)
         plugins.stand_in_for_xdist()
         self.reporter = Reporter(config)
         config.pluginmanager.register(self.reporter, "hotreload-reporter")

@@ -37,7 +37,8 @@ from pytest_hotreload.run.gathered.end_hooks import (
     owners,
 )
 from pytest_hotreload.run.gathered.item_attributes import ItemAttributes
-from pytest_hotreload.world import BUILTINS, io, os, pickle, pytest
+from pytest_hotreload.run.gathered.known_objects import KnownObjects
+from pytest_hotreload.world import BUILTINS, os, pickle, pytest
 
 __builtins__ = BUILTINS
 
@@ -48,15 +49,6 @@ _HELD = "_hotreload_held"
 
 #: The first part of the paths of objects that hang on the config or the session.
 _CONFIG, _SESSION = "config", "session"
-#: Outcome exceptions by name, because their classes claim the module ``builtins`` and so can't be pickled.
-_OUTCOMES: dict[str, Any] = {
-    "skip": pytest.skip.Exception,
-    "fail": pytest.fail.Exception,
-    "exit": pytest.exit.Exception,
-    "xfail": pytest.xfail.Exception,
-}
-
-_Pickler, _dumps, _loads, _BytesIO = pickle.Pickler, pickle.dumps, pickle.loads, io.BytesIO
 
 
 def note(
@@ -88,15 +80,13 @@ class GatheredState:
     def __init__(self, session: pytest.Session, skip: set[int]) -> None:
         self.session, self.config = session, session.config
         self.containers: dict[str, Container] = {}
-        self.objects: dict[str, Any] = {}
-        self.paths: dict[int, str] = {}
+        self.known = KnownObjects(session)
         self.held: dict[str, WeakKeyDictionary[Any, Any]] = {}
         self.of_items = ItemAttributes(self.config)
         self.problems: list[tuple[str, str, str]] = []
         self._sent: dict[tuple[str, bytes], bytes] = {}
         self._sent_paths: set[str] = set()
         self._taken: dict[str, set[str]] = {}
-        self._items: dict[str, pytest.Item] = {}
         self.implementing = pytest_config.implementing_plugins(self.config, "pytest_hotreload_gather")
         skip |= {id(plugin) for plugin in self.implementing}
         found = [
@@ -164,7 +154,7 @@ class GatheredState:
             self._walk(Names(f"{path}<{owner.label}>", owner.label, thing, live, names=names), again=True)
             stored = pytest_config.stash_content(thing) if "stash" in found.names else None
             for key, name in found.stash_keys() if stored is not None else ():
-                self.objects[f"key {name}"], self.paths[id(key)] = key, f"key {name}"
+                self.known.add(key, f"key {name}")
                 if f"{path}.stash[{name}]" not in self.containers:
                     container = Keyed(f"{path}.stash[{name}]", owner.label, stored, live, only=key)
                     self._walk(container, again=True)
@@ -173,13 +163,12 @@ class GatheredState:
         """Note a container, and all that is in it."""
         if len(self.containers) >= _MOST_CONTAINERS:
             return
-        known = self.paths.get(id(container.thing))
+        known = self.known.paths.get(id(container.thing))
         if known is not None and not again and type(self.containers.get(known)) is type(container):
             self._widen(self.containers[known], container)
             return
         if not again:
-            self.paths[id(container.thing)] = container.path
-            self.objects[container.path] = container.thing
+            self.known.add(container.thing, container.path)
         self.containers[container.path] = container
         for step, value in _inside(container):
             self._visit(value, container.path + step, container.owner, container.live)
@@ -194,7 +183,7 @@ class GatheredState:
                     self._visit(value, known.path + step, known.owner, known.live)
 
     def _visit(self, value: Any, path: str, label: str, live: bool) -> None:
-        if id(value) in self.paths:
+        if id(value) in self.known.paths:
             return
         if type(value) in (tuple, frozenset):
             for number, each in enumerate(value):
@@ -226,7 +215,7 @@ class GatheredState:
             except Exception as error:
                 self._problem(container, "", error)
         problems, self.problems = self.problems, []
-        return _dumps((operations, problems), 5) if operations or problems else None
+        return pickle.dumps((operations, problems), 5) if operations or problems else None
 
     def _ask_plugins(self) -> list[Any]:
         """Ask the plugins that implement ``pytest_hotreload_gather`` for their data."""
@@ -237,7 +226,7 @@ class GatheredState:
                 found = pytest_config.call_for(
                     self.config, "pytest_hotreload_gather", [plugin], config=self.config
                 )
-                operations += [("hook", name, self.dumps(each)) for each in found]
+                operations += [("hook", name, self.known.dumps(each)) for each in found]
             except Exception as error:
                 why = f"{type(error).__name__}: {error}"
                 self.problems.append((name, "pytest_hotreload_gather", why))
@@ -291,7 +280,7 @@ class GatheredState:
         for (path, name), data in list(self._sent.items()) if container.path in self._sent_paths else ():
             if (
                 path == container.path
-                and (key := self.loads(name)) in now
+                and (key := self.known.loads(name)) in now
                 and _same(before.get(key), now[key])
             ):
                 packed = self._pack(container, key, now[key])
@@ -302,7 +291,7 @@ class GatheredState:
 
     def _pack(self, container: Container, key: Any, value: Any) -> bytes | None:
         try:
-            return self.dumps(value)
+            return self.known.dumps(value)
         except Exception as error:
             self._problem(container, key, error)
             return None
@@ -310,12 +299,6 @@ class GatheredState:
     def _problem(self, container: Container, key: Any, error: Exception) -> None:
         why = f"{type(error).__name__}: {error}".splitlines()[0][:100]
         self.problems.append((container.owner, _named(container, key), why))
-
-    def dumps(self, value: Any) -> bytes:
-        """Pickle a value; objects that both processes have are named, not copied."""
-        buffer = _BytesIO()
-        _StatePickler(buffer, self).dump(value)
-        return buffer.getvalue()
 
     # -- items and reports ---------------------------------------------------------------------------
 
@@ -326,8 +309,8 @@ class GatheredState:
 
     def item_ended(self, item: pytest.Item) -> bytes | None:
         """In the child: return what plugins set on the item, for the session-end hooks."""
-        found = self.of_items.ended(item, self.dumps, self._problem_of_items)
-        return _dumps((found, []), 5) if found else None
+        found = self.of_items.ended(item, self.known.dumps, self._problem_of_items)
+        return pickle.dumps((found, []), 5) if found else None
 
     def _problem_of_items(self, what: str, error: Exception) -> None:
         self.problems.append((self.of_items.owner, what, type(error).__name__))
@@ -338,7 +321,7 @@ class GatheredState:
             try:
                 value = held.get(report)
                 if value is not None:
-                    report.__dict__.setdefault(_HELD, []).append((path, self.dumps(value)))
+                    report.__dict__.setdefault(_HELD, []).append((path, self.known.dumps(value)))
             except Exception as error:
                 self.problems.append((path, path, type(error).__name__))
 
@@ -350,25 +333,15 @@ class GatheredState:
         """In the controller: put the values that :meth:`hold` attached into the weak dictionaries."""
         for path, value in getattr(report, "__dict__", {}).pop(_HELD, ()):
             try:
-                self.held[path][report] = self.loads(value)
+                self.held[path][report] = self.known.loads(value)
             except Exception as error:
                 self.problems.append((path, path, type(error).__name__))
-
-    def loads(self, data: bytes) -> Any:
-        """Unpickle the result of :meth:`dumps`."""
-        return _StateUnpickler(_BytesIO(data), self).load()
 
     def files(self, container: Container) -> list[str]:
         """Return the source files whose code may update the container."""
         if container.path.startswith((_CONFIG, _SESSION)):
             return [file for files in self.sources.values() for file in files]
         return self.sources.get(container.owner, [])
-
-    def item(self, nodeid: str) -> pytest.Item | None:
-        """Return the controller's own item with this node id."""
-        if not self._items:
-            self._items = {item.nodeid: item for item in reversed(self.session.items)}
-        return self._items.get(nodeid)
 
 
 def _packed(values: list[bytes | None]) -> list[bytes]:
@@ -401,50 +374,3 @@ def _inside(container: Container) -> Iterator[tuple[str, Any]]:
                 yield f".{key}", value
             else:
                 yield f"[{key!r}]" if type(key) in (str, int) else f"[#{number}]", value
-
-
-class _StatePickler(pickle.Pickler):
-    """Writes names for objects that the controller has: noted objects, items, the session, the config."""
-
-    def __init__(self, buffer: io.BytesIO, state: GatheredState) -> None:
-        super().__init__(buffer, 5)
-        self._state = state
-
-    def persistent_id(self, obj: Any) -> Any:
-        path = self._state.paths.get(id(obj))
-        if path is not None and self._state.objects.get(path) is obj:
-            return ("noted", path)
-        if foreign.is_a(obj, pytest.Item, pytest.Collector):
-            return ("session", "") if obj is self._state.session else ("node", obj.nodeid)
-        if foreign.is_a(obj, pytest.Config):
-            return ("config", "")
-        for name, kind in _OUTCOMES.items():
-            if obj is kind:
-                return ("outcome", name)
-        return None
-
-    def reducer_override(self, obj: Any) -> Any:
-        if type(obj) is pytest.ExceptionInfo:
-            return _exception_info, (obj.type, obj.value)
-        return NotImplemented
-
-
-def _exception_info(kind: type[BaseException], value: BaseException) -> pytest.ExceptionInfo[BaseException]:
-    """Rebuild an ``ExceptionInfo`` without its frames, which stay in their process."""
-    return pytest.ExceptionInfo.from_exc_info((kind, value, None))  # type: ignore[arg-type]
-
-
-class _StateUnpickler(pickle.Unpickler):
-    def __init__(self, buffer: io.BytesIO, state: GatheredState) -> None:
-        super().__init__(buffer)
-        self._state = state
-
-    def persistent_load(self, pid: Any) -> Any:
-        kind, name = pid
-        if kind == "noted":
-            return self._state.objects[name]
-        if kind == "node":
-            return self._state.item(name)
-        if kind == "outcome":
-            return _OUTCOMES[name]
-        return self._state.session if kind == "session" else self._state.config

@@ -73,17 +73,17 @@ class Merger:
     def _hook(self, name: str, data: bytes) -> None:
         config, plugin = self.state.config, self.state.config.pluginmanager.get_plugin(name)
         self.applied.add(name)
-        gathered = self.state.loads(data)
+        gathered = self.state.known.loads(data)
         pytest_config.call_for(config, "pytest_hotreload_merge", [plugin], config=config, gathered=gathered)
 
     def _item(self, kind: str, nodeid: str, attributes: dict[str, bytes], stashed: dict[str, bytes]) -> None:
-        item, of_items = self.state.item(nodeid), self.state.of_items
+        item, of_items = self.state.known.item(nodeid), self.state.of_items
         if item is None:
             return
         if kind == "seen":
             of_items.seen(item, attributes, stashed)
         else:
-            of_items.set(item, attributes, stashed, self.state.loads)
+            of_items.set(item, attributes, stashed, self.state.known.loads)
 
     def _extend(self, container: Sequence, values: list[bytes]) -> None:
         container.extend(self._load_all(container, values))
@@ -125,7 +125,7 @@ class Merger:
 
     def _load(self, container: Container, data: bytes) -> Any:
         try:
-            return self.state.loads(data)
+            return self.state.known.loads(data)
         except Exception as error:
             why = f"{type(error).__name__}: {error}".splitlines()[0][:100]
             self._problem(container.owner, container.path, why)

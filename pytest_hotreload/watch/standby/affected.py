@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from pytest_hotreload._native import RecordStore
 from pytest_hotreload.compat import plugins, pytest_config
 from pytest_hotreload.records import affected_messages
 from pytest_hotreload.records.records import report_files
+from pytest_hotreload.records.verdicts import still_lead_there
 from pytest_hotreload.watch.protocol import AffectedPart, Changed, Select, Selected
 
 if TYPE_CHECKING:
@@ -116,9 +117,9 @@ class Affects:
             added=list(changes.created),
         )
         moved = [self._path(file) for file, kind, _ in rows if kind == "layout"]
-        still = (
-            self.records.still_lead_there(self._store, moved) if moved and self.records is not None else ()
-        )
+        still: Collection[str] = ()
+        if moved and self.records is not None:
+            still = still_lead_there(self.config, self.records.observer.root, self._store, moved)
         found = {}
         self._causes = {detail for _, _, detail in rows}
         for file, kind, detail in rows:

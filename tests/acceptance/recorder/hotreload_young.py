@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 
 from pytest_hotreload.imports import bytecode
-from pytest_hotreload.records import records
 
-records.YOUNG_NS = bytecode.YOUNG_NS = 30_000_000
+bytecode.YOUNG_NS = 30_000_000
 time.sleep(0.03)

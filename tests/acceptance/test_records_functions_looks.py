@@ -1,0 +1,146 @@
+"""What looks at code, and other tools that observe the interpreter: where records of functions cannot tell."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from .keeping import Kept, outcomes
+
+pytestmark = pytest.mark.skipif(
+    sys.version_info < (3, 12), reason="functions are recorded from Python 3.12 on"
+)
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        "import inspect\n    assert inspect.getsource(part.f)",
+        "assert 'return' in open(part.__file__).read()",
+        "assert part.f.__code__.co_consts",
+        "import linecache\n    assert linecache.getline(part.__file__, 1)",
+        "import importlib.util\n    assert open(importlib.util.cache_from_source(part.__file__), 'rb').read()",
+        "import types\n    assert types.FunctionType(part.f.__code__.replace(co_name='g'), {})() == 1",
+        "import subprocess, sys\n    subprocess.run([sys.executable, '-c', '1'], check=True)",
+    ],
+)
+def test_code_that_was_looked_at_counts_as_a_whole(tmp_path, look):
+    kept = Kept(tmp_path, {
+        "part.py": "def f():\n    return 1\n\ndef g():\n    return 2\n",
+        "test_a.py": f"import part\n\ndef test_a():\n    {look}\n",
+        "test_b.py": "import part\n\ndef test_b():\n    assert part.f() == 1\n",
+    })  # fmt: skip
+    kept.run()
+    kept.edit("part.py", "return 2", "return 3")
+    assert list(kept.affected()) == ["test_a.py"]
+
+
+def test_asking_for_signatures_is_no_look_at_code(tmp_path):
+    kept = Kept(tmp_path, {
+        "part.py": """\
+            import typing
+
+            @typing.overload
+            def f(n: int) -> int: ...
+            @typing.overload
+            def f(n: str) -> str: ...
+            def f(n=1):
+                return n
+
+            async def g():
+                return 2
+            """,
+        "test_a.py": """\
+            import inspect, part
+
+            def test_a():
+                assert str(inspect.signature(part.f)) == "(n=1)"
+                assert inspect.iscoroutinefunction(part.g)
+            """,
+    })  # fmt: skip
+    kept.run()
+    kept.edit("part.py", "return 2", "return 3")
+    assert kept.affected() == {}
+
+
+@pytest.mark.parametrize("style", ["long", "short", "native", "line"])
+def test_a_failure_that_is_shown_is_no_look_at_code(tmp_path, style):
+    kept = Kept(tmp_path, {
+        "part.py": "def f(n):\n    assert n\n\ndef g():\n    return 2\n",
+        "test_a.py": "import part\n\ndef test_a():\n    part.f(0)\n\ndef test_b():\n    assert part.g()\n",
+    })  # fmt: skip
+    assert outcomes(kept.run(f"--tb={style}"))["test_a.py::test_a"] == "failed"
+    functions = kept.record("test_a.py")["functions"]
+    assert [one["file"] for one in functions["divided"]] == ["part.py", "test_a.py"]
+
+
+def test_a_test_that_shows_a_traceback_looks_at_code(tmp_path):
+    kept = Kept(tmp_path, {
+        "part.py": "def f(n):\n    assert n\n\ndef g():\n    return 2\n",
+        "test_a.py": """\
+            import traceback, part
+
+            def test_a():
+                try:
+                    part.f(0)
+                except AssertionError:
+                    assert "assert n" in traceback.format_exc()
+            """,
+    })  # fmt: skip
+    kept.run()
+    functions = kept.record("test_a.py")["functions"]
+    assert [one["file"] for one in functions["divided"]] == []
+
+
+def test_other_tools_of_the_interpreter(tmp_path):
+    """With both free identifiers taken nothing is divided, and the run is as ever."""
+    kept = Kept(tmp_path, {
+        "conftest.py": "",
+        "taking.py": "import sys\nfor tool in (3, 4, 5):\n    sys.monitoring.use_tool_id(tool, 'x')\n",
+        "part.py": "def f():\n    return 1\n\ndef g():\n    return 2\n",
+        "test_a.py": "import part\n\ndef test_a():\n    assert part.f() == 1\n",
+        "pytest.ini": "[pytest]\naddopts = -p taking\npythonpath = .\n",
+    })  # fmt: skip
+    result = kept.run()
+    assert result.status == 0, result.raw
+    assert kept.record("test_a.py")["functions"]["undivided"] == "other tools use sys.monitoring"
+
+
+@pytest.mark.parametrize("calls", [1, 100])
+def test_a_test_that_takes_the_tool_over(tmp_path, calls):
+    """It counts as a whole, and the run goes on; what is called often has to be switched on again."""
+    kept = Kept(tmp_path, {
+        "part.py": "def f():\n    return 1\n\ndef g():\n    return 2\n",
+        "test_a.py": f"""\
+            import sys, part
+
+            def test_a():
+                for _ in range({calls}):
+                    part.f()
+                for tool in (3, 4, 5):
+                    if sys.monitoring.get_tool(tool):
+                        sys.monitoring.free_tool_id(tool)
+
+            def test_b():
+                assert part.f() == 1
+            """,
+    })  # fmt: skip
+    assert set(outcomes(kept.run()).values()) == {"passed"}
+    reasons = ("a test took over sys.monitoring", "calls of functions were lost")
+    assert kept.record("test_a.py")["functions"]["undivided"] in reasons
+
+
+def test_tools_that_tests_take_are_free(tmp_path):
+    """All but one that hardly anybody takes."""
+    kept = Kept(tmp_path, {
+        "test_a.py": """\
+            import sys
+
+            def test_a():
+                for tool in range(5):
+                    sys.monitoring.use_tool_id(tool, "mine")
+                    sys.monitoring.free_tool_id(tool)
+            """,
+    })  # fmt: skip
+    assert set(outcomes(kept.run()).values()) == {"passed"}
