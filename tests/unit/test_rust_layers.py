@@ -31,6 +31,7 @@ WITH_PYO3 = {
     "audit/frames.rs",
     "audit/function_calls.rs",
     "audit/hook.rs",
+    "audit/environment_reads.rs",
     "audit/interpose.rs",
     "audit/monitoring.rs",
     "audit/opened.rs",

@@ -1,11 +1,11 @@
-//! Interposers for accesses that raise no audit event: imports of loaded modules, searches for modules, reads of the
-//! environment.
+//! Interposers for accesses that raise no audit event: imports of loaded modules and searches for modules.
+//! Reads of the environment are in `environment_reads`.
 //!
 //! A native callable replaces the interpreter's own and passes its arguments on. Native callables have no Python
 //! frame, so tracebacks stay as they were.
 
 use std::borrow::Cow;
-use std::ffi::{CStr, CString, OsStr, OsString};
+use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -19,7 +19,7 @@ use crate::audit::frames::bytes_of;
 use crate::audit::recording;
 
 /// A replaced attribute: the original and our callable.
-struct Interposer {
+pub(super) struct Interposer {
     owner: Py<PyAny>,
     name: &'static str,
     original: Py<PyAny>,
@@ -27,7 +27,7 @@ struct Interposer {
 }
 
 impl Interposer {
-    fn replace(
+    pub(super) fn replace(
         owner: &Bound<'_, PyAny>,
         name: &'static str,
         original: &Bound<'_, PyAny>,
@@ -52,7 +52,7 @@ impl Interposer {
     }
 }
 
-static INTERPOSERS: Mutex<Vec<Interposer>> = Mutex::new(Vec::new());
+pub(super) static INTERPOSERS: Mutex<Vec<Interposer>> = Mutex::new(Vec::new());
 const IMPORT_NAME: &str = "__import__";
 const GCD_IMPORT_NAME: &str = "_gcd_import";
 const FORK_EXEC_NAME: &str = "fork_exec";
@@ -169,7 +169,7 @@ fn function<'py>(
     }
 }
 
-fn restore(py: Python<'_>, names: &[&str]) -> PyResult<()> {
+pub(super) fn restore(py: Python<'_>, names: &[&str]) -> PyResult<()> {
     let interposers = std::mem::take(&mut *INTERPOSERS.lock().unwrap_or_else(PoisonError::into_inner));
     let (meant, others): (Vec<Interposer>, Vec<Interposer>) =
         interposers.into_iter().partition(|interposer| names.contains(&interposer.name));
@@ -371,91 +371,4 @@ fn package_of<'py>(value: &impl Fn(&str) -> Option<Bound<'py, PyAny>>) -> Option
         if is_package { Some(name) } else { Some(name.rsplit_once('.')?.0.to_owned()) }
     };
     text(value("__package__")).or_else(by_spec).or_else(by_name)
-}
-
-const ENCODE: &str = "encodekey";
-const DECODE: &str = "decodekey";
-
-/// `PyMethodDef` holds pointers, to constants here.
-struct BoundMethod(ffi::PyMethodDef);
-// SAFETY: all that it points to is constant.
-unsafe impl Sync for BoundMethod {}
-
-const fn bound_method(name: &'static CStr, call: ffi::PyCFunction) -> BoundMethod {
-    BoundMethod(ffi::PyMethodDef {
-        ml_name: name.as_ptr(),
-        ml_meth: ffi::PyMethodDefPointer { PyCFunction: call },
-        ml_flags: ffi::METH_O,
-        ml_doc: std::ptr::null(),
-    })
-}
-
-static ON_ENCODE: BoundMethod = bound_method(c"encodekey", on_encode);
-static ON_DECODE: BoundMethod = bound_method(c"decodekey", on_decode);
-
-pub fn watch_environment(py: Python<'_>, enabled: bool) -> PyResult<()> {
-    restore(py, &[ENCODE, DECODE])?;
-    if !enabled {
-        return Ok(());
-    }
-    let os = py.import("os")?;
-    for name in ["environ", "environb"] {
-        // A test may have put a plain dict there.
-        let Ok(environment) = os.getattr(name) else { continue };
-        for (name, method) in [(ENCODE, &ON_ENCODE), (DECODE, &ON_DECODE)] {
-            let Ok(original) = environment.getattr(name) else { continue };
-            // SAFETY: the definition is constant, and not written to by the interpreter; the original is kept as
-            // the function's self.
-            let ours = unsafe {
-                let definition = (&raw const method.0).cast_mut();
-                Bound::from_owned_ptr_or_err(
-                    py,
-                    ffi::PyCFunction_NewEx(definition, original.as_ptr(), std::ptr::null_mut()),
-                )
-            }?;
-            let interposer = Interposer::replace(&environment, name, &original, &ours)?;
-            INTERPOSERS.lock().unwrap_or_else(PoisonError::into_inner).push(interposer);
-        }
-    }
-    Ok(())
-}
-
-unsafe extern "C" fn on_encode(original: *mut ffi::PyObject, key: *mut ffi::PyObject) -> *mut ffi::PyObject {
-    // SAFETY: the interpreter calls with its lock held and live objects; self is what `watch_environment` gave.
-    unsafe {
-        read_variable(key, |key| bytes_of(key).map(|name| OsStr::from_bytes(&name).to_owned()));
-        ffi::PyObject_CallFunctionObjArgs(original, key, std::ptr::null_mut::<ffi::PyObject>())
-    }
-}
-
-unsafe extern "C" fn on_decode(original: *mut ffi::PyObject, key: *mut ffi::PyObject) -> *mut ffi::PyObject {
-    // SAFETY: as in on_encode.
-    unsafe {
-        read_variable(key, |_any| Some(OsString::from("*")));
-        ffi::PyObject_CallFunctionObjArgs(original, key, std::ptr::null_mut::<ffi::PyObject>())
-    }
-}
-
-/// Set by the machinery around the tests, not by what they depend on.
-fn is_machinery(name: &OsStr) -> bool {
-    let name = name.as_bytes();
-    name == b"PYTEST_CURRENT_TEST" || name.starts_with(b"PYTEST_XDIST_") || name.starts_with(b"PYTEST_HOTRELOAD_")
-}
-
-/// # Safety
-/// The interpreter's lock is held; the key is a live object.
-unsafe fn read_variable(key: *mut ffi::PyObject, name: impl FnOnce(&Bound<'_, PyAny>) -> Option<OsString>) {
-    if !recording::is_recording() {
-        return;
-    }
-    // SAFETY: the caller's promise.
-    let (py, key) = unsafe {
-        let py = Python::assume_attached();
-        (py, Bound::from_borrowed_ptr(py, key))
-    };
-    recording::quietly(py, || {
-        if let Some(name) = name(&key).filter(|name| !is_machinery(name)) {
-            recording::note_variable(py, &name);
-        }
-    });
 }

@@ -6,6 +6,7 @@ pub(crate) mod board;
 pub(crate) mod bytecode;
 pub(crate) mod contention;
 pub(crate) mod endpoints;
+pub(crate) mod environment_reads;
 pub(crate) mod events;
 pub(crate) mod forked;
 pub(crate) mod frames;

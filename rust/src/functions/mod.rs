@@ -3,4 +3,5 @@
 
 pub(crate) mod division;
 pub mod outline;
+pub(crate) mod patterns;
 pub(crate) mod syntax;

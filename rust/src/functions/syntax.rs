@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use rustpython_parser::ast::{
-    Arg, ArgWithDefault, Arguments, Comprehension, Constant, Expr, Identifier, Keyword, Pattern, Stmt, TypeParam,
+    Arg, ArgWithDefault, Arguments, Comprehension, Expr, Identifier, Keyword, Stmt, TypeParam,
 };
 
 use crate::error::Rejected;
@@ -19,9 +19,9 @@ pub(crate) type Names = BTreeSet<String>;
 /// The bytes of one function's body, or of the rest of a file, and what is known of it as a whole.
 #[derive(Default)]
 pub(crate) struct Digest {
-    bytes: Vec<u8>,
-    depth: usize,
-    is_too_deep: bool,
+    pub(super) bytes: Vec<u8>,
+    pub(super) depth: usize,
+    pub(super) is_too_deep: bool,
     /// The names that it uses, with those of the functions in it.
     pub(crate) names: Names,
     /// Whether it has a `yield` of its own.
@@ -50,7 +50,7 @@ impl Digest {
         self.raw(text.as_bytes());
     }
 
-    fn raw(&mut self, bytes: &[u8]) {
+    pub(super) fn raw(&mut self, bytes: &[u8]) {
         self.count(bytes.len());
         self.bytes.extend(bytes);
     }
@@ -67,7 +67,7 @@ impl Digest {
         }
     }
 
-    fn identifiers(&mut self, names: &[Identifier]) {
+    pub(super) fn identifiers(&mut self, names: &[Identifier]) {
         self.count(names.len());
         for name in names {
             self.text(name.as_str());
@@ -354,12 +354,12 @@ impl Digest {
         self.yields = before;
     }
 
-    fn tagged(&mut self, tag: u8, exprs: &[Expr]) {
+    pub(super) fn tagged(&mut self, tag: u8, exprs: &[Expr]) {
         self.tag(tag);
         self.exprs(exprs);
     }
 
-    fn single(&mut self, tag: u8, expr: &Expr) {
+    pub(super) fn single(&mut self, tag: u8, expr: &Expr) {
         self.tag(tag);
         self.expr(expr);
     }
@@ -374,93 +374,6 @@ impl Digest {
             self.flag(generator.is_async);
             self.both(&generator.target, &generator.iter);
             self.exprs(&generator.ifs);
-        }
-    }
-
-    fn constant(&mut self, constant: &Constant) {
-        match constant {
-            Constant::None => self.tag(0),
-            Constant::Bool(value) => {
-                self.tag(1);
-                self.flag(*value);
-            }
-            Constant::Str(text) => {
-                self.tag(2);
-                self.text(text);
-            }
-            Constant::Bytes(bytes) => {
-                self.tag(3);
-                self.raw(bytes);
-            }
-            Constant::Int(value) => {
-                self.tag(4);
-                self.raw(&value.to_signed_bytes_le());
-            }
-            Constant::Tuple(values) => {
-                self.tag(5);
-                self.count(values.len());
-                for value in values {
-                    self.constant(value);
-                }
-            }
-            Constant::Float(value) => {
-                self.tag(6);
-                self.bytes.extend(value.to_bits().to_le_bytes());
-            }
-            Constant::Complex { real, imag } => {
-                self.tag(7);
-                self.bytes.extend([real, imag].map(|part| part.to_bits().to_le_bytes()).as_flattened());
-            }
-            Constant::Ellipsis => self.tag(8),
-        }
-    }
-
-    pub(crate) fn pattern(&mut self, pattern: &Pattern) {
-        if self.depth >= DEEPEST {
-            self.is_too_deep = true;
-            return;
-        }
-        self.depth += 1;
-        match pattern {
-            Pattern::MatchValue(node) => self.single(96, &node.value),
-            Pattern::MatchSingleton(node) => {
-                self.tag(97);
-                self.constant(&node.value);
-            }
-            Pattern::MatchSequence(node) => self.patterns(98, &node.patterns),
-            Pattern::MatchMapping(node) => {
-                self.tagged(99, &node.keys);
-                self.maybe_text(node.rest.as_ref().map(Identifier::as_str));
-                self.patterns(99, &node.patterns);
-            }
-            Pattern::MatchClass(node) => {
-                self.single(100, &node.cls);
-                self.identifiers(&node.kwd_attrs);
-                self.patterns(100, &node.patterns);
-                self.patterns(100, &node.kwd_patterns);
-            }
-            Pattern::MatchStar(node) => {
-                self.tag(101);
-                self.maybe_text(node.name.as_ref().map(Identifier::as_str));
-            }
-            Pattern::MatchAs(node) => {
-                self.tag(102);
-                self.maybe_text(node.name.as_ref().map(Identifier::as_str));
-                self.flag(node.pattern.is_some());
-                if let Some(inner) = &node.pattern {
-                    self.pattern(inner);
-                }
-            }
-            Pattern::MatchOr(node) => self.patterns(103, &node.patterns),
-        }
-        self.depth -= 1;
-    }
-
-    fn patterns(&mut self, tag: u8, patterns: &[Pattern]) {
-        self.tag(tag);
-        self.count(patterns.len());
-        for pattern in patterns {
-            self.pattern(pattern);
         }
     }
 }

@@ -10,5 +10,6 @@ pub mod parse_cache;
 pub mod project;
 pub mod pytest_layout;
 pub(crate) mod quarantine;
+pub(crate) mod queries;
 pub mod resolve;
 pub(crate) mod source;

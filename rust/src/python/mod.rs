@@ -8,7 +8,7 @@
 //!   to convert all of them first would cost every `open()` of a process.
 //! - `monitoring.rs` and `function_calls.rs` are called by the interpreter at each call of a function that is watched.
 //! - `frames.rs` walks the interpreter's frames to find whose access it is.
-//! - `interpose.rs` replaces functions of the interpreter by native callables.
+//! - `interpose.rs`, `environment_reads.rs` replaces functions of the interpreter by native callables.
 //! - `recording.rs` keeps the pending exception across a hook, and takes the proof that its thread is attached.
 
 mod convert;

@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use crate::audit::arguments::remember_sockets;
 use crate::audit::board;
 use crate::audit::contention;
+use crate::audit::environment_reads;
 use crate::audit::function_calls::{self, CodePlace};
 use crate::audit::hook;
 use crate::audit::interpose;
@@ -126,7 +127,7 @@ fn watch_imports(py: Python<'_>, enabled: bool) -> PyResult<()> {
 
 #[pyfunction]
 fn watch_environment(py: Python<'_>, enabled: bool) -> PyResult<()> {
-    interpose::watch_environment(py, enabled)
+    environment_reads::watch_environment(py, enabled)
 }
 
 /// None, or the reason for which functions can't be watched.

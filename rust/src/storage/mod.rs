@@ -3,6 +3,7 @@
 pub(crate) mod adopt;
 pub(crate) mod affected;
 pub(crate) mod affected_tests;
+pub(crate) mod check;
 pub(crate) mod directory;
 pub(crate) mod draft;
 pub(crate) mod epochs;
