@@ -67,9 +67,16 @@ class RunHooks:
         if self.session.is_host:
             self._run(session)
             return True
-        if session.testsfailed and not config.option.continue_on_collection_errors:
-            return None  # pytest reports these as plain pytest does
-        if config.option.collectonly or not session.items or getattr(config.option, "setupplan", 0):
+        # pytest reports errors as it does without hotreload
+        has_errors = session.testsfailed and not config.option.continue_on_collection_errors
+        if (
+            has_errors
+            or config.option.collectonly
+            or not session.items
+            or getattr(config.option, "setupplan", 0)
+        ):
+            if self.records is not None:  # what plugins read and write at the end is no input of a test
+                self.records.stop_collecting()
             return None
         reason = plugins.needs_plain(config, session.items, self.session.slots)
         if reason:

@@ -99,9 +99,15 @@ class InPlace:
         if self.records is not None:
             self.records.report(item, index, report)
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        # What plugins read and write at the end is no input of a test; after a stop, fixtures are torn down only then.
+        if not (session.shouldstop or session.shouldfail):
+            self.end()
+
     def end(self) -> None:
-        """Record the end of the file, after the last test."""
-        if self.records is not None:
+        """Record the end of the file, after the last test. Idempotent."""
+        if self.records is not None and self.records.observer.active:
             self.records.child_ended(self.path, self.records.observer.end(), 0.0)
 
     def _borrow_for_debugger(self) -> None:

@@ -146,6 +146,37 @@ def test_what_changed_while_it_ran_runs_at_the_next_start(tmp_path: Path) -> Non
     assert started[0] == "hotreload: 1 of 1 test file affected"
 
 
+_WRITING = """\
+    import os
+    from pathlib import Path
+
+    def pytest_sessionfinish():
+        with Path(os.environ["OUT"]).open("a") as file: file.write("ended")
+    """
+
+
+@pytest.mark.parametrize("start", ["with records", "anew"])
+def test_what_a_plugin_writes_at_the_end_is_no_edit(tmp_path: Path, start: str) -> None:
+    """Neither after a rerun in the rerun's own process, nor after a start at which nothing runs."""
+    out = tmp_path / "out/told.txt"
+    out.parent.mkdir()
+    files = {**_EDITED, "conftest.py": _WRITING}
+    if start == "with records":
+        with Watching(tmp_path, files, (), {"OUT": str(out)}) as watching:
+            assert watching.shown().status == "PASS 3 passed"
+            for name, text in _EDITED.items():  # what was edited and ran is known
+                watching.after({name: text + "\n"})
+            assert watching.end() == 0
+        files = {}
+    with Watching(tmp_path, files, (), {"OUT": str(out)}) as watching:
+        watching.shown()
+        for number in (2, 3, 4):
+            shown = watching.after({"test_c.py": f"def test_c(): assert {number}\n"})
+            assert (shown.rerun, shown.files) == ("RERUN test_c.py → 1 of 3 test files", ["test_c.py"])
+        assert watching.end() == 0
+    assert out.read_text().count("ended") >= 4
+
+
 def test_what_lies_outside_of_the_root_is_watched_before_anything_ran(recorded: Path) -> None:
     with _watching(recorded) as watching:
         shown = watching.shown()

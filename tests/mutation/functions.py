@@ -214,7 +214,7 @@ class FunctionsProject(Project):
             module, call = self.random.choice(self.calls)
             text = self.filled(part, at)
             parts.append(re.sub(r"\bM\b", module, text).replace("call_Y", f"call_{call}"))
-        if self.random.random() < 0.5:
+        if self.random.random() < 0.5 and self.leaves_state:
             parts.append(self.filled(LEAVING.replace("KEY", name), 9))
         imports = "import pytest\nfrom app import m0, m1, m2, m3\n"
         self.write(name, imports + "\n".join(parts))

@@ -35,6 +35,7 @@ from pytest_hotreload.run.child import reset
 from tests.mutation.edits import Editor
 from tests.mutation.function_edits import FunctionEditor
 from tests.mutation.functions import FunctionsProject
+from tests.mutation.live import Live, Server, Watch
 from tests.mutation.processes import Processes
 from tests.mutation.project import Project
 
@@ -53,7 +54,13 @@ MOST_SELECTED = 0.75
 #: The outcome of a test that did not run.
 REUSED = "reused"
 #: How the runs that are held against plain pytest are started.
-MODES = {"affected": ["--affected"], "reuse": ["--reuse=on", "-vv"], "tests": ["--affected=tests"]}
+MODES = {
+    "affected": ["--affected"],
+    "reuse": ["--reuse=on", "-vv"],
+    "tests": ["--affected=tests"],
+    "server": ["--affected"],
+    "watch": ["--watch"],
+}
 
 #: What the projects are like.
 PROJECTS: dict[str, tuple[type[Project], type[Editor]]] = {
@@ -185,6 +192,7 @@ class Harness:
         self.selected = self.changed = self.total = self.idle = self.possible = self.taken = 0
         self.reused: Outcomes = {}
         self.rewind = "auto"
+        self.live: Live | None = None
         self._plain: dict[str, Outcomes] = {}
 
     def run(self, edits: int) -> None:
@@ -195,14 +203,45 @@ class Harness:
             # Every second project runs without rewinding, as systems do that have no engine for it.
             self.rewind = "auto" if done // _EDITS_EACH % 2 == 0 else "off"
             project = self.project(self.work / "root", self.random)
+            project.leaves_state = self.mode != "watch"
             project.generate()
             editor = self.editor(project)
+            share = min(_EDITS_EACH, edits - done)
+            if self.mode == "watch":
+                done += self._watch(editor, share)
+                continue
+            if self.mode == "server":
+                self.live = Server(editor.root, self.work, _MARGIN_NS)
             last = self._affected(editor)
             one = self._one_by_tests if self.mode == "tests" else self._one
-            for _ in range(min(_EDITS_EACH, edits - done)):
+            for _ in range(share):
                 done += 1
                 if not one(editor, last):
                     break
+            if self.live is not None:
+                self.live.close()
+
+    def _watch(self, editor: Editor, edits: int) -> int:
+        """Edit the project of a watch, which is to know after each edit what plain pytest would say."""
+        watch = self.live = Watch(editor.root, self.work, _MARGIN_NS)
+        before: Outcomes = {}
+        for done in range(edits + 1):
+            kind = editor.edit() if done else "start"
+            self.kinds.update([kind] if done else [])
+            plain = self._plainly(editor)
+            self.total += len(plain)
+            self.changed += (
+                sum(outcomes != before.get(file) for file, outcomes in plain.items()) if done else 0
+            )
+            before = plain
+            if not watch.tells(plain, editor.mode):
+                for file, outcomes in plain.items():
+                    shown = watch.shows(file, outcomes)
+                    if shown != outcomes:
+                        self.missed.append({"kind": kind, "file": file, "plain": outcomes, "shown": shown})
+                break
+        watch.close()
+        return done
 
     def _affected(self, editor: Editor, mode: str = "") -> Outcomes:
         time.sleep(_MARGIN_NS * 1.5e-9)
@@ -213,6 +252,10 @@ class Harness:
             *MODES[mode or self.mode],
         ]
         log = self.work / "affected.log"
+        if isinstance(self.live, Server):
+            told = self.live.run(arguments, editor.mode)
+            self.reused = {}
+            return told
         told = run(editor.root, arguments, editor.mode, log)
         self.reused = {file: tests for file, tests in told.items() if REUSED in tests.values()}
         outcomes = {file: tests for file, tests in told.items() if file not in self.reused}
@@ -324,7 +367,7 @@ class Harness:
 
     def _held(self, file: str, last: Outcomes) -> dict[str, str] | None:
         """What is known of a file that did not run."""
-        if self.mode == "affected":
+        if self.mode != "reuse":
             return last.get(file)
         known = last.get(file, {})
         return {
