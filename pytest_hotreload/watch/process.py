@@ -80,14 +80,21 @@ def is_affected_by(inputs: Inputs, changes: Changed) -> bool:
     if any(path in inputs.files for path in changes.paths):
         return True
     for path in changes.created + changes.deleted:
-        folder, _, name = path.rpartition(os.sep)
-        if folder in inputs.folders:
+        # With it, each folder above may have come or gone, and with that a name in the folder above that one.
+        if any(folder in inputs.folders or folder in inputs.files for folder in _above(path)):
             return True
+        folder, _, name = path.rpartition(os.sep)
         stem = name.partition(".")[0]
         part = folder.rpartition(os.sep)[2] if stem == "__init__" else stem
         if name.endswith((".py", ".so", ".pyi")) and part in inputs.names and path in changes.created:
             return True
     return False
+
+
+def _above(path: str) -> Iterator[str]:
+    while (folder := path.rpartition(os.sep)[0]) and folder != path:
+        yield folder
+        path = folder
 
 
 def ancestors(process: Process) -> Iterator[Process]:

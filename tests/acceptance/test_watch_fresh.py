@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import textwrap
 from pathlib import Path
 
@@ -192,4 +193,46 @@ def test_what_lies_outside_of_the_root_is_watched_before_anything_ran(recorded: 
             else:
                 path.write_text(before)
             assert watching.shown().ran == {f"{file}::{test}": "passed"}
+        assert watching.end() == 0
+
+
+_LOOKING = {
+    "conftest.py": """\
+        import importlib.util, sys, os
+        sys.path.insert(0, os.path.join(os.path.dirname(__file__), "more"))
+        FOUND = importlib.util.find_spec("absent") is not None
+        """,
+    "more/there.py": "",
+    "test_at_import.py": "import conftest\ndef test_at_import(): assert not conftest.FOUND\n",
+    "test_module.py": """\
+        import importlib.util
+
+        def test_module(): assert importlib.util.find_spec("absent") is None
+        """,
+    "test_listed.py": "import os\ndef test_listed(): assert 'new' not in os.listdir('.')\n",
+    "test_missing.py": "import os, pytest\ndef test_missing():\n    with pytest.raises(OSError): os.listdir('new')\n",
+    "test_deep.py": "import os, pytest\ndef test_deep():\n    with pytest.raises(OSError): os.listdir('new/a/b')\n",
+    "test_other.py": "import os, pytest\ndef test_other():\n    with pytest.raises(OSError): open('new/a/b/x')\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("comes", "failed"),
+    [
+        ("more/absent/part.py", {"test_at_import.py", "test_module.py"}),
+        ("new/a/b/c.txt", {"test_listed.py", "test_missing.py", "test_deep.py"}),
+    ],
+)
+def test_a_folder_comes_and_goes_with_what_is_in_it(tmp_path: Path, comes: str, failed: set[str]) -> None:
+    """A look-up may have been for a folder, at any depth above the file that is told: in a test, or in a conftest."""
+    with Watching(tmp_path, _LOOKING) as watching:
+        assert watching.shown().status == "PASS 6 passed"
+        shown = watching.after({comes: ""})
+        assert {
+            nodeid.partition("::")[0] for nodeid, outcome in shown.ran.items() if outcome == "failed"
+        } == failed
+        shutil.rmtree(watching.path("more/absent" if comes.startswith("more") else "new"))
+        shown = watching.shown()
+        assert set(shown.files) >= failed
+        assert set(shown.ran.values()) == {"passed"}
         assert watching.end() == 0

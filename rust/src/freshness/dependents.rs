@@ -65,11 +65,17 @@ impl Dependents {
         self.tests.get(at(id as usize)..at(id as usize + 1)).unwrap_or_default()
     }
 
-    /// The dependencies that a change of these paths may concern: on each path, on paths below, and on more than one
-    /// file.
-    pub fn near<'a>(&self, table: &Table, paths: impl Iterator<Item = &'a [u8]>) -> Vec<(DependencyId, Dependency)> {
+    /// The dependencies that a change of these paths may concern: on each path, on paths below, on each of these
+    /// `folders`, and on more than one file.
+    pub fn near<'a>(
+        &self,
+        table: &Table,
+        paths: impl Iterator<Item = &'a [u8]>,
+        folders: impl Iterator<Item = &'a [u8]>,
+    ) -> Vec<(DependencyId, Dependency)> {
         let below = paths.flat_map(|path| self.at_or_below(table, path));
-        let ids: FxHashSet<DependencyId> = below.chain(self.others.iter().copied()).collect();
+        let at = folders.flat_map(|folder| self.from(table, folder, move |name| name == folder).map(|(_, id)| id));
+        let ids: FxHashSet<DependencyId> = below.chain(at).chain(self.others.iter().copied()).collect();
         ids.into_iter().filter_map(|id| Some((id, table.dependency(id)?))).collect()
     }
 
@@ -130,7 +136,7 @@ mod tests {
     fn found(path: &str) -> Vec<String> {
         let table = table(&["a", "a/b", "a/b/c", "a-b", "a.py", "ab", "/x", "/x/y", "z"]);
         let dependents = Dependents::of(&table);
-        let near = dependents.near(&table, std::iter::once(path.as_bytes()));
+        let near = dependents.near(&table, std::iter::once(path.as_bytes()), std::iter::empty());
         let files = near.iter().filter(|(_, one)| one.subject == Subject::File);
         let tests = files.flat_map(|(id, _)| dependents.test_files(*id));
         let mut names: Vec<String> =
@@ -153,7 +159,7 @@ mod tests {
     fn all_test_files_of_a_dependency() {
         let table = table(&["a", "b", "c"]);
         let dependents = Dependents::of(&table);
-        let near = dependents.near(&table, std::iter::once(b"other".as_slice()));
+        let near = dependents.near(&table, std::iter::once(b"other".as_slice()), std::iter::empty());
         let [(id, one)] = near.as_slice() else { panic!("{near:?}") };
         assert_eq!(one.subject, Subject::Listing);
         let mut tests: Vec<&[u8]> = dependents.test_files(*id).iter().map(|id| table.text(*id)).collect();

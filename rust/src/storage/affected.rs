@@ -15,12 +15,13 @@ use crate::freshness::glob;
 use crate::freshness::importable;
 use crate::freshness::project_files;
 use crate::freshness::verdict::{self, Variables, Verdict};
-use crate::records::table::{Dependency, DependencyId, Subject, TextId};
+use crate::records::table::{Dependency, DependencyId, Entry, Subject, TextId};
 use crate::records::text::Text;
 use crate::storage::store::Store;
 
-/// Changed paths: themselves, and the folders that they may have been added to or removed from. `listings`: folders of
-/// which a name came or went. `added`: paths that came while a record may have been in the making.
+/// Changed paths: themselves, and the folders that they may have been added to or removed from. With a name, each folder
+/// above it may have come or gone. `listings`: folders of which a name came or went. `added`: paths that came while a
+/// record may have been in the making.
 struct Changed {
     paths: HashSet<Vec<u8>>,
     folders: HashSet<Vec<u8>>,
@@ -42,22 +43,17 @@ impl Changed {
             folders.insert(parent(first).to_vec());
             folders.insert(first.to_vec());
         }
-        let listings = names.map(|name| parent(&name.0).to_vec()).collect();
+        let mut listings = HashSet::new();
+        for name in names {
+            listings.insert(parent(&name.0).to_vec());
+            folders.extend(ancestors(&name.0).map(<[u8]>::to_vec));
+        }
         Self { paths, folders, listings, added: added.collect() }
     }
 
     /// Whether it, or a folder above it, is among the paths.
     fn holds(&self, path: &[u8]) -> bool {
-        let mut path = path;
-        loop {
-            if self.paths.contains(path) {
-                return true;
-            }
-            match parent(path) {
-                above if above == path => return false,
-                above => path = above,
-            }
-        }
+        self.paths.contains(path) || ancestors(path).any(|above| self.paths.contains(above))
     }
 }
 
@@ -84,6 +80,15 @@ fn parent(path: &[u8]) -> &[u8] {
     }
 }
 
+/// The folders above, from the inside out, up to the project's root or to that of the system.
+fn ancestors(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::successors(above(path), |path| above(path))
+}
+
+fn above(path: &[u8]) -> Option<&[u8]> {
+    Some(parent(path)).filter(|folder| *folder != path)
+}
+
 impl Store {
     /// The test files, each with the verdict and what it is about, sorted.
     pub fn affected(
@@ -102,7 +107,8 @@ impl Store {
     }
 
     fn affected_by(&mut self, changed: &Changed, dependents: &Dependents) -> Vec<(Text, Verdict, Text)> {
-        let used = dependents.near(&self.table, changed.paths.iter().map(Vec::as_slice));
+        let paths = changed.paths.iter().map(Vec::as_slice);
+        let used = dependents.near(&self.table, paths, changed.folders.iter().map(Vec::as_slice));
         let is_doubtful = |one: &Dependency| self.is_doubtful(one, changed);
         let doubtful: FxHashSet<DependencyId> =
             used.iter().filter(|(_, one)| is_doubtful(one)).map(|(id, _)| *id).collect();
@@ -121,14 +127,16 @@ impl Store {
         let contents = contents.filter_map(|(id, _)| Some((Subject::File, self.table.dependency(*id)?.name)));
         let contents = self.on_disk(contents.collect(), &Variables::new());
         let functions = self.function_changes(&verdicts, &contents);
-        let concerned: FxHashSet<TextId> = verdicts.keys().flat_map(|id| dependents.test_files(*id)).copied().collect();
+        let concerned: FxHashSet<TextId> =
+            verdicts.keys().chain(&doubtful).flat_map(|id| dependents.test_files(*id)).copied().collect();
         // A layout that looks as confirmed may have been confirmed before, or after, that name came.
         let look = |one: &Dependency| if self.came_near(one, changed) { Found::Unreadable } else { on_disk.found(one) };
         let mut found = Vec::new();
         for file in concerned {
             let Some(entry) = self.table.entries.get(&file) else { continue };
             let is_unconcerned = |id| functions.is_unconcerned(&self.table, entry, id);
-            let judged = verdict::judge(&self.table, entry, look, |id| verdicts.get(&id).copied(), is_unconcerned);
+            let change = |id| verdicts.get(&id).copied().or_else(|| self.unproven(entry, id, &doubtful));
+            let judged = verdict::judge(&self.table, entry, look, change, is_unconcerned);
             if judged.0 != Verdict::Fresh {
                 found.push((self.about(Some(file)), judged.0, self.about(judged.1)));
             }
@@ -149,7 +157,21 @@ impl Store {
                 !path.is_file()
             }),
             Subject::Project => self.is_folder_of_project(name, changed),
-            Subject::File | Subject::Environment => false,
+            // A folder that came or went with what is in it, as a search for modules may have looked for it.
+            Subject::File => changed.folders.contains(name),
+            Subject::Environment => false,
+        }
+    }
+
+    /// The verdict where a record is no proof of what its run saw: it may have been written after the change, so that
+    /// what is there now looks as recorded.
+    fn unproven(&self, entry: &Entry, id: DependencyId, doubtful: &FxHashSet<DependencyId>) -> Option<Verdict> {
+        let one = self.table.dependency(id).filter(|_| entry.unsettled.is_some() && doubtful.contains(&id))?;
+        match one.subject {
+            Subject::Listing => Some(Verdict::Listing),
+            Subject::Layout => Some(Verdict::Layout),
+            Subject::File => Some(Verdict::Appeared),
+            _other => None,
         }
     }
 
@@ -228,6 +250,8 @@ mod tests {
         for (path, expected) in [("a/b", true), ("a/b/c/d", true), ("a/bc", false), ("a", false), ("/x/y", true)] {
             assert_eq!(changed.holds(path.as_bytes()), expected, "{path}");
         }
+        assert_eq!(ancestors(b"a/b/c").collect::<Vec<_>>(), [b"a/b".as_slice(), b"a", b"."]);
+        assert_eq!(ancestors(b"/a/b").collect::<Vec<_>>(), [b"/a".as_slice(), b"/"]);
         assert!(Changed::new([Text::from(".")].into_iter(), empty(), empty()).holds(b"any/where"));
     }
 }
