@@ -236,3 +236,28 @@ def test_a_folder_comes_and_goes_with_what_is_in_it(tmp_path: Path, comes: str, 
         assert set(shown.files) >= failed
         assert set(shown.ran.values()) == {"passed"}
         assert watching.end() == 0
+
+
+def test_a_link_that_leads_elsewhere_at_once(tmp_path: Path) -> None:
+    """The record of the run is written after the edit, and the files that the link then leads to are old."""
+    data = tmp_path / "project/data"
+    (data / "old").mkdir(parents=True)
+    (data / "new").mkdir()
+    (data / "old/one.txt").write_text("")
+    (data / "link").symlink_to("old")
+    files = {
+        "test_target.py": "import os\ndef test_target(): assert os.readlink('data/link') == 'old'\n",
+        "test_names.py": "import os\ndef test_names(): assert os.listdir('data/link') == ['one.txt']\n",
+        "test_read.py": "def test_read(): assert open('data/link/one.txt').read() == ''\n",
+        "test_other.py": "def test_other(): pass\n",
+    }
+    with Watching(tmp_path, files) as watching:
+        assert watching.shown().status == "PASS 4 passed"
+        (data / "link").unlink()
+        (data / "link").symlink_to("new")
+        assert watching.shown().ran == {
+            "test_names.py::test_names": "failed",
+            "test_read.py::test_read": "failed",
+            "test_target.py::test_target": "failed",
+        }
+        assert watching.end() == 1

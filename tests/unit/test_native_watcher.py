@@ -35,6 +35,19 @@ def test_a_save_without_a_change_is_told_as_such(watcher: _native.Watcher, tmp_p
     assert one(watcher, tmp_path) == {"saved": ["old.py"]}
 
 
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("name", ["new.py", "new/deep/file.py"])
+def test_a_path_that_is_watched_once_more(
+    watcher: _native.Watcher, tmp_path: Path, deep: bool, name: str
+) -> None:
+    """As by a caller to whom the root is one of the folders that tests listed: what came meanwhile is told."""
+    fence(watcher, tmp_path)
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text("")
+    watcher.watch([str(tmp_path)], deep=deep)
+    assert one(watcher, tmp_path) == {"created": [name]}
+
+
 def test_what_is_no_change(watcher: _native.Watcher, tmp_path: Path) -> None:
     fence(watcher, tmp_path)
     (tmp_path / "old.py").read_text()

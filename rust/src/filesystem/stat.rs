@@ -95,6 +95,14 @@ impl FileStamp {
         latest(self.mtime).max(latest(self.ctime))
     }
 
+    /// The newest time of a link that is this path, or a folder above it; 0 if none is a link.
+    #[must_use]
+    pub(crate) fn newest_link(path: &Path) -> i64 {
+        let links =
+            path.ancestors().filter_map(|step| fs::symlink_metadata(step).ok()).filter(fs::Metadata::is_symlink);
+        links.map(|data| Self::from(&data).newest()).max().unwrap_or(0)
+    }
+
     /// The newest time of the nearest folder above that exists.
     #[must_use]
     pub(crate) fn newest_above(path: &Path) -> i64 {

@@ -185,7 +185,8 @@ impl Snapshot<'_> {
                 let folder = self.path(name);
                 let stat = FileStamp::of(&folder).ok();
                 let newest = stat.map_or_else(|| FileStamp::newest_above(&folder), |stat| stat.newest());
-                (fingerprint::listing(&folder, self.own), stat, newest)
+                // A link that leads elsewhere since then may lead to an old folder.
+                (fingerprint::listing(&folder, self.own), stat, newest.max(FileStamp::newest_link(&folder)))
             }
             Subject::Project => {
                 let place = self.path(name);

@@ -145,7 +145,12 @@ impl State {
         if let Some(repository) = Repository::of(path) {
             self.join(repository);
         }
-        if self.anchors.insert(path.to_owned()) && !deep {
+        // What came to a path that is watched already is an edit: listed again, it would be known before it is told of.
+        let is_known = !self.anchors.insert(path.to_owned());
+        if is_known && (!deep || !self.shallow.remove(path)) {
+            return;
+        }
+        if !deep {
             self.shallow.insert(path.to_owned());
         }
         self.begin(path);
