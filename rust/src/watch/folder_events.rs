@@ -26,7 +26,9 @@ impl FolderEvents {
         bell.set_nonblocking(true)?;
         rung.set_nonblocking(true)?;
         // At most one byte waits for each call of `drain`: it always fits.
-        let ring = Box::new(move || drop((&rung).write(&[0])));
+        let ring = Box::new(move || {
+            let _full = (&rung).write(&[0]);
+        });
         let mut system = SystemEvents::start(ring)?;
         for folder in folders {
             watch(&mut system, folder)?;

@@ -11,8 +11,8 @@ use nix::time::{ClockId, clock_gettime};
 use crate::filesystem::stat::FileStamp;
 use crate::watch::burst::{Hints, Nanoseconds};
 use crate::watch::contents::{Contents, Differences, read_all};
-use crate::watch::git::Repository;
 use crate::watch::events::Events;
+use crate::watch::git::Repository;
 use crate::watch::notices;
 use crate::watch::polling::Polling;
 use crate::watch::remote::remote;
@@ -196,6 +196,11 @@ impl State {
         }
     }
 
+    /// Afterwards, hints of all that happened before this call are there to be gathered.
+    pub fn catch_up(&mut self) {
+        self.source.catch_up();
+    }
+
     /// Takes the hints since the last call; never blocks.
     pub fn gather(&mut self, now: Nanoseconds) -> Hints {
         let mut hints = Hints::default();
@@ -263,7 +268,7 @@ impl State {
         let paths: Vec<&Path> = some.iter().map(PathBuf::as_path).collect();
         let Some(found) = read_all(&paths, stop) else { return Hints::default() };
         // An event for each file that was written before it was read is there then.
-        self.source.catch_up();
+        self.catch_up();
         let mut hints = self.gather(monotonic());
         for (path, found) in some.iter().zip(&found) {
             let is_open = hints.paths.contains_key(path) || open.is_some_and(|open| open.contains_key(path));

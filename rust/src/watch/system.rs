@@ -311,7 +311,8 @@ mod tests {
     fn it_rings_once_until_what_was_told_is_taken() {
         let (folder, device) = folder("rings");
         let (rung, rings) = channel();
-        let mut events = SystemEvents::start(Box::new(move || drop(rung.send(())))).unwrap();
+        let ring = move || rung.send(()).unwrap();
+        let mut events = SystemEvents::start(Box::new(ring)).unwrap();
         assert!(events.watch(&folder, device, Reach::Entries).unwrap());
         for name in ["a", "b"] {
             fs::write(folder.join(name), "").unwrap();

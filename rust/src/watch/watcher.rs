@@ -234,8 +234,13 @@ impl Loop<'_> {
 
     /// Does the work that is due; returns the nanoseconds until more is due, None if nothing will be.
     fn step(&mut self, state: &mut State) -> Option<Nanoseconds> {
-        let due = self.burst_due(state);
-        if due.is_some_and(|due| due <= monotonic()) {
+        if self.is_due(state) {
+            // On a busy machine notify may lag behind: what the kernel holds by now belongs to this burst.
+            state.catch_up();
+            let hints = state.gather(monotonic());
+            self.add(hints, monotonic());
+        }
+        if self.is_due(state) {
             self.end(state);
         } else if state.has_unread() {
             let open = self.burst.as_ref().map(|burst| &burst.hints.paths);
@@ -247,6 +252,10 @@ impl Loop<'_> {
         }
         let next = [self.burst_due(state), state.next_look().0].into_iter().flatten().min();
         next.map(|next| next.saturating_sub(monotonic()))
+    }
+
+    fn is_due(&mut self, state: &State) -> bool {
+        self.burst_due(state).is_some_and(|due| due <= monotonic())
     }
 
     fn burst_due(&mut self, state: &State) -> Option<Nanoseconds> {
