@@ -22,7 +22,7 @@ pub enum Depth {
 }
 
 pub enum Source {
-    Events(Events),
+    Events(Box<Events>),
     Polling(Polling),
 }
 

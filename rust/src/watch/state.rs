@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
@@ -49,7 +48,7 @@ pub struct State {
 #[must_use]
 pub fn monotonic() -> Nanoseconds {
     #[cfg(target_os = "macos")]
-    let clock = ClockId::CLOCK_UPTIME_RAW;
+    let clock = ClockId::from_raw(nix::libc::CLOCK_UPTIME_RAW);
     #[cfg(not(target_os = "macos"))]
     let clock = ClockId::CLOCK_MONOTONIC;
     nanoseconds(clock)
@@ -80,7 +79,7 @@ impl State {
         };
         match ring.map(Events::start) {
             None => {}
-            Some(Ok(events)) => state.source = Source::Events(events),
+            Some(Ok(events)) => state.source = Source::Events(Box::new(events)),
             Some(Err(error)) => state.notices.push(notices::refused(&error)),
         }
         state

@@ -1,4 +1,4 @@
-//! The operating system's events about folders, by the crate notify: inotify on Linux, FSEvents on macOS.
+//! The operating system's events about folders, by the crate notify: inotify on Linux, `FSEvents` on macOS.
 //!
 //! Nothing else in this crate knows notify. Other systems are refused: their events (kqueue) need an open descriptor for
 //! each file. What comes is collected by path until it is taken, so that equal events cost no memory.
@@ -23,8 +23,8 @@ use crate::watch::coverage::{Coverage, Reach};
 /// All that changes what a path holds. Opening and reading is not asked for: our own would wake us.
 const WANTED: EventKindMask = EventKindMask::CORE.union(EventKindMask::ACCESS_CLOSE);
 
-/// FSEvents watches trees, and each further root costs a new stream. With inotify a tree would be watched together with
-/// all folders in it that are not the project's.
+/// `FSEvents` watches trees, and each further root costs a new stream. With inotify a tree would be watched together
+/// with all folders in it that are not the project's.
 const TREES: bool = cfg!(target_os = "macos");
 
 /// The thread of notify ends within microseconds; this is for a machine that is suspended meanwhile.
@@ -74,13 +74,12 @@ impl Told {
 impl Seen {
     fn of(kind: EventKind) -> Option<Self> {
         let (written, gone) = match kind {
-            // Of a rename within watched folders; both of its sides were told before.
-            EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => return None,
             EventKind::Modify(ModifyKind::Name(RenameMode::From)) | EventKind::Remove(_) => (false, true),
             // FSEvents does not say which side of a rename it is.
             EventKind::Modify(ModifyKind::Name(RenameMode::Any | RenameMode::Other)) => (true, true),
             EventKind::Modify(ModifyKind::Metadata(_)) | EventKind::Access(AccessKind::Close(_)) => (false, false),
-            EventKind::Access(_) => return None,
+            // Of a rename within watched folders both sides were told before.
+            EventKind::Modify(ModifyKind::Name(RenameMode::Both)) | EventKind::Access(_) => return None,
             EventKind::Any | EventKind::Create(_) | EventKind::Modify(_) | EventKind::Other => (true, false),
         };
         Some(Self { written, gone })
@@ -164,8 +163,8 @@ impl SystemEvents {
         mem::replace(&mut told, Told { ended, ..Told::default() })
     }
 
-    /// Afterwards all is told that happened before this call, with inotify. FSEvents tells when it likes; but the clock of
-    /// its file systems has no steps that a second write could fall into.
+    /// Afterwards all is told that happened before this call, with inotify. `FSEvents` tells when it likes; but the clock
+    /// of its file systems has no steps that a second write could fall into.
     ///
     /// For an update notify reads what the kernel holds, answers, and passes it on; what follows is done after that.
     pub fn catch_up(&mut self) {
