@@ -167,6 +167,7 @@ impl Events {
     /// All hints that wait; never blocks. An error: there will be no more.
     pub fn read(&mut self, rules: &Rules, hints: &mut Hints) -> io::Result<()> {
         let told = self.system.take();
+        hints.events += told.count;
         for (path, seen) in told.paths {
             self.hint(&path, seen, rules, hints);
         }

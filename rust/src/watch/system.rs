@@ -45,6 +45,8 @@ pub struct Seen {
 #[derive(Debug, Default)]
 pub struct Told {
     pub paths: BTreeMap<PathBuf, Seen>,
+    /// The number of events.
+    pub count: usize,
     /// Events were lost.
     pub lost: bool,
     /// Nothing will be told any more.
@@ -58,6 +60,7 @@ impl Told {
     }
 
     fn add(&mut self, event: Event) {
+        self.count += 1;
         if event.need_rescan() {
             self.lost = true;
             return;
@@ -304,6 +307,19 @@ mod tests {
         let mut events = SystemEvents::start(Box::new(|| ())).unwrap();
         assert!(!events.watch(&folder.join("missing"), device, Reach::Entries).unwrap());
         fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn an_end_is_told_until_the_end() {
+        let (rung, rings) = channel();
+        let ring = move || rung.send(()).unwrap();
+        let told = Arc::new(Mutex::new(Told::default()));
+        let (sender, ended) = channel();
+        drop(Listener { told: Arc::clone(&told), ring: Box::new(ring), ended: sender });
+        assert!(rings.try_recv().is_ok());
+        assert_eq!(ended.try_recv(), Ok(kernel_id()));
+        let events = SystemEvents { watcher: None, told, ended: Mutex::new(ended), coverage: Coverage::new(false) };
+        assert!(events.take().ended && events.take().ended);
     }
 
     #[test]

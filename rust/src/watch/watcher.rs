@@ -234,8 +234,8 @@ impl Loop<'_> {
 
     /// Does the work that is due; returns the nanoseconds until more is due, None if nothing will be.
     fn step(&mut self, state: &mut State) -> Option<Nanoseconds> {
-        if self.is_due(state) {
-            // On a busy machine notify may lag behind: what the kernel holds by now belongs to this burst.
+        if self.burst.as_ref().is_some_and(Burst::may_have_more) && self.is_due(state) {
+            // What the system holds by now belongs to this burst.
             state.catch_up();
             let hints = state.gather(monotonic());
             self.add(hints, monotonic());
