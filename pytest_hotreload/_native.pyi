@@ -231,13 +231,13 @@ class Watcher:
         """Whether it polls, now."""
 
     def close(self) -> None:
-        """End the watching and its thread. May be called twice; dropping the watcher does the same."""
+        """End the watching and its threads. May be called twice; dropping the watcher does the same."""
 
 @final
 class FolderEvents:
     """That an entry of one of these folders came, went or was written; not which, and nothing of what is below them.
 
-    Has no thread and reads nothing. Dropping it closes its descriptor.
+    Reads nothing. Dropping it closes its descriptor, and ends its thread.
     """
 
     def __new__(cls, folders: Iterable[str]) -> FolderEvents:

@@ -197,7 +197,7 @@ def test_events_tell_when_to_look(tmp_path, monkeypatch):
     assert found.patience == 60
     (site / "below").mkdir()
     (site / "below" / "more").mkdir()  # the first is told, not this one
-    assert select.select([events], [], [], 0)[0] == [events]
+    assert select.select([events], [], [], 10)[0] == [events]
     found.note_events()
     assert not select.select([events], [], [], 0)[0]
     assert found.patience == 2

@@ -32,7 +32,7 @@ pub struct Files {
 pub fn below(place: &Path, is_left_out: impl Fn(&Path) -> bool) -> Files {
     let mut found = Files::default();
     let rules = Rules::new([]);
-    let listed = tree::walk(place, None, &rules, &mut |folder| {
+    let listed = tree::walk(place, None, &rules, &mut |folder, _real| {
         if is_left_out(folder) {
             return Ok(Enter::No);
         }

@@ -31,10 +31,10 @@ impl Divisible {
         let mut first = 0;
         for (file, places) in &draft.files {
             let name = name_of(file);
-            if let Some((outline, before)) = self.outlines.get(&name) {
-                if let Some(places) = places_at(outline, places) {
-                    files.insert(name, (outline.functions.len(), before, places, first));
-                }
+            if let Some((outline, before)) = self.outlines.get(&name)
+                && let Some(places) = places_at(outline, places)
+            {
+                files.insert(name, (outline.functions.len(), before, places, first));
             }
             first += places.len();
         }

@@ -132,10 +132,10 @@ impl<'a> Reader<'a> {
         self.called.extend(EARLY_HOOKS.iter().map(|hook| (*hook).to_owned()));
         let mut seen = HashSet::new();
         while let Some(name) = self.called.pop() {
-            if let Some(body) = self.functions.get(name.as_str()).copied() {
-                if seen.insert(name) {
-                    self.body(body);
-                }
+            if let Some(body) = self.functions.get(name.as_str()).copied()
+                && seen.insert(name)
+            {
+                self.body(body);
             }
         }
     }

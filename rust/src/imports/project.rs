@@ -223,10 +223,10 @@ impl Project {
     /// The node of a file in a view: the plain one where the view makes no difference.
     fn node(&mut self, view: ViewId, file: &Path, frontier: &mut Vec<NodeId>) -> NodeId {
         let mut place = (PLAIN, file.to_owned());
-        if let Some(plain) = self.found.nodes.get(&place) {
-            if view == PLAIN || !self.found.views[view].contains(plain) {
-                return *plain;
-            }
+        if let Some(plain) = self.found.nodes.get(&place)
+            && (view == PLAIN || !self.found.views[view].contains(plain))
+        {
+            return *plain;
         }
         place.0 = view;
         if let Some(known) = self.found.nodes.get(&place) {

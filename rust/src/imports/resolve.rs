@@ -191,11 +191,11 @@ impl Resolver {
             found = Arc::new(next);
             loaded.push(&dotted, &found);
         }
-        if let Some(name) = name.filter(|name| *name != "*") {
-            if let Some(next) = self.inside(&found, name) {
-                loaded.settle();
-                loaded.push(&join(&dotted, name), &next);
-            }
+        if let Some(name) = name.filter(|name| *name != "*")
+            && let Some(next) = self.inside(&found, name)
+        {
+            loaded.settle();
+            loaded.push(&join(&dotted, name), &next);
         }
         loaded.done()
     }
@@ -209,10 +209,10 @@ impl Resolver {
     }
 
     pub(crate) fn top(&mut self, name: &str, view: &View) -> Option<Arc<Found>> {
-        if !view.before.is_empty() {
-            if let Some(found) = self.in_front(name, view) {
-                return Some(found);
-            }
+        if !view.before.is_empty()
+            && let Some(found) = self.in_front(name, view)
+        {
+            return Some(found);
         }
         if let Some(found) = self.middle(name) {
             return Some(found);

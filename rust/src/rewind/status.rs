@@ -86,10 +86,10 @@ impl StatusRecord {
         let (mut lines, mut locked) = (Cursor::new(text), 0);
         while let Some(line) = lines.line() {
             locked = locked_of(line).unwrap_or(locked);
-            if let Some(reason) = reason_of(line) {
-                if expected.line() != Some(line) {
-                    return Err(Refusal::new(reason, 0));
-                }
+            if let Some(reason) = reason_of(line)
+                && expected.line() != Some(line)
+            {
+                return Err(Refusal::new(reason, 0));
             }
         }
         if locked != self.locked && self.locked != 0 {

@@ -55,10 +55,10 @@ pub(crate) fn adopt(own: &RecordDirectory, other: &RecordDirectory, epoch: &Text
     if own.path_of(&place).is_file() {
         return;
     }
-    if let Ok((bytes, _)) = other.read(&place) {
-        if record::opened("epoch", &bytes).is_ok() {
-            let _best_effort = own.write(&place, &bytes);
-        }
+    if let Ok((bytes, _)) = other.read(&place)
+        && record::opened("epoch", &bytes).is_ok()
+    {
+        let _best_effort = own.write(&place, &bytes);
     }
 }
 

@@ -45,10 +45,10 @@ impl Store {
                 let now = changes.now.entry(one.name).or_insert_with(|| self.outline_on_disk(&one, on_disk));
                 self.change_of(&one, now.as_ref(), on_disk)
             });
-            if let Change::Bodies(bodies) = change {
-                if bodies.iter().any(|body| divided.before.has(*body)) {
-                    changes.for_all.insert(one.name);
-                }
+            if let Change::Bodies(bodies) = change
+                && bodies.iter().any(|body| divided.before.has(*body))
+            {
+                changes.for_all.insert(one.name);
             }
         }
         changes
@@ -245,10 +245,10 @@ pub(crate) fn adopt(own: &RecordDirectory, other: &RecordDirectory, record: &rec
         if own.path_of(&place).is_file() {
             continue;
         }
-        if let Ok((bytes, _)) = other.read(&place) {
-            if record::opened("outline", &bytes).is_ok() {
-                let _best_effort = own.write(&place, &bytes);
-            }
+        if let Ok((bytes, _)) = other.read(&place)
+            && record::opened("outline", &bytes).is_ok()
+        {
+            let _best_effort = own.write(&place, &bytes);
         }
     }
 }

@@ -121,10 +121,10 @@ impl Store {
     }
 
     fn refresh(&mut self) -> Walked {
-        if !self.is_loaded {
-            if let Some(table) = self.directory.read(INDEX).ok().and_then(|(bytes, _)| index::decode(&bytes)) {
-                self.table = table;
-            }
+        if !self.is_loaded
+            && let Some(table) = self.directory.read(INDEX).ok().and_then(|(bytes, _)| index::decode(&bytes))
+        {
+            self.table = table;
         }
         let mut walked = self.directory.walk();
         let changed = self.drop_changed(&walked);

@@ -16,6 +16,10 @@ const LARGE: usize = 20;
 /// not a measured one. It is added once to a run of many files.
 const LARGE_QUIET: Nanoseconds = 250 * MILLISECOND;
 
+/// More events than this may still be on their way when the quiet is over: the thread that collects them was seen to lag
+/// behind a queue of 16,384. A save takes up to 20. A choice.
+const MANY_EVENTS: usize = 64;
+
 /// The longest wait for quiet, and for git to let go of its lock. What comes later is a further burst.
 pub const LARGE_LONGEST: Nanoseconds = 5_000 * MILLISECOND;
 
@@ -37,6 +41,8 @@ pub struct Hints {
     pub git: bool,
     /// Events were lost: look everywhere.
     pub lost: bool,
+    /// The number of events.
+    pub events: usize,
 }
 
 impl Hints {
@@ -70,7 +76,15 @@ impl Burst {
         }
         self.hints.git |= hints.git;
         self.hints.lost |= hints.lost;
+        self.hints.events += hints.events;
         self.last = now;
+    }
+
+    /// Whether its end is worth waiting until all events have arrived: the wait itself takes as long as the collecting
+    /// thread needs to wake up.
+    #[must_use]
+    pub fn may_have_more(&self) -> bool {
+        self.hints.events > MANY_EVENTS
     }
 
     #[must_use]

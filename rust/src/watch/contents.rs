@@ -189,10 +189,11 @@ fn is_saved(before: &FileStamp, now: &FileStamp, written: bool) -> bool {
 pub fn read_all(paths: &[&Path], stop: &AtomicBool) -> Option<Vec<Found>> {
     let read = |path: &&Path| (!stop.load(Ordering::Relaxed)).then(|| read(path));
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
-    if paths.len() >= WORTH_THREADS && threads > 1 {
-        if let Some(pool) = Pool::start(threads, STACK) {
-            return pool.map(paths, read).into_iter().collect();
-        }
+    if paths.len() >= WORTH_THREADS
+        && threads > 1
+        && let Some(pool) = Pool::start(threads, STACK)
+    {
+        return pool.map(paths, read).into_iter().collect();
     }
     paths.iter().map(read).collect()
 }

@@ -1,90 +1,62 @@
 //! Reports that something was added, removed or changed in one of some folders, but not what, and not below them.
 //!
-//! This serves folders that change seldom and are too large for a [`crate::watch::watcher::Watcher`]: there is no
-//! thread, and nothing is read.
+//! This serves folders that change seldom and are too large for a [`crate::watch::watcher::Watcher`]: nothing is read.
 
-use std::io;
-use std::os::fd::RawFd;
-use std::path::PathBuf;
+use std::fs;
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
-#[cfg(target_os = "linux")]
-mod inotify {
-    use std::io;
-    use std::os::fd::{AsFd, AsRawFd, RawFd};
-    use std::path::PathBuf;
+use crate::watch::coverage::Reach;
+use crate::watch::system::SystemEvents;
 
-    use nix::errno::Errno;
-    use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-
-    pub struct Events(Inotify);
-
-    impl Events {
-        pub fn new(folders: &[PathBuf]) -> io::Result<Self> {
-            let events = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
-            let of_names = AddWatchFlags::IN_CREATE | AddWatchFlags::IN_DELETE | AddWatchFlags::IN_MOVE;
-            let mask = of_names | AddWatchFlags::IN_CLOSE_WRITE | AddWatchFlags::IN_ONLYDIR;
-            for folder in folders {
-                match events.add_watch(folder, mask) {
-                    Ok(_) | Err(Errno::ENOENT | Errno::ENOTDIR) => {}
-                    Err(error) => return Err(error.into()),
-                }
-            }
-            Ok(Self(events))
-        }
-
-        pub fn descriptor(&self) -> RawFd {
-            self.0.as_fd().as_raw_fd()
-        }
-
-        pub fn drain(&self) -> bool {
-            let mut some = false;
-            while self.0.read_events().is_ok_and(|events| !events.is_empty()) {
-                some = true;
-            }
-            some
-        }
-    }
+pub struct FolderEvents {
+    system: Mutex<SystemEvents>,
+    /// Readable when something was told.
+    bell: UnixStream,
 }
-
-#[cfg(not(target_os = "linux"))]
-mod inotify {
-    use std::io;
-    use std::os::fd::RawFd;
-    use std::path::PathBuf;
-
-    pub enum Events {}
-
-    impl Events {
-        pub fn new(_folders: &[PathBuf]) -> io::Result<Self> {
-            Err(io::ErrorKind::Unsupported.into())
-        }
-
-        pub fn descriptor(&self) -> RawFd {
-            match *self {}
-        }
-
-        pub fn drain(&self) -> bool {
-            match *self {}
-        }
-    }
-}
-
-pub struct FolderEvents(inotify::Events);
 
 impl FolderEvents {
     /// A folder that does not exist has no events, even if it is made later. An error where the system has no events.
     pub fn new(folders: &[PathBuf]) -> io::Result<Self> {
-        inotify::Events::new(folders).map(Self)
+        let (bell, rung) = UnixStream::pair()?;
+        bell.set_nonblocking(true)?;
+        rung.set_nonblocking(true)?;
+        // At most one byte waits for each call of `drain`: it always fits.
+        let ring = Box::new(move || {
+            let _full = (&rung).write(&[0]);
+        });
+        let mut system = SystemEvents::start(ring)?;
+        for folder in folders {
+            watch(&mut system, folder)?;
+        }
+        Ok(Self { system: Mutex::new(system), bell })
     }
 
     #[must_use]
     pub fn descriptor(&self) -> RawFd {
-        self.0.descriptor()
+        self.bell.as_raw_fd()
     }
 
     /// Discards all events; returns whether there were any.
     #[must_use]
     pub fn drain(&self) -> bool {
-        self.0.drain()
+        let mut bytes = [0; 64];
+        // Before what was told is taken: what comes meanwhile rings again.
+        while (&self.bell).read(&mut bytes).is_ok_and(|count| count > 0) {}
+        let mut system = self.system.lock().unwrap_or_else(PoisonError::into_inner);
+        system.catch_up();
+        !system.take().is_empty()
+    }
+}
+
+fn watch(system: &mut SystemEvents, folder: &Path) -> io::Result<()> {
+    let Ok(place) = fs::canonicalize(folder) else { return Ok(()) };
+    match fs::metadata(&place) {
+        Ok(data) if data.is_dir() => system.watch(&place, data.dev(), Reach::Entries).map(|_is_there| ()),
+        _ => Ok(()),
     }
 }

@@ -2,12 +2,15 @@
 
 mod burst;
 mod contents;
+mod coverage;
+mod events;
 pub(crate) mod folder_events;
 mod git;
-#[cfg_attr(not(target_os = "linux"), path = "inotify_stub.rs")]
-mod inotify;
 mod notices;
 mod polling;
+mod remote;
+mod source;
 mod state;
+mod system;
 pub(crate) mod tree;
 pub(crate) mod watcher;

@@ -8,11 +8,17 @@ use nix::errno::Errno;
 
 #[must_use]
 pub fn refused(error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::Unsupported {
+        return "this system does not report changes; polling instead".to_owned();
+    }
     let (limit, name) = match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::ENOSPC) => ("watched folders", "max_user_watches"),
         Some(Errno::EMFILE) => ("watchers for each user", "max_user_instances"),
         _ => return format!("the system refused to report changes ({error}); polling instead"),
     };
+    if cfg!(target_os = "macos") {
+        return format!("the limit on {limit} is reached; polling instead; hint: raise it with ulimit -n");
+    }
     let number = std::fs::read_to_string(format!("/proc/sys/fs/inotify/{name}")).unwrap_or_default();
     format!(
         "the limit on {limit} is reached ({}); polling instead; hint: raise it with sysctl fs.inotify.{name}",
@@ -23,11 +29,6 @@ pub fn refused(error: &io::Error) -> String {
 #[must_use]
 pub fn remote(path: &Path, kind: &str) -> String {
     format!("{} is on {kind}, which does not report all changes; polling instead", path.display())
-}
-
-#[must_use]
-pub fn unsupported() -> String {
-    "this system does not report changes; polling instead".to_owned()
 }
 
 #[must_use]

@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
@@ -12,33 +10,20 @@ use nix::time::{ClockId, clock_gettime};
 use crate::filesystem::stat::FileStamp;
 use crate::watch::burst::{Hints, Nanoseconds};
 use crate::watch::contents::{Contents, Differences, read_all};
+use crate::watch::events::Events;
 use crate::watch::git::Repository;
-use crate::watch::inotify::{Events, remote};
 use crate::watch::notices;
 use crate::watch::polling::Polling;
-use crate::watch::tree::{Enter, Listing, Rules, hops, is_marker, walk};
+use crate::watch::remote::remote;
+use crate::watch::source::{Depth, Source};
+use crate::watch::system::Ring;
+use crate::watch::tree::{Listing, Rules, hops, is_marker, walk};
 
 /// Files that are read between two looks at the events, in the beginning: 3 ms at 10 µs a file.
 const SOME: usize = 256;
 
 /// A poller that looks less often than once a second says so: it is felt.
 const SLOW: Nanoseconds = 1_000_000_000;
-
-/// How far below a folder is listed and watched.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Depth {
-    /// Everything.
-    All,
-    /// Everything, but for folders that a poller knows already.
-    Unknown,
-    /// The names in the folder itself.
-    Names,
-}
-
-enum Source {
-    Events(Events),
-    Polling(Polling),
-}
 
 pub struct State {
     rules: Rules,
@@ -63,7 +48,7 @@ pub struct State {
 #[must_use]
 pub fn monotonic() -> Nanoseconds {
     #[cfg(target_os = "macos")]
-    let clock = ClockId::CLOCK_UPTIME_RAW;
+    let clock = ClockId::from_raw(nix::libc::CLOCK_UPTIME_RAW);
     #[cfg(not(target_os = "macos"))]
     let clock = ClockId::CLOCK_MONOTONIC;
     nanoseconds(clock)
@@ -75,60 +60,46 @@ fn nanoseconds(clock: ClockId) -> Nanoseconds {
 }
 
 impl State {
-    /// `poll`: do not ask the system to tell. `shortest`: the interval of polling.
+    /// `ring`: is called when there are hints; None: poll. `shortest`: the interval of polling.
     #[must_use]
-    pub fn new(ignored: Vec<PathBuf>, poll: bool, shortest: Nanoseconds) -> Self {
-        let mut notices = Vec::new();
-        let polling = || Source::Polling(Polling::new(shortest, monotonic()));
-        let source = match Events::start() {
-            _ if poll => polling(),
-            Ok(events) => Source::Events(events),
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
-                notices.push(notices::unsupported());
-                polling()
-            }
-            Err(error) => {
-                notices.push(notices::refused(&error));
-                polling()
-            }
-        };
-        Self {
+    pub fn new(ignored: Vec<PathBuf>, ring: Option<Ring>, shortest: Nanoseconds) -> Self {
+        let mut state = Self {
             rules: Rules::new(ignored),
             anchors: BTreeSet::new(),
             shallow: BTreeSet::new(),
             links: BTreeSet::new(),
             contents: Contents::default(),
             unread: Vec::new(),
-            source,
+            source: Source::Polling(Polling::new(shortest, monotonic())),
             shortest,
             repositories: Vec::new(),
             told_slow: false,
             compare_all: false,
-            notices,
+            notices: Vec::new(),
+        };
+        match ring.map(Events::start) {
+            None => {}
+            Some(Ok(events)) => state.source = Source::Events(Box::new(events)),
+            Some(Err(error)) => state.notices.push(notices::refused(&error)),
         }
+        state
     }
 
     #[must_use]
     pub fn is_polling(&self) -> bool {
-        matches!(self.source, Source::Polling(_))
+        self.source.is_polling()
     }
 
-    /// The descriptor of the event source, if there is one.
-    #[must_use]
-    pub fn descriptor(&self) -> Option<OwnedFd> {
-        match &self.source {
-            Source::Events(events) => events.descriptor().ok(),
-            Source::Polling(_) => None,
-        }
-    }
-
-    /// The time of the next look, and the interval of looks: 0 with an event source.
+    /// The time of the next look, and the interval of looks: 0 with events.
     #[must_use]
     pub fn next_look(&self) -> (Option<Nanoseconds>, Nanoseconds) {
-        match &self.source {
-            Source::Events(_) => (None, 0),
-            Source::Polling(polling) => (Some(polling.next), polling.interval),
-        }
+        self.source.next_look()
+    }
+
+    /// Whether there are hints to gather that did not ring.
+    #[must_use]
+    pub fn has_hints(&self) -> bool {
+        matches!(&self.source, Source::Events(events) if events.has_hints())
     }
 
     #[must_use]
@@ -139,7 +110,7 @@ impl State {
     /// Watches a path from now on, whether it is there or not. `deep`: a folder with all that is below it, not only the
     /// names in it.
     pub fn add(&mut self, path: &Path, deep: bool) {
-        if let (Source::Events(_), Some(kind)) = (&self.source, remote(path)) {
+        if let (false, Some(kind)) = (self.is_polling(), remote(path)) {
             self.poll(notices::remote(path, kind));
         }
         if let Some(repository) = Repository::of(path) {
@@ -180,10 +151,15 @@ impl State {
         if self.repositories.iter().any(|known| known.folder() == repository.folder()) {
             return;
         }
-        for mark in [repository.lock(), repository.head()] {
+        self.repositories.push(repository);
+        self.expect_git();
+    }
+
+    fn expect_git(&mut self) {
+        let marks: Vec<PathBuf> = self.repositories.iter().flat_map(|one| [one.lock(), one.head()]).collect();
+        for mark in marks {
             self.expect(&mark);
         }
-        self.repositories.push(repository);
     }
 
     /// Polls from now on, what was watched until now as well.
@@ -195,9 +171,10 @@ impl State {
 
     /// The way to a path may change: by its links, by its coming, if it is a file by its replacement.
     fn expect(&mut self, path: &Path) {
-        let Source::Events(events) = &mut self.source else { return };
-        let refused = hops(path).iter().find_map(|(folder, name)| events.expect(folder, name, path).err());
-        if let Some(error) = refused {
+        if self.is_polling() {
+            return;
+        }
+        if let Err(error) = self.source.expect(&hops(path), path) {
             self.poll(notices::refused(&error));
         }
     }
@@ -205,32 +182,9 @@ impl State {
     /// Lists a folder, and puts a watch on it and on those below.
     fn list(&mut self, folder: &Path, depth: Depth) -> Listing {
         let links = (!self.anchors.contains(folder)).then_some(&self.links);
-        let listing = match &mut self.source {
-            Source::Events(events) => {
-                let enter = &mut |met: &Path| {
-                    if depth == Depth::Names && met != folder {
-                        return Ok(Enter::No);
-                    }
-                    events.enter(met).map(|()| Enter::Yes)
-                };
-                walk(folder, links, &self.rules, enter)
-            }
-            Source::Polling(polling) => {
-                let enter = &mut |met: &Path| {
-                    let is_left_out = match depth {
-                        Depth::All => false,
-                        Depth::Unknown => polling.knows(met),
-                        Depth::Names => true,
-                    };
-                    if met != folder && is_left_out {
-                        return Ok(Enter::No);
-                    }
-                    polling.enter(met);
-                    Ok(Enter::Yes)
-                };
-                walk(folder, links, &self.rules, enter)
-            }
-        };
+        let source = &mut self.source;
+        let enter = &mut |met: &Path, place: &Path| source.enter(met, place, depth, met == folder);
+        let listing = walk(folder, links, &self.rules, enter);
         match listing {
             Ok(listing) => {
                 for link in &listing.links {
@@ -246,34 +200,23 @@ impl State {
         }
     }
 
+    /// Afterwards, hints of all that happened before this call are there to be gathered.
+    pub fn catch_up(&mut self) {
+        self.source.catch_up();
+    }
+
     /// Takes the hints since the last call; never blocks.
     pub fn gather(&mut self, now: Nanoseconds) -> Hints {
         let mut hints = Hints::default();
         match &mut self.source {
             Source::Events(events) => {
-                events.read(&self.rules, &mut hints);
-                for repository in &mut self.repositories {
-                    hints.git |= hints.paths.remove(&repository.lock()).is_some();
-                    hints.git |= hints.paths.remove(&repository.head()).is_some() && repository.has_moved();
+                let ended = events.read(&self.rules, &mut hints).err();
+                self.note_git(&mut hints);
+                if let Some(error) = ended {
+                    self.poll(notices::refused(&error));
                 }
             }
-            Source::Polling(polling) if polling.next <= now => {
-                let before = nanoseconds(ClockId::CLOCK_THREAD_CPUTIME_ID);
-                polling.look(&mut self.contents, &mut hints);
-                for anchor in &self.anchors {
-                    if self.contents.get(anchor).is_none() && !polling.knows(anchor) && anchor.exists() {
-                        polling.tell(anchor.clone(), FileStamp::of(anchor).ok(), &mut hints);
-                    }
-                }
-                let worked: Vec<bool> = self.repositories.iter_mut().map(Repository::has_worked).collect();
-                // Git's work alone is no reason to compare anything.
-                hints.git = !hints.is_empty() && worked.contains(&true);
-                polling.took(nanoseconds(ClockId::CLOCK_THREAD_CPUTIME_ID) - before, now);
-                if polling.interval >= SLOW && !self.told_slow {
-                    self.told_slow = true;
-                    self.notices.push(notices::slow(self.contents.iter().count(), polling.interval / 1_000_000));
-                }
-            }
+            Source::Polling(polling) if polling.next <= now => self.look(now, &mut hints),
             Source::Polling(_) => {}
         }
         if hints.lost {
@@ -281,6 +224,40 @@ impl State {
         }
         hints.lost |= std::mem::take(&mut self.compare_all);
         hints
+    }
+
+    /// Git's lock and HEAD are no files of the project. What was hinted at may be gone, and come back.
+    fn note_git(&mut self, hints: &mut Hints) {
+        let mut is_told = false;
+        for repository in &mut self.repositories {
+            let lock = hints.paths.remove(&repository.lock()).is_some();
+            let head = hints.paths.remove(&repository.head()).is_some();
+            hints.git |= lock || (head && repository.has_moved());
+            is_told |= lock || head;
+        }
+        if is_told {
+            self.expect_git();
+        }
+    }
+
+    /// Polls once.
+    fn look(&mut self, now: Nanoseconds, hints: &mut Hints) {
+        let Source::Polling(polling) = &mut self.source else { return };
+        let before = nanoseconds(ClockId::CLOCK_THREAD_CPUTIME_ID);
+        polling.look(&mut self.contents, hints);
+        for anchor in &self.anchors {
+            if self.contents.get(anchor).is_none() && !polling.knows(anchor) && anchor.exists() {
+                polling.tell(anchor.clone(), FileStamp::of(anchor).ok(), hints);
+            }
+        }
+        let worked: Vec<bool> = self.repositories.iter_mut().map(Repository::has_worked).collect();
+        // Git's work alone is no reason to compare anything.
+        hints.git = !hints.is_empty() && worked.contains(&true);
+        polling.took(nanoseconds(ClockId::CLOCK_THREAD_CPUTIME_ID) - before, now);
+        if polling.interval >= SLOW && !self.told_slow {
+            self.told_slow = true;
+            self.notices.push(notices::slow(self.contents.iter().count(), polling.interval / 1_000_000));
+        }
     }
 
     #[must_use]
@@ -294,7 +271,8 @@ impl State {
         let some = self.unread.split_off(self.unread.len().saturating_sub(SOME));
         let paths: Vec<&Path> = some.iter().map(PathBuf::as_path).collect();
         let Some(found) = read_all(&paths, stop) else { return Hints::default() };
-        // An event for each file that was written before it was read has arrived by now.
+        // An event for each file that was written before it was read is there then.
+        self.catch_up();
         let mut hints = self.gather(monotonic());
         for (path, found) in some.iter().zip(&found) {
             let is_open = hints.paths.contains_key(path) || open.is_some_and(|open| open.contains_key(path));
@@ -311,6 +289,7 @@ impl State {
         if hints.lost {
             let everything: Vec<PathBuf> = self.contents.iter().map(|(path, _)| path.clone()).collect();
             hints.paths.extend(everything.into_iter().map(|path| (path, false)));
+            self.expect_git();
             for anchor in self.anchors.clone() {
                 self.look_at(&anchor, false, Depth::All, hints);
             }
@@ -348,7 +327,7 @@ impl State {
                 for file in self.contents.below(path) {
                     hints.add(file.clone(), false);
                 }
-                self.leave(path);
+                self.source.leave(path);
                 hints.add(path.to_owned(), written);
             }
         }
@@ -372,15 +351,13 @@ impl State {
         for file in &known {
             self.contents.forget(file);
         }
-        self.leave(folder);
+        self.source.leave(folder);
         true
     }
 
-    fn leave(&mut self, path: &Path) {
-        match &mut self.source {
-            Source::Events(events) => events.leave(path),
-            Source::Polling(polling) => polling.leave(path),
-        }
+    /// Ends the system's events, and the thread that collects them.
+    pub fn close(&mut self) {
+        self.source = Source::Polling(Polling::new(self.shortest, monotonic()));
     }
 
     /// Compares; None if `stop` was set meanwhile.

@@ -80,7 +80,8 @@ pub struct Listing {
     pub links: Vec<PathBuf>,
 }
 
-/// Lists a folder and all below. `enter` is called with each folder *before* it is read, to put a watch on it.
+/// Lists a folder and all below. `enter` is called with each folder, and its path without links, *before* it is read, to
+/// put a watch on it.
 /// `links`: those that are known, on the way to `root` as well; None for a path that the caller asked for.
 pub fn walk(
     root: &Path,
@@ -105,7 +106,7 @@ fn leads_back(target: &Path, from: &[PathBuf]) -> bool {
 }
 
 /// An error ends the walk.
-pub type OnFolder<'a> = dyn FnMut(&Path) -> io::Result<Enter> + 'a;
+pub type OnFolder<'a> = dyn FnMut(&Path, &Path) -> io::Result<Enter> + 'a;
 
 struct Walk<'a, 'b> {
     rules: &'a Rules,
@@ -116,7 +117,7 @@ struct Walk<'a, 'b> {
 impl Walk<'_, '_> {
     /// `real`: where it lies, without links. `from`: the folders, also without links, that it was left by links.
     fn folder(&mut self, folder: &Path, real: &Path, from: &[PathBuf]) -> io::Result<()> {
-        if matches!((self.enter)(folder)?, Enter::No) {
+        if matches!((self.enter)(folder, real)?, Enter::No) {
             return Ok(());
         }
         // Gone again, or forbidden: a change of that is noticed in the folder above.

@@ -1,12 +1,12 @@
 //! The watcher: reports the files below some paths whose content changed. Events are hints; only hashed content
 //! counts.
 //!
-//! One thread waits for events (`watch/inotify.rs`) or polls (`watch/polling.rs`), joins events that belong together
-//! (`watch/burst.rs`), and compares (`watch/state.rs`, `watch/contents.rs`). The reasons are in
-//! `docs/design/watching-files.md`.
+//! One thread waits for events (`watch/events.rs`; a thread of notify collects them) or polls (`watch/polling.rs`), joins
+//! events that belong together (`watch/burst.rs`), and compares (`watch/state.rs`, `watch/contents.rs`). The reasons are
+//! in `docs/design/watching-files.md`.
 
 use std::io::{self, Read as _, Write as _};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -21,6 +21,7 @@ use crate::watch::burst::{Burst, Hints, MILLISECOND, Nanoseconds, Pace};
 use crate::watch::contents::Differences;
 use crate::watch::notices;
 use crate::watch::state::{State, monotonic};
+use crate::watch::system::Ring;
 
 pub struct Settings {
     pub paths: Vec<PathBuf>,
@@ -83,7 +84,7 @@ pub struct Watcher {
     /// The descriptor that the caller waits on.
     heard: UnixStream,
     /// Wakes the thread.
-    wake: UnixStream,
+    wake: Arc<UnixStream>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -110,7 +111,10 @@ impl Watcher {
     pub fn new(settings: Settings) -> io::Result<Self> {
         let (heard, bell) = channel()?;
         let (woken, wake) = channel()?;
-        let mut state = State::new(settings.ignored, settings.poll, settings.poll_ms.max(1) * MILLISECOND);
+        let wake = Arc::new(wake);
+        let ring = Arc::clone(&wake);
+        let ring = (!settings.poll).then(|| -> Ring { Box::new(move || wake_up(&ring)) });
+        let mut state = State::new(settings.ignored, ring, settings.poll_ms.max(1) * MILLISECOND);
         for path in &settings.paths {
             state.add(path, true);
         }
@@ -161,7 +165,7 @@ impl Watcher {
         self.shared.polling.load(Ordering::Acquire)
     }
 
-    /// Ends the thread, and waits for that.
+    /// Ends the threads, and waits for that.
     pub fn close(&self) {
         self.shared.stop.store(true, Ordering::Release);
         self.wake();
@@ -169,13 +173,18 @@ impl Watcher {
             // A panicked thread has ended all the same.
             let _ended = thread.join();
             wait_until_gone(self.shared.thread.load(Ordering::Acquire));
+            lock(&self.shared.state).close();
         }
     }
 
     fn wake(&self) {
-        // A full buffer will wake it as well.
-        let _full = (&self.wake).write(&[0]);
+        wake_up(&self.wake);
     }
+}
+
+fn wake_up(mut thread: &UnixStream) {
+    // A full buffer will wake it as well.
+    let _full = thread.write(&[0]);
 }
 
 impl Drop for Watcher {
@@ -204,19 +213,15 @@ struct Loop<'a> {
 
 impl Loop<'_> {
     fn run(&mut self, woken: &UnixStream) {
-        let mut event_source = lock(&self.shared.state).descriptor();
         let mut timeout = Some(0);
         while !self.shared.stop.load(Ordering::Acquire) {
-            wait(woken, event_source.as_ref(), timeout);
+            wait(woken, timeout);
             drain(woken);
             let mut state = lock(&self.shared.state);
             let now = monotonic();
             let hints = state.gather(now);
             self.add(hints, now);
             timeout = self.step(&mut state);
-            if state.is_polling() {
-                event_source = None;
-            }
             self.shared.publish(&mut state);
         }
     }
@@ -229,19 +234,28 @@ impl Loop<'_> {
 
     /// Does the work that is due; returns the nanoseconds until more is due, None if nothing will be.
     fn step(&mut self, state: &mut State) -> Option<Nanoseconds> {
-        let due = self.burst_due(state);
-        if due.is_some_and(|due| due <= monotonic()) {
+        if self.burst.as_ref().is_some_and(Burst::may_have_more) && self.is_due(state) {
+            // What the system holds by now belongs to this burst.
+            state.catch_up();
+            let hints = state.gather(monotonic());
+            self.add(hints, monotonic());
+        }
+        if self.is_due(state) {
             self.end(state);
         } else if state.has_unread() {
             let open = self.burst.as_ref().map(|burst| &burst.hints.paths);
             let hints = state.read_some(open, &self.shared.stop);
             self.add(hints, monotonic());
         }
-        if state.has_unread() {
+        if state.has_unread() || state.has_hints() {
             return Some(0);
         }
         let next = [self.burst_due(state), state.next_look().0].into_iter().flatten().min();
         next.map(|next| next.saturating_sub(monotonic()))
+    }
+
+    fn is_due(&mut self, state: &State) -> bool {
+        self.burst_due(state).is_some_and(|due| due <= monotonic())
     }
 
     fn burst_due(&mut self, state: &State) -> Option<Nanoseconds> {
@@ -279,11 +293,9 @@ fn changes(differences: Differences, burst: &'static str, first_ns: Nanoseconds)
     Changes { changed, created, deleted, saved, burst, first_ns, ready_ns: monotonic() }
 }
 
-/// Until one of them is readable, or so many nanoseconds are over; for ever without a number.
-fn wait(woken: &UnixStream, event_source: Option<&OwnedFd>, timeout: Option<Nanoseconds>) {
-    let descriptors = [Some(woken.as_fd()), event_source.map(AsFd::as_fd)];
-    let mut descriptors: Vec<PollFd<'_>> =
-        descriptors.into_iter().flatten().map(|one| PollFd::new(one, PollFlags::POLLIN)).collect();
+/// Until it is readable, or so many nanoseconds are over; for ever without a number.
+fn wait(woken: &UnixStream, timeout: Option<Nanoseconds>) {
+    let mut descriptors = [PollFd::new(woken.as_fd(), PollFlags::POLLIN)];
     let timeout = timeout.map_or(PollTimeout::NONE, |span| {
         i32::try_from(span.div_ceil(MILLISECOND))
             .map_or(PollTimeout::MAX, |ms| ms.try_into().unwrap_or(PollTimeout::MAX))
