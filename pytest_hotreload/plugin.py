@@ -37,7 +37,7 @@ from pytest_hotreload.run.child import reset
 from pytest_hotreload.run.hooks import RunHooks, tells_github
 from pytest_hotreload.run.session import Configured, RunSession
 from pytest_hotreload.usage import usage_error
-from pytest_hotreload.watch.standby import park
+from pytest_hotreload.watch.standby import park, prepared, run_facts
 from pytest_hotreload.watch.standby.template import template_start
 from pytest_hotreload.world import os, time
 
@@ -83,6 +83,11 @@ def pytest_load_initial_conftests(
     starting = template_start()
     if starting is not None:
         raise starting
+    if prepared.is_preparing():
+        prepared.begin(
+            early_config, is_active=options.wanted(early_config, early_config.known_args_namespace)
+        )
+        return (yield)
     apart = _spawned()
     if apart is None:
         namespace, host = early_config.known_args_namespace, _host()
@@ -281,7 +286,16 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object
         plugins.stop_xdist(config)
         if park.is_standing():
             _park(config, config.stash[_KEY])
+    elif prepared.is_preparing():
+        prepared.wait_for_run(config)
+    elif park.is_attached() and _owner is None:
+        run_facts.begin(config)
     return (yield)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection() -> None:
+    run_facts.collecting()
 
 
 def _park(config: pytest.Config, session: RunSession) -> None:

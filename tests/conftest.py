@@ -15,6 +15,9 @@ from .acceptance.desk import Desk
 from .acceptance.reading_keys import start_reading
 from .acceptance.terminals import Terminal
 
+#: Only tests of this let runs start servers. Set before any process is started.
+os.environ["PYTEST_HOTRELOAD_SERVE"] = "off"
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:

@@ -1,0 +1,242 @@
+"""Prepared run: a fork of the template begins a run ahead, and parks when its initial conftests are loaded.
+
+The process has the arguments, the variables and the folder of a run that has ended. A fork of it imports a test file,
+and parks as well. The next run with the same arguments, apart from the name of the test, is a fork of one of the two,
+with the client's open files. The server judges whether what they read is unchanged (``watch/prepared_runs.py``).
+
+Nothing that these processes do may be seen, by anybody or by two runs: a process that printed, that left a thread, an
+open file or a child behind, that wrote a file, or that drew random numbers ends, and says why.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+import pytest
+
+from pytest_hotreload._native import freeze, keep_frozen, observe_for, set_child_subreaper
+from pytest_hotreload.compat import pytest_config, pytest_output, pytest_session
+from pytest_hotreload.process import adoption, fork_state, proc
+from pytest_hotreload.process.channel import Channel
+from pytest_hotreload.process.lifeline import end_with
+from pytest_hotreload.process.living import Living
+from pytest_hotreload.process.template import Become
+from pytest_hotreload.records.observer import Observer
+from pytest_hotreload.watch.protocol import NOTHING, Attach, Extend, Inputs, Prepare, Ready, Unprepared
+from pytest_hotreload.watch.standby import attached_run, park, run_facts
+from pytest_hotreload.watch.standby.preload import FirstParty
+from pytest_hotreload.world import contextlib, gc, os, random, signal, sockets
+
+#: Kinds of observed events that a run may have ahead (``_native.observed``): what only reads.
+_READING: Final = frozenset({"read", "list", "environ"})
+
+
+class _Preparation:
+    """The state of this process, which prepares a run."""
+
+    def __init__(self, order: Prepare, channel: Channel, lifeline: int, printed: int) -> None:
+        self.run, self.channel, self.lifeline, self.printed = order.run, channel, lifeline, printed
+        self.inherited = fork_state.inventory()
+        self.environment = dict(os.environ)
+        self.arguments = sys.argv[1:]
+        self.observer: Observer | None = None
+        self.lift_guard: Callable[[], None] = lambda: None
+        self.compare_from_here()
+
+    def compare_from_here(self) -> None:
+        """Take what this process holds now for what it may hold."""
+        self._living, self._maps = Living(), proc.shared_maps()
+        self._descriptors = proc.descriptors()
+        self._random = _random_state()  # Python seeds its generator in each fork
+
+    # -- what must not be there ---------------------------------------------------------------------
+
+    def objection(self, config: pytest.Config) -> str:
+        """The reason why no run may be a fork of this process, in words, or ""."""
+        fork_state.flush_standard()
+        checks = (self._printed, self._left_open, self._did, self._drew)
+        return next(filter(None, (check(config) for check in checks)), "")
+
+    def _printed(self, config: pytest.Config) -> str:
+        captured = [file for _, file, _ in pytest_output.captured_files(config)]
+        if any(os.fstat(file).st_size for file in (self.printed, *captured)):
+            return "it printed something"
+        mode = config.option.capture
+        return "" if mode == "no" or (mode == "fd" and len(captured) == 2) else f"of --capture={mode}"
+
+    def _left_open(self, config: pytest.Config) -> str:
+        ours = pytest_output.capture_descriptors(config)
+        opened = [
+            target
+            for number, target in proc.descriptors().items()
+            if self._descriptors.get(number) != target and number not in ours and not _is_listing(target)
+        ]
+        if opened:
+            return f"it holds {opened[0]} open"
+        return self._living.what_is_new() or ("it shares memory" if proc.shared_maps() - self._maps else "")
+
+    def _did(self, _: pytest.Config) -> str:
+        assert self.observer is not None
+        rows = self.observer.peek().rows
+        done = next((row for row in rows if row.kind not in _READING), None)
+        if done is not None:
+            return f"it did more than to read: {done.kind} {done.subject}"
+        with contextlib.suppress(ChildProcessError):
+            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            return "it has a child process"
+        has_timer = any(signal.getitimer(which)[0] for which in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL))
+        if has_timer or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+            return "it set a timer or a handler of SIGINT"
+        return "it changed sys.argv" if sys.argv[1:] != self.arguments else ""
+
+    def _drew(self, _: pytest.Config) -> str:
+        return "it used random numbers" if _random_state() != self._random else ""
+
+
+def _is_listing(target: str) -> bool:
+    """Whether a descriptor is the one with which the descriptors were listed."""
+    return target.startswith("/proc/")
+
+
+def _random_state() -> tuple[object, object]:
+    numpy_random = adoption.module("numpy.random")
+    return random.getstate(), repr(numpy_random.get_state()) if numpy_random is not None else ""
+
+
+_here: _Preparation | None = None
+
+
+def is_preparing() -> bool:
+    """Whether this process prepares a run."""
+    return _here is not None
+
+
+def prepare(order: Prepare, become: Become, lifeline: int, beginning: attached_run.Beginning) -> None:
+    """Turn this fork of the template into a process that prepares a run; it then starts pytest."""
+    global _here
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    *files, last = become.descriptors
+    printed = os.dup(files[1])
+    for descriptor in attached_run.begin(order.run, files, lifeline, beginning):
+        os.close(descriptor)
+    channel = Channel(sockets.socket(fileno=last))
+    channel.descriptors = []
+    _here = _Preparation(order, channel, lifeline, printed)
+    adoption.on_difference(lambda module, why: give_up(f"{module} {why}"))
+    _here.lift_guard = pytest_session.guard_sessions(lambda: give_up("pytest did not load this plugin"))
+
+
+def give_up(why: str, inputs: Inputs = NOTHING) -> NoReturn:
+    """End this process, and say why it prepares nothing. ``inputs``: what it has read."""
+    assert _here is not None
+    with contextlib.suppress(OSError):
+        _here.channel.send(-1, Unprepared(why, inputs))
+    os._exit(0)
+
+
+def begin(config: pytest.Config, *, is_active: bool) -> None:
+    """Begin to observe, before the first conftest. ``is_active``: whether the run would be one with ``--hotreload``."""
+    assert _here is not None
+    if not proc.is_there():
+        give_up("this system does not say what a process holds")
+    if is_active:
+        give_up("a run with --hotreload forks by itself")
+    _here.observer = Observer(config)
+    if _here.observer.loaded():
+        give_up("a plugin of the project is imported before the conftests")
+    _here.observer.collecting()
+
+
+# ----------------------------------------------------------------------------------- parking
+
+
+def wait_for_run(config: pytest.Config) -> None:
+    """Park, and let each :class:`Extend` make a fork that imports a test file. Returns in runs only."""
+    global _here
+    here = _here
+    assert here is not None
+    assert here.observer is not None
+    first_party, why = FirstParty(config, here.observer), ""
+    while True:
+        why = why or here.objection(config)
+        if why:
+            give_up(why, first_party.inputs())
+        park.tell_ready(here.channel, Ready(first_party.inputs(), {}, tuple(sys.path)))
+        gc.collect()
+        freeze()
+        become, lifeline = park.serve_forks(here.channel, here.lifeline, park.raise_become)
+        order: Any = become.start.assignment
+        if isinstance(order, Extend):
+            here.lifeline, here.channel = lifeline, Channel(sockets.socket(fileno=become.descriptors[0]))
+            here.channel.descriptors = []
+            end_with(lifeline)
+            here.compare_from_here()
+            why = _import(config, here.observer, order)
+            continue
+        _here = None
+        _run(config, here, order, become.descriptors, lifeline)
+        return
+
+
+def _import(config: pytest.Config, observer: Observer, order: Extend) -> str:
+    """Import the test file as its collection would. Returns why the result is of no use, or ""."""
+    (file,) = order.tests
+    if not pytest_session.is_test_file(config, Path(file)):
+        return "its name is none of python_files"
+    asking = observe_for(file)
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            pytest_output.apply_warning_filters(config)
+            why = pytest_session.import_test_file(config, Path(file))
+    finally:
+        observe_for(asking)
+    if caught and not why:
+        why = "it warned"
+    read = {row.subject for row in observer.peek().rows if row.kind == "environ"}
+    if not why and order.written and ("*" in read or not order.written.isdisjoint(read)):
+        why = "it reads a variable that pytest_configure writes"
+    return why
+
+
+# ----------------------------------------------------------------------------------- the run
+
+
+def _run(
+    config: pytest.Config, here: _Preparation, order: Attach, descriptors: Sequence[int], lifeline: int
+) -> None:
+    """Turn this fork of a prepared process into the run that a client asked for.
+
+    What was imported ahead is kept out of the search for lost exceptions with which pytest ends, which would take
+    80 ms. Until then, the garbage collector shows everything as in a fresh process.
+    """
+    here.lift_guard()
+    *files, last = descriptors
+    channel = Channel(sockets.socket(fileno=last))
+    os.setsid()
+    set_child_subreaper(True)
+    end_with(lifeline)
+    kept = attached_run.take_files(files, pytest_output.saved_descriptors(config))
+    attached_run.renew_buffering()
+    os.close(here.printed)
+    assert here.observer is not None
+    here.observer.abandon()
+    pytest_output.renew_capture(config)
+    attached_run.take_neutral(order.environment, here.environment)
+    _take_arguments(config, here.run.arguments, order.arguments)
+    importlib.invalidate_caches()
+    attached_run.shuffle()
+    park.end_attached(order, channel, kept, here.inherited)
+    run_facts.begin(config)
+    config.add_cleanup(keep_frozen)
+
+
+def _take_arguments(config: pytest.Config, old: Sequence[str], new: Sequence[str]) -> None:
+    sys.argv[1:] = new
+    for before, now in zip(old, new, strict=True):
+        if before != now:
+            pytest_config.replace_argument(config, before, now, new)
