@@ -43,6 +43,8 @@ _ATTEMPTS = 12
 #: Files of these kinds decide whether what could not be prepared is tried again: an import that writes what it reads
 #: would otherwise write again and again.
 _SOURCES = (".py", ".ini", ".toml", ".cfg")
+#: Prefixes of variables that pytest reads before anything is observed.
+_PYTESTS = ("PYTEST", "PY_")
 #: Seconds that one preparation may take, as for the fork points of a watch.
 _AHEAD_SECONDS = 60.0
 
@@ -59,7 +61,6 @@ class Shape:
     #: The working directory and the umask.
     directory: str
     umask: int
-    environment: Mapping[str, str]
 
     def file(self, run: Attach) -> str:
         """The file that this run names, as it is written there, if the run has this shape; else ""."""
@@ -69,8 +70,7 @@ class Shape:
         file = _file_of(run.arguments[place])
         if run.arguments[place + 1 :] != self.after or os.path.dirname(file) != self.folder:
             return ""
-        alike = (self.directory, self.umask, self.environment)
-        return file if file and alike == (run.folder, run.umask, _lasting(run.environment)) else ""
+        return file if file and (self.directory, self.umask) == (run.folder, run.umask) else ""
 
 
 def _file_of(argument: str) -> str:
@@ -79,8 +79,10 @@ def _file_of(argument: str) -> str:
     return name if name.endswith(".py") and not name.startswith("-") and "[" not in name else ""
 
 
-def _lasting(environment: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environment.items() if name not in NEUTRAL}
+def _differing(ours: Mapping[str, str], theirs: Mapping[str, str]) -> set[str]:
+    """The names of the variables that differ, apart from those that each shell sets for itself."""
+    names = {name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name)}
+    return names.difference(NEUTRAL)
 
 
 def shape_of(run: Attach, named: str) -> Shape | None:
@@ -89,8 +91,7 @@ def shape_of(run: Attach, named: str) -> Shape | None:
         return None
     place = run.arguments.index(named)
     folder = os.path.dirname(_file_of(named))
-    lasting = _lasting(run.environment)
-    return Shape(run.arguments[:place], run.arguments[place + 1 :], folder, run.folder, run.umask, lasting)
+    return Shape(run.arguments[:place], run.arguments[place + 1 :], folder, run.folder, run.umask)
 
 
 @dataclass(eq=False)
@@ -100,7 +101,18 @@ class Point:
     process: Process
     #: When it was requested, in nanoseconds since 1970.
     since_ns: int
+    #: The environment variables with which the process began, and those of them that were read.
+    environment: Mapping[str, str]
+    variables: frozenset[str] = frozenset()
     states: InputStates | None = None
+
+    def suits(self, environment: Mapping[str, str]) -> bool:
+        """Whether a run with these variables may be a fork of this process, which has read other ones only."""
+        differ = _differing(self.environment, environment)
+        if not differ:
+            return True
+        read = "*" in self.variables or not differ.isdisjoint(self.variables)
+        return self.states is not None and not read and not any(name.startswith(_PYTESTS) for name in differ)
 
     @property
     def is_ready(self) -> bool:
@@ -124,6 +136,14 @@ class Kind:
     files: dict[str, Point] = field(default_factory=dict)
     #: File, or "" for the conftests -> why it can't be prepared, and the inputs on which that may depend.
     refused: dict[str, tuple[str, InputStates]] = field(default_factory=dict)
+
+    def is_of(self, shape: Shape, environment: Mapping[str, str]) -> bool:
+        """Whether a run of this shape, with these variables, is of this kind."""
+        if self.shape != shape:
+            return False
+        if not self.points:
+            return _differing(self.run.environment, environment) == set()
+        return all(point.suits(environment) for point in self.points)
 
     @property
     def points(self) -> list[Point]:
@@ -165,13 +185,15 @@ class PreparedRuns:
         for kind in self._kinds:
             file = kind.shape.file(run)
             if file and os.path.isfile(os.path.join(run.folder, file)):
-                return self._fitting(kind, file)
+                found = self._fitting(kind, file, run.environment)
+                if found is not None:
+                    return found
         return None
 
-    def _fitting(self, kind: Kind, file: str) -> Process | None:
+    def _fitting(self, kind: Kind, file: str, environment: Mapping[str, str]) -> Process | None:
         """The process that has imported the most of what this file needs. Those that are stale are dropped."""
         for point in (kind.files.get(file), kind.conftests):
-            if point is None or point.states is None:
+            if point is None or point.states is None or not point.suits(environment):
                 continue
             changed = point.states.changed()
             if not changed:
@@ -186,7 +208,7 @@ class PreparedRuns:
         if shape is None:
             return
         file = _file_of(facts.named)
-        kind = next((each for each in self._kinds if each.shape == shape), None)
+        kind = next((each for each in self._kinds if each.is_of(shape, run.environment)), None)
         kind = kind or Kind(shape, run, file, facts)
         kind.run, kind.file, kind.facts, kind.attempts = run, file, facts, 0
         self._kinds = [kind, *(each for each in self._kinds if each is not kind)]
@@ -198,7 +220,7 @@ class PreparedRuns:
 
     def _look(self, kind: Kind) -> None:
         """Drop what is stale of the last run of this kind, and begin to prepare what is missing."""
-        self._fitting(kind, kind.file)
+        self._fitting(kind, kind.file, kind.run.environment)
         for name in ("", kind.file):
             if name in kind.refused and kind.refused[name][1].changed():
                 del kind.refused[name]
@@ -220,19 +242,21 @@ class PreparedRuns:
             return
         missing, template = self._missing(kind), self._family.template
         if missing == "conftests" and template is not None:
-            kind.conftests = self._building = self._fork(template, Prepare(kind.run))
+            environment = kind.run.environment
+            kind.conftests = self._building = self._fork(template, Prepare(kind.run), environment)
         elif missing == "file" and kind.conftests is not None:
             while len(kind.files) >= _FILES:
                 self._drop(kind, next(iter(kind.files.values())))
             path = os.path.normpath(os.path.join(kind.run.folder, kind.file))
             order = Extend(tests=(path,), written=kind.facts.written)
-            kind.files[kind.file] = self._building = self._fork(kind.conftests.process, order)
+            parent = kind.conftests
+            kind.files[kind.file] = self._building = self._fork(parent.process, order, parent.environment)
         else:
             self._wanted = None
             return
         kind.attempts += 1
 
-    def _fork(self, parent: Process, order: Any) -> Point:
+    def _fork(self, parent: Process, order: Any, environment: Mapping[str, str]) -> Point:
         ours, theirs = pair()
         process = Process("prepared", parent, ours, order, self._token())
         descriptors = [theirs.fileno()]
@@ -248,7 +272,7 @@ class PreparedRuns:
         for descriptor in opened:
             os.close(descriptor)
         self._family.register(process)
-        return Point(process, time.time_ns())
+        return Point(process, time.time_ns(), environment)
 
     # -- messages ------------------------------------------------------------------------------------
 
@@ -270,6 +294,7 @@ class PreparedRuns:
         if isinstance(message, Ready):
             places = [*message.search_path, *_parents(kind, self._root)]
             point.states = InputStates(message.inputs, places, point.since_ns)
+            point.variables = message.variables
             if point.states.unsettled:
                 self._drop(kind, point)
                 self._wanted = None

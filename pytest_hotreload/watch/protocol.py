@@ -139,6 +139,8 @@ class Ready(NamedTuple):
     refused: Mapping[str, str] = {}
     #: ``sys.path``, of a process that prepares a run.
     search_path: tuple[str, ...] = ()
+    #: The environment variables that such a process has read; "*" stands for all.
+    variables: frozenset[str] = frozenset()
 
 
 class Waiting(NamedTuple):

@@ -11,13 +11,14 @@ import pytest
 from .processes import until
 from .serving import Place, wait_for
 from .test_attach_lives import HANGS, is_gone, terminal
+from .test_attach_meeting import another_environment
 from .test_attach_same import FILES as KINDS
 
 #: A line that says whether the module of the test was imported in the process that runs it.
 SAYS = "import os\nHERE = os.getpid()\ndef said(): return 'here' if HERE == os.getpid() else 'ahead'\n"
 FILES = {
     "conftest.py": "import helper\n",
-    "helper.py": "VALUE = 1\n",
+    "helper.py": "import os\nos.environ.get('READ')\nVALUE = 1\n",
     "test_a.py": SAYS + "import helper, deep\n"
     "def test_a(): print(said(), helper.VALUE, deep.VALUE)\ndef test_b(): print(said())\n",
     "deep.py": "VALUE = 1\n",
@@ -68,7 +69,8 @@ def test_the_same_file(place):
         (("test_other.py",), {}),
         ((".",), {}),
         (("./test_a.py",), {}),
-        (("test_a.py",), {"OWN": "1"}),
+        (("test_a.py",), {"READ": "1"}),
+        (("test_a.py",), {"PYTEST_OWN": "1"}),
     ],
     ids=str,
 )
@@ -84,6 +86,27 @@ def test_other_runs(place, words, environ):
 def test_variables_that_do_not_matter(place):
     prepare(place)
     assert said(place, "test_a.py", COLUMNS="60", LINES="7", SHLVL="9") == "ahead 1 1"
+
+
+def test_variables_that_nothing_has_read(place):
+    """The run has its own, also those that are missing in it."""
+    place.write(
+        {
+            "test_c.py": SAYS + "def test_a(): print(said(), *map(os.environ.get, ('ONE', 'TWO', 'SET')))\n",
+            "conftest.py": "import os\nos.environ['SET'] = 'by the conftest'\n",
+        }
+    )
+    prepare(place, "test_c.py", ONE="1", SET="0")
+    assert said(place, "test_c.py", ONE="1", SET="0") == "ahead 1 None by the conftest"
+    assert said(place, "test_c.py", TWO="2", SET="0") == "ahead None 2 by the conftest"
+
+
+def test_all_variables(place):
+    """A module that has read all of them is imported again where any other one differs."""
+    place.write({"test_c.py": SAYS + "ALL = dict(os.environ)\ndef test_a(): print(said(), ALL.get('ONE'))\n"})
+    prepare(place, "test_c.py", ONE="1")
+    assert said(place, "test_c.py", ONE="1") == "ahead 1"
+    assert said(place, "test_c.py", ONE="2") == "here 2"
 
 
 def test_with_hotreload(place):
@@ -277,21 +300,15 @@ def test_a_hook_that_declares_markers(place):
 
 def test_variables_that_a_plugin_sets(place):
     """Between the conftests and the import of the test file, which reads one."""
-    place.write(
-        {
-            "conftest.py": "import os, pytest\nclass Late:\n    def pytest_sessionstart(self): pass\n",
-            "test_c.py": SAYS + "VALUE = os.environ.get('VALUE')\ndef test_a(): print(said(), VALUE)\n",
-            "site-packages/sets.py": "import os\ndef pytest_sessionstart(): os.environ['VALUE'] = 'set'\n",
-        }
-    )
-    path = ":".join(filter(None, [str(place.root / "site-packages"), place.environ.get("PYTHONPATH", "")]))
+    place.python, packages = another_environment(place)
+    (packages / "sets.py").write_text("import os\ndef pytest_sessionstart(): os.environ['VALUE'] = 'set'\n")
+    place.write({"test_c.py": SAYS + "VALUE = os.environ.get('VALUE')\ndef test_a(): print(said(), VALUE)\n"})
     place.say("stop")
-    place.environ["PYTHONPATH"] = path
     place.environ["PYTEST_PLUGINS"] = "sets"
     place.serve()
-    for _ in range(3):
-        assert said(place, "test_c.py") == "here set"
-    assert "because it reads a variable that pytest_configure writes" in place.say("status").out
+    reason = "test_c.py, because it reads a variable that is set when pytest is configured"
+    assert place.refused(*WORDS, "test_c.py") == reason
+    assert said(place, "test_c.py") == "here set"
 
 
 def test_a_file_of_another_name(place):
@@ -320,7 +337,6 @@ def test_a_file_of_another_name(place):
         ("--junitxml=out.xml",),
         ("-W", "error"),
         ("--import-mode=importlib",),
-        ("-n", "2"),
         ("--cov=.",),
     ],
     ids=" ".join,
@@ -348,7 +364,7 @@ atexit.register(print, "at exit")
 def test_sees(request, pytestconfig, recwarn):
     print(sys.argv[1:], pytestconfig.args, pytestconfig.invocation_params.args, pytestconfig.option.file_or_dir)
     print(pytestconfig.known_args_namespace.file_or_dir, request.session.name, request.node.nodeid)
-    print([type(each).__name__ for each in gc.get_objects() if type(each) is Mine], gc.get_freeze_count() == 0)
+    print([type(each).__name__ for each in gc.get_objects() if type(each) is Mine])
     print(sys.stdin.isatty(), sys.stdout.isatty(), sys.stdout.line_buffering, os.getcwd(), __name__)
     print(sorted(os.environ.items()), sys.path, sys.flags, len(os.listdir("/proc/self/task")))
     print(sys.gettrace(), sys.getprofile(), [hook.__class__.__name__ for hook in sys.meta_path])
@@ -364,6 +380,7 @@ def test_what_a_test_sees(tmp_path):
         place.prepare(*WORDS, "test_sees.py", file="test_sees.py")
         for test in ("test_sees.py::test_sees", "test_sees.py::test_other", "test_sees.py"):
             plain, attached = (place.say(each, *WORDS, test, COLUMNS="70") for each in ("pytest", "run"))
+            assert attached.out.splitlines() == plain.out.splitlines()
             assert attached == plain
 
 
@@ -469,8 +486,7 @@ def test_the_debugger(place):
             "    assert (value, said(), size, seen) == (42, 'ahead', 77, (True, True, True))\n"
         }
     )
-    environ = {"TERM": "xterm"}
-    prepare(place, "test_debugged.py", **environ)
+    prepare(place, "test_debugged.py", TERM="xterm")
     with terminal(place, "run", *WORDS, "test_debugged.py::test_seen") as desk:
         desk.wait_for("(Pdb)")
         since = desk.mark()

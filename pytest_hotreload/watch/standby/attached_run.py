@@ -73,17 +73,17 @@ def take_files(descriptors: Sequence[int], saved: Mapping[int, int] | None = Non
     return kept
 
 
-def take_neutral(theirs: Mapping[str, str], before: Mapping[str, str]) -> None:
-    """Set the variables in which two equal runs may differ, unless something has changed them meanwhile.
+def take_others(theirs: Mapping[str, str], before: Mapping[str, str]) -> None:
+    """Set the client's environment variables in a process that began with those of an equal run.
 
-    ``before``: the variables with which this process began.
+    ``before``: these variables. What the process itself has changed since then stays.
     """
-    for name in NEUTRAL:
-        if os.environ.get(name) == before.get(name):
+    for name in {*theirs, *before}:
+        if theirs.get(name) != before.get(name) and os.environ.get(name) == before.get(name):
             if name in theirs:
                 os.environ[name] = theirs[name]
             else:
-                os.environ.pop(name, None)
+                del os.environ[name]
 
 
 def start_over(order: Attach, files: Sequence[int], text: str) -> None:

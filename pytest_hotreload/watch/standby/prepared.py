@@ -23,6 +23,7 @@ from pytest_hotreload._native import freeze, keep_frozen, observe_for, set_child
 from pytest_hotreload.compat import pytest_config, pytest_output, pytest_session
 from pytest_hotreload.process import adoption, fork_state, proc
 from pytest_hotreload.process.channel import Channel
+from pytest_hotreload.process.installed import is_installed
 from pytest_hotreload.process.lifeline import end_with
 from pytest_hotreload.process.living import Living
 from pytest_hotreload.process.template import Become
@@ -53,6 +54,15 @@ class _Preparation:
         self._living, self._maps = Living(), proc.shared_maps()
         self._descriptors = proc.descriptors()
         self._random = _random_state()  # Python seeds its generator in each fork
+
+    def ready(self, inputs: Inputs) -> Ready:
+        """The message that this process is parked."""
+        return Ready(inputs, {}, tuple(sys.path), frozenset(self.variables()))
+
+    def variables(self) -> set[str]:
+        """The environment variables that were read since the observation began."""
+        assert self.observer is not None
+        return {row.subject for row in self.observer.peek().rows if row.kind == "environ"}
 
     # -- what must not be there ---------------------------------------------------------------------
 
@@ -147,7 +157,7 @@ def begin(config: pytest.Config, *, is_active: bool) -> None:
     if is_active:
         give_up("a run with --hotreload forks by itself")
     _here.observer = Observer(config)
-    if _here.observer.loaded():
+    if not all(is_installed(file) for _, file in _here.observer.loaded()):
         give_up("a plugin of the project is imported before the conftests")
     _here.observer.collecting()
 
@@ -166,7 +176,7 @@ def wait_for_run(config: pytest.Config) -> None:
         why = why or here.objection(config)
         if why:
             give_up(why, first_party.inputs())
-        park.tell_ready(here.channel, Ready(first_party.inputs(), {}, tuple(sys.path)))
+        park.tell_ready(here.channel, here.ready(first_party.inputs()))
         gc.collect()
         freeze()
         become, lifeline = park.serve_forks(here.channel, here.lifeline, park.raise_become)
@@ -176,14 +186,14 @@ def wait_for_run(config: pytest.Config) -> None:
             here.channel.descriptors = []
             end_with(lifeline)
             here.compare_from_here()
-            why = _import(config, here.observer, order)
+            why = _import(config, order) or _reads(here.variables(), order.written)
             continue
         _here = None
         _run(config, here, order, become.descriptors, lifeline)
         return
 
 
-def _import(config: pytest.Config, observer: Observer, order: Extend) -> str:
+def _import(config: pytest.Config, order: Extend) -> str:
     """Import the test file as its collection would. Returns why the result is of no use, or ""."""
     (file,) = order.tests
     if not pytest_session.is_test_file(config, Path(file)):
@@ -195,12 +205,13 @@ def _import(config: pytest.Config, observer: Observer, order: Extend) -> str:
             why = pytest_session.import_test_file(config, Path(file))
     finally:
         observe_for(asking)
-    if caught and not why:
-        why = "it warned"
-    read = {row.subject for row in observer.peek().rows if row.kind == "environ"}
-    if not why and order.written and ("*" in read or not order.written.isdisjoint(read)):
-        why = "it reads a variable that pytest_configure writes"
-    return why
+    return why or ("it warned" if caught else "")
+
+
+def _reads(variables: set[str], written: frozenset[str]) -> str:
+    """The objection that a file reads a variable which is written between the conftests and its import, or ""."""
+    is_read = written and ("*" in variables or not written.isdisjoint(variables))
+    return "it reads a variable that is set when pytest is configured" if is_read else ""
 
 
 # ----------------------------------------------------------------------------------- the run
@@ -226,7 +237,7 @@ def _run(
     assert here.observer is not None
     here.observer.abandon()
     pytest_output.renew_capture(config)
-    attached_run.take_neutral(order.environment, here.environment)
+    attached_run.take_others(order.environment, here.environment)
     _take_arguments(config, here.run.arguments, order.arguments)
     importlib.invalidate_caches()
     attached_run.shuffle()
