@@ -138,6 +138,7 @@ class Server:
             self.screen.notice(messages.not_served(error))
             return 1
         finally:
+            self.attachments.prepared.close()
             self.family.close()
             self.attachments.close()
         return self.over

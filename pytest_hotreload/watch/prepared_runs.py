@@ -43,6 +43,8 @@ _ATTEMPTS = 12
 #: Files of these kinds decide whether what could not be prepared is tried again: an import that writes what it reads
 #: would otherwise write again and again.
 _SOURCES = (".py", ".ini", ".toml", ".cfg")
+#: Seconds in which killed processes are gone, unless the system is at its limits. A guess, on the safe side.
+_CLOSING = 1.0
 #: Prefixes of variables that pytest reads before anything is observed.
 _PYTESTS = ("PYTEST", "PY_")
 #: Seconds that one preparation may take, as for the fork points of a watch.
@@ -338,6 +340,15 @@ class PreparedRuns:
         self._kinds.clear()
         self._wanted = None
 
+    def close(self) -> None:
+        """End all processes, and wait for that as long as it takes their parents to notice: "stopped" means stopped."""
+        pids = [each.process.pid for _, each in self._all()] + [each.pid for each in self._retired]
+        self._in_use = lambda _: False
+        self.drop_all()
+        deadline = time.monotonic() + _CLOSING
+        while any(pid and _exists(pid) for pid in pids) and time.monotonic() < deadline:
+            time.sleep(0.002)
+
     def release(self) -> None:
         """End the processes that are not used any more and of which no run is a fork."""
         for process in reversed(self._retired[:]):
@@ -371,6 +382,14 @@ class PreparedRuns:
         files = [file for kind in self._kinds for file, point in kind.files.items() if point.is_ready]
         refused = [(file, why) for kind in self._kinds for file, (why, _) in kind.refused.items()]
         return files, refused
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True
 
 
 def _named(kind: Kind, point: Point) -> str:

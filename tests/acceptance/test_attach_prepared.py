@@ -466,8 +466,10 @@ def test_a_daemon_that_a_run_leaves(place):
 
 def test_stop(place):
     prepare(place)
+    server = int(place.say("status").out.partition("process ")[2].partition(",")[0])
     assert place.say("stop").status == 0
-    assert place.alive() == []
+    until(lambda: set(place.alive()) <= {server}, "nothing but the server is left", 0.1)
+    until(lambda: not place.alive(), "the server has ended")
 
 
 def test_a_server_that_is_killed(place):
