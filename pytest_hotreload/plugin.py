@@ -298,6 +298,11 @@ def pytest_collection() -> None:
     run_facts.collecting()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    prepared.unconfigured(config)
+
+
 def _park(config: pytest.Config, session: RunSession) -> None:
     """Become a fork point of a watch; returns in a fork, as a rerun."""
     global _owner

@@ -300,6 +300,7 @@ class AttachServer:
         if modules:
             self._lessons += 1
             self.learned += modules
+            self.prepared.drop_all()  # the next ones find these modules, too
             self.family.warm(modules)
 
     def _signal(self, caller: Caller, number: int) -> None:
