@@ -225,7 +225,10 @@ class AttachServer:
             request.folder,
             int(request.umask, 8),
         )
-        caller.order, caller.point = order, self.prepared.point(order)
+        caller.order, caller.point = (
+            order,
+            self.prepared.point(order, on_terminal=os.isatty(caller.descriptors[1])),
+        )
         caller.channel, theirs = pair()
         descriptors = [*caller.descriptors, theirs.fileno()]
         try:

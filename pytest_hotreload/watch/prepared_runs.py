@@ -108,12 +108,15 @@ class Point:
     variables: frozenset[str] = frozenset()
     states: InputStates | None = None
 
-    def suits(self, environment: Mapping[str, str]) -> bool:
-        """Whether a run with these variables may be a fork of this process, which has read other ones only."""
+    def suits(self, environment: Mapping[str, str], *, is_active: bool) -> bool:
+        """Whether a run with these variables may be a fork of this process, which has read other ones only.
+
+        ``is_active``: whether it is a run with ``--hotreload``, whose records depend on more variables.
+        """
         differ = _differing(self.environment, environment)
         if not differ:
             return True
-        read = "*" in self.variables or not differ.isdisjoint(self.variables)
+        read = is_active or "*" in self.variables or not differ.isdisjoint(self.variables)
         return self.states is not None and not read and not any(name.startswith(_PYTESTS) for name in differ)
 
     @property
@@ -145,7 +148,7 @@ class Kind:
             return False
         if not self.points:
             return _differing(self.run.environment, environment) == set()
-        return all(point.suits(environment) for point in self.points)
+        return all(point.suits(environment, is_active=self.facts.is_active) for point in self.points)
 
     @property
     def points(self) -> list[Point]:
@@ -182,10 +185,14 @@ class PreparedRuns:
 
     # -- runs ----------------------------------------------------------------------------------------
 
-    def point(self, run: Attach) -> Process | None:
-        """The process of which this run can be a fork; None if only the template is one."""
+    def point(self, run: Attach, *, on_terminal: bool) -> Process | None:
+        """The process of which this run can be a fork; None if only the template is one.
+
+        ``on_terminal``: whether the client's standard output is a terminal, on which ``--hotreload`` may decide before
+        the conftests.
+        """
         for kind in self._kinds:
-            file = kind.shape.file(run)
+            file = kind.shape.file(run) if not (on_terminal and kind.facts.is_active) else ""
             if file and os.path.isfile(os.path.join(run.folder, file)):
                 found = self._fitting(kind, file, run.environment)
                 if found is not None:
@@ -195,7 +202,11 @@ class PreparedRuns:
     def _fitting(self, kind: Kind, file: str, environment: Mapping[str, str]) -> Process | None:
         """The process that has imported the most of what this file needs. Those that are stale are dropped."""
         for point in (kind.files.get(file), kind.conftests):
-            if point is None or point.states is None or not point.suits(environment):
+            if (
+                point is None
+                or point.states is None
+                or not point.suits(environment, is_active=kind.facts.is_active)
+            ):
                 continue
             changed = point.states.changed()
             if not changed:

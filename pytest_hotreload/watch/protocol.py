@@ -78,6 +78,8 @@ class RunFacts(NamedTuple):
     imports_early: bool
     #: Environment variables that changed between these two.
     written: frozenset[str] = frozenset()
+    #: Whether it is a run with ``--hotreload``.
+    is_active: bool = False
 
 
 class Learned(NamedTuple):

@@ -109,12 +109,51 @@ def test_all_variables(place):
     assert said(place, "test_c.py", ONE="2") == "here 2"
 
 
-def test_with_hotreload(place):
-    """Such a run forks by itself."""
-    ran = place.say("run", *WORDS, "--hotreload", "--hotreload-slots=2", "test_a.py")
-    again = place.say("run", *WORDS, "--hotreload", "--hotreload-slots=2", "test_a.py")
-    assert (ran.status, again.status) == (0, 0)
-    assert "imported ahead" not in place.say("status").out
+@pytest.mark.parametrize("number", ["1", "2"])
+def test_with_hotreload(place, number):
+    """The test runs in a child, as in any such run; its record is of what is on the disk."""
+    words = ("-q", "-s", "--hotreload", f"--hotreload-slots={number}")
+    place.write(
+        {
+            "test_a.py": "import os, helper, deep\nHERE = os.getpid()\n"
+            "def test_a(): print(HERE, helper.VALUE, deep.VALUE)\ndef test_b(): pass\n"
+        }
+    )
+    place.prepare(*words, "test_a.py::test_a", file="test_a.py")
+    # The first runs report modules to import ahead, and the processes are prepared anew.
+    ran = [place.prepare(*words, "test_a.py", file="test_a.py") for _ in range(5)]
+    fresh = place.say("pytest", *words, "--affected", "test_a.py")
+    assert (fresh.status, "2 deselected" in fresh.out) == (5, True)
+    plain = place.say("pytest", *words, "test_a.py")
+    assert {each.status for each in (*ran, plain)} == {0}
+    *_, last, again = (importer(each.out) for each in ran)
+    assert last == again
+    assert importer(plain.out) != last
+    assert {unlike(each.out) for each in ran} == {unlike(plain.out)}
+    place.write({"deep.py": "VALUE = 5\n"})
+    assert " 1 5" in place.say("run", *words, "test_a.py").out
+    place.write({"deep.py": "VALUE = 6\n"})
+    affected = place.say("pytest", *words, "--affected", "test_a.py")
+    assert (affected.status, " 1 6" in affected.out) == (0, True)
+
+
+def importer(text):
+    """The process that imported the test file."""
+    return next(word for word in text.split() if word.strip(".").isdigit()).strip(".")
+
+
+def unlike(text):
+    """Output without process ids and the processor time of a run."""
+    return re.sub(r"\d{3,}|\d+\.\d+ s of CPU.*", "N", text)
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["--hotreload-json=out.json", "--hotreload-isolate=strict", "--affected", "--hotreload-start=spawn"],
+)
+def test_options_of_hotreload_that_do_more(place, option):
+    refused = place.refused(*WORDS, "--hotreload", option, "test_a.py")
+    assert refused == "the conftests, because its options do more than to run tests in forks"
 
 
 # ------------------------------------------------------------------------------------- edits

@@ -21,6 +21,7 @@ import pytest
 
 from pytest_hotreload._native import freeze, keep_frozen, observe_for, set_child_subreaper
 from pytest_hotreload.compat import pytest_config, pytest_output, pytest_session
+from pytest_hotreload.options import Options
 from pytest_hotreload.process import adoption, fork_state, proc
 from pytest_hotreload.process.channel import Channel
 from pytest_hotreload.process.installed import is_installed
@@ -31,7 +32,7 @@ from pytest_hotreload.records.observer import Observer
 from pytest_hotreload.watch.protocol import NOTHING, Attach, Extend, Inputs, Prepare, Ready, Unprepared
 from pytest_hotreload.watch.standby import attached_run, park, run_facts
 from pytest_hotreload.watch.standby.preload import FirstParty
-from pytest_hotreload.world import contextlib, gc, os, random, signal, sockets
+from pytest_hotreload.world import contextlib, gc, os, random, signal, sockets, time
 
 #: Kinds of observed events that a run may have ahead (``_native.observed``): what only reads.
 _READING: Final = frozenset({"read", "list", "environ"})
@@ -46,6 +47,8 @@ class _Preparation:
         self.environment = dict(os.environ)
         self.arguments = sys.argv[1:]
         self.observer: Observer | None = None
+        #: Whether the run observes as well, for its records.
+        self.is_recorded = False
         self.lift_guard: Callable[[], None] = lambda: None
         self.compare_from_here()
 
@@ -151,30 +154,44 @@ def give_up(why: str, inputs: Inputs = NOTHING) -> NoReturn:
     os._exit(0)
 
 
-def begin(config: pytest.Config, *, is_active: bool) -> None:
-    """Begin to observe, before the first conftest. ``is_active``: whether the run would be one with ``--hotreload``."""
+def refuse(options: Options) -> None:
+    """End this process if a run with ``--hotreload`` does more before its tests, or needs a template of its own."""
+    writes = options.json or options.report or options.trace
+    selects = options.affected or options.shard or options.reuse != "off" or options.hosts
+    apart = options.isolate == "strict" or options.start != "fork" or options.direct
+    if writes or selects or apart:
+        give_up("its options do more than to run tests in forks")
+
+
+def begin(config: pytest.Config, observer: Observer | None) -> None:
+    """Begin to observe, before the first conftest. ``observer``: that of a run with records, which observes already."""
     assert _here is not None
     if not proc.is_there():
         give_up("this system does not say what a process holds")
-    if is_active:
-        give_up("a run with --hotreload forks by itself")
-    _here.observer = Observer(config)
+    _here.observer, _here.is_recorded = observer or Observer(config), observer is not None
+    _here.compare_from_here()
     if not all(is_installed(file) for _, file in _here.observer.loaded()):
         give_up("a plugin of the project is imported before the conftests")
-    _here.observer.collecting()
+    if observer is None:
+        _here.observer.collecting()
 
 
 # ----------------------------------------------------------------------------------- parking
 
 
-def wait_for_run(config: pytest.Config) -> None:
-    """Park, and let each :class:`Extend` make a fork that imports a test file. Returns in runs only."""
+def wait_for_run(config: pytest.Config, since_ns: int = 0, *, is_active: bool = False) -> dict[str, int]:
+    """Park, and let each :class:`Extend` make a fork that imports a test file. Returns in runs only.
+
+    ``since_ns``: when this process was started, on the clock of file times. ``is_active``: whether it prepares a run
+    with ``--hotreload``. Returns the files that were read ahead, each with the earliest time of that.
+    """
     global _here, _config
     here = _here
     assert here is not None
     assert here.observer is not None
     first_party, why = FirstParty(config, here.observer), ""
     while True:
+        first_party.hold(since_ns)
         why = why or here.objection(config)
         if why:
             give_up(why, first_party.inputs())
@@ -188,11 +205,13 @@ def wait_for_run(config: pytest.Config) -> None:
             here.channel.descriptors = []
             end_with(lifeline)
             here.compare_from_here()
+            since_ns = time.time_ns()
             why = _import(config, order) or _reads(here.variables(), order.written)
             continue
         _here, _config = None, config
         _run(config, here, order, become.descriptors, lifeline)
-        return
+        run_facts.begin(config, is_active=is_active)
+        return first_party.held
 
 
 def _import(config: pytest.Config, order: Extend) -> str:
@@ -232,15 +251,14 @@ def _run(
     kept = attached_run.take_files(files, pytest_output.saved_descriptors(config))
     attached_run.renew_buffering()
     os.close(here.printed)
-    assert here.observer is not None
-    here.observer.abandon()
+    if here.observer is not None and not here.is_recorded:
+        here.observer.abandon()
     pytest_output.renew_capture(config)
     attached_run.take_others(order.environment, here.environment)
     _take_arguments(config, here.run.arguments, order.arguments)
     importlib.invalidate_caches()
     attached_run.shuffle()
     park.end_attached(order, channel, kept, here.inherited)
-    run_facts.begin(config)
 
 
 def _take_arguments(config: pytest.Config, old: Sequence[str], new: Sequence[str]) -> None:

@@ -43,8 +43,8 @@ _HARMLESS: Final = frozenset(
 class Notes:
     """The facts of this run, from the end of its initial conftests on."""
 
-    def __init__(self, config: pytest.Config) -> None:
-        self._config = config
+    def __init__(self, config: pytest.Config, *, is_active: bool) -> None:
+        self._config, self._is_active = config, is_active
         self._environment, self._path = dict(os.environ), list(sys.path)
         #: None before the collection, and of a run that collects nothing.
         self.facts: RunFacts | None = None
@@ -56,7 +56,7 @@ class Notes:
         before, now = self._environment, dict(os.environ)
         written = frozenset(name for name in {*before, *now} if before.get(name) != now.get(name))
         early = self._path == sys.path and all(map(_is_harmless, _hooks_of_project(self._config)))
-        self.facts = RunFacts(pytest_config.only_argument(self._config), early, written)
+        self.facts = RunFacts(pytest_config.only_argument(self._config), early, written, self._is_active)
 
 
 def _hooks_of_project(config: pytest.Config) -> list[Any]:
@@ -88,10 +88,10 @@ def _is_harmless(code: CodeType | None) -> bool:
 _notes: Notes | None = None
 
 
-def begin(config: pytest.Config) -> None:
+def begin(config: pytest.Config, *, is_active: bool) -> None:
     """Begin the notes of an attached run, when its initial conftests are loaded. A pytest in a test has none."""
     global _notes
-    _notes = _notes or Notes(config)
+    _notes = _notes or Notes(config, is_active=is_active)
 
 
 def collecting() -> None:
