@@ -48,6 +48,14 @@ def implementing_plugins(config: pytest.Config, hook: str) -> list[object]:
     return [impl.plugin for impl in getattr(config.hook, hook).get_hookimpls()]
 
 
+def hook_functions(config: pytest.Config, hook: str) -> list[Any]:
+    """Return the functions that implement ``hook``.
+
+    ``config.hook`` hides them for hooks with a path in pytest 8 (``_pytest.config.compat.PathAwareHookProxy``).
+    """
+    return [each.function for each in getattr(config.pluginmanager.hook, hook).get_hookimpls()]
+
+
 def plugin_name(config: pytest.Config, plugin: object) -> str:
     """Return the name by which the user knows a plugin: its distribution, or the name that it is registered by."""
     for found, distribution in config.pluginmanager.list_plugin_distinfo():

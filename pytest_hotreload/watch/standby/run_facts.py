@@ -17,7 +17,7 @@ import pytest
 from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.process.installed import is_installed, standard_folders
 from pytest_hotreload.watch.protocol import RunFacts
-from pytest_hotreload.world import os
+from pytest_hotreload.world import contextlib, os
 
 #: The hooks that pytest calls between the initial conftests and the import of a test file that is named.
 _BETWEEN: Final = (
@@ -64,8 +64,8 @@ def _hooks_of_project(config: pytest.Config) -> list[Any]:
     ours = (str(Path(__file__).parents[2]), *pytest_config.package_folders(), *standard_folders())
     found = []
     for name in _BETWEEN:
-        for implementation in getattr(config.hook, name).get_hookimpls():
-            code = _code(implementation.function)
+        for function in pytest_config.hook_functions(config, name):
+            code = _code(function)
             file = code.co_filename if code is not None else ""
             if not is_installed(file) and not file.startswith(ours):
                 found.append(code)
@@ -97,7 +97,8 @@ def begin(config: pytest.Config, *, is_active: bool) -> None:
 def collecting() -> None:
     """Note what has changed, when a collection begins in this process; do nothing if it is no attached run."""
     if _notes is not None:
-        _notes.collecting()
+        with contextlib.suppress(Exception):  # then nothing is prepared; plugins may hold anything as a hook
+            _notes.collecting()
 
 
 def facts() -> RunFacts | None:
