@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from pytest_hotreload.process.installed import is_installed, standard_folders
@@ -17,10 +18,8 @@ from pytest_hotreload.watch.protocol import Inputs
 #: Nanoseconds by which an input must be older than the process that read it: longer than a step of the clock of file
 #: times, which is 4 to 10 ms.
 _SETTLED_NS = 20_000_000
-#: Names of files that pytest or the interpreter look for in a folder, whether anything has asked for them or not.
-_ALWAYS = frozenset({"conftest", "__init__"})
-#: What the interpreter itself writes beside sources.
-_BYTECODE = "__pycache__"
+#: Names, and begins of names, of what tools write beside sources, and no import looks for.
+_OUTPUTS = ("__pycache__", ".pytest_cache", ".hypothesis", ".mypy_cache", ".ruff_cache", ".coverage")
 
 State = tuple[int, int, int, int] | None
 
@@ -28,18 +27,18 @@ State = tuple[int, int, int, int] | None
 class InputStates:
     """The inputs of a process, as they were when it read them.
 
-    ``places``: folders in which a new file may be found instead of what the process found, besides those of its files.
+    ``places``: folders in which the process may have looked for a file, besides those of its files: a module that would
+    be found first, or a file whose existence is asked for, which no event shows.
     ``since_ns``: when the process began, in nanoseconds since 1970.
     """
 
     def __init__(self, inputs: Inputs, places: Iterable[str], since_ns: int) -> None:
-        self._names = inputs.names | _ALWAYS
         self._files = {file: _state(file) for file in inputs.files}
         self._digests = {file: _digest(file) for file, state in self._files.items() if state is not None}
         folders = {os.path.dirname(file) for file in inputs.files}
         folders |= {place for place in places if not _is_foreign(place)}
-        self._places = {folder: (_modified(folder), self._relevant(folder)) for folder in folders}
-        self._listed = {folder: (_modified(folder), _entries(folder)) for folder in inputs.folders}
+        folders |= inputs.folders
+        self._folders = {folder: (_modified(folder), _entries(folder)) for folder in folders}
         #: The first input that is too young to be told from a later version, or "".
         self.unsettled = self._young(since_ns - _SETTLED_NS)
 
@@ -47,7 +46,7 @@ class InputStates:
         for file, state in self._files.items():
             if _state(file) != state or (state is not None and state[1] > limit_ns):
                 return file
-        for folder, (modified, _) in {**self._places, **self._listed}.items():
+        for folder, (modified, _) in self._folders.items():
             if modified > limit_ns or _modified(folder) != modified:
                 return folder
         return ""
@@ -56,8 +55,7 @@ class InputStates:
         """The inputs that differ now. A file that was only written again, with the same content, does not."""
         found = [file for file, state in self._files.items() if _state(file) != state]
         found = [file for file in found if not self._is_same(file)]
-        found += self._other(self._places, self._relevant) + self._other(self._listed, _entries)
-        return found
+        return found + [folder for folder in self._folders if not self._has_same_entries(folder)]
 
     def _is_same(self, file: str) -> bool:
         before = _state(file)
@@ -65,26 +63,25 @@ class InputStates:
             return False
         if _state(file) != before:
             return False
-        self._files[file] = before
+        if _is_settled(before[1]):
+            self._files[file] = before
         return True
 
-    def _other(
-        self, folders: dict[str, tuple[int, frozenset[str]]], read: Callable[[str], frozenset[str]]
-    ) -> list[str]:
-        found = []
-        for folder, (modified, names) in folders.items():
-            now = _modified(folder)
-            if now == modified:
-                continue
-            if read(folder) != names:
-                found.append(folder)
-            else:
-                folders[folder] = now, names
-        return found
+    def _has_same_entries(self, folder: str) -> bool:
+        modified, names = self._folders[folder]
+        now = _modified(folder)
+        if now == modified:
+            return True
+        if _entries(folder) != names:
+            return False
+        if _is_settled(now):
+            self._folders[folder] = now, names
+        return True
 
-    def _relevant(self, folder: str) -> frozenset[str]:
-        """The entries of a folder that an import could find."""
-        return frozenset(name for name in _entries(folder) if name.partition(".")[0] in self._names)
+
+def _is_settled(changed_ns: int) -> bool:
+    """Whether a further change would have another time than this one."""
+    return changed_ns < time.time_ns() - _SETTLED_NS
 
 
 def _is_foreign(place: str) -> bool:
@@ -110,7 +107,7 @@ def _modified(folder: str) -> int:
 
 def _entries(folder: str) -> frozenset[str]:
     try:
-        return frozenset(name for name in os.listdir(folder) if name != _BYTECODE)
+        return frozenset(name for name in os.listdir(folder) if not name.startswith(_OUTPUTS))
     except OSError:
         return frozenset()
 
