@@ -32,6 +32,11 @@ _CLOSED = "one of stdin, stdout and stderr is closed"
 _JSON = "--hotreload-json-lines"
 #: The option of ``run`` that prevents the start of a server.
 _NO_SERVE = "--no-serve"
+#: The flags of the interpreter that its options and variables set, other than those with a value in each interpreter.
+_FLAGS = (
+    *("debug", "optimize", "dont_write_bytecode", "no_user_site", "no_site", "ignore_environment", "verbose"),
+    *("bytes_warning", "quiet", "inspect", "interactive", "isolated", "dev_mode", "safe_path"),
+)
 #: The status that a shell shows for a process killed by SIGKILL (128 + 9), which is how the run ended.
 _KILLED = 137
 #: Signals to the client that are forwarded to the run's process group and its process.
@@ -85,11 +90,18 @@ def _run(arguments: list[str]) -> int:
 
 
 def _cold(reason: str, arguments: list[str], *, serves: bool = False) -> int:
-    from subprocess import _args_from_interpreter_flags  # type: ignore[attr-defined]
-
-    flags = _args_from_interpreter_flags()
+    flags = _interpreter_flags()
     _say(f"{reason}: {_COLD}{_behind(arguments, flags) if serves else ''}")
     os.execv(sys.executable, [sys.executable, *flags, "-m", "pytest", *arguments])
+
+
+def _interpreter_flags() -> list[str]:
+    """The options with which this interpreter was started; the import that tells them takes 15 ms."""
+    if not (sys.warnoptions or sys._xoptions or any(getattr(sys.flags, name, 0) for name in _FLAGS)):
+        return []
+    from subprocess import _args_from_interpreter_flags  # type: ignore[attr-defined]
+
+    return list(_args_from_interpreter_flags())
 
 
 def _behind(arguments: list[str], flags: list[str]) -> str:
