@@ -109,8 +109,16 @@ class Place:
         """
         for _ in range(2):
             ran = self.say("run", *words, **environ)
-            until(lambda: f"imported ahead: {file}\n" in self._status(), f"{file} is imported ahead")
+            until(lambda: file in self._imported_ahead(), f"{file} is imported ahead")
         return ran
+
+    def _imported_ahead(self) -> list[str]:
+        """The files that the server has imported, as it says."""
+        lines = self._status().splitlines()
+        said = [
+            line.removeprefix("imported ahead: ") for line in lines if line.startswith("imported ahead: ")
+        ]
+        return said[0].split(", ") if said else []
 
     def refused(self, *words: str) -> str:
         """Run it, and wait until the server says what it does not import for the next such run, and why."""

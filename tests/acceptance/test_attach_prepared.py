@@ -436,6 +436,29 @@ def test_what_a_test_sees(tmp_path):
             assert attached == plain
 
 
+def test_standard_input(place):
+    place.write(
+        {
+            "test_c.py": SAYS + "import sys\ndef test_a(): pass\ndef test_reads():\n    print(said())\n"
+            "    assert sys.stdin.read() == 'typed\\n'\n    assert sys.__stdout__.fileno() == 1\n"
+        }
+    )
+    prepare(place, "test_c.py")
+    ran = place.say("run", *WORDS, "test_c.py::test_reads", given="typed\n")
+    assert (ran.status, ran.out.split()[0].strip(".")) == (0, "ahead")
+
+
+def test_more_files_than_are_kept(place):
+    """The file that was used last is dropped last."""
+    names = [f"test_{letter}.py" for letter in "cdefg"]
+    place.write(dict.fromkeys(names, SAYS + "def test_a(): print(said())\n"))
+    for name in names:
+        prepare(place, name)
+        if name != names[0]:
+            assert said(place, names[0]) == "ahead"
+    assert said(place, names[1]) == "here"
+
+
 def test_random_numbers_differ(place):
     place.write({"test_c.py": SAYS + "import random\ndef test_a(): print(said(), random.random())\n"})
     prepare(place, "test_c.py")

@@ -67,6 +67,7 @@ OUTSIDE = {
     "watch.attach_client",
     "watch.attach_server",
     "watch.input_states",
+    "watch.prepared_kinds",
     "watch.prepared_runs",
     "commands.foundations",
     "hosts.broker",
