@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_hotreload import __version__
+from pytest_hotreload_client import own_server
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -153,9 +154,13 @@ def _add_attaching(commands: Any) -> None:
         default=60,
         help="end after this many minutes without a run (default 60; 0: never)",
     )
+    serve.add_argument(own_server.STARTED, action="store_true", dest="started", help=argparse.SUPPRESS)
     serve.set_defaults(run=_serve, parser=serve)
     for name, text in (
-        ("run", "run pytest with these arguments, in a fork of the template of a watch or of serve"),
+        (
+            "run",
+            "run pytest with these arguments, in a fork of a server's template; the first run starts the server",
+        ),
         ("status", "show which process serves this project, and since when; exit status 1 if there is none"),
         ("stop", "end the serve of this project"),
     ):
@@ -167,7 +172,7 @@ def _serve(chosen: argparse.Namespace, arguments: list[str]) -> int:
 
     if not chosen.idle >= 0:
         chosen.parser.error(f"--idle is {chosen.idle:g}, not a number of minutes from 0 (0: never)")
-    return serve(arguments, chosen.idle)
+    return serve(arguments, None if chosen.started else chosen.idle)
 
 
 def _attach(chosen: argparse.Namespace, arguments: list[str]) -> int:

@@ -269,6 +269,12 @@ def _add_ini(parser: pytest.Parser) -> None:
     )
     parser.addini("hotreload_not_warm", "modules that are never imported ahead", type="args", default=[])
     parser.addini(
+        "hotreload_serve",
+        "the server that pytest-hotreload run starts for later runs: auto (default: it ends after 15 minutes without "
+        "a run), a number of minutes, or off",
+        default="auto",
+    )
+    parser.addini(
         "hotreload_warm",
         "functions that fill caches, called once before the forks, as 'MODULE:FUNCTION'",
         type="args",

@@ -15,6 +15,7 @@ from pytest_hotreload.host_options import Spec
 from pytest_hotreload.shard_options import ShardNumber
 from pytest_hotreload.usage import usage_error
 from pytest_hotreload.wording import many, verb
+from pytest_hotreload_client import own_server
 
 #: The number of open files of a run, and of each of its slots: runs of trivial tests took 32 with one slot, 60
 #: with four.
@@ -303,6 +304,24 @@ def _slots(namespace: Any) -> tuple[int, str]:
         most = getattr(namespace, "maxprocesses", None) or MOST_SLOTS
         return (1 if number == "0" else min(_count(number, "-n"), most)), "-n"
     return processors(), "auto"
+
+
+def serve_minutes(config: pytest.Config) -> float | None:
+    """Return the idle minutes of a server that a run starts, or None if none is to be started.
+
+    Args:
+        config: The configuration, whose ini file is read.
+
+    Raises:
+        pytest.UsageError: The value is not valid.
+    """
+    value = os.environ.get(own_server.VARIABLE, "") or str(config.getini(own_server.SETTING))
+    try:
+        return own_server.minutes(value)
+    except ValueError:
+        raise usage_error(
+            own_server.wrong(value), hint=f"{own_server.SETTING} = auto is the default"
+        ) from None
 
 
 def slots_by_number(namespace: Any) -> int | None:

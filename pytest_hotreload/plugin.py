@@ -37,7 +37,7 @@ from pytest_hotreload.run.child import reset
 from pytest_hotreload.run.hooks import RunHooks, tells_github
 from pytest_hotreload.run.session import Configured, RunSession
 from pytest_hotreload.usage import usage_error
-from pytest_hotreload.watch.standby import park
+from pytest_hotreload.watch.standby import park, prepared, run_facts
 from pytest_hotreload.watch.standby.template import template_start
 from pytest_hotreload.world import os, time
 
@@ -83,6 +83,9 @@ def pytest_load_initial_conftests(
     starting = template_start()
     if starting is not None:
         raise starting
+    if prepared.is_preparing() and not options.wanted(early_config, early_config.known_args_namespace):
+        prepared.begin(early_config, None)
+        return (yield)
     apart = _spawned()
     if apart is None:
         namespace, host = early_config.known_args_namespace, _host()
@@ -132,6 +135,7 @@ def _activate(config: pytest.Config, namespace: Any, host: HostRole | None) -> S
         ORIGINAL_NAMES.remember()
     plugins.refuse(namespace)
     chosen = options.read(config, namespace, host=host is not None)
+    is_ahead = _is_ahead(chosen)
     chosen = chosen if host is None else host.options(chosen)
     if chosen.watch and not park.is_standing() and not _only_asks(namespace):
         from pytest_hotreload.watch.watcher import watch
@@ -145,7 +149,7 @@ def _activate(config: pytest.Config, namespace: Any, host: HostRole | None) -> S
     worker_ids, gc_thresholds = _worker_ids(config, chosen, host), reset.raise_gc_thresholds()
     hosts = _open_hosts(config, chosen, namespace, lifeline[0])
     template = None
-    if chosen.start == "fork" and not (chosen.direct or chosen.hosts or park.is_standing()):
+    if chosen.start == "fork" and not (chosen.direct or chosen.hosts or is_ahead):
         template, become = _park_template(lifeline, totals)
         if become is not None:
             return _apart(become, lifeline[0], sys_path)
@@ -154,6 +158,7 @@ def _activate(config: pytest.Config, namespace: Any, host: HostRole | None) -> S
     # Without a cache, records have no place; files that share a child can't be told apart.
     keeps = chosen.records and chosen.isolate != "worker" and config.pluginmanager.hasplugin("cacheprovider")
     records = RunRecords(config, os.environ) if keeps else None
+    _begin_ahead(config, records)
     version = ""
     if chosen.json is not None:  # now, since a conftest may replace what reads the metadata
         from pytest_hotreload import __version__ as version
@@ -181,6 +186,18 @@ def _activate(config: pytest.Config, namespace: Any, host: HostRole | None) -> S
         host.join(config)
     xdist.join_convention(config, several=chosen.slots > 1 or host is not None or bool(chosen.hosts))
     return None
+
+
+def _is_ahead(chosen: Options) -> bool:
+    """Return whether runs will be forked from this process, which then needs no template for them."""
+    if prepared.is_preparing():
+        prepared.refuse(chosen)
+    return park.is_standing() or prepared.is_preparing()
+
+
+def _begin_ahead(config: pytest.Config, records: RunRecords | None) -> None:
+    if prepared.is_preparing():
+        prepared.begin(config, records.observer if records is not None else None)
 
 
 def _is_program() -> bool:
@@ -281,7 +298,39 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object
         plugins.stop_xdist(config)
         if park.is_standing():
             _park(config, config.stash[_KEY])
+    if prepared.is_preparing():
+        _wait_for_run(config)
+    elif park.is_attached() and (_owner is None or _KEY in config.stash):
+        run_facts.begin(config, is_active=_KEY in config.stash)
     return (yield)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection() -> None:
+    run_facts.collecting()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    prepared.unconfigured(config)
+
+
+def _wait_for_run(config: pytest.Config) -> None:
+    """Wait until the run is asked for that this process prepares; returns in a fork, as this run."""
+    global _owner
+    session = config.stash.get(_KEY, None)
+    if session is None:
+        prepared.wait_for_run(config)
+        return
+    from pytest_hotreload.run import loop  # noqa: F401 - imported before runs are forked
+
+    since = session.records.started_ns if session.records is not None else 0
+    held = prepared.wait_for_run(config, since, is_active=True)
+    _owner = os.getpid()
+    config.stash[_KEY] = session = session.after_fork()._replace(totals=Totals())
+    if session.records is not None:
+        session.records.after_fork(held)
+        session.records.watched = False
 
 
 def _park(config: pytest.Config, session: RunSession) -> None:

@@ -30,6 +30,13 @@ _WATCH = "a watch needs its own terminal"
 _CLOSED = "one of stdin, stdout and stderr is closed"
 #: The option of pytest that ``run --json`` adds.
 _JSON = "--hotreload-json-lines"
+#: The option of ``run`` that prevents the start of a server.
+_NO_SERVE = "--no-serve"
+#: The flags of the interpreter that its options and variables set, other than those with a value in each interpreter.
+_FLAGS = (
+    *("debug", "optimize", "dont_write_bytecode", "no_user_site", "no_site", "ignore_environment", "verbose"),
+    *("bytes_warning", "quiet", "inspect", "interactive", "isolated", "dev_mode", "safe_path"),
+)
 #: The status that a shell shows for a process killed by SIGKILL (128 + 9), which is how the run ended.
 _KILLED = 137
 #: Signals to the client that are forwarded to the run's process group and its process.
@@ -49,15 +56,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class UnreachableError(Exception):
-    """No server can be reached; the text states the reason."""
+    """No server can be reached; the text states the reason.
+
+    ``is_free``: whether this project and environment have no server, so that one may be started.
+    """
+
+    def __init__(self, text: str, *, is_free: bool = False) -> None:
+        super().__init__(text)
+        self.is_free = is_free
 
 
 # ---------------------------------------------------------------------------------- run
 
 
 def _run(arguments: list[str]) -> int:
-    if arguments[:1] == ["--json"]:
-        arguments = [_JSON, *arguments[1:]]
+    own: list[str] = []
+    while arguments[:1] in (["--json"], [_NO_SERVE]):
+        own.append(arguments.pop(0))
+    if "--json" in own:
+        arguments = [_JSON, *arguments]
     if "--watch" in arguments:
         return _cold(_WATCH, arguments)
     try:
@@ -69,14 +86,39 @@ def _run(arguments: list[str]) -> int:
         caller = _Caller("run", arguments)
         return caller.wait()
     except UnreachableError as error:
-        return _cold(str(error), arguments)
+        return _cold(str(error), arguments, serves=error.is_free and _NO_SERVE not in own)
 
 
-def _cold(reason: str, arguments: list[str]) -> int:
+def _cold(reason: str, arguments: list[str], *, serves: bool = False) -> int:
+    flags = _interpreter_flags()
+    _say(f"{reason}: {_COLD}{_behind(arguments, flags) if serves else ''}")
+    os.execv(sys.executable, [sys.executable, *flags, "-m", "pytest", *arguments])
+
+
+def _interpreter_flags() -> list[str]:
+    """The options with which this interpreter was started; the import that tells them takes 15 ms."""
+    if not (sys.warnoptions or sys._xoptions or any(getattr(sys.flags, name, 0) for name in _FLAGS)):
+        return []
     from subprocess import _args_from_interpreter_flags  # type: ignore[attr-defined]
 
-    _say(f"{reason}: {_COLD}")
-    os.execv(sys.executable, [sys.executable, *_args_from_interpreter_flags(), "-m", "pytest", *arguments])
+    return list(_args_from_interpreter_flags())
+
+
+def _behind(arguments: list[str], flags: list[str]) -> str:
+    """Start a server behind the cold run unless that is not wanted. Returns what the user is told about it."""
+    from . import own_server
+
+    try:
+        idle = own_server.wanted(arguments)
+        if idle is None:
+            return ""
+        own_server.start(flags)
+    except (ValueError, OSError) as error:
+        return f"; no server is started behind it: {error}"
+    return (
+        "; behind it starts a server, which makes later runs fast and ends after "
+        f"{idle:g} min without a run (off: {_NO_SERVE}, or {own_server.SETTING} = off)"
+    )
 
 
 def _ask(kind: str) -> int:
@@ -98,7 +140,7 @@ class _Caller:
     """One request and its connection. Raises UnreachableError."""
 
     def __init__(self, kind: str, arguments: list[str]) -> None:
-        self.connection, root = _connect()
+        self.connection, root, self._is_own = _connect()
         self._accepted = False
         umask = os.umask(0)
         os.umask(umask)
@@ -134,8 +176,8 @@ class _Caller:
         """Wait until the server reports the end of the run, and return the exit status."""
         for line in self._lines():
             word, _, text = line.partition(" ")
-            if word == "cold":
-                raise UnreachableError(text)
+            if word in ("cold", "over"):
+                raise UnreachableError(text, is_free=word == "over" or not self._is_own)
             if word == "run":
                 self._accepted = True
             elif word == "say":
@@ -190,10 +232,10 @@ class _Caller:
 # ---------------------------------------------------------------------------------- finding
 
 
-def _connect() -> tuple[Any, str]:
+def _connect() -> tuple[Any, str, bool]:
     """Connect to the server of the innermost project around the current folder.
 
-    Returns the connection and the root.
+    Returns the connection, the root, and whether the server is one of this interpreter's environment.
     """
     try:
         here = os.getcwd()  # noqa: PTH109
@@ -211,15 +253,18 @@ def _connect() -> tuple[Any, str]:
             refused = f"{folder} {unsafe}"
         else:
             found += [(folder, name) for name in names]
-    for root, path in _candidates(here, found):
+    for root, path, is_own in _candidates(here, found):
         connection = _connected(path)
         if connection is not None:
-            return connection, root
-    raise UnreachableError(refused or _NOBODY)
+            return connection, root, is_own
+    raise UnreachableError(refused or _NOBODY, is_free=not refused)
 
 
-def _candidates(here: str, found: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    """(root, path of a socket) of possible servers: those of this interpreter first, innermost folders first."""
+def _candidates(here: str, found: list[tuple[str, str]]) -> Iterator[tuple[str, str, bool]]:
+    """(root, path of a socket, whether of this interpreter) of possible servers.
+
+    Those of this interpreter come first, and those of inner folders before those of outer ones.
+    """
     environment = meeting.mark(meeting.prefix())
     roots, others = [here], []
     while roots[-1] != "/":
@@ -228,9 +273,9 @@ def _candidates(here: str, found: list[tuple[str, str]]) -> Iterator[tuple[str, 
         root_mark = meeting.mark(root)
         for folder, name in found:
             if name.startswith(f"{root_mark}-{environment}-"):
-                yield root, f"{folder}/{name}"
+                yield root, f"{folder}/{name}", True
             elif name.startswith(f"{root_mark}-"):
-                others.append((root, f"{folder}/{name}"))
+                others.append((root, f"{folder}/{name}", False))
     yield from others
 
 

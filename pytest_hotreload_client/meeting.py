@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # importing collections takes 2 ms
     from collections.abc import Iterator, Mapping, Sequence
 
 #: Increased whenever the protocol changes; client and server may be of different releases.
-VERSION = "1"
+VERSION = "2"
 #: The number of bytes of a request's length, which is sent first.
 LENGTH_BYTES = 4
 #: The size limit of a request, as a guard against garbage. Linux allows an exec some MiB of arguments and

@@ -56,6 +56,7 @@ EXPLAINED: Final = {
     "hotreload_no_reuse": "reuse.md#what-is-never-reused",
     "hotreload_serial": "records.md#files-that-may-not-run-at-the-same-time",
     "hotreload_not_warm": "usage.md#terminal-output",
+    "hotreload_serve": "attaching.md#the-server-that-a-run-starts",
     "hotreload_warm": "usage.md#warm-functions",
     "hotreload_warm_known": "usage.md#warm-functions",
 }
@@ -69,8 +70,9 @@ TYPES: Final = {
 #: Environment variables that users set, or that tests can read: name -> the effect.
 VARIABLES: Final = {
     "PYTEST_HOTRELOAD_NO_CACHE": "`1` does the same as `--no-cache`",
+    "PYTEST_HOTRELOAD_SERVE": "goes before `hotreload_serve`",
     "PYTEST_ADDOPTS": "pytest's own: options for each run, for example `--hotreload`",
-    "CI": "if set, `--watch` is an error, unless `--watch-force` is given",
+    "CI": "if set, `--watch` is an error, unless `--watch-force` is given, and runs start no server",
     "NO_COLOR": "attached runs and the keyboard respect it, as pytest does",
     "XDG_RUNTIME_DIR": "the folder for the sockets of `pytest-hotreload run`; without it, `$TMPDIR` or `/tmp`",
     "GITHUB_ACTIONS": "`true` turns annotations and the step summary on",

@@ -17,6 +17,9 @@ from .acceptance.reading_keys import start_reading
 from .acceptance.shared_suites import Suite, suite_of
 from .acceptance.terminals import Terminal
 
+#: Only tests of this let runs start servers. Set before any process is started.
+os.environ["PYTEST_HOTRELOAD_SERVE"] = "off"
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:

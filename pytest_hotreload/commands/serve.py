@@ -12,7 +12,9 @@ from collections.abc import Generator, Mapping, Sequence
 import pytest
 
 from pytest_hotreload import plugin
+from pytest_hotreload.commands.foundations import Foundations
 from pytest_hotreload.imports import analysis
+from pytest_hotreload.options import serve_minutes
 from pytest_hotreload.process.fork_messages import Gone, Refused, Started, Warmed
 from pytest_hotreload.watch import messages, screen
 from pytest_hotreload.watch.attach_server import AttachServer
@@ -23,15 +25,18 @@ from pytest_hotreload.watch.protocol import Ready
 from pytest_hotreload.watch.signals import SignalPipe
 from pytest_hotreload.watch.template_processes import TemplateProcesses
 
+#: Seconds between two looks at what the server stands on, which take 1 ms.
+_CHECK = 5.0
 #: Signals with which a user, a shell or the system ends the server.
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def serve(arguments: Sequence[str], idle: float) -> int:
+def serve(arguments: Sequence[str], idle: float | None) -> int:
     """Serve the project to which these pytest arguments belong.
 
-    ``idle``: minutes without a run, 0 for no limit. Returns the exit status: 0 after ``stop`` or the idle
-    time, 1 on failure, 128 + the number of the signal that ended the server.
+    ``idle``: minutes without a run, 0 for no limit; None if a run started this server, and the ini file decides.
+    Returns the exit status: 0 after ``stop`` or the idle time, or if the ini file turns such a server off; 1 on
+    failure, 128 + the number of the signal that ended the server.
     """
     environment = dict(os.environ)  # plugins that are imported next may change them
     plugin.stand_aside()
@@ -59,20 +64,31 @@ class _Over(BaseException):
 class _Start:
     """Starts the server where a watch starts, when pytest knows its ini and nothing of the project is imported."""
 
-    def __init__(self, arguments: list[str], idle: float, environment: Mapping[str, str]) -> None:
+    def __init__(self, arguments: list[str], idle: float | None, environment: Mapping[str, str]) -> None:
         self.arguments, self.idle, self.environment = arguments, idle, environment
         self.status: list[int] = []
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_load_initial_conftests(self, early_config: pytest.Config) -> Generator[None, object, object]:
         if not self.status:
-            self.status.append(Server(early_config, self.arguments, self.idle, self.environment).run())
+            self.status.append(self._serve(early_config))
             raise _Over
         return (yield)
 
+    def _serve(self, config: pytest.Config) -> int:
+        started = self.idle is None
+        idle = serve_minutes(config) if self.idle is None else self.idle
+        if idle is None:
+            return 0
+        return Server(config, self.arguments, idle, self.environment, started=started).run()
+
 
 class Server:
-    """The server's event loop."""
+    """The server's event loop.
+
+    ``started``: whether a run started this server. Nobody waits for such a server or knows that it exists: before its
+    template is warm, runs are cold, and where ``serve`` would start a new template, it ends.
+    """
 
     def __init__(
         self,
@@ -80,6 +96,8 @@ class Server:
         arguments: Sequence[str],
         idle: float,
         environment: Mapping[str, str],
+        *,
+        started: bool = False,
     ) -> None:
         self.config, self.idle = config, idle
         self.screen = screen.Screen(sys.stdout, clear=False)
@@ -93,12 +111,15 @@ class Server:
             environment,
         )
         self.attachments = AttachServer(
-            "serve", str(config.rootpath), self.family, self.selector, self._renewed, self._stop
+            "serve", str(config.rootpath), self.family, self.selector, self._renewed, self._stop, self._gone
         )
+        self.foundations = Foundations(config.rootpath, self.surroundings.changed if started else None)
+        if started:
+            self.attachments.starting = messages.STARTING
         self.family.barred += config.getini("hotreload_not_warm")
         #: The exit status, once the server ends.
         self.over: int | None = None
-        self._greeted = False
+        self._greeted = self._retired = False
         self._warm: list[str] = []
 
     def run(self) -> int:
@@ -117,20 +138,29 @@ class Server:
             self.screen.notice(messages.not_served(error))
             return 1
         finally:
+            self.attachments.prepared.close()
             self.family.close()
             self.attachments.close()
         return self.over
 
     def _turn(self) -> None:
-        waits = [seconds for seconds in (self.attachments.wait(), self._left()) if seconds is not None]
-        for key, _ in self.selector.select(min(waits, default=None)):
+        waits = (self.attachments.wait(), self._left(), _CHECK)
+        ready = self.selector.select(min(seconds for seconds in waits if seconds is not None))
+        for key, _ in ready:
             if not isinstance(key.data, Process):
                 key.data()
             elif key.data.state != "gone":
                 self._hear(key.data)
         self.attachments.tick()
+        if not ready and not self._retired:
+            self._gone()
+        self._mind_end()
+
+    def _mind_end(self) -> None:
         if self.over is None and self._left() == 0:
             self.screen.notice(messages.idle(self.idle))
+            self.over = 0
+        if self.over is None and self._retired and not self.attachments.busy:
             self.over = 0
 
     def _left(self) -> float | None:
@@ -141,7 +171,7 @@ class Server:
 
     def _hear(self, process: Process) -> None:
         for source, message in self.family.hear(process):
-            if isinstance(message, Started | Gone | Refused):
+            if source.kind == "prepared" or isinstance(message, Started | Gone | Refused):
                 self.attachments.hear(source, message)
             elif message is None:
                 self._lost(source)
@@ -154,6 +184,7 @@ class Server:
     def _greet(self, warmed: Warmed) -> None:
         if not self._greeted:
             self._greeted, self.attachments.idle_since = True, time.monotonic()
+            self.attachments.starting = ""
             self.screen.line(messages.serving(str(self.config.rootpath), warmed, self.idle))
 
     def _lost(self, process: Process) -> None:
@@ -168,6 +199,18 @@ class Server:
         if reason:
             self.screen.notice(messages.new_template(reason))
             self.family.start_template()
+        return reason
+
+    def _gone(self) -> str:
+        """Retire if what this server stands on is gone. Returns the reason, or "".
+
+        Runs go on; nobody else can attach, and a new server may be started.
+        """
+        reason = self.foundations.gone()
+        if reason:
+            self.screen.notice(messages.stopping(reason))
+            self._retired = True
+            self.attachments.close_endpoint()
         return reason
 
     def _stop(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,14 @@ def set_implementations(config: pytest.Config, hook: str, implementations: list[
 def implementing_plugins(config: pytest.Config, hook: str) -> list[object]:
     """Return the plugins that implement ``hook``."""
     return [impl.plugin for impl in getattr(config.hook, hook).get_hookimpls()]
+
+
+def hook_functions(config: pytest.Config, hook: str) -> list[Any]:
+    """Return the functions that implement ``hook``.
+
+    ``config.hook`` hides them for hooks with a path in pytest 8 (``_pytest.config.compat.PathAwareHookProxy``).
+    """
+    return [each.function for each in getattr(config.pluginmanager.hook, hook).get_hookimpls()]
 
 
 def plugin_name(config: pytest.Config, plugin: object) -> str:
@@ -182,6 +190,25 @@ def usual_options(config: pytest.Config, names: Iterable[str]) -> dict[str, Any]
     ):  # an option in addopts may only print something, and ends by an exception
         found = config._parser.parse_known_args(words)
     return {name: getattr(found, name, None) for name in names}
+
+
+def only_argument(config: pytest.Config) -> str:
+    """Return the only file, folder or test that the command line names, or "" (``Config.option.file_or_dir``)."""
+    named = list(getattr(config.option, "file_or_dir", None) or ())
+    source = getattr(getattr(config, "args_source", None), "name", "")
+    return str(named[0]) if len(named) == 1 and source == "ARGS" else ""
+
+
+def replace_argument(config: pytest.Config, old: str, new: str, arguments: Sequence[str]) -> None:
+    """Let a configured pytest select ``new`` where its command line names ``old``, which is of the same folder.
+
+    ``arguments``: the new command line. Relies on ``Config.args``, ``invocation_params``, ``file_or_dir`` of ``option``
+    and of ``known_args_namespace``.
+    """
+    params: Any = config.invocation_params
+    config.invocation_params = type(params)(args=tuple(arguments), plugins=params.plugins, dir=params.dir)
+    for names in (config.args, config.option.file_or_dir, config.known_args_namespace.file_or_dir):
+        names[:] = [new if name == old else name for name in names]
 
 
 def place_of_argument(config: pytest.Config, argument: str) -> str:

@@ -42,6 +42,24 @@ def captured_files(config: pytest.Config) -> list[tuple[int, int, int | None]]:
     return found
 
 
+def saved_descriptors(config: pytest.Config) -> dict[int, int]:
+    """Return 0, 1 and 2 -> the descriptor that keeps the original under ``--capture=fd``; {} for other captures.
+
+    Relies on ``CaptureManager._global_capturing.in_/.out/.err`` with ``targetfd_save``.
+    """
+    capturing = getattr(config.pluginmanager.get_plugin("capturemanager"), "_global_capturing", None)
+    streams = [getattr(capturing, name, None) for name in ("in_", "out", "err")]
+    saved = [getattr(stream, "targetfd_save", None) for stream in streams]
+    return {number: each for number, each in enumerate(saved) if each is not None}
+
+
+def capture_descriptors(config: pytest.Config) -> set[int]:
+    """Return all descriptors that ``--capture=fd`` opened (``tmpfile`` besides the above)."""
+    capturing = getattr(config.pluginmanager.get_plugin("capturemanager"), "_global_capturing", None)
+    files = (getattr(getattr(capturing, name, None), "tmpfile", None) for name in ("in_", "out", "err"))
+    return {*saved_descriptors(config).values(), *(file.fileno() for file in files if file is not None)}
+
+
 def renew_capture(config: pytest.Config) -> None:
     """Put new files behind the objects of global capture, since a fork shares files and offsets with its siblings."""
     for _, capture_file, _ in captured_files(config):

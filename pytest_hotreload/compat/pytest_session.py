@@ -13,6 +13,7 @@ from typing import Any
 
 import _pytest
 import _pytest.config
+import _pytest.main
 import _pytest.pathlib
 import _pytest.runner
 
@@ -45,6 +46,29 @@ def after_import(session: pytest.Session, call: Callable[[object], None]) -> Non
         return plain(*args, **kwargs)
 
     manager.parsefactories = parsefactories
+
+
+def guard_sessions(instead: Callable[[], None]) -> Callable[[], None]:
+    """Let ``instead()`` be called in place of a session, and return what takes the guard away.
+
+    Relies on ``_pytest.main.wrap_session``, which pytest's own ``pytest_cmdline_main`` looks up and calls.
+    """
+    module: Any = _pytest.main
+    plain = module.wrap_session
+
+    def guarded(*_: Any) -> None:
+        instead()
+
+    module.wrap_session = guarded
+    return lambda: setattr(module, "wrap_session", plain)
+
+
+def is_test_file(config: pytest.Config, path: Path) -> bool:
+    """Return whether the name of a file matches ``python_files`` (``_pytest.pathlib.fnmatch_ex``).
+
+    Assertions of other files are rewritten only in a session that names them.
+    """
+    return any(_pytest.pathlib.fnmatch_ex(pattern, path) for pattern in config.getini("python_files"))
 
 
 def import_test_file(config: pytest.Config, path: Path) -> str:

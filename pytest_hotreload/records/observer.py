@@ -248,6 +248,11 @@ class Observer:
         states = ((folder, _state(folder)) for folder in folders if self.is_first_party(folder))
         return module, [Observation(owner, "read", folder, state) for folder, state in states]
 
+    def abandon(self) -> None:
+        """Restore the original state, in a fork that continues as if nothing had been recorded."""
+        self._pid = os.getpid()
+        self.close()
+
     def close(self) -> None:
         """Restore the original state, in the process that began to record."""
         if self._pid == os.getpid():

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pytest_hotreload.process.channel import Channel
 from pytest_hotreload.watch import messages
 from pytest_hotreload.watch.process import Process
+from pytest_hotreload.watch.protocol import Attach
+from pytest_hotreload.watch.standby.attached_run import NEUTRAL
 from pytest_hotreload_client import meeting
 
 #: Prefixes of variables that an interpreter or its libraries read once, in a way that is not recorded.
@@ -20,8 +22,6 @@ _READ_ONCE = (
     "COVERAGE_PROCESS_", "COV_CORE_",  # a .pth file of coverage, which runs before our code
 )  # fmt: skip
 _READ_ONCE_NAMES = ("LANG", "LANGUAGE")
-#: Variables that each shell sets for itself, and whose differences do not matter.
-_NEUTRAL = ("PWD", "OLDPWD", "SHLVL", "_", "COLUMNS", "LINES", "PYTEST_CURRENT_TEST")
 
 
 @dataclass(eq=False)
@@ -38,6 +38,10 @@ class Caller:
     token: int = 0
     #: The template from which the run is forked.
     template: Process | None = None
+    #: What the run was told to become.
+    order: Attach | None = None
+    #: The prepared process of which the run is a fork, if it is none of the template itself.
+    point: Process | None = None
     #: The process id of the run; 0 as long as it is unknown, and after its end.
     pid: int = 0
     #: The channel to the run.
@@ -78,7 +82,7 @@ def difference(theirs: Mapping[str, str], ours: Mapping[str, str], asked: frozen
     ``asked``: the variables that modules have read during their import in the template.
     """
     for name in sorted({*theirs, *ours}):
-        if theirs.get(name) == ours.get(name) or name in _NEUTRAL:
+        if theirs.get(name) == ours.get(name) or name in NEUTRAL:
             continue
         if name in asked or name in _READ_ONCE_NAMES or name.startswith(_READ_ONCE):
             return name

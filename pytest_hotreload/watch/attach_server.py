@@ -15,7 +15,7 @@ import selectors
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pytest_hotreload.imports.learning import Learner
@@ -24,8 +24,9 @@ from pytest_hotreload.process.fork_messages import Gone, Refused, Start, Started
 from pytest_hotreload.watch import messages
 from pytest_hotreload.watch.attach_client import Caller, difference, unsuitable
 from pytest_hotreload.watch.endpoint import Endpoint
+from pytest_hotreload.watch.prepared_runs import PreparedRuns
 from pytest_hotreload.watch.process import Process
-from pytest_hotreload.watch.protocol import Attach, Learned, Unfit
+from pytest_hotreload.watch.protocol import Attach, Learned, RunFacts, Unfit
 from pytest_hotreload.watch.template_processes import TemplateProcesses
 from pytest_hotreload_client import meeting
 
@@ -43,7 +44,7 @@ class AttachServer:
 
     ``kind`` is "watch" or "serve". ``renewed`` is called before each run: it renews an outdated template, and returns
     the reason in words, or "" if the template is up to date. ``stop`` ends the server; it is None if a client may not
-    do that.
+    do that. ``over`` returns the reason for which the server serves no more runs, or "".
     """
 
     def __init__(
@@ -54,9 +55,12 @@ class AttachServer:
         selector: selectors.BaseSelector,
         renewed: Callable[[], str],
         stop: Callable[[], None] | None = None,
+        over: Callable[[], str] = str,
     ) -> None:
         self.kind, self.root, self.family, self.selector = kind, os.path.realpath(root), family, selector
-        self._renewed, self._stop = renewed, stop
+        self._renewed, self._stop, self._over = renewed, stop, over
+        #: The reason for which runs are cold as long as the template is not warm; "" if they wait for it.
+        self.starting = ""
         self.rendezvous: Endpoint | None = None
         #: The time at which the last run ended, in monotonic seconds.
         self.idle_since = time.monotonic()
@@ -65,6 +69,9 @@ class AttachServer:
         self._stopping: list[Caller] = []
         self._tokens = itertools.count(-1, -1)
         self._learner, self._lessons = Learner(), 0
+        self.prepared = PreparedRuns(
+            self.root, family, lambda: next(self._tokens), self._is_parent, lambda: self.busy
+        )
         #: Modules that the next template imports in addition to those that test files import.
         self.learned: list[str] = []
         self._began, self._count = time.time(), 0
@@ -151,6 +158,7 @@ class AttachServer:
             caller.channel.close()
         caller.connection.close()
         self.idle_since = time.monotonic()
+        self.prepared.release()
         self.family.release()
 
     # -- requests ----------------------------------------------------------------------------------
@@ -158,11 +166,13 @@ class AttachServer:
     def _asked(self, caller: Caller, request: meeting.Request) -> None:
         if request.kind == "run":
             why = unsuitable(request, self.root)
-            if why:
-                self._cold(caller, why)
+            over = "" if why else self._over()
+            if why or over or self.starting:
+                self._cold(caller, why or over or self.starting, "over" if over else "cold")
                 return
             renewed = self._renewed()
             if renewed:
+                self.prepared.drop_all()
                 caller.say(f"say {messages.new_template(renewed)}")
             self.advance()
         elif request.kind == "status":
@@ -179,7 +189,10 @@ class AttachServer:
     def _status(self) -> list[str]:
         running = sum(1 for caller in self._runs.values() if caller.pid)
         warmed = self.family.warmed if self.family.surveyed else None
-        return messages.server(self.kind, self.root, self._began, warmed, self._count, running)
+        return [
+            *messages.server(self.kind, self.root, self._began, warmed, self._count, running),
+            *messages.imported_ahead(*self.prepared.described()),
+        ]
 
     def advance(self) -> None:
         """Start the waiting runs if the template is ready. To be called whenever that may have changed."""
@@ -212,10 +225,14 @@ class AttachServer:
             request.folder,
             int(request.umask, 8),
         )
+        caller.order, caller.point = (
+            order,
+            self.prepared.point(order, on_terminal=os.isatty(caller.descriptors[1])),
+        )
         caller.channel, theirs = pair()
         descriptors = [*caller.descriptors, theirs.fileno()]
         try:
-            template.channel.send_with(
+            (caller.point or template).channel.send_with(
                 Start(caller.token, 0, (), False, order, len(descriptors)), descriptors
             )
         except OSError:
@@ -227,8 +244,8 @@ class AttachServer:
             theirs.close()
         caller.drop_descriptors()
 
-    def _cold(self, caller: Caller, why: str) -> None:
-        caller.say(f"cold {why}")
+    def _cold(self, caller: Caller, why: str, word: str = "cold") -> None:
+        caller.say(f"{word} {why}")
         self._drop(caller)
 
     def _end(self, caller: Caller, status: int) -> None:
@@ -240,11 +257,12 @@ class AttachServer:
     def hear(self, process: Process, message: Any) -> None:
         """Handle a template's message, which may be about an attached run; ``None``: the process has ended."""
         if message is None:
-            self._template_gone(process)
-        elif isinstance(message, Started | Gone | Refused):
-            caller = self._runs.get(message.token)
-            if caller is not None:
-                self._of_run(caller, message)
+            self._parent_gone(process)
+        caller = self._runs.get(message.token) if isinstance(message, Started | Gone | Refused) else None
+        if caller is not None:
+            self._of_run(caller, message)
+        else:
+            self.prepared.hear(process, message)
         self.advance()
 
     def _of_run(self, caller: Caller, message: Started | Gone | Refused) -> None:
@@ -259,22 +277,34 @@ class AttachServer:
             caller.pid = 0
             for text in message.leftovers:
                 caller.say(f"say {messages.left_behind(text)}")
-            self._learn(caller)
+            facts = self._learn(caller)
             status = os.waitstatus_to_exitcode(message.status)
             self._end(caller, status if status >= 0 else 128 - status)
+            if facts is not None and caller.order is not None and self.kind == "serve":
+                self.prepared.ran(caller.order, facts)  # a watch has its own chain to keep
 
-    def _learn(self, caller: Caller) -> None:
-        """Warm modules that several runs had to import: no test file names the modules that plugins load late."""
+    def _learn(self, caller: Caller) -> RunFacts | None:
+        """Warm modules that several runs had to import: no test file names the modules that plugins load late.
+
+        Returns the facts of the run, if it reported one.
+        """
+        facts = None
         frames, _ = caller.channel.drain() if caller.channel is not None else ([], True)
         for _, message in frames:
             if isinstance(message, Unfit):
                 self.family.keep_out(message)
-            elif isinstance(message, Learned) and self._lessons < _LESSONS:
-                modules = self._learner.add(message.modules)
-                if modules:
-                    self._lessons += 1
-                    self.learned += modules
-                    self.family.warm(modules)
+            elif isinstance(message, Learned):
+                facts = message.facts
+                self._add(message.modules)
+        return facts
+
+    def _add(self, found: Sequence[str]) -> None:
+        modules = self._learner.add(found) if self._lessons < _LESSONS else []
+        if modules:
+            self._lessons += 1
+            self.learned += modules
+            self.prepared.drop_all()  # the next ones find these modules, too
+            self.family.warm(modules)
 
     def _signal(self, caller: Caller, number: int) -> None:
         if caller.pid:
@@ -297,35 +327,46 @@ class AttachServer:
             except ProcessLookupError:
                 os.kill(caller.pid, number)
 
-    def _template_gone(self, process: Process) -> None:
-        """Drop the runs of a template that has ended: they ended with it."""
-        for caller in [each for each in self._runs.values() if each.template is process]:
+    def _parent_gone(self, process: Process) -> None:
+        """Drop the runs of a template, or of a prepared process, that has ended: they ended with it."""
+        for caller in [each for each in self._runs.values() if process in (each.template, each.point)]:
             self._drop(caller)
 
     def _in_use(self, template: Process) -> bool:
         return any(caller.template is template for caller in self._runs.values())
 
+    def _is_parent(self, point: Process) -> bool:
+        return any(caller.point is point for caller in self._runs.values())
+
     # -- time, and the end -----------------------------------------------------------------------------
 
     def wait(self) -> float | None:
         """Seconds until :meth:`tick` has something to do; None for never."""
-        deadlines = [caller.deadline for caller in self._runs.values() if caller.deadline]
-        return max(min(deadlines) - time.monotonic(), 0.0) if deadlines else None
+        now = time.monotonic()
+        waits = [max(caller.deadline - now, 0.0) for caller in self._runs.values() if caller.deadline]
+        prepared = self.prepared.wait()
+        return min([*waits, *([] if prepared is None else [prepared])], default=None)
 
     def tick(self) -> None:
-        """Kill the runs of dead clients whose deadline has passed."""
+        """Kill the runs of dead clients whose deadline has passed, and prepare what is due."""
+        self.prepared.tick()
         now = time.monotonic()
         for caller in list(self._runs.values()):
             if caller.deadline and caller.deadline <= now:
                 caller.deadline = 0.0
                 self._kill(caller, signal.SIGKILL)
 
-    def close(self) -> None:
-        """Stop listening, and drop all clients. To be called after the templates, with their runs, have ended."""
+    def close_endpoint(self) -> None:
+        """Stop listening. Runs go on."""
         if self.rendezvous is not None:
             with contextlib.suppress(KeyError, ValueError):
                 self.selector.unregister(self.rendezvous.socket)
             self.rendezvous.close()
+            self.rendezvous = None
+
+    def close(self) -> None:
+        """Stop listening, and drop all clients. To be called after the templates, with their runs, have ended."""
+        self.close_endpoint()
         for caller in self._stopping:
             caller.say(f"out {messages.STOPPED}")
             caller.say("end 0")

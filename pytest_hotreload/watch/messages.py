@@ -363,6 +363,18 @@ def serving(root: str, warmed: Warmed | None, idle: float) -> str:
     return PREFIX + " · ".join([f"serving {root}", *_template(warmed), ends])
 
 
+#: The reason for a cold run beside a server that a run has just started.
+STARTING = "the server of this project is not ready yet"
+
+
+def vanished(path: str) -> str:
+    return f"{path} is gone, or another one"
+
+
+def stopping(reason: str) -> str:
+    return f"{reason}: stopping"
+
+
 def idle(minutes: float) -> str:
     return f"no run for {minutes:g} min: stopping"
 
@@ -376,6 +388,12 @@ def server(kind: str, root: str, began: float, warmed: Warmed | None, runs: int,
         f"interpreter {sys.executable}",
         f"{many(runs, 'attached run')} so far, {running} running",
     ]
+
+
+def imported_ahead(files: Sequence[str], refused: Sequence[tuple[str, str]]) -> list[str]:
+    """The lines of ``pytest-hotreload status`` about files that are imported for the next run."""
+    lines = [f"imported ahead: {', '.join(files)}"] if files else []
+    return lines + [f"not imported ahead: {file or 'the conftests'}, because {why}" for file, why in refused]
 
 
 def _template(warmed: Warmed | None) -> list[str]:

@@ -98,6 +98,37 @@ class Place:
         )
         return server
 
+    def wait_for_server(self, **environ: str) -> None:
+        """Wait until a server is warm that a run has started."""
+        until(lambda: re.search(r"template \d+ modules", self._status(**environ)), "the server is warm")
+
+    def prepare(self, *words: str, file: str, **environ: str) -> Ran:
+        """Run it, and wait until the server has imported ``file`` for the next such run. Returns the run.
+
+        It runs twice: modules that two runs report are imported ahead as well, for which the file is imported again.
+        """
+        for _ in range(2):
+            ran = self.say("run", *words, **environ)
+            until(lambda: file in self._imported_ahead(), f"{file} is imported ahead")
+        return ran
+
+    def _imported_ahead(self) -> list[str]:
+        """The files that the server has imported, as it says."""
+        lines = self._status().splitlines()
+        said = [
+            line.removeprefix("imported ahead: ") for line in lines if line.startswith("imported ahead: ")
+        ]
+        return said[0].split(", ") if said else []
+
+    def refused(self, *words: str) -> str:
+        """Run it, and wait until the server says what it does not import for the next such run, and why."""
+        self.say("run", *words)
+        until(lambda: "\nnot imported ahead: " in self._status(), "a reason")
+        return self._status().partition("\nnot imported ahead: ")[2].strip()
+
+    def _status(self, **environ: str) -> str:
+        return self.say("status", **environ).out
+
     # -- what is left ------------------------------------------------------------------------------
 
     def alive(self) -> list[int]:

@@ -93,6 +93,7 @@ def run(command: str, folder: Path) -> str:
         if not name.startswith(("PYTEST_", "COV_", "GITHUB_"))
     }
     ours = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "-p hotreload", "PYTHONHASHSEED": "0"}
+    ours["PYTEST_HOTRELOAD_SERVE"] = "off"
     environ = {**kept, **ours, "COLUMNS": "80", "NO_COLOR": "1"}
     return "".join(warm.start([*words, *arguments], folder, environ).communicate(timeout=_HUNG_SECONDS))
 

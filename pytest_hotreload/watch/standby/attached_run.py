@@ -16,6 +16,8 @@ from pytest_hotreload.process.lifeline import end_with
 from pytest_hotreload.watch.protocol import Attach
 from pytest_hotreload.world import fcntl, io, os, random, subprocess, time
 
+#: Variables that each shell sets for itself, and whose differences do not matter.
+NEUTRAL = ("PWD", "OLDPWD", "SHLVL", "_", "COLUMNS", "LINES", "PYTEST_CURRENT_TEST")
 #: The lowest descriptor number for the copies that a run keeps of its standard streams.
 _FAR = 200
 #: The names and modes with which Python opens descriptors 0, 1 and 2.
@@ -40,11 +42,7 @@ def begin(order: Attach, descriptors: Sequence[int], lifeline: int, beginning: B
     os.setsid()  # signals from the server's terminal must not reach the run
     set_child_subreaper(True)  # otherwise its orphans would be attributed to another run
     end_with(lifeline)
-    # Copies, because capture replaces the run's own three; far from the numbers that a test sees.
-    kept = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _FAR) for descriptor in descriptors]
-    for number, descriptor in enumerate(descriptors):
-        os.dup2(descriptor, number)
-        os.close(descriptor)
+    kept = take_files(descriptors)
     _take_environment(order.environment, beginning.environment)
     os.chdir(order.folder)
     os.umask(order.umask)
@@ -54,8 +52,38 @@ def begin(order: Attach, descriptors: Sequence[int], lifeline: int, beginning: B
     sys.path[:] = [*here, *beginning.path]
     _open_streams()
     importlib.invalidate_caches()
-    _shuffle()
+    shuffle()
     return kept
+
+
+def take_files(descriptors: Sequence[int], saved: Mapping[int, int] | None = None) -> list[int]:
+    """Take over the client's stdin, stdout and stderr. Returns copies of them.
+
+    ``saved``: 0, 1 and 2 -> the descriptor from which a capture that has begun restores it. What is captured at this
+    moment, as stdin always is, stays captured.
+    """
+    # Copies, because capture replaces the run's own three; far from the numbers that a test sees.
+    kept = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _FAR) for descriptor in descriptors]
+    for number, descriptor in enumerate(descriptors):
+        if saved and number in saved:
+            os.dup2(descriptor, saved[number], inheritable=False)
+        if not (saved and number == 0):
+            os.dup2(descriptor, number)
+        os.close(descriptor)
+    return kept
+
+
+def take_others(theirs: Mapping[str, str], before: Mapping[str, str]) -> None:
+    """Set the client's environment variables in a process that began with those of an equal run.
+
+    ``before``: these variables. What the process itself has changed since then stays.
+    """
+    for name in {*theirs, *before}:
+        if theirs.get(name) != before.get(name) and os.environ.get(name) == before.get(name):
+            if name in theirs:
+                os.environ[name] = theirs[name]
+            else:
+                del os.environ[name]
 
 
 def start_over(order: Attach, files: Sequence[int], text: str) -> None:
@@ -104,7 +132,14 @@ def _open_streams() -> None:
         setattr(sys, f"__{name}__", stream)
 
 
-def _shuffle() -> None:
+def renew_buffering() -> None:
+    """Let the standard output be buffered as the interpreter does for the file that it leads to now."""
+    stream: Any = sys.__stdout__
+    if stream is not None:
+        stream.reconfigure(line_buffering=os.isatty(1))
+
+
+def shuffle() -> None:
     """Seed the random generators, so that two runs do not draw the same numbers."""
     random.seed()
     numpy_random = adoption.module("numpy.random")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,7 +30,7 @@ from pytest_hotreload.process.template import Become
 from pytest_hotreload.records.observer import Observer
 from pytest_hotreload.watch import messages as watch_messages
 from pytest_hotreload.watch.protocol import Attach, Extend, Learned, Ready, Unfit
-from pytest_hotreload.watch.standby import attached_run
+from pytest_hotreload.watch.standby import attached_run, run_facts
 from pytest_hotreload.watch.standby.preload import FirstParty
 from pytest_hotreload.world import contextlib, gc, os, random, signal, sockets, time
 
@@ -57,6 +57,7 @@ class _Ended:
 
 _here: _ParkedState | None = None
 _end: _Ended | None = None
+_is_attached = False
 
 
 def is_standing() -> bool:
@@ -112,22 +113,41 @@ def _give_up(module: str, why: str) -> None:
 
 def attach(order: Attach, become: Become, lifeline: int, beginning: attached_run.Beginning) -> None:
     """Turn this fork into an attached run, which has no connection to the watch except for its end."""
-    global _end
+    global _is_attached
     signal.signal(signal.SIGINT, signal.default_int_handler)
     *files, last = become.descriptors
     kept = attached_run.begin(order, files, lifeline, beginning)
-    channel = Channel(sockets.socket(fileno=last))
+    _is_attached = True
+    end_attached(order, Channel(sockets.socket(fileno=last)), kept, fork_state.inventory())
+
+
+def end_attached(
+    order: Attach, channel: Channel, files: Sequence[int], inherited: fork_state.Inherited
+) -> None:
+    """Set the end of an attached run, and what it does if the template's modules do not suit it.
+
+    ``files``: copies of the client's open files.
+    """
+    global _end
 
     def start_over(module: str, why: str) -> None:
         channel.send(-1, Unfit(module, why))
-        attached_run.start_over(order, kept, watch_messages.unfit(module, why))
+        attached_run.start_over(order, files, watch_messages.unfit(module, why))
+
+    def finish(_: int) -> None:
+        channel.send(-1, Learned(fork_state.new_modules(inherited), run_facts.facts()))
 
     adoption.on_difference(start_over)
-    inherited = fork_state.inventory()
-    _end = _Ended(inherited, lambda _: channel.send(-1, Learned(fork_state.new_modules(inherited))))
+    _end = _Ended(inherited, finish)
 
 
-def _become(start: Any, descriptors: list[int]) -> None:
+def is_attached() -> bool:
+    """Whether this process is an attached run that starts pytest."""
+    return _is_attached
+
+
+def raise_become(start: Any, descriptors: list[int]) -> None:
+    """Leave the loop of a fork point, in a fork."""
     raise Become(start, [os.dup(descriptor) for descriptor in descriptors])
 
 
@@ -161,7 +181,7 @@ def park(
         gc.collect()
         fork_state.flush_before_fork(fork_state.inventory())
         freeze()
-        become, lifeline = serve_forks(_here.channel, _here.lifeline, ignoring_interrupts(_become))
+        become, lifeline = serve_forks(_here.channel, _here.lifeline, ignoring_interrupts(raise_become))
         place = enter((become, lifeline))
         if isinstance(place.order, Extend):
             since_ns = time.time_ns()

@@ -17,8 +17,8 @@ from pytest_hotreload.process import import_answers, import_inputs
 from pytest_hotreload.process.channel import Channel, pair
 from pytest_hotreload.process.lifeline import end_with
 from pytest_hotreload.process.template import Parked
-from pytest_hotreload.watch.protocol import Attach, Consulted, Inputs, Ready
-from pytest_hotreload.watch.standby import attached_run, park
+from pytest_hotreload.watch.protocol import Attach, Consulted, Inputs, Prepare, Ready
+from pytest_hotreload.watch.standby import attached_run, park, prepared
 from pytest_hotreload.watch.terminal_modes import Modes
 from pytest_hotreload.world import contextlib, os, select, signal, sockets, subprocess
 
@@ -159,8 +159,11 @@ class TemplateStart(BaseException):
         )
         os.environ.encodekey = plain
         order: Any = become.start.assignment
+        beginning = attached_run.Beginning(path, environment)
         if isinstance(order, Attach):
-            park.attach(order, become, lifeline, attached_run.Beginning(path, environment))
+            park.attach(order, become, lifeline, beginning)
+        elif isinstance(order, Prepare):
+            prepared.prepare(order, become, lifeline, beginning)
         else:
             park.enter((become, lifeline))
 

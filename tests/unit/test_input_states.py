@@ -1,0 +1,79 @@
+"""The inputs of prepared processes: what counts as a change, and what is too young to be told from one."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+
+from pytest_hotreload.watch.input_states import InputStates
+from pytest_hotreload.watch.protocol import Inputs
+
+#: Nanoseconds after which a change is settled, with a margin.
+_LATER = 50_000_000
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "read.py").write_text("one")
+    (tmp_path / "listed").mkdir()
+    (tmp_path / "listed/a").write_text("")
+    return tmp_path
+
+
+def states(folder, since_ns=None):
+    files = frozenset({str(folder / "read.py"), str(folder / "missing.txt")})
+    inputs = Inputs(files, frozenset({str(folder / "listed")}))
+    return InputStates(inputs, [str(folder)], time.time_ns() + _LATER if since_ns is None else since_ns)
+
+
+def test_nothing_changes(folder):
+    found = states(folder)
+    assert (found.unsettled, found.changed()) == ("", [])
+
+
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        (lambda folder: (folder / "read.py").write_text("two"), ["read.py"]),
+        (lambda folder: (folder / "read.py").unlink(), ["read.py", ""]),
+        (lambda folder: (folder / "missing.txt").write_text(""), ["missing.txt", ""]),
+        (lambda folder: (folder / "listed/b").write_text(""), ["listed"]),
+        (lambda folder: (folder / "any.txt").write_text(""), [""]),
+        (lambda folder: (folder / "listed/a").write_text("content"), []),
+        (lambda folder: (folder / "__pycache__").mkdir(), []),
+        (lambda folder: (folder / ".pytest_cache").mkdir(), []),
+    ],
+)
+def test_a_change(folder, change, names):
+    found = states(folder)
+    change(folder)
+    assert sorted(found.changed()) == sorted(str(folder / name) for name in names)
+
+
+def test_the_same_content(folder):
+    found = states(folder)
+    for _ in range(3):
+        (folder / "read.py").write_text("one")
+        assert found.changed() == []
+    (folder / "read.py").write_text("two")
+    assert found.changed() == [str(folder / "read.py")]
+
+
+def test_a_change_that_restores_time_and_size(folder):
+    file = folder / "read.py"
+    found, before = states(folder), file.stat()
+    time.sleep(0.02)  # longer than a step of the clock of file times
+    file.write_text("two")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert found.changed() == [str(file)]
+
+
+def test_an_input_that_is_too_young(folder):
+    """It may have been read before its last change."""
+    assert states(folder, time.time_ns()).unsettled in (
+        str(folder / "read.py"),
+        str(folder / "listed"),
+        str(folder),
+    )
