@@ -22,7 +22,9 @@ from pytest_hotreload.report.failure import (
     shortened,
     within_budget,
 )
-from pytest_hotreload.world import os, pytest
+from pytest_hotreload.world import BUILTINS, os, pytest
+
+__builtins__ = BUILTINS
 
 #: In pytest's texts: what was raised, and the lines of a traceback.
 _RAISED = re.compile(r"^E +(\S.*)$", re.MULTILINE)
@@ -34,7 +36,7 @@ class FailureReports:
 
     def __init__(self, config: pytest.Config) -> None:
         self._root, self._here = config.rootpath, config.invocation_params.dir
-        self._captured: str = getattr(config.option, "showcapture", "all")
+        self._options = config.option
         self._kept: list[tuple[str, Any]] = []
 
     def report(self, report: pytest.TestReport) -> None:
@@ -66,8 +68,12 @@ class FailureReports:
             text = readable(report)
             last = text.strip().rpartition("\n")[2]
             return Failure("", INTERNAL, "", message=message_of(last), text=shortened(text))
-        text = readable(_text(report))
-        message, file, line = self._origin(report, text)
+        try:
+            text = readable(text_of(report)) if report.longrepr is not None else ""
+            message, file, line = self._origin(report, text)
+        except Exception as error:  # a class of a plugin's own, whose failure must not lose the page
+            text = f"the text of this failure can't be shown: {type(error).__name__}"
+            message, file, line = text, "", 0
         return Failure(
             nodeid=report.nodeid,
             outcome=outcome,
@@ -86,7 +92,8 @@ class FailureReports:
 
     def _is_shown(self, name: str) -> bool:
         """Return what ``--show-capture`` says of a section: what the terminal must not show is on no page either."""
-        return self._captured == "all" or (self._captured != "no" and self._captured in name)
+        wanted: str = getattr(self._options, "showcapture", "all")
+        return wanted == "all" or (wanted != "no" and wanted in name)
 
     def _origin(self, report: Any, text: str) -> tuple[str, str, int]:
         """Return the message of a failure, and the innermost line of the project that raised it.
@@ -116,11 +123,3 @@ class FailureReports:
     def _shown(self, path: str) -> str:
         found = Path(path)
         return found.relative_to(self._root).as_posix() if found.is_relative_to(self._root) else path
-
-
-def _text(report: Any) -> str:
-    """Return pytest's text. A class of a plugin's own may fail to show itself, which must not lose the page."""
-    try:
-        return text_of(report)
-    except Exception as error:
-        return f"the text of this failure can't be shown: {type(error).__name__}"
