@@ -106,7 +106,8 @@ function tables() {
   const severity = (test) => (bad.has(test.outcome) ? 1e12 : 0) + test.seconds;
   const rank = (test) => -test.outcome;
   const filter = grid("tests", tests, (test) => [
-    goto(test.nodeid, () => view.toTest(test)), outcome(test), ...[test.setup, test.call, test.teardown, test.seconds].map((units) => (test.rounds.length ? shown(units) : "")),
+    goto(test.nodeid, () => view.toTest(test)), outcome(test),
+    ...[test.seconds, test.setup, test.call, test.teardown].map((units) => (test.rounds.length ? shown(units) : "")),
   ], { test: key("nodeid"), outcome: rank, setup: key("setup"), call: key("call"), teardown: key("teardown"), seconds: key("seconds"), first: severity },
   (test) => `${test.nodeid} ${run.outcomes[test.outcome]}`.toLowerCase(), "first", run.outcomes);
   view.filterBy(filter);

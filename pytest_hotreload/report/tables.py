@@ -78,10 +78,10 @@ def _more(count: int, most: int, what: str, which: str) -> list[str]:
 _TEST_COLUMNS = [
     Column("Test", key="test"),
     Column("Outcome", key="outcome"),
+    Column("Total", number=True, key="seconds"),
     Column("Setup", number=True, key="setup"),
     Column("Call", number=True, key="call"),
     Column("Teardown", number=True, key="teardown"),
-    Column("Total", number=True, key="seconds"),
 ]
 
 
@@ -101,14 +101,14 @@ def tests(timeline: Timeline) -> Section | None:
 
 
 def _times(test: ItemSpan) -> list[str]:
-    """Return the seconds of the phases and their sum; nothing of a test that did not run."""
+    """Return the seconds of the test and of its phases; nothing of a test that did not run."""
     if not test.phases:
         return [""] * 4
     phases = [
         sum(phase.seconds for phase in test.phases if phase.when == when)
         for when in ("setup", "call", "teardown")
     ]
-    return [duration(seconds) for seconds in (*phases, test.seconds)]
+    return [duration(seconds) for seconds in (test.seconds, *phases)]
 
 
 def _outcome(test: ItemSpan, linked: Mapping[str, str]) -> str:
