@@ -4,7 +4,7 @@
 function failures() {
   const texts = [...document.querySelectorAll("details.text")];
   const reveal = () => {
-    const article = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const article = document.getElementById(location.hash.slice(1));
     if (article?.matches("article")) {
       for (const text of article.querySelectorAll("details.text")) text.open = true;
       article.scrollIntoView();
