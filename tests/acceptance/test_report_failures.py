@@ -199,3 +199,23 @@ def test_an_internal_error_has_its_text(project: Project):
         "ZeroDivisionError: by a plugin",
         "",
     )
+
+
+def test_functions_that_a_test_file_replaced_make_no_other_page(project):
+    project.write(
+        {
+            "test_a.py": """
+                import html, shlex
+
+                def replaced(*args, **kwargs):
+                    raise RuntimeError("replaced")
+
+                html.escape = shlex.quote = replaced
+
+                def test_a():
+                    assert 1 == 2
+            """
+        }
+    )
+    (article,) = articles(project.run(REPORT, slots=1))
+    assert (article.command, article.message) == ("pytest test_a.py::test_a", "assert 1 == 2")
