@@ -205,7 +205,7 @@ def _add_reports(group: Any) -> None:
         "--hotreload-report",
         metavar="FILE",
         default=None,
-        help="write an HTML page about the run to FILE: timeline, durations and savings",
+        help="write an HTML page about the run to FILE: failures, durations, timeline and savings",
     )
     group.addoption(
         "--hotreload-quiet",

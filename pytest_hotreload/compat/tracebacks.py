@@ -1,12 +1,15 @@
 """Reads where a failure happened from the object that pytest shows for it.
 
-Checked on pytest 8.4.2, 9.0 and 9.2.0 (``ReprFileLocation``, ``ReprEntry``, ``ExceptionChainRepr``, and
-``Report.longrepr`` of other kinds).
+Checked on pytest 8.4.2, 9.0 and 9.2.0 (``ReprFileLocation``, ``ReprEntry``, ``ExceptionChainRepr``,
+``Report.longrepr`` of other kinds, and ``TerminalWriter``).
 """
 
 from __future__ import annotations
 
+import io
 from typing import Any, NamedTuple
+
+from _pytest._io import TerminalWriter
 
 
 class Place(NamedTuple):
@@ -47,3 +50,15 @@ def _statement(entry: Any) -> str:
         return marked[-1]
     code = [line.strip() for line in lines if line.strip() and not line.startswith(("E ", "    ^"))]
     return code[0] if code and getattr(entry, "style", "") == "short" else ""
+
+
+def text_of(report: Any) -> str:
+    """Return the text of a report as the terminal shows it, without colours.
+
+    ``longreprtext`` is the same without the indentation of the first line.
+    """
+    file = io.StringIO()
+    writer = TerminalWriter(file)
+    writer.hasmarkup = False
+    report.toterminal(writer)
+    return file.getvalue().strip("\n")

@@ -18,6 +18,7 @@ from pytest_hotreload.imports import analysis
 from pytest_hotreload.original_names import ORIGINAL_NAMES
 from pytest_hotreload.process import proc, user_file
 from pytest_hotreload.records.file_outcome import OUTCOMES, outcome_of
+from pytest_hotreload.report.failure_reports import FailureReports
 from pytest_hotreload.report.import_times import ImportTimes, by_package
 from pytest_hotreload.report.page import page
 from pytest_hotreload.report.timeline import (
@@ -65,6 +66,7 @@ class TimelineCollector:
         self._began: dict[object, float] = {}
         self._written: list[str] = []
         self._failed: list[str] = []
+        self.failures = FailureReports(config)
         self.import_times = ImportTimes()
         self.import_times.begin()
 
@@ -97,7 +99,9 @@ class TimelineCollector:
             del self._began[collector]
             shown = self._shown(file.path) + ("/" if isinstance(collector, pytest.Directory) else "")
             self._collected(collector, shown, began)
-        self.timeline.errors += report.outcome == "failed"
+        if report.outcome == "failed":
+            self.timeline.errors += 1
+            self.failures.collected(report)
         return report
 
     def _collected(self, collector: object, file: str, began: float) -> None:
@@ -183,6 +187,7 @@ class TimelineCollector:
     def report(self, index: int, report: pytest.TestReport) -> None:
         """Record a report that is about to be shown."""
         self._taken = report
+        self.failures.report(report)
         test = self.timeline.tests[index]
         outcome = REUSED if getattr(report, "reused", None) is not None else outcome_of(report)
         test.outcome = max(test.outcome or "passed", outcome, key=_ORDER.index)
@@ -221,6 +226,11 @@ class TimelineCollector:
             child.end = max(child.end, self.now())
         self._assigned[index] = len(timeline.children) - 1
         return self._assigned[index]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_internalerror(self, excrepr: object) -> None:
+        """Keep the text of an error that ends the run."""
+        self.failures.internal(str(excrepr))
 
     # -- the end ---------------------------------------------------------------------------------
 
@@ -265,6 +275,7 @@ class TimelineCollector:
             if test.outcome == "passed" and not any(phase.when == "call" for phase in test.phases):
                 test.outcome = ""  # interrupted after its setup
         lay_out(timeline)
+        timeline.failures = self.failures.failures()
         imports = self._imports if self.records is None else self.records.imports
         by_file = {self._shown(path): seconds for path, seconds in imports.items()}
         for each in timeline.collection:

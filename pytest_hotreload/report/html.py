@@ -85,11 +85,28 @@ def share(part: float, kind: str = "call") -> str:
     )
 
 
-def section(title: str, *parts: str) -> list[str]:
-    name = "about-" + title.lower().replace(" ", "-")
-    return [
-        f'<section aria-labelledby="{name}">',
-        f'<h2 id="{name}">{text(title)}</h2>',
-        *parts,
-        "</section>",
-    ]
+class Section(NamedTuple):
+    """A part of the page under a heading."""
+
+    title: str
+    #: HTML.
+    parts: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return "about-" + self.title.lower().replace(" ", "-")
+
+    @property
+    def lines(self) -> list[str]:
+        return [
+            f'<section aria-labelledby="{self.name}">',
+            f'<h2 id="{self.name}">{text(self.title)}</h2>',
+            *self.parts,
+            "</section>",
+        ]
+
+
+def navigation(sections: Sequence[Section]) -> list[str]:
+    """Return links to the sections."""
+    links = "".join(f'<li><a href="#{each.name}">{text(each.title)}</a></li>' for each in sections)
+    return [f'<nav aria-label="Parts of the page"><ul>{links}</ul></nav>'] if len(sections) > 1 else []

@@ -1,7 +1,8 @@
 """The HTML page about a run: its sections, their order, and their texts.
 
-The page is one file that loads nothing else. Tables can be read without JavaScript. With JavaScript, tables
-hold all rows, sort and filter, and there is a timeline that can be zoomed.
+Failures come first, with their texts, then the slowest tests and files, then everything.
+The page is one file that loads nothing else. Failures and tables can be read without JavaScript. With JavaScript,
+tables hold all rows, sort and filter, and there is a timeline that can be zoomed.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pytest_hotreload.records.file_outcome import FAILED
-from pytest_hotreload.report import tables
-from pytest_hotreload.report.html import Column, allowed, data, section, share, table, text
+from pytest_hotreload.report import failure_section, tables
+from pytest_hotreload.report.html import Column, Section, allowed, data, navigation, share, table, text
 from pytest_hotreload.report.page_data import COUNTED, payload
 from pytest_hotreload.report.timeline import Timeline, balance, fixture_costs, outcomes
 from pytest_hotreload.wording import duration, many
@@ -21,6 +22,8 @@ from pytest_hotreload.wording import duration, many
 _DOMINANT = 0.5
 #: Below this busy share, idle slots are mentioned.
 _BUSY = 0.8
+#: The scripts of the page, which are one.
+_SCRIPTS = ("page_data.js", "page_tables.js", "page_timeline.js", "page_failures.js", "page_start.js")
 
 _WORDS = {"error": "errors", "rerun": "rerun", "": "without a result"}
 _MEANING = {
@@ -37,7 +40,8 @@ _EXIT = {0: "passed", 1: "failed", 2: "interrupted", 3: "internal error", 4: "us
 
 def page(timeline: Timeline) -> str:
     """Return the whole page as HTML."""
-    script = _file("report.js")
+    script = "".join(map(_file, _SCRIPTS))
+    sections = [each for make in _SECTIONS if (each := make(timeline)) is not None]
     title = f"{timeline.facts.get('project', 'tests')}: {counted(timeline)}"
     return "\n".join(
         [
@@ -49,19 +53,13 @@ def page(timeline: Timeline) -> str:
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             '<meta name="color-scheme" content="light dark">',
             f"<title>{text(title)}</title>",
-            f"<style>\n{_file('report.css')}</style>",
+            f"<style>\n{_file('page.css')}</style>",
             "</head>",
             "<body>",
             *_header(timeline),
+            *navigation(sections),
             "<main>",
-            *_stands_out(timeline),
-            *_timeline(timeline),
-            *_phases(timeline),
-            *tables.files(timeline),
-            *tables.tests(timeline),
-            *tables.imports(timeline),
-            *tables.fixtures(timeline),
-            *tables.shard(timeline),
+            *(line for each in sections for line in each.lines),
             "</main>",
             f'<script type="application/json" id="data">{data(payload(timeline))}</script>',
             f"<script>{script}</script>",
@@ -140,11 +138,11 @@ def _header(timeline: Timeline) -> list[str]:
     ]
 
 
-def _stands_out(timeline: Timeline) -> list[str]:
+def _stands_out(timeline: Timeline) -> Section | None:
     found = list(findings(timeline))
     if not found:
-        return []
-    return section("What stands out", "<ul>", *(f"<li>{text(each)}</li>" for each in found), "</ul>")
+        return None
+    return Section("What stands out", ("<ul>", *(f"<li>{text(each)}</li>" for each in found), "</ul>"))
 
 
 def findings(timeline: Timeline) -> Iterator[str]:
@@ -181,7 +179,7 @@ def findings(timeline: Timeline) -> Iterator[str]:
         )
 
 
-def _timeline(timeline: Timeline) -> list[str]:
+def _timeline(timeline: Timeline) -> Section:
     counts = f"{many(len(timeline.children), 'child')} in {many(len(timeline.slots), 'slot')}"
     title = f"{counts} over {duration(timeline.seconds)}"
     legend = [
@@ -194,20 +192,22 @@ def _timeline(timeline: Timeline) -> list[str]:
     ]
     keys = "".join(f'<li><span class="key {kind}"></span>{text(word)}</li>' for kind, word in legend)
     failed = '<li><span class="key mark">▲</span>failed, or the child did not end normally</li>'
-    return section(
+    return Section(
         "Timeline",
-        f'<ul class="legend">{keys}{failed}</ul>',
-        f'<div id="timeline" role="group" aria-label="{text(title)}"></div>',
-        f'<p class="without-script">{text(title)}. The picture of them needs JavaScript.</p>',
+        (
+            f'<ul class="legend">{keys}{failed}</ul>',
+            f'<div id="timeline" role="group" aria-label="{text(title)}"></div>',
+            f'<p class="without-script">{text(title)}. The picture of them needs JavaScript.</p>',
+        ),
     )
 
 
-def _phases(timeline: Timeline) -> list[str]:
+def _phases(timeline: Timeline) -> Section:
     whole = max(timeline.seconds, 1e-9)
     rows = [
         [
             text(span.name),
-            f'<span class="quiet">{text(_MEANING.get(span.name, ""))}</span>',
+            f'<span class="quiet meaning">{text(_MEANING.get(span.name, ""))}</span>',
             share(span.seconds / whole, "run"),
             duration(span.seconds),
             f"{100 * span.seconds / whole:.0f} %",
@@ -252,4 +252,20 @@ def _phases(timeline: Timeline) -> list[str]:
             Column("Share", number=True),
         ]
         parts.append(table(columns, slots, caption="Balance of the slots, while children ran"))
-    return section("Where the time went", *parts)
+    return Section("Where the time went", tuple(parts))
+
+
+#: In the order of the page: what failed, what was slow, everything, and then where the time went.
+_SECTIONS = (
+    failure_section.failures,
+    failure_section.flaky,
+    _stands_out,
+    tables.slowest,
+    tables.tests,
+    tables.files,
+    _timeline,
+    _phases,
+    tables.imports,
+    tables.fixtures,
+    tables.shard,
+)

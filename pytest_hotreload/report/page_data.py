@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from pytest_hotreload.records.file_outcome import FAILED
+from pytest_hotreload.report.failure_section import anchors
 from pytest_hotreload.report.timeline import REUSED, FileCost, ItemSpan, Phase, Timeline, file_costs
 
 #: The length of one time unit, in seconds.
@@ -25,7 +26,7 @@ def payload(timeline: Timeline) -> dict[str, Any]:
 
     ``children``: [slot, file, begin, length, CPU or -1, how, ending]. ``tests``: [file, name, outcome, then
     for each round of the test: child, begin, setup, call, teardown]; a name that begins with ``::`` follows
-    its file's name.
+    its file's name. ``failures``: test -> the id of its first failure on the page.
     """
     files = {name: number for number, name in enumerate(_file_names(timeline))}
     kinds = {name: number for number, name in enumerate(COUNTED)}
@@ -55,8 +56,14 @@ def payload(timeline: Timeline) -> dict[str, Any]:
             for child in timeline.children
         ],
         "costs": [_cost(cost, files) for cost in file_costs(timeline)],
+        "failures": _failures(timeline),
         "tests": [_test(test, files, kinds) for test in timeline.tests],
     }
+
+
+def _failures(timeline: Timeline) -> dict[str, str]:
+    linked = anchors(timeline)
+    return {str(at): linked[test.nodeid] for at, test in enumerate(timeline.tests) if test.nodeid in linked}
 
 
 def _file_names(timeline: Timeline) -> Iterable[str]:

@@ -1,15 +1,22 @@
-"""The tables on the page about a run, with their texts: files, tests, imports, fixtures, shards."""
+"""The tables on the page about a run, with their texts: slowest, tests, files, imports, fixtures, shards."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pytest_hotreload.records.file_outcome import FAILED
 from pytest_hotreload.records.saving import Saving
-from pytest_hotreload.report.html import Column, section, share, table, text
-from pytest_hotreload.report.timeline import Timeline, file_costs, fixture_costs
+from pytest_hotreload.report import failure_section
+from pytest_hotreload.report.html import Column, Section, share, table, text
+from pytest_hotreload.report.timeline import ItemSpan, Timeline, file_costs, fixture_costs
 from pytest_hotreload.wording import duration, many
 
 #: The maximum number of rows in the page itself. With JavaScript, the tables hold all rows.
-_MOST_FILES, _MOST_TESTS, _MOST_IMPORTS = 100, 100, 25
+_MOST_FILES, _MOST_TESTS, _MOST_IMPORTS = 50, 50, 25
+#: The number of rows of the tables that show only the slowest.
+_SLOWEST_TESTS, _SLOWEST_FILES = 15, 10
+#: Tests that take less than a millisecond are not worth a row among the slowest.
+_SLOW = 0.001
 
 _FILE_COLUMNS = [
     Column("File", key="file"),
@@ -24,10 +31,10 @@ _FILE_COLUMNS = [
 ]
 
 
-def files(timeline: Timeline) -> list[str]:
+def files(timeline: Timeline) -> Section | None:
     costs = file_costs(timeline)
     if not costs:
-        return []
+        return None
     longest = max(max(cost.children, cost.tests) for cost in costs) or 1.0
     rows = [
         [
@@ -43,10 +50,12 @@ def files(timeline: Timeline) -> list[str]:
         ]
         for cost in costs[:_MOST_FILES]
     ]
-    return section(
-        "Test files",
-        *_more(len(costs), _MOST_FILES, "files", "longest"),
-        table(_FILE_COLUMNS, rows, name="files"),
+    return Section(
+        "All test files",
+        (
+            *_more(len(costs), _MOST_FILES, "files", "longest"),
+            table(_FILE_COLUMNS, rows, name="files"),
+        ),
     )
 
 
@@ -69,42 +78,102 @@ def _more(count: int, most: int, what: str, which: str) -> list[str]:
 _TEST_COLUMNS = [
     Column("Test", key="test"),
     Column("Outcome", key="outcome"),
+    Column("Total", number=True, key="seconds"),
     Column("Setup", number=True, key="setup"),
     Column("Call", number=True, key="call"),
     Column("Teardown", number=True, key="teardown"),
-    Column("Total", number=True, key="seconds"),
 ]
 
 
-def tests(timeline: Timeline) -> list[str]:
+def tests(timeline: Timeline) -> Section | None:
     if not timeline.tests:
-        return []
+        return None
     ordered = sorted(timeline.tests, key=lambda test: (test.outcome not in FAILED, -test.seconds))
-    rows = [
-        [
-            text(test.nodeid),
-            _outcome(test.outcome),
-            *(
-                duration(sum(p.seconds for p in test.phases if p.when == when))
-                for when in ("setup", "call", "teardown")
-            ),
-            duration(test.seconds),
-        ]
-        for test in ordered[:_MOST_TESTS]
-    ]
-    return section(
-        "Tests",
-        *_more(len(ordered), _MOST_TESTS, "tests", "failed or slowest"),
-        table(_TEST_COLUMNS, rows, name="tests"),
+    linked = failure_section.anchors(timeline)
+    rows = [[text(test.nodeid), _outcome(test, linked), *_times(test)] for test in ordered[:_MOST_TESTS]]
+    return Section(
+        "All tests",
+        (
+            *_more(len(ordered), _MOST_TESTS, "tests", "failed or slowest"),
+            table(_TEST_COLUMNS, rows, name="tests"),
+        ),
     )
 
 
-def _outcome(outcome: str) -> str:
-    shown = text(outcome or "no result")
-    return f'<span class="bad">{shown}</span>' if outcome in FAILED else shown
+def _times(test: ItemSpan) -> list[str]:
+    """Return the seconds of the test and of its phases; nothing of a test that did not run."""
+    if not test.phases:
+        return [""] * 4
+    phases = [
+        sum(phase.seconds for phase in test.phases if phase.when == when)
+        for when in ("setup", "call", "teardown")
+    ]
+    return [duration(seconds) for seconds in (test.seconds, *phases)]
 
 
-def imports(timeline: Timeline) -> list[str]:
+def _outcome(test: ItemSpan, linked: Mapping[str, str]) -> str:
+    """Return the outcome, with a link to its text if there is one."""
+    shown = text(test.outcome or "no result")
+    if test.nodeid in linked:
+        shown = f'<a href="#{linked[test.nodeid]}">{shown}</a>'
+    return f'<span class="bad">{shown}</span>' if test.outcome in FAILED else shown
+
+
+def slowest(timeline: Timeline) -> Section | None:
+    """Return the section that shows what to make faster first."""
+    timed = sorted((test for test in timeline.tests if test.seconds >= _SLOW), key=lambda test: -test.seconds)
+    if not timed:
+        return None
+    first, whole = timed[:_SLOWEST_TESTS], sum(test.seconds for test in timeline.tests)
+    part = sum(test.seconds for test in first)
+    linked = failure_section.anchors(timeline)
+    columns = [Column("Test"), Column(""), *(column._replace(key="") for column in _TEST_COLUMNS[1:])]
+    rows = [
+        [
+            text(test.nodeid),
+            share(test.seconds / first[0].seconds),
+            _outcome(test, linked),
+            *_times(test),
+        ]
+        for test in first
+    ]
+    said = (
+        f"The {len(first)} slowest of {len(timeline.tests)} tests took {duration(part)}, "
+        f"{100 * part / whole:.0f} % of the time of all tests."
+    )
+    parts = [f"<p>{said}</p>"] if len(first) < len(timeline.tests) else []
+    parts.append(table(columns, rows, name="slowest-tests", caption="Tests"))
+    return Section("Slowest", (*parts, *_slowest_files(timeline)))
+
+
+def _slowest_files(timeline: Timeline) -> list[str]:
+    costs = [cost for cost in file_costs(timeline) if cost.count and max(cost.children, cost.tests) > 0]
+    if len(costs) < 2:
+        return []
+    longest = max(costs[0].children, costs[0].tests)
+    rows = [
+        [
+            text(cost.file),
+            share(max(cost.children, cost.tests) / longest),
+            str(cost.count),
+            _known(cost.children or None),
+            duration(cost.tests),
+            _known(cost.collection or None),
+        ]
+        for cost in costs[:_SLOWEST_FILES]
+    ]
+    columns = [
+        Column("File"),
+        Column(""),
+        Column("Tests", number=True),
+        Column("In children", number=True),
+        Column("In tests", number=True),
+        Column("Collection", number=True),
+    ]
+    return [table(columns, rows, name="slowest-files", caption="Test files")]
+
+
+def imports(timeline: Timeline) -> Section | None:
     parts: list[str] = []
     parts += _saving(timeline.saving)
     if timeline.imports:
@@ -132,7 +201,7 @@ def imports(timeline: Timeline) -> list[str]:
         left = len(timeline.imports) - _MOST_IMPORTS
         if left > 0:
             parts.append(f"<p>{many(left, 'more package')} took less time.</p>")
-    return section("Imports", *parts) if parts else []
+    return Section("Imports", tuple(parts)) if parts else None
 
 
 def _saving(saving: Saving) -> list[str]:
@@ -156,27 +225,27 @@ def _saving(saving: Saving) -> list[str]:
     return [table(columns, rows, caption="What one start saved"), f'<p class="quiet">{note}</p>']
 
 
-def fixtures(timeline: Timeline) -> list[str]:
+def fixtures(timeline: Timeline) -> Section | None:
     costs = fixture_costs(timeline)
     if not costs:
-        return []
+        return None
     most = costs[0][2] or 1.0
     rows = [
         [text(name), share(spent / most, "setup"), str(times), duration(spent)]
         for name, times, spent in costs
     ]
     columns = [Column("Fixture"), Column(""), Column("Setups", number=True), Column("Time", number=True)]
-    return section("Session and package fixtures", table(columns, rows, caption="Setups in children"))
+    return Section("Session and package fixtures", (table(columns, rows, caption="Setups in children"),))
 
 
-def shard(timeline: Timeline) -> list[str]:
+def shard(timeline: Timeline) -> Section | None:
     """Return the section about shards.
 
     ``timeline.shard``: {"shard": m, "of": n, "fingerprint": …, "loads": [predicted seconds of each shard]}.
     """
     shard = timeline.shard
     if not shard:
-        return []
+        return None
     loads = [float(load) for load in shard.get("loads", ())]
     most = max(loads, default=0.0) or 1.0
     mean = sum(loads) / len(loads) if loads else 0.0
@@ -196,4 +265,4 @@ def shard(timeline: Timeline) -> list[str]:
         Column("Compared with the mean", number=True),
     ]
     said = f"Shard {shard.get('shard')} of {shard.get('of')}, plan {shard.get('fingerprint')}."
-    return section("Shards", f"<p>{text(said)}</p>", *([table(columns, rows)] if rows else []))
+    return Section("Shards", (f"<p>{text(said)}</p>", *([table(columns, rows)] if rows else [])))

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from pytest_hotreload.records.file_outcome import FAILED
 from pytest_hotreload.records.saving import Saving
+from pytest_hotreload.report.failure import Failure
 
 #: The outcome of a test that was not run because an earlier result holds.
 REUSED: Final = "reused"
@@ -133,6 +134,8 @@ class Timeline:
     tests: list[ItemSpan] = field(default_factory=list)
     collection: list[CollectionSpan] = field(default_factory=list)
     imports: list[Imported] = field(default_factory=list)
+    #: In the order in which pytest showed them, with the failed attempts of tests that passed in the end.
+    failures: list[Failure] = field(default_factory=list)
     saving: Saving = field(default_factory=Saving)
     #: CPU seconds of all processes.
     cpu: float = 0.0

@@ -108,6 +108,8 @@ OUTSIDE = {
     "watch.keyboard",
     "watch.terminal_modes",
     "watch.key_decoder",
+    "report.failure",
+    "report.failure_section",
     "report.html",
     "ci.merge_checks",
     "ci.merge_files",
@@ -185,6 +187,7 @@ OF_THE_LOOP = [
     "run.messages",
     "imports.threads",
     "records.totals",
+    "report.failure_reports",
 ]
 #: Modules whose functions read the clock, wait, start or tell something: to be taken from ``world`` by all others.
 HELD = {

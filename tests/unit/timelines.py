@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from pytest_hotreload.records.file_outcome import OUTCOMES
 from pytest_hotreload.records.saving import Saving
+from pytest_hotreload.report.failure import Failure
 from pytest_hotreload.report.timeline import (
     Child,
     CollectionSpan,
@@ -22,6 +23,18 @@ CLOCK = st.one_of(st.floats(0, 20), st.sampled_from([-1e9, 0.0, 1e9]))
 SECONDS = st.floats(0, 3)
 NAMES = st.text(max_size=12) | st.sampled_from(
     ["</script>", "<img src=x onerror=alert(1)>", "\"'&", "é中", "\ud800", "\x00"]
+)
+FAILURES = st.builds(
+    Failure,
+    nodeid=NAMES,
+    outcome=st.sampled_from(["failed", "error", "rerun", "not collected", "internal error"]),
+    when=st.sampled_from(["setup", "call", "teardown", "collect", ""]),
+    subtest=NAMES,
+    file=NAMES,
+    line=st.integers(0, 9),
+    message=NAMES,
+    text=NAMES,
+    output=st.lists(st.tuples(NAMES, NAMES), max_size=2).map(tuple),
 )
 OUTCOME = st.sampled_from([*OUTCOMES, "reused", ""])
 
@@ -59,6 +72,7 @@ def timelines(draw: st.DrawFn) -> Timeline:
         timeline.children.append(child)
     for name in draw(st.lists(NAMES, max_size=3)):
         timeline.collection.append(CollectionSpan(name, 0.5, 0.9, 0.5, draw(st.none() | st.floats(0, 1))))
+    timeline.failures = draw(st.lists(FAILURES, max_size=3))
     timeline.imports = [Imported(draw(NAMES), 2, 0.5, 1.0)]
     timeline.saving = draw(st.builds(Saving, SECONDS, st.integers(0, 9), SECONDS, SECONDS))
     lay_out(timeline)
@@ -66,7 +80,7 @@ def timelines(draw: st.DrawFn) -> Timeline:
 
 
 def big(tests: int = 5000, in_one: int = 25, slots: int = 4) -> Timeline:
-    """That many tests with long names, in files of ``in_one``."""
+    """That many tests with long names, in files of ``in_one``; one of 97 fails."""
     timeline = Timeline(
         began=1.7e9, slots=[f"gw{number}" for number in range(slots)], facts={"project": "big"}
     )
@@ -84,10 +98,31 @@ def big(tests: int = 5000, in_one: int = 25, slots: int = 4) -> Timeline:
             ]
             outcome = "failed" if (number + place) % 97 == 0 else "passed"
             name = f"TestSomething::test_with_a_name_that_says_what_it_is_about[case-{place}-of-many]"
-            timeline.tests.append(ItemSpan(f"{file}::{name}", file, outcome, phases))
+            test = ItemSpan(f"{file}::{name}", file, outcome, phases)
+            timeline.tests.append(test)
+            if outcome == "failed":
+                timeline.failures.append(failure_of(test))
         timeline.children.append(child)
         timeline.collection.append(CollectionSpan(file, begin / 100, begin / 100 + 0.004, 0.004, 0.003))
     timeline.seconds = max(child.end for child in timeline.children) + 1
     timeline.phases = [Span("start", 0.0, 0.5), Span("run", 0.5, timeline.seconds)]
     lay_out(timeline)
     return timeline
+
+
+def failure_of(test: ItemSpan) -> Failure:
+    """A failure with a long text and some output."""
+    frames = [
+        f"{test.file}:{n}: in step_{n}\n    return step_{n + 1}(sum(prepared), depth)" for n in range(20)
+    ]
+    text = "\n".join([*frames, ">   assert actual == expected", *[f"E   line {n}" for n in range(10)]])
+    output = "line of output\n" * 30
+    return Failure(
+        test.nodeid,
+        "failed",
+        file=test.file,
+        line=20,
+        message="AssertionError: line 0",
+        text=text,
+        output=(("Captured stdout call", output),),
+    )

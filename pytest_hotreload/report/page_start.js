@@ -1,0 +1,5 @@
+
+root.classList.add("scripted");
+view.open();
+tables();
+failures();
