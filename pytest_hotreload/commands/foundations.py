@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from pytest_hotreload.watch import messages
+from pytest_hotreload.watch import attach_messages
 
 
 class Foundations:
@@ -21,7 +21,8 @@ class Foundations:
 
     def __init__(self, root: Path, changed: Callable[[], str] | None) -> None:
         self._paths = {
-            messages.vanished(str(path)): path for path in (root, Path(sys.prefix), Path(sys.executable))
+            attach_messages.vanished(str(path)): path
+            for path in (root, Path(sys.prefix), Path(sys.executable))
         }
         self._first = {why: _identity(path) for why, path in self._paths.items()}
         self._changed = changed

@@ -16,7 +16,7 @@ from pytest_hotreload.commands.foundations import Foundations
 from pytest_hotreload.imports import analysis
 from pytest_hotreload.options import serve_minutes
 from pytest_hotreload.process.fork_messages import Gone, Refused, Started, Warmed
-from pytest_hotreload.watch import messages, screen
+from pytest_hotreload.watch import attach_messages, messages, screen
 from pytest_hotreload.watch.attach_server import AttachServer
 from pytest_hotreload.watch.endpoint import OccupiedError
 from pytest_hotreload.watch.environment import WatchedEnvironment
@@ -115,7 +115,7 @@ class Server:
         )
         self.foundations = Foundations(config.rootpath, self.surroundings.changed if started else None)
         if started:
-            self.attachments.starting = messages.STARTING
+            self.attachments.starting = attach_messages.STARTING
         self.family.barred += config.getini("hotreload_not_warm")
         #: The exit status, once the server ends.
         self.over: int | None = None
@@ -135,7 +135,7 @@ class Server:
             while self.over is None:
                 self._turn()
         except (OSError, OccupiedError) as error:
-            self.screen.notice(messages.not_served(error))
+            self.screen.notice(attach_messages.not_served(error))
             return 1
         finally:
             self.attachments.prepared.close()
@@ -158,7 +158,7 @@ class Server:
 
     def _mind_end(self) -> None:
         if self.over is None and self._left() == 0:
-            self.screen.notice(messages.idle(self.idle))
+            self.screen.notice(attach_messages.idle(self.idle))
             self.over = 0
         if self.over is None and self._retired and not self.attachments.busy:
             self.over = 0
@@ -185,12 +185,12 @@ class Server:
         if not self._greeted:
             self._greeted, self.attachments.idle_since = True, time.monotonic()
             self.attachments.starting = ""
-            self.screen.line(messages.serving(str(self.config.rootpath), warmed, self.idle))
+            self.screen.line(attach_messages.serving(str(self.config.rootpath), warmed, self.idle))
 
     def _lost(self, process: Process) -> None:
         if process is self.family.template:
             self.family.close_template()
-            self.screen.notice(messages.not_served(messages.TEMPLATE_ENDED))
+            self.screen.notice(attach_messages.not_served(messages.TEMPLATE_ENDED))
             self.over = 1
         self.attachments.hear(process, None)
 
@@ -208,7 +208,7 @@ class Server:
         """
         reason = self.foundations.gone()
         if reason:
-            self.screen.notice(messages.stopping(reason))
+            self.screen.notice(attach_messages.stopping(reason))
             self._retired = True
             self.attachments.close_endpoint()
         return reason

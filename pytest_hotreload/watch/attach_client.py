@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pytest_hotreload.process.channel import Channel
-from pytest_hotreload.watch import messages
+from pytest_hotreload.watch import attach_messages
 from pytest_hotreload.watch.process import Process
 from pytest_hotreload.watch.protocol import Attach
 from pytest_hotreload.watch.standby.attached_run import NEUTRAL
@@ -66,13 +66,13 @@ class Caller:
 def unsuitable(request: meeting.Request, root: str) -> str:
     """The reason, apart from environment variables, for which the template does not suit the client; or ""."""
     if request.version != meeting.VERSION:
-        return messages.OTHER_RELEASE
+        return attach_messages.OTHER_RELEASE
     if request.prefix != meeting.prefix():
-        return messages.other_interpreter(meeting.prefix())
+        return attach_messages.other_interpreter(meeting.prefix())
     if request.interpreter != meeting.interpreter():
-        return messages.OTHER_FLAGS
+        return attach_messages.OTHER_FLAGS
     if request.root != root or len(request.folder) == 0:
-        return messages.OTHER_PROJECT
+        return attach_messages.OTHER_PROJECT
     return ""
 
 

@@ -21,7 +21,7 @@ from typing import Any
 from pytest_hotreload.imports.learning import Learner
 from pytest_hotreload.process.channel import pair
 from pytest_hotreload.process.fork_messages import Gone, Refused, Start, Started
-from pytest_hotreload.watch import messages
+from pytest_hotreload.watch import attach_messages, messages
 from pytest_hotreload.watch.attach_client import Caller, difference, unsuitable
 from pytest_hotreload.watch.endpoint import Endpoint
 from pytest_hotreload.watch.prepared_runs import PreparedRuns
@@ -180,7 +180,7 @@ class AttachServer:
                 caller.say(f"out {line}")
             self._end(caller, 0)
         elif self._stop is None:
-            caller.say(f"say {messages.NOT_STOPPED}")
+            caller.say(f"say {attach_messages.NOT_STOPPED}")
             self._end(caller, 1)
         else:
             self._stopping.append(caller)  # the answer follows when all processes are gone
@@ -190,8 +190,8 @@ class AttachServer:
         running = sum(1 for caller in self._runs.values() if caller.pid)
         warmed = self.family.warmed if self.family.surveyed else None
         return [
-            *messages.server(self.kind, self.root, self._began, warmed, self._count, running),
-            *messages.imported_ahead(*self.prepared.described()),
+            *attach_messages.server(self.kind, self.root, self._began, warmed, self._count, running),
+            *attach_messages.imported_ahead(*self.prepared.described()),
         ]
 
     def advance(self) -> None:
@@ -213,7 +213,9 @@ class AttachServer:
         assert request is not None
         differs = difference(request.environment, self.family.environment, self.family.asked)
         if differs or len(caller.descriptors) != 3:
-            self._cold(caller, messages.other_variable(differs) if differs else messages.NO_DESCRIPTORS)
+            self._cold(
+                caller, attach_messages.other_variable(differs) if differs else attach_messages.NO_DESCRIPTORS
+            )
             return
         caller.token, caller.template = next(self._tokens), template
         self._runs[caller.token] = caller
@@ -272,11 +274,11 @@ class AttachServer:
             for number in caller.untold:
                 self._kill(caller, number)
         elif isinstance(message, Refused):
-            self._cold(caller, messages.not_forked(message.errno))
+            self._cold(caller, attach_messages.not_forked(message.errno))
         else:
             caller.pid = 0
             for text in message.leftovers:
-                caller.say(f"say {messages.left_behind(text)}")
+                caller.say(f"say {attach_messages.left_behind(text)}")
             facts = self._learn(caller)
             status = os.waitstatus_to_exitcode(message.status)
             self._end(caller, status if status >= 0 else 128 - status)
@@ -368,7 +370,7 @@ class AttachServer:
         """Stop listening, and drop all clients. To be called after the templates, with their runs, have ended."""
         self.close_endpoint()
         for caller in self._stopping:
-            caller.say(f"out {messages.STOPPED}")
+            caller.say(f"out {attach_messages.STOPPED}")
             caller.say("end 0")
         for caller in list(self._callers):
             caller.drop_descriptors()

@@ -14,7 +14,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from pytest_hotreload.watch import messages
+from pytest_hotreload.watch import attach_messages
 from pytest_hotreload_client import meeting
 
 #: Connections that may wait to be accepted. The server's loop turns within milliseconds.
@@ -72,7 +72,7 @@ def _folder() -> Path:
         folder = Path(place)
         try:
             if len(os.fsencode(place)) + length > meeting.LONGEST_PATH:
-                raise OSError(messages.path_too_long(place))
+                raise OSError(attach_messages.path_too_long(place))
             _made(folder)
         except OSError as error:
             refused.append(str(error))
@@ -87,7 +87,7 @@ def _made(folder: Path) -> None:
         folder.mkdir(0o700)
     why = meeting.unsafe(str(folder))
     if why:
-        raise OSError(messages.unsafe_folder(str(folder), why))
+        raise OSError(attach_messages.unsafe_folder(str(folder), why))
 
 
 def _listen(folder: Path, root: str) -> tuple[socket.socket, Path]:
@@ -96,7 +96,7 @@ def _listen(folder: Path, root: str) -> tuple[socket.socket, Path]:
     with _locked(folder):
         for other in folder.glob(meeting.socket_name(root, prefix, "*")):
             if other != path and _is_alive(other):
-                raise OccupiedError(messages.occupied(root, other.name.rpartition("-")[2]))
+                raise OccupiedError(attach_messages.occupied(root, other.name.rpartition("-")[2]))
             other.unlink(missing_ok=True)  # its server was killed, and so was the server's janitor
         _sweep(folder)
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

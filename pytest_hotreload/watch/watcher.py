@@ -23,8 +23,8 @@ from pytest_hotreload.imports import analysis
 from pytest_hotreload.options import Options
 from pytest_hotreload.process.fork_messages import Gone, Refused, Started, Warmed
 from pytest_hotreload.records import messages
+from pytest_hotreload.watch import attach_messages, screen
 from pytest_hotreload.watch import messages as watch_messages
-from pytest_hotreload.watch import screen
 from pytest_hotreload.watch.attach_server import AttachServer
 from pytest_hotreload.watch.edits import Edits
 from pytest_hotreload.watch.endpoint import OccupiedError
@@ -136,7 +136,7 @@ class Watch:
         try:
             self.attachments.open()
         except (OSError, OccupiedError) as error:
-            self.screen.notice(watch_messages.not_attachable(error))
+            self.screen.notice(attach_messages.not_attachable(error))
         if self.options.reuse != "off":
             self.screen.notice(messages.IN_WATCH)
         self._guessed = analysis.probable_test_files(self.config)

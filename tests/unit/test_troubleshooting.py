@@ -59,6 +59,19 @@ MODULES = {
         *("header", "unusable", "achieved", "planned"),
         *("plan_unreadable", "plan_unwritable", "other_count"),  # errors, which say what to do
     },
+    "watch.attach_messages": {
+        "NOT_STOPPED",
+        "STOPPED",
+        "serving",
+        "idle",
+        "server",
+        "NO_DESCRIPTORS",
+        "OTHER_PROJECT",
+        "not_forked",
+        "unsafe_folder",
+        "path_too_long",
+        "not_served",
+    },
     "watch.messages": {
         # Help, answers to keys, and the status.
         *(
@@ -97,11 +110,7 @@ MODULES = {
             "reasons",
             "running",
             "shown",
-            "NOT_STOPPED",
-            "STOPPED",
-            "serving",
-            "idle",
-            "server",
+            "template",
             "changed_meanwhile",
         ),
         # Parts of other lines, which are on the page.
@@ -109,12 +118,8 @@ MODULES = {
             "NO_START",
             "REFUSED",
             "TEMPLATE_ENDED",
-            "NO_DESCRIPTORS",
-            "OTHER_PROJECT",
-            "not_forked",
-            "unsafe_folder",
         ),
-        *("path_too_long", "not_served", "died_in_place"),
+        "died_in_place",
     },
     "compat.console": {"notice", "written", "status_text", "is_quiet"},
     "hosts.messages": {

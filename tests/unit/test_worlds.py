@@ -127,6 +127,7 @@ OUTSIDE = {
     "watch.reruns",
     "watch.results",
     "watch.stopping",
+    "watch.attach_messages",
     "watch.messages",
     "watch.screen",
     "watch.signals",
