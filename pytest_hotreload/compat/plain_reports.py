@@ -7,10 +7,10 @@ pytest 9.2's node id is a dataclass, whose state Python code reads and sets. Its
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
-from pytest_hotreload.compat import pytest_output
-from pytest_hotreload.world import BUILTINS, dumps_data, loads_data, pytest
+from pytest_hotreload.world import BUILTINS, contextlib, dumps_data, loads_data, pytest
 
 __builtins__ = BUILTINS
 
@@ -19,9 +19,18 @@ _MARK = b"\x01"
 #: Types that pickle always handles correctly, by value and without a look-up of a class.
 _SCALARS = frozenset((str, int, float, bool, type(None), bytes))
 _ARE_SCALARS = _SCALARS.issuperset
-#: The attribute that holds the node id, in pytest 9.2 an object of one of these types.
+#: The attribute that holds the node id, in pytest 9.2 an object of one of ``_NODE_IDS``.
 _ID = "_id"
-_NODE_IDS = pytest_output.node_id_types()
+
+
+def _node_id_types() -> tuple[type, ...]:
+    """Return the types other than text of a report's node id (pytest 9.2: ``_pytest.nodeid.NodeId``)."""
+    with contextlib.suppress(ImportError, AttributeError):
+        return (importlib.import_module("_pytest.nodeid").NodeId,)
+    return ()
+
+
+_NODE_IDS = _node_id_types()
 
 
 def pack_plain(report: Any) -> bytes | None:

@@ -5,8 +5,6 @@ Checked on pytest 8.4.2, 9.0 and 9.2.0 with pluggy 1.5 to 1.7. Each function nam
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -257,13 +255,6 @@ class _TextSink:
 
     def close(self) -> None:
         """Do nothing: there is no file."""
-
-
-def node_id_types() -> tuple[type, ...]:
-    """Return the types other than text of a report's node id (pytest 9.2: ``_pytest.nodeid.NodeId``)."""
-    with contextlib.suppress(ImportError, AttributeError):
-        return (importlib.import_module("_pytest.nodeid").NodeId,)
-    return ()
 
 
 def divert_terminal(config: pytest.Config) -> Any:
