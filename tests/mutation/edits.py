@@ -168,7 +168,8 @@ class Editor:
 
     def shadow(self) -> str:
         """A module that comes before another of the same name on the search path."""
-        path = self.project.random.choice(["tests/helper.py", "tests/db/helper.py", "helper.py"])
+        paths = ["tests/helper.py", "helper.py"] + ["tests/db/helper.py"] * self.project.leaves_state
+        path = self.project.random.choice(paths)
         self.keep(path)
         if self.read(path) is None:
             self.project.write_module("helper", path)

@@ -105,8 +105,8 @@ class Project:
     modules: list[str] = field(default_factory=list)
     data: list[str] = field(default_factory=list)
     tests: list[str] = field(default_factory=list)
-    #: Whether a test may depend on what other test files left when they were imported. A watch collects affected files
-    #: alone, as ``pytest FILE…`` does.
+    #: Whether a test may depend on what other test files left when they were imported, and on folders that the
+    #: collection of others put on ``sys.path``. A watch collects affected files alone, as ``pytest FILE…`` does.
     leaves_state: bool = True
 
     def generate(self) -> None:
