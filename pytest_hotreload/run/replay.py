@@ -234,7 +234,7 @@ class Replay:
             self.gathered.state.restore(report)
         teamcity.restore(report)
         pytest_session.set_failed_subtests(self.config, item, message.failed_subtests)
-        if report.user_properties:
+        if type(report.user_properties) is list and report.user_properties:  # else a test replaced ``list``
             item.user_properties[:] = report.user_properties
         if self.holds_end and report.when == "teardown" and index == len(self.items) - 1 == self.head:
             self._held = report

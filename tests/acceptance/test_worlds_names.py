@@ -24,6 +24,7 @@ _ALWAYS = [
     "os._exit",
     "pickle.dumps",
     "builtins.isinstance",
+    "builtins.list",
     "threading.active_count",
 ]
 #: While a test file or a conftest is imported, by what is put in their place: each ended a run in INTERNALERROR, or
