@@ -61,6 +61,7 @@ check: export HOTRELOAD_EDITS ?= 300
 check: export HOTRELOAD_SAVES ?= 30
 check: export HOTRELOAD_SUITES ?= 20
 check: export HOTRELOAD_NAMES ?= 6
+check: export HOTRELOAD_LIVE_EDITS ?= 8
 check: export HOTRELOAD_CASES_PER_TEST ?= 1
 check: export HOTRELOAD_CHECK := yes
 check: PYTEST_WORKERS += --timeout=120

@@ -1,6 +1,6 @@
 """The same edits while a watch or a server lives on: each time it is to show what plain pytest would.
 
-``HOTRELOAD_LIVE_EDITS`` (40) in each; ``HOTRELOAD_SEED`` for others."""
+``HOTRELOAD_LIVE_EDITS`` (24) in each; ``HOTRELOAD_SEED`` for others."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from .test_mutations import LEAST_TAKEN, run_all
 
 #: Edits in a watch, and in a server; each takes about a second.
-LIVE_EDITS = int(os.environ.get("HOTRELOAD_LIVE_EDITS", "40"))
+LIVE_EDITS = int(os.environ.get("HOTRELOAD_LIVE_EDITS", "24"))
 
 
 @pytest.mark.parametrize("project", ["imports", "functions", "processes"])
