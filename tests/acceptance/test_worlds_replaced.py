@@ -75,7 +75,7 @@ def pytest_collection_finish():
 
 
 @pytest.mark.parametrize(
-    "what", ["epoch.inputs", "records.open_project", "records.Dependencies", "reuse.judge"]
+    "what", ["epoch.inputs", "drafts.open_project", "drafts.Dependencies", "reuse.judge"]
 )
 def test_an_error_with_records_costs_them_and_a_line(project: Any, slots: int, what: str) -> None:
     module, _, name = what.partition(".")
