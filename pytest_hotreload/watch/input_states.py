@@ -39,6 +39,10 @@ class InputStates:
         folders |= {place for place in places if not _is_foreign(place)}
         folders |= inputs.folders
         self._folders = {folder: (_modified(folder), _entries(folder)) for folder in folders}
+        #: Links on the way to one of these -> where they lead.
+        self._links = {
+            step: target for step in _steps({*inputs.files, *folders}) if (target := _target(step))
+        }
         #: The first input that is too young to be told from a later version, or "".
         self.unsettled = self._young(since_ns - _SETTLED_NS)
 
@@ -49,13 +53,17 @@ class InputStates:
         for folder, (modified, _) in self._folders.items():
             if modified > limit_ns or _modified(folder) != modified:
                 return folder
+        for link in self._links:  # one that led elsewhere a moment ago may lead to something old
+            if _linked(link) > limit_ns:
+                return link
         return ""
 
     def changed(self) -> list[str]:
         """The inputs that differ now. A file that was only written again, with the same content, does not."""
         found = [file for file, state in self._files.items() if _state(file) != state]
         found = [file for file in found if not self._is_same(file)]
-        return found + [folder for folder in self._folders if not self._has_same_entries(folder)]
+        found += [folder for folder in self._folders if not self._has_same_entries(folder)]
+        return found + [link for link, target in self._links.items() if _target(link) != target]
 
     def _is_same(self, file: str) -> bool:
         before = _state(file)
@@ -87,6 +95,33 @@ def _is_settled(changed_ns: int) -> bool:
 def _is_foreign(place: str) -> bool:
     """Whether a folder of the search path belongs to the interpreter: what is installed there has its own check."""
     return is_installed(place + os.sep) or place in standard_folders() or place.endswith(".zip")
+
+
+def _steps(paths: Iterable[str]) -> set[str]:
+    """These paths, and the folders above them."""
+    found: set[str] = set()
+    for path in paths:
+        step = path
+        while step and step not in found:
+            found.add(step)
+            step = os.path.dirname(step)
+    return found
+
+
+def _target(link: str) -> str:
+    """Where a link leads; "" if it is none."""
+    try:
+        return os.readlink(link)
+    except OSError:
+        return ""
+
+
+def _linked(link: str) -> int:
+    """When a link was last changed, in nanoseconds since 1970; 0 if it is gone."""
+    try:
+        return os.lstat(link).st_ctime_ns
+    except OSError:
+        return 0
 
 
 def _state(file: str) -> State:

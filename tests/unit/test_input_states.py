@@ -77,3 +77,41 @@ def test_an_input_that_is_too_young(folder):
         str(folder / "listed"),
         str(folder),
     )
+
+
+@pytest.fixture
+def linked(folder):
+    """A link that was read, and one on the way to a file and to a folder."""
+    for name in ("old", "new"):
+        (folder / name / "sub").mkdir(parents=True)
+        (folder / name / "file.py").write_text("same")
+        os.utime(folder / name / "file.py", ns=(0, 0))
+        os.utime(folder / name / "sub", ns=(0, 0))
+    (folder / "way").symlink_to("old")
+    (folder / "link").symlink_to("old/file.py")
+    return folder
+
+
+def of_links(folder, since_ns):
+    read = frozenset({str(folder / "way/file.py")})
+    listed = frozenset({str(folder / "link"), str(folder / "way/sub")})
+    return InputStates(Inputs(read, listed), [], since_ns)
+
+
+@pytest.mark.parametrize("name", ["way", "link"])
+def test_a_link_that_leads_elsewhere(linked, name):
+    """To the same names, times and content."""
+    found = of_links(linked, time.time_ns() + _LATER)
+    assert (found.unsettled, found.changed()) == ("", [])
+    (linked / name).unlink()
+    (linked / name).symlink_to("new" if name == "way" else "new/file.py")
+    assert str(linked / name) in found.changed()
+
+
+@pytest.mark.parametrize("name", ["way", "link"])
+def test_a_link_that_led_elsewhere_a_moment_ago(linked, name):
+    time.sleep(_LATER / 1e9)
+    begun = time.time_ns()
+    (linked / name).unlink()
+    (linked / name).symlink_to("new" if name == "way" else "new/file.py")
+    assert of_links(linked, begun).unsettled
