@@ -77,7 +77,8 @@ class Process:
 
 def is_affected_by(inputs: Inputs, changes: Changed) -> bool:
     """Whether the changes can make a process with these inputs stale."""
-    if any(path in inputs.files for path in changes.paths):
+    # A folder may be a link that leads elsewhere now.
+    if any(path in inputs.files or path in inputs.folders for path in changes.paths):
         return True
     for path in changes.created + changes.deleted:
         # With it, each folder above may have come or gone, and with that a name in the folder above that one.

@@ -261,3 +261,27 @@ def test_a_link_that_leads_elsewhere_at_once(tmp_path: Path) -> None:
             "test_target.py::test_target": "failed",
         }
         assert watching.end() == 1
+
+
+@pytest.mark.parametrize("content", ["other", "same"])
+@pytest.mark.parametrize("reader", ["conftest.py", "test_a.py"])
+def test_a_link_to_another_file(tmp_path: Path, reader: str, content: str) -> None:
+    """Only where it leads is asked for: by a test, or by a conftest that a fork point holds."""
+    data = tmp_path / "project/data"
+    data.mkdir(parents=True)
+    (data / "old.txt").write_text("")
+    (data / "new.txt").write_text("" if content == "same" else "other")
+    (data / "link").symlink_to("old.txt")
+    reads = "os.readlink(os.path.join(os.path.dirname(__file__), 'data/link'))"
+    files = {
+        "conftest.py": "import os\n" + (f"VALUE = {reads}\n" if reader == "conftest.py" else ""),
+        "test_a.py": "import conftest, os\ndef test_a(): assert {} == 'old.txt'\n".format(
+            "conftest.VALUE" if reader == "conftest.py" else reads
+        ),
+    }
+    with Watching(tmp_path, files) as watching:
+        assert watching.shown().status == "PASS 1 passed"
+        (data / "link").unlink()
+        (data / "link").symlink_to("new.txt")
+        assert watching.shown().ran == {"test_a.py::test_a": "failed"}
+        assert watching.end() == 1

@@ -1,9 +1,10 @@
 //! The content of each watched file as it was last read, and the comparison with its content now.
 
 use std::collections::BTreeMap;
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::Read as _;
 use std::ops::Bound;
+use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -220,7 +221,7 @@ fn read_once(path: &Path) -> Found {
     };
     let content = match before.size > LARGEST_HASHED {
         true => Content::Large(before),
-        false => hash(&mut file).map_or(Content::Forbidden, Content::Hashed),
+        false => hash(&mut file, &target_of(path)).map_or(Content::Forbidden, Content::Hashed),
     };
     let settled = before.is_settled();
     let known = Known { stamp: before, settled, content };
@@ -233,8 +234,14 @@ fn unopened(path: &Path) -> Found {
     FileStamp::of_file(path).map_or(Found::Gone, |stamp| Found::File(forbidden(stamp)))
 }
 
-fn hash(file: &mut File) -> std::io::Result<Hash> {
+/// Where a link leads: part of its content, since a program may ask for that alone.
+fn target_of(path: &Path) -> Vec<u8> {
+    fs::read_link(path).map_or_else(|_no_link| Vec::new(), |target| target.into_os_string().into_vec())
+}
+
+fn hash(file: &mut File, target: &[u8]) -> std::io::Result<Hash> {
     let mut hasher = Hasher::new();
+    hasher.update(target);
     let mut buffer = vec![0; BUFFER];
     loop {
         match file.read(&mut buffer)? {
