@@ -101,13 +101,18 @@ def test_a_crash_removes_the_record(kept, end):
 NARROW = ["-k it", "test_b.py::test_it", "--deselect=test_b.py::test_other", "--lf"]
 
 
+def untimed(record):
+    """A record without what it took: on a busy machine, the seconds of a test count for its mean."""
+    return {**record, "tests": [test[:2] for test in record["tests"]], "costs": None}
+
+
 @pytest.mark.parametrize("argument", NARROW)
 def test_part_of_a_file_says_nothing_of_the_rest(kept, argument):
     before = kept.record("test_b.py")
     kept.write({"test_b.py": PASSES + "CHANGED = 1\n"})
     result = kept.run(*argument.split())
     assert outcomes(result)["test_b.py::test_it"] == "passed"
-    assert kept.record("test_b.py") == before
+    assert untimed(kept.record("test_b.py")) == untimed(before)
     assert kept.affected() == {"test_b.py": "test_b.py"}
 
 
