@@ -23,7 +23,7 @@ STARTED = "--started-by-run"
 
 _AUTO, _OFF = "auto", "off"
 #: The files in which pytest looks for its settings, in its order, and how its section begins there.
-_FILES = (
+FILES = (
     ("pytest.toml", b"[pytest"),
     (".pytest.toml", b"[pytest"),
     ("pytest.ini", b""),
@@ -89,7 +89,7 @@ def _written() -> str:
     except OSError:
         return ""
     while True:
-        for name, section in _FILES:
+        for name, section in FILES:
             try:
                 with open(f"{folder}/{name}", "rb") as file:  # noqa: PTH123
                     text = file.read()

@@ -7,9 +7,14 @@ Checked on pytest 8.4.2, 9.0 and 9.2.0 (``ReprFileLocation``, ``ReprEntry``, ``E
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from _pytest._io import TerminalWriter
+
+from pytest_hotreload.compat.unpickling import is_installed
+from pytest_hotreload.world import os
 
 
 class Place(NamedTuple):
@@ -40,6 +45,18 @@ def places_of(longrepr: Any) -> list[Place]:
         if location is not None:
             found.append(Place(str(location.path), int(location.lineno), _statement(entry)))
     return found
+
+
+def own_place(places: Sequence[Place], here: Path) -> Place | None:
+    """Return the innermost line that is not in installed code, with an absolute path; None if there is none.
+
+    ``here``: the folder to which pytest's paths are relative, that in which it was called.
+    """
+    for place in reversed(places):
+        path = os.path.normpath(here / place.file)
+        if not is_installed(path):
+            return place._replace(file=path)
+    return None
 
 
 def _statement(entry: Any) -> str:

@@ -168,10 +168,10 @@ class _Server:
 
     def run(self) -> None:
         while True:
-            told = all(fd >= 0 or token == _NOBODY for token, fd in self.children.values())
-            wait = None if told else _NO_PIDFD_MS
+            untold = [token for token, pidfd in self.children.values() if pidfd < 0]
+            wait = _NO_PIDFD_MS if any(token != _NOBODY for token in untold) else None
             ready = {descriptor for descriptor, _ in self.poll.poll(wait)}
-            if ready != {self.control.fileno()} or any(fd < 0 for _, fd in self.children.values()):
+            if untold or ready != {self.control.fileno()}:
                 self._reap()
             if self.control.fileno() in ready and not self._obey():
                 break

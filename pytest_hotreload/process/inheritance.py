@@ -35,7 +35,7 @@ class Inheritance:
         self._descriptors = proc.descriptors()
         self._children = None if processes else _children()
         self._maps = proc.shared_maps()
-        self._timers = _timers()
+        self._timers = timers()
 
     def what_is_new(self) -> str:
         """Return what forks must not inherit and was added since then, in words, or ""."""
@@ -58,7 +58,7 @@ class Inheritance:
     def _memory(self) -> str:
         for name in proc.shared_maps() - self._maps:
             return f"it holds shared memory ({name})"
-        return "it set a timer" if _timers() - self._timers else ""
+        return "it set a timer" if timers() - self._timers else ""
 
 
 def _kind(target: str) -> str:
@@ -73,5 +73,15 @@ def _children() -> set[int]:
     return {pid for pid in children_of(os.getpid()) if proc.name(pid) != SNAPSHOT_NAME}
 
 
-def _timers() -> set[int]:
+def has_children() -> bool:
+    """Return whether this process has a child, be it one that has ended and was not waited for."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def timers() -> set[int]:
+    """Return the timers of this process that are set."""
     return {int(timer) for timer in _TIMERS if signal.getitimer(timer)[0]}

@@ -23,13 +23,16 @@ from pytest_hotreload._native import (
 )
 from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.process.fork_state import namespace
+from pytest_hotreload.process.inheritance import has_children
 from pytest_hotreload.process.installed import site_folders
 from pytest_hotreload.records import functions
 from pytest_hotreload.records.functions import FunctionsRan
 from pytest_hotreload.records.places import (
     STATE_FOLDERS,
+    State,
     below,
     canonical,
+    file_state,
     on_path,
     standard_library,
     tool_folders,
@@ -50,8 +53,6 @@ __builtins__ = BUILTINS
 #: The name of a process without an audit event, such as one that native code starts. The system's accounting
 #: shows such a process after it was waited for, and ``waitid`` shows one that still exists.
 _UNSEEN = "unseen"
-
-State = tuple[int, int, int, int] | None
 
 
 class Observation(NamedTuple):
@@ -134,7 +135,7 @@ class Observer:
         self.active = True
         self._before, self._taken = (), []
         self._children = resource.getrusage(resource.RUSAGE_CHILDREN)
-        self._alone = alone and not _has_children()
+        self._alone = alone and not has_children()
 
     def _open(self, *, collecting: bool) -> None:
         observe(
@@ -213,7 +214,7 @@ class Observer:
         return waited_for or self._are_children()
 
     def _are_children(self) -> bool:
-        return self._alone and _has_children()
+        return self._alone and has_children()
 
     def _told(self, seen: list[tuple[str, str, str, State]]) -> Observed:
         # Installed code may cache what it reads for any later caller, so such an event belongs to every test
@@ -245,7 +246,7 @@ class Observer:
             return (Module(owner, name, file), []) if self.is_first_party(file) else (None, [])
         inside = name.replace(".", os.sep)
         folders = [canonical(os.path.join(entry or os.curdir, inside)) for entry in sys.path]
-        states = ((folder, _state(folder)) for folder in folders if self.is_first_party(folder))
+        states = ((folder, file_state(folder)) for folder in folders if self.is_first_party(folder))
         return module, [Observation(owner, "read", folder, state) for folder, state in states]
 
     def abandon(self) -> None:
@@ -344,22 +345,6 @@ class Observer:
     def is_first_party(self, path: str) -> bool:
         """Whether a path is neither installed nor standard library, nor part of this plugin or of pytest."""
         return not below(path, self.ignored) and not below(path, self.callers)
-
-
-def _has_children() -> bool:
-    try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return False
-    return True
-
-
-def _state(path: str) -> State:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
 
 
 def _attributes(name: str) -> dict[str, Any]:

@@ -46,6 +46,19 @@ def tool_folders() -> list[str]:
     return [str(Path(spec.origin).parent) for spec in specs if spec is not None and spec.origin]
 
 
+#: Modification and change time in ns, size, inode; None if there is no such file.
+State = tuple[int, int, int, int] | None
+
+
+def file_state(path: str) -> State:
+    """The state of what the path leads to: a changed file has another one, except within a step of its clock."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
+
+
 def below(path: str, folders: Iterable[str]) -> bool:
     """Whether the path is one of the folders or lies in one."""
     return any(path.startswith(folder + os.sep) or path == folder for folder in folders)

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_hotreload.compat import pytest_session
-from pytest_hotreload.compat.tracebacks import crash_of, places_of, text_of
-from pytest_hotreload.compat.unpickling import is_installed
+from pytest_hotreload.compat.tracebacks import Place, crash_of, own_place, places_of, text_of
 from pytest_hotreload.records.file_outcome import FAILED, outcome_of
 from pytest_hotreload.report.failure import (
     INTERNAL,
@@ -101,24 +100,19 @@ class FailureReports:
         A failure without a traceback comes from the test as a whole.
         """
         message, crash = crash_of(report.longrepr)
-        places = [(place.file, place.line) for place in places_of(report.longrepr)]
+        places = places_of(report.longrepr)
         if crash is not None:
-            places.insert(0, (crash.file, crash.line))
+            places.insert(0, crash)
         else:  # the text of an import that failed, or of a fixture that is missing
             message = next(iter(_RAISED.findall(text)), message)
-            places = places or [(file, int(line)) for file, line in _PLACES.findall(text)]
-        for file, line in reversed(places):
-            path = self._path(file)
-            if not is_installed(path):
-                return message, self._shown(path), line
+            places = places or [Place(file, int(line)) for file, line in _PLACES.findall(text)]
+        own = own_place(places, self._here)
+        if own is not None:
+            return message, self._shown(own.file), own.line
         location = getattr(report, "location", None)
         if location is None or location[1] is None:
             return message, report.nodeid.partition("::")[0], 0
         return message, str(location[0]).replace(os.sep, "/"), location[1] + 1
-
-    def _path(self, file: str) -> str:
-        """pytest shows paths relative to the folder in which it was called."""
-        return os.path.normpath(os.path.join(self._here, file))
 
     def _shown(self, path: str) -> str:
         found = Path(path)

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_hotreload.compat import console, pytest_output, pytest_session
-from pytest_hotreload.compat.tracebacks import crash_of, places_of
-from pytest_hotreload.compat.unpickling import is_installed
+from pytest_hotreload.compat.tracebacks import crash_of, own_place, places_of
 from pytest_hotreload.original_names import ORIGINAL_NAMES
 from pytest_hotreload.world import BUILTINS, os, pytest, time
 
@@ -71,16 +70,14 @@ class JsonLines:
 
     def _failed(self, report: Any, when: str) -> None:
         message, crash = crash_of(report.longrepr)
-        frames = [place._replace(file=self._shown(place.file)) for place in places_of(report.longrepr)]
-        if crash is not None:
-            crash = crash._replace(file=self._shown(crash.file))
-        own = [place for place in frames if not _is_installed(place.file)]
-        at = own[-1] if own else crash
+        places = places_of(report.longrepr)
+        at = own_place(places, self.config.invocation_params.dir) or crash
+        frames = [place._replace(file=self._shown(place.file)) for place in places]
         self._print({
             "test": report.nodeid,
             "subtest": pytest_session.subtest_name(report),
             "when": "" if when == "call" else when,
-            **(at._asdict() if at is not None else {}),
+            **(at._replace(file=self._shown(at.file))._asdict() if at is not None else {}),
             "message": _cut(message),
             "frames": [f"{path}:{line}: {code}" for path, line, code in frames[-_FRAMES:]] if len(frames) > 1 else [],
         })  # fmt: skip
@@ -109,10 +106,6 @@ class JsonLines:
             "seconds": round(time.monotonic() - self.began, 2),
             "warnings": self.warnings,
         })  # fmt: skip
-
-
-def _is_installed(path: str) -> bool:
-    return Path(path).is_absolute() and is_installed(path)
 
 
 def _cut(text: str) -> str:

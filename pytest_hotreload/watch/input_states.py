@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pytest_hotreload.process.installed import is_installed, standard_folders
+from pytest_hotreload.records.places import file_state
 from pytest_hotreload.watch.protocol import Inputs
 
 #: Nanoseconds by which an input must be older than the process that read it: longer than a step of the clock of file
@@ -20,8 +21,6 @@ from pytest_hotreload.watch.protocol import Inputs
 _SETTLED_NS = 20_000_000
 #: Names, and begins of names, of what tools write beside sources, and no import looks for.
 _OUTPUTS = ("__pycache__", ".pytest_cache", ".hypothesis", ".mypy_cache", ".ruff_cache", ".coverage")
-
-State = tuple[int, int, int, int] | None
 
 
 class InputStates:
@@ -33,7 +32,7 @@ class InputStates:
     """
 
     def __init__(self, inputs: Inputs, places: Iterable[str], since_ns: int) -> None:
-        self._files = {file: _state(file) for file in inputs.files}
+        self._files = {file: file_state(file) for file in inputs.files}
         self._digests = {file: _digest(file) for file, state in self._files.items() if state is not None}
         folders = {os.path.dirname(file) for file in inputs.files}
         folders |= {place for place in places if not _is_foreign(place)}
@@ -48,7 +47,7 @@ class InputStates:
 
     def _young(self, limit_ns: int) -> str:
         for file, state in self._files.items():
-            if _state(file) != state or (state is not None and state[1] > limit_ns):
+            if file_state(file) != state or (state is not None and state[1] > limit_ns):
                 return file
         for folder, (modified, _) in self._folders.items():
             if modified > limit_ns or _modified(folder) != modified:
@@ -60,16 +59,16 @@ class InputStates:
 
     def changed(self) -> list[str]:
         """The inputs that differ now. A file that was only written again, with the same content, does not."""
-        found = [file for file, state in self._files.items() if _state(file) != state]
+        found = [file for file, state in self._files.items() if file_state(file) != state]
         found = [file for file in found if not self._is_same(file)]
         found += [folder for folder in self._folders if not self._has_same_entries(folder)]
         return found + [link for link, target in self._links.items() if _target(link) != target]
 
     def _is_same(self, file: str) -> bool:
-        before = _state(file)
+        before = file_state(file)
         if before is None or file not in self._digests or _digest(file) != self._digests[file]:
             return False
-        if _state(file) != before:
+        if file_state(file) != before:
             return False
         if _is_settled(before[1]):
             self._files[file] = before
@@ -122,14 +121,6 @@ def _linked(link: str) -> int:
         return os.lstat(link).st_ctime_ns
     except OSError:
         return 0
-
-
-def _state(file: str) -> State:
-    try:
-        found = os.stat(file)
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
 
 
 def _modified(folder: str) -> int:

@@ -128,6 +128,22 @@ def test_a_file_that_cannot_be_collected(project, slots):
     assert summary == {"status": 2, "errors": 1}
 
 
+def test_an_environment_inside_the_project_is_not_its_code(project, slots):
+    project.write({
+        ".venv/lib/site-packages/library.py": "def divide(n): return 1 / n\n",
+        "pytest.ini": "[pytest]\npythonpath = .venv/lib/site-packages\n",
+        "test_a.py": "import library\ndef test_a(): library.divide(0)\n",
+    })  # fmt: skip
+    _, ours = project.both("--hotreload-json-lines", slots=slots)
+    (failure,), _ = lines(ours.raw)
+    assert (failure["file"], failure["line"], failure["code"]) == (
+        "test_a.py",
+        2,
+        "def test_a(): library.divide(0)",
+    )
+    assert failure["frames"][-1] == ".venv/lib/site-packages/library.py:1: def divide(n): return 1 / n"
+
+
 def test_a_death(project, slots):
     project.write({"test_a.py": "import os\ndef test_dies(): os._exit(3)\ndef test_b(): pass\n"})
     ours = project.run("--hotreload-json-lines", slots=slots)

@@ -111,7 +111,8 @@ class Live:
                 stderr=log,
                 start_new_session=True,
             )
-        self.until(lambda: ready in self.shown())
+        if not self.until(lambda: ready in self.shown()):
+            raise RuntimeError(f"it did not begin:\n{self.shown()}")
 
     def shown(self) -> str:
         """All that the process has shown."""
@@ -223,7 +224,6 @@ class Server(Live):
             raise RuntimeError(
                 f"{len(told)} sessions, exit status {ran.returncode}:\n{ran.stdout}\n{ran.stderr}"
             )
-        self.colds += "cold" in ran.stderr or "fresh interpreter" in ran.stderr
+        if "cold run" in ran.stderr or "fresh interpreter" in ran.stderr:
+            raise RuntimeError(f"not attached: {ran.stderr}")
         return told[0]
-
-    colds = 0

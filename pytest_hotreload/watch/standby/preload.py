@@ -18,6 +18,7 @@ from pytest_hotreload.process.template import STARTS_THREAD, import_module
 from pytest_hotreload.records.observer import Observer
 from pytest_hotreload.watch.protocol import Extend, Inputs
 from pytest_hotreload.world import contextlib
+from pytest_hotreload_client import own_server
 
 
 class FirstParty:
@@ -114,15 +115,6 @@ class FirstParty:
 
 def _ini_files(config: pytest.Config) -> Iterable[str]:
     """The files from which pytest may read its settings, whether they exist or not."""
-    names = (
-        "pytest.toml",
-        ".pytest.toml",
-        "pytest.ini",
-        ".pytest.ini",
-        "pyproject.toml",
-        "tox.ini",
-        "setup.cfg",
-    )
-    yield from (str(config.rootpath / name) for name in names)
+    yield from (str(config.rootpath / name) for name, _ in own_server.FILES)
     if config.inipath is not None:
         yield str(config.inipath)

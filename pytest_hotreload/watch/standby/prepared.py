@@ -24,6 +24,7 @@ from pytest_hotreload.compat import pytest_config, pytest_output, pytest_session
 from pytest_hotreload.options import Options
 from pytest_hotreload.process import adoption, fork_state, proc
 from pytest_hotreload.process.channel import Channel
+from pytest_hotreload.process.inheritance import has_children, timers
 from pytest_hotreload.process.installed import is_installed
 from pytest_hotreload.process.lifeline import end_with
 from pytest_hotreload.process.living import Living
@@ -87,7 +88,7 @@ class _Preparation:
         opened = [
             target
             for number, target in proc.descriptors().items()
-            if self._descriptors.get(number) != target and number not in ours and not _is_listing(target)
+            if self._descriptors.get(number) != target and number not in ours
         ]
         if opened:
             return f"it holds {opened[0]} open"
@@ -99,21 +100,14 @@ class _Preparation:
         done = next((row for row in rows if row.kind not in _READING), None)
         if done is not None:
             return f"it did more than to read: {done.kind} {done.subject}"
-        with contextlib.suppress(ChildProcessError):
-            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if has_children():
             return "it has a child process"
-        has_timer = any(signal.getitimer(which)[0] for which in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL))
-        if has_timer or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        if timers() or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
             return "it set a timer or a handler of SIGINT"
         return "it changed sys.argv" if sys.argv[1:] != self.arguments else ""
 
     def _drew(self, _: pytest.Config) -> str:
         return "it used random numbers" if _random_state() != self._random else ""
-
-
-def _is_listing(target: str) -> bool:
-    """Whether a descriptor is the one with which the descriptors were listed."""
-    return target.startswith("/proc/")
 
 
 def _random_state() -> tuple[object, object]:
