@@ -296,9 +296,13 @@ def test_a_file_that_did_not_compile(place):
         ("open('written', 'w').close()", "did more than to read"),
         ("import random\nrandom.seed(7)", "random numbers"),
         ("import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)", "SIGINT"),
+        *(
+            (f"import signal\nsignal.setitimer(signal.{timer}, 600)", "set a timer")
+            for timer in ("ITIMER_REAL", "ITIMER_VIRTUAL", "ITIMER_PROF")
+        ),
         ("import mmap\nMAP = mmap.mmap(-1, 4096)", "shares memory"),
     ],
-    ids=lambda value: value.split("\n")[-1][:20],
+    ids=lambda value: value.split("\n")[-1][:40],
 )
 def test_imports_that_leave_something(place, code, why, where):
     files = {"test_c.py": "def test_a(): pass\n", "conftest.py": ""}
