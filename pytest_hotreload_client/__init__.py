@@ -123,10 +123,15 @@ def _behind(arguments: list[str], flags: list[str]) -> str:
 
 def _ask(kind: str) -> int:
     try:
-        return _Caller(kind, []).wait()
+        status = _Caller(kind, []).wait()
+        sys.stdout.flush()
     except UnreachableError as error:
         _say(str(error))
         return 1
+    except BrokenPipeError:  # the reader has closed the pipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    return status
 
 
 def _say(text: str) -> None:

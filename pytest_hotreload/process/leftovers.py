@@ -93,4 +93,5 @@ def _zombie(pid: int) -> bool:
 
 
 def _name(pid: int) -> str:
-    return f"{proc.command(pid)[:80] or 'a process'} (pid {pid})"
+    # While a process starts another program, it has no command line for a moment.
+    return f"{proc.command(pid)[:80] or proc.name(pid) or 'a process'} (pid {pid})"

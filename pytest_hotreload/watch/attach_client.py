@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from pytest_hotreload.process.channel import Channel
 from pytest_hotreload.watch import attach_messages
+from pytest_hotreload.watch.attach_protocol import Attach
 from pytest_hotreload.watch.process import Process
-from pytest_hotreload.watch.protocol import Attach
 from pytest_hotreload.watch.standby.attached_run import NEUTRAL
 from pytest_hotreload_client import meeting
 

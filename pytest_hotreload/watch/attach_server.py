@@ -23,10 +23,11 @@ from pytest_hotreload.process.channel import pair
 from pytest_hotreload.process.fork_messages import Gone, Refused, Start, Started
 from pytest_hotreload.watch import attach_messages, messages
 from pytest_hotreload.watch.attach_client import Caller, difference, unsuitable
+from pytest_hotreload.watch.attach_protocol import Attach, Learned, RunFacts
 from pytest_hotreload.watch.endpoint import Endpoint
 from pytest_hotreload.watch.prepared_runs import PreparedRuns
 from pytest_hotreload.watch.process import Process
-from pytest_hotreload.watch.protocol import Attach, Learned, RunFacts, Unfit
+from pytest_hotreload.watch.protocol import Unfit
 from pytest_hotreload.watch.template_processes import TemplateProcesses
 from pytest_hotreload_client import meeting
 

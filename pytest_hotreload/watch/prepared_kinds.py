@@ -6,9 +6,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pytest_hotreload.watch.attach_protocol import Attach, RunFacts
 from pytest_hotreload.watch.input_states import InputStates
 from pytest_hotreload.watch.process import Process
-from pytest_hotreload.watch.protocol import Attach, RunFacts
 from pytest_hotreload.watch.standby.attached_run import NEUTRAL
 
 #: Prefixes of variables that pytest reads before anything is observed.

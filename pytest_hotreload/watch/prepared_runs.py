@@ -21,11 +21,12 @@ from typing import Any
 from pytest_hotreload.process.channel import pair
 from pytest_hotreload.process.fork_messages import Gone, Refused, Start, Started
 from pytest_hotreload.process.slots import anonymous_file
+from pytest_hotreload.watch.attach_protocol import Attach, Prepare, RunFacts, Unprepared
 from pytest_hotreload.watch.environment import discard_bytecode
 from pytest_hotreload.watch.input_states import InputStates
 from pytest_hotreload.watch.prepared_kinds import Kind, Point, file_of, shape_of
 from pytest_hotreload.watch.process import Process
-from pytest_hotreload.watch.protocol import Attach, Extend, Prepare, Ready, RunFacts, Unprepared
+from pytest_hotreload.watch.protocol import Extend, Ready
 from pytest_hotreload.watch.template_processes import TemplateProcesses
 
 #: The numbers of kinds of runs, and of files of each, that are prepared at the same time: each file takes the memory

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
 import sys
 import termios
 
@@ -48,7 +49,9 @@ def test_aborts():
     os.abort()
 
 def test_leaves_a_daemon():
-    subprocess.Popen(["sh", "-c", "setsid sleep 600 & echo $!"])
+    daemon = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    while not pathlib.Path(f"/proc/{daemon.pid}/cmdline").read_text().startswith("sleep"):
+        time.sleep(0.01)
 """
 
 
@@ -90,6 +93,22 @@ def test_a_run_that_dies(place):
     place.serve()
     assert place.say("run", "-q", "test_hangs.py::test_aborts").status == 128 + signal.SIGABRT
     assert place.say("status").out.splitlines()[-1] == "1 attached run so far, 0 running"
+
+
+def test_a_reader_that_has_closed_its_pipe(place):
+    place.serve()
+    reading, writing = os.pipe()
+    os.close(reading)
+    status = subprocess.run(
+        [place.python, "-m", "pytest_hotreload_client", "status"],
+        cwd=place.root,
+        env=place.environ,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writing)
+    assert (status.returncode, status.stderr) == (1, b"")
 
 
 def test_a_caller_that_dies(place):

@@ -31,6 +31,10 @@ SEED = int(os.environ.get("HOTRELOAD_SEED", "1"))
 #: The part of all possible reuse that must be taken, or the harness would prove nothing: 0.56 and 0.87 were, in 40
 #: and 60 edits.
 LEAST_TAKEN = 0.4
+#: A sample of fewer edits says nothing about such parts: of 20 edits, 0.29 to 0.87 of the possible reuse was taken.
+ENOUGH_EDITS = 40
+#: In one test, which has to end within two minutes where `make check` runs beside other work; 300 took longer.
+MOST_EDITS = 100
 #: At the same time: as many as the smallest machine that this is run on has processors.
 PROCESSES = 2
 #: The package that is installed comes first, the checkout only lends the harness.
@@ -58,10 +62,12 @@ def harness(
     )
 
 
-def run_all(edits: int, mode: str, folder: Path, project: str = "imports") -> list[dict[str, Any]]:
+def run_all(
+    edits: int, mode: str, folder: Path, project: str = "imports", seed: int = SEED
+) -> list[dict[str, Any]]:
     """The results of all processes, none of which missed anything, but for single tests."""
     share = -(-edits // PROCESSES)
-    started = [harness(SEED + n, share, folder / f"seed-{SEED + n}", mode, project) for n in range(PROCESSES)]
+    started = [harness(seed + n, share, folder / f"seed-{seed + n}", mode, project) for n in range(PROCESSES)]
     results: list[dict[str, Any]] = [json.loads(process.communicate()[0]) for process in started]
     assert [process.returncode for process in started] == [0] * PROCESSES
     assert mode == "tests" or [result["missed"] for result in results] == [[]] * PROCESSES
@@ -69,14 +75,16 @@ def run_all(edits: int, mode: str, folder: Path, project: str = "imports") -> li
     return results
 
 
-def test_nothing_is_missed(tmp_path: Path) -> None:
-    results = run_all(EDITS, "affected", tmp_path)
+@pytest.mark.parametrize("begin", range(0, EDITS, MOST_EDITS))
+def test_nothing_is_missed(tmp_path: Path, begin: int) -> None:
+    edits = min(MOST_EDITS, EDITS - begin)
+    results = run_all(edits, "affected", tmp_path, seed=SEED + begin)
     files = sum(result["files"] for result in results)
     selected = sum(result["selected"] for result in results)
     changed = sum(result["changed"] for result in results)
     print(f"{files} file states: {changed} changed, {selected} selected")
     # A harness that selects everything, or changes nothing, would prove nothing.
-    assert changed < selected < files * run.MOST_SELECTED
+    assert edits < ENOUGH_EDITS or changed < selected < files * run.MOST_SELECTED
 
 
 def test_no_reuse_is_wrong(tmp_path: Path) -> None:
@@ -87,7 +95,8 @@ def test_no_reuse_is_wrong(tmp_path: Path) -> None:
     print(
         f"{files} file states: reuse was possible for {possible}, and taken for {taken} ({taken / possible:.0%})"
     )
-    assert possible * LEAST_TAKEN < taken <= possible
+    assert 0 < taken <= possible
+    assert taken > possible * LEAST_TAKEN or REUSE_EDITS < ENOUGH_EDITS
 
 
 def test_nothing_that_a_process_reads_is_missed(tmp_path: Path) -> None:
@@ -96,7 +105,7 @@ def test_nothing_that_a_process_reads_is_missed(tmp_path: Path) -> None:
         sum(result[name] for result in results) for name in ("files", "selected", "changed")
     )
     print(f"{files} file states: {changed} changed, {selected} selected")
-    assert changed < selected < files
+    assert changed < selected < files or PROCESS_EDITS < ENOUGH_EDITS
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="functions are recorded from Python 3.12 on")
@@ -109,7 +118,7 @@ def test_nothing_that_a_function_changes_is_missed(tmp_path: Path, mode: str) ->
     print(f"{files} file states: {changed} changed, of {possible} others {taken} did not run")
     # 0.58 and 0.70 were, in 145 and 40 edits; all of these files import all modules, so before it was next to none.
     assert changed > 0
-    assert taken > possible * LEAST_TAKEN
+    assert taken > possible * LEAST_TAKEN or FUNCTION_EDITS // 2 < ENOUGH_EDITS
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="functions are recorded from Python 3.12 on")
@@ -124,5 +133,4 @@ def test_few_tests_are_missed_by_themselves(tmp_path: Path) -> None:
     )
     assert [result["unsound"] for result in results] == [[]] * PROCESSES
     assert changed > 0
-    assert missed <= changed * MOST_MISSED
-    assert taken > possible * LEAST_TAKEN
+    assert TEST_EDITS < ENOUGH_EDITS or (missed <= changed * MOST_MISSED and taken > possible * LEAST_TAKEN)

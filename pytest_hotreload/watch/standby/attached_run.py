@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from pytest_hotreload._native import set_child_subreaper
 from pytest_hotreload.process import adoption
 from pytest_hotreload.process.lifeline import end_with
-from pytest_hotreload.watch.protocol import Attach
+from pytest_hotreload.watch.attach_protocol import Attach
 from pytest_hotreload.world import fcntl, io, os, random, subprocess, time
 
 #: Variables that each shell sets for itself, and whose differences do not matter.

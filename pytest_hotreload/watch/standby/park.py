@@ -29,7 +29,8 @@ from pytest_hotreload.process.lifeline import end_with
 from pytest_hotreload.process.template import Become
 from pytest_hotreload.records.observer import Observer
 from pytest_hotreload.watch import messages as watch_messages
-from pytest_hotreload.watch.protocol import Attach, Extend, Learned, Ready, Unfit
+from pytest_hotreload.watch.attach_protocol import Attach, Learned
+from pytest_hotreload.watch.protocol import Extend, Ready, Unfit
 from pytest_hotreload.watch.standby import attached_run, run_facts
 from pytest_hotreload.watch.standby.preload import FirstParty
 from pytest_hotreload.world import contextlib, gc, os, random, signal, sockets, time

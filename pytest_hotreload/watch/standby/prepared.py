@@ -30,7 +30,8 @@ from pytest_hotreload.process.lifeline import end_with
 from pytest_hotreload.process.living import Living
 from pytest_hotreload.process.template import Become
 from pytest_hotreload.records.observer import Observer
-from pytest_hotreload.watch.protocol import NOTHING, Attach, Extend, Inputs, Prepare, Ready, Unprepared
+from pytest_hotreload.watch.attach_protocol import Attach, Prepare, Unprepared
+from pytest_hotreload.watch.protocol import NOTHING, Extend, Inputs, Ready
 from pytest_hotreload.watch.standby import attached_run, park, run_facts
 from pytest_hotreload.watch.standby.preload import FirstParty
 from pytest_hotreload.world import contextlib, gc, os, random, signal, sockets, time

@@ -16,7 +16,7 @@ import pytest
 
 from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.process.installed import is_installed, standard_folders
-from pytest_hotreload.watch.protocol import RunFacts
+from pytest_hotreload.watch.attach_protocol import RunFacts
 from pytest_hotreload.world import contextlib, os
 
 #: The hooks that pytest calls between the initial conftests and the import of a test file that is named.

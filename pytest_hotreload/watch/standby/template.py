@@ -17,7 +17,8 @@ from pytest_hotreload.process import import_answers, import_inputs
 from pytest_hotreload.process.channel import Channel, pair
 from pytest_hotreload.process.lifeline import end_with
 from pytest_hotreload.process.template import Parked
-from pytest_hotreload.watch.protocol import Attach, Consulted, Inputs, Prepare, Ready
+from pytest_hotreload.watch.attach_protocol import Attach, Prepare
+from pytest_hotreload.watch.protocol import Consulted, Inputs, Ready
 from pytest_hotreload.watch.standby import attached_run, park, prepared
 from pytest_hotreload.watch.terminal_modes import Modes
 from pytest_hotreload.world import contextlib, os, select, signal, sockets, subprocess
