@@ -10,6 +10,7 @@ import pytest
 
 from pytest_hotreload.ci import github, messages, results_file
 from pytest_hotreload.compat import console, plugins, pytest_session
+from pytest_hotreload.compat.other_loops import call_other_loops
 from pytest_hotreload.errors import ChildInternalError
 from pytest_hotreload.original_names import ORIGINAL_NAMES
 from pytest_hotreload.process import fork_state
@@ -62,7 +63,7 @@ class RunHooks:
         return [] if console.is_quiet(self.config) else run_messages.header(self.options, where)
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+    def pytest_runtestloop(self, session: pytest.Session) -> object:
         config = self.config
         if self.session.is_host:
             self._run(session)
@@ -80,17 +81,26 @@ class RunHooks:
             return None
         reason = plugins.needs_plain(config, session.items, self.session.slots)
         if reason:
-            if self.records is not None:
-                self.records.close()  # this run keeps no records
-            if self.outcomes is not None:
-                self.outcomes.left_to_plain = reason
-            console.notice(config, run_messages.left_to_plain(reason))
+            console.notice(config, self._leave_to_plain(reason))
             return None
         if self.rerun is not None and InPlace.fits(self.options, self.rerun, session):
             self._run_in_place(session, self.rerun)
             return None  # pytest's own loop continues
+        result, plugin = call_other_loops(session, self)
+        if result is not None:
+            # Not below the line of progress, which pytest has not ended yet.
+            self.totals.notices.append(self._leave_to_plain(run_messages.has_own_loop(plugin)))
+            return result
         self._run(session)
         return True
+
+    def _leave_to_plain(self, reason: str) -> str:
+        """Keep no records of this run. Returns the notice."""
+        if self.records is not None:
+            self.records.close()
+        if self.outcomes is not None:
+            self.outcomes.left_to_plain = reason
+        return run_messages.left_to_plain(reason)
 
     def _run_in_place(self, session: pytest.Session, rerun: RerunLink) -> None:
         self.session.stop_watching()
@@ -187,12 +197,10 @@ class RunHooks:
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        if self.loop is None:
-            return
         for text in self.totals.notices:
             console.notice(self.config, text)
-        if self.rerun is not None:
-            return  # the watcher's own line follows
+        if self.loop is None or self.rerun is not None:
+            return  # after a rerun, the watcher's own line follows
         if console.is_quiet(self.config):
             self._warn_of_records()
         else:

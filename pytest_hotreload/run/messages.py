@@ -73,6 +73,10 @@ def left_to_plain(why: str) -> str:
     return f"plain pytest runs this suite, without children: {why}"
 
 
+def has_own_loop(plugin: str) -> str:
+    return f"{plugin} runs the tests by itself (pytest_runtestloop)"
+
+
 def silent_file(path: str, nodeid: str, phase: str, seconds: float) -> str:
     return f"{path} has made no progress for {seconds:.0f} s; it is running {nodeid} ({phase})"
 

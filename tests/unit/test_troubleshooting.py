@@ -27,6 +27,7 @@ MODULES = {
             "fixtures_once",
             "fixtures_silent",
             "ENDED_ITS_PROCESS",
+            "has_own_loop",  # a reason in a line that is on the page
         ),
     },
     "records.affected_messages": {

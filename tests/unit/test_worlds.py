@@ -54,6 +54,7 @@ IN_CHILDREN = [
     "compat.plain_reports",
     "compat.call_infos",
     "compat.controller_hooks",
+    "compat.other_loops",
     "compat.rebuilt_classes",
     "compat.teamcity",
     "run.gathered.item_attributes",
