@@ -13,6 +13,7 @@ from typing import Any
 
 import _pytest
 import _pytest.config
+import _pytest.fixtures
 import _pytest.main
 import _pytest.pathlib
 import _pytest.runner
@@ -246,6 +247,32 @@ def visible_fixture(item: pytest.Item, name: str) -> Any:
         definitions = manager.getfixturedefs(name, item)
         return definitions[-1] if definitions else None
     return fixture_of(item, name)
+
+
+def package_of(item: pytest.Item, definition: Any) -> Any:
+    """Return the package at whose end pytest tears a package-scoped fixture down; None at the end of the session.
+
+    Relies on ``_pytest.fixtures.get_scope_package``.
+    """
+    found = _pytest.fixtures.get_scope_package(item, definition)
+    return None if isinstance(found, pytest.Session) else found
+
+
+#: Functions of a package's ``__init__.py`` that ``Package.setup`` calls, or registers for the end.
+_PACKAGE_FUNCTIONS = ("setup_module", "setUpModule", "teardown_module", "tearDownModule")
+
+
+def has_package_setup(item: pytest.Item) -> bool:
+    """Return whether a package around the test is set up by functions, before any fixture (``Package.setup``)."""
+    for node in item.listchain():
+        if isinstance(node, pytest.Package):
+            try:
+                text = (node.path / "__init__.py").read_text("utf-8", "replace")
+            except OSError:
+                return True
+            if any(name in text for name in _PACKAGE_FUNCTIONS):
+                return True
+    return False
 
 
 def fixture_value(definition: Any) -> Any:

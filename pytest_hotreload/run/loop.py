@@ -37,8 +37,9 @@ from pytest_hotreload.run.context import RunContext, RunSetup
 from pytest_hotreload.run.crashes import Crashes
 from pytest_hotreload.run.endings import Endings
 from pytest_hotreload.run.fixtures.shared import Shared
+from pytest_hotreload.run.interfaces import Receiver
 from pytest_hotreload.run.launcher import Launcher
-from pytest_hotreload.run.replay import Receiver, Replay
+from pytest_hotreload.run.replay import Replay
 from pytest_hotreload.run.schedule import Group, Schedule, make_groups
 from pytest_hotreload.run.status_line import Status, children_at_work
 from pytest_hotreload.run.terminal_lease import Lease
@@ -162,11 +163,12 @@ class RunLoop:
         self.ctrl_c.look()
 
     def _turn(self) -> None:
+        self._end_packages()
         self._fill_slots()
         plugins.let_greenlets_run()
         if self.rerun is not None:
             self.rerun.turn(self.watched)
-        for running, frames in self.children.events(_TICK if self.children.living else 0):
+        for running, frames in self.children.events(_TICK if self.children.living or self.schedule else 0):
             self.listen(running, frames)
         if self.deadlines.look() and self.children.living and self.lease.holder is None:
             self.status.show(time.monotonic())
@@ -226,6 +228,7 @@ class RunLoop:
         self.lease.end()
         self.status.close()
         self._end_fixtures()
+        self.replay.show_rest()
         self.children.close()
         self.totals.run_ended()
         reset.unfreeze_gc(inherited=self.rerun is not None)
@@ -246,6 +249,12 @@ class RunLoop:
         if self.sources.fixtures is not None and self.sources.fixtures.interrupted:
             raise KeyboardInterrupt
 
+    def _end_packages(self) -> None:
+        """Let fixtures be torn down whose package has no more tests; what that shows comes before the next file."""
+        for found in self.sources.fixtures.turn() if self.sources.fixtures is not None else ():
+            self.crashes.torn_down(found)
+            self._show()
+
     def _end_fixtures(self) -> None:
         """End the fixture processes, after the last child, and note what they saved."""
         fixtures = self.sources.fixtures
@@ -253,7 +262,8 @@ class RunLoop:
             return
         for running in list(self.children.living):  # after an interrupt or a stop
             self.children.kill(running, "the run is over")
-        self.crashes.fixture_teardown_failed(fixtures.end())
+        for found in fixtures.end():
+            self.crashes.torn_down(found)
         self.totals.fixtures_once = fixtures.shared()
         self.totals.fixtures_refused = fixtures.refused()
 
@@ -271,10 +281,15 @@ class RunLoop:
 
     def _fill_slots(self) -> None:
         for slot in self.slots:
-            if slot.running is None and self.schedule and not self.context.interrupted:
+            if slot.running is None and self._may_start(slot):
                 group = self.schedule.next([running.group for running in self.children.living])
                 if group is not None:
                     self._start(group, slot)
+
+    def _may_start(self, slot: Slot) -> bool:
+        fixtures = self.sources.fixtures
+        waits = fixtures is not None and fixtures.is_waiting(slot)
+        return bool(self.schedule) and not self.context.interrupted and not waits
 
     def _start(self, group: Group, slot: Slot) -> None:
         self.totals.children += 1
