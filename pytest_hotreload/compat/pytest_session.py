@@ -284,6 +284,19 @@ def fixture_value(definition: Any) -> Any:
     return cached[0] if cached is not None else None
 
 
+def fixture_locals(definition: Any) -> dict[str, Any]:
+    """Return the local variables of a fixture that waits at its ``yield``.
+
+    Relies on ``FixtureDef._finalizers``, one of which is a partial call with the fixture's generator.
+    """
+    for finalizer in definition._finalizers:
+        for each in getattr(finalizer, "args", ()):
+            frame = getattr(each, "gi_frame", None)
+            if frame is not None:
+                return dict(frame.f_locals)
+    return {}
+
+
 def replace_fixture_function(definition: Any, function: Callable[[], None]) -> None:
     """Make the fixture call ``function``, without arguments (``FixtureDef.func``, ``argnames``)."""
     definition.func, definition.argnames = function, ()

@@ -39,6 +39,7 @@ from pytest_hotreload.run.endings import Endings
 from pytest_hotreload.run.fixtures.shared import Shared
 from pytest_hotreload.run.interfaces import Receiver
 from pytest_hotreload.run.launcher import Launcher
+from pytest_hotreload.run.phases import late_tests
 from pytest_hotreload.run.replay import Replay
 from pytest_hotreload.run.schedule import Group, Schedule, make_groups
 from pytest_hotreload.run.status_line import Status, children_at_work
@@ -110,7 +111,8 @@ class RunLoop:
     def _groups(self) -> list[Group]:
         """Return the groups without those of reused files."""
         reused = self.reuse.taken if self.reuse is not None else {}
-        return [group for group in make_groups(self.items, self.options.isolate) if group.path not in reused]
+        groups = make_groups(self.items, self.options.isolate, late_tests(self.items))
+        return [group for group in groups if group.path not in reused]
 
     def _make_slots(self) -> list[Slot]:
         count = min(self.options.slots, max(len(self.groups), 1))
@@ -281,7 +283,7 @@ class RunLoop:
 
     def _fill_slots(self) -> None:
         for slot in self.slots:
-            if slot.running is None and self._may_start(slot):
+            if self._may_start(slot):
                 group = self.schedule.next([running.group for running in self.children.living])
                 if group is not None:
                     self._start(group, slot)
@@ -289,7 +291,7 @@ class RunLoop:
     def _may_start(self, slot: Slot) -> bool:
         fixtures = self.sources.fixtures
         waits = fixtures is not None and fixtures.is_waiting(slot)
-        return bool(self.schedule) and not self.context.interrupted and not waits
+        return slot.running is None and bool(self.schedule) and not self.context.interrupted and not waits
 
     def _start(self, group: Group, slot: Slot) -> None:
         self.totals.children += 1
@@ -375,8 +377,6 @@ class RunLoop:
         elif asked.what == "release":
             self.lease.end()
         running.slot.channel.send(-1, Answer(asked.number, answer))
-
-    # -- showing and stopping ---------------------------------------------------------------------
 
     def _what_runs(self, now: float) -> list[str]:
         """Return the phrases for the status line."""

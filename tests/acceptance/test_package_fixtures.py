@@ -437,6 +437,7 @@ def test_a_package_with_a_setup_of_its_own(suite):
     files["shop/conftest.py"] = files["shop/conftest.py"].replace(
         'note("index")\n', 'note("index")\n    assert os.environ["READY"]\n'
     )
+    files["shop/conftest.py"] = files["shop/conftest.py"].replace("sleep(0.12)", "sleep(0.5)")
     made = suite("", files)
     made.project.run(slots=1)
     ours = made.project.run(slots=1)

@@ -183,6 +183,7 @@ OF_THE_LOOP = [
     "records.verdicts",
     "run.endings",
     "run.late_teardowns",
+    "run.phases",
     "run.replay",
     "records.reuse",
     "run.hooks",

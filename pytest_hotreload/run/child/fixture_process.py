@@ -67,6 +67,16 @@ if TYPE_CHECKING:
 _READS_WORKER_ID = "it reads the worker id"
 
 
+def _found(inheritance: Inheritance, definition: Any) -> str:
+    """Return what children can't inherit, in words, or ""; what opens its connections again closes them first."""
+    value = pytest_session.fixture_value(definition)
+    known.let_go(value)
+    why = inheritance.what_is_new()
+    if why and known.let_go_around(value, pytest_session.fixture_locals(definition)):
+        why = inheritance.what_is_new()
+    return why
+
+
 def _refuse_terminal() -> None:
     raise RuntimeError("a debugger needs the terminal, which only the process of a test gets")
 
@@ -214,10 +224,11 @@ class FixtureProcess:
             def look() -> str:
                 if entry.before_fork is not None:
                     entry.before_fork()
-                known.let_go(pytest_session.fixture_value(definition))
                 if watch.read:
                     return _READS_WORKER_ID
-                return "" if after_fork is not None else inheritance.what_is_new()
+                if after_fork is not None:
+                    return ""
+                return _found(inheritance, definition)
 
             return look
 
