@@ -82,8 +82,8 @@ def test_late_items_are_groups_that_start_after_all_others():
         ("c", [4], 0),
     ]
     schedule = Schedule(groups, {"a": 9.0, "b": 5.0, "c": 1.0}, slots=2)
-    order = [group for group in iter(schedule.next, None) if group is not None]
-    assert [group.indices for group in order] == [[0], [1], [4], [2], [3]]
+    order = [schedule.next() for _ in groups]
+    assert [group and group.indices for group in order] == [[0], [1], [4], [2], [3]]
 
 
 def test_a_group_of_a_later_phase_does_not_overtake():
