@@ -14,6 +14,7 @@ import pytest
 from .acceptance.compare import Project
 from .acceptance.desk import Desk
 from .acceptance.reading_keys import start_reading
+from .acceptance.servers import Postgres, postgres_server, redis_server
 from .acceptance.shared_suites import Suite, suite_of
 from .acceptance.terminals import Terminal
 
@@ -135,3 +136,17 @@ def _not_drawn(items: list[pytest.Item]) -> set[pytest.Item]:
 def _parameters(item: pytest.Item) -> dict[str, object]:
     callspec = getattr(item, "callspec", None)
     return dict(callspec.params) if callspec is not None else {}
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL of this process, for all tests that need one."""
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_socket() -> Iterator[str]:
+    """The socket of a Redis of this process, for all tests that need one."""
+    with redis_server() as socket:
+        yield socket

@@ -13,6 +13,7 @@ from typing import Any
 
 import _pytest
 import _pytest.config
+import _pytest.fixtures
 import _pytest.main
 import _pytest.pathlib
 import _pytest.runner
@@ -248,6 +249,32 @@ def visible_fixture(item: pytest.Item, name: str) -> Any:
     return fixture_of(item, name)
 
 
+def package_of(item: pytest.Item, definition: Any) -> Any:
+    """Return the package at whose end pytest tears a package-scoped fixture down; None at the end of the session.
+
+    Relies on ``_pytest.fixtures.get_scope_package``.
+    """
+    found = _pytest.fixtures.get_scope_package(item, definition)
+    return None if isinstance(found, pytest.Session) else found
+
+
+#: Functions of a package's ``__init__.py`` that ``Package.setup`` calls, or registers for the end.
+_PACKAGE_FUNCTIONS = ("setup_module", "setUpModule", "teardown_module", "tearDownModule")
+
+
+def has_package_setup(item: pytest.Item) -> bool:
+    """Return whether a package around the test is set up by functions, before any fixture (``Package.setup``)."""
+    for node in item.listchain():
+        if isinstance(node, pytest.Package):
+            try:
+                text = (node.path / "__init__.py").read_text("utf-8", "replace")
+            except OSError:
+                return True
+            if any(name in text for name in _PACKAGE_FUNCTIONS):
+                return True
+    return False
+
+
 def fixture_value(definition: Any) -> Any:
     """Return the value of a fixture that is set up (``FixtureDef.cached_result``).
 
@@ -255,6 +282,19 @@ def fixture_value(definition: Any) -> Any:
     """
     cached = definition.cached_result
     return cached[0] if cached is not None else None
+
+
+def fixture_locals(definition: Any) -> dict[str, Any]:
+    """Return the local variables of a fixture that waits at its ``yield``.
+
+    Relies on ``FixtureDef._finalizers``, one of which is a partial call with the fixture's generator.
+    """
+    for finalizer in definition._finalizers:
+        for each in getattr(finalizer, "args", ()):
+            frame = getattr(each, "gi_frame", None)
+            if frame is not None:
+                return dict(frame.f_locals)
+    return {}
 
 
 def replace_fixture_function(definition: Any, function: Callable[[], None]) -> None:

@@ -32,8 +32,8 @@ from pytest_hotreload.process.messages import Asked, Ended
 from pytest_hotreload.process.slots import Slot
 from pytest_hotreload.run.children import RunningChild
 from pytest_hotreload.run.endings import Endings
+from pytest_hotreload.run.interfaces import Receiver
 from pytest_hotreload.run.loop import RunLoop
-from pytest_hotreload.run.replay import Receiver
 from pytest_hotreload.run.schedule import Group, Schedule
 from pytest_hotreload.world import BUILTINS, os, signal
 

@@ -19,13 +19,12 @@ if TYPE_CHECKING:
 
 
 class Relay:
-    """A :class:`replay.Receiver` that shows nothing: it sends an item's messages when the item is complete.
+    """A :class:`interfaces.Receiver` that shows nothing: it sends an item's messages when the item is complete.
 
     Therefore neither a second try on this host nor its loss leaves an item with some of its messages sent.
     """
 
     done, stopping, interrupted, memo = False, False, False, None
-    holds_end = False
     gathered: Merger | None = None
 
     def __init__(self, host: HostRole, items: int) -> None:
@@ -76,10 +75,14 @@ class Relay:
     def advance(self) -> None:
         """Do nothing: the user's controller shows the results."""
 
-    def release(self, failed: Sequence[pytest.TestReport]) -> None:
-        """Send the reports of teardowns that failed in fixture processes."""
-        for report in failed:
-            self.show(-1, report)
+    def hold(self, index: int) -> None:
+        """Do nothing: a host has no fixture processes."""
+
+    def release(self, index: int, shown: Sequence[Any], failed: Sequence[pytest.TestReport]) -> None:
+        """Do nothing: a host has no fixture processes."""
+
+    def show_rest(self) -> None:
+        """Do nothing: a host has no fixture processes."""
 
     def show(self, index: int, report: pytest.TestReport) -> None:  # noqa: ARG002 - the last item here
         """Send a report that belongs to no item; the user's controller shows it with the last item."""

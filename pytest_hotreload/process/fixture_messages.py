@@ -29,6 +29,8 @@ class SetUp(NamedTuple):
     watch_worker_id: bool
     #: The base temporary directory, or "" if no fixture needs it.
     basetemp: str
+    #: The index of the item that the teardown belongs to.
+    last: int
 
 
 class FixturesBegin(NamedTuple):
@@ -52,7 +54,7 @@ class FixturesReady(NamedTuple):
 class FixturesEnded(NamedTuple):
     """From a fixture process: everything is torn down."""
 
-    #: The packed report of a teardown that failed, as of the last test.
+    #: The packed report of a teardown that failed, as of the test that it belongs to.
     report: bytes | None
     #: The output and the warnings of the teardowns, as messages of a child.
     shown: tuple[Any, ...]

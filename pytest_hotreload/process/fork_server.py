@@ -94,12 +94,16 @@ class ForkPoint:
         frames, closed = self.channel.drain()
         return [message for _, message in frames], closed
 
+    def let_end(self) -> None:
+        """Let the fork point end with all its children. Its channel closes then."""
+        with contextlib.suppress(OSError):
+            self.channel.socket.shutdown(sockets.SHUT_WR)
+
     def close(self) -> None:
         """End the fork point with all its children, and wait until it has ended. Idempotent."""
         if self.channel.closed:
             return
-        with contextlib.suppress(OSError):
-            self.channel.socket.shutdown(sockets.SHUT_WR)
+        self.let_end()
         self._wait()
         self.channel.close()
 

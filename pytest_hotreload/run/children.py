@@ -122,12 +122,21 @@ class Children:
         self.points.remove(point)
         point.kill()
 
+    def let_end(self, point: ForkPoint) -> None:
+        """Let a fork point without running children end; :meth:`events` notices its end."""
+        self._forget_waiting_of(point)
+        point.let_end()
+
     def close_point(self, point: ForkPoint) -> None:
         """Let a fork point without running children end, and wait for its end."""
-        self.waiting = {slot: each for slot, each in self.waiting.items() if each.point is not point}
+        self._forget_waiting_of(point)
         self._poller.unregister(point.channel)
         self.points.remove(point)
         point.close()
+
+    def _forget_waiting_of(self, point: ForkPoint) -> None:
+        """Give no group any more to the children of a fork point that wait: they end with it."""
+        self.waiting = {slot: each for slot, each in self.waiting.items() if each.point is not point}
 
     def start(
         self,
@@ -298,7 +307,7 @@ class Children:
     def _point_died(self, point: ForkPoint) -> list[RunningChild]:
         """Remove a dead fork point, and return its children, which die with the fork point."""
         self.drop_point(point)
-        self.waiting = {slot: each for slot, each in self.waiting.items() if each.point is not point}
+        self._forget_waiting_of(point)
         lost = [r for r in self.living if r.point is point and r.status is None]
         for running in lost:
             running.status = signal.SIGKILL

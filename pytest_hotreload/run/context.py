@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from pytest_hotreload.records.totals import Totals
     from pytest_hotreload.run.child.reporter import Reporter
     from pytest_hotreload.run.children import Children
-    from pytest_hotreload.run.interfaces import RerunLink, Timeline
-    from pytest_hotreload.run.replay import Receiver
+    from pytest_hotreload.run.interfaces import Receiver, RerunLink, Timeline
     from pytest_hotreload.run.schedule import Schedule
 
 

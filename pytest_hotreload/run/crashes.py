@@ -19,10 +19,9 @@ from pytest_hotreload.world import BUILTINS, contextlib, os, signal, time
 __builtins__ = BUILTINS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from pytest_hotreload.run.children import RunningChild
     from pytest_hotreload.run.context import RunContext
+    from pytest_hotreload.run.fixtures.ends import TornDown
 
 #: pytest-timeout's thread method prints this and exits with ``os._exit(1)``: a timeout, not a crash.
 _TIMEOUT_BANNER = "+++ Timeout +++"
@@ -44,10 +43,12 @@ class Crashes:
         if index in running.group.repeated or (phase == "finish" and index != running.assigned[-1]):
             # The child died between two tests: the next test is the one that never started.
             index, phase = unfinished[0], "start"
-        if self._is_innocent(running, phase):
+        # The report of the call may be shown before the next phase begins.
+        unseen = self.context.replay.can_run_again(index)
+        if unseen and self._is_innocent(running, phase):
             self._run_again(running, index, unfinished)
             return
-        if self._may_be_the_forks_fault(running, phase):
+        if unseen and self._may_be_the_forks_fault(running, phase):
             self._run_apart(running, index)
         else:
             self._fail(running, index, phase, since)
@@ -156,15 +157,15 @@ class Crashes:
         index = min(self.context.replay.head, len(self.context.items) - 1)
         self.context.replay.show(index, new_report(self.context.items[index], "teardown", text))
 
-    def fixture_teardown_failed(self, payloads: Sequence[bytes]) -> None:
-        """Report failed teardowns of fixture processes as errors of the last test, in place of its own teardown.
+    def torn_down(self, found: TornDown) -> None:
+        """Report what fixture processes tore down after a test, as a part of this test's teardown.
 
         Each slot may have a process with the same fixtures, whose teardowns fail alike: that is one error.
         """
-        last = len(self.context.items) - 1
-        reports = [unpack_report(self.context.config, each, self.context.items[last]) for each in payloads]
+        item = self.context.items[found.last]
+        reports = [unpack_report(self.context.config, each, item) for each in found.reports]
         different = {str(report.longrepr): report for report in reports}
-        self.context.replay.release(list(different.values()))
+        self.context.replay.release(found.last, found.shown, list(different.values()))
 
     def _is_innocent(self, running: RunningChild, phase: str) -> bool:
         """Whether the child died only because its fork point died, and no part of the test is shown yet.

@@ -1,11 +1,11 @@
-"""Interfaces of a watch, of hosts and of a report, as a run uses them.
+"""Interfaces of a run's results, of a watch, of hosts and of a report, as a run uses them.
 
 Only type checkers import this module during a run.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +15,31 @@ if TYPE_CHECKING:
     from pytest_hotreload.process.heartbeat import Pulse, Quiet
     from pytest_hotreload.process.messages import Ended
     from pytest_hotreload.run.children import RunningChild
-    from pytest_hotreload.run.replay import Receiver
+    from pytest_hotreload.run.gathered.merge import Merger
+
+
+class Receiver(Protocol):
+    """Receives the messages of children, and shows them here (:class:`run.replay.Replay`) or sends them on."""
+
+    head: int
+    gathered: Merger | None
+    memo: Any
+    stopping: bool
+    interrupted: bool
+
+    @property
+    def done(self) -> bool: ...
+    def feed(self, index: int, message: Any) -> None: ...
+    def complete(self, index: int) -> None: ...
+    def leave_out(self, index: int) -> None: ...
+    def is_complete(self, index: int) -> bool: ...
+    def forget(self, index: int) -> None: ...
+    def can_run_again(self, index: int) -> bool: ...
+    def show(self, index: int, report: pytest.TestReport) -> None: ...
+    def hold(self, index: int) -> None: ...
+    def release(self, index: int, shown: Sequence[Any], failed: Sequence[pytest.TestReport]) -> None: ...
+    def show_rest(self) -> None: ...
+    def advance(self) -> None: ...
 
 
 class ImportTimes(Protocol):

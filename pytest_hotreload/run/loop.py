@@ -37,8 +37,10 @@ from pytest_hotreload.run.context import RunContext, RunSetup
 from pytest_hotreload.run.crashes import Crashes
 from pytest_hotreload.run.endings import Endings
 from pytest_hotreload.run.fixtures.shared import Shared
+from pytest_hotreload.run.interfaces import Receiver
 from pytest_hotreload.run.launcher import Launcher
-from pytest_hotreload.run.replay import Receiver, Replay
+from pytest_hotreload.run.phases import late_tests
+from pytest_hotreload.run.replay import Replay
 from pytest_hotreload.run.schedule import Group, Schedule, make_groups
 from pytest_hotreload.run.status_line import Status, children_at_work
 from pytest_hotreload.run.terminal_lease import Lease
@@ -109,7 +111,8 @@ class RunLoop:
     def _groups(self) -> list[Group]:
         """Return the groups without those of reused files."""
         reused = self.reuse.taken if self.reuse is not None else {}
-        return [group for group in make_groups(self.items, self.options.isolate) if group.path not in reused]
+        groups = make_groups(self.items, self.options.isolate, late_tests(self.items))
+        return [group for group in groups if group.path not in reused]
 
     def _make_slots(self) -> list[Slot]:
         count = min(self.options.slots, max(len(self.groups), 1))
@@ -162,11 +165,12 @@ class RunLoop:
         self.ctrl_c.look()
 
     def _turn(self) -> None:
+        self._end_packages()
         self._fill_slots()
         plugins.let_greenlets_run()
         if self.rerun is not None:
             self.rerun.turn(self.watched)
-        for running, frames in self.children.events(_TICK if self.children.living else 0):
+        for running, frames in self.children.events(_TICK if self.children.living or self.schedule else 0):
             self.listen(running, frames)
         if self.deadlines.look() and self.children.living and self.lease.holder is None:
             self.status.show(time.monotonic())
@@ -226,6 +230,7 @@ class RunLoop:
         self.lease.end()
         self.status.close()
         self._end_fixtures()
+        self.replay.show_rest()
         self.children.close()
         self.totals.run_ended()
         reset.unfreeze_gc(inherited=self.rerun is not None)
@@ -246,6 +251,12 @@ class RunLoop:
         if self.sources.fixtures is not None and self.sources.fixtures.interrupted:
             raise KeyboardInterrupt
 
+    def _end_packages(self) -> None:
+        """Let fixtures be torn down whose package has no more tests; what that shows comes before the next file."""
+        for found in self.sources.fixtures.turn() if self.sources.fixtures is not None else ():
+            self.crashes.torn_down(found)
+            self._show()
+
     def _end_fixtures(self) -> None:
         """End the fixture processes, after the last child, and note what they saved."""
         fixtures = self.sources.fixtures
@@ -253,7 +264,8 @@ class RunLoop:
             return
         for running in list(self.children.living):  # after an interrupt or a stop
             self.children.kill(running, "the run is over")
-        self.crashes.fixture_teardown_failed(fixtures.end())
+        for found in fixtures.end():
+            self.crashes.torn_down(found)
         self.totals.fixtures_once = fixtures.shared()
         self.totals.fixtures_refused = fixtures.refused()
 
@@ -271,10 +283,15 @@ class RunLoop:
 
     def _fill_slots(self) -> None:
         for slot in self.slots:
-            if slot.running is None and self.schedule and not self.context.interrupted:
+            if self._may_start(slot):
                 group = self.schedule.next([running.group for running in self.children.living])
                 if group is not None:
                     self._start(group, slot)
+
+    def _may_start(self, slot: Slot) -> bool:
+        fixtures = self.sources.fixtures
+        waits = fixtures is not None and fixtures.is_waiting(slot)
+        return slot.running is None and bool(self.schedule) and not self.context.interrupted and not waits
 
     def _start(self, group: Group, slot: Slot) -> None:
         self.totals.children += 1
@@ -360,8 +377,6 @@ class RunLoop:
         elif asked.what == "release":
             self.lease.end()
         running.slot.channel.send(-1, Answer(asked.number, answer))
-
-    # -- showing and stopping ---------------------------------------------------------------------
 
     def _what_runs(self, now: float) -> list[str]:
         """Return the phrases for the status line."""

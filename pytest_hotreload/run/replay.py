@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from pytest_hotreload.compat import junit, pytest_output, pytest_session, teamcity, withdrawals
 from pytest_hotreload.compat.call_infos import unpack_call
@@ -23,6 +23,7 @@ from pytest_hotreload.process.fork_state import flush
 from pytest_hotreload.run import messages as run_messages
 from pytest_hotreload.run.completeness import Arrived, Rules, missing
 from pytest_hotreload.run.early_failures import EarlyFailures
+from pytest_hotreload.run.late_teardowns import LateTeardowns
 from pytest_hotreload.world import BUILTINS, os, pytest
 
 __builtins__ = BUILTINS
@@ -34,29 +35,6 @@ if TYPE_CHECKING:
 _REPORTS = (messages.Reported, pytest.TestReport)
 #: The ways in which an item was completed.
 _COMPLETE, _LEFT_OUT = 1, 2
-
-
-class Receiver(Protocol):
-    """Receives the messages of children, and shows them here (:class:`Replay`) or sends them on."""
-
-    head: int
-    gathered: Merger | None
-    memo: Any
-    stopping: bool
-    interrupted: bool
-    holds_end: bool
-
-    @property
-    def done(self) -> bool: ...
-    def feed(self, index: int, message: Any) -> None: ...
-    def complete(self, index: int) -> None: ...
-    def leave_out(self, index: int) -> None: ...
-    def is_complete(self, index: int) -> bool: ...
-    def forget(self, index: int) -> None: ...
-    def can_run_again(self, index: int) -> bool: ...
-    def show(self, index: int, report: pytest.TestReport) -> None: ...
-    def release(self, failed: Sequence[pytest.TestReport]) -> None: ...
-    def advance(self) -> None: ...
 
 
 class Replay:
@@ -86,9 +64,8 @@ class Replay:
         self.gathered: Merger | None = None
         self.memo: Any = None
         self.stopping = self.interrupted = False
-        #: Whether the report of the last item's teardown waits for :meth:`release`, because fixture processes have
-        #: to tear down first.
-        self.holds_end = False
+        self._late = LateTeardowns()
+        #: The report of the head's teardown, while other processes have to tear down after it.
         self._held: pytest.TestReport | None = None
         self._handlers: dict[type, Callable[[int, Any], None]] = {
             messages.ItemStarted: self._started,
@@ -166,13 +143,10 @@ class Replay:
     def advance(self) -> None:
         """Show all messages that can be shown. Raises the exceptions that plain pytest's loop would raise."""
         while self.head < len(self.items):
-            queue = self._queues[self.head]
-            while queue and not self.interrupted and self._held is None:
-                message = queue.popleft()
-                self._handlers[type(message)](self.head, message)
-            if self.interrupted or not self._complete[self.head] or self._held is not None:
+            if not self._show_queue() or self._late.waits(self.head):
                 self._early.tell(self.head)
                 return
+            self._show_late()  # what other processes tore down, if the item's own teardown was not reported
             self._check_complete()
             self._hooks.end()
             self._queues[self.head] = None
@@ -182,6 +156,20 @@ class Replay:
                 raise self.session.Failed(self.session.shouldfail)
             if self.session.shouldstop:
                 raise self.session.Interrupted(self.session.shouldstop)
+
+    def _show_queue(self) -> bool:
+        """Show the messages of the head that can be shown. Returns whether that were all."""
+        queue = self._queues[self.head]
+        while not self.interrupted:
+            if self._held is not None:
+                if self._late.waits(self.head):
+                    return False
+                self._show_late()
+            if not queue:
+                break
+            message = queue.popleft()
+            self._handlers[type(message)](self.head, message)
+        return not self.interrupted and bool(self._complete[self.head])
 
     # -- collected = run + reported ------------------------------------------------------------
 
@@ -236,29 +224,51 @@ class Replay:
         pytest_session.set_failed_subtests(self.config, item, message.failed_subtests)
         if type(report.user_properties) is list and report.user_properties:  # else a test replaced ``list``
             item.user_properties[:] = report.user_properties
-        if self.holds_end and report.when == "teardown" and index == len(self.items) - 1 == self.head:
+        if report.when == "teardown" and index == self.head and self._late.concerns(index):
             self._held = report
             return
         if index == self.head:
             self._note(report)
         self._show_report(index, report)
 
-    def release(self, failed: Sequence[pytest.TestReport]) -> None:
-        """Show the last item's teardown, after the fixture processes have torn down.
+    # -- teardowns in other processes ------------------------------------------------------------
 
-        ``failed``: the reports of teardowns that failed there. The first one takes the place of a teardown that
-        passed, as there is only one in plain pytest.
+    def hold(self, index: int) -> None:
+        """Show nothing after this item until :meth:`release`: another process has to tear down after it."""
+        if index >= self.head:
+            self._late.hold(index)
+
+    def release(self, index: int, shown: Sequence[Any], failed: Sequence[pytest.TestReport]) -> None:
+        """Add what another process tore down after this item: messages, and the reports of its failures."""
+        self._late.release(index, shown, failed)
+
+    def show_rest(self) -> None:
+        """Show what other processes tore down, when the run stopped before the items that this belongs to."""
+        for index in self._late.rest():
+            if self._held is None and self._reported_last >= 0:
+                stopped_at = self.items[self._reported_last]
+                self._late.move(index, stopped_at.nodeid, stopped_at.location)
+            self._show_late(index)
+
+    def _show_late(self, index: int | None = None) -> None:
+        """Show an item's teardown, of which other processes have done their part.
+
+        The first failure takes the place of a teardown that passed, as there is only one in plain pytest.
         """
-        last, held = len(self.items) - 1, self._held
-        self.holds_end, self._held = False, None
-        reports = list(failed)
+        index = self.head if index is None else index
+        if not self._late.concerns(index):
+            return
+        shown, failed = self._late.take(index)
+        for message in () if self.interrupted else shown:
+            self._handlers[type(message)](index, message)
+        held, self._held = self._held, None
         if held is not None:
-            if reports and held.passed:
-                held = one_teardown(held, reports.pop(0))
+            if failed and held.passed:
+                held = one_teardown(held, failed.pop(0))
             self._note(held)
-            self._show_report(last, held)
-        for report in reports:
-            self.show(last, report)
+            self._show_report(index, held)
+        for report in failed:
+            self.show(index, report)
 
     def _note(self, report: pytest.TestReport) -> None:
         """Count a report; a missing call is reported before the teardown, where it belongs."""

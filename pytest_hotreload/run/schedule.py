@@ -35,6 +35,8 @@ class Group:
     exclusive: bool = False
     #: The indices whose outcomes stand already; they run again for the state that they leave behind.
     repeated: frozenset[int] = frozenset()
+    #: Groups of a later phase start when all of the earlier ones have started (run/phases.py).
+    phase: int = 0
 
     def gets_along(self, others: Iterable[Group]) -> bool:
         """Whether this group may run at the same time as the other groups."""
@@ -45,16 +47,18 @@ class Group:
         return replace(self, indices=indices, **changes)
 
 
-def make_groups(items: Sequence[pytest.Item], isolate: str) -> list[Group]:
-    """Make one group per file (by path, never by node id), or one group per item."""
+def make_groups(items: Sequence[pytest.Item], isolate: str, late: Collection[int] = ()) -> list[Group]:
+    """Make one group per file (by path, never by node id), or one group per item.
+
+    The items with the indices ``late`` of a file are a group of a later phase.
+    """
     if isolate == "test":
-        return [Group(_path(item), [index]) for index, item in enumerate(items)]
-    groups: dict[str, Group] = {}
+        return [Group(_path(item), [index], phase=index in late) for index, item in enumerate(items)]
+    groups: dict[tuple[str, int], Group] = {}
     for index, item in enumerate(items):
-        path = _path(item)
-        if path not in groups:
-            groups[path] = Group(path, [])
-        groups[path].indices.append(index)
+        path, phase = _path(item), int(index in late)
+        group = groups.setdefault((path, phase), Group(path, [], phase=phase))
+        group.indices.append(index)
     return list(groups.values())
 
 
@@ -74,6 +78,7 @@ class Schedule:
             # Unknown files come first: they may be the longest. The sort is stable, so pytest's order breaks
             # ties.
             ordered.sort(key=lambda g: -durations.get(g.path, float("inf")))
+        ordered.sort(key=lambda g: g.phase)
         self._queue = deque(ordered)
         self._alone = ""
         self.closed = False
@@ -83,7 +88,9 @@ class Schedule:
 
     def next(self, running: Sequence[Group] = ()) -> Group | None:
         """Take the next group that may run beside those that run; None if there is no such group."""
-        group = next((each for each in self._queue if each.gets_along(running)), None)
+        phase = min((each.phase for each in self._queue), default=0)
+        waiting = (each for each in self._queue if each.phase == phase and each.gets_along(running))
+        group = next(waiting, None)
         if group is not None:
             self._queue.remove(group)
             group.alone = group.alone or self._alone

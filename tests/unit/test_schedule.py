@@ -69,3 +69,26 @@ def test_what_runs_again_runs_next():
     schedule.again(Group("d", [4]))
     schedule.clear()
     assert not schedule
+
+
+def test_late_items_are_groups_that_start_after_all_others():
+    items: Any = [SimpleNamespace(path=path) for path in ("a", "b", "a", "b", "c")]
+    groups = make_groups(items, "file", frozenset({2, 3}))
+    assert [(group.path, group.indices, group.phase) for group in groups] == [
+        ("a", [0], 0),
+        ("b", [1], 0),
+        ("a", [2], 1),
+        ("b", [3], 1),
+        ("c", [4], 0),
+    ]
+    schedule = Schedule(groups, {"a": 9.0, "b": 5.0, "c": 1.0}, slots=2)
+    order = [schedule.next() for _ in groups]
+    assert [group and group.indices for group in order] == [[0], [1], [4], [2], [3]]
+
+
+def test_a_group_of_a_later_phase_does_not_overtake():
+    first, late = Group("a", [0], keys=frozenset({"port"})), Group("b", [1], phase=1)
+    schedule = Schedule([late, first], {}, slots=2)
+    assert schedule.next([Group("c", [2], keys=frozenset({"port"}))]) is None
+    assert schedule.next() is first
+    assert schedule.next() is late

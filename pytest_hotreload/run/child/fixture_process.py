@@ -1,4 +1,4 @@
-"""A fixture process: sets session fixtures up once, forks children that inherit them, and tears them down.
+"""A fixture process: sets session and package fixtures up once, forks children that inherit them, and tears them down.
 
 The process runs no test. What its setups print belongs to the first test, in pytest's order, that uses the
 fixtures: the process keeps it, and the child that runs this test inherits it and shows it.
@@ -67,6 +67,16 @@ if TYPE_CHECKING:
 _READS_WORKER_ID = "it reads the worker id"
 
 
+def _found(inheritance: Inheritance, definition: Any) -> str:
+    """Return what children can't inherit, in words, or ""; what opens its connections again closes them first."""
+    value = pytest_session.fixture_value(definition)
+    known.let_go(value)
+    why = inheritance.what_is_new()
+    if why and known.let_go_around(value, pytest_session.fixture_locals(definition)):
+        why = inheritance.what_is_new()
+    return why
+
+
 def _refuse_terminal() -> None:
     raise RuntimeError("a debugger needs the terminal, which only the process of a test gets")
 
@@ -96,6 +106,8 @@ class FixtureProcess:
         self.control.descriptors = []
         self.files = SlotFiles()
         self.shared = Shared()
+        #: The test that the teardown belongs to.
+        self.last = birth.items.get(self.order.last, self.session.items[-1])
         self.pid = os.getpid()
 
     def run(self) -> Unwind:
@@ -212,10 +224,11 @@ class FixtureProcess:
             def look() -> str:
                 if entry.before_fork is not None:
                     entry.before_fork()
-                known.let_go(pytest_session.fixture_value(definition))
                 if watch.read:
                     return _READS_WORKER_ID
-                return "" if after_fork is not None else inheritance.what_is_new()
+                if after_fork is not None:
+                    return ""
+                return _found(inheritance, definition)
 
             return look
 
@@ -243,7 +256,7 @@ class FixtureProcess:
     def _tear_down(self) -> None:
         """Tear all fixtures down. Raises what plain pytest's last teardown would raise."""
         __tracebackhide__ = True
-        errors = self.shared.tear_down(self.session)
+        errors = self.shared.tear_down(self.session, self.last)
         if len(errors) == 1:
             raise errors[0]
         if errors:
@@ -253,7 +266,7 @@ class FixtureProcess:
         """Return the packed report of a teardown that failed, or None."""
         if call.excinfo is None:
             return None
-        item = self.session.items[-1]
+        item = self.last
         return pack_report(self.config, item.ihook.pytest_runtest_makereport(item=item, call=call))
 
     def _failed(self, error: Exception) -> FixturesReady:
@@ -269,8 +282,10 @@ class FixtureProcess:
         try:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             plugins.restart_coverage()
-            notes = self._listen(self.session.items[-1], len(self.session.items) - 1)
-            report = self._report_of(pytest.CallInfo.from_call(self._tear_down, when="teardown"))
+            notes = self._listen(self.last, self.order.last)
+            with pytest_output.logged_into(self.last, "teardown"):
+                call = pytest.CallInfo.from_call(self._tear_down, when="teardown")
+            report = self._report_of(call)
             self.reporter.sleep()
             ended = FixturesEnded(report, tuple(notes.messages), plugins.coverage_bytes())
             reset.restore_output(self.config)

@@ -72,7 +72,7 @@ class Reporter:
         self.awake = False
         self.index = -1
         self.fixtures: dict[tuple[str, str], list[tuple[float, float]]] = {}
-        #: Session fixtures whose setup began in the call of a test -> the seconds until the next event.
+        #: Session and package fixtures whose setup began in the call of a test -> the seconds until the next event.
         self.requested: dict[str, float] = {}
         self.in_setup = False
         self.gathered: GatheredState | None = None
@@ -269,7 +269,7 @@ class Reporter:
             spent = time.monotonic() - began
             if self.in_setup:
                 self.fixtures.setdefault(key, []).append((began, spent))
-            elif key[1] == "session":
+            else:
                 self.requested[key[0]] = spent
 
     def pytest_runtest_logstart(self) -> None:
