@@ -131,7 +131,9 @@ def inputs(config: pytest.Config, environment: Mapping[str, str]) -> dict[str, s
 def _flags() -> dict[str, str]:
     """All flags by name: since Python 3.14, some of them (``gil``, ``context_aware_warnings``) are not in the tuple."""
     fields = vars(type(sys.flags)).items()
-    return {name: str(getattr(sys.flags, name)) for name, field in fields if inspect.ismemberdescriptor(field)}
+    return {
+        name: str(getattr(sys.flags, name)) for name, field in fields if inspect.ismemberdescriptor(field)
+    }
 
 
 def _arguments(options: Mapping[str, Any]) -> dict[str, str]:

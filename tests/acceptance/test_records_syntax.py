@@ -13,7 +13,7 @@ from .keeping import Kept, outcomes
 NEWER = {
     "f-string": ((3, 12), 'NAME = "a"\n\ndef value():\n    return len(f"{f"{NAME}"}")\n'),
     "t-string": ((3, 14), 'NAME = "a"\n\ndef value():\n    return len(t"{NAME}".interpolations)\n'),
-    "except": ((3, 14), "def value():\n    try:\n        return {}[1]\n    except KeyError, IndexError:\n        return 1\n"),
+    "except": ((3, 14), "def value():\n    try:\n        {}[1]\n    except OSError, KeyError:\n        return 1\n"),
     "unpacking": ((3, 15), "def value():\n    return len({**one for one in [{1: 1}]})\n"),
     "lazy import": ((3, 15), "lazy from helper import one\nlazy import json.tool\n\ndef value():\n    return one()\n"),
 }  # fmt: skip

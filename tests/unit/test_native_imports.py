@@ -17,9 +17,8 @@ from pytest_hotreload.imports import fallback_parser
 
 from .reading import assert_agree, project, written
 
-
-#: Files of the library with syntax that the Rust parser does not know: f-strings of PEP 701, from 3.14 on `except A, B`,
-#: and from 3.15 on lazy imports. Counted in 3.12.1 (3), 3.14.10 (5) and 3.15.2 (17).
+#: Files of the library with syntax that the Rust parser does not know: f-strings of PEP 701, from 3.14 on
+#: `except A, B`, and from 3.15 on lazy imports. Counted in 3.12.1 (3), 3.14.10 (5) and 3.15.2 (17).
 _MAY_REJECT = 3 if sys.version_info < (3, 14) else 5 if sys.version_info < (3, 15) else 17
 
 

@@ -172,8 +172,9 @@ def _without_lines_of_classes(source: str) -> ast.Module:
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef):
-            for placed in (node, *node.decorator_list):
-                placed.lineno = 1
+            node.lineno = 1
+            for decorator in node.decorator_list:
+                decorator.lineno = 1
     return tree
 
 
