@@ -55,6 +55,7 @@ The seconds apply only to this machine; the ratios are the result.
 - **pytest-hotreload run**: `pytest-hotreload run FILE::TEST`, with `pytest-hotreload serve` beside it
 - **cito**: `cito run --daemon -n 1 FILE::TEST`, cito {cito}
 
+A run of pytest-hotreload is a fork in which no test has run; cito runs the tests in a worker that keeps what earlier runs left behind.
 The time is that from the start of the command to its end.
 Every run must report one passed test.
 
@@ -209,7 +210,7 @@ def _edit(file: Path, number: int) -> None:
 
 
 def table(suite: str, found: Times) -> str:
-    lines = [f"\n## The {suite} suite\n", f"{SUITES[suite].what.capitalize()}: `{TESTS[suite]}`.\n"]
+    lines = [f"\n## The {suite} suite\n", f"The suite: {SUITES[suite].what}.\nThe test: `{TESTS[suite]}`.\n"]
     for kind, by_name in found.items():
         lines += [
             f"| {kind} | ms | of pytest | of cito |",
