@@ -55,7 +55,8 @@ The seconds apply only to this machine; the ratios are the result.
 - **pytest-hotreload run**: `pytest-hotreload run FILE::TEST`, with `pytest-hotreload serve` beside it
 - **cito**: `cito run --daemon -n 1 FILE::TEST`, cito {cito}
 
-A run of pytest-hotreload is a fork in which no test has run; cito runs the tests in a worker that keeps what earlier runs left behind.
+A run of pytest-hotreload is a fork in which no test has run; cito runs the tests in a worker that keeps what earlier \
+runs left behind.
 The time is that from the start of the command to its end.
 Every run must report one passed test.
 
