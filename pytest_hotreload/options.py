@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -141,6 +142,15 @@ def _implying(namespace: Any) -> str:
     return next((option for option, is_given in given.items() if option and is_given), "")
 
 
+def _refuse_free_threading() -> None:
+    """Reject a build without the GIL: the observers rely on it, and nothing was tested there."""
+    if "t" in getattr(sys, "abiflags", ""):
+        raise usage_error(
+            f"this Python {sys.version_info[0]}.{sys.version_info[1]} is a free-threaded build, which is not supported",
+            hint="use a build with the GIL, or leave out --hotreload",
+        )
+
+
 def read(config: pytest.Config, namespace: Any, *, host: bool = False) -> Options:
     """Read and check all options.
 
@@ -155,6 +165,7 @@ def read(config: pytest.Config, namespace: Any, *, host: bool = False) -> Option
     Raises:
         pytest.UsageError: An option is not valid or contradicts another; the message is one line.
     """
+    _refuse_free_threading()
     slots, asked = _slots(namespace)
     hosts = () if host else host_options.read(namespace, config.invocation_params.dir)
     direct = _direct(namespace) and not hosts

@@ -98,9 +98,10 @@ class _Imports:
     def _statement(self, statement: ast.stmt, context: str) -> None:
         line = statement.lineno
         if isinstance(statement, ast.Import):
+            context = _of_import(statement, context)
             self.found += [(0, alias.name, None, context, line) for alias in statement.names]
         elif isinstance(statement, ast.ImportFrom):
-            module, level = statement.module, statement.level
+            context, module, level = _of_import(statement, context), statement.module, statement.level
             self.found += [(level, module, alias.name, context, line) for alias in statement.names]
         elif isinstance(statement, ast.Assign):
             if any(_is_plugins(target) for target in statement.targets):
@@ -119,6 +120,12 @@ class _Imports:
         elements = value.elts if isinstance(value, (ast.List, ast.Tuple, ast.Set)) else [value]
         named = (literal(element) for element in elements)
         self.plugins += [(0, name, None, "plugin", value.lineno) for name in named if name is not None]
+
+
+def _of_import(statement: ast.Import | ast.ImportFrom, context: str) -> str:
+    """Return the context of an import: one that is declared lazy (PEP 810) runs when its name is used, if ever."""
+    is_lazy = getattr(statement, "is_lazy", False)
+    return max(context, "function", key=_CONTEXTS.index) if is_lazy else context
 
 
 def _is_plugins(target: ast.expr) -> bool:

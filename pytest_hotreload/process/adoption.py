@@ -118,10 +118,11 @@ class Held:
     def _finding(self, plain: Any) -> Any:
         held, modules = self, sys.modules
 
-        def find(name: str, import_: Any) -> Any:
+        def find(name: str, import_: Any, **lazily: Any) -> Any:
+            # Python 3.15 says by a keyword that the name is an attribute of a package that may be a lazy submodule.
             if name in held.pending and held.adopt(name):
                 return modules[name]
-            return plain(name, import_)
+            return plain(name, import_, **lazily)
 
         return hidden(find)
 

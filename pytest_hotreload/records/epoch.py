@@ -6,6 +6,7 @@ A record from another epoch is not fresh, and the message names the exact input 
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 import platform
 import sys
@@ -19,7 +20,7 @@ import pytest
 from pytest_hotreload.compat import pytest_config
 
 #: Increased whenever the content of a record, or the way in which it is judged, changes.
-SCHEMA: Final = "4"
+SCHEMA: Final = "5"
 
 #: Environment variables that alter the interpreter or pytest itself; their values are part of the epoch.
 _VARIABLES: Final = (
@@ -117,7 +118,7 @@ def inputs(config: pytest.Config, environment: Mapping[str, str]) -> dict[str, s
         "python": f"{platform.python_implementation()} {sys.version}",
         "abi": str(sysconfig.get_config_var("SOABI")),
         "platform": f"{sys.platform} {platform.machine()}",
-        "interpreter flags": str(tuple(sys.flags)),
+        "interpreter flags": json.dumps(_flags(), sort_keys=True),
         "plugins": " ".join(sorted(set(pytest_config.plugin_names(config)))),
         "ini": json.dumps(pytest_config.ini_values(config), sort_keys=True),
         "arguments": json.dumps(_arguments(vars(config.option)), sort_keys=True),
@@ -125,6 +126,14 @@ def inputs(config: pytest.Config, environment: Mapping[str, str]) -> dict[str, s
     found.update({f"environment {name}": environment[name] for name in _VARIABLES if name in environment})
     found.update(distributions(sys.path))
     return found
+
+
+def _flags() -> dict[str, str]:
+    """All flags by name: since Python 3.14, some of them (``gil``, ``context_aware_warnings``) are not in the tuple."""
+    fields = vars(type(sys.flags)).items()
+    return {
+        name: str(getattr(sys.flags, name)) for name, field in fields if inspect.ismemberdescriptor(field)
+    }
 
 
 def _arguments(options: Mapping[str, Any]) -> dict[str, str]:

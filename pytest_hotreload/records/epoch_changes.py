@@ -1,4 +1,4 @@
-"""Names what changed inside an input of the epoch: the option, the ini key, the plugin."""
+"""Names what changed inside an input of the epoch: the option, the ini key, the flag, the plugin."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ Change = tuple[str, str | None, str | None]
 
 
 def named(config: pytest.Config, changes: Sequence[Change]) -> list[Change]:
-    """Return the changes, with one change for each option, ini key and plugin that differs."""
+    """Return the changes, with one change for each option, ini key, flag and plugin that differs."""
     found: list[Change] = []
     for name, then, now in changes:
         if name == "arguments":
             found += _options(pytest_config.option_names(config), _object(then), _object(now))
         elif name == "ini":
             found += _differences("ini ", _object(then), _object(now))
+        elif name == "interpreter flags" and _object(then) and _object(now):
+            found += _differences("interpreter flag ", _object(then), _object(now))
         elif name == "plugins":
             before, after = (dict.fromkeys((text or "").split(), "") for text in (then, now))
             found += _differences("plugin ", before, after)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from .keeping import Kept, said
@@ -112,6 +114,13 @@ def test_arguments_that_may_alter_an_outcome(kept, arguments, named):
         ("TZ", "Asia/Tokyo", "environment TZ added"),
         ("PYTHONHASHSEED", "1", "environment PYTHONHASHSEED 0 → 1"),
         ("PYTHONWARNINGS", "error", "environment PYTHONWARNINGS added"),
+        ("PYTHONDEVMODE", "1", "interpreter flag dev_mode False → True"),
+        pytest.param(
+            "PYTHON_CONTEXT_AWARE_WARNINGS",
+            "1",
+            "interpreter flag context_aware_warnings 0 → 1",
+            marks=pytest.mark.skipif(sys.version_info < (3, 14), reason="a flag of Python 3.14"),
+        ),
     ],
 )
 def test_variables_of_the_interpreter_and_of_pytest(kept, monkeypatch, name, value, named):

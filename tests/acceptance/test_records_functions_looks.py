@@ -64,6 +64,74 @@ def test_asking_for_signatures_is_no_look_at_code(tmp_path):
     assert kept.affected() == {}
 
 
+ANNOTATED = """\
+    import dataclasses
+
+    def f(n: int, *, z: "str" = "") -> int:
+        return n
+
+    @dataclasses.dataclass
+    class Item:
+        size: int = 1
+
+        def times(self, n: int) -> int:
+            return n
+
+    def outer():
+        kind = int
+
+        def inner(n: kind):
+            class Local:
+                size: kind
+
+            return Local
+
+        return inner
+
+    def g(n: int) -> int:
+        return 2
+
+    LIMIT: int = 3
+    """
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        "inspect.signature(part.f)",
+        "inspect.get_annotations(part.Item.times)",
+        "typing.get_type_hints(part.Item) and typing.get_type_hints(part)",
+        "typing.get_type_hints(part.outer()) and part.outer()(1).__annotations__",
+    ],
+)
+def test_asking_for_annotations_is_no_look_at_code(tmp_path, ask):
+    """Annotations are code of their own from Python 3.14 on; pytest asks for those of tests and fixtures."""
+    kept = Kept(tmp_path, {
+        "part.py": ANNOTATED,
+        "test_a.py": f"""\
+            import inspect, pytest, typing
+            import part
+
+            @pytest.fixture
+            def one() -> int:
+                return 1
+
+            def test_a(one: int) -> None:
+                assert {ask}
+
+            def test_b(one: int) -> None:
+                assert one
+            """,
+    })  # fmt: skip
+    kept.run()
+    functions = kept.record("test_a.py")["functions"]
+    assert [one["file"] for one in functions["divided"]] == ["part.py", "test_a.py"]
+    kept.edit("part.py", "return 2", "return 3")
+    assert kept.affected() == {}
+    kept.edit("part.py", "kind = int", "kind = float")
+    assert list(kept.affected()) == (["test_a.py"] if "outer" in ask else [])
+
+
 @pytest.mark.parametrize("style", ["long", "short", "native", "line"])
 def test_a_failure_that_is_shown_is_no_look_at_code(tmp_path, style):
     kept = Kept(tmp_path, {

@@ -33,6 +33,15 @@ def test_an_unknown_isolation(project):
     assert ours.status == 4
 
 
+def test_a_free_threaded_build_is_refused(project):
+    project.write({**SMALL, "free_threaded.py": "import sys\nsys.abiflags = 't'\n"})
+    ours = project.run("-p", "free_threaded", slots=2)
+    assert not ours.lines
+    (line,) = [each for each in ours.errors if each]
+    assert re.fullmatch(r"ERROR: hotreload: this Python 3\.\d+ is a free-threaded build, .*; hint: .*", line)
+    assert ours.status == 4
+
+
 def test_a_path_that_does_not_exist(project):
     project.write(SMALL)
     plain, ours = project.both("nowhere.py", slots=2)

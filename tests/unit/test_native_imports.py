@@ -17,13 +17,17 @@ from pytest_hotreload.imports import fallback_parser
 
 from .reading import assert_agree, project, written
 
+#: Files of the library with syntax that the Rust parser does not know: f-strings of PEP 701, from 3.14 on
+#: `except A, B`, and from 3.15 on lazy imports. Counted in 3.12.1 (3), 3.14.10 (5) and 3.15.2 (17).
+_MAY_REJECT = 3 if sys.version_info < (3, 14) else 5 if sys.version_info < (3, 15) else 17
+
 
 def test_all_of_the_standard_library(tmp_path: Path) -> None:
     library = Path(sysconfig.get_path("stdlib"))
     sources = {path.name: path.read_bytes() for path in sorted(library.glob("*.py"))}
     assert len(sources) > 150
     (tmp_path / "abc").mkdir()
-    assert_agree(tmp_path / "abc", sources, may_reject=3)
+    assert_agree(tmp_path / "abc", sources, may_reject=_MAY_REJECT)
 
 
 SOURCES = {

@@ -67,6 +67,9 @@ EDITS_BY_HAND: dict[str, tuple[str, str, list[str] | None]] = {
     "the same number": ("0.2", "0.20", []),
     "a body": ("return x  #", "return x + 1  #", ["net"]),
     "a method": ("in self.items)", "in self.all)", ["Cart.total"]),
+    "an attribute of self more": ("return sum(", "self.sum = sum(", None),
+    "an attribute of another object": ("return sum(", "net.sum = sum(", ["Cart.total"]),
+    "an attribute of self that is read": ("in self.items)", "in self.items.all)", ["Cart.total"]),
     "an inner function": ("return net(item)", "return net(item) + 1", ["Cart.total.<locals>.each"]),
     "a name that an inner function uses": ("return net(item)", "return self(item)", [
         "Cart.total", "Cart.total.<locals>.each"
@@ -154,7 +157,7 @@ def own(code: types.CodeType, functions: set[tuple[str, int]]) -> tuple[Any, ...
 
 def compiled(source: str, found: Outline) -> tuple[Any, list[Any]]:
     """The rest, and each function of the outline, as the interpreter has them."""
-    module = compile(source, "source.py", "exec", dont_inherit=True)
+    module = compile(_without_lines_of_classes(source), "source.py", "exec", dont_inherit=True)
     functions = {(name.rpartition(".")[2], first) for name, first, _, _ in found[1]}
     by_place = {(code.co_name, code.co_firstlineno): code for code in codes(module)}
     bodies = [
@@ -162,6 +165,17 @@ def compiled(source: str, found: Outline) -> tuple[Any, list[Any]]:
         for name, first, _, _ in found[1]
     ]
     return own(module, functions), bodies
+
+
+def _without_lines_of_classes(source: str) -> ast.Module:
+    """A class has its line as a constant from Python 3.13 on (`__firstlineno__`), which outlines leave out."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            node.lineno = 1
+            for decorator in node.decorator_list:
+                decorator.lineno = 1
+    return tree
 
 
 def some_sources(chance: random.Random) -> list[str]:

@@ -16,8 +16,11 @@ use crate::filesystem::paths::canonical_path;
 
 /// As many frames as may lie between a patched dict's copying and the environment's methods.
 const NEAR: usize = 8;
-/// Functions that read of a code object only its name, file, first line, arguments and kind, by their modules.
-const ABOUT_SIGNATURES: [(&str, &str); 8] = [
+/// Functions that read of a code object only its name, file, first line, arguments and kind, or run the code that
+/// evaluates annotations, by their modules.
+const ABOUT_SIGNATURES: [(&str, &str); 10] = [
+    ("annotationlib.py", "_build_closure"),
+    ("annotationlib.py", "call_annotate_function"),
     ("inspect.py", "_has_code_flag"),
     ("inspect.py", "_signature_from_function"),
     ("inspect.py", "_signature_is_functionlike"),

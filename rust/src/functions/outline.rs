@@ -17,6 +17,9 @@ use crate::imports::parse::DEEPEST_BODY;
 use crate::imports::source::Lines;
 use crate::records::record::Fingerprint;
 
+/// Since Python 3.14, the code that evaluates annotations when somebody asks for them.
+const ANNOTATIONS: &str = "__annotate__";
+
 /// One function, or method. Functions inside of it are functions of their own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Function {
@@ -94,9 +97,12 @@ impl Outline {
     /// Where a code object comes from, by its first line and its qualified name.
     #[must_use]
     pub fn place_of(&self, line: u32, name: &str) -> Place {
+        let own = name.rsplit('.').next().unwrap_or(name);
+        if own == ANNOTATIONS && !self.functions.iter().any(|function| function.name == name) {
+            return self.place_of_annotations(line, name);
+        }
         // Of those that contain a line the innermost begins last.
         let inside = self.functions.iter().enumerate().rev().find(|(_, one)| one.first <= line && line <= one.last);
-        let own = name.rsplit('.').next().unwrap_or(name);
         match inside {
             Some((index, function)) if function.first == line && function.name == name => Place::Function(index),
             // A lambda, a comprehension, the body of a class: part of the function around it, or of its signature.
@@ -108,6 +114,17 @@ impl Outline {
             None if own.starts_with('<') || !self.functions.iter().any(|function| function.name == name) => Place::Rest,
             _other => Place::Unknown,
         }
+    }
+
+    /// Annotations are part of what is around the annotated function, class or module: of a function's body, or of the
+    /// rest. Python 3.15 names the annotated function in the name, and 3.14 does not.
+    fn place_of_annotations(&self, line: u32, name: &str) -> Place {
+        let is_around = |function: &Function| {
+            function.first <= line
+                && line <= function.last
+                && name.strip_prefix(function.name.as_str()).is_some_and(|inner| inner.starts_with(".<locals>."))
+        };
+        self.functions.iter().rposition(is_around).map_or(Place::Rest, Place::Function)
     }
 }
 
@@ -188,9 +205,13 @@ impl Walk<'_> {
                 into.type_params(&node.type_params);
                 into.exprs(&node.bases);
                 into.keywords(&node.keywords);
+                let around = std::mem::take(&mut into.set_on_self);
                 self.scopes.push((Scope::Class, node.name.to_string()));
                 self.body(&node.body, into)?;
                 self.scopes.pop();
+                // They are a constant of the class since Python 3.13: `__static_attributes__`.
+                let set_on_self = std::mem::replace(&mut into.set_on_self, around);
+                into.names(&set_on_self);
                 Ok(())
             }
             Stmt::For(node) => self.loop_over(2, &node.target, &node.iter, &node.body, &node.orelse, into),
@@ -239,6 +260,7 @@ impl Walk<'_> {
         into.flag(own.yields);
         into.names(&self.needed_around(&own.names));
         into.names.extend(own.names.iter().cloned());
+        into.set_on_self.append(&mut own.set_on_self);
         if let Some(function) = self.functions.get_mut(index) {
             function.body = own.fingerprint()?;
         }

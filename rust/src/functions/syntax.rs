@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use rustpython_parser::ast::{
-    Arg, ArgWithDefault, Arguments, Comprehension, Expr, Identifier, Keyword, Stmt, TypeParam,
+    Arg, ArgWithDefault, Arguments, Comprehension, Expr, ExprContext, Identifier, Keyword, Stmt, TypeParam,
 };
 
 use crate::error::Rejected;
@@ -24,6 +24,8 @@ pub(crate) struct Digest {
     pub(super) is_too_deep: bool,
     /// The names that it uses, with those of the functions in it.
     pub(crate) names: Names,
+    /// The attributes of `self` that it sets, with those of the functions in it.
+    pub(crate) set_on_self: Names,
     /// Whether it has a `yield` of its own.
     pub(crate) yields: bool,
 }
@@ -323,6 +325,10 @@ impl Digest {
             Expr::Attribute(node) => {
                 self.single(86, &node.value);
                 self.text(node.attr.as_str());
+                let is_self = matches!(node.value.as_ref(), Expr::Name(name) if name.id.as_str() == "self");
+                if is_self && node.ctx == ExprContext::Store {
+                    self.set_on_self.insert(node.attr.to_string());
+                }
             }
             Expr::Subscript(node) => {
                 self.tag(87);

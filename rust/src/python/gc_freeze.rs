@@ -87,7 +87,7 @@ fn flags(function: &Bound<'_, PyAny>) -> i32 {
     unsafe { ffi::PyCFunction_GetFlags(function.as_ptr()) }
 }
 
-/// Selects by the ways in which the collector's functions take their arguments, in Python 3.10 to 3.14.
+/// Selects by the ways in which the collector's functions take their arguments, in Python 3.10 to 3.15.
 fn trampoline<const SLOT: usize>(flags: i32) -> Option<ffi::PyMethodDefPointer> {
     const FAST: i32 = ffi::METH_FASTCALL;
     const FAST_KEYWORDS: i32 = ffi::METH_FASTCALL | ffi::METH_KEYWORDS;

@@ -71,7 +71,8 @@ fn intermediaries(py: Python<'_>) -> PyResult<Vec<PathBuf>> {
         "tokenize.py",
         "traceback.py",
     ];
-    Ok(names.iter().map(beside).collect())
+    // In Python 3.15, this one is frozen.
+    Ok(names.iter().map(beside).chain([PathBuf::from("<frozen linecache>")]).collect())
 }
 
 #[pyfunction]

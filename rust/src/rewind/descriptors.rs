@@ -133,17 +133,17 @@ pub fn can_compare(descriptors: &[Descriptor], pair: Pair) -> Result<bool, Refus
 
 /// Checks that all descriptors are those of the snapshot, and fetches the others. Returns how many were fetched.
 pub fn check(descriptors: &[Descriptor], pair: Pair, can_compare: bool) -> Result<u64, Refusal> {
+    let is_lost = |one: &&Descriptor| {
+        let is_compared = can_compare && !one.is_later;
+        !one.is_same_file() || (is_compared && !pair.is_same_description(one.number).unwrap_or(false))
+    };
+    // The engine's own come first: the others are fetched by means of them.
+    if let Some(lost) = descriptors.iter().filter(|one| one.is_own).find(is_lost) {
+        return Err(Refusal::new(Reason::EngineDescriptor, lost.number.into()));
+    }
     let mut fetched = 0;
-    for one in descriptors {
-        let is_same = one.is_same_file()
-            && (one.is_later || !can_compare || pair.is_same_description(one.number).unwrap_or(false));
-        if is_same {
-            continue;
-        }
-        if one.is_own {
-            return Err(Refusal::new(Reason::EngineDescriptor, one.number.into()));
-        }
-        fetch(one, pair).map_err(|_errno| Refusal::new(Reason::Descriptor, one.number.into()))?;
+    for lost in descriptors.iter().filter(is_lost) {
+        fetch(lost, pair).map_err(|_errno| Refusal::new(Reason::Descriptor, lost.number.into()))?;
         fetched += 1;
     }
     Ok(fetched)
