@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import FunctionType, ModuleType, SimpleNamespace
 from typing import Any, Protocol
 
 import pytest
@@ -196,10 +196,35 @@ def _keep_modules_of_rerunfailures() -> None:
         if type(module) is ModuleType:
             copy = ModuleType(name, module.__doc__)
             copy.__dict__.update(vars(module))
+            if name == "socket":
+                _bind_methods(copy)
             setattr(plugin, name, copy)
     if type(getattr(plugin, "threading", None)) is ModuleType:
         # A thread looks up functions of its module while it begins: if one of them fails, its starter waits for ever.
         plugin.threading = own_copy("threading")  # type: ignore[union-attr]
+
+
+def _bind_methods(module: Any) -> None:
+    """Give the copy of ``socket`` a class whose methods look names up in the copy: ``accept`` makes a socket.
+
+    Loading the module once more is no way: its constants would become those of the module that tests use.
+    """
+    plain = module.socket
+    methods = {
+        name: _bound_to(module, method)
+        for name, method in vars(plain).items()
+        if type(method) is FunctionType
+    }
+    module.socket = type("socket", (plain,), {"__slots__": (), **methods})
+
+
+def _bound_to(module: Any, function: FunctionType) -> FunctionType:
+    names = vars(module)
+    bound = FunctionType(
+        function.__code__, names, function.__name__, function.__defaults__, function.__closure__
+    )
+    bound.__kwdefaults__ = function.__kwdefaults__
+    return bound
 
 
 class StandIn:

@@ -135,23 +135,28 @@ def test_session_timeout(slow, slots):
     assert ours.status == plain.status
 
 
-def test_what_threads_look_up_is_replaced_by_a_conftest(project):
-    """With two slots the plugin starts a server, and a thread that fails as it begins would never be awaited."""
+@pytest.mark.parametrize("name", ["threading.get_ident", "socket.socket", "socket.SocketType"])
+@pytest.mark.parametrize("isolate", ["file", "strict"])
+def test_what_the_server_looks_up_is_replaced_by_a_conftest(project, name, isolate):
+    """With two slots the plugin starts a server.
+
+    A thread that fails as it begins would never be awaited, and a connection that fails never be answered.
+    """
     pytest.importorskip("pytest_rerunfailures", reason="pytest-rerunfailures is not installed")
     project.plugins = ["pytest_rerunfailures"]
     project.write({
-        "conftest.py": """
-            import threading
+        "conftest.py": f"""
+            import socket, threading
 
-            def fails():
+            def fails(*args, **kwargs):
                 raise RuntimeError("replaced")
 
-            threading.get_ident = fails
+            {name} = fails
         """,
         "test_a.py": "def test_a(): pass\n",
         "test_b.py": "def test_b(): assert 0\n",
     })  # fmt: skip
-    plain, ours = project.both(slots=2)
+    plain, ours = project.both(extra=[f"--hotreload-isolate={isolate}"])
     assert (ours.status, ours.outcomes) == (plain.status, plain.outcomes)
 
 
