@@ -77,7 +77,7 @@ class ControllerHooks:
             return
         self._item = item
         for each in self._protocol:
-            begun = _call(each, {"item": item, "nextitem": nextitem})
+            begun = pytest_config.call_implementation(each, {"item": item, "nextitem": nextitem})
             if each.wrapper or each.hookwrapper:
                 next(begun)
                 self._open.append((each, begun))
@@ -94,8 +94,4 @@ class ControllerHooks:
     def interact(self, node: pytest.Item, call: Any, report: Any) -> None:
         """Call ``pytest_exception_interact`` after the report of an exception."""
         for each in self._interact:
-            _call(each, {"node": node, "call": call, "report": report})
-
-
-def _call(implementation: Any, arguments: dict[str, Any]) -> Any:
-    return implementation.function(*(arguments[name] for name in implementation.argnames))
+            pytest_config.call_implementation(each, {"node": node, "call": call, "report": report})

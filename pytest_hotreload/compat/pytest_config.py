@@ -70,11 +70,16 @@ def implementing_plugins_of(config: pytest.Config, hook: str) -> list[object]:
     return implementing_plugins(config, hook) if hasattr(config.hook, hook) else []
 
 
+def call_implementation(implementation: Any, arguments: Mapping[str, Any]) -> Any:
+    """Call one implementation of a hook with those of the arguments that it takes (pluggy: ``HookImpl.argnames``)."""
+    return implementation.function(*(arguments[name] for name in implementation.argnames))
+
+
 def call_directly(config: pytest.Config, hook: str, plugin: object, arguments: Mapping[str, Any]) -> None:
     """Call a plugin's implementations of a hook that can't be called again through pluggy (historic hooks)."""
     for implementation in getattr(config.hook, hook).get_hookimpls():
         if implementation.plugin is plugin and not (implementation.wrapper or implementation.hookwrapper):
-            implementation.function(*(arguments[name] for name in implementation.argnames))
+            call_implementation(implementation, arguments)
 
 
 def call_for(config_: pytest.Config, hook: str, plugins: list[object], **arguments: Any) -> Any:

@@ -17,6 +17,7 @@ __builtins__ = BUILTINS
 
 _mro: Any = type.__dict__["__mro__"].__get__
 _class_dict: Any = type.__dict__["__dict__"].__get__
+_qualified_name: Any = type.__dict__["__qualname__"].__get__
 _module_dict: Any = vars(ModuleType)["__dict__"].__get__
 
 
@@ -51,6 +52,11 @@ def module_of(kind: type) -> str:
         if type(name) is str:
             return name
     return ""
+
+
+def qualified_name(kind: type) -> str:
+    """Return the name of the class within its module."""
+    return str(_qualified_name(kind))
 
 
 def attribute_dict(value: object) -> dict[str, Any] | None:

@@ -40,8 +40,10 @@ class Saving(NamedTuple):
 
         Each of the workers would have started and collected; this run did so once, and paid for isolation.
         """
-        saved = self.start * (self.workers - 1) - self.isolation
-        return math.floor(saved * 10) / 10 if saved > 0 else 0.0
+        saved = max(0.0, self.start * (self.workers - 1) - self.isolation)
+        tenths = math.floor(saved * 10)
+        # The product is rounded: 53.199999999999996 s times ten are 532.
+        return (tenths if tenths / 10 <= saved else tenths - 1) / 10
 
 
 class Usage(NamedTuple):

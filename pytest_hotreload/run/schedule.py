@@ -79,6 +79,8 @@ class Schedule:
             # ties.
             ordered.sort(key=lambda g: -durations.get(g.path, float("inf")))
         ordered.sort(key=lambda g: g.phase)
+        #: Hardly any run has phases, and each start would look through the whole queue for the earliest.
+        self._has_phases = any(group.phase for group in ordered)
         self._queue = deque(ordered)
         self._alone = ""
         self.closed = False
@@ -88,7 +90,7 @@ class Schedule:
 
     def next(self, running: Sequence[Group] = ()) -> Group | None:
         """Take the next group that may run beside those that run; None if there is no such group."""
-        phase = min((each.phase for each in self._queue), default=0)
+        phase = min((each.phase for each in self._queue), default=0) if self._has_phases else 0
         waiting = (each for each in self._queue if each.phase == phase and each.gets_along(running))
         group = next(waiting, None)
         if group is not None:

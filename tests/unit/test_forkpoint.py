@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
 
 import pytest
+
+from pytest_hotreload.process import leftovers, proc
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="waits for a process without reaping it")
 
@@ -164,3 +167,10 @@ def test_each_of_several_that_end_together_answers_for_its_own() -> None:
         0
     """
     assert run(TOGETHER) == (textwrap.dedent(expected), "")
+
+
+def test_a_process_without_a_command_line_has_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it is for a moment while it starts another program."""
+    monkeypatch.setattr(proc, "command", lambda _: "")
+    assert leftovers._name(os.getpid()) == f"{proc.name(os.getpid())} (pid {os.getpid()})"
+    assert proc.name(os.getpid())
