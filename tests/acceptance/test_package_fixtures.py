@@ -303,7 +303,7 @@ def test_a_file_of_two_stretches(suite, slots):
     ours = made.project.run(*arguments, slots=1)
     words = words_of(made)
     assert ours.lines[-1] == "== 5 passed in TIME =="
-    # pytest before 9.2 makes another node of the package for an argument that stands apart, also in the child of the file.
+    # pytest before 9.2 makes another node of the package for an argument that stands apart, in the child, too.
     times = 2 if pytest.version_tuple >= (9, 2) else 3
     assert words.count("index") == words.count("index-down") == times
 

@@ -53,6 +53,8 @@ MOST_SELECTED = 0.75
 
 #: The outcome of a test that did not run.
 REUSED = "reused"
+#: Of files with this reason nothing is reused, whatever was edited: in some projects of all.
+_NEVER_REUSED = ": it started a process and declares no dependencies"
 #: How the runs that are held against plain pytest are started.
 MODES = {
     "affected": ["--affected"],
@@ -171,7 +173,7 @@ class Harness:
     ``unsound`` are files that a run of whole files leaves out behind that, although their outcomes are not known.
 
     ``idle``: selected although nothing changed. ``possible``: files that changed in no way and passed, of which
-    ``taken`` were left out.
+    ``taken`` were left out; without those that are never reused.
     """
 
     def __init__(
@@ -191,6 +193,7 @@ class Harness:
         self.unsound: list[dict[str, Any]] = []
         self.selected = self.changed = self.total = self.idle = self.possible = self.taken = 0
         self.reused: Outcomes = {}
+        self.never_reused: set[str] = set()
         self.rewind = "auto"
         self.live: Live | None = None
         self._plain: dict[str, Outcomes] = {}
@@ -259,9 +262,11 @@ class Harness:
         told = run(editor.root, arguments, editor.mode, log)
         self.reused = {file: tests for file, tests in told.items() if REUSED in tests.values()}
         outcomes = {file: tests for file, tests in told.items() if file not in self.reused}
-        why = [
-            line.partition(": ")[2] for line in log.read_text().splitlines() if line.startswith("  tests/")
-        ]
+        lines = [line.strip() for line in log.read_text().splitlines() if line.startswith("  tests/")]
+        why = [line.partition(": ")[2] for line in lines]
+        self.never_reused = {
+            line.removesuffix(_NEVER_REUSED) for line in lines if line.endswith(_NEVER_REUSED)
+        }
         self.reasons.update(re.sub(r"\S*[/.←]\S*", "…", reason) for reason in why)
         return outcomes
 
@@ -276,7 +281,7 @@ class Harness:
         for file, outcomes in plain.items():
             shown = affected.get(file, self._held(file, last))
             self.total += 1
-            is_possible = outcomes == last.get(file) and _is_clean(outcomes)
+            is_possible = outcomes == last.get(file) and _is_clean(outcomes) and file not in self.never_reused
             self.possible += is_possible
             self.taken += is_possible and file not in affected
             self.selected += file in affected

@@ -22,14 +22,15 @@ def changes_some(sums: Counter[str]) -> bool:
 
 @pytest.mark.parametrize("project", ["imports", "functions", "processes"])
 def test_a_watch_shows_what_plain_pytest_would(tmp_path: Path, project: str) -> None:
-    edits = LIVE_EDITS if project == "imports" else LIVE_EDITS // 4
-    run_until(changes_some, edits, "watch", tmp_path, project)
+    part = 1 if project == "imports" else 4
+    run_until(changes_some, LIVE_EDITS // part, 24 // part, "watch", tmp_path, project)
 
 
 def test_attached_runs_miss_nothing(tmp_path: Path) -> None:
     run_until(
         lambda sums: changes_some(sums) and sums["taken"] > sums["possible"] * LEAST_TAKEN,
         LIVE_EDITS,
+        24,
         "server",
         tmp_path,
     )
