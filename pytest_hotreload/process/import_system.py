@@ -14,6 +14,9 @@ from typing import Any
 
 #: The import system: ``importlib._bootstrap``.
 bootstrap: Any = sys.modules["_frozen_importlib"]
+#: The file of the import system's code. The interpreter omits frames of this file from tracebacks by its name
+#: (``remove_importlib_frames`` in CPython's ``Python/import.c``, 3.10 to 3.15).
+_FILE = "<frozen importlib._bootstrap>"
 
 
 def is_extension(module: Any) -> bool:
@@ -24,7 +27,7 @@ def is_extension(module: Any) -> bool:
 
 def hidden(function: Any) -> Any:
     """Make a function look like a part of the import system, whose frames the interpreter omits from tracebacks."""
-    function.__code__ = function.__code__.replace(co_filename=bootstrap._find_spec.__code__.co_filename)
+    function.__code__ = function.__code__.replace(co_filename=_FILE)
     return function
 
 

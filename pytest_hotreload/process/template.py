@@ -21,7 +21,7 @@ from pytest_hotreload.process import adoption
 from pytest_hotreload.process.channel import Channel, pair
 from pytest_hotreload.process.fork_messages import Probe, Probed, Start, Warm, Warmed
 from pytest_hotreload.process.fork_server import ForkPoint, Unwind, fork_quietly, serve
-from pytest_hotreload.process.fork_state import flush_standard, output_to_nowhere
+from pytest_hotreload.process.fork_state import flush_standard, output_to_nowhere, print_fatal_traceback
 from pytest_hotreload.process.import_inputs import Recorder
 from pytest_hotreload.process.lifeline import end_with
 from pytest_hotreload.process.living import NativeThreads
@@ -233,6 +233,8 @@ def in_fork(work: Any, otherwise: Any) -> Any:
     if pid == 0:
         try:
             os.write(write, pickle.dumps(work()))
+        except BaseException:
+            print_fatal_traceback()  # an error in our own code: what imports raise, `work` catches
         finally:
             os._exit(0)
     os.close(write)
