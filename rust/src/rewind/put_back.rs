@@ -175,7 +175,7 @@ fn verify(state: &mut State) {
     let this = ProcessMemory { pid: state.owner, file: own.unwrap_or(-1) };
     let snapshot = state.snapshot_memory();
     let mut result = Verification::default();
-    match plan_mappings(state) {
+    match plan_mappings(state).and_then(|()| scan_pages(state)) {
         Ok(()) => {
             if let Some(change) = state.changes.get(0) {
                 result.mismatch(change.range.start);
@@ -186,7 +186,9 @@ fn verify(state: &mut State) {
     let (page, rseq) = (state.page, state.rseq);
     let buffer = state.text.whole().get_mut(..VERIFY_BYTES).unwrap_or(&mut []);
     let mut verify = Verify { this, snapshot, page, rseq, buffer, result };
-    verify.run(state.then.as_slice());
+    if verify.run(state.then.as_slice(), state.held.as_slice(), state.current.as_slice()).is_err() {
+        verify.result.mismatch(0);
+    }
     state.statistics.verification = verify.result;
     if let Ok(file) = own {
         syscall::close(file);

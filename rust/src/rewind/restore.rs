@@ -210,7 +210,7 @@ fn number_of(mapping: &Mapping, address: usize, page: PageSize) -> usize {
 }
 
 /// Visits the private mappings that a range covers, with the part that it covers. Ranges must come in order.
-fn each_mapping(
+pub fn each_mapping(
     mappings: &mut &[Mapping],
     range: Range,
     mut visit: impl FnMut(&Mapping, Range) -> Result<(), Refusal>,

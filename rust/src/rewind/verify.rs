@@ -1,8 +1,16 @@
-//! Compares all readable private memory with that of the snapshot process.
+//! Compares all private memory with that of the snapshot process: the anonymous pages of now, and those of the snapshot.
+//!
+//! All other pages of private mappings belong to the file or were never written, so nothing there can differ while the
+//! mappings are the same. To read them would fill never-written memory with zero pages, which each later scan looks at:
+//! in a child with 14,300 pages, a scan took 0.77 instead of 0.47 ms after 20,600 pages had been read.
 
 use crate::rewind::area::{PageSize, Range};
-use crate::rewind::mappings::{Kind, Mapping};
+use crate::rewind::mappings::Mapping;
 use crate::rewind::page_store::ProcessMemory;
+use crate::rewind::plan::walk;
+use crate::rewind::refusal::Refusal;
+use crate::rewind::restore::each_mapping;
+use crate::rewind::scan::Pages;
 
 /// What a verification found.
 #[derive(Clone, Copy, Default)]
@@ -33,55 +41,63 @@ pub struct Verify<'a> {
 }
 
 impl Verify<'_> {
-    /// Never-written pages become zero pages by being read, which makes the next scan slower: for tests and for the
-    /// first rewind of a run.
-    pub fn run(&mut self, then: &[Mapping]) {
-        for mapping in then.iter().filter(|mapping| mapping.kind == Kind::Private && mapping.is_readable()) {
-            let mut address = mapping.range.start;
-            while address < mapping.range.end {
-                address = self.compare_from(address, mapping.range.end);
-            }
-        }
+    /// Compares the pages that the snapshot held, and those that are there now.
+    pub fn run(&mut self, then: &[Mapping], held: &[Range], current: &[Pages]) -> Result<(), Refusal> {
+        let mut mappings = then;
+        walk((held, |range| *range), (current, |pages: &Pages| pages.range), |range, _was, is| {
+            let is_present = is.is_some_and(|pages| !pages.is_absent);
+            each_mapping(&mut mappings, range, |mapping, part| {
+                let mut address = part.start;
+                while mapping.is_readable() && address < part.end {
+                    address = self.compare_from(address, part.end, is_present);
+                }
+                Ok(())
+            })
+        })
     }
 
     /// Compares as much as one read gives, and returns where to go on.
-    fn compare_from(&mut self, address: usize, end: usize) -> usize {
+    ///
+    /// Pages that are in memory are compared where they are. The others may be guard pages, which only the file of the
+    /// process's memory can tell without a signal.
+    fn compare_from(&mut self, address: usize, end: usize, is_present: bool) -> usize {
         let half = self.page.pages(self.buffer.len() / 2) * self.page.bytes();
         let range = Range::new(address, end.min(address.saturating_add(half)));
         let (left, right) = self.buffer.split_at_mut_checked(half).unwrap_or((&mut [], &mut []));
-        let now = self.this.look(left.get_mut(..range.length()).unwrap_or(&mut []), range);
-        let then = self.snapshot.look(right.get_mut(..range.length()).unwrap_or(&mut []), range);
+        let left = left.get_mut(..range.length()).unwrap_or(&mut []);
+        let right = right.get_mut(..range.length()).unwrap_or(&mut []);
+        let now = if is_present { Ok(range.length()) } else { self.this.look(left, range) };
+        let then = self.snapshot.look(right, range);
+        let left = if is_present {
+            // SAFETY: the kernel has just listed these pages as present, and their mapping is readable; no other thread
+            // of this process is there.
+            unsafe { std::slice::from_raw_parts(address as *const u8, range.length()) }
+        } else {
+            left
+        };
         let (now, then) = (whole_pages(now, self.page), whole_pages(then, self.page));
-        if now != then {
-            self.result.mismatch(address.wrapping_add(now.min(then)));
-        }
         let read = now.min(then);
-        let mut offset = 0;
-        while offset < read {
-            self.compare_page(address.wrapping_add(offset), offset, half);
-            offset += self.page.bytes();
-        }
-        // A page that neither can read (a guard page, a file that is shorter than its mapping) is skipped.
-        let skipped = if read < range.length() { self.page.bytes() } else { 0 };
-        address.wrapping_add(read).wrapping_add(skipped)
-    }
-
-    fn compare_page(&mut self, address: usize, offset: usize, half: usize) {
-        self.result.pages += 1;
         let bytes = self.page.bytes();
-        let page = Range::new(address, address.wrapping_add(bytes));
-        let hidden = page.intersection(&self.rseq);
-        let (left, right) = self.buffer.split_at_mut_checked(half).unwrap_or((&mut [], &mut []));
-        let left = left.get_mut(offset..offset + bytes).unwrap_or(&mut []);
-        let right = right.get_mut(offset..offset + bytes).unwrap_or(&mut []);
-        if !hidden.is_empty() {
-            for side in [&mut *left, &mut *right] {
-                side.get_mut(hidden.start - address..hidden.end - address).unwrap_or(&mut []).fill(0);
+        if now != then {
+            self.result.mismatch(address.wrapping_add(read));
+        }
+        let pages = left.chunks(bytes).zip(right.chunks(bytes)).take(self.page.pages(read));
+        for ((now, then), start) in pages.zip((address..).step_by(bytes)) {
+            self.result.pages += 1;
+            let hidden = Range::new(start, start.wrapping_add(bytes)).intersection(&self.rseq);
+            let is_same = if hidden.is_empty() {
+                now == then
+            } else {
+                let (offset, behind) = (hidden.start.wrapping_sub(start), hidden.end.wrapping_sub(start));
+                now.get(..offset) == then.get(..offset) && now.get(behind..) == then.get(behind..)
+            };
+            if !is_same {
+                self.result.mismatch(start);
             }
         }
-        if left != right {
-            self.result.mismatch(address);
-        }
+        // A page that neither can read (a guard page, a file that is shorter than its mapping) is skipped.
+        let skipped = if read < range.length() { bytes } else { 0 };
+        address.wrapping_add(read).wrapping_add(skipped)
     }
 }
 
