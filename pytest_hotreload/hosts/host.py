@@ -78,11 +78,11 @@ class HostSchedule(Schedule):
         """Add a group behind the waiting ones."""
         self._queue.append(group)
 
-    def again(self, group: Group) -> None:
-        if group.exclusive:
-            self._give_back(group)
-        else:
-            super().again(group)
+    def again(self, *groups: Group) -> None:
+        for group in groups:
+            if group.exclusive:
+                self._give_back(group)
+        super().again(*(group for group in groups if not group.exclusive))
 
 
 class HostEndings(Endings):

@@ -7,7 +7,7 @@ channel open forever.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -68,11 +68,29 @@ class RunningChild:
     rerouted: bool = False
     #: Set when the child's memory was restored after this group.
     rewound: Rewound | None = None
+    #: The groups that it received after its first one, which a child does only with ``--hotreload-isolate=worker``.
+    following: list[Group] = field(default_factory=list)
+
+    @property
+    def groups(self) -> list[Group]:
+        """The groups that this child has received so far."""
+        return [self.group, *self.following]
 
     @property
     def assigned(self) -> list[int]:
         """The indices of the items that this child has received so far."""
-        return self.group.indices
+        if not self.following:
+            return self.group.indices
+        return [index for group in self.groups for index in group.indices]
+
+    def group_of(self, index: int) -> Group:
+        """Return the group with this item, or the first one."""
+        return next((group for group in self.following if index in group.indices), self.group)
+
+    def rest(self, indices: Collection[int], **changes: Any) -> list[Group]:
+        """Return a group of each file for these items, with the changes."""
+        parts = [(group, [index for index in group.indices if index in indices]) for group in self.groups]
+        return [group.rest(part, **changes) for group, part in parts if part]
 
     def came_before(self, index: int) -> bool:
         """Whether this item precedes the collided item: then its messages count, however late they arrive."""
@@ -101,6 +119,10 @@ class Children:
         self._generation = 0
         self._tokens = 0
         self._poller = Poller()
+
+    def groups(self, *, but: RunningChild | None = None) -> list[Group]:
+        """Return the groups of all living children except ``but``."""
+        return [group for running in self.living if running is not but for group in running.groups]
 
     def add_point(self, point: ForkPoint) -> ForkPoint:
         """Register a fork point, so that its messages are read."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pytest_hotreload.run.children import RunningChild
     from pytest_hotreload.run.context import RunContext
     from pytest_hotreload.run.fixtures.ends import TornDown
+    from pytest_hotreload.run.schedule import Group
 
 #: pytest-timeout's thread method prints this and exits with ``os._exit(1)``: a timeout, not a crash.
 _TIMEOUT_BANNER = "+++ Timeout +++"
@@ -54,7 +55,7 @@ class Crashes:
             self._fail(running, index, phase, since)
         rest = [i for i in unfinished if i != index]
         if rest and not self.context.interrupted:
-            self.context.schedule.again(running.group.rest(rest, tries=0))
+            self.context.schedule.again(*running.rest(rest, tries=0))
 
     def _may_be_the_forks_fault(self, running: RunningChild, phase: str) -> bool:
         """Whether a forked child was ended by a signal, or hung, and so gets one more try in a fresh process.
@@ -71,7 +72,7 @@ class Crashes:
         )
 
     def _run_apart(self, running: RunningChild, index: int) -> None:
-        context, group = self.context, running.group
+        context, group = self.context, running.group_of(index)
         context.replay.forget(index)
         context.schedule.again(group.rest([index], alone="again", tries=1))
         what = running.because or console.status_text(running.status or 0)
@@ -84,8 +85,8 @@ class Crashes:
         Another living child may use the address. The rerun happens only once: an address that is
         still in use then is in use in plain pytest, too. The item's report has not been shown yet.
         """
-        context, group = self.context, running.group
-        beside = [other.group for other in context.children.living if other is not running]
+        context, group = self.context, running.group_of(index)
+        beside = [other for other in context.children.living if other is not running]
         if (
             group.exclusive
             or not (beside or running.accompanied)
@@ -95,7 +96,7 @@ class Crashes:
             return
         self._stop(running, index)
         context.totals.notices.append(
-            messages.collided(context.shown(running.group.path), context.items[index].name, address)
+            messages.collided(context.shown(group.path), context.items[index].name, address)
         )
 
     def contends(self, running: RunningChild) -> bool:
@@ -119,12 +120,13 @@ class Crashes:
         if not context.replay.can_run_again(index):
             return False
         self._stop(running, index)
+        path = running.group_of(index).path
         other = str(context.items[found.holder].path) if 0 <= found.holder < len(context.items) else ""
         if context.records is not None:
             kind = "write" if found.what == Collision.PATH else "bind"
-            context.records.contended(filter(None, (running.group.path, other)), kind, found.subject)
+            context.records.contended(filter(None, (path, other)), kind, found.subject)
         beside = context.shown(other) if other else "another file"
-        text = messages.contended(context.shown(running.group.path), context.items[index].name, found, beside)
+        text = messages.contended(context.shown(path), context.items[index].name, found, beside)
         context.totals.notices.append(text)
         return True
 
@@ -140,17 +142,22 @@ class Crashes:
         """Run a file again after :meth:`collided` or :meth:`contends`, while no other child is alive.
 
         All items of the file run, since a test may need state that earlier tests left behind. The outcomes of
-        items that were complete already stay as they are.
+        items that were complete already stay as they are. Files that the child had completed do not run again.
         """
-        group, replay = running.group, self.context.replay
-        done = frozenset(index for index in group.indices if replay.is_complete(index))
-        for index in group.indices:
-            if index not in done:
-                replay.forget(index)
+        again: list[Group] = []
+        for group in running.groups:
+            done = frozenset(index for index in group.indices if self.context.replay.is_complete(index))
+            if done == set(group.indices):
+                continue
+            for index in group.indices:
+                if index not in done:
+                    self.context.replay.forget(index)
+            again.append(group.rest(group.indices, exclusive=True, repeated=done))
         if not self.context.interrupted:
             if self.context.records is not None:
-                self.context.records.begins_anew(group.path)
-            self.context.schedule.again(group.rest(group.indices, exclusive=True, repeated=done))
+                for group in again:
+                    self.context.records.begins_anew(group.path)
+            self.context.schedule.again(*again)
 
     def shared_teardown_failed(self, text: str) -> None:
         """Report a failed teardown of a shared fixture as an error of the last test, as in plain pytest."""
@@ -180,12 +187,12 @@ class Crashes:
         )
 
     def _run_again(self, running: RunningChild, index: int, unfinished: list[int]) -> None:
-        context, group = self.context, running.group
+        context = self.context
         if context.interrupted:
             return
         context.replay.forget(index)
-        context.schedule.again(group.rest(unfinished, tries=1))
-        path = context.shown(group.path)
+        context.schedule.again(*running.rest(unfinished, tries=1))
+        path = context.shown(running.group_of(index).path)
         name = context.items[index].name
         context.totals.notices.append(messages.again_after_signal(path, name, "lost its fork point"))
 
@@ -197,7 +204,7 @@ class Crashes:
             return
         if context.nodes.crashed(item, report):
             context.replay.forget(index)
-            context.schedule.again(running.group.rest([index], tries=0))
+            context.schedule.again(*running.rest([index], tries=0))
             return
         self._tell_plugins(item, report)
         if phase == "start":

@@ -62,7 +62,8 @@ class Endings:
     def _settle(self, running: RunningChild, ended: Ended | None) -> None:
         """Complete, rerun, fail or leave out the items of a child that is gone."""
         if running.stopped:
-            self._watched.leave_out(running.group)
+            for group in running.groups:
+                self._watched.leave_out(group)
         elif running.rerouted:
             self._run_rest(running)
         elif running.collided is not None:
@@ -94,7 +95,7 @@ class Endings:
         unfinished = [index for index in running.assigned if not self._context.replay.is_complete(index)]
         if unfinished and not self._context.interrupted:
             self._context.replay.forget(unfinished[0])
-            self._context.schedule.again(running.group.rest(unfinished))
+            self._context.schedule.again(*running.rest(unfinished))
 
     def _note_lost_gathering(self, running: RunningChild, ended: Ended | None) -> None:
         """Note a file whose gathered data is lost: its child did not end well, and does not run again."""

@@ -283,10 +283,9 @@ class RunLoop:
 
     def _fill_slots(self) -> None:
         for slot in self.slots:
-            if self._may_start(slot):
-                group = self.schedule.next([running.group for running in self.children.living])
-                if group is not None:
-                    self._start(group, slot)
+            group = self.schedule.next(self.children.groups()) if self._may_start(slot) else None
+            if group is not None:
+                self._start(group, slot)
 
     def _may_start(self, slot: Slot) -> bool:
         fixtures = self.sources.fixtures
@@ -362,14 +361,7 @@ class RunLoop:
         elif asked.what == "shown":
             self._show()
         elif asked.what == "files":
-            beside = [other.group for other in self.children.living if other is not running]
-            following = self.schedule.next(beside)
-            if following is not None:
-                running.group.indices = running.group.indices + following.indices
-                running.group.keys = following.keys
-                if self.timeline is not None:
-                    self.timeline.given(running, following.indices)
-                answer = following.indices
+            answer = self._following_of(running)
         elif asked.what == "terminal":
             self.lease.end_of(running)
             running.waiting = asked
@@ -377,6 +369,18 @@ class RunLoop:
         elif asked.what == "release":
             self.lease.end()
         running.slot.channel.send(-1, Answer(asked.number, answer))
+
+    def _following_of(self, running: RunningChild) -> list[int] | None:
+        """Give a child that runs several files its next one; None if there is none that may run in it."""
+        if running.group.needs_own_child:
+            return None
+        following = self.schedule.next(self.children.groups(but=running), to_living=True)
+        if following is None:
+            return None
+        running.following.append(following)
+        if self.timeline is not None:
+            self.timeline.given(running, following.indices)
+        return following.indices
 
     def _what_runs(self, now: float) -> list[str]:
         """Return the phrases for the status line."""

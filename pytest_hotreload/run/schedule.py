@@ -38,6 +38,11 @@ class Group:
     #: Groups of a later phase start when all of the earlier ones have started (run/phases.py).
     phase: int = 0
 
+    @property
+    def needs_own_child(self) -> bool:
+        """Whether no child may run this group after another one."""
+        return bool(self.alone or self.tries or self.exclusive or self.repeated)
+
     def gets_along(self, others: Iterable[Group]) -> bool:
         """Whether this group may run at the same time as the other groups."""
         return not any(self.exclusive or other.exclusive or self.keys & other.keys for other in others)
@@ -88,19 +93,23 @@ class Schedule:
     def __len__(self) -> int:
         return len(self._queue)
 
-    def next(self, running: Sequence[Group] = ()) -> Group | None:
-        """Take the next group that may run beside those that run; None if there is no such group."""
+    def next(self, running: Sequence[Group] = (), *, to_living: bool = False) -> Group | None:
+        """Take the next group that may run beside those that run; None if there is no such group.
+
+        ``to_living``: for a child that has run another group. If the next group needs its own child, it is not taken.
+        """
         phase = min((each.phase for each in self._queue), default=0) if self._has_phases else 0
         waiting = (each for each in self._queue if each.phase == phase and each.gets_along(running))
         group = next(waiting, None)
-        if group is not None:
-            self._queue.remove(group)
-            group.alone = group.alone or self._alone
+        if group is None or (to_living and (group.needs_own_child or self._alone)):
+            return None
+        self._queue.remove(group)
+        group.alone = group.alone or self._alone
         return group
 
-    def again(self, group: Group) -> None:
-        """Put this group first: the rest of a file whose child died."""
-        self._queue.appendleft(group)
+    def again(self, *groups: Group) -> None:
+        """Put these groups first, in this order: the rest of the files whose child died."""
+        self._queue.extendleft(reversed(groups))
 
     def all_alone(self, why: str) -> None:
         """Make every group that has not started self-collecting."""

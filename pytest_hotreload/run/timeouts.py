@@ -132,5 +132,5 @@ class Deadlines:
 
     def _name(self, running: RunningChild, index: int, phase: str, seconds: float) -> None:
         item = self.context.items[index if index >= 0 else running.assigned[0]]
-        path = self.context.shown(running.group.path)
+        path = self.context.shown(running.group_of(index).path)
         console.notice(self.context.config, messages.silent_file(path, item.nodeid, phase, seconds))

@@ -39,9 +39,13 @@ class WatchedRun:
         for group in stopped:
             self.leave_out(group)
         for running in context.children.living:
-            if running.group.path in paths and running is not self.lease.holder and not running.waiting:
+            if (
+                any(group.path in paths for group in running.groups)
+                and running is not self.lease.holder
+                and not running.waiting
+            ):
                 running.stopped = True
-                stopped.append(running.group)
+                stopped += running.groups
                 context.children.kill(running, "its inputs changed")
         return sorted({group.path for group in stopped})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from random import Random
 
 import pytest
 
@@ -271,3 +272,47 @@ def test_a_death_leaves_session_fixtures_to_a_new_child(project, slots):
     ours = project.run(slots=slots)
     assert ours.read("server.txt").split() == ["up", "up", "down"]
     assert ours.lines[-1] == "== 1 failed, 2 passed in TIME =="
+
+
+#: What a test does -> its phases and outcomes.
+_FATES = {
+    "passes": ("pass", PASSED),
+    "fails": ("assert 0", [("setup", "passed"), ("call", "failed"), ("teardown", "passed")]),
+    "aborts": ("os.abort()", [("call", "failed")]),
+    "exits": ("os._exit(3)", [("call", "failed")]),
+    "aborts in setup": ("os.abort()", [("setup", "failed")]),
+}
+_FATAL = {"aborts", "exits", "aborts in setup"}
+
+
+def _file_of(fates: tuple[str, ...]) -> str:
+    text = "import os, pytest\n@pytest.fixture\ndef fatal(): os.abort()\n"
+    for number, fate in enumerate(fates):
+        fixture = "fatal" if fate == "aborts in setup" else ""
+        text += f"def test_{number}({fixture}): {_FATES[fate][0]}\n"
+    return text
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("isolate", ["file", "test", "worker"])
+def test_several_deaths(project, slots, isolate, seed):
+    """In one process, in one file and in files that follow: each fatal test fails, and every other has its outcome."""
+    random = Random(seed)
+    files = {f"test_{name}.py": tuple(random.choices(list(_FATES), k=3)) for name in "abc"}
+    files["test_a.py"] = (*random.sample(sorted(_FATAL), 2), "passes")
+    project.write({name: _file_of(fates) for name, fates in files.items()})
+    ours = project.run(f"--hotreload-isolate={isolate}", slots=slots)
+    assert ours.outcomes == {
+        f"{name}::test_{number}": _FATES[fate][1]
+        for name, fates in files.items()
+        for number, fate in enumerate(fates)
+    }
+    assert (ours.status, ours.errors) == (1, [])
+    again = [line.partition(";")[0] for line in ours.notices if "ran again in a fresh process" in line]
+    signalled = {
+        f"hotreload: {name}: the process of test_{number} was killed by SIGABRT (signal 6)"
+        for name, fates in files.items()
+        for number, fate in enumerate(fates)
+        if fate.startswith("aborts")
+    }
+    assert (set(again), len(again)) == (signalled, len(signalled))
