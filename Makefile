@@ -55,7 +55,7 @@ build: build/wheel.stamp
 test: checks test-sdist test-python matrix
 	@echo 'make test: all passed'
 
-# Other random edits, and another case of each parametrised acceptance test, each time. A failure names its seed: HOTRELOAD_SEED=… make check repeats it.
+# Other random edits, another case of each parametrised acceptance test, and other slow tests, each time. A failure names its seed: HOTRELOAD_SEED=… make check repeats it.
 check: export HOTRELOAD_SEED ?= $(shell date +%j%H%M)
 check: export HOTRELOAD_EDITS ?= 300
 check: export HOTRELOAD_SAVES ?= 30

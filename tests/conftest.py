@@ -97,22 +97,34 @@ _BOTH = (
 #: The number of cases of each parametrised acceptance test that `make check` runs, drawn by `HOTRELOAD_SEED`; 0: all.
 _CASES = int(os.environ.get("HOTRELOAD_CASES_PER_TEST", "0"))
 
+#: One of how many slow tests `make check` runs. The 64 slow tests took a quarter of its time.
+_SLOW = 3
+_SEED = os.environ.get("HOTRELOAD_SEED", "1")
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """`make check` leaves out runs with one slot that could only repeat those with two, and draws from the cases.
+    """`make check` leaves out runs with one slot that could only repeat those with two, and draws the rest by its seed.
+
+    Drawn are the cases of parametrised acceptance tests, and slow tests.
 
     `make test` runs everything.
     """
     if "HOTRELOAD_CHECK" not in os.environ:
         return
-    repeated = {item for item in items if _has_one_slot(item) and not item.path.name.startswith(_BOTH)}
-    left_out = repeated | _not_drawn([item for item in items if item not in repeated])
+    left_out = {item for item in items if _has_one_slot(item) and not item.path.name.startswith(_BOTH)}
+    left_out |= {item for item in items if item.get_closest_marker("slow") and not _is_drawn(item)}
+    left_out |= _not_drawn([item for item in items if item not in left_out])
     config.hook.pytest_deselected(items=list(left_out))
     items[:] = [item for item in items if item not in left_out]
 
 
 def _has_one_slot(item: pytest.Item) -> bool:
     return _parameters(item).get("slots") == 1
+
+
+def _is_drawn(item: pytest.Item) -> bool:
+    """Whether `HOTRELOAD_SEED` chooses this slow test, as it does one in `_SLOW`."""
+    return Random(f"{_SEED} {item.nodeid.partition('[')[0]}").randrange(_SLOW) == 0
 
 
 def _not_drawn(items: list[pytest.Item]) -> set[pytest.Item]:
@@ -124,11 +136,10 @@ def _not_drawn(items: list[pytest.Item]) -> set[pytest.Item]:
     for item in items:
         if _CASES and _parameters(item) and item.path.parent.name == "acceptance":
             cases[item.nodeid.partition("[")[0]].append(item)
-    seed = os.environ.get("HOTRELOAD_SEED", "1")
     drawn = {
         item
         for name, group in cases.items()
-        for item in Random(f"{seed} {name}").sample(group, min(_CASES, len(group)))
+        for item in Random(f"{_SEED} {name}").sample(group, min(_CASES, len(group)))
     }
     return {item for group in cases.values() for item in group} - drawn
 

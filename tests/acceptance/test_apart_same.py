@@ -21,6 +21,7 @@ def how(request):
     return HOW[request.param]
 
 
+@pytest.mark.slow
 def test_every_outcome_in_full(project, slots, how):
     project.write(FILES)
     _, ours = project.same("-v", "-ra", slots=slots, extra=[how])

@@ -84,6 +84,7 @@ def test_worker_input_read_in_configure(project):
         assert sorted(_lines(ours, name)) == [*databases, "the one"], name
 
 
+@pytest.mark.slow
 def test_one_slot_is_plain(project):
     project.write({"conftest.py": BY_INPUT, **FILES})
     for options in ([], ["--hotreload-isolate=strict"], ["--hotreload-start=spawn"]):

@@ -111,6 +111,7 @@ def test_all_variables(place):
 
 
 @pytest.mark.parametrize("number", ["1", "2"])
+@pytest.mark.slow
 def test_with_hotreload(place, number):
     """The test runs in a child, as in any such run; its record is of what is on the disk."""
     words = ("-q", "-s", "--hotreload", f"--hotreload-slots={number}")

@@ -145,6 +145,7 @@ def test_a_value_that_is_none(place):
     assert place.alive() == []
 
 
+@pytest.mark.slow
 def test_a_folder_that_vanishes(place):
     place.say(*RUN)
     place.wait_for_server()
@@ -153,6 +154,7 @@ def test_a_folder_that_vanishes(place):
     until(lambda: not list(place.runtime.iterdir()), "the socket and its folder are gone")
 
 
+@pytest.mark.slow
 def test_an_interpreter_that_vanishes(place):
     place.python, packages = another_environment(place)
     place.say(*RUN)

@@ -51,6 +51,7 @@ def paths(project: Project) -> set[str]:
     return {name for record in known for kind in kinds for name, _ in record[kind]}
 
 
+@pytest.mark.slow
 def test_info_and_verify(made):
     project = made["info"]
     touches = "from pathlib import Path\n\ndef test_c(): Path(__file__).touch()  # unsettled, however slow the run\n"

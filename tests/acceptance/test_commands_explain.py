@@ -295,6 +295,7 @@ def test_an_ini_that_turns_it_on(made):
     assert explained(made["on"], "tests/test_c.py") == OF_C
 
 
+@pytest.mark.slow
 def test_installed_where_every_warning_is_an_error(made):
     """pytest warns about plugins that were imported before it, as hotreload is. A warm server has imported it."""
     project = made["installed"]

@@ -201,6 +201,17 @@ def test_a_port_without_records(tmp_path, port):
     assert re.match(DID["bind"], said(ours)[0])
 
 
+def test_children_of_several_files(tmp_path, port):
+    """The file that runs again gets a child of its own, which takes no other file; what waited behind it runs, too."""
+    first, second, _ = PORTS["a server in a thread"]
+    others = {f"test_{name}.py": "def test_it(): pass\n" for name in "cde"}
+    ours = project(tmp_path, port, first, second, **others).run("--hotreload-isolate=worker", slots=2)
+    expected = {**ALL_PASS, **{f"{name}::test_it": "passed" for name in others}}
+    assert (ours.status, outcomes(ours)) == (0, expected), ours.raw
+    assert re.match(DID["bind"], said(ours)[0])
+
+
+@pytest.mark.slow
 def test_a_test_that_does_not_stop(tmp_path, port):
     """A server thread that is waited for, and a test that Ctrl-C does not end: it is killed."""
     stubborn = """

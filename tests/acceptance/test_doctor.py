@@ -41,6 +41,7 @@ def command(project, *arguments: str) -> tuple[int, list[str]]:
     return started.wait(), out.splitlines()
 
 
+@pytest.mark.slow
 def test_finds_the_module(project):
     project.write(COUPLED)
     status, lines = doctor(project, "--hotreload-slots=2", "-x")
@@ -54,6 +55,7 @@ def test_finds_the_module(project):
     assert status == 1
 
 
+@pytest.mark.slow
 def test_a_module_that_only_pytests_own_path_finds(project):
     """A helper beside the test files, below a folder that collection puts on the path."""
     project.write({
@@ -66,6 +68,7 @@ def test_a_module_that_only_pytests_own_path_finds(project):
     assert status == 1
 
 
+@pytest.mark.slow
 def test_what_it_found_is_a_dependency(tmp_path):
     """Of the record of the coupled file, until doctor says otherwise; no other record changes."""
     kept = Kept(tmp_path, {**COUPLED, "test_d.py": "def test_d(): pass\n"})
@@ -98,6 +101,7 @@ def test_what_it_found_is_a_dependency(tmp_path):
     assert kept.record("test_a.py")["coupled_with"] == []
 
 
+@pytest.mark.slow
 def test_what_no_single_first_party_module_explains(tmp_path):
     """Then it may lean on any of the others."""
     kept = Kept(tmp_path, {

@@ -21,6 +21,7 @@ def _xdist(project):
     project.plugins = ["xdist"]
 
 
+@pytest.mark.slow
 def test_every_kind_of_outcome(project):
     project.write(sample.FILES)
     plain, ours = project.same("-v", "--junitxml=out.xml", "--log-file=log.txt", slots=1, extra=[TWO])
@@ -136,6 +137,7 @@ def test_worker_ids_are_those_of_all_hosts(project):
     ]
 
 
+@pytest.mark.slow
 def test_deaths_ports_and_late_errors(project):
     """What a controller does for its children a host does for its own; a port is shared by all hosts of a machine."""
     project.write({
@@ -227,6 +229,7 @@ def test_a_terminal_shows_what_is_where(project):
         assert terminal.end() == 0
 
 
+@pytest.mark.slow
 def test_messages_larger_than_all_buffers(project):
     """On the way there (node ids) and back (output); each goes in many pieces."""
     project.write({

@@ -158,6 +158,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     return workshop.run(PROGRAM)
 
 
+@pytest.mark.slow
 def test_nothing_hangs(ran):
     """Traps: a child that calls sys.exit, dies of SIGSEGV or os._exit made a peer hang for ever; SIGINT did nothing."""
     assert ran.report["slow"] == []
@@ -240,6 +241,7 @@ def test_files_are_flushed_and_exit_handlers_run(ran):
     assert ran.report["at exit"] == ["kept back", "left"]
 
 
+@pytest.mark.slow
 def test_a_thousand_calls_leave_nothing(tmp_path):
     """Trap: one zombie for each child."""
     workshop = Workshop(tmp_path)

@@ -174,6 +174,7 @@ class Buildkite(Machine):
         (Buildkite, "buildkite.yml", 1),
     ],
 )
+@pytest.mark.slow
 def test_a_pipeline(
     service: type[GitLab | CircleCI | Buildkite], example: str, of_failed: int, tmp_path: Path
 ) -> None:

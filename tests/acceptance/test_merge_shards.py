@@ -130,6 +130,7 @@ def lines(path):
     return found
 
 
+@pytest.mark.slow
 def test_a_whole_as_one_run_leaves_it(left, folders, merge, tmp_path):
     out, whole = tmp_path / "out", left / "whole"
     wanted = {"--junitxml": "j.xml", "--json": "r.json", "--report-log": "log", "--coverage": ".coverage"}

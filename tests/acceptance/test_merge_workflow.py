@@ -41,6 +41,7 @@ def records(job):
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
+@pytest.mark.slow
 def test_one_workflow_after_the_other(service):
     # The first: there are no records.
     service.begin()
@@ -100,6 +101,7 @@ def test_one_workflow_after_the_other(service):
     assert list(service.caches) == [f"hotreload-Linux-{number}-1" for number in (1, 2, 3)]
 
 
+@pytest.mark.slow
 def test_a_shard_that_never_came(service):
     service.begin()
     service.job("plan")
@@ -110,6 +112,7 @@ def test_a_shard_that_never_came(service):
     assert service.caches == {}
 
 
+@pytest.mark.slow
 def test_a_second_attempt_writes_what_it_found(service):
     """The service never writes a key again, so the second attempt has one of its own; artifacts are replaced."""
     service.begin()

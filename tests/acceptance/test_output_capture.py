@@ -226,6 +226,7 @@ def test_faulthandler_prints_where_plain_pytest_does(project, slots):
     ]
 
 
+@pytest.mark.slow
 def test_large_output(project):
     project.write(
         {f"test_{n}.py": f"def test_large():\n    print('{n}' * 3_000_000)\n    assert 0\n" for n in "ab"}

@@ -58,6 +58,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("options", [["-v"], ["-q"]])
+@pytest.mark.slow
 def test_what_stays_is_plain_pytests(project, slots, options):
     project.write(FILES)
     plain, status = on_a_terminal(project, *options, slots=None)

@@ -434,6 +434,7 @@ def test_the_process_dies(suite):
     )
 
 
+@pytest.mark.slow
 def test_a_package_with_a_setup_of_its_own(suite):
     """It runs before the fixtures, and in each child."""
     files = package("shop", fixture("index"), **dict.fromkeys("abcd", "def test_it(index): pass\n"))

@@ -270,6 +270,7 @@ def test_testmon_is_refused_by_one_line(project, slots):
     assert ours.outcomes == {}
 
 
+@pytest.mark.slow
 def test_hypothesis(project, slots):
     using(project, "_hypothesis_pytestplugin")
     pytest.importorskip("hypothesis", reason="hypothesis is not installed")

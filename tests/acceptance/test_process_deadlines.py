@@ -148,6 +148,7 @@ def test_a_file_without_progress_is_named(project, slots):
     assert ours.status == 0
 
 
+@pytest.mark.slow
 def test_a_thread_that_never_ends_does_not_hold_the_run(project):
     project.write({
         "test_a.py": """

@@ -116,6 +116,7 @@ def test_breakpoints_in_two_files_wait_for_the_terminal(project, slots):
     assert shown[-1] == "= 2 failed, 2 passed ="
 
 
+@pytest.mark.slow
 def test_an_interrupt_in_the_debugger_is_the_debuggers(project):
     project.write(STOPPING)
     same_talk(project, slots=2, typed=["\x03", "p x\n", "q\n"])

@@ -78,6 +78,7 @@ def test_one_interrupt_is_plain_pytests(project, slots, group):
     "place",
     ["run.children.Children.start", "records.records.RunRecords.judge", "process.channel.Channel.drain"],
 )
+@pytest.mark.slow
 def test_an_interrupt_while_the_controller_is_busy(project, slots, place):
     """On a busy machine a test may be under way before the controller looks at anything; it is torn down all the
     same."""

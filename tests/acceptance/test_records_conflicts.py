@@ -53,6 +53,7 @@ def overlap(times, one, other):
     return one_began < other_ended and other_began < one_ended
 
 
+@pytest.mark.slow
 def test_a_fixed_port(tmp_path, port):
     files = {f"test_{name}.py": BINDS.format(port=port) for name in "ab"}
     kept = Kept(tmp_path, files)

@@ -81,6 +81,7 @@ def test_young_files_prove_nothing(young):
     assert {why.partition(" ")[2] for why in whys.values()} == {"changed while it ran or just before"}
 
 
+@pytest.mark.slow
 def test_four_phases(in_earnest):
     """Cold, warm, one edit, and back again."""
     kept = in_earnest
@@ -152,6 +153,7 @@ def test_two_runs_at_once(tmp_path):
 
 
 @pytest.mark.parametrize("seed", range(4))
+@pytest.mark.slow
 def test_kills(tmp_path, seed):
     """A run is killed at any moment, with an edit before each: what follows is right, five times."""
     chosen = random.Random(seed)

@@ -6,6 +6,8 @@ import json
 import re
 from html import unescape
 
+import pytest
+
 #: Takes more CPU time than the isolation of a few trivial tests does, on a busy machine, too.
 SLOW_START = """
 import time
@@ -32,6 +34,7 @@ def claims(project, *arguments: str) -> tuple[str, str, str]:
     return line[1] if line else "", figure[1] if figure else "", str(written or "")
 
 
+@pytest.mark.slow
 def test_a_start_that_is_paid_once_is_said_to_be_saved_by_one_number(project):
     project.write({**FILES, "conftest.py": SLOW_START})
     terminal, page, results = claims(project)
@@ -39,11 +42,13 @@ def test_a_start_that_is_paid_once_is_said_to_be_saved_by_one_number(project):
     assert 1.0 < float(terminal) < 4.0
 
 
+@pytest.mark.slow
 def test_where_isolation_costs_more_nothing_is_said(project):
     project.write({f"test_{number}.py": "def test_it(): pass\n" for number in range(150)})
     assert claims(project, "--hotreload-rewind=off") == ("", "", "")
 
 
+@pytest.mark.slow
 def test_the_time_of_the_tests_is_not_saved_and_not_lost(project):
     # The clock is read seldom, because reading it takes system time.
     burn = """
@@ -59,6 +64,7 @@ def test_the_time_of_the_tests_is_not_saved_and_not_lost(project):
     assert 1.0 < float(terminal) < 4.0
 
 
+@pytest.mark.slow
 def test_what_a_program_did_before_it_called_pytest_is_not_saved(project):
     project.cold = True
     project.write({

@@ -135,6 +135,7 @@ def test_of_two_fixtures_of_one_name_one_is_refused(suite, slots):
     assert "it holds 2 open sockets" in line
 
 
+@pytest.mark.slow
 def test_edits_of_what_the_setup_used(suite, tmp_path):
     """The records of all files that inherited the value name it."""
     helper = "def value(): return 1\ndef other(): return 2\n"

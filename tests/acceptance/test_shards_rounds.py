@@ -87,6 +87,7 @@ def test_without_durations(project):
     assert all("by the hash of their paths" in said(result)[0] for result in results)
 
 
+@pytest.mark.slow
 def test_with_durations(project):
     """The shards measure other durations than the run of all did."""
     measured(project)
@@ -99,6 +100,7 @@ def test_with_durations(project):
     assert plan(again[0]) == plan(first[0])
 
 
+@pytest.mark.slow
 def test_a_run_of_all_moves_the_plan_and_the_next_shard_says_so(project):
     """Between two shards: the one line says which shards had another plan. A round that ended is not told of."""
     first = shard(project, 1)
@@ -121,6 +123,7 @@ def test_a_run_of_all_moves_the_plan_and_the_next_shard_says_so(project):
     exactly_once([shard(project, number) for number in range(1, SHARDS + 1)])
 
 
+@pytest.mark.slow
 def test_what_tells_of_no_other_plan(project):
     """Other files, another number of shards, a list of tests, a plan that is written, and a run without a cache."""
     shard(project, 1)
@@ -160,6 +163,7 @@ def test_a_plan_file_is_compared_too(project):
     ],
     ids=" ".join,
 )
+@pytest.mark.slow
 def test_a_narrowed_run_moves_no_plan(project, narrowed):
     measured(project)
     before = plan(shard(project, 1))
@@ -190,6 +194,7 @@ def test_a_run_of_a_folder_measures_that_folder(project):
     assert len(made["timings"]["files"]) == 8
 
 
+@pytest.mark.slow
 def test_a_merge_moves_the_plan(project):
     """The cache that it writes plans by what the shards measured, and remembers no round of them."""
     for number in range(1, SHARDS + 1):
@@ -200,6 +205,7 @@ def test_a_merge_moves_the_plan(project):
     assert all("by durations" in said(result)[0] for result in results)
 
 
+@pytest.mark.slow
 def test_a_damaged_memory_counts_as_none(project):
     measured(project)
     shard(project, 1)

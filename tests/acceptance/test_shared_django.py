@@ -78,6 +78,7 @@ def test_the_database_is_made_once(project, slots):
 
 
 @pytest.mark.parametrize("name", [":memory:", "data.sqlite3"])
+@pytest.mark.slow
 def test_the_database_is_made_once_for_each_slot_without_being_named(project, slots, name):
     """pytest-django requests the database while tests run; a table with 200 columns takes long enough."""
     fields = "\n".join(

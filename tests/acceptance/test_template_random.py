@@ -7,6 +7,8 @@ import subprocess
 import sys
 from random import Random
 
+import pytest
+
 from .serving import Place
 from .watching import write
 
@@ -125,6 +127,7 @@ for number in range({cases}):
 """
 
 
+@pytest.mark.slow
 def test_adopted_is_what_an_import_would_give(tmp_path):
     """Forks without pytest compare hundreds of generated cases in a few seconds."""
     seed, cases = int(os.environ.get("HOTRELOAD_SEED", "0")), int(os.environ.get("HOTRELOAD_FORKS", "300"))

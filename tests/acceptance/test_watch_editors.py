@@ -70,6 +70,7 @@ def test_ways_to_save(tmp_path: Path, save: Callable[[Path, str], None]) -> None
         assert watching.rest == []
 
 
+@pytest.mark.slow
 def test_a_save_without_a_change_runs_nothing(tmp_path: Path) -> None:
     with Watching(tmp_path, _FILES) as watching:
         watching.shown()

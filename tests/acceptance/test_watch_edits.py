@@ -84,6 +84,7 @@ def test_an_edited_core_runs_all_that_use_it(tmp_path: Path) -> None:
         assert watching.end() == 0
 
 
+@pytest.mark.slow
 def test_edits_of_a_module_and_of_its_test_take_turns(tmp_path: Path) -> None:
     """Each is held by fork points that the other made stale."""
     with Watching(tmp_path, _SHOP) as watching:

@@ -109,6 +109,7 @@ def test_killed_at_a_random_moment(desk, seed):
 # ------------------------------------------------------------------------------------- long lives
 
 
+@pytest.mark.slow
 def test_idle_takes_no_time(desk):
     """Nobody wakes up to look."""
     desk.write(WAITS)
@@ -174,6 +175,7 @@ def census(desk) -> tuple[int, int, int]:
     return len(pids), files, memory
 
 
+@pytest.mark.slow
 def test_reruns_leave_nothing(desk):
     """Thirty in a row."""
     desk.write(WAITS)

@@ -85,6 +85,7 @@ def test_what_earlier_runs_imported_late_is_warm_at_the_first_edit(tmp_path: Pat
         assert watching.end() == 0
 
 
+@pytest.mark.slow
 def test_a_distribution_that_is_installed_means_a_new_template(tmp_path: Path, environment: Path) -> None:
     packages = _packages(environment)
     with _watching(tmp_path, environment) as watching:

@@ -30,6 +30,7 @@ def settle(root: Path) -> None:
     time.sleep(SETTLED_SECONDS)  # the time of the last change of an inode can't be set
 
 
+@pytest.mark.slow
 def test_the_second_watch_runs_what_is_changed_red_or_unknown(tmp_path: Path) -> None:
     # Bytecode that the first run writes changes folders in which modules are looked for.
     environ = {"PYTHONDONTWRITEBYTECODE": "1"}

@@ -178,6 +178,7 @@ def test_what_a_plugin_writes_at_the_end_is_no_edit(tmp_path: Path, start: str) 
     assert out.read_text().count("ended") >= 4
 
 
+@pytest.mark.slow
 def test_what_lies_outside_of_the_root_is_watched_before_anything_ran(recorded: Path) -> None:
     with _watching(recorded) as watching:
         shown = watching.shown()

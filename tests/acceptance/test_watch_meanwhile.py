@@ -7,6 +7,8 @@ import time
 from importlib.util import cache_from_source
 from pathlib import Path
 
+import pytest
+
 from .watching import HUNG, Shown, Watching
 
 _WAITS = """\
@@ -72,6 +74,7 @@ def test_a_test_that_never_ends_is_stopped_by_its_edit(tmp_path: Path) -> None:
         assert watching.end() == 0
 
 
+@pytest.mark.slow
 def test_an_edit_stops_what_it_concerns_and_the_others_finish(tmp_path: Path) -> None:
     with Watching(
         tmp_path,
@@ -128,6 +131,7 @@ def test_two_edits_in_quick_succession(tmp_path: Path) -> None:
         assert watching.end() == 0
 
 
+@pytest.mark.slow
 def test_200_edits_as_fast_as_possible_of_the_same_size(tmp_path: Path) -> None:
     """Bytecode tells an edit by the second and the size: what runs is what is on the disk all the same."""
     files = {

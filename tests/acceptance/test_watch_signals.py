@@ -88,6 +88,7 @@ def test_interrupted_twice_ends_at_once(desk, kind):
     desk.left_behind()
 
 
+@pytest.mark.slow
 def test_interrupted_again_later_is_a_first_one(desk):
     waiting(desk, "2-slots")
     desk.press("\x03", "cancelled; ")
@@ -181,6 +182,7 @@ def test_suspended_in_place(desk):
 
 
 @pytest.mark.parametrize("args", [[], ["--watch"]], ids=["once", "watch"])
+@pytest.mark.slow
 def test_time_limits_do_not_count_while_suspended(desk, args):
     desk.write(TICKS)
     desk.start(desk.command("--hotreload-slots=2", "--hotreload-timeout=3", *args))

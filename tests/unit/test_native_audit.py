@@ -125,6 +125,7 @@ def files(root: Path) -> Path:
 
 @linux_only
 @pytest.mark.parametrize(("body", "rows"), FILES.values(), ids=FILES.keys())
+@pytest.mark.slow
 def test_files(body: str, rows: list[tuple[str, str]], files: Path) -> None:
     assert touched(files, body) == rows
 

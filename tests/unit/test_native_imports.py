@@ -22,6 +22,7 @@ from .reading import assert_agree, project, written
 _MAY_REJECT = 3 if sys.version_info < (3, 14) else 5 if sys.version_info < (3, 15) else 17
 
 
+@pytest.mark.slow
 def test_all_of_the_standard_library(tmp_path: Path) -> None:
     library = Path(sysconfig.get_path("stdlib"))
     sources = {path.name: path.read_bytes() for path in sorted(library.glob("*.py"))}

@@ -6,6 +6,7 @@ import ast
 import textwrap
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -69,6 +70,7 @@ MODULES = st.lists(st.recursive(SIMPLE, compound, max_leaves=12), max_size=6).ma
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sources=st.lists(MODULES, min_size=1, max_size=8))
+@pytest.mark.slow
 def test_generated_source(sources: list[str], tmp_path: Path) -> None:
     for source in sources:
         ast.parse(source)

@@ -257,6 +257,7 @@ def edited(source: str, chance: random.Random) -> str | None:
     return text
 
 
+@pytest.mark.slow
 def test_every_difference_of_code_is_one_of_outlines() -> None:
     """Whatever an edit changes in the code of a function, or of the rest, shows in the outline."""
     chance = random.Random(SEED)

@@ -109,6 +109,7 @@ def test_an_editors_save_is_one_change(
 
 
 @pytest.mark.parametrize("trial", range(5))
+@pytest.mark.slow
 def test_a_file_in_a_new_tree_is_seen(watcher: _native.Watcher, tmp_path: Path, trial: int) -> None:
     (tmp_path / "n" / "m" / "k").mkdir(parents=True)
     (tmp_path / "n" / "m" / "k" / "deep.py").write_text("x")

@@ -29,6 +29,7 @@ def git(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Path]:
     return folder, root
 
 
+@pytest.mark.slow
 def test_while_git_holds_its_lock_nothing_is_told(
     git: tuple[Path, Path], start: Callable[..., _native.Watcher], poll: bool
 ) -> None:

@@ -281,6 +281,7 @@ def contents(folder: Path) -> dict[str, str]:
 
 # With few files bursts are those of edits, with many those of many.
 @pytest.mark.parametrize(("folders", "files", "least"), [(3, 4, 10), (6, 12, 1)])
+@pytest.mark.slow
 def test_no_edit_is_lost(
     poll: bool, folders: int, files: int, least: int, start: Callable[..., _native.Watcher], tmp_path: Path
 ) -> None:

@@ -20,6 +20,7 @@ SEED = int(os.environ.get("HOTRELOAD_SEED", "1"))
 
 @pytest.mark.timeout(60 + 5 * REWINDS)
 @pytest.mark.parametrize("engine", ["userfaultfd", "pagemap"])
+@pytest.mark.slow
 def test_every_rewind_is_exact(engine: str, tmp_path: Path) -> None:
     reason = _native.rewind_self_test(engine)
     if reason is not None:
