@@ -25,6 +25,7 @@ from pytest_hotreload.host_options import HOST_ENVIRONMENT
 from pytest_hotreload.hosts import messages as hosts_messages
 from pytest_hotreload.imports.threads import ThreadWatch
 from pytest_hotreload.original_names import ORIGINAL_NAMES
+from pytest_hotreload.process import adoption
 from pytest_hotreload.process.messages import ENVIRONMENT
 from pytest_hotreload.records.affected import Selection
 from pytest_hotreload.records.collection_hooks import Bookkeeper
@@ -308,6 +309,11 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection() -> None:
     run_facts.collecting()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    adoption.before_tests()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -79,6 +79,7 @@ def _hold_back(names: Iterable[str]) -> None:
         for name in names:
             import_module(name)
     held.hold_back(present, again=True)
+    held.before_tests(ahead=False)
 
 
 def _first_failure(names: Iterable[str]) -> str | None:

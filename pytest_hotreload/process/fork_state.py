@@ -7,7 +7,7 @@ run.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from typing import Any
@@ -90,10 +90,39 @@ def randomness(seed: int) -> None:
 
 
 @contextlib.contextmanager
+def output_to_memory() -> Iterator[Callable[[], int]]:
+    """As :func:`output_to_nowhere`; yields a function that returns the number of bytes that were printed so far.
+
+    Without files in memory (macOS), that number is 0.
+    """
+    if not hasattr(os, "memfd_create"):
+        with output_to_nowhere():
+            yield lambda: 0
+        return
+    file = os.memfd_create("hotreload-printed")
+
+    def printed() -> int:
+        flush_standard()
+        return os.fstat(file).st_size
+
+    with output_to(file):
+        try:
+            yield printed
+        finally:
+            flush_standard()
+
+
+@contextlib.contextmanager
 def output_to_nowhere() -> Iterator[None]:
     """Discard everything that is printed in this block, by whatever means."""
+    with output_to(os.open(os.devnull, os.O_WRONLY)):
+        yield
+
+
+@contextlib.contextmanager
+def output_to(nowhere: int) -> Iterator[None]:
+    """Send everything that is printed in this block to a descriptor, which is closed in the end."""
     saved = os.dup(1), os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
     try:

@@ -13,7 +13,9 @@ from collections.abc import Iterable, Mapping
 from importlib.machinery import PathFinder
 from typing import Any, NamedTuple
 
-from pytest_hotreload.world import os
+from pytest_hotreload.world import BUILTINS, os
+
+__builtins__ = BUILTINS
 
 #: Packages whose own files count as installed wherever they lie: a development install of pytest or of
 #: hotreload.

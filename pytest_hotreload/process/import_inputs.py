@@ -53,6 +53,8 @@ class Asked:
         self.tops: set[str] = set()
         #: Modules that were in ``sys.modules`` when this module imported them.
         self.imports: set[str] = set()
+        #: Whether the import printed something or warned of something.
+        self.is_loud = False
         self._known: dict[tuple[str, Any], Any] = {}
 
     def is_known(self, kind: str, subject: Any, answer: Any) -> bool:
@@ -87,6 +89,8 @@ class Recorder:
         #: The id of a wrapper function -> the wrapper, and the function that it wraps.
         self._wrapped: dict[int, tuple[Any, Any]] = {}
         self._noted: Callable[[], list[str]] = list
+        #: Returns a value that changes when something is printed or warned of.
+        self.heard: Callable[[], Any] = lambda: None
 
     # -- the switch --------------------------------------------------------------------------------
 
@@ -158,7 +162,7 @@ class Recorder:
             asked.tops.add(spec.name.partition(".")[0])
             if self._stack:
                 self._imported(spec.name)
-            count = len(sys.modules)
+            count, heard = len(sys.modules), self.heard()
             self._stack.append(asked)
             try:
                 module = plain(spec)
@@ -169,6 +173,7 @@ class Recorder:
             finally:
                 self._settle()
                 self._stack.pop()
+            asked.is_loud = self.heard() != heard
             self._finish(spec.name, module, asked, count)
             return module
 

@@ -6,14 +6,17 @@ imported.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from importlib.util import spec_from_loader
 from types import ModuleType
 from typing import Any
 
+from pytest_hotreload.world import BUILTINS, MODULES
+
+__builtins__ = BUILTINS
+
 #: The import system: ``importlib._bootstrap``.
-bootstrap: Any = sys.modules["_frozen_importlib"]
+bootstrap: Any = MODULES["_frozen_importlib"]
 #: The file of the import system's code. The interpreter omits frames of this file from tracebacks by its name
 #: (``remove_importlib_frames`` in CPython's ``Python/import.c``, 3.10 to 3.15).
 _FILE = "<frozen importlib._bootstrap>"

@@ -21,7 +21,12 @@ from pytest_hotreload.process import adoption
 from pytest_hotreload.process.channel import Channel, pair
 from pytest_hotreload.process.fork_messages import Probe, Probed, Start, Warm, Warmed
 from pytest_hotreload.process.fork_server import ForkPoint, Unwind, fork_quietly, serve
-from pytest_hotreload.process.fork_state import flush_standard, output_to_nowhere, print_fatal_traceback
+from pytest_hotreload.process.fork_state import (
+    flush_standard,
+    output_to_memory,
+    output_to_nowhere,
+    print_fatal_traceback,
+)
 from pytest_hotreload.process.import_inputs import Recorder
 from pytest_hotreload.process.lifeline import end_with
 from pytest_hotreload.process.living import NativeThreads
@@ -199,13 +204,17 @@ def _first_party(name: str) -> str:
 
 @contextlib.contextmanager
 def recording(recorder: Recorder) -> Iterator[None]:
-    """Record, in this block, the imported modules and the inputs that they read."""
-    recorder.start()
-    recorder.note_opens(note_opens, noted_opens)
-    try:
-        yield
-    finally:
-        recorder.stop()
+    """Record, in this block, the imported modules, the inputs that they read, and whether they print or warn."""
+    with warnings.catch_warnings(record=True) as caught, output_to_memory() as printed:
+        warnings.simplefilter("always")
+        recorder.heard = lambda: (len(caught), printed())
+        recorder.start()
+        recorder.note_opens(note_opens, noted_opens)
+        try:
+            yield
+        finally:
+            recorder.stop()
+            recorder.heard = lambda: None
 
 
 def import_module(name: str) -> str:

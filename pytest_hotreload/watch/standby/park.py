@@ -178,6 +178,7 @@ def park(
     while True:
         first_party.hold(since_ns)
         tell_ready(_here.channel, Ready(first_party.inputs(), first_party.refused))
+        adoption.before_tests(ahead=True)
         keep_frozen()
         gc.collect()
         fork_state.flush_before_fork(fork_state.inventory())

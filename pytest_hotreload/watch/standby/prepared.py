@@ -191,6 +191,7 @@ def wait_for_run(config: pytest.Config, since_ns: int = 0, *, is_active: bool = 
         if why:
             give_up(why, first_party.inputs())
         park.tell_ready(here.channel, here.ready(first_party.inputs()))
+        adoption.before_tests(ahead=True)
         gc.collect()
         freeze()
         become, lifeline = park.serve_forks(here.channel, here.lifeline, park.raise_become)

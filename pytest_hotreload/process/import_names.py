@@ -1,0 +1,71 @@
+"""Tells which names tests have replaced in modules that an import reads.
+
+A module binds the names of other modules as they are while it is imported: under ``mock.patch("platform.system")`` an
+import gives another module than one in the template. Therefore the names are noted when tests begin, and compared when
+a test imports a module that waits to be adopted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+from pytest_hotreload.world import BUILTINS, MODULES, os
+
+__builtins__ = BUILTINS
+
+#: The kinds of values that an import can depend on and that modules do not bind anew by themselves.
+_KINDS = (FunctionType, BuiltinFunctionType, MethodType, ModuleType, str, bool, tuple)
+_OF_CLASSES = (FunctionType, classmethod, staticmethod, property)
+#: What pytest and our own observer bind anew around each test, by module; None stands for all names.
+_BOUND_ANEW: dict[str, frozenset[str] | None] = {
+    "builtins": frozenset(["__import__", "_"]),
+    "sys": frozenset(["excepthook", "unraisablehook", "displayhook", "breakpointhook"]),
+    "threading": frozenset(["excepthook"]),
+    "warnings": frozenset(["showwarning", "_showwarnmsg", "_showwarnmsg_impl"]),
+    "importlib": None,
+    "importlib.util": None,
+    "_frozen_importlib": None,
+    "_frozen_importlib_external": None,
+}
+#: Modules whose names matter to every import: what they offer is used through other modules, too.
+_USED_BY_ALL = frozenset(
+    ["builtins", "io", "locale", "os", "pathlib", "platform", "posix", "socket", "sys", "time"]
+)
+_GONE: Any = object()
+#: The mapping of variables that ``os`` had before the first conftest; a test may bind another one.
+_ENVIRON = os.environ
+
+
+class Names:
+    """The names of some modules, and of the classes that they define, at one moment."""
+
+    def __init__(self, modules: Mapping[str, ModuleType]) -> None:
+        used = {name: MODULES[name] for name in _USED_BY_ALL if name in MODULES}
+        self._of: dict[str, list[tuple[Any, str, Any]]] = {
+            name: list(_names_of(name, module))
+            for name, module in {**modules, **used}.items()
+            if type(module) is ModuleType and _BOUND_ANEW.get(name, _GONE) is not None
+        }
+
+    def replaced(self, modules: Collection[str]) -> str:
+        """Return the first name of these modules that is bound to another object now, or ""."""
+        for name in _USED_BY_ALL.union(modules):
+            for owner, key, value in self._of.get(name, ()):
+                if owner.__dict__.get(key, _GONE) is not value:
+                    return f"{name}.{key}"
+        return ""
+
+
+def _names_of(name: str, module: ModuleType) -> Iterator[tuple[Any, str, Any]]:
+    left_out = _BOUND_ANEW.get(name) or frozenset()
+    for key, value in list(module.__dict__.items()):
+        if key in left_out:
+            continue
+        kind = type(value)
+        if kind in _KINDS or issubclass(kind, type) or value is _ENVIRON:
+            yield module, key, value
+        if kind is type and value.__module__ == name:
+            own = list(value.__dict__.items())
+            yield from ((value, each, found) for each, found in own if type(found) in _OF_CLASSES)
