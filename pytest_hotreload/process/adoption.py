@@ -253,13 +253,10 @@ class Held:
         """
         if self._names is None or any(is_extension(self.pending[name]) for name in waiting):
             return {}
-        found: dict[str, str] = {}
-        for name in waiting:
-            asked = self._asked(name)
-            replaced = self._names.replaced(asked.imports)
-            if asked.is_loud or replaced:
-                found[name] = f"{replaced} is another object now" if replaced else "it prints or warns"
-        return found
+        asked = {name: self._asked(name) for name in waiting}
+        replaced = self._names.replaced({name: each.imports for name, each in asked.items()})
+        loud = {name: "it prints or warns" for name, each in asked.items() if each.is_loud}
+        return loud | {name: f"{what} is another object now" for name, what in replaced.items()}
 
     def _other_module(self, name: str) -> str:
         """Return why this module, or one that it imported, was replaced by a different module; or ""."""

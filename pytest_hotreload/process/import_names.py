@@ -49,13 +49,27 @@ class Names:
             if type(module) is ModuleType and _BOUND_ANEW.get(name, _GONE) is not None
         }
 
-    def replaced(self, modules: Collection[str]) -> str:
-        """Return the first name of these modules that is bound to another object now, or ""."""
-        for name in _USED_BY_ALL.union(modules):
-            for owner, key, value in self._of.get(name, ()):
-                if owner.__dict__.get(key, _GONE) is not value:
-                    return f"{name}.{key}"
-        return ""
+    def replaced(self, imports: Mapping[str, Collection[str]]) -> dict[str, str]:
+        """Return the modules that import a name which is bound to another object now -> that name.
+
+        ``imports``: module -> the modules that it imports. Each of the latter is compared once: 15 ms for 60,000 names.
+        """
+        found = {
+            name: f"{name}.{key}"
+            for name in _USED_BY_ALL.union(*imports.values())
+            if (key := next(self._differing(name), ""))
+        }
+        by_all = next((found[name] for name in _USED_BY_ALL if name in found), "")
+        each = {
+            name: by_all or next((found[one] for one in of if one in found), "")
+            for name, of in imports.items()
+        }
+        return {name: what for name, what in each.items() if what}
+
+    def _differing(self, name: str) -> Iterator[str]:
+        return (
+            key for owner, key, value in self._of.get(name, ()) if owner.__dict__.get(key, _GONE) is not value
+        )
 
 
 def _names_of(name: str, module: ModuleType) -> Iterator[tuple[Any, str, Any]]:
