@@ -79,6 +79,7 @@ def pytest_load_initial_conftests(
     early_config: pytest.Config,
 ) -> Generator[None, object, object]:
     global _owner
+    adoption.pytest_begins()
     if _owner is not None:
         return (yield)
     starting = template_start()

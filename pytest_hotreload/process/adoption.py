@@ -2,9 +2,9 @@
 
 Between warming and that moment the modules are not in ``sys.modules``. A module is adopted, with all modules
 that it imported, if every input that was read during their imports (``process/import_inputs.py``) has the
-same value now. Otherwise the interpreter imports the module anew, and with it every module that imported it. While a
-test runs, a module is adopted only if nobody can tell: its import printed nothing and warned of nothing, and no name of
-a module that it imported was replaced since tests began (``process/import_names.py``).
+same value now. Otherwise the interpreter imports the module anew, and with it every module that imported it. A module
+is adopted only if nobody can tell: its import printed nothing and warned of nothing, and no name of a module that it
+imported was replaced since tests began (``process/import_names.py``).
 """
 
 from __future__ import annotations
@@ -59,6 +59,8 @@ class Held:
         self._finders: list[Any] = []
         self._listed: dict[str, tuple[object, frozenset[str]]] = {}
         self._is_in_place = False
+        #: Whether what an import prints and warns is shown: in a process of pytest. Isolated calls show nothing of it.
+        self.is_heard = False
         #: The names of imported modules when tests began; None before.
         self._names: Names | None = None
         #: How many modules waited when the names were noted.
@@ -129,7 +131,7 @@ class Held:
         ``ahead``: more will be imported before the tests, so the names of waiting modules count, too.
         """
         if self.pending and (self._names is None or (ahead and len(self.pending) != self._waited)):
-            self._waited = len(self.pending)
+            self._waited, self.is_heard = len(self.pending), True
             imported = {each for name in self.pending for each in self._asked(name).imports}
             known = {**self.pending, **MODULES} if ahead else MODULES
             self._names = Names({name: known[name] for name in imported & known.keys()})
@@ -247,15 +249,16 @@ class Held:
         return wrong
 
     def _visible(self, waiting: list[str]) -> dict[str, str]:
-        """Return the modules whose adoption a test would notice -> the reason in words.
+        """Return the modules whose adoption would be noticed -> the reason in words.
 
         Native code is left out: it can't be imported a second time.
         """
-        if self._names is None or any(is_extension(self.pending[name]) for name in waiting):
+        if any(is_extension(self.pending[name]) for name in waiting):
             return {}
         asked = {name: self._asked(name) for name in waiting}
-        replaced = self._names.replaced({name: each.imports for name, each in asked.items()})
-        loud = {name: "it prints or warns" for name, each in asked.items() if each.is_loud}
+        imports = {name: each.imports for name, each in asked.items()}
+        replaced = self._names.replaced(imports) if self._names is not None else {}
+        loud = {name: "it prints or warns" for name, each in asked.items() if each.is_loud and self.is_heard}
         return loud | {name: f"{what} is another object now" for name, what in replaced.items()}
 
     def _other_module(self, name: str) -> str:
@@ -364,6 +367,12 @@ def is_warm(name: str) -> bool:
     A fork point learns nothing from a run that adopts or replaces such a module.
     """
     return _held is not None and name in _held.warmed
+
+
+def pytest_begins() -> None:
+    """From now on, what an import prints and warns is shown."""
+    if _held is not None:
+        _held.is_heard = True
 
 
 def before_tests(*, ahead: bool = False) -> None:

@@ -55,6 +55,34 @@ def test_one_run(asking, site, project, mode):
     assert ours.status == 0
 
 
+#: A module that warns while a test file imports it, as plain pytest shows it.
+LOUD = {"asking.py": "import warnings\nwarnings.warn('old', DeprecationWarning)\nMODE = 'plain'\n"}
+
+
+@pytest.mark.parametrize("options", [[], ["-W", "error::DeprecationWarning"]], ids=["shown", "error"])
+def test_a_server_shows_the_warnings_of_an_import(options, site, tmp_path):
+    write(site, LOUD)
+    with Place(
+        tmp_path, {"test_a.py": "import asking\ndef test_mode(): assert asking.MODE == 'plain'\n"}
+    ) as place:
+        place.environ["PYTHONPATH"] = str(site)
+        plain = place.say("pytest", *QUIET, *options)
+        assert ("1 warning" if not options else "1 error") in plain.out
+        place.serve()
+        for _ in range(3):
+            ran = place.say("run", *QUIET, *options)
+            assert (ran.out, ran.status) == (plain.out, plain.status)
+
+
+@pytest.mark.parametrize("mode", ["--hotreload-isolate=strict", "--hotreload-isolate=file"])
+def test_one_run_shows_the_warnings_of_an_import(site, project, mode):
+    write(site, LOUD)
+    project.outside = ["../../lib/site-packages"]
+    project.write({f"test_{name}.py": "import asking\ndef test_mode(): pass\n" for name in "ab"})
+    plain, _ = project.same(slots=1, extra=[mode])
+    assert len(plain.warnings) == 1
+
+
 def test_a_watch_sees_what_a_warm_module_looks_for(site, tmp_path):
     """A module of the project that an installed one looked for in vain comes into being."""
     installed, own, _ = ASKING["first-party module beside the tests"]
@@ -222,3 +250,19 @@ def test_an_isolated_call_after_its_host_changed_a_variable(tmp_path):
         """
     )
     assert ran.report == {"modes": [["plain", True], ["set", False]]}
+
+
+def test_an_isolated_call_adopts_what_an_import_would_have_printed(tmp_path):
+    """It shows nothing of imports, so nobody could tell."""
+    workshop = Workshop(tmp_path)
+    loud = "import os, warnings\nprint('imported')\nwarnings.warn('old', DeprecationWarning)\nPID = os.getpid()\n"
+    shop = "import asking, os\ndef is_adopted(): return asking.PID == os.getppid()\n"
+    workshop.write({"site-packages/asking.py": loud, "src/shop.py": shop})
+    ran = workshop.run(
+        """
+        with isolate_imports("shop") as environment:
+            import shop
+            report(adopted=environment.exec(shop.is_adopted).result())
+        """
+    )
+    assert ran.report == {"adopted": True}
