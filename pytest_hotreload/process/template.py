@@ -207,6 +207,7 @@ def recording(recorder: Recorder) -> Iterator[None]:
     """Record, in this block, the imported modules, the inputs that they read, and whether they print or warn."""
     with warnings.catch_warnings(record=True) as caught, output_to_memory() as printed:
         warnings.simplefilter("always")
+        warnings.simplefilter("ignore", ResourceWarning)  # the garbage collector decides when it comes
         recorder.heard = lambda: (len(caught), printed())
         recorder.start()
         recorder.note_opens(note_opens, noted_opens)

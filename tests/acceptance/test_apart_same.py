@@ -132,6 +132,7 @@ def _untimed(text: str) -> str:
     return re.sub(r'(time|timestamp|hostname)="[^"]*"', r'\1=""', text)
 
 
+@pytest.mark.slow
 def test_last_failed_is_the_controllers(project, how):
     project.write(ORDINARY)
     first = project.both(slots=2, extra=[how])

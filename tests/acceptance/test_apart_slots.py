@@ -70,6 +70,7 @@ BY_INPUT = """\
     """
 
 
+@pytest.mark.slow
 def test_worker_input_read_in_configure(project):
     project.write({"conftest.py": BY_INPUT, **FILES})
     _, ours = project.same(slots=2)

@@ -175,6 +175,7 @@ def test_idle(place):
     assert list(place.runtime.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_run_is_not_idle(place):
     """It is longer than the idle time."""
     server = place.serve("--idle", "0.01")

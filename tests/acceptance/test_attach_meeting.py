@@ -292,6 +292,7 @@ def test_garbage_is_not_heard(place):
 # ------------------------------------------------------------------------------------- a watch
 
 
+@pytest.mark.slow
 def test_a_watch(place):
     command = [sys.executable, "-m", "pytest", "--hotreload", "--watch", "--watch-force"]
     with Terminal(command, cwd=place.root, env={**place.environ, "TERM": "xterm"}) as desk:
@@ -317,6 +318,7 @@ def test_a_watch(place):
     assert not place.sockets
 
 
+@pytest.mark.slow
 def test_a_caller_of_a_watch_that_dies(place):
     """Its run does not care for SIGINT, and the watch has nothing else to do meanwhile."""
     place.write({"test_a.py": STAYS})

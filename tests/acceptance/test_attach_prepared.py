@@ -453,6 +453,7 @@ def test_standard_input(place):
     assert (ran.status, ran.out.split()[0].strip(".")) == (0, "ahead")
 
 
+@pytest.mark.slow
 def test_more_files_than_are_kept(place):
     """The file that was used last is dropped last."""
     names = [f"test_{letter}.py" for letter in "cdefg"]

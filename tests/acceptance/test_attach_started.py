@@ -120,6 +120,7 @@ def test_the_ini_file_decides_as_pytest_reads_it(place):
 
 
 @pytest.mark.parametrize("where", ["ini", "toml", "environ"])
+@pytest.mark.slow
 def test_idle_minutes(place, where):
     environ = {}
     if where == "environ":
@@ -163,6 +164,7 @@ def test_an_interpreter_that_vanishes(place):
     until(lambda: not place.alive(), "the server has ended")
 
 
+@pytest.mark.slow
 def test_what_is_installed_changes(place):
     """The server ends by itself, or at the next run, behind which another one starts."""
     place.python, packages = another_environment(place)

@@ -132,6 +132,7 @@ def test_finds_nothing(project):
     assert status == 0
 
 
+@pytest.mark.slow
 def test_arguments_are_passed_through(project):
     project.write(COUPLED)
     assert doctor(project, "-k", "alone or test_b")[1][2:] == ["hotreload: 2 tests: none needs another file"]

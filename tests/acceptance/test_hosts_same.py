@@ -40,6 +40,7 @@ def test_every_kind_of_outcome(project):
     assert len(again.order) == sum(any(o == "failed" for _, o in each) for each in sample.OUTCOMES.values())
 
 
+@pytest.mark.slow
 def test_stopping(project):
     project.write({f"test_{n}.py": f"def test_a(): pass\ndef test_b(): assert {n} < 2\n" for n in range(6)})
     for option, failures in (("-x", 1), ("--maxfail=2", 2)):
@@ -48,6 +49,7 @@ def test_stopping(project):
         assert len(ours.order) == 4 + 2 * failures
 
 
+@pytest.mark.slow
 def test_one_interrupt(project):
     project.write({
         "test_a.py": """
@@ -246,6 +248,7 @@ def test_messages_larger_than_all_buffers(project):
     assert ours.order == [f"test_{n}.py::test_many[{i}{'x' * 3000}]" for n in range(2) for i in range(60)]
 
 
+@pytest.mark.slow
 def test_records_know_nothing_of_hosts_but_failures(project):
     project.plugins.append("hotreload_young")
     project.environ["PYTHONDONTWRITEBYTECODE"] = "1"
@@ -266,6 +269,7 @@ def test_records_know_nothing_of_hosts_but_failures(project):
     assert ours.order == ["test_a.py::test_a", "test_c.py::test_c"]
 
 
+@pytest.mark.slow
 def test_a_session_fixture_that_uses_the_worker_id(project, tmp_path):
     """A host with one slot has a worker id, too. Its files come one by one, so each child sets the fixture up."""
     project.environ["NOTES"] = str(tmp_path / "notes.txt")

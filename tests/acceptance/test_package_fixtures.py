@@ -181,6 +181,7 @@ def test_a_setup_that_fails(suite, slots):
     assert ours.lines == plain.lines
 
 
+@pytest.mark.slow
 def test_nested_packages(suite, slots):
     """The inner package's value stands on the outer one's, and is torn down before it, at its own end."""
     made = suite(
@@ -463,6 +464,7 @@ def test_coverage(suite, slots):
     ]
 
 
+@pytest.mark.slow
 def test_edits_of_what_the_setup_used(suite):
     """The records of all files that inherited the value name it, and no others."""
     import time

@@ -7,6 +7,7 @@ import pytest
 PASSED = [("setup", "passed"), ("call", "passed"), ("teardown", "passed")]
 
 
+@pytest.mark.slow
 def test_pytester_meets_an_inert_plugin(project, slots):
     """Even with --hotreload in the inner arguments."""
     project.plugins = ["pytester"]

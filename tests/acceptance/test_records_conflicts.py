@@ -232,6 +232,7 @@ def test_a_port_that_a_test_does_without(tmp_path, times, port, then):
     ]
 
 
+@pytest.mark.slow
 def test_a_path_that_both_write(tmp_path, times):
     """From the second run on, when it is known. A file that shares nothing runs beside either."""
     writes = TIMES.format(body="Path(__file__).with_name('shared.txt').write_text(name)")
@@ -268,6 +269,7 @@ SERIAL = {
 
 
 @pytest.mark.parametrize("how", SERIAL)
+@pytest.mark.slow
 def test_a_declared_name(tmp_path, times, how):
     """On the first run already."""
     body = "\n".join(line[4:] for line in TIMES.format(body="pass").splitlines())

@@ -118,6 +118,7 @@ def test_four_phases(in_earnest):
     assert said(kept.run("--affected", slots=2)) == [f"0 of {COUNT} test files affected"]
 
 
+@pytest.mark.slow
 def test_an_edit_that_bytecode_would_hide(in_earnest):
     """Same size, in the same second as the run before it."""
     kept = in_earnest

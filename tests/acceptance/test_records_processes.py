@@ -106,6 +106,7 @@ _TOLD = {"test_fork_context.py"}
 _REASON = "it started a process, and a project file changed"
 
 
+@pytest.mark.slow
 def test_an_edit_of_a_command_affects_each_test_that_starts_it(tmp_path: Path) -> None:
     ways = {f"test_{way}.py": _TEST.format(body=body) for way, body in _WAYS.items()}
     files = {**_COMMAND, **_OTHERS, **ways}

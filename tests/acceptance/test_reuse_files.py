@@ -147,6 +147,7 @@ def again(kept):
     return kept.run("--reuse=on", "-v", *results, *BOTH, slots=2)
 
 
+@pytest.mark.slow
 def test_each_kind(again):
     assert why(again) == {name: reason for name, (_, reason) in KINDS.items() if reason}
     expected = dict.fromkeys(REUSED, "reused")

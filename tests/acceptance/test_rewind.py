@@ -78,6 +78,7 @@ def test_two_slots(tmp_path: Path) -> None:
     assert rewound(result)[0] >= 16
 
 
+@pytest.mark.slow
 def test_many_files_end_a_process(tmp_path: Path) -> None:
     """After 200 files a fork takes over: what no check sees can't gather any longer."""
     made = project(tmp_path, {})

@@ -220,6 +220,7 @@ REFUSED = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_each_kind_of_state(tmp_path: Path) -> None:
     """All kinds in one process, each followed by a file that would notice it, with all memory compared."""
     bodies = {}

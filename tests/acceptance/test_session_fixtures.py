@@ -312,6 +312,7 @@ def test_a_file_with_a_collection_of_its_own(suite, slots):
     assert ours.lines[-1] == "== 5 passed in TIME =="
 
 
+@pytest.mark.slow
 def test_what_was_set_up_above_is_no_cost_of_a_child(suite, slots):
     made = suite(
         SLOW, {f"test_{name}.py": "import time\ndef test_it(base): time.sleep(0.2)\n" for name in FOUR}

@@ -112,6 +112,7 @@ def test_a_teardown_that_closes(suite, kind):
     assert shared_lines(ours)
 
 
+@pytest.mark.slow
 def test_of_two_fixtures_of_one_name_one_is_refused(suite, slots):
     """The file that runs first needs the second one, so one process tries both."""
     files = {

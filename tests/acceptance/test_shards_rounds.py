@@ -140,6 +140,7 @@ def test_what_tells_of_no_other_plan(project):
     assert len(warned(shard(project, 2))) == 1
 
 
+@pytest.mark.slow
 def test_a_plan_file_is_compared_too(project):
     project.run("--shard=1/3", "--shard-plan=plan.json", slots=1)
     one = shard(project, 1, "--shard-from=plan.json")

@@ -183,6 +183,7 @@ def test_whatever_is_selected(project, name):
     assert max(result.status for result in results) == plain.status
 
 
+@pytest.mark.slow
 def test_affected_and_last_failed(project):
     """Of the same records and the same memory of failures; one failure has been renamed since."""
     project.write(SPREAD)

@@ -112,6 +112,7 @@ def test_edits_of_a_module_and_of_its_test_take_turns(tmp_path: Path) -> None:
         assert "assert 60 == 20" in shown.errors
 
 
+@pytest.mark.slow
 def test_all_modules_edited_in_turn(tmp_path: Path) -> None:
     """The order of edits decides what the fork points hold; never what the tests see."""
     with Watching(tmp_path, _SHOP) as watching:

@@ -111,6 +111,7 @@ _EDITED = {
 }
 
 
+@pytest.mark.slow
 def test_what_was_edited_and_ran_does_not_run_at_the_next_start(tmp_path: Path) -> None:
     """Each edit is younger than 2 s when its rerun begins; the second of each keeps second and size."""
     with Watching(tmp_path, _EDITED) as watching:

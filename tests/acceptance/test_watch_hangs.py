@@ -104,6 +104,7 @@ def _watching(top: Path, files: dict[str, str], slots: int) -> Watching:
 
 
 @pytest.mark.parametrize(("kind", "slots"), _ALL if os.environ.get("HOTRELOAD_HANGS") == "all" else _SOME)
+@pytest.mark.slow
 def test_an_edit_ends_what_hangs(tmp_path: Path, kind: str, slots: int) -> None:
     """With one slot the only file runs in its rerun, with two and other files in children."""
     started = tmp_path / "started"
@@ -129,6 +130,7 @@ def test_an_edit_ends_what_hangs(tmp_path: Path, kind: str, slots: int) -> None:
         assert watching.end() == 0
 
 
+@pytest.mark.slow
 def test_what_was_ended_is_named(tmp_path: Path) -> None:
     started = tmp_path / "started"
     with _watching(tmp_path, {"test_old.py": "def test_old(): pass\n"}, 1) as watching:

@@ -71,6 +71,7 @@ def test_all(three, key):
     assert "collected 5 items" in shown
 
 
+@pytest.mark.slow
 def test_last_again(three):
     assert counts(three.edit({"test_c.py": "def test_c(): assert True\n"})) == ["1 passed"]
     for _ in range(2):
@@ -116,6 +117,7 @@ def test_why(three):
     three.press("h", "q  quit")
 
 
+@pytest.mark.slow
 def test_new_template(three):
     template = re.compile(r"template (\d+) modules")
     before = set(three.term.processes())
@@ -175,6 +177,7 @@ def test_filter(three, key, prompt, typed, ran, told):
     assert three.press("c") == "watching, h for help\n"
 
 
+@pytest.mark.slow
 def test_filters_together_and_edited(three):
     three.press("p", "path: ")
     three.press("test_b\r")

@@ -40,6 +40,7 @@ def test_a_conftest_concerns_its_subtree(tmp_path: Path) -> None:
         assert watching.end() == 0
 
 
+@pytest.mark.slow
 def test_a_conftest_appears_and_goes(tmp_path: Path) -> None:
     with Watching(tmp_path, _TREE) as watching:
         watching.shown()

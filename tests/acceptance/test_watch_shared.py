@@ -67,6 +67,7 @@ def relink(top: Path) -> None:
     new.replace(top / "project/link")
 
 
+@pytest.mark.slow
 def test_a_watch_runs_who_uses_it(tmp_path: Path) -> None:
     made(tmp_path)
     with Watching(tmp_path) as watching:

@@ -155,6 +155,7 @@ def controllers() -> Iterator[list[Controller]]:
 @linux_only
 @pytest.mark.parametrize("death_signal", [True, False], ids=["signal", "lifeline"])
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES.keys())
+@pytest.mark.slow
 def test_a_killed_controller_leaves_nothing(
     body: str, death_signal: bool, controllers: list[Controller]
 ) -> None:
