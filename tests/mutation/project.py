@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -85,7 +86,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "{up}", "more"))
 def number():
     total = {constant} + own.AT_IMPORT
     try:
-    {uses}
+        pass
+{uses}
     except ImportError:
         total += 50
     return total
@@ -187,7 +189,7 @@ class Project:
             CONFTEST.format(
                 imports=imports,
                 constant=self.number(),
-                uses="    ".join(uses).rstrip(),
+                uses=textwrap.indent("".join(uses).rstrip(), "    "),
                 up="/".join([".."] * name.count("/")),
             ),
         )
