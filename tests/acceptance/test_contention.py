@@ -208,6 +208,7 @@ def test_children_of_several_files(tmp_path, port):
     ours = project(tmp_path, port, first, second, **others).run("--hotreload-isolate=worker", slots=2)
     expected = {**ALL_PASS, **{f"{name}::test_it": "passed" for name in others}}
     assert (ours.status, outcomes(ours)) == (0, expected), ours.raw
+    assert f" {len(expected)} passed" in ours.raw  # each once, though the file's first test ran twice
     assert re.match(DID["bind"], said(ours)[0])
 
 
