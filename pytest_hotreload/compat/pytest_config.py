@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -228,6 +228,13 @@ def place_of_argument(config: pytest.Config, argument: str) -> str:
             if spec is not None:
                 name = str(next(iter(spec.submodule_search_locations or ()), spec.origin))
     return os.path.abspath(config.invocation_params.dir / name)
+
+
+def arguments_among(config: pytest.Config, paths: Collection[str]) -> list[str]:
+    """Return the arguments whose file or folder is one of the paths; all arguments with ``--pyargs``."""
+    if getattr(config.option, "pyargs", False):
+        return list(config.args)
+    return [argument for argument in config.args if place_of_argument(config, argument) in paths]
 
 
 def cache_folder(config: pytest.Config) -> Path:

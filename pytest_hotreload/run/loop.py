@@ -372,9 +372,7 @@ class RunLoop:
 
     def _following_of(self, running: RunningChild) -> list[int] | None:
         """Give a child that runs several files its next one; None if there is none that may run in it."""
-        if running.group.needs_own_child:
-            return None
-        following = self.schedule.next(self.children.groups(but=running), to_living=True)
+        following = self.schedule.following(running.group, self.children.groups(but=running))
         if following is None:
             return None
         running.following.append(following)

@@ -93,15 +93,24 @@ class Schedule:
     def __len__(self) -> int:
         return len(self._queue)
 
-    def next(self, running: Sequence[Group] = (), *, to_living: bool = False) -> Group | None:
-        """Take the next group that may run beside those that run; None if there is no such group.
+    def next(self, running: Sequence[Group] = ()) -> Group | None:
+        """Take the next group that may run beside those that run; None if there is no such group."""
+        return self._take(self._first(running))
 
-        ``to_living``: for a child that has run another group. If the next group needs its own child, it is not taken.
-        """
+    def following(self, group: Group, running: Sequence[Group]) -> Group | None:
+        """Take the next group for the child that has run ``group``; None if the next one needs its own child."""
+        found = self._first(running)
+        if found is None or self._alone or group.needs_own_child or found.needs_own_child:
+            return None
+        return self._take(found)
+
+    def _first(self, running: Sequence[Group]) -> Group | None:
         phase = min((each.phase for each in self._queue), default=0) if self._has_phases else 0
         waiting = (each for each in self._queue if each.phase == phase and each.gets_along(running))
-        group = next(waiting, None)
-        if group is None or (to_living and (group.needs_own_child or self._alone)):
+        return next(waiting, None)
+
+    def _take(self, group: Group | None) -> Group | None:
+        if group is None:
             return None
         self._queue.remove(group)
         group.alone = group.alone or self._alone

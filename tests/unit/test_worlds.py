@@ -26,6 +26,7 @@ IN_CHILDREN = [
     "run.child.reporter",
     "compat.pytest_config",
     "compat.junit",
+    "compat.pytest_fixtures",
     "compat.pytest_output",
     "compat.pytest_session",
     "records.conflicts",

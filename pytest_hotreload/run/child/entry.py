@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_hotreload.compat import pytest_session
+from pytest_hotreload.compat import pytest_fixtures
 from pytest_hotreload.process import fork_state
 from pytest_hotreload.process.channel import Channel
 from pytest_hotreload.process.fork_messages import Start
@@ -120,7 +120,7 @@ class ChildFactory:
     def _make_anew(self) -> None:
         """Let the project make live resources anew, which the fixture process holds, too."""
         for function, definition in self.after_fork:
-            function(pytest_session.fixture_value(definition))
+            function(pytest_fixtures.fixture_value(definition))
 
     def _context(self, start: Start, slot: SlotEnd, indices: Sequence[int]) -> ChildContext:
         return ChildContext(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pytest_hotreload._native import children_of
-from pytest_hotreload.compat import plugins, pytest_output, pytest_session
+from pytest_hotreload.compat import plugins, pytest_fixtures, pytest_output, pytest_session
 from pytest_hotreload.compat.debugger import call_before
 from pytest_hotreload.compat.reports import pack_report
 from pytest_hotreload.compat.worker_id import SetupWatch
@@ -69,10 +69,10 @@ _READS_WORKER_ID = "it reads the worker id"
 
 def _found(inheritance: Inheritance, definition: Any) -> str:
     """Return what children can't inherit, in words, or ""; what opens its connections again closes them first."""
-    value = pytest_session.fixture_value(definition)
+    value = pytest_fixtures.fixture_value(definition)
     known.let_go(value)
     why = inheritance.what_is_new()
-    if why and known.let_go_around(value, pytest_session.fixture_locals(definition)):
+    if why and known.let_go_around(value, pytest_fixtures.fixture_locals(definition)):
         why = inheritance.what_is_new()
     return why
 
@@ -213,9 +213,9 @@ class FixtureProcess:
     def _one(self, wanted: Wanted, watch: SetupWatch) -> tuple[float, str]:
         """Set one fixture up. Returns its seconds, and the reason for which children can't inherit it, or ""."""
         item = self.birth.items[wanted.first]
-        definition = pytest_session.visible_fixture(item, wanted.name)
+        definition = pytest_fixtures.visible_fixture(item, wanted.name)
         entry, after_fork = known.of(definition), declaration.after_fork_of(definition.func)
-        used = pytest_session.dependencies(item, wanted.name)
+        used = pytest_fixtures.dependencies(item, wanted.name)
         processes = any(known.of(each).processes for each in used)
 
         def begin() -> Callable[[], str]:

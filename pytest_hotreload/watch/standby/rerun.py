@@ -155,7 +155,7 @@ class RerunSession:
         #: The paths that a narrow collection enters: the wanted files, and all folders above them.
         self._ways = self._wanted.union(*(map(str, Path(file).parents) for file in self._wanted))
         if go.files is not None and not go.collect_all:
-            self.config.args[:] = _leading_to(self.config, self._wanted)
+            self.config.args[:] = pytest_config.arguments_among(self.config, self._ways)
 
     # -- collection --------------------------------------------------------------------------------
 
@@ -390,15 +390,3 @@ class RerunSession:
         """The message from which the watcher plans the next fork points."""
         learned = Learned(self.config, self.records, self.first_party.observer, self.inherited)
         return learned.message(self._variables, self._path_changed, pages)
-
-
-def _leading_to(config: pytest.Config, files: set[str]) -> list[str]:
-    """The arguments of this run that lead to one of the files; all arguments if that can't be determined."""
-    if getattr(config.option, "pyargs", False):
-        return list(config.args)
-    kept = []
-    for argument in config.args:
-        place = Path(os.path.abspath(config.invocation_params.dir / argument.split("::")[0]))
-        if any(Path(file) == place or place in Path(file).parents for file in files):
-            kept.append(argument)
-    return kept
