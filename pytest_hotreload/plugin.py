@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,7 +39,7 @@ from pytest_hotreload.run.session import Configured, RunSession
 from pytest_hotreload.usage import usage_error
 from pytest_hotreload.watch.standby import park, prepared, run_facts
 from pytest_hotreload.watch.standby.template import template_start
-from pytest_hotreload.world import os, time
+from pytest_hotreload.world import os, replaced, time
 
 if TYPE_CHECKING:
     from pytest_hotreload.hosts.hosts import Hosts
@@ -354,9 +353,9 @@ def _park(config: pytest.Config, session: RunSession) -> None:
     rerun = RerunSession(config, session.options, session.records, channel, first_party, pulse)
     chosen = session.options
     if rerun.go.first == "affected":
-        chosen = replace(chosen, affected=True)
+        chosen = replaced(chosen, affected=True)
     if rerun.go.debug:
-        chosen = replace(chosen, slots=1, direct=True)
+        chosen = replaced(chosen, slots=1, direct=True)
     config.stash[_KEY] = session._replace(options=chosen, totals=Totals(), rerun=rerun)
     config.pluginmanager.register(rerun, "hotreload-rerun")
 

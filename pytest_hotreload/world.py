@@ -25,13 +25,15 @@ import importlib.util
 import sys
 from collections.abc import Callable
 from types import ModuleType, TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_hotreload import _native
 
 #: The value of ``__builtins__`` in the globals of each of our modules.
 BUILTINS: Any = dict(vars(builtins))
 __builtins__ = BUILTINS
+
+_Instance = TypeVar("_Instance")
 
 #: The dictionary of loaded modules. Imports continue to use it if a test binds another one to ``sys.modules``.
 MODULES = sys.modules
@@ -98,6 +100,11 @@ class suppress:  # noqa: N801 - stands for contextlib's
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> bool:
         return kind is not None and issubclass(kind, self._exceptions)
+
+
+def replaced(instance: _Instance, **changes: Any) -> _Instance:
+    """``dataclasses.replace`` without its look-ups of names, for a class whose fields are the constructor's."""
+    return type(instance)(**{**vars(instance), **changes})
 
 
 class Loaded:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +16,7 @@ from pytest_hotreload.options import Options
 from pytest_hotreload.process.channel import Channel
 from pytest_hotreload.process.lifeline import end_with
 from pytest_hotreload.run.child import self_collecting
-from pytest_hotreload.world import BUILTINS, os, sockets
+from pytest_hotreload.world import BUILTINS, os, replaced, sockets
 
 __builtins__ = BUILTINS
 
@@ -62,7 +61,7 @@ class HostRole:
 
     def options(self, chosen: Options) -> Options:
         """The user's options without those that apply only to the user's controller."""
-        return replace(
+        return replaced(
             chosen,
             slots=len(self.begin.workers),
             hosts=(),

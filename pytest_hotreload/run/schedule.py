@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from pytest_hotreload.world import BUILTINS
+from pytest_hotreload.world import BUILTINS, replaced
 
 __builtins__ = BUILTINS
 
@@ -49,7 +49,7 @@ class Group:
 
     def rest(self, indices: list[int], **changes: Any) -> Group:
         """Return a group of the same file for some of its items."""
-        return replace(self, indices=indices, **changes)
+        return replaced(self, indices=indices, **changes)
 
 
 def make_groups(items: Sequence[pytest.Item], isolate: str, late: Collection[int] = ()) -> list[Group]:

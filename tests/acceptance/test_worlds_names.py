@@ -34,14 +34,14 @@ _ALWAYS_AT_IMPORT = {
         "builtins.frozenset", "builtins.sum", "builtins.vars", "os.environ.update", "os.listdir",
         "pathlib.Path.read_text", "platform.machine", "site.getsitepackages", "sysconfig.get_paths",
         "threading.get_ident", "sys._getframe", "_socket.socket", "builtins.bytearray", "pytest.File",
-        "pytest.ExitCode", "hashlib.sha256", "sys.argv",
+        "pytest.ExitCode", "hashlib.sha256", "sys.argv", "builtins.hasattr",
     ],
-    "none": ["threading.Thread", "threading.Lock", "sys.argv"],
+    "none": ["threading.Thread", "threading.Lock", "sys.argv", "builtins.hasattr"],
     "mock": ["builtins.any", "builtins.min", "builtins.zip", "os.fstat", "os.stat"],
     "object": ["sys.path_hooks", "sys.stdlib_module_names", "collections.Counter", "pytest.Config"],
 }  # fmt: skip
 #: The ways that go the farthest from each other.
-_FARTHEST = ("with records", "conftest, strict", "last file, with records")
+_FARTHEST = ("with records", "conftest, strict", "last file, with records", "last file, a death")
 #: Each way to run, and each replacement in these.
 _AT_IMPORT = [
     (way, replacement)

@@ -48,6 +48,8 @@ def test_fails():
     assert 0
 """
 _SECOND = "def test_other():\n    pass\n"
+#: A test whose process dies; under plain pytest, it fails.
+_DIES = "import os\nleave = os._exit\ndef test_dies():\n    {dies}\n"
 _EXPECTED = {
     "test_a.py::test_passes": "passed",
     "test_a.py::test_fails": "failed",
@@ -61,12 +63,13 @@ _FROM_A_FILE: Mapping[str, Sequence[Sequence[str]]] = {
     "spawn": (("-p", "no:cacheprovider", "--hotreload-start=spawn"),),
     "pages": (("--hotreload-report=r.html", "--hotreload-trace=t.json", "--hotreload-json=j.json"),),
     "shards": (("--shard=1/1", "--reuse=on"), ("--shard=1/1", "--reuse=on")),
+    "a death": ((),),
 }
 #: The same from a conftest; and from the last file, after which pytest itself imports nothing more.
 WAYS: Mapping[str, Sequence[Sequence[str]]] = {
     **_FROM_A_FILE,
     **{f"conftest, {way}": commands for way, commands in _FROM_A_FILE.items()},
-    **{f"last file, {way}": _FROM_A_FILE[way] for way in ("without records", "with records")},
+    **{f"last file, {way}": _FROM_A_FILE[way] for way in ("without records", "with records", "a death")},
 }
 
 #: Without the warning that the plugin is loaded already, as the forks have it: plain pytest need not show it, and
@@ -148,7 +151,7 @@ class Forks:
 def differences(forks: Forks, top: Path, names: Sequence[str], replacement: str, way: str) -> list[str]:
     """What differs from plain pytest. Names are replaced together; where that breaks one of the two, by halves."""
     plain = _plain(forks, top, names, replacement, way)
-    sound = all(run == Run(1, _EXPECTED) for run in plain)
+    sound = all(run == Run(1, _expected(way)) for run in plain)
     if len(names) == 1 and any(run.status <= 0 for run in plain):
         return []  # it hangs, or dies, or runs nothing and is green, and so may ours
     bad = _differ(forks, top, names, replacement, way, sound=sound) if sound or len(names) == 1 else [""]
@@ -170,26 +173,30 @@ def _plain(forks: Forks, top: Path, names: Sequence[str], replacement: str, way:
 def _differ(
     forks: Forks, top: Path, names: Sequence[str], replacement: str, way: str, *, sound: bool
 ) -> list[str]:
-    folder = _written(top, names, replacement, way)
+    folder = _written(top, names, replacement, way, dies="leave(9)")
     bad = []
     for arguments in WAYS[way]:
         ours = forks.run(folder, [*_OURS, *arguments])
         if not sound and ours.status == 0:
             bad.append(f"{names} {replacement} {arguments}: pytest breaks, ours is green")
-        elif sound and not _is_right(ours, arguments):
+        elif sound and not _is_right(ours, arguments, _expected(way)):
             said = (folder / "output.txt").read_text(errors="replace")
             bad.append(f"{names} {replacement} {arguments}: {ours}\n{said[-1500:]}")
     return bad
 
 
-def _is_right(ours: Run, arguments: Sequence[str]) -> bool:
+def _expected(way: str) -> dict[str, str]:
+    return {**_EXPECTED, "test_b.py::test_dies": "failed"} if "a death" in way else _EXPECTED
+
+
+def _is_right(ours: Run, arguments: Sequence[str], expected: dict[str, str]) -> bool:
     """``--affected`` may leave out what passed, and runs what failed."""
     if "--affected" in arguments:
-        return ours.status == 1 and ours.outcomes.items() <= _EXPECTED.items()
-    return ours == Run(1, _EXPECTED)
+        return ours.status == 1 and ours.outcomes.items() <= expected.items()
+    return ours == Run(1, expected)
 
 
-def _written(top: Path, names: Sequence[str], replacement: str, way: str) -> Path:
+def _written(top: Path, names: Sequence[str], replacement: str, way: str, dies: str = "assert 0") -> Path:
     """In a folder of its own."""
     folder = Path(tempfile.mkdtemp(dir=top))
     patches = "".join(_PATCH.format(name=name, replacement=REPLACEMENTS[replacement]) for name in names)
@@ -199,5 +206,6 @@ def _written(top: Path, names: Sequence[str], replacement: str, way: str) -> Pat
     if in_conftest:
         (folder / "conftest.py").write_text(replacing)
     (folder / "test_a.py").write_text(_FIRST if in_conftest or in_last else replacing + _FIRST)
-    (folder / "test_b.py").write_text(replacing + _SECOND if in_last else _SECOND)
+    second = _DIES.format(dies=dies) + _SECOND if "a death" in way else _SECOND
+    (folder / "test_b.py").write_text(replacing + second if in_last else second)
     return folder
