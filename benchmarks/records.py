@@ -97,7 +97,7 @@ def measure(root: str, count: int) -> dict[str, float]:
     start = time.perf_counter()
     loaded = records.load()
     middle = time.perf_counter()
-    verdicts = records.check(tests, epoch=EPOCH, environment={"HOME": "/"})
+    verdicts = records.check(tests, epochs=[EPOCH], environment={"HOME": "/"})
     checked = time.perf_counter()
     affected = records.affected(["src/package0/module3.py"])
     end = time.perf_counter()

@@ -284,6 +284,9 @@ class RecordStore:
     def files(self) -> list[str]:
         """The test files that have a record, sorted."""
 
+    def files_by_epoch(self) -> dict[str, list[str]]:
+        """Epoch -> the test files whose record was made in it, both in any order."""
+
     def get(self, file: str) -> str | None:
         """The record as it is on the disk, as JSON; None if there is none, or none that can be used.
 
@@ -359,6 +362,7 @@ class RecordStore:
         self,
         drafts: Mapping[str, str],
         *,
+        epochs: Sequence[str],
         started_ns: int,
         environment: Mapping[str, str],
         before: Sequence[tuple[str, Sequence[tuple[int, str]]]] | None = None,
@@ -414,11 +418,11 @@ class RecordStore:
         """The inputs that differ from those of an epoch, as (name, then, now), sorted; None if it is not known."""
 
     def check(
-        self, files: Sequence[str], *, epoch: str, environment: Mapping[str, str]
+        self, files: Sequence[str], *, epochs: Sequence[str], environment: Mapping[str, str]
     ) -> list[tuple[str, str, str]]:
         """For each file (file as given, verdict, detail). Content is looked at, in parallel, each thing once.
 
-        The first of these verdicts that applies: "unknown" (no record), "epoch" (of another; detail: that), "unsettled"
+        The first of these verdicts that applies: "unknown" (no record), "epoch" (of none of these; its), "unsettled"
         (the input that changed while it ran), "failed", then by inputs, detail the path or name: "gone" (a file),
         "content", "appeared" (a file that did not exist), "listing" (a folder's names), "declared" (a pattern's
         files), "environment", "project" (a file in one of its folders), "layout" (a folder: what can be imported from

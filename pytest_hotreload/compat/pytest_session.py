@@ -18,7 +18,7 @@ import _pytest.pathlib
 import _pytest.runner
 
 from pytest_hotreload.compat.pytest_output import terminal_reporter
-from pytest_hotreload.world import BUILTINS, contextlib, pytest
+from pytest_hotreload.world import BUILTINS, contextlib, getframe, pytest
 
 __builtins__ = BUILTINS
 
@@ -90,6 +90,17 @@ def set_interrupt_memo(config: pytest.Config, memo: Any) -> None:
     reporter = terminal_reporter(config)
     if reporter is not None and hasattr(reporter, "_keyboardinterrupt_memo"):
         reporter._keyboardinterrupt_memo = memo
+
+
+def is_called_by_selection() -> bool:
+    """Return whether the hook that runs was called by ``-m``, ``-k`` or ``--deselect``.
+
+    Relies on ``_pytest.mark`` and ``_pytest.main``, which call ``pytest_deselected``, and on pluggy's frames below.
+    """
+    frame = getframe(2)  # below the implementation that asks
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == "pluggy":
+        frame = frame.f_back
+    return frame.f_globals.get("__name__") in ("_pytest.mark", "_pytest.main")
 
 
 def own_protocol(config: pytest.Config) -> bool:

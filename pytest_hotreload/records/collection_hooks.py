@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 from pytest_hotreload._native import observe_for
 from pytest_hotreload.compat import pytest_config, pytest_session
+from pytest_hotreload.records import options_selection
 from pytest_hotreload.records.declarations import Declarations
 from pytest_hotreload.records.records import RunRecords
 from pytest_hotreload.world import BUILTINS, pytest, time
@@ -24,13 +25,17 @@ class Bookkeeper:
     def __init__(self, records: RunRecords, declarations: Declarations) -> None:
         self.records, self.declarations = records, declarations
         self._began: dict[object, float] = {}
+        #: Test file -> the number of its tests that pytest's own options left out.
+        self._left_out = Counter[str]()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection(self, session: pytest.Session) -> Generator[None, object, object]:
         pytest_session.after_import(session, self._imported)
         self.records.partial_by_name |= any("::" in argument for argument in session.config.args)
         self.records.filtered = _filters(session.config)
-        self.records.is_part |= _narrows(session.config)
+        usual = pytest_config.usual_options(session.config, _NARROWING)
+        self.records.usual_selection = options_selection.text(usual)
+        self.records.is_part |= _narrows(session.config, usual)
         return (yield)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -60,11 +65,21 @@ class Bookkeeper:
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None, object, object]:
         before = _by_file(items)
         self.records.all_files |= before.keys()
+        self._left_out.clear()
         result = yield
         after = _by_file(items)
-        self.records.partial |= {path for path, count in before.items() if after[path] != count}
+        partial = {path for path, count in before.items() if after[path] != count}
+        self.records.partial |= partial
+        self.records.narrowed_by_options |= {
+            path for path in partial if before[path] - after[path] == self._left_out[path]
+        }
         self._declare(items)
         return result
+
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        """Count what pytest's own options leave out; plugins and conftests call this hook, too."""
+        if pytest_session.is_called_by_selection():
+            self._left_out.update(_by_file(items))
 
     def _declare(self, items: Sequence[pytest.Item]) -> None:
         """Note what the ini and the markers declare for the files that stay."""
@@ -88,9 +103,8 @@ def _filters(config: pytest.Config) -> bool:
     return narrowed or not pytest_config.selects_everything(config)
 
 
-def _narrows(config: pytest.Config) -> bool:
+def _narrows(config: pytest.Config, usual: Mapping[str, Any]) -> bool:
     """Whether this run is less than the runs of this project: what ``addopts`` leaves out is never run."""
-    usual = pytest_config.usual_options(config, _NARROWING)
     chosen = {name: getattr(config.option, name, None) for name in _NARROWING}
     narrowed = any(value and value != usual[name] for name, value in chosen.items())
     everything = pytest_config.selects_everything(config) or pytest_config.names_folders(config)

@@ -45,6 +45,8 @@ class Drafts:
     collected: Observed
     notes: RunNotes
     epoch: str
+    #: Test file -> the epoch of its record, if another one.
+    epochs: Mapping[str, str]
     #: The inputs of the epoch, by name.
     inputs: Mapping[str, str]
     #: Files of modules that were imported before this plugin: nobody knows which of their functions ran.
@@ -120,7 +122,7 @@ class Drafts:
     def _facts(self, path: str, ran: FileOutcome) -> dict[str, Any]:
         told = set(ran.told)
         return {
-            "epoch": self.epoch,
+            "epoch": self.epochs.get(path, self.epoch),
             "outcome": "passed" if ran.clean else "failed",
             "tests": [
                 [nodeid, ran.outcomes[index], ran.seconds.get(index, 0.0)]

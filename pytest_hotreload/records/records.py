@@ -6,6 +6,7 @@ reported in one line.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -20,10 +21,9 @@ from pytest_hotreload.original_names import ORIGINAL_NAMES
 from pytest_hotreload.records import (
     affected_messages,
     couplings,
-    epoch,
-    epoch_changes,
     functions,
     last_run,
+    options_selection,
     plan_durations,
     unchanged,
 )
@@ -33,6 +33,7 @@ from pytest_hotreload.records.early_imports import import_again
 from pytest_hotreload.records.failures import never_fails_the_run, text_of
 from pytest_hotreload.records.functions import FunctionRecords, FunctionsRan
 from pytest_hotreload.records.observer import Observed, Observer
+from pytest_hotreload.records.run_epochs import RunEpochs
 from pytest_hotreload.records.run_notes import RunNotes
 from pytest_hotreload.records.verdicts import WITHOUT_INPUTS, Verdict, still_lead_there
 from pytest_hotreload.world import BUILTINS, contextlib, os
@@ -71,8 +72,7 @@ class RunRecords(RunNotes):
         self.changes: list[tuple[str, str | None, str | None]] = []
         self.collected = Observed()
         self._notes: list[str] = []
-        self._inputs: dict[str, str] = {}
-        self._epoch = ""
+        self._epochs = RunEpochs(config, self.environment)
         self._loaded = False
         self.store: RecordStore | None = None
         self._refused: OSError | None = None
@@ -184,19 +184,13 @@ class RunRecords(RunNotes):
         if store is None:
             self.verdicts = {file: Verdict(file, "unknown") for file in files}
             return
-        self._set_epoch(store)
-        found = store.check(files, epoch=self._epoch, environment=self.environment)
+        found = store.check(files, epochs=self._epochs.current(store), environment=self.environment)
         verdicts = [Verdict(file, kind, detail) for file, (_, kind, detail) in zip(files, found, strict=True)]
         moved = [verdict.file for verdict in verdicts if verdict.kind == "layout"]
         still = still_lead_there(self.config, self.observer.root, store, moved) if moved else set()
         for verdict in verdicts:
             self.verdicts[verdict.file] = Verdict(verdict.file, "fresh") if verdict.file in still else verdict
-        self.changes = self._epoch_changes(store, verdicts)
-
-    def _set_epoch(self, store: RecordStore) -> None:
-        if not self._epoch:
-            self._inputs = epoch.inputs(self.config, self.environment)
-            self._epoch = store.epoch(self._inputs)
+        self.changes = self._epochs.changes(store, verdicts)
 
     @never_fails_the_run(lambda *_: [])
     def touched(self, changes: Sequence[str], names: Sequence[str]) -> list[Verdict]:
@@ -204,16 +198,6 @@ class RunRecords(RunNotes):
         store, root = self.opened(), str(self.config.rootpath)
         found = store.affected(changes, names=names) if store is not None else []
         return [Verdict(str(Path(root, file)), kind, detail) for file, kind, detail in found]
-
-    def _epoch_changes(
-        self, store: RecordStore, verdicts: Iterable[Verdict]
-    ) -> list[tuple[str, str | None, str | None]]:
-        """The inputs that differ from the most common other epoch among the records."""
-        others = Counter(verdict.detail for verdict in verdicts if verdict.kind == "epoch")
-        if not others:
-            return []
-        changes = store.epoch_changes(others.most_common(1)[0][0], self._inputs) or []
-        return epoch_changes.named(self.config, changes)
 
     @never_fails_the_run(lambda *_: None)
     def affected_tests(self, file: str) -> set[str] | None:
@@ -263,16 +247,18 @@ class RunRecords(RunNotes):
         Raises OSError if the store cannot be written.
         """
         sure = not (self.partial_by_name or getattr(self.config.option, "lf", False))
-        whole = {p for p, ran in self.files.items() if sure and ran.whole and p not in self.partial}
+        ended = {path for path, ran in self.files.items() if sure and ran.whole}
         store = self.opened()
         if store is None:
             raise self._refused or OSError("no folder")
+        whole = ended - self.partial
+        selected = ended & self.partial & self.narrowed_by_options
+        whole |= selected - (self._known_better(store) if selected else set())
         partly = {path for path, ran in self.files.items() if path not in whole and ran.extends}
         kept = {*whole, *partly}
         store.remove([path for path, ran in self.files.items() if path not in kept and ran.refutes])
-        partly.intersection_update(self._recorded(store) if partly else ())
+        partly.intersection_update(self._recorded(store.files()) if partly else ())
         if whole or partly:
-            self._set_epoch(store)
             measured = self._write(store, whole, partly)
         if whole:
             self._note_when(store, whole)
@@ -282,11 +268,24 @@ class RunRecords(RunNotes):
             store.prune()
         store.save()
 
-    def _recorded(self, store: RecordStore) -> set[str]:
-        """The test files that have a record, by both names of the root."""
+    def _known_better(self, store: RecordStore) -> set[str]:
+        """The test files whose record says more than that of a part which this run's options selected.
+
+        That is the record of the whole file; only if it holds, where this run selects what every run selects. Else it
+        is also the record of what every run selects.
+        """
+        usual, by_epoch = self.usual_selection, store.files_by_epoch()
+        epochs = [self._epochs.of(store, selection) for selection in ("", usual)]
+        of_whole, of_usual = (self._recorded(by_epoch.get(epoch, ())) for epoch in epochs)
+        if options_selection.of(self.config) == usual:
+            return {path for path in of_whole if path in self.verdicts and self.verdicts[path].fresh}
+        return of_whole | of_usual
+
+    def _recorded(self, files: Iterable[str]) -> set[str]:
+        """Files of the store, by both names of the root."""
         root = self.config.rootpath
-        files = store.files()
-        return {str(folder / file) for folder in {root, root.resolve()} for file in files}
+        names = list(files)
+        return {str(folder / file) for folder in {root, root.resolve()} for file in names}
 
     def _write(
         self, store: RecordStore, whole: Collection[str], partly: Collection[str]
@@ -296,6 +295,7 @@ class RunRecords(RunNotes):
         Returns what was measured of the former.
         """
         ran_functions = FunctionRecords(self.collected.functions)
+        epochs, usual = self._epochs.current(store), self._epochs.of(store, self.usual_selection)
         # The setting of a part does not become that of the file.
         settings = {**dict.fromkeys(whole, tuple(self.setting())), **dict.fromkeys(partly, ())}
         drafts = Drafts(
@@ -303,13 +303,15 @@ class RunRecords(RunNotes):
             self.observer,
             self.collected,
             self,
-            self._epoch,
-            self._inputs,
+            epochs[0],
+            dict.fromkeys(self.partial, epochs[-1]),
+            self._epochs.inputs(),
             self._early,
             self._unseen,
             self.coupled(),
         ).make(settings, ran_functions)
-        for write, files in ((store.put_all, whole), (store.extend_all, partly)):
+        extend = functools.partial(store.extend_all, epochs=[*epochs, usual])
+        for write, files in ((store.put_all, whole), (extend, partly)):
             written = {path: json.dumps(draft) for path, draft in drafts.items() if path in files}
             if written:
                 write(

@@ -23,6 +23,10 @@ class RunNotes:
         self.files: defaultdict[str, FileOutcome] = defaultdict(FileOutcome)
         #: Test files of which not all tests were selected.
         self.partial: set[str] = set()
+        #: Those of them of which only ``-m``, ``-k`` and ``--deselect`` left tests out.
+        self.narrowed_by_options: set[str] = set()
+        #: What these options select in every run of this project, by ``addopts`` (records/options_selection.py).
+        self.usual_selection = ""
         #: All collected test files.
         self.all_files: set[str] = set()
         #: ``partial_by_name``: single tests were requested by name. ``filtered``: whole files may be missing.

@@ -93,7 +93,7 @@ fn environment() -> Variables {
 }
 
 fn verdict(store: &mut Store) -> Verdict {
-    store.check(&[b"tests/test_a.py".to_vec()], "e", &environment())[0].0
+    store.check(&[b"tests/test_a.py".to_vec()], &["e".to_owned()], &environment())[0].0
 }
 
 fn some_files() -> impl Strategy<Value = BTreeSet<usize>> {
@@ -264,7 +264,7 @@ fn bytes(store: &Store, folder: &Folder, files: &Files) -> Vec<Option<Vec<u8>>> 
 fn described(store: &mut Store) -> Vec<(Text, Verdict, Option<String>, usize)> {
     let files = store.files();
     let paths: Vec<Vec<u8>> = files.iter().map(|file| file.0.clone()).collect();
-    let verdicts = store.check(&paths, "e", &environment());
+    let verdicts = store.check(&paths, &["e".to_owned()], &environment());
     let each = files.into_iter().zip(verdicts).map(|(file, (verdict, _))| {
         let json = store.get(&file.0);
         (file, verdict, json, store.statistics().2)

@@ -49,7 +49,7 @@ def test_fails():
 """
 _SECOND = "def test_other():\n    pass\n"
 #: A test whose process dies; under plain pytest, it fails.
-_DIES = "import os\nleave = os._exit\ndef test_dies():\n    {dies}\n"
+_DIES = "import os\nleave = os._exit\ndef test_dies():\n    {dies}\n    assert 0\n"
 _EXPECTED = {
     "test_a.py::test_passes": "passed",
     "test_a.py::test_fails": "failed",
@@ -196,7 +196,7 @@ def _is_right(ours: Run, arguments: Sequence[str], expected: dict[str, str]) -> 
     return ours == Run(1, expected)
 
 
-def _written(top: Path, names: Sequence[str], replacement: str, way: str, dies: str = "assert 0") -> Path:
+def _written(top: Path, names: Sequence[str], replacement: str, way: str, dies: str = "pass") -> Path:
     """In a folder of its own."""
     folder = Path(tempfile.mkdtemp(dir=top))
     patches = "".join(_PATCH.format(name=name, replacement=REPLACEMENTS[replacement]) for name in names)

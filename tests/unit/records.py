@@ -89,8 +89,8 @@ class Project:
 
     def check(self, file: str = TEST, environment: Mapping[str, str] = ENVIRONMENT) -> Verdict:
         """The verdict, the same with and without what is remembered of the files."""
-        verdicts = self.records.check([file], epoch=EPOCH, environment=environment)
-        assert self.again().check([file], epoch=EPOCH, environment=environment) == verdicts
+        verdicts = self.records.check([file], epochs=[EPOCH], environment=environment)
+        assert self.again().check([file], epochs=[EPOCH], environment=environment) == verdicts
         return verdicts[0]
 
     def place(self, name: str = "tests.d/test_a.py.json") -> Path:

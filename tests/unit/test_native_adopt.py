@@ -49,7 +49,7 @@ def test_byte_for_byte_with_what_the_epoch_stands_for(project: Project, other: P
             ("x", "\udcff", None),
         ]
     assert adopt(project, other, TEST, OTHER) == 0
-    (check,) = project.records.check([TEST], epoch=epoch, environment=ENVIRONMENT)
+    (check,) = project.records.check([TEST], epochs=[epoch], environment=ENVIRONMENT)
     assert check == (TEST, "fresh", "")
 
 

@@ -31,7 +31,7 @@ def project(tmp_path: Path) -> Project:
 
 def extend(project: Project, **changes: Any) -> int:
     drafts = {TEST: json.dumps(draft(**changes))}
-    return project.records.extend_all(drafts, started_ns=started(), environment=ENVIRONMENT)
+    return project.records.extend_all(drafts, epochs=[EPOCH], started_ns=started(), environment=ENVIRONMENT)
 
 
 def ran(tests: list[set[int] | None], outside: set[int] = frozenset()) -> dict[str, Any]:  # type: ignore[assignment]
@@ -195,12 +195,12 @@ def test_nothing_is_lost_and_nothing_becomes_fresh(project: Project) -> None:
         for name in some(randoms, ["data/a.txt", SOURCE]):
             project.write(name, randoms.choice(states))
         part = facts(randoms, project, some(randoms, TESTS))
-        was = project.again().check([TEST], epoch=EPOCH, environment=ENVIRONMENT)[0][1]
+        was = project.again().check([TEST], epochs=[EPOCH], environment=ENVIRONMENT)[0][1]
         extend(project, **part)
         new = project.get()
         assert [(key, pair) for key in PAIRS for pair in old[key] if pair not in new[key]] == []
         assert [key for key in TEXTS if not set(old[key]) <= set(new[key])] == []
-        is_now = project.again().check([TEST], epoch=EPOCH, environment=ENVIRONMENT)[0][1]
+        is_now = project.again().check([TEST], epochs=[EPOCH], environment=ENVIRONMENT)[0][1]
         assert was == "fresh" or is_now != "fresh"
         fresh += is_now == "fresh"
     assert fresh > 5

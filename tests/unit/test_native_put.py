@@ -66,7 +66,7 @@ def test_what_can_not_be_written_does_not_hold_up_the_others(project: Project, t
     assert caught.value.filename == str(project.place("tests.d/sub.d/test_b.py.json"))
     for records in (project.records, project.again()):
         assert records.files() == [TEST, "tests/test_d.py"]
-        assert records.check(files, epoch=EPOCH, environment={}) == [
+        assert records.check(files, epochs=[EPOCH], environment={}) == [
             verdict("fresh"),
             ("tests/sub/test_b.py", "unknown", ""),
             ("tests/sub/test_c.py", "unknown", ""),

@@ -40,7 +40,7 @@ def test_a_layout_is_confirmed_until_it_changes_again(project: Project) -> None:
     # Only the index knows of it.
     (project.root / STORE / "records-5/index").unlink()
     (project.root / "src/three.py").unlink()
-    assert project.again().check([TEST], epoch=EPOCH, environment={}) == [verdict("layout", "src")]
+    assert project.again().check([TEST], epochs=[EPOCH], environment={}) == [verdict("layout", "src")]
 
 
 def test_what_comes_before_a_look(project: Project) -> None:
@@ -158,10 +158,10 @@ def test_one_object_sees_what_another_wrote(project: Project) -> None:
     assert other.load() == 0
     project.put()
     assert other.load() == 1
-    assert other.check([TEST], epoch=EPOCH, environment={}) == [verdict("fresh")]
+    assert other.check([TEST], epochs=[EPOCH], environment={}) == [verdict("fresh")]
     project.records.remove([TEST, "tests/none.py"])
     assert other.load() == 0
-    assert other.check([TEST], epoch=EPOCH, environment={}) == [verdict("unknown")]
+    assert other.check([TEST], epochs=[EPOCH], environment={}) == [verdict("unknown")]
 
 
 def test_nothing_is_on_the_disk_before_a_record_is(tmp_path: Path) -> None:
@@ -171,6 +171,6 @@ def test_nothing_is_on_the_disk_before_a_record_is(tmp_path: Path) -> None:
     records.clear()
     assert (records.prune(), records.verify(), records.files(), records.notes()) == ([], [], [], [])
     assert records.statistics() == {"records": 0, "bytes": 0, "paths": 0}
-    assert records.check(["a"], epoch=EPOCH, environment={}) == [("a", "unknown", "")]
+    assert records.check(["a"], epochs=[EPOCH], environment={}) == [("a", "unknown", "")]
     assert list(tmp_path.iterdir()) == []
     assert started() > 0

@@ -160,7 +160,7 @@ def test_damage_is_a_note(project: Project, name: str) -> None:
     other = project.again()
     assert other.load() == 1
     assert other.notes() == [f"record ignored: {project.place()}: {why}"]
-    assert other.check([TEST], epoch=EPOCH, environment={}) == [verdict("unknown")]
+    assert other.check([TEST], epochs=[EPOCH], environment={}) == [verdict("unknown")]
     assert other.get(TEST) is None
     assert other.verify() == [(str(project.place()), why)]
     assert project.put() is True
@@ -190,7 +190,7 @@ def test_a_record_that_was_cut_off(project: Project, length: int) -> None:
     project.put()
     whole = project.place().read_bytes()
     project.place().write_bytes(whole[:length])
-    assert project.again().check([TEST], epoch=EPOCH, environment={}) == [verdict("unknown")]
+    assert project.again().check([TEST], epochs=[EPOCH], environment={}) == [verdict("unknown")]
 
 
 def test_a_bad_index_is_only_slow(project: Project) -> None:
@@ -203,7 +203,7 @@ def test_a_bad_index_is_only_slow(project: Project) -> None:
         records = project.again()
         assert records.load() == 1
         assert records.notes() == []
-        assert records.check([TEST], epoch=EPOCH, environment={}) == [verdict("fresh")]
+        assert records.check([TEST], epochs=[EPOCH], environment={}) == [verdict("fresh")]
     index.unlink()
     index.mkdir()
     assert project.again().load() == 1
@@ -219,7 +219,7 @@ def test_a_planted_bucket_is_not_used(project: Project, tmp_path: Path) -> None:
     records = project.again()
     assert records.load() == 0
     assert records.notes() == [f"records ignored: {bucket}/: it is a symbolic link"]
-    assert records.check([TEST], epoch=EPOCH, environment={}) == [verdict("unknown")]
+    assert records.check([TEST], epochs=[EPOCH], environment={}) == [verdict("unknown")]
     with pytest.raises(OSError, match=r"^it is a symbolic link$"):
         records.put_all({TEST: json.dumps(draft())}, started_ns=0, environment={})
     records.clear()
@@ -382,7 +382,7 @@ def test_two_writers_at_once(project: Project) -> None:
     last = [json.loads(reader.get(name) or "")["flags"] for name in FILES]
     assert {flags[0] for flags in last} <= {"1-59", "2-59"}
     assert project.stored() == [f"tree/tests.d/test_{number}.py.json" for number in range(4)]
-    assert [kind for _, kind, _ in reader.check(FILES, epoch=EPOCH, environment={})] == ["fresh"] * 4
+    assert [kind for _, kind, _ in reader.check(FILES, epochs=[EPOCH], environment={})] == ["fresh"] * 4
 
 
 def test_killed_while_it_writes(project: Project) -> None:
@@ -398,6 +398,6 @@ def test_killed_while_it_writes(project: Project) -> None:
         records = project.again()
         records.load()
         assert (records.notes(), records.verify()) == ([], [])
-        known = records.check(records.files(), epoch=EPOCH, environment={})
+        known = records.check(records.files(), epochs=[EPOCH], environment={})
         assert {kind for _, kind, _ in known} <= {"fresh"}
     assert project.again().files() == FILES

@@ -185,6 +185,8 @@ OF_THE_LOOP = [
     "records.drafts",
     "records.failures",
     "records.records",
+    "records.options_selection",
+    "records.run_epochs",
     "records.run_notes",
     "records.verdicts",
     "run.endings",

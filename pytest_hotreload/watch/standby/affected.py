@@ -13,7 +13,7 @@ import pytest
 
 from pytest_hotreload._native import RecordStore
 from pytest_hotreload.compat import plugins, pytest_config
-from pytest_hotreload.records import affected_messages
+from pytest_hotreload.records import affected_messages, options_selection
 from pytest_hotreload.records.records import report_files
 from pytest_hotreload.records.verdicts import still_lead_there
 from pytest_hotreload.watch.protocol import AffectedPart, Changed, Select, Selected
@@ -50,7 +50,10 @@ class Affects:
             self._store.affected(())  # builds the index for later queries
         #: Files and folders outside the root that records depend on.
         self.outside = self._store.outside() if self._store is not None else []
-        recorded = set(self._store.files()) if self._store is not None else set()
+        by_selection = options_selection.recorded(self._store) if self._store is not None else {}
+        recorded = {
+            file for each in ("", options_selection.of(self.config)) for file in by_selection.get(each, ())
+        }
         self._known = set(known)
         self._kinds = {Path(path).suffix for path in known if not path.endswith(".py")}
         self._unknown = [path for path in known if self._named(path) not in recorded]

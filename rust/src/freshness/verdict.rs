@@ -98,9 +98,9 @@ pub(crate) fn change(dependency: &Dependency, found: Found) -> Option<Verdict> {
 
 /// The verdict where a record decides it without any look at the disk.
 #[must_use]
-pub(crate) fn judge_without_io(entry: Option<&Entry>, epoch: Option<TextId>) -> Option<Judged> {
+pub(crate) fn judge_without_io(entry: Option<&Entry>, epochs: &[TextId]) -> Option<Judged> {
     let Some(entry) = entry else { return Some((Verdict::Unknown, None)) };
-    if Some(entry.epoch) != epoch {
+    if !epochs.contains(&entry.epoch) {
         return Some((Verdict::Epoch, Some(entry.epoch)));
     }
     if let Some(path) = entry.unsettled {

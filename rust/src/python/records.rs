@@ -1,5 +1,6 @@
 //! The Python face of the store.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
@@ -140,6 +141,11 @@ impl RecordStore {
         self.with(py, Store::files).into_iter().map(shown).collect()
     }
 
+    fn files_by_epoch(&self, py: Python<'_>) -> HashMap<OsString, Vec<OsString>> {
+        let found = self.with(py, Store::files_by_epoch);
+        found.into_iter().map(|(epoch, files)| (shown(epoch), files.into_iter().map(shown).collect())).collect()
+    }
+
     fn get(&self, py: Python<'_>, file: PathBuf) -> Option<String> {
         let file = one(file);
         self.with(py, |store| store.get(&file))
@@ -169,17 +175,19 @@ impl RecordStore {
         Ok(self.with(py, |store| store.put_all(&drafts, started_ns, &environment, &before))?)
     }
 
-    #[pyo3(signature = (drafts, *, started_ns, environment, before = None))]
+    #[pyo3(signature = (drafts, *, epochs, started_ns, environment, before = None))]
+    #[expect(clippy::needless_pass_by_value, reason = "extracted from Python")]
     fn extend_all(
         &self,
         py: Python<'_>,
         drafts: &Bound<'_, PyMapping>,
+        epochs: Vec<String>,
         started_ns: i64,
         environment: &Bound<'_, PyMapping>,
         before: Option<Vec<(PathBuf, CodePlaces)>>,
     ) -> PyResult<usize> {
         let (drafts, environment, before) = (texts(drafts)?, mapping(environment)?, by_file(before));
-        Ok(self.with(py, |store| store.extend_all(&drafts, started_ns, &environment, &before))?)
+        Ok(self.with(py, |store| store.extend_all(&drafts, &epochs, started_ns, &environment, &before))?)
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "extracted from Python")]
@@ -249,17 +257,17 @@ impl RecordStore {
         Ok(changes.map(|changes| changes.into_iter().map(row).collect()))
     }
 
-    #[pyo3(signature = (files, *, epoch, environment))]
+    #[pyo3(signature = (files, *, epochs, environment))]
     #[expect(clippy::needless_pass_by_value, reason = "extracted from Python")]
     fn check(
         &self,
         py: Python<'_>,
         files: &Bound<'_, PyAny>,
-        epoch: String,
+        epochs: Vec<String>,
         environment: &Bound<'_, PyMapping>,
     ) -> PyResult<Vec<Row>> {
         let (files, environment) = (bytes(files)?, mapping(environment)?);
-        let verdicts = self.with(py, |store| store.check(&files, &epoch, &environment));
+        let verdicts = self.with(py, |store| store.check(&files, &epochs, &environment));
         let row = |(file, (verdict, about)): (Vec<u8>, (crate::freshness::verdict::Verdict, Text))| {
             (OsString::from_vec(file), verdict.name(), shown(about))
         };

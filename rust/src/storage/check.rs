@@ -9,15 +9,15 @@ use crate::records::text::Text;
 use crate::storage::store::Store;
 
 impl Store {
-    /// A verdict for each file, and what it is about.
-    pub fn check(&mut self, files: &[Vec<u8>], epoch: &str, environment: &Variables) -> Vec<(Verdict, Text)> {
+    /// A verdict for each file, and what it is about. Records of any of these epochs may hold.
+    pub fn check(&mut self, files: &[Vec<u8>], epochs: &[String], environment: &Variables) -> Vec<(Verdict, Text)> {
         self.need_load();
-        let epoch = self.table.id(epoch.as_bytes());
+        let epochs = self.epoch_ids(epochs);
         let ids: Vec<Option<TextId>> = files.iter().map(|file| self.table.id(&self.root.shorten(file).0)).collect();
         let entry_of = |table: &Table, id: Option<TextId>| id.and_then(|id| table.entries.get(&id).cloned());
         let entries: Vec<Option<Entry>> = ids.into_iter().map(|id| entry_of(&self.table, id)).collect();
         let early: Vec<Option<Judged>> =
-            entries.iter().map(|entry| verdict::judge_without_io(entry.as_ref(), epoch)).collect();
+            entries.iter().map(|entry| verdict::judge_without_io(entry.as_ref(), &epochs)).collect();
         let open = entries.iter().zip(&early).filter(|(_, early)| early.is_none());
         let needed: FxHashSet<DependencyId> =
             open.flat_map(|(entry, _)| entry.iter().flat_map(|entry| entry.dependencies.iter().copied())).collect();

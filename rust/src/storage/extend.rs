@@ -14,24 +14,25 @@ use crate::storage::store::{Store, read_record};
 use crate::storage::write::Put;
 
 impl Store {
-    /// Extends the records of these files. A file without a record gets none. A record of another epoch stays as it is,
-    /// or goes if a test did not pass. Returns how many records' stored bytes changed.
+    /// Extends the records of these files. A file without a record gets none. A record of none of these epochs stays
+    /// as it is, or goes if a test did not pass. Returns how many records' stored bytes changed.
     pub fn extend_all(
         &mut self,
         drafts: &[(Vec<u8>, String)],
+        epochs: &[String],
         started: i64,
         environment: &Variables,
         before: &[(Vec<u8>, CodePlaces)],
     ) -> Result<usize> {
         let made = self.made(drafts, started, environment, before)?;
-        self.write_each(&made, Self::extend)
+        self.write_each(&made, |store, new| store.extend(new, epochs))
     }
 
     /// Extends one record. None if it has to go.
-    fn extend(&self, new: &Record) -> Result<Option<Put>> {
+    fn extend(&self, new: &Record, epochs: &[String]) -> Result<Option<Put>> {
         let place = record_path(&new.file.0);
         let Some((old, stamp)) = read_record(&self.directory, place.as_bytes()).ok().flatten() else { return Ok(None) };
-        if old.epoch != new.epoch {
+        if !epochs.iter().any(|epoch| epoch.as_bytes() == old.epoch.0) {
             return Ok(new.is_clean().then_some(Put { record: old, stamp, is_changed: false }));
         }
         let content = |record: &Record, file: &Text| {

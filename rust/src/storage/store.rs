@@ -179,6 +179,22 @@ impl Store {
         self.table.files().into_iter().map(|file| Text(file.to_vec())).collect()
     }
 
+    /// The test files that have a record, by its epoch.
+    pub(crate) fn files_by_epoch(&mut self) -> HashMap<Text, Vec<Text>> {
+        self.need_load();
+        let mut found: HashMap<Text, Vec<Text>> = HashMap::new();
+        for (file, entry) in &self.table.entries {
+            let files = found.entry(self.about(Some(entry.epoch))).or_default();
+            files.push(self.about(Some(*file)));
+        }
+        found
+    }
+
+    /// Those of the epochs that any record names.
+    pub(crate) fn epoch_ids(&self, epochs: &[String]) -> Vec<TextId> {
+        epochs.iter().filter_map(|epoch| self.table.id(epoch.as_bytes())).collect()
+    }
+
     /// The file, its ports and its writes, of each record that names any.
     pub(crate) fn conflicts(&mut self) -> Vec<(Text, Vec<Text>, Vec<Text>)> {
         self.need_load();

@@ -1,0 +1,55 @@
+"""A watch of a project whose options leave tests out of files: an edit runs what it affects of the others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from .watching import Watching
+
+FILES = {
+    "quick.py": "VALUE = 1\n",
+    "slow.txt": "1",
+    "test_a.py": """\
+        import pytest
+
+        def test_quick():
+            import quick
+            assert quick.VALUE
+
+        @pytest.mark.slow
+        def test_slow():
+            assert int(open("slow.txt").read())
+        """,
+    "test_b.py": "def test_b():\n    pass\n",
+}
+INI = "[pytest]\nmarkers = slow\naddopts = {options}\n"
+MARKED = "-m 'not slow'"
+
+
+@pytest.mark.parametrize("place", ["addopts", "command line"])
+def test_an_edit_runs_what_it_affects(tmp_path: Path, place: str) -> None:
+    files = {**FILES, "pytest.ini": INI.format(options=MARKED if place == "addopts" else "")}
+    arguments = ["-m", "not slow"] if place == "command line" else []
+    with Watching(tmp_path, files, arguments) as watching:
+        assert watching.shown().status == "PASS 2 passed"
+        shown = watching.after({"test_b.py": "def test_b():\n    assert True\n"})
+        assert shown.ran == {"test_b.py::test_b": "passed"}
+        shown = watching.after({"quick.py": "VALUE = 2\n"})
+        assert shown.ran == {"test_a.py::test_quick": "passed"}
+        shown = watching.after({"slow.txt": "0"})
+        assert shown.ran == {}
+        assert watching.end() == 0
+
+
+def test_records_of_another_selection_decide_nothing(tmp_path: Path) -> None:
+    files = {**FILES, "pytest.ini": INI.format(options="")}
+    with Watching(tmp_path, files, ["-m", "not slow"]) as watching:
+        assert watching.shown().status == "PASS 2 passed"
+        assert watching.end() == 0
+    with Watching(tmp_path, arguments=["--watch-first=none"]) as watching:
+        watching.shown()
+        shown = watching.after({"slow.txt": "0"})
+        assert shown.ran == {"test_a.py::test_quick": "passed", "test_a.py::test_slow": "failed"}
+        assert watching.end() == 1
