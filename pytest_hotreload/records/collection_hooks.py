@@ -7,7 +7,7 @@ from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 from pytest_hotreload._native import observe_for
-from pytest_hotreload.compat import pytest_config, pytest_session
+from pytest_hotreload.compat import hypothesis, pytest_config, pytest_session
 from pytest_hotreload.records import options_selection
 from pytest_hotreload.records.declarations import Declarations
 from pytest_hotreload.records.records import RunRecords
@@ -62,7 +62,12 @@ class Bookkeeper:
             self.records.imports[str(node.path)] = time.perf_counter() - began
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None, object, object]:
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> Generator[None, object, object]:
+        reads = hypothesis.reader_of_sources(config, items)
+        if reads is not None and self.records.observer.active:
+            self.records.observer.without_sources(reads)
         before = _by_file(items)
         self.records.all_files |= before.keys()
         self._left_out.clear()

@@ -7,7 +7,7 @@ the template never records. docs/records.md states what the hook cannot see.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -159,6 +159,17 @@ class Observer:
         """
         self._taken += observed() if self.active else []
         return self._told(self._taken)
+
+    def without_sources(self, call: Callable[[], object]) -> None:
+        """Call a function of a tool, without what it reads of the sources of loaded modules."""
+        self._taken += observed()
+        try:
+            call()
+        finally:
+            sources = {file for _, file in self.loaded()}
+            self._taken += [
+                row for row in observed() if row[1] not in ("read", "source") or row[2] not in sources
+            ]
 
     def loaded(self) -> list[tuple[str, str]]:
         """The loaded first-party modules as (dotted name, file), in the order of their import."""
