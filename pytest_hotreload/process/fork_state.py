@@ -7,7 +7,7 @@ run.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from pytest_hotreload._native import flush_c_stdio, objects_of_types
 from pytest_hotreload.process import adoption
 from pytest_hotreload.process.installed import is_installed
+from pytest_hotreload.process.proc import named_files
 from pytest_hotreload.world import (
     BUILTINS,
     MODULES,
@@ -46,6 +47,8 @@ class Inherited:
     log_handlers: int
     writers: list[Any]
     tracker: int | None
+    #: Open files that have a name: descriptor -> (path, device, inode).
+    files: Mapping[int, tuple[str, int, int]]
 
 
 def inventory() -> Inherited:
@@ -57,7 +60,30 @@ def inventory() -> Inherited:
         log_handlers=len(getattr(_logging(), "_handlerList", ())),
         writers=_writers(),
         tracker=_resource_tracker(),
+        files=named_files(),
     )
+
+
+def replaced_files(inherited: Inherited) -> tuple[str, ...]:
+    """Return the inherited open files that this process has closed and that have been removed or replaced since.
+
+    Another fork still has the old file open, as nothing has it in plain pytest: a database of the suite, that each
+    test class creates anew.
+    """
+    found = []
+    for number, (path, *identity) in inherited.files.items():
+        with contextlib.suppress(OSError):  # not open any more
+            status = os.fstat(number)
+            if [status.st_dev, status.st_ino] == identity:
+                continue
+        try:
+            status = os.stat(path)
+        except OSError:
+            found.append(path)
+        else:
+            if [status.st_dev, status.st_ino] != identity:
+                found.append(path)
+    return tuple(found)
 
 
 def flush_before_fork(inherited: Inherited) -> None:

@@ -11,7 +11,7 @@ __builtins__ = BUILTINS
 
 #: Increased with each change of a message, also of ``fork_messages.py`` and ``fixture_messages.py``. A spawned
 #: child compares it before anything else.
-VERSION = 10
+VERSION = 11
 
 #: The variable that names the inherited descriptors of a spawned child; removed before any user code runs.
 ENVIRONMENT = "PYTEST_HOTRELOAD_APART"
@@ -222,6 +222,8 @@ class Ended(NamedTuple):
     tests_cpu: float = 0.0
     #: Session fixtures that tests requested in their call, with the most that each setup can have taken.
     requested: tuple[tuple[str, float], ...] = ()
+    #: Files that were open before the fork and that the tests closed and replaced.
+    replaced: tuple[str, ...] = ()
 
 
 class Rewound(NamedTuple):

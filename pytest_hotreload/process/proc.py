@@ -89,6 +89,17 @@ def descriptors() -> dict[int, str]:
     return found
 
 
+def named_files() -> dict[int, tuple[str, int, int]]:
+    """Return the open regular files of this process that have a name: descriptor -> (path, device, inode)."""
+    found = {}
+    for number, path in descriptors().items():
+        with contextlib.suppress(OSError):  # closed meanwhile, or without a name
+            status, named = os.fstat(number), os.stat(path)
+            if os.path.isfile(path) and os.path.samestat(status, named):
+                found[number] = (path, status.st_dev, status.st_ino)
+    return found
+
+
 def sockets() -> set[str]:
     """Return the sockets of this process, by the system's own names."""
     return {target for target in descriptors().values() if target.startswith("socket:")}

@@ -125,5 +125,13 @@ class Endings:
             self._context.totals.notices.append(messages.collected_anew(path, ended.started_over))
         if not running.group.alone:
             self._sources.learn(ended.modules)
+            self._replaced(running, ended)
         if ended.coverage is not None:
             plugins.add_coverage(ended.coverage)
+
+    def _replaced(self, running: RunningChild, ended: Ended) -> None:
+        """Let all later files collect by themselves, if tests replaced files that are open in the fork point."""
+        later = self._context.schedule.all_alone("replaced") if ended.replaced else 0
+        if later:
+            path, replaced = self._context.shown(running.group.path), self._context.shown(ended.replaced[0])
+            self._context.totals.notices.append(messages.replaced_file(path, replaced, later))

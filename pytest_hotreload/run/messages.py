@@ -312,5 +312,12 @@ def costly_fixtures(costs: Mapping[str, tuple[float, int]], saved: float) -> str
     )
 
 
+def replaced_file(path: str, replaced: str, later: int) -> str:
+    return (
+        f"{path} replaced {replaced}, which was open before its process was forked, so {many(later, 'later file')} "
+        "collected by themselves"
+    )
+
+
 def collected_anew(path: str, why: str) -> str:
     return f"{path} started over in a fresh interpreter: {why}"

@@ -120,11 +120,13 @@ class Schedule:
         """Put these groups first, in this order: the rest of the files whose child died."""
         self._queue.extendleft(reversed(groups))
 
-    def all_alone(self, why: str) -> None:
-        """Make every group that has not started self-collecting."""
-        for group in self._queue:
-            group.alone = group.alone or why
+    def all_alone(self, why: str) -> int:
+        """Make every group that has not started self-collecting. Returns their number, without those that were it."""
+        changed = [group for group in self._queue if not group.alone]
+        for group in changed:
+            group.alone = why
         self._alone = why
+        return len(changed)
 
     def drop(self, paths: Collection[str]) -> list[Group]:
         """Take these files out of the queue. Returns their groups."""

@@ -184,12 +184,14 @@ def last_message(
     modules = fork_state.new_modules(inherited)
     measured = coverage_bytes()
     fork_state.leave(inherited)
+    replaced = fork_state.replaced_files(inherited)
     return Ended(
         workeroutput=output,
         fixtures=tuple(FixtureCost(name, scope, tuple(setups)) for (name, scope), setups in fixtures.items()),
         modules=modules,
         coverage=measured,
         observed=observed,
+        replaced=replaced,
     )
 
 
