@@ -131,7 +131,6 @@ class Endings:
 
     def _replaced(self, running: RunningChild, ended: Ended) -> None:
         """Let all later files collect by themselves, if tests replaced files that are open in the fork point."""
-        later = self._context.schedule.all_alone("replaced") if ended.replaced else 0
-        if later:
+        if ended.replaced and self._context.schedule.all_alone("replaced"):
             path, replaced = self._context.shown(running.group.path), self._context.shown(ended.replaced[0])
-            self._context.totals.notices.append(messages.replaced_file(path, replaced, later))
+            self._context.totals.notices.append(messages.replaced_file(path, replaced))

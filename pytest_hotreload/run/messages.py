@@ -312,11 +312,9 @@ def costly_fixtures(costs: Mapping[str, tuple[float, int]], saved: float) -> str
     )
 
 
-def replaced_file(path: str, replaced: str, later: int) -> str:
-    return (
-        f"{path} replaced {replaced}, which was open before its process was forked, so {many(later, 'later file')} "
-        "collected by themselves"
-    )
+def replaced_file(path: str, replaced: str) -> str:
+    when = "which was open before its process was forked"
+    return f"{path} replaced {replaced}, {when}: later files collect by themselves"
 
 
 def collected_anew(path: str, why: str) -> str:

@@ -120,13 +120,13 @@ class Schedule:
         """Put these groups first, in this order: the rest of the files whose child died."""
         self._queue.extendleft(reversed(groups))
 
-    def all_alone(self, why: str) -> int:
-        """Make every group that has not started self-collecting. Returns their number, without those that were it."""
+    def all_alone(self, why: str) -> bool:
+        """Make every group that has not started self-collecting. Returns whether any was not."""
         changed = [group for group in self._queue if not group.alone]
         for group in changed:
             group.alone = why
         self._alone = why
-        return len(changed)
+        return bool(changed)
 
     def drop(self, paths: Collection[str]) -> list[Group]:
         """Take these files out of the queue. Returns their groups."""
