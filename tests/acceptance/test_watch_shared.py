@@ -92,7 +92,7 @@ def test_a_run_of_a_server_runs_who_uses_it(tmp_path: Path, option: str) -> None
         place.environ["PYTHONDONTWRITEBYTECODE"] = "1"
         place.environ["PYTEST_ADDOPTS"] += " -p hotreload_young"
         place.serve()
-        arguments = ("run", "--", "-p", "no:randomly", "--hotreload-slots=1", option, "-rA")
+        arguments = ("run", "-p", "no:randomly", "--hotreload-slots=1", option, "-rA")
         assert place.say(*arguments).status == 0
         relink(tmp_path)
         write(place.root, {name: text for edit, _ in EDITS for name, text in edit.items()})
