@@ -159,7 +159,8 @@ def test_a_whole_as_one_run_leaves_it(left, folders, merge, tmp_path):
     )[1]
     assert ids(out / "log") == ids(whole / "log")
     assert lines(out / ".coverage") == lines(whole / ".coverage")
-    known = {"test_a.py": "failed", "test_b.py": "passed", "test_c.py": "passed"}  # of what -k leaves of test_b.py
+    # Of test_b.py, what -k leaves.
+    known = {"test_a.py": "failed", "test_b.py": "passed", "test_c.py": "passed"}
     assert records(out / "cache") == records(whole / "cache") == known
     assert remembered(out / "cache") == remembered(whole / "cache")
     # All is still there, and may be merged again; so may the whole.
