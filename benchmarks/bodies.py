@@ -119,6 +119,7 @@ PROJECTS = {
             "2.1.9",
             "lib/sqlalchemy",
             (
+                "-q",  # its own options say -v
                 "test/base",
                 "test/sql/test_operators.py",
                 "test/orm/test_attributes.py",
