@@ -36,7 +36,7 @@ _REWOUND = re.compile(r"rewound after (\d+) file")
 _REWOUND_BADLY = "of memory differed after a child was rewound"
 
 # Bound before any suite patches them: at the end of a run its world may still be a test's.
-_write, _open, _dumps = os.write, os.open, json.dumps
+_write, _open, _dumps, _vars = os.write, os.open, json.dumps, vars
 
 
 class Recorder:
@@ -51,7 +51,7 @@ class Recorder:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         outcome: str = report.outcome
-        if "wasxfail" in vars(report):
+        if "wasxfail" in _vars(report):
             outcome = "xfailed" if report.skipped else "xpassed"
         self.reports.append((report.nodeid, type(report).__name__[:7] + report.when, outcome))
 
