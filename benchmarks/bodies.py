@@ -309,7 +309,8 @@ that each contender would run are listed, and none is run.
 *missed*: of what ran the function, what is not selected, summed over the edits.
 *more*: what is selected and did not run it.
 A test file of which a test starts a process that can reach the project's files depends on \
-[all of them](design/started-processes.md), so each edit selects it; these files are counted apart, in *always*.
+[all of them](design/started-processes.md), so each edit selects it; \
+such files that ran none of the edited functions are counted apart, in *always*.
 
 Machine: {machine}.
 """

@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import pytest
-
-from pytest_hotreload.world import BUILTINS, MODULES, contextlib
+from pytest_hotreload.world import BUILTINS, MODULES, contextlib, pytest
 
 __builtins__ = BUILTINS
 
@@ -43,8 +41,9 @@ def reader_of_sources(config: pytest.Config, items: Iterable[pytest.Item]) -> Ca
 
 def _test(item: pytest.Item) -> Any:
     """Return the function of a test that Hypothesis runs, or None."""
-    function: Any = getattr(item, "obj", None)
-    return function if getattr(function, "is_hypothesis_test", False) is True else None
+    if not isinstance(item, pytest.Function):
+        return None
+    return item.obj if getattr(item.obj, "is_hypothesis_test", False) is True else None
 
 
 def _is_repeated(test: Any) -> bool:

@@ -98,8 +98,7 @@ class HostEndings(Endings):
         super().end(running)
 
     def _ended_well(self, running: RunningChild, ended: Ended) -> None:
-        if not running.group.alone:
-            self._sources.learn(ended.modules)
+        self._take_of_fork(running, ended)
 
 
 class HostLoop(RunLoop):

@@ -15,7 +15,7 @@ from typing import Any
 from pytest_hotreload._native import flush_c_stdio, objects_of_types
 from pytest_hotreload.process import adoption
 from pytest_hotreload.process.installed import is_installed
-from pytest_hotreload.process.proc import named_files
+from pytest_hotreload.process.proc import FileIdentity, file_identity, named_files
 from pytest_hotreload.world import (
     BUILTINS,
     MODULES,
@@ -47,8 +47,8 @@ class Inherited:
     log_handlers: int
     writers: list[Any]
     tracker: int | None
-    #: Open files that have a name: descriptor -> (path, device, inode).
-    files: Mapping[int, tuple[str, int, int]]
+    #: Open files that have a name: descriptor -> (path, identity).
+    files: Mapping[int, tuple[str, FileIdentity]]
 
 
 def inventory() -> Inherited:
@@ -70,20 +70,11 @@ def replaced_files(inherited: Inherited) -> tuple[str, ...]:
     Another fork still has the old file open, as nothing has it in plain pytest: a database of the suite, that each
     test class creates anew.
     """
-    found = []
-    for number, (path, *identity) in inherited.files.items():
-        with contextlib.suppress(OSError):  # not open any more
-            status = os.fstat(number)
-            if [status.st_dev, status.st_ino] == identity:
-                continue
-        try:
-            status = os.stat(path)
-        except OSError:
-            found.append(path)
-        else:
-            if [status.st_dev, status.st_ino] != identity:
-                found.append(path)
-    return tuple(found)
+    return tuple(
+        path
+        for number, (path, identity) in inherited.files.items()
+        if identity not in (file_identity(number), file_identity(path))
+    )
 
 
 def flush_before_fork(inherited: Inherited) -> None:

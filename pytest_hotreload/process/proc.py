@@ -9,6 +9,9 @@ from pytest_hotreload.world import BUILTINS, contextlib, os, threading
 
 __builtins__ = BUILTINS
 
+#: Device and inode.
+FileIdentity = tuple[int, int]
+
 
 def is_there() -> bool:
     """Return whether this system has /proc."""
@@ -89,14 +92,22 @@ def descriptors() -> dict[int, str]:
     return found
 
 
-def named_files() -> dict[int, tuple[str, int, int]]:
-    """Return the open regular files of this process that have a name: descriptor -> (path, device, inode)."""
+def file_identity(file: int | str) -> FileIdentity | None:
+    """Return the device and inode of an open descriptor or of a path; None if there is none."""
+    try:
+        status = os.stat(file)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def named_files() -> dict[int, tuple[str, FileIdentity]]:
+    """Return the open regular files of this process that have a name: descriptor -> (path, identity)."""
     found = {}
     for number, path in descriptors().items():
-        with contextlib.suppress(OSError):  # closed meanwhile, or without a name
-            status, named = os.fstat(number), os.stat(path)
-            if os.path.isfile(path) and os.path.samestat(status, named):
-                found[number] = (path, status.st_dev, status.st_ino)
+        identity = file_identity(number)
+        if identity is not None and identity == file_identity(path) and os.path.isfile(path):
+            found[number] = (path, identity)
     return found
 
 

@@ -281,11 +281,10 @@ class RunRecords(RunNotes):
             return {path for path in of_whole if path in self.verdicts and self.verdicts[path].fresh}
         return of_whole | of_usual
 
-    def _recorded(self, files: Iterable[str]) -> set[str]:
+    def _recorded(self, files: Collection[str]) -> set[str]:
         """Files of the store, by both names of the root."""
         root = self.config.rootpath
-        names = list(files)
-        return {str(folder / file) for folder in {root, root.resolve()} for file in names}
+        return {str(folder / file) for folder in {root, root.resolve()} for file in files}
 
     def _write(
         self, store: RecordStore, whole: Collection[str], partly: Collection[str]

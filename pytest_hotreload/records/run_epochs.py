@@ -29,6 +29,8 @@ class RunEpochs:
     def __init__(self, config: pytest.Config, environment: Mapping[str, str]) -> None:
         self._config, self._environment = config, environment
         self._inputs: dict[str, str] = {}
+        #: Selection -> epoch: the store writes each down.
+        self._known: dict[str, str] = {}
 
     def inputs(self) -> dict[str, str]:
         """Name -> value of the inputs of the epoch of whole files."""
@@ -37,7 +39,10 @@ class RunEpochs:
 
     def of(self, store: RecordStore, selection: str) -> str:
         """The epoch of records of the tests that a selection leaves; of whole files, if it is ""."""
-        return store.epoch({**self.inputs(), **({options_selection.INPUT: selection} if selection else {})})
+        if selection not in self._known:
+            more = {options_selection.INPUT: selection} if selection else {}
+            self._known[selection] = store.epoch({**self.inputs(), **more})
+        return self._known[selection]
 
     def current(self, store: RecordStore) -> list[str]:
         """The epochs of records that may hold in this run: of whole files, and of what its options select of them."""

@@ -123,14 +123,18 @@ class Endings:
         if ended.started_over:
             path = self._context.shown(running.group.path)
             self._context.totals.notices.append(messages.collected_anew(path, ended.started_over))
-        if not running.group.alone:
-            self._sources.learn(ended.modules)
-            self._replaced(running, ended)
+        self._take_of_fork(running, ended)
         if ended.coverage is not None:
             plugins.add_coverage(ended.coverage)
 
-    def _replaced(self, running: RunningChild, ended: Ended) -> None:
-        """Let all later files collect by themselves, if tests replaced files that are open in the fork point."""
+    def _take_of_fork(self, running: RunningChild, ended: Ended) -> None:
+        """Take what the end of a fork means for its fork point: modules to learn, and files that are old there.
+
+        If tests replaced files that are open in the fork point, all later files collect by themselves.
+        """
+        if running.group.alone:
+            return
+        self._sources.learn(ended.modules)
         if ended.replaced and self._context.schedule.all_alone("replaced"):
             path, replaced = self._context.shown(running.group.path), self._context.shown(ended.replaced[0])
             self._context.totals.notices.append(messages.replaced_file(path, replaced))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -52,6 +53,17 @@ def test_later_files_collect_by_themselves(project: Any, rewind: str) -> None:
         "hotreload: test_a.py replaced state.db, which was open before its process was forked: later files collect by "
         "themselves"
     )
+
+
+@pytest.mark.skipif(find_spec("xdist") is None, reason="--tx is pytest-xdist's")
+def test_later_files_of_a_host(project: Any) -> None:
+    project.plugins = ["xdist"]
+    project.write(FILES)
+    result = project.run("-v", "--tx=popen", slots=1)
+    assert {nodeid: phases[1] for nodeid, phases in result.outcomes.items()} == dict.fromkeys(
+        NODES, ("call", "passed")
+    )
+    assert result.status == 0
 
 
 def test_a_file_that_stays_open_is_the_same_for_all(project: Any) -> None:

@@ -6,25 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from .test_records_selection import FILES as RECORDED
+from .test_records_selection import INI
 from .watching import Watching
 
-FILES = {
-    "quick.py": "VALUE = 1\n",
-    "slow.txt": "1",
-    "test_a.py": """\
-        import pytest
-
-        def test_quick():
-            import quick
-            assert quick.VALUE
-
-        @pytest.mark.slow
-        def test_slow():
-            assert int(open("slow.txt").read())
-        """,
-    "test_b.py": "def test_b():\n    pass\n",
-}
-INI = "[pytest]\nmarkers = slow\naddopts = {options}\n"
+FILES = {**RECORDED, "test_b.py": "def test_b():\n    pass\n"}
 MARKED = "-m 'not slow'"
 
 
