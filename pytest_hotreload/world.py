@@ -57,10 +57,15 @@ _REFERRED = (
 class Held:
     """A copy of a module's names, with our own replacements."""
 
-    def __init__(self, name: str, **ours: Any) -> None:
+    def __init__(self, name: str, /, **ours: Any) -> None:
         self.__dict__.update(vars(importlib.import_module(name)))
         self.__dict__.update(_saved_by_gevent(name))
         self.__dict__.update(ours)
+
+    @classmethod
+    def own(cls, name: str, **modules: Any) -> Held:
+        """Make the copy from a module of our own, whose functions look up names in nothing that tests can patch."""
+        return cls(name, **vars(own_copy(name, **modules)))
 
 
 def _saved_by_gevent(name: str) -> dict[str, Any]:
@@ -69,10 +74,11 @@ def _saved_by_gevent(name: str) -> dict[str, Any]:
     return dict(getattr(monkey, "saved", {}).get(name, {}))
 
 
-def own_copy(name: str) -> Any:
+def own_copy(name: str, **modules: Any) -> Any:
     """Load a separate copy of a standard-library module for our own use, based on the unpatched modules.
 
     gevent's ``os.close`` waits for its loop; the pipe that ``subprocess`` waits on then stays open.
+    ``modules`` are the names that it is to find in place of those that it imported.
     """
     spec = importlib.util.find_spec(name)
     assert spec is not None
@@ -84,6 +90,7 @@ def own_copy(name: str) -> Any:
         held = globals().get(value.__name__) if type(value) is ModuleType else None
         if type(held) is Held:
             setattr(module, each, held)
+    vars(module).update(modules)
     return module
 
 
@@ -163,6 +170,30 @@ def _set_signal(number: int, handler: Any) -> Any:
     return _signal.signal(number, int(handler) if type(handler) is _Handlers else handler)
 
 
+def _get_signal(number: int) -> Any:
+    """``signal.getsignal`` without that function's look-ups."""
+    handler = _signal.getsignal(number)
+    return _HANDLERS.get(handler, handler) if type(handler) is int else handler
+
+
+def _fsdecode(name: str | bytes) -> str:
+    """``os.fsdecode`` of a name that is no path object."""
+    return bytes.decode(name, *_ENCODING) if isinstance(name, bytes) else name
+
+
+def _random_state() -> tuple[object, ...]:
+    """``random.getstate`` without that method's look-ups."""
+    generator: Any = random._inst
+    return generator.VERSION, _random.Random.getstate(generator), generator.gauss_next
+
+
+def _own_path() -> Held:
+    """Return ``os.path``: its functions are written in Python, and look up ``os``, ``stat`` and each other."""
+    generic = Held.own("genericpath", os=os, stat=_stat)
+    inherited = {name: vars(generic)[name] for name in generic.__all__}  # type: ignore[attr-defined]
+    return Held.own("posixpath", os=os, stat=_stat, genericpath=generic, **inherited)
+
+
 def _seed(number: int | None = None) -> None:
     """``random.seed`` of a number, without the builtins that Python's own function looks up."""
     generator: Any = random._inst
@@ -170,6 +201,7 @@ def _seed(number: int | None = None) -> None:
     generator.gauss_next = None
 
 
+_ENCODING = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
 _ARGUMENTS = sys.argv
 
 
@@ -222,15 +254,18 @@ if TYPE_CHECKING:
     sockets = _socket
     low_threads = _thread
     _Handlers = signal.Handlers
+    _HANDLERS: dict[int, signal.Handlers]
     _signal: Any
     _random: Any
+    _stat: Any
 else:
     _signal = Held("_signal")
     _random = Held("_random")
+    _stat = Held("stat")
     low_threads = Held("_thread")
     sockets = Held("_socket")
     atexit = Held("atexit")
-    contextlib = Held("contextlib", suppress=suppress)
+    contextlib = Held.own("contextlib", suppress=suppress)
     copyreg = Held("copyreg")
     faulthandler = Held("faulthandler")
     fcntl = Held("fcntl")
@@ -239,13 +274,14 @@ else:
     hashlib = Held("hashlib")
     io = Held("io")
     mmap = Held("mmap")
-    os = Held("os", getpid=_native.pid, _exit=_native.exit_now, path=Held("os.path"))
+    os = Held("os", getpid=_native.pid, _exit=_native.exit_now, fsdecode=_fsdecode, fdopen=io.open)
+    os.path = _own_path()
     pathlib = Held("pathlib")
     pickle = Held("pickle", dumps=_dumps, loads=_loads)
-    random = Held("random", seed=_seed)
+    random = Held("random", seed=_seed, getstate=_random_state)
     resource = Held("resource")
     select = Held("select")
-    signal = Held("signal", signal=_set_signal)
+    signal = Held("signal", signal=_set_signal, getsignal=_get_signal)
     socket = Held("socket")
     struct = Held("struct")
     sysconfig = Held("sysconfig")
@@ -262,6 +298,7 @@ else:
     warnings = Held("warnings")
     weakref = Held("weakref")
     _Handlers = signal.Handlers
+    _HANDLERS = {int(each): each for each in _Handlers}
 
     def __getattr__(name: str) -> Any:
         """Load a module when it is first used: the processes of isolated calls need none of these."""

@@ -13,12 +13,14 @@ from typing import Any
 
 import pytest
 
+from pytest_hotreload import world
 from tests.unit import test_worlds as worlds
 
 #: What may be used nevertheless: (module of the standard library, or "module.name"), and why that is safe.
 ALLOWED = {
     "ast": "analysis of fixtures; a failure there means that a fixture is not shared",
     "collections.Counter": "counting is native",
+    "copyreg.__newobj__": "compared, not called",
     "functools.cache": "native",
     "functools.wraps": "at the definition of functions",
     "importlib": "imports run through whatever tests have replaced, as those of tests do",
@@ -28,14 +30,21 @@ ALLOWED = {
     "pathlib": "before tests run, under the original names, or in a child's own words about a failure",
     "platform": "cached before tests run",
     "re.search": "analysis of fixtures",
+    "signal.Signals": "a name for the text about a death",
     "site": "before tests run",
     "sysconfig": "before tests run",
     "tempfile": "before tests run",
     "textwrap.dedent": "analysis of fixtures",
+    "threading": "what it knows of threads stands in that module; each of its names was replaced in turn",
+    "traceback.print_exc": "an exception of ours, in a child that ends with it",
     "typing.Any": "for annotations of local names",
     "warnings": "before tests run",
     "weakref": "as classes only",
 }
+
+
+#: What our copies of modules are imported from.
+_WORLD = "pytest_hotreload.world."
 
 
 def _names(tree: ast.Module) -> dict[str, str]:
@@ -48,7 +57,11 @@ def _names(tree: ast.Module) -> dict[str, str]:
             found.update({alias.asname: alias.name for alias in node.names if alias.asname})
         elif isinstance(node, ast.ImportFrom) and not node.level:
             found.update({alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names})
-    return {name: full for name, full in found.items() if full.split(".")[0] in sys.stdlib_module_names}
+    return {name: full for name, full in found.items() if _module(full) in sys.stdlib_module_names}
+
+
+def _module(full: str) -> str:
+    return full.removeprefix(_WORLD).split(".")[0]
 
 
 def _is_python(thing: Any) -> bool:
@@ -57,8 +70,17 @@ def _is_python(thing: Any) -> bool:
         [vars(thing).get(name) for name in ("__init__", "__new__")] if isinstance(thing, type) else [thing]
     )
     functions = [getattr(each, "__func__", each) for each in called]
-    is_python = any(type(each) is FunctionType for each in functions)
-    return is_python and thing.__module__.split(".")[0] in sys.stdlib_module_names
+    return any(type(each) is FunctionType and _is_of_standard_library(each) for each in functions)
+
+
+def _is_of_standard_library(function: FunctionType) -> bool:
+    """Whether this looks names up in a module that tests find; our own copies of modules have globals of their own."""
+    module = sys.modules.get(function.__module__)
+    return (
+        module is not None
+        and function.__globals__ is vars(module)
+        and _module(module.__name__) in sys.stdlib_module_names
+    )
 
 
 def used(module: str) -> set[str]:
@@ -74,13 +96,13 @@ def used(module: str) -> set[str]:
         if isinstance(part, ast.Name) and part.id in names:
             full = ".".join([names[part.id], *attributes])
         if full and _is_python(_find(full)):
-            found.add(full)
+            found.add(full.removeprefix(_WORLD))
     return found
 
 
 def _find(name: str) -> object:
-    head, *rest = name.split(".")
-    thing: Any = importlib.import_module(head)
+    head, *rest = name.removeprefix(_WORLD).split(".")
+    thing: Any = getattr(world, head) if name.startswith(_WORLD) else importlib.import_module(head)
     for part in rest:
         if isinstance(thing, ModuleType) and not hasattr(thing, part):
             importlib.import_module(f"{thing.__name__}.{part}")
