@@ -67,7 +67,9 @@ class RunLoop:
         self.items = session.items
         self.alone = setup.slots == 1
         self._board = -1
-        self.groups = self._groups()
+        groups = make_groups(self.items, self.options.isolate, late_tests(self.items))
+        reused = setup.reuse.taken if setup.reuse is not None else {}
+        self.groups = [group for group in groups if group.path not in reused]
         self.totals.files = len({group.path for group in self.groups})
         self.slots = self._make_slots()
         self.children = Children()
@@ -107,12 +109,6 @@ class RunLoop:
             totals=self.totals,
             records=self.records,
         )
-
-    def _groups(self) -> list[Group]:
-        """Return the groups without those of reused files."""
-        reused = self.reuse.taken if self.reuse is not None else {}
-        groups = make_groups(self.items, self.options.isolate, late_tests(self.items))
-        return [group for group in groups if group.path not in reused]
 
     def _make_slots(self) -> list[Slot]:
         count = min(self.options.slots, max(len(self.groups), 1))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from pytest_hotreload.watch import messages, screen, tests_first
+from pytest_hotreload.watch import messages, protocol, screen, selected, tests_first
 from pytest_hotreload.watch.announcements import Announcements
 from pytest_hotreload.watch.edits import Edits
 from pytest_hotreload.watch.environment import discard_bytecode
@@ -16,28 +16,6 @@ from pytest_hotreload.watch.filters import Filters
 from pytest_hotreload.watch.interfaces import WatchContext
 from pytest_hotreload.watch.process import Process
 from pytest_hotreload.watch.processes import WatchProcesses
-from pytest_hotreload.watch.protocol import (
-    Alone,
-    Began,
-    Changed,
-    Collected,
-    CollectionFailed,
-    Finished,
-    Go,
-    ItemOutcome,
-    Lend,
-    Lent,
-    Loaded,
-    RerunInterrupted,
-    Returned,
-    RunningTests,
-    Select,
-    Selected,
-    Stopped,
-    Unconfirmed,
-    Waiting,
-    WhatRuns,
-)
 from pytest_hotreload.watch.requests import PendingEdit, RerunState, RunRequest, order_for
 from pytest_hotreload.watch.rest import Rest
 from pytest_hotreload.watch.results import Results
@@ -76,16 +54,19 @@ class RerunQueue:
         self._resumed: RerunState | None = None
         self._ini: str | None = None
         self._handlers: dict[type, Callable[[RerunState, Any], None]] = {
-            Waiting: lambda _, __: self.pursue(),
-            Selected: self._selected,
-            Collected: self._collected,
-            **dict.fromkeys((Began, RerunInterrupted, Alone, Unconfirmed), RerunState.note),
-            **dict.fromkeys((ItemOutcome, CollectionFailed), self.rest.told),
-            Stopped: self._stopped,
-            RunningTests: lambda _, message: self.screen.lines(messages.running(message.children)),
-            Lend: self._lend_and_say,
-            Returned: lambda _, __: self.loan.end(),
-            Finished: self._finished,
+            protocol.Waiting: lambda _, __: self.pursue(),
+            protocol.Selected: self._selected,
+            protocol.Collected: self._collected,
+            **dict.fromkeys(
+                (protocol.Began, protocol.RerunInterrupted, protocol.Alone, protocol.Unconfirmed),
+                RerunState.note,
+            ),
+            **dict.fromkeys((protocol.ItemOutcome, protocol.CollectionFailed), self.rest.told),
+            protocol.Stopped: self._stopped,
+            protocol.RunningTests: lambda _, message: self.screen.lines(messages.running(message.children)),
+            protocol.Lend: self._lend_and_say,
+            protocol.Returned: lambda _, __: self.loan.end(),
+            protocol.Finished: self._finished,
         }
 
     @property
@@ -164,20 +145,17 @@ class RerunQueue:
             self._go(current, request.go)
         elif current.process.waiting is not None and current.process.waiting.ini != self._ini:
             self.results.forget(current.edit.changes.deleted)
-            self._go(current, Go())  # with other settings, other files may be found and outcomes may differ
+            self._go(
+                current, protocol.Go()
+            )  # with other settings, other files may be found and outcomes may differ
         else:
             current.phase = "selecting"
-            current.process.tell(Select(current.edit.changes))
+            current.process.tell(protocol.Select(current.edit.changes))
 
-    def _selected(self, current: RerunState, message: Selected) -> None:
+    def _selected(self, current: RerunState, message: protocol.Selected) -> None:
         current.select = time.monotonic() - current.ready
         self.results.forget(current.edit.changes.deleted)
-        files = dict(message.reasons)
-        for path in sorted(self.results.pending):
-            files.setdefault(path, messages.pending(os.path.relpath(path, self.edits.root)))
-        waiting = self.edits.blocked_files(files)
-        files = {path: why for path, why in files.items() if path not in waiting}
-        self.results.mark_pending(waiting)
+        files, waiting = selected.files(message, self.results, self.edits)
         if not files:
             self.current = None
             self.family.give_back(current.process)
@@ -203,7 +181,7 @@ class RerunQueue:
         failing = set(self.results.failing.values())
         self._go(current, order_for(tuple(files), current.process, self.results.known, failing))
 
-    def _go(self, current: RerunState, go: Go) -> None:
+    def _go(self, current: RerunState, go: protocol.Go) -> None:
         go = self.filters.of(go)._replace(patience=self.stopping.patience, told=self.watch.told_of_all)
         self.stopping.begins()
         filtered = bool(go.keyword or go.marker or go.path)
@@ -216,7 +194,7 @@ class RerunQueue:
             if current.run_request.reason != "first":  # keep the header, or the reason for a new template
                 self.screen.clear()
             self._announcements.begins(current)
-            whole = go if current.first is None else Go(files=current.first.rest)
+            whole = go if current.first is None else protocol.Go(files=current.first.rest)
             self.last = RunRequest(
                 whole._replace(first="", hold=False, collect_all=go.files is not None), "again"
             )
@@ -234,7 +212,7 @@ class RerunQueue:
     def hear(self, process: Process, message: Any) -> None:
         """Handle a message from a rerun."""
         current = self.current
-        if isinstance(message, Loaded):
+        if isinstance(message, protocol.Loaded):
             if process is self.ending:
                 self.ending = None
             self.watch.loaded(message)
@@ -271,7 +249,7 @@ class RerunQueue:
         self.screen.notice(messages.died_in_place(process.status))
         self.run_request = RunRequest(current.run_request.go._replace(apart=True, hold=False), "again")
 
-    def _collected(self, current: RerunState, message: Collected) -> None:
+    def _collected(self, current: RerunState, message: protocol.Collected) -> None:
         current.collected = True
         running = (
             () if current.run_request.reason == "none" or current.run_request.go.nodeids else message.running
@@ -287,7 +265,7 @@ class RerunQueue:
         if not (self.results.some or current.run_request.reason == "none"):
             self.results.left_out -= set(current.files)
 
-    def _stopped(self, current: RerunState, message: Stopped) -> None:
+    def _stopped(self, current: RerunState, message: protocol.Stopped) -> None:
         self.results.mark_pending(message.files)
         current.files = tuple(file for file in current.files if file not in message.files)
         if message.hanging is not None:
@@ -298,7 +276,7 @@ class RerunQueue:
 
     # -- the end ---------------------------------------------------------------------------------------
 
-    def _finished(self, current: RerunState, message: Finished) -> None:
+    def _finished(self, current: RerunState, message: protocol.Finished) -> None:
         self.current, self.ending = None, current.process
         self._latest = current.files
         self.loan.end()
@@ -326,7 +304,7 @@ class RerunQueue:
             self._announcements.ended(current, message, self.filters.chosen, self.rest.follow())
             self._run_behind()
 
-    def _first_ended(self, current: RerunState, message: Finished | None) -> None:
+    def _first_ended(self, current: RerunState, message: protocol.Finished | None) -> None:
         """Show that all affected tests passed, or nothing, and request the rest. ``message``: None after a death."""
         if current.cancelled:
             self.rest.drop()
@@ -347,7 +325,7 @@ class RerunQueue:
             return
         behind, self.stopping.behind = self.stopping.behind & self.results.pending, set()
         if behind:
-            self.run_request = RunRequest(Go(files=tuple(sorted(behind)), collect_all=True), "again")
+            self.run_request = RunRequest(protocol.Go(files=tuple(sorted(behind)), collect_all=True), "again")
 
     def _refused(self, current: RerunState) -> None:
         """Handle a usage error, which pytest has already explained.
@@ -388,7 +366,7 @@ class RerunQueue:
         """Interrupt a cancelled rerun if that is due. Returns the seconds, up to ``most``, that the loop may wait."""
         return self.stopping.tell(self.current, most)
 
-    def changed(self, changes: Changed) -> None:
+    def changed(self, changes: protocol.Changed) -> None:
         """Handle changes: running tests whose inputs changed are stopped and run again."""
         self.rest.drop()
         if self.run_request is not None and self.run_request.reason == "rest" and self._resumed is None:
@@ -413,10 +391,10 @@ class RerunQueue:
         if current is None or current.phase != "running":
             self.screen.line(messages.NOTHING_RUNS)
         elif current.test is None:
-            current.process.tell(WhatRuns())
+            current.process.tell(protocol.WhatRuns())
         else:
             self._announcements.running_alone(current, current.test)
 
-    def _lend_and_say(self, current: RerunState, _: Lend) -> None:
+    def _lend_and_say(self, current: RerunState, _: protocol.Lend) -> None:
         self.loan.begin()
-        current.process.tell(Lent())
+        current.process.tell(protocol.Lent())

@@ -1,0 +1,20 @@
+"""Which of the selected files a rerun runs: not those whose sources cannot be read at the moment."""
+
+from __future__ import annotations
+
+import os
+
+from pytest_hotreload.watch import messages
+from pytest_hotreload.watch.edits import Edits
+from pytest_hotreload.watch.protocol import Selected
+from pytest_hotreload.watch.results import Results
+
+
+def files(message: Selected, results: Results, edits: Edits) -> tuple[dict[str, str], set[str]]:
+    """Return files to run with the reasons, those of earlier edits included, and files that wait for another edit."""
+    found = dict(message.reasons)
+    for path in sorted(results.pending):
+        found.setdefault(path, messages.pending(os.path.relpath(path, edits.root)))
+    waiting = edits.blocked_files(found)
+    results.mark_pending(waiting)
+    return {path: why for path, why in found.items() if path not in waiting}, waiting
