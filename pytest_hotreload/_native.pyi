@@ -653,6 +653,9 @@ def watch_functions(enabled: bool) -> str | None:
 def mark_functions(label: int) -> None:
     """Say that what ran since the last call belongs to this label: the index of an item, or -1 for none."""
 
+def pause_functions() -> None:
+    """Watch those functions no more that ran since `mark_functions`, until it is called again."""
+
 def mark_function_files(process: int) -> None:
     """Say which process forks: `functions_ran` names, there and in forks, only files that come later."""
 

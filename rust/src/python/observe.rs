@@ -148,6 +148,11 @@ fn mark_functions(py: Python<'_>, label: i64) {
 }
 
 #[pyfunction]
+fn pause_functions(py: Python<'_>) {
+    function_calls::pause(py);
+}
+
+#[pyfunction]
 fn mark_function_files(py: Python<'_>, process: u64) {
     function_calls::mark_files(py, process);
 }
@@ -187,6 +192,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(observed, module)?)?;
     module.add_function(wrap_pyfunction!(watch_functions, module)?)?;
     module.add_function(wrap_pyfunction!(mark_functions, module)?)?;
+    module.add_function(wrap_pyfunction!(pause_functions, module)?)?;
     module.add_function(wrap_pyfunction!(mark_function_files, module)?)?;
     module.add_function(wrap_pyfunction!(functions_ran, module)?)?;
     module.add_function(wrap_pyfunction!(stop_observing, module)?)?;
