@@ -46,9 +46,10 @@ _IMPORTS = {"path": list, "meta_path": list, "path_hooks": list, "path_importer_
 _FACTS = ("builtin_module_names", "flags", "platform", "stdlib_module_names", "version_info")
 _GONE: Any = object()
 #: The names of the module itself, not of a held copy; and the attributes of ``os.environ``: added ones hide
-#: methods of its class.
+#: methods of its class, and its methods call those that encode and decode.
 _OS: dict[str, Any] = vars(MODULES["os"])
 _OF_ENVIRON = frozenset(vars(os.environ))
+_CODERS = ("encodekey", "decodekey", "encodevalue", "decodevalue")
 
 
 class OriginalNames:
@@ -58,6 +59,7 @@ class OriginalNames:
         self._modules: list[tuple[dict[str, Any], list[tuple[str, Any]]]] = []
         self._classes: list[tuple[type, list[tuple[str, Any]]]] = []
         self._imports: dict[str, Any] = {}
+        self._coders: dict[str, Any] = {}
         self._undo: list[list[tuple[Any, str, Any]]] = []
         self._found: list[tuple[Any, str, Any]] = []
         #: (id of a namespace or class, name) -> the value that our own code put there.
@@ -80,6 +82,7 @@ class OriginalNames:
             if name in _CLASSES:
                 self._remember_classes(name, space)
         self._imports = {name: vars(sys)[name] for name in (*_IMPORTS, *_FACTS)}
+        self._coders = {name: vars(os.environ)[name] for name in _CODERS}
 
     def accept(self) -> None:
         """Call the present differences ours: the observer's wrappers, before any conftest.
@@ -127,6 +130,7 @@ class OriginalNames:
         found += self._differing_in_sys()
         own = vars(os.environ)
         found += [(own, name, _GONE) for name in own if name not in _OF_ENVIRON]
+        found += [(own, name, value) for name, value in self._coders.items() if own.get(name) is not value]
         if type(_OS.get("environ")) is not type(os.environ):
             found.append((_OS, "environ", os.environ))
         return found

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import pytest
 
 from pytest_hotreload._native import children_of, set_child_subreaper
+from pytest_hotreload.original_names import ORIGINAL_NAMES
 from pytest_hotreload.process import leftovers
 from pytest_hotreload.process.channel import pair
 from pytest_hotreload.process.fork_messages import Gone, Refused, Start, Started
@@ -107,7 +108,8 @@ class SpawnLauncher(ForkPoint):
     def start_with(self, start: Start, descriptors: Sequence[int] = ()) -> None:
         """Start an interpreter for ``start.assignment``, and pass these files to the interpreter."""
         passed = [self._lifeline, *descriptors]
-        environment = {**os.environ, ENVIRONMENT: ",".join(map(str, passed))}
+        with ORIGINAL_NAMES:  # a test file may have replaced what decodes variables
+            environment = {**os.environ, ENVIRONMENT: ",".join(map(str, passed))}
         arguments = [str(argument) for argument in self._config.invocation_params.args]
         code = _BOOT.format(path=self._path, argv=[program_arguments()[0], *arguments])
         flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]

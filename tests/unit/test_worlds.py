@@ -131,6 +131,7 @@ OUTSIDE = {
     "report.page",
     "report.tables",
     "watch.reruns",
+    "watch.selected",
     "watch.results",
     "watch.stopping",
     "watch.attach_messages",
