@@ -306,9 +306,12 @@ class Project:
     def same(
         self, *args: str, slots: int = 2, extra: Sequence[str] = (), **how: Any
     ) -> tuple[Result, Result]:
-        """:meth:`both`, compared by :func:`assert_same`; and children did run, where any test did."""
+        """:meth:`both`, compared by :func:`assert_same`; and no plugin is said to miss data."""
         plain, ours = self.both(*args, slots=slots, extra=extra, **how)
         assert_same(plain, ours)
+        lost = [notice for notice in ours.notices if "miss data" in notice]
+        if lost:
+            raise AssertionError("\n".join(lost))
         return plain, ours
 
     def each(self, change: Callable[[Path], None]) -> None:

@@ -11,6 +11,7 @@ Data that changed in any other way, or can't be pickled, is named in one line at
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from types import ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -35,10 +36,11 @@ from pytest_hotreload.run.gathered.end_hooks import (
     Reader,
     child_hooks,
     owners,
+    pytests_attributes,
 )
 from pytest_hotreload.run.gathered.item_attributes import ItemAttributes
 from pytest_hotreload.run.gathered.known_objects import KnownObjects
-from pytest_hotreload.world import BUILTINS, os, pickle, pytest
+from pytest_hotreload.world import BUILTINS, pickle, pytest
 
 __builtins__ = BUILTINS
 
@@ -131,7 +133,10 @@ class GatheredState:
         everything = found.names & ALL_ATTRIBUTES
         for number, thing in enumerate(found.instances.values()):
             path = f"{owner.label}<{foreign.module_of(type(thing))}.{type(thing).__qualname__}#{number}>"
-            self._walk(Names(path, owner.label, thing, live, names=None if everything else found.names))
+            own = pytests_attributes(type(thing))
+            held = set(foreign.attribute_dict(thing) or {}) if everything and own else set()
+            wanted = None if everything and not own else (found.names | held) - own
+            self._walk(Names(path, owner.label, thing, live, names=wanted))
         for cell, path in found.cells.values():
             self._walk(Names(f"{owner.label}:{path}", owner.label, cell, live))
         for value, path in found.defaults.values():
@@ -350,7 +355,9 @@ def _packed(values: list[bytes | None]) -> list[bytes]:
 
 def _is_code(value: Any) -> bool:
     """Whether the value is a function, a class or a module, and therefore no data."""
-    return foreign.function_of(value) is not None or foreign.is_a(value, type, type(os), property, type(len))
+    return foreign.function_of(value) is not None or foreign.is_a(
+        value, type, ModuleType, property, type(len)
+    )
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -59,6 +59,8 @@ _KNOWN = {
     "execnet",
     "pytest_cov",
     "coverage",
+    # Its hooks pause the patches of the process that they run in, and the controller has none.
+    "pyfakefs",
     # Each process writes its own results; the listener keys its data by addresses of objects.
     "allure_pytest",
     "allure_commons",
@@ -326,6 +328,16 @@ def _attribute(plugin: Any, name: str) -> Any:
         return held[name]
     kind = plugin if foreign.is_a(plugin, type) else type(plugin)
     return next((d[name] for base in foreign.mro(kind) if name in (d := foreign.class_dict(base))), None)
+
+
+def pytests_attributes(kind: type) -> set[str]:
+    """Return the attributes that constructors of pytest's classes set, as of a terminal reporter that is derived."""
+    found: set[str] = set()
+    for base in foreign.mro(kind):
+        if foreign.module_of(base).partition(".")[0] in ("_pytest", "pytest"):
+            made = foreign.function_of(foreign.class_dict(base).get("__init__"))
+            found.update(made.__code__.co_names if made is not None else ())
+    return found
 
 
 def named(thing: Any, names: set[str]) -> Iterator[tuple[str, Any]]:
