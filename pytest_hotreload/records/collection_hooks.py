@@ -8,6 +8,7 @@ from typing import Any
 
 from pytest_hotreload._native import observe_for
 from pytest_hotreload.compat import hypothesis, pytest_config, pytest_session
+from pytest_hotreload.original_names import ORIGINAL_NAMES
 from pytest_hotreload.records import options_selection
 from pytest_hotreload.records.declarations import Declarations
 from pytest_hotreload.records.records import RunRecords
@@ -33,8 +34,9 @@ class Bookkeeper:
         pytest_session.after_import(session, self._imported)
         self.records.partial_by_name |= any("::" in argument for argument in session.config.args)
         self.records.filtered = _filters(session.config)
-        usual = pytest_config.usual_options(session.config, _NARROWING)
-        self.records.usual_selection = options_selection.text(usual)
+        with ORIGINAL_NAMES:
+            usual = pytest_config.usual_options(session.config, _NARROWING)
+            self.records.usual_selection = options_selection.text(usual)
         self.records.is_part |= _narrows(session.config, usual)
         return (yield)
 

@@ -17,6 +17,7 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pytest_hotreload.compat import pytest_output
+from pytest_hotreload.original_names import ORIGINAL_NAMES
 from pytest_hotreload.process import lifeline
 from pytest_hotreload.process.living import Living
 from pytest_hotreload.process.template import in_fork, quiet
@@ -215,13 +216,15 @@ def _unheard() -> Iterator[None]:
     import logging
 
     disabled = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
+    with ORIGINAL_NAMES:
+        logging.disable(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logging.disable(disabled)
+        with ORIGINAL_NAMES:
+            logging.disable(disabled)
 
 
 @contextlib.contextmanager

@@ -26,10 +26,12 @@ ALLOWED = {
     "importlib": "imports run through whatever tests have replaced, as those of tests do",
     "inspect": "analysis of fixtures",
     "json": "under the original names",
+    "logging.disable": "under the original names",
     "logging.makeLogRecord": "for a log that is pytest's",
     "pathlib": "before tests run, under the original names, or in a child's own words about a failure",
     "platform": "cached before tests run",
     "re.search": "analysis of fixtures",
+    "shlex.split": "under the original names",
     "signal.Signals": "a name for the text about a death",
     "site": "before tests run",
     "sysconfig": "before tests run",
@@ -50,7 +52,8 @@ _WORLD = "pytest_hotreload.world."
 def _names(tree: ast.Module) -> dict[str, str]:
     """Name in the module -> what it stands for in the standard library."""
     found = {}
-    for node in worlds._run_time(tree.body):
+    within = (node for top in worlds._run_time(tree.body) for node in ast.walk(top))
+    for node in within:
         if isinstance(node, ast.Import):
             plain = (alias.name.split(".")[0] for alias in node.names if not alias.asname)
             found.update({each: each for each in plain})
