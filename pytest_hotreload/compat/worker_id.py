@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from types import FrameType
+from types import CodeType, FrameType, ModuleType
 from typing import Any
 
+from pytest_hotreload.process import foreign
 from pytest_hotreload.process.installed import is_installed
 from pytest_hotreload.world import BUILTINS, contextlib, getframe, os, pytest
 
@@ -30,7 +31,7 @@ class WorkerIdWatch:
         #: The value that other readers see meanwhile (a host's plugins must know that it is a worker), or
         #: None.
         self._workerinput = workerinput
-        self._root = str(config.rootpath)
+        self._config = config
 
     def begin(self) -> None:
         """Watch ``os.environ`` (its key encoder is called at each look-up) and ``config.workerinput``."""
@@ -53,7 +54,7 @@ class WorkerIdWatch:
             del pytest.Config.workerinput  # type: ignore[attr-defined]
 
     def _note(self, frame: FrameType | None) -> bool:
-        reader = first_party_caller(frame, self._root)
+        reader = first_party_caller(frame, self._config)
         if reader:
             self.found.append(reader)
         return bool(reader)
@@ -90,19 +91,38 @@ class SetupWatch:
         return True
 
 
-def first_party_caller(frame: FrameType | None, root: str) -> str:
-    """Return the nearest caller's file below ``root`` if it is first-party, otherwise "".
+def first_party_caller(frame: FrameType | None, config: pytest.Config) -> str:
+    """Return the nearest caller's file below the root if it is first-party, otherwise "".
 
-    Frames of the standard library are skipped.
+    Frames of the standard library are skipped. A hook that a conftest imported from an installed package, as those of
+    SQLAlchemy dialects do, is the conftest's.
     """
+    root = str(config.rootpath) + os.sep
     while frame is not None:
         name = frame.f_code.co_filename
         module = str(frame.f_globals.get("__name__", "")).partition(".")[0]
         if module not in _STDLIB and not name.startswith("<frozen"):
-            ours = name.startswith(root + os.sep) and not is_installed(name)
-            return name.removeprefix(root + os.sep) if ours else ""
+            own = _own_file(name, root)
+            return own or _imported_hooks(config, root).get(frame.f_code, "")
         frame = frame.f_back
     return ""
+
+
+def _own_file(name: str, root: str) -> str:
+    return name.removeprefix(root) if name.startswith(root) and not is_installed(name) else ""
+
+
+def _imported_hooks(config: pytest.Config, root: str) -> dict[CodeType, str]:
+    """Return the code of the hooks of first-party plugins, and the plugins' files below the root."""
+    found = {}
+    for plugin in config.pluginmanager.get_plugins():
+        held = foreign.module_dict(plugin) if type(plugin) is ModuleType else {}
+        file = _own_file(str(held.get("__file__", "")), root)
+        for name, value in held.items() if file else ():
+            function = foreign.function_of(value) if name.startswith("pytest_") else None
+            if function is not None:
+                found[function.__code__] = file
+    return found
 
 
 def hide_worker(config: pytest.Config) -> None:
@@ -110,17 +130,17 @@ def hide_worker(config: pytest.Config) -> None:
 
     So no plugin writes the run's report, and the suite's own code sees the same values as in plain pytest.
     """
-    pytest.Config.workerinput = _Hidden(str(config.rootpath))  # type: ignore[attr-defined]
+    pytest.Config.workerinput = _Hidden(config)  # type: ignore[attr-defined]
 
 
 class _Hidden:
     """A non-data descriptor: plugins see a worker, first-party code sees no attribute."""
 
-    def __init__(self, root: str) -> None:
-        self._root = root
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
 
     def __get__(self, instance: Any, owner: Any) -> Any:
-        if instance is None or first_party_caller(getframe(1), self._root):
+        if instance is None or first_party_caller(getframe(1), self._config):
             raise AttributeError("workerinput")
         return {"workerid": "master"}
 

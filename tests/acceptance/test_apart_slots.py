@@ -85,6 +85,20 @@ def test_worker_input_read_in_configure(project):
         assert sorted(_lines(ours, name)) == [*databases, "the one"], name
 
 
+@pytest.mark.parametrize(("slots", "option"), [(2, None), (1, None), (1, "--hotreload-start=spawn")])
+def test_hooks_that_a_conftest_imports(project, slots, option):
+    """As those of SQLAlchemy's dialects and of Alembic do: the hooks lie in an installed package."""
+    project.outside = ["../lib/site-packages"]
+    hooks = BY_INPUT.replace("os.path.dirname(__file__)", "os.getcwd()")
+    project.write(
+        {"../lib/site-packages/dialect.py": hooks, "conftest.py": "from dialect import *  # noqa", **FILES}
+    )
+    _, ours = project.same(slots=slots, extra=[option] if option else [])
+    databases = {"database of gw0", "database of gw1"} if slots > 1 else {"the one"}
+    assert set(_lines(ours, "used.txt")) <= databases
+    assert (NOTICE.format("conftest.py") in ours.notices) == (slots > 1)
+
+
 @pytest.mark.slow
 def test_one_slot_is_plain(project):
     project.write({"conftest.py": BY_INPUT, **FILES})
