@@ -41,6 +41,7 @@ _READING = (
     "extend",
     "add",
     "__setitem__",
+    "__hash__",
 )
 #: Types whose instances are pickled by name.
 _BY_NAME = (type, types.FunctionType, types.BuiltinFunctionType)
@@ -244,4 +245,5 @@ def _runs_code(kind: type) -> bool:
 def _is_written_by_the_user(name: str, kind: type) -> bool:
     found = next((vars(each)[name] for each in mro_of(kind) if name in vars(each)), None)
     code = getattr(getattr(found, "__func__", found), "__code__", None)
-    return code is not None and not is_installed(code.co_filename)
+    # In <…>: generated, as the hash of a dataclass is, from the hashes of fields.
+    return code is not None and not code.co_filename.startswith("<") and not is_installed(code.co_filename)

@@ -35,7 +35,7 @@ def captured_files(config: pytest.Config) -> list[tuple[int, int, int | None]]:
     streams: Any = ((1, getattr(capturing, "out", None)), (2, getattr(capturing, "err", None)))
     for number, stream in streams:
         saved = getattr(stream, "targetfd_save", None)
-        if saved is not None:
+        if saved is not None and not stream.tmpfile.closed:  # a test may have closed sys.stdout, which this is
             found.append((number, stream.tmpfile.fileno(), saved))
     return found
 
@@ -199,7 +199,7 @@ def relay_log_file(config: pytest.Config, write: Callable[[str], None], *, alway
     handler = getattr(plugin, "log_file_handler", None)
     if handler is None or not (always or has_log_file(config)):
         return
-    handler.stream = _TextSink(write)
+    handler.stream = _TextSink(write, str(handler.encoding or "utf-8"))
 
 
 def write_log_file(config: pytest.Config, text: str) -> None:
@@ -247,8 +247,13 @@ class _AsItIs(logging.Formatter):
 class _TextSink:
     """The part of a text stream that a logging handler uses."""
 
-    def __init__(self, write: Callable[[str], None]) -> None:
-        self.write = write
+    def __init__(self, write: Callable[[str], None], encoding: str) -> None:
+        self._write, self._encoding = write, encoding
+
+    def write(self, text: str) -> None:
+        """Raise ``UnicodeEncodeError`` for what the file cannot take; pytest's handler then drops the record."""
+        text.encode(self._encoding)
+        self._write(text)
 
     def flush(self) -> None:
         """Do nothing: no text is buffered."""

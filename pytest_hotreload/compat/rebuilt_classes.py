@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from pytest_hotreload.compat.pickling import can_be_found, is_own
-from pytest_hotreload.compat.unpickling import find
+from pytest_hotreload.compat.unpickling import find, mro_of
 from pytest_hotreload.world import BUILTINS
 
 __builtins__ = BUILTINS
@@ -22,7 +22,7 @@ Kind = TypeVar("Kind", bound=BaseException)
 def names_of(kind: type[BaseException]) -> ClassNames:
     """Return the names of the class and of its bases, up to the first that can be imported elsewhere."""
     names: list[tuple[str, str, str]] = []
-    for base in kind.__mro__:
+    for base in mro_of(kind):
         names.append((base.__module__, base.__qualname__, base.__name__))
         if not is_own(base) and can_be_found(base):
             break

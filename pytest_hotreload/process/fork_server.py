@@ -142,12 +142,12 @@ def serve(
     """
     job_control.forget()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    ignores_children = signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN
-    if ignores_children:  # set by a conftest; the exit status of a child would be lost
+    child_handler = signal.getsignal(signal.SIGCHLD)
+    if child_handler is not signal.SIG_DFL:  # set by a conftest; the exit status of a child would be lost
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     set_child_subreaper(True)
     end_with(lifeline)
-    _Server(control, live, answer, ahead, kept, ignores_children=ignores_children).run()
+    _Server(control, live, answer, ahead, kept, child_handler=child_handler).run()
 
 
 class _Server:
@@ -161,10 +161,10 @@ class _Server:
         ahead: Prefork | None,
         kept: Collection[int],
         *,
-        ignores_children: bool,
+        child_handler: Any,
     ) -> None:
         self._kept = kept
-        self._ignores_children = ignores_children
+        self._child_handler = child_handler
         self.control, self.live, self.answer, self.prefork = control, live, answer, ahead
         self.children: dict[int, tuple[int, int]] = {}  # pid -> (token, pidfd)
         self.poll = select.poll()
@@ -301,8 +301,8 @@ class _Server:
     def _leave(self) -> None:
         """Give up, in a child, everything that belongs to the fork point."""
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        if self._ignores_children:
-            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        if self._child_handler not in (signal.SIG_DFL, None):  # None: not set from Python
+            signal.signal(signal.SIGCHLD, self._child_handler)
         adoption.stay()
         self.control.close()
         for descriptor in [*(self.control.descriptors or ()), *(fd for _, fd in self.children.values())]:

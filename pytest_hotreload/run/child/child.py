@@ -27,7 +27,7 @@ from pytest_hotreload.process.messages import (
 from pytest_hotreload.records.function_marks import FunctionMarks
 from pytest_hotreload.records.saving import Usage, cpu_of_tests
 from pytest_hotreload.run.child import reset
-from pytest_hotreload.world import BUILTINS, MODULES, contextlib, pytest, signal, time
+from pytest_hotreload.world import BUILTINS, MODULES, contextlib, os, pytest, signal
 
 __builtins__ = BUILTINS
 
@@ -59,6 +59,8 @@ class Runner:
             if marks is not None:
                 marks.begins(index)
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if self.reporter.is_copy():
+                os._exit(0)  # it would run the rest a second time, over files that belong to the child
             if marks is not None:
                 marks.ends()
             if gathered is not None and (found := gathered.item_ended(item)) is not None:
@@ -160,7 +162,7 @@ def final_message(
     config = session.config
     notices = tuple(handover.finish(session))
     output = handover.output(config)
-    reporter.progress.write(reporter.index, 5, time.monotonic())
+    reporter.note_phase(5)
     reporter.collect_printed()
     reset.restore_output(config)
     message = last_message(inherited, output, reporter.fixtures, observer)

@@ -209,7 +209,7 @@ class Reporter:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self) -> None:
         if self.awake:
-            self.progress.write(self.index, 1, time.monotonic())
+            self.note_phase(1)
             self.in_setup = True
             for message in self._inherited.get(self.index, (0.0, []))[1]:
                 self.put(message)
@@ -218,14 +218,14 @@ class Reporter:
     def pytest_runtest_call(self) -> None:
         if self.awake:
             self.called = True
-            self.progress.write(self.index, 2, time.monotonic())
+            self.note_phase(2)
             if self.marks is not None:
                 self.marks.call()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item, nextitem: pytest.Item | None) -> None:
         if self.awake:
-            self.progress.write(self.index, 3, time.monotonic())
+            self.note_phase(3)
             if self.marks is not None:
                 self.marks.teardown(item, nextitem)
 
@@ -332,18 +332,27 @@ class Reporter:
             self._tell_changes()
             self.put(ItemFinished())
 
+    def is_copy(self) -> bool:
+        """Whether this process is a fork that a test made of the child."""
+        return os.getpid() != self.channel.pid
+
+    def note_phase(self, phase: int) -> None:
+        """Note the item and its phase in the page that the controller reads."""
+        if not self.is_copy():
+            self.progress.write(self.index, phase, time.monotonic())
+
     def begins(self, index: int, item: pytest.Item) -> None:
         """Start an item; the runner calls this directly, without pytest's hooks."""
         self.index, self.item = index, item
         self.reports, self.called, self._sent_before = 0, False, self.channel.sent
-        self.progress.write(index, 0, time.monotonic())
+        self.note_phase(0)
 
     def ran(self) -> None:
         """End an item whose protocol has returned; the runner calls this directly, without pytest's hooks."""
         self._tell_changes()
         self.put(ItemRan(self.reports, self.called))
         self.flush()  # with the item's warnings: the controller may stop after this item
-        self.progress.write(self.index, 4, time.monotonic())
+        self.note_phase(4)
 
     def pytest_warning_recorded(
         self,
