@@ -126,7 +126,7 @@ class GatheredState:
             data = {name for name in names if not _is_code(namespace.get(name))}
             self._walk(Names(str(namespace.get("__name__")), owner.label, namespace, live, names=data))
         for kind in found.classes.values():
-            data = {n for n, v in foreign.class_dict(kind).items() if n in found.names and not _is_code(v)}
+            data = found.names - {n for n, v in foreign.class_dict(kind).items() if _is_code(v)}
             self._walk(
                 Names(f"{foreign.module_of(kind)}.{kind.__qualname__}", owner.label, kind, live, names=data)
             )

@@ -101,10 +101,20 @@ def _summands(value: ast.expr) -> list[ast.expr]:
 
 
 def _is_read_of(operand: ast.expr, target: ast.expr) -> bool:
-    """Whether the operand reads the target's old value, directly or by ``get(key, 0)``."""
+    """Whether the operand reads the target's old value, directly, by ``get(key, 0)`` or by ``getattr(x, name, 0)``."""
     if isinstance(operand, ast.Call) and isinstance(operand.func, ast.Attribute):
         return operand.func.attr in ("get", "setdefault", "pop") and _mentions(operand.func.value, target)
-    return _dump(operand) == _dump(target)
+    return _dump(operand) == _dump(target) or _is_named_read(operand, target)
+
+
+def _is_named_read(tree: ast.AST, target: ast.expr) -> bool:
+    """Whether the tree is ``getattr(x, name, …)`` or ``hasattr(x, name)`` for the target ``x.name``."""
+    if not isinstance(tree, ast.Call) or not isinstance(target, ast.Attribute) or len(tree.args) < 2:
+        return False
+    function, (owner, name) = tree.func, tree.args[:2]
+    asks = isinstance(function, ast.Name) and function.id in ("getattr", "hasattr")
+    is_name = isinstance(name, ast.Constant) and name.value == target.attr
+    return asks and is_name and _dump(owner) == _dump(target.value)
 
 
 def _dump(tree: ast.AST) -> str:
@@ -115,4 +125,4 @@ def _mentions(tree: ast.AST, target: ast.expr) -> bool:
     """Whether the tree reads the target (for ``x[key]``: reads ``x``)."""
     base = target.value if isinstance(target, ast.Subscript) else target
     wanted = _dump(base)
-    return any(_dump(node) == wanted for node in ast.walk(tree))
+    return any(_dump(node) == wanted or _is_named_read(node, target) for node in ast.walk(tree))
