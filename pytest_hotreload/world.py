@@ -305,7 +305,7 @@ else:
         if name == "pytest":
             made = Held("pytest")
         elif name == "subprocess":
-            made = own_copy(name)
+            made = own_copy(name, sys=Held("sys"))  # `sys.audit`
         else:
             raise AttributeError(name)
         globals()[name] = made

@@ -20,6 +20,9 @@ from typing import Any
 
 from _pytest._code.code import TerminalRepr
 from _pytest._io import TerminalWriter
+from _pytest.main import FSHookProxy
+from _pytest.terminal import TerminalReporter
+from pluggy import HookRelay
 
 from pytest_hotreload.compat import pytest_output, unpickling
 from pytest_hotreload.compat.unpickling import Placeholder, Rendered, is_installed, mro_of
@@ -45,6 +48,13 @@ _READING = (
 )
 #: Types whose instances are pickled by name.
 _BY_NAME = (type, types.FunctionType, types.BuiltinFunctionType)
+#: Types of what hangs on the configuration, and what the reader finds there.
+_PARTS: dict[type, str] = {
+    pytest.PytestPluginManager: "pluginmanager",
+    HookRelay: "hook",
+    FSHookProxy: "hook",
+    TerminalReporter: "terminalreporter",
+}
 #: Types that every report consists of, and that need no decision.
 _ALWAYS: set[type] = {pytest.TestReport, pytest.CollectReport}
 
@@ -126,6 +136,9 @@ class _Pickler(pickle.Pickler):
             return unpickling.node, (obj.nodeid,)
         if pytest.Config in mro:
             return unpickling.config, ()
+        for each, name in _PARTS.items():
+            if each in mro:
+                return unpickling.part, (name,)
         ours = is_own(kind)
         if not can_be_found(kind) or (ours and BaseException not in mro and _runs_code(kind)):
             return self._replaced(obj)

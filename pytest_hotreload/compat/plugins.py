@@ -142,12 +142,16 @@ def find_participants(config: pytest.Config) -> None:
         names_workeroutput(plugin)
 
 
-def hand_over(config: pytest.Config) -> list[object]:
-    """Return the plugins that would hand results over by xdist's convention if this process were a worker."""
+def hand_over(config: pytest.Config, *, several: bool) -> list[object]:
+    """Return the plugins that hand results over by xdist's convention.
+
+    With one slot (not ``several``), only those do whose ``pytest_testnodedown`` takes the results.
+    """
+    taking = pytest_config.implementing_plugins_of(config, "pytest_testnodedown")
     return [
         plugin
         for plugin in pytest_config.implementing_plugins(config, "pytest_sessionfinish")
-        if names_workeroutput(plugin)
+        if names_workeroutput(plugin) and (several or any(plugin is each for each in taking))
     ]
 
 

@@ -99,6 +99,10 @@ def config() -> Any:
     raise NotImplementedError("the reader has its own")
 
 
+def part(name: str) -> Any:
+    raise NotImplementedError("the reader has its own")
+
+
 def find(module: str, name: str) -> Any:
     """Return the class or function of that name, or None; only installed modules are imported."""
     try:
@@ -165,9 +169,17 @@ class _Reading:
                 return self._find_node
             if name == "config":
                 return lambda: self._config
+            if name == "part":
+                return self._find_part
         if module not in MODULES and not may_be_imported(module):
             raise ModuleNotFoundError(f"{module} is not loaded here")
         return super().find_class(module, name)  # type: ignore[misc]
+
+    def _find_part(self, name: str) -> Any:
+        """Return what hangs on the configuration in each process: the plugin manager, its hooks, a plugin by name."""
+        if name in ("pluginmanager", "hook"):
+            return getattr(self._config, name)
+        return self._config.pluginmanager.get_plugin(name)
 
     def _find_node(self, nodeid: str) -> Any:
         node: Any = self._item

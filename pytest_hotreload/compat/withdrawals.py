@@ -36,6 +36,10 @@ class Statistics(dict[str, list[Any]]):
         self._logged: list[Any] = []
         self._before: dict[str, list[Any]] | None = None
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Be a plain dict in another process."""
+        return dict, (dict(dict.items(self)),)
+
     def log(self, report: Any) -> None:
         """Note a report that was logged in this child."""
         self._logged.append(report)

@@ -66,7 +66,7 @@ def tell(context: RunContext, notices: Iterable[str]) -> None:
 
 def gathers(context: RunContext, reporter: Reporter, *, several: bool) -> Merger | None:
     """Prepare to merge the data that plugins gather in children; None if there is no such data."""
-    skip = plugins.hand_over(context.config) if several else ()
+    skip = plugins.hand_over(context.config, several=several)
     state = reporter.gathered = carry.note(context.session, skip, context.totals.notices.append)
     if state is None:
         return None

@@ -31,6 +31,11 @@ TESTS = {
     """,
     "deep/test_c.py": "def test_five(): pass\n",
 }
+QUEUE = (
+    "import queue, threading\nQ, ROWS = queue.Queue(), []\ndef consume():\n"
+    "    while True:\n        ROWS.append(Q.get())\n        Q.task_done()\n"
+    "def pytest_sessionstart(): threading.Thread(target=consume, daemon=True).start()"
+)
 #: How a conftest keeps what it gathers: (before the hooks, in the hook for a report, in a session-end hook).
 WAYS = {
     "list": ("ROWS = []", "ROWS.append((item.nodeid, call.when))", "ROWS"),
@@ -56,6 +61,13 @@ WAYS = {
     "numbers in a dict that begins empty": (
         "ROWS = {}", "ROWS[call.when] = ROWS.get(call.when, 0) + 1", "ROWS",
     ),
+    "class's attribute, late": (
+        "class Stats: pass", "Stats.count = getattr(Stats, 'count', 0) + 1", "Stats.count",
+    ),
+    "session's number, late": (
+        "", "item.session.seen = getattr(item.session, 'seen', 0) + 1", "session.seen",
+    ),
+    "queue with a consumer": (QUEUE, "Q.put(item.nodeid)", "(Q.join(), ROWS)"),
     "deque": ("import collections\nROWS = collections.deque()", "ROWS.append(item.nodeid)", "list(ROWS)"),
     "number": ("COUNT = 0", "global COUNT; COUNT += 1", "COUNT"),
     "number from an expression": ("COUNT = 0", "global COUNT; COUNT = COUNT + 1", "COUNT"),
@@ -302,6 +314,41 @@ def test_hooks_of_ones_own(project, slots):
     _, ours = project.same(slots=slots)
     assert "seen [6, 7, 8]" in ours.lines
     assert unlike(ours) == []
+
+
+def test_a_dict_is_no_list_of_items(project, slots):
+    """`items` may be the method of a dict: what a test puts on its item is not missed then."""
+    project.write({
+        "conftest.py": "DATA = {}\ndef pytest_sessionfinish():\n    for each in DATA.items(): print(each)\n"
+        "def pytest_runtest_setup(item):\n    plain = item.runtest\n    item.runtest = lambda: plain()\n",
+        "test_a.py": "def test_a(): pass\n",
+    })  # fmt: skip
+    project.same(slots=slots)
+
+
+HANDS_OVER = """
+    import pathlib
+    class Gathers:
+        def __init__(self, config): self.config, self.rows = config, []
+        def pytest_runtest_logreport(self, report): self.rows.append(report.nodeid)
+        def pytest_runtest_makereport(self, item, call): self.rows.append(call.when)
+        def pytest_sessionfinish(self, session):
+            if hasattr(self.config, "workerinput"):
+                self.config.workeroutput["rows"] = self.rows
+        def pytest_testnodedown(self, node): self.rows += node.workeroutput["rows"]
+        def pytest_unconfigure(self): print(sorted(row for row in self.rows if "::" not in row))
+    def pytest_configure(config): config.pluginmanager.register(Gathers(config))
+    """
+
+
+def test_what_is_handed_over_is_not_gathered_as_well(project, slots):
+    project.write({
+        "conftest.py": HANDS_OVER,
+        "test_a.py": "def test_a(): pass\n",
+        "test_b.py": "def test_b(): pass\n",
+    })  # fmt: skip
+    _, ours = project.same("-p", "xdist", slots=slots)
+    assert "['call', 'call', 'setup', 'setup', 'teardown', 'teardown']" in ours.output
 
 
 def test_state_that_nobody_reads_at_the_end_stays(project, slots):

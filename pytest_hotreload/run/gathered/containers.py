@@ -6,6 +6,7 @@ The objects are read and written by the methods of the built-in types, never by 
 from __future__ import annotations
 
 import collections
+import queue
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -89,6 +90,21 @@ class Sequence(Container):
             self.thing[:] = values
         else:
             list.__setitem__(self.thing, slice(None), values)
+
+
+class Queued(Sequence):
+    """A ``queue.Queue``, whose consumer may be a thread of the controller: what children put into it is put into it."""
+
+    def content(self) -> list[Any]:
+        return list(self.thing.queue)
+
+    def extend(self, values: Iterable[Any]) -> None:
+        for value in values:
+            self.thing.put_nowait(value)
+
+    def replace(self, _values: list[Any]) -> None:
+        """Refuse to put elements back that a test took."""
+        raise ValueError("tests took elements of a queue")
 
 
 class Members(Container):
@@ -196,6 +212,8 @@ def container_of(thing: Any, path: str, owner: str) -> Container | None:
         return None
     if foreign.is_a(thing, list, collections.deque) or kind is Element:
         return Sequence(path, owner, thing)
+    if foreign.is_a(thing, queue.Queue):
+        return Queued(path, owner, thing)
     if foreign.is_a(thing, dict):
         return Keyed(path, owner, thing)
     if foreign.is_a(thing, set):

@@ -49,6 +49,10 @@ class ItemAttributes:
         self._all_live = False
         self._keys: dict[str, Any] = {}
         self._keys_at_end: set[str] = set()
+        #: Names in the code of session-end hooks that names ``items``, perhaps those of a dict: whatever else can't be
+        #: sent is not missed.
+        self._named_at_end: set[str] = set()
+        self._all_at_end = False
         self._known: set[str] = set()
         self._stashed: dict[str, Any] = {}
         self._sent: dict[str, bytes] = {}
@@ -60,6 +64,8 @@ class ItemAttributes:
         self._keys |= {name: key for key, name in per_test.stash_keys()}
         if "items" in at_end.names:
             self.owner = self.owner or label
+            self._named_at_end |= at_end.names | at_end.texts()
+            self._all_at_end = self._all_at_end or bool(at_end.names & {"__dict__", "vars"})
             keys = {name: key for key, name in at_end.stash_keys()}
             self._keys |= keys
             self._keys_at_end |= keys.keys()
@@ -99,7 +105,8 @@ class ItemAttributes:
                 try:
                     found[name] = dumps(value)
                 except Exception as error:
-                    problem(what.format(name), error)
+                    if self._all_at_end or name in self._named_at_end:
+                        problem(what.format(name), error)
             return found
 
         new = {name: value for name, value in vars(item).items() if name not in self._known}
