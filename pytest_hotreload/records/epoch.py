@@ -6,6 +6,7 @@ A record from another epoch is not fresh, and the message names the exact input 
 from __future__ import annotations
 
 import functools
+import hashlib
 import inspect
 import json
 import platform
@@ -37,6 +38,10 @@ _VARIABLES: Final = (
     "PYTHONWARNINGS",
     "TZ",
 )
+
+#: Modules that run when an interpreter starts, beside ``.pth`` files; the last are setuptools' for editable installs,
+#: which say where the checkout lies.
+_AT_START: Final = ("sitecustomize", "usercustomize", "__editable__")
 
 #: Options about selection, output or caches, which alter no outcome. All other options count, including those
 #: of unknown plugins. Checked with pytest 8.4 and 9.2.
@@ -174,12 +179,21 @@ def _read_metadata(folder: str) -> Iterator[tuple[str, str]]:
         return
     for entry in names:
         stem, _, suffix = entry.rpartition(".")
+        if suffix == "pth" or (suffix == "py" and stem.startswith(_AT_START)):
+            yield f"start file {entry}", _digest(Path(folder, entry))
         if suffix not in ("dist-info", "egg-info"):
             continue
         name, _, version = stem.partition("-")
         if suffix == "egg-info" and not version:
             version = "in development"
         yield name.replace("_", "-").lower(), version.partition("-py")[0]
+
+
+def _digest(file: Path) -> str:
+    try:
+        return hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest()
+    except OSError:
+        return "unreadable"
 
 
 class Distributions:

@@ -11,8 +11,9 @@ from pytest_hotreload.watch.input_states import InputStates
 from pytest_hotreload.watch.process import Process
 from pytest_hotreload.watch.standby.attached_run import NEUTRAL
 
-#: Prefixes of variables that pytest reads before anything is observed.
-_PYTESTS = ("PYTEST", "PY_")
+#: Prefixes of variables that pytest reads before anything is observed; of those that the C library reads, whose time
+#: zone and language are then as at the import; of those by which the folder for temporary files was chosen once.
+_UNSEEN = ("PYTEST", "PY_", "TZ", "LANG", "LC_", "TMP", "TEMP")
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Point:
         if not differ:
             return True
         read = is_active or "*" in self.variables or not differ.isdisjoint(self.variables)
-        return self.states is not None and not read and not any(name.startswith(_PYTESTS) for name in differ)
+        return self.states is not None and not read and not any(name.startswith(_UNSEEN) for name in differ)
 
     @property
     def is_ready(self) -> bool:

@@ -74,6 +74,22 @@ def test_variables_that_nothing_has_read(place):
     assert said(place, "test_c.py", TWO="2", SET="0") == "ahead None 2 by the conftest"
 
 
+def test_variables_that_native_code_reads(place, tmp_path_factory):
+    """They are not seen to be read: a run with other ones imports the file itself."""
+    place.write(
+        {
+            "test_c.py": SAYS + "import tempfile, time\nHOUR = time.localtime(0).tm_hour\n"
+            "def test_a(): print(said(), HOUR, time.localtime(0).tm_hour, time.timezone, tempfile.gettempdir())\n"
+        }
+    )
+    folders = [str(tmp_path_factory.mktemp("temporary")) for _ in range(2)]
+    here = {"TZ": "UTC", "TMPDIR": folders[0]}
+    prepare(place, "test_c.py", **here)
+    assert said(place, "test_c.py", **here) == f"ahead 0 0 0 {folders[0]}"
+    assert said(place, "test_c.py", **here | {"TZ": "Asia/Tokyo"}) == f"here 9 9 -32400 {folders[0]}"
+    assert said(place, "test_c.py", **here | {"TMPDIR": folders[1]}) == f"here 0 0 0 {folders[1]}"
+
+
 def test_all_variables(place):
     """A module that has read all of them is imported again where any other one differs."""
     place.write({"test_c.py": SAYS + "ALL = dict(os.environ)\ndef test_a(): print(said(), ALL.get('ONE'))\n"})

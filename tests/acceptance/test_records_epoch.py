@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import zipfile
 
 import pytest
 
@@ -64,6 +65,17 @@ def test_a_distribution(kept):
     finally:
         another.rmdir()
     assert summary(kept) == "unchanged since their last run: 2 of 2 test files"
+
+
+@pytest.mark.parametrize("name", ["demo.pth", "sitecustomize.py", "__editable___demo_1_0_finder.py"])
+def test_what_runs_when_an_interpreter_starts(kept, name):
+    """By these an editable installation leads to another checkout."""
+    file = kept.root.parent / "installed" / name
+    try:
+        file.write_text("# one\n")
+        assert summary(kept) == f"{CHANGED}start file {name} added"
+    finally:
+        file.unlink()
 
 
 @pytest.mark.parametrize(
@@ -134,3 +146,25 @@ def test_quiet_is_the_same_epoch(kept):
     result = kept.run("-p", "no:doctest", "-q", "--affected")
     assert result.notices == []
     assert result.lines[-1] == "2 deselected in TIME"
+
+
+def test_an_archive_on_the_search_path(tmp_path):
+    """Archives of the standard library are no inputs, those of a project are."""
+    kept = Kept(
+        tmp_path,
+        {
+            "pytest.ini": "[pytest]\npythonpath = lib.zip\n",
+            "test_a.py": "import zipped\ndef test_a(): assert zipped.VALUE == 1\n",
+            "test_b.py": "import zipped\ndef test_b(): assert zipped.VALUE\n",
+            "test_c.py": PASSES,
+        },
+    )
+
+    def pack(value):
+        with zipfile.ZipFile(kept.root / "lib.zip", "w") as archive:
+            archive.writestr("zipped.py", f"VALUE = {value}\n")
+
+    pack(1)
+    kept.run()
+    pack(22)
+    assert sorted(kept.affected()) == ["test_a.py", "test_b.py"]
