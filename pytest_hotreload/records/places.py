@@ -66,6 +66,7 @@ def below(path: str, folders: Iterable[str]) -> bool:
 
 def standard_library() -> set[str]:
     """The folders and archives of the standard library."""
-    prefixes = tuple(prefix + os.sep for prefix in (sys.base_prefix, sys.base_exec_prefix))
-    archives = [entry for entry in sys.path if entry.endswith(".zip") and entry.startswith(prefixes)]
-    return {*standard_folders(), *archives, *(os.path.realpath(path) for path in archives)}
+    folders = standard_folders()
+    beside = {os.path.dirname(folder) for folder in folders}
+    archives = [entry for entry in sys.path if entry.endswith(".zip") and os.path.dirname(entry) in beside]
+    return {*folders, *archives, *(os.path.realpath(path) for path in archives)}

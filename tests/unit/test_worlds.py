@@ -226,6 +226,7 @@ ALLOWED = {
     "_thread": "a class, bound when the module is loaded",
     "_pytest": "pytest's own, which plain pytest looks up likewise",
     "collections": "classes, bound when the module is loaded",
+    "queue": "a class, of which objects are",
     "collections.abc": "for annotations",
     "dataclasses": "at the definition of classes",
     "errno": "numbers",

@@ -30,6 +30,7 @@ ALLOWED = {
     "logging.makeLogRecord": "for a log that is pytest's",
     "pathlib": "before tests run, under the original names, or in a child's own words about a failure",
     "platform": "cached before tests run",
+    "queue.Queue": "only compared",
     "re.search": "analysis of fixtures",
     "shlex.split": "under the original names",
     "signal.Signals": "a name for the text about a death",
