@@ -64,6 +64,7 @@ pub enum Event {
     Execute,
     Attribute,
     Code,
+    Callback,
 }
 
 impl Event {
@@ -97,6 +98,9 @@ impl Event {
             b"exec" => Self::Execute,
             b"object.__getattr__" => Self::Attribute,
             b"code.__new__" => Self::Code,
+            b"sys.settrace" | b"sys.setprofile" | b"sys.addaudithook" | b"sys.monitoring.register_callback" => {
+                Self::Callback
+            }
             b"socket.getaddrinfo" | b"socket.gethostbyname" | b"socket.gethostbyaddr" => Self::Name,
             _ => return None,
         })
@@ -176,6 +180,9 @@ fn note_event(event: Event, arguments: &Arguments<'_>) {
             }
         }
         Event::Attribute => asked_for_code(arguments),
+        // None takes a callback away.
+        Event::Callback if arguments.get(0).is_some_and(|callback| callback.is_none()) => {}
+        Event::Callback => function_calls::sets_callback(py),
         Event::Code => {
             if let Some(file) = arguments.text(1).and_then(|name| function_calls::file_named(py, &name)) {
                 note_source(py, Path::new(&file));
