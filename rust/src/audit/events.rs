@@ -17,6 +17,7 @@ use crate::audit::contention;
 use crate::audit::endpoints::{Endpoint, Protocol};
 use crate::audit::frames;
 use crate::audit::function_calls;
+use crate::audit::globs;
 use crate::audit::recording::{
     below_cwd, forks, note, note_module, note_process, note_source, read_source, touch, with,
 };
@@ -47,6 +48,9 @@ pub enum Event {
     List,
     Import,
     Library,
+    Glob,
+    /// Whether the pattern is looked for in all folders below.
+    GlobBelow(bool),
     Database,
     Folder,
     /// Which argument names the directory descriptor that a relative path starts from, if one does.
@@ -73,6 +77,9 @@ impl Event {
             b"open" => Self::Open,
             b"os.listdir" | b"os.scandir" => Self::List,
             b"import" => Self::Import,
+            b"glob.glob/2" => Self::Glob,
+            b"pathlib.Path.glob" => Self::GlobBelow(false),
+            b"pathlib.Path.rglob" => Self::GlobBelow(true),
             b"ctypes.dlopen" => Self::Library,
             b"sqlite3.connect" => Self::Database,
             b"os.mkdir" => Self::Folder,
@@ -126,6 +133,8 @@ fn note_event(event: Event, arguments: &Arguments<'_>) {
         Event::Open => opened(arguments),
         Event::List => listed(arguments),
         Event::Import => imported(arguments),
+        Event::Glob => globs::globbed(arguments),
+        Event::GlobBelow(is_everywhere) => globs::globbed_below(arguments, is_everywhere),
         Event::Library => {
             let path = arguments.path(0).filter(|path| path.as_os_str().as_bytes().contains(&b'/'));
             below_cwd(py, Access::Read, path);
