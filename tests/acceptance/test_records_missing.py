@@ -1,8 +1,12 @@
-"""Files that a test looked for, in ways that raise no event of their own."""
+"""Files that a test looked for, in ways that raise no event of their own, and scripts of which bytecode is read."""
 
 from __future__ import annotations
 
-from .keeping import Kept
+import os
+
+import pytest
+
+from .keeping import Kept, outcomes
 
 #: What finds files of this name in all folders of `plugins`.
 SEARCHES = {
@@ -30,3 +34,38 @@ def test_a_name_behind_a_wildcard(tmp_path):
     kept.write({"plugins/b/plugin.toml": ""})
     names = dict(zip(tests, SEARCHES, strict=True))
     assert [names[file] for file in kept.affected()] == list(SEARCHES)
+
+
+LOADED = """\
+    from importlib.machinery import SourceFileLoader
+    from importlib.util import module_from_spec, spec_from_loader
+
+    def test_a():
+        loader = SourceFileLoader("tool", {script!r})
+        module = module_from_spec(spec_from_loader("tool", loader))
+        loader.exec_module(module)
+        assert module.value() == 1
+    """
+
+
+@pytest.mark.parametrize("script", ["bin/tool", "bin/tool.cgi", "bin/.tool", "bin/tool.x.cgi"])
+@pytest.mark.parametrize("prefix", [None, "bytecode"])
+def test_scripts_of_which_bytecode_is_read(tmp_path, script, prefix):
+    """From the second run on, the source is not opened any more."""
+    kept = Kept(tmp_path, {
+        script: "def value():\n    return 1\n",
+        "bin/other": "",
+        "test_a.py": LOADED.format(script=script),
+        "test_b.py": "def test_b(): pass\n",
+    })  # fmt: skip
+    kept.environ["PYTHONDONTWRITEBYTECODE"] = ""
+    if prefix:
+        kept.environ["PYTHONPYCACHEPREFIX"] = str(tmp_path / prefix)
+    # The bytecode of a source that is too young is no input that counts as unchanged.
+    os.utime(kept.root / script, (1e9, 1e9))
+    for _ in range(2):
+        assert set(outcomes(kept.run()).values()) == {"passed"}
+    assert kept.affected() == {}
+    # Of another size: bytecode is told apart by whole seconds.
+    kept.edit(script, "return 1", "return 1 + 1")
+    assert outcomes(kept.run("--affected")) == {"test_a.py::test_a": "failed"}

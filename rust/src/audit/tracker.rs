@@ -67,6 +67,14 @@ impl Tracker {
         }
     }
 
+    /// The paths that a touch of one is about: bytecode is read instead of its sources.
+    #[must_use]
+    pub fn meant(&self, access: Access, path: PathBuf) -> Vec<PathBuf> {
+        let sources = || bytecode::sources_of(&path, self.settings.pycache_prefix.as_deref());
+        let sources = if access == Access::Read { sources() } else { Vec::new() };
+        if sources.is_empty() { vec![path] } else { sources }
+    }
+
     /// Whether, and as what, a touch of an absolute, normal path counts.
     #[must_use]
     pub fn wanted(&self, access: Access, path: &Path) -> Option<Wanted> {
@@ -75,8 +83,6 @@ impl Tracker {
         if !is_input && bytecode::is_store(path, prefix) {
             return None;
         }
-        let source = if access == Access::Read { bytecode::source_of(path, prefix) } else { None };
-        let path = source.as_deref().unwrap_or(path);
         let linked = if access == Access::Link { None } else { self.linked_into_root(path) };
         let path = linked.as_deref().unwrap_or(path);
         #[expect(clippy::match_same_arms, reason = "the order of the arms decides")]
@@ -211,8 +217,10 @@ mod tests {
     }
 
     fn touch(tracker: &mut Tracker, owner: &str, access: Access, path: &str) {
-        if let Some(wanted) = tracker.wanted(access, Path::new(path)) {
-            tracker.record(OsStr::new(owner), wanted);
+        for path in tracker.meant(access, path.into()) {
+            if let Some(wanted) = tracker.wanted(access, &path) {
+                tracker.record(OsStr::new(owner), wanted);
+            }
         }
     }
 
