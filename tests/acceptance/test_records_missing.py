@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 
 import pytest
 
@@ -34,6 +35,40 @@ def test_a_name_behind_a_wildcard(tmp_path):
     kept.write({"plugins/b/plugin.toml": ""})
     names = dict(zip(tests, SEARCHES, strict=True))
     assert [names[file] for file in kept.affected()] == list(SEARCHES)
+
+
+LINKED = {
+    "open": """\
+        try: open(link / "local.ini")
+        except FileNotFoundError: pass
+        else: assert 0
+        """,
+    "list of files": """\
+        import configparser
+        assert len(configparser.ConfigParser().read([link / "one.ini", link / "local.ini"])) == 1
+        """,
+    "import": """\
+        monkeypatch.syspath_prepend(link)
+        try: import local
+        except ImportError: pass
+        else: assert 0
+        """,
+}
+
+
+@pytest.mark.parametrize("how", LINKED)
+def test_what_is_missing_behind_a_link_in_a_temporary_folder(tmp_path, how):
+    kept = Kept(tmp_path, {
+        "data/one.ini": "[one]\n",
+        "test_a.py": "import os\n\ndef test_a(tmp_path, monkeypatch):\n"
+        "    link = tmp_path / 'link'\n    link.symlink_to(os.path.abspath('data'))\n"
+        + textwrap.indent(textwrap.dedent(LINKED[how]), "    "),
+        "test_b.py": "def test_b(): pass\n",
+    })  # fmt: skip
+    assert set(outcomes(kept.run()).values()) == {"passed"}
+    assert kept.affected() == {}
+    kept.write({"data/local.py": ""} if how == "import" else {"data/local.ini": "[local]\n"})
+    assert outcomes(kept.run("--affected")) == {"test_a.py::test_a": "failed"}
 
 
 LOADED = """\

@@ -158,8 +158,14 @@ fn touch_one(py: Python<'_>, access: Access, path: &Path) {
         Some((wanted, Arc::clone(&tracker.settings), tracker.owner.clone()))
     });
     let Some((wanted, settings, default)) = wanted.flatten() else { return };
-    // A listing of a temporary folder may count as a reading; a listing by the path finder never does.
-    let kind = if access == Access::List { Kind::List } else { wanted.kind };
+    // A listing of a temporary folder may count as a reading; a listing by the path finder never does, except of a
+    // folder that is searched by a link of the test's own: later searches by name do not find that link.
+    let is_linked = wanted.subject != path.as_os_str();
+    let kind = match access {
+        Access::List if is_linked => Kind::Read,
+        Access::List => Kind::List,
+        _other => wanted.kind,
+    };
     record(frames::owners(py, &settings, kind, &default), &wanted);
 }
 

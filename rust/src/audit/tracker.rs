@@ -13,6 +13,7 @@ use crate::audit::bytecode;
 use crate::audit::forked;
 use crate::audit::rows::{Kind, Row};
 use crate::audit::scope::{PathClass, Settings};
+use crate::filesystem::paths::real_path;
 use crate::filesystem::stat::FileStamp;
 
 /// A touch that counts, if the code that caused it does.
@@ -133,12 +134,12 @@ impl Tracker {
         has(subject) || (kind == Kind::Environ && has(OsStr::new("*")))
     }
 
-    /// A test may reach the project's files by a link in a folder of its own.
+    /// A test may reach the project's files by a link in a folder of its own, and look there for one that is missing.
     fn linked_into_root(&self, path: &Path) -> Option<PathBuf> {
         if self.settings.classify(path) != PathClass::Temporary {
             return None;
         }
-        let real = fs::canonicalize(path).ok()?;
+        let real = real_path(path)?;
         (real.starts_with(&self.settings.root) && self.settings.classify(&real) == PathClass::Recorded).then_some(real)
     }
 
