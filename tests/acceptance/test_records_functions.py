@@ -38,6 +38,8 @@ def table(n):
 
 
 class Cart:
+    note: int = 1
+
     def __init__(self):
         self.prices = []
 
@@ -131,6 +133,7 @@ def test_an_edit_without_effect_runs_nothing_and_says_so(kept, old, new, why):
         ("@functools.lru_cache", "@functools.cache"),
         ("def seldom", "def never"),
         ("yield 1", "return 1"),
+        ("note: int", "(note): int"),
     ],
 )
 def test_everything_else_affects_all(kept, old, new):

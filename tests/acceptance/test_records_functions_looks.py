@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import sysconfig
+import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -212,3 +216,114 @@ def test_tools_that_tests_take_are_free(tmp_path):
             """,
     })  # fmt: skip
     assert set(outcomes(kept.run()).values()) == {"passed"}
+
+
+#: What the test does; `lib` has a function that the interpreter calls by itself, and one that this one calls.
+CALLED_BY_THE_INTERPRETER = {
+    "trace function": """\
+        sys.settrace(lambda frame, event, arg: lib.called())
+        (lambda: 1)()
+        sys.settrace(None)
+        """,
+    "profile function": """\
+        sys.setprofile(lambda frame, event, arg: lib.called())
+        (lambda: 1)()
+        sys.setprofile(None)
+        """,
+    "debugger": "lib.Debugger().run('x = 1')\n",
+    "audit hook": """\
+        sys.addaudithook(lambda event, args: event == "my.event" and lib.called())
+        sys.audit("my.event")
+        """,
+    "callback": """\
+        watch, events = sys.monitoring, sys.monitoring.events
+        def target(): pass
+        watch.use_tool_id(1, "mine")
+        watch.register_callback(1, events.PY_START, lambda code, at: lib.called())
+        watch.set_local_events(1, target.__code__, events.PY_START)
+        target()
+        watch.set_local_events(1, target.__code__, 0)
+        watch.free_tool_id(1)
+        """,
+    "trace function of threads": """\
+        threading.settrace(lambda frame, event, arg: lib.called())
+        thread = threading.Thread(target=lambda: 1)
+        thread.start()
+        thread.join()
+        threading.settrace(None)
+        """,
+}
+LIB = """\
+    import bdb
+
+    SEEN = []
+
+    def helper():
+        return 1
+
+    def called():
+        SEEN.append(helper())
+
+    def other():
+        return 2
+
+    class Debugger(bdb.Bdb):
+        def user_line(self, frame):
+            called()
+    """
+
+
+@pytest.mark.parametrize("how", CALLED_BY_THE_INTERPRETER)
+def test_what_the_interpreter_calls_by_itself(tmp_path, how):
+    """It tells no calls while such a function runs, so the test file counts as one that ran everything."""
+    body = textwrap.indent(textwrap.dedent(CALLED_BY_THE_INTERPRETER[how]), "    ")
+    kept = Kept(tmp_path, {
+        "lib.py": LIB,
+        "test_a.py": f"import sys, threading, lib\n\ndef test_a():\n{body}    assert {{*lib.SEEN}} == {{1}}\n",
+        "test_b.py": "import lib\n\ndef test_b():\n    assert lib.other() == 2\n",
+    })  # fmt: skip
+    assert set(outcomes(kept.run()).values()) == {"passed"}
+    assert kept.affected() == {}
+    kept.edit("lib.py", "return 1", "return 3")
+    assert outcomes(kept.run("--affected")) == {"test_a.py::test_a": "failed"}
+
+
+def test_an_installed_package_that_traces_leaves_functions(tmp_path):
+    """As coverage does it, also in threads."""
+    installed = Path(sysconfig.get_path("purelib"), f"hotreload_traces_{os.getpid()}.py")
+    kept = Kept(tmp_path, {
+        "lib.py": LIB,
+        "test_a.py": f"""\
+            import threading
+            import lib, {installed.stem} as tracing
+
+            def test_a():
+                tracing.start()
+                thread = threading.Thread(target=lib.helper)
+                thread.start()
+                thread.join()
+                tracing.stop()
+            """,
+    })  # fmt: skip
+    installed.write_text(TRACING, encoding="utf-8")
+    try:
+        assert set(outcomes(kept.run()).values()) == {"passed"}
+    finally:
+        installed.unlink()
+    assert kept.record("test_a.py")["functions"]["undivided"] == ""
+
+
+TRACING = """\
+import sys, threading
+
+def trace(frame, event, arg):
+    return None
+
+def start():
+    threading.settrace(trace)
+    sys.settrace(trace)
+
+def stop():
+    threading.settrace(None)
+    sys.settrace(None)
+"""

@@ -48,7 +48,7 @@ def net(x: int, y=lambda: 1, *args, z=RATE) -> int:
 
 class Cart:
     """A cart."""
-    size = 1
+    size = 1; color: str = ""
     def total(self):
         def each(item):
             return net(item)
@@ -87,6 +87,7 @@ EDITS_BY_HAND: dict[str, tuple[str, str, list[str] | None]] = {
     "an argument": ("y=lambda", "w=lambda", None),
     "a constant": ("0.2", "0.3", None),
     "an attribute": ("size = 1", "size = 2", None),
+    "an attribute that is no declaration any more": ("color: str", "(color): str", None),
     "a function more": ("def items", "def more(): pass\ndef items", None),
     "a function less": ("    async def wait(self):\n        await self.other()\n", "", None),
     "another name": ("def items", "def goods", None),

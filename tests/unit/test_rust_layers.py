@@ -30,6 +30,7 @@ WITH_PYO3 = {
     "audit/events.rs",
     "audit/frames.rs",
     "audit/function_calls.rs",
+    "audit/globs.rs",
     "audit/hook.rs",
     "audit/environment_reads.rs",
     "audit/interpose.rs",

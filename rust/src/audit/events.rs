@@ -17,6 +17,7 @@ use crate::audit::contention;
 use crate::audit::endpoints::{Endpoint, Protocol};
 use crate::audit::frames;
 use crate::audit::function_calls;
+use crate::audit::globs;
 use crate::audit::recording::{
     below_cwd, forks, note, note_module, note_process, note_source, read_source, touch, with,
 };
@@ -47,6 +48,9 @@ pub enum Event {
     List,
     Import,
     Library,
+    Glob,
+    /// Whether the pattern is looked for in all folders below.
+    GlobBelow(bool),
     Database,
     Folder,
     /// Which argument names the directory descriptor that a relative path starts from, if one does.
@@ -64,6 +68,7 @@ pub enum Event {
     Execute,
     Attribute,
     Code,
+    Callback,
 }
 
 impl Event {
@@ -72,6 +77,9 @@ impl Event {
             b"open" => Self::Open,
             b"os.listdir" | b"os.scandir" => Self::List,
             b"import" => Self::Import,
+            b"glob.glob/2" => Self::Glob,
+            b"pathlib.Path.glob" => Self::GlobBelow(false),
+            b"pathlib.Path.rglob" => Self::GlobBelow(true),
             b"ctypes.dlopen" => Self::Library,
             b"sqlite3.connect" => Self::Database,
             b"os.mkdir" => Self::Folder,
@@ -97,6 +105,9 @@ impl Event {
             b"exec" => Self::Execute,
             b"object.__getattr__" => Self::Attribute,
             b"code.__new__" => Self::Code,
+            b"sys.settrace" | b"sys.setprofile" | b"sys.addaudithook" | b"sys.monitoring.register_callback" => {
+                Self::Callback
+            }
             b"socket.getaddrinfo" | b"socket.gethostbyname" | b"socket.gethostbyaddr" => Self::Name,
             _ => return None,
         })
@@ -122,6 +133,8 @@ fn note_event(event: Event, arguments: &Arguments<'_>) {
         Event::Open => opened(arguments),
         Event::List => listed(arguments),
         Event::Import => imported(arguments),
+        Event::Glob => globs::globbed(arguments),
+        Event::GlobBelow(is_everywhere) => globs::globbed_below(arguments, is_everywhere),
         Event::Library => {
             let path = arguments.path(0).filter(|path| path.as_os_str().as_bytes().contains(&b'/'));
             below_cwd(py, Access::Read, path);
@@ -176,6 +189,9 @@ fn note_event(event: Event, arguments: &Arguments<'_>) {
             }
         }
         Event::Attribute => asked_for_code(arguments),
+        // None takes a callback away.
+        Event::Callback if arguments.get(0).is_some_and(|callback| callback.is_none()) => {}
+        Event::Callback => function_calls::sets_callback(py),
         Event::Code => {
             if let Some(file) = arguments.text(1).and_then(|name| function_calls::file_named(py, &name)) {
                 note_source(py, Path::new(&file));

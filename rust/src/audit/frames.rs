@@ -30,6 +30,8 @@ const ABOUT_SIGNATURES: [(&str, &str); 10] = [
     ("typing.py", "overload"),
     ("typing_extensions.py", "overload"),
 ];
+/// Where `threading` keeps what new threads set.
+const THREAD_HOOKS: [&str; 2] = ["_trace_hook", "_profile_hook"];
 /// Functions that copy a whole dict to restore it later, and so read no variable.
 const PATCHERS: [&str; 3] = ["_patch_dict", "_unpatch_dict", "_clear_dict"];
 
@@ -132,6 +134,42 @@ pub fn is_importing(py: Python<'_>) -> bool {
         frame = this.back();
     }
     true
+}
+
+/// Whether the project's own code acts now, by the innermost code that is not the standard library's. In doubt it does:
+/// a thread begins in the standard library, and sets what `threading.settrace` was given for it.
+pub fn is_by_project(py: Python<'_>, settings: &Settings) -> bool {
+    let mut next = Frame::innermost(py);
+    let mut first = None;
+    while let Some(frame) = next {
+        if let Some(is_project) = is_project(settings, &frame.file()) {
+            return is_project;
+        }
+        next = frame.back();
+        first = Some(frame);
+    }
+    !first.is_some_and(|first| begins_for_others(settings, &first))
+}
+
+/// None for code of the standard library, and for code without a file, which somebody runs.
+fn is_project(settings: &Settings, file: &OsStr) -> Option<bool> {
+    let path = Path::new(file);
+    if settings.is_caller(path) || settings.package_of(path).is_some() {
+        return Some(false);
+    }
+    own_file(settings, file).map(|_own| true)
+}
+
+/// Whether a thread begins under a trace function of an installed package, as coverage sets one for all threads.
+fn begins_for_others(settings: &Settings, first: &Frame<'_>) -> bool {
+    let file_of = |hook: Bound<'_, PyAny>| {
+        let name = hook.getattr("__code__").ok()?.getattr("co_filename").ok()?;
+        Some(OsStr::from_bytes(&bytes_of(&name)?).to_owned())
+    };
+    let Ok(globals) = first.frame.getattr("f_globals") else { return false };
+    let hooks = THREAD_HOOKS.iter().filter_map(|name| globals.get_item(*name).ok().filter(|hook| !hook.is_none()));
+    let mut judged = hooks.map(|hook| file_of(hook).and_then(|file| is_project(settings, &file))).peekable();
+    judged.peek().is_some() && judged.all(|is_project| is_project == Some(false))
 }
 
 /// Whether the code that acts now asks only what the `def` line of a function says, or what kind of function it is.

@@ -18,7 +18,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple, PyType};
 use rustc_hash::FxHashMap;
 
-use crate::audit::frames::{bytes_of, own_file};
+use crate::audit::frames::{bytes_of, is_by_project, own_file};
 use crate::audit::monitoring::Monitoring;
 use crate::audit::scope::{PathClass, Settings};
 
@@ -29,6 +29,9 @@ const HOT: u32 = 32;
 pub const NO_TEST: i64 = -1;
 /// Nested functions deeper than this do not occur; a file with them is not registered.
 const DEEPEST_CODE: usize = 100;
+
+const LOST: &str = "calls of functions were lost";
+const UNTOLD: &str = "the project set a trace function, a profile function, an audit hook or a callback of events";
 
 static ENABLED: AtomicBool = AtomicBool::new(false);
 
@@ -73,8 +76,8 @@ struct Recorder {
     set: u32,
     done: Vec<(i64, Vec<u32>)>,
     mark: (usize, u64),
-    /// Whether something was lost, so that what ran is not known as a whole.
-    is_incomplete: bool,
+    /// Why what ran is not known as a whole, if something was lost.
+    incomplete: Option<&'static str>,
 }
 
 /// Touched only by threads that hold the interpreter's lock, and never across a call of Python code.
@@ -103,8 +106,13 @@ pub fn start(py: Python<'_>, settings: Arc<Settings>) -> PyResult<()> {
     let monitoring = Monitoring::look_up(py)?;
     let tool = monitoring.claim(py, started)?;
     monitoring.call_back(py, tool)?;
-    let recorder =
-        Recorder { settings: Some(settings), tool, set: 1, is_incomplete: was_enabled, ..Recorder::default() };
+    let recorder = Recorder {
+        settings: Some(settings),
+        tool,
+        set: 1,
+        incomplete: was_enabled.then_some(LOST),
+        ..Recorder::default()
+    };
     // SAFETY: as in `with`.
     unsafe { *RECORDER.0.get() = Some(recorder) };
     ENABLED.store(true, Ordering::SeqCst);
@@ -146,6 +154,10 @@ impl Recorder {
         code.calls >= HOT
     }
 
+    fn lose(&mut self, reason: &'static str) {
+        self.incomplete.get_or_insert(reason);
+    }
+
     fn close_set(&mut self, label: i64) {
         self.set += 1;
         if self.current.is_empty() {
@@ -176,7 +188,7 @@ pub fn mark(py: Python<'_>, label: i64) {
         monitoring.watch(py, tool, object.bind(py), true)
     };
     if !off.iter().all(|object| switch(object).is_ok()) {
-        with(py, |recorder| recorder.is_incomplete = true);
+        with(py, |recorder| recorder.lose(LOST));
     }
 }
 
@@ -192,7 +204,7 @@ pub fn pause(py: Python<'_>) {
     };
     let switch = |object: &Py<PyAny>| Monitoring::look_up(py).and_then(|it| it.watch(py, tool, object.bind(py), false));
     if !ran.iter().all(|object| switch(object).is_ok()) {
-        with(py, |recorder| recorder.is_incomplete = true);
+        with(py, |recorder| recorder.lose(LOST));
     }
 }
 
@@ -214,8 +226,8 @@ pub fn take(py: Python<'_>) -> PyResult<Result<Ran, &'static str>> {
         return Ok(Err("a test took over sys.monitoring"));
     }
     let found = with(py, |recorder| {
-        if recorder.is_incomplete {
-            return Err("calls of functions were lost");
+        if let Some(reason) = recorder.incomplete {
+            return Err(reason);
         }
         let found = recorder.found();
         recorder.done.clear();
@@ -249,6 +261,14 @@ impl Recorder {
     }
 }
 
+/// Notes that a function is set which the interpreter calls by itself. While it runs, no calls are told.
+pub fn sets_callback(py: Python<'_>) {
+    let settings = with(py, |recorder| recorder.settings.clone().filter(|_| recorder.incomplete.is_none()));
+    if settings.flatten().is_some_and(|settings| is_by_project(py, &settings)) {
+        with(py, |recorder| recorder.lose(UNTOLD));
+    }
+}
+
 /// Registers the functions of a module that is about to be executed, if it is first-party.
 pub fn executes(py: Python<'_>, code: &Bound<'_, PyAny>) {
     if !is_enabled() {
@@ -270,7 +290,7 @@ pub fn executes(py: Python<'_>, code: &Bound<'_, PyAny>) {
     let mut found = vec![(code.clone(), 0, "<module>".to_owned())];
     let is_whole = collect(code, &kind, &mut found, 0).is_some() && register(py, file, found).is_ok();
     if !is_whole {
-        with(py, |recorder| recorder.is_incomplete = true);
+        with(py, |recorder| recorder.lose(LOST));
     }
 }
 

@@ -11,6 +11,7 @@ pub(crate) mod events;
 pub(crate) mod forked;
 pub(crate) mod frames;
 pub(crate) mod function_calls;
+pub(crate) mod globs;
 pub(crate) mod hook;
 pub(crate) mod interpose;
 pub(crate) mod monitoring;

@@ -13,7 +13,6 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use crate::audit::access::{Access, spellings};
-use crate::audit::bytecode;
 use crate::audit::contention;
 use crate::audit::forked;
 use crate::audit::frames;
@@ -147,15 +146,27 @@ pub fn touch(py: Python<'_>, access: Access, folder: &Path, path: &Path) {
         if access != Access::List || !frames::is_of_the_path_finder(py) {
             contention::touches(access, &path);
         }
-        let wanted = with(|tracker| {
-            let wanted = tracker.wanted(access, &path)?;
-            Some((wanted, Arc::clone(&tracker.settings), tracker.owner.clone()))
-        });
-        let Some((wanted, settings, default)) = wanted.flatten() else { continue };
-        // A listing of a temporary folder may count as a reading; a listing by the path finder never does.
-        let kind = if access == Access::List { Kind::List } else { wanted.kind };
-        record(frames::owners(py, &settings, kind, &default), &wanted);
+        for path in with(|tracker| tracker.meant(access, path)).unwrap_or_default() {
+            touch_one(py, access, &path);
+        }
     }
+}
+
+fn touch_one(py: Python<'_>, access: Access, path: &Path) {
+    let wanted = with(|tracker| {
+        let wanted = tracker.wanted(access, path)?;
+        Some((wanted, Arc::clone(&tracker.settings), tracker.owner.clone()))
+    });
+    let Some((wanted, settings, default)) = wanted.flatten() else { return };
+    // A listing of a temporary folder may count as a reading; a listing by the path finder never does, except of a
+    // folder that is searched by a link of the test's own: later searches by name do not find that link.
+    let is_linked = wanted.subject != path.as_os_str();
+    let kind = match access {
+        Access::List if is_linked => Kind::Read,
+        Access::List => Kind::List,
+        _other => wanted.kind,
+    };
+    record(frames::owners(py, &settings, kind, &default), &wanted);
 }
 
 fn record(owners: Option<frames::Owners>, wanted: &Wanted) {
@@ -205,11 +216,12 @@ pub fn note_source(py: Python<'_>, path: &Path) {
         return;
     };
     for path in spellings(&folder, path) {
-        let source = with(|tracker| {
-            let source = bytecode::source_of(&path, tracker.settings.pycache_prefix.as_deref()).unwrap_or(path);
-            (tracker.settings.classify(&source) == PathClass::Recorded).then_some(source)
+        let sources = with(|tracker| {
+            let mut sources = tracker.meant(Access::Read, path);
+            sources.retain(|source| tracker.settings.classify(source) == PathClass::Recorded);
+            sources
         });
-        if let Some(source) = source.flatten() {
+        for source in sources.unwrap_or_default() {
             note(py, Kind::Source, source.as_os_str());
         }
     }

@@ -13,6 +13,7 @@ use crate::audit::bytecode;
 use crate::audit::forked;
 use crate::audit::rows::{Kind, Row};
 use crate::audit::scope::{PathClass, Settings};
+use crate::filesystem::paths::real_path;
 use crate::filesystem::stat::FileStamp;
 
 /// A touch that counts, if the code that caused it does.
@@ -67,6 +68,14 @@ impl Tracker {
         }
     }
 
+    /// The paths that a touch of one is about: bytecode is read instead of its sources.
+    #[must_use]
+    pub fn meant(&self, access: Access, path: PathBuf) -> Vec<PathBuf> {
+        let sources = || bytecode::sources_of(&path, self.settings.pycache_prefix.as_deref());
+        let sources = if access == Access::Read { sources() } else { Vec::new() };
+        if sources.is_empty() { vec![path] } else { sources }
+    }
+
     /// Whether, and as what, a touch of an absolute, normal path counts.
     #[must_use]
     pub fn wanted(&self, access: Access, path: &Path) -> Option<Wanted> {
@@ -75,8 +84,6 @@ impl Tracker {
         if !is_input && bytecode::is_store(path, prefix) {
             return None;
         }
-        let source = if access == Access::Read { bytecode::source_of(path, prefix) } else { None };
-        let path = source.as_deref().unwrap_or(path);
         let linked = if access == Access::Link { None } else { self.linked_into_root(path) };
         let path = linked.as_deref().unwrap_or(path);
         #[expect(clippy::match_same_arms, reason = "the order of the arms decides")]
@@ -127,12 +134,12 @@ impl Tracker {
         has(subject) || (kind == Kind::Environ && has(OsStr::new("*")))
     }
 
-    /// A test may reach the project's files by a link in a folder of its own.
+    /// A test may reach the project's files by a link in a folder of its own, and look there for one that is missing.
     fn linked_into_root(&self, path: &Path) -> Option<PathBuf> {
         if self.settings.classify(path) != PathClass::Temporary {
             return None;
         }
-        let real = fs::canonicalize(path).ok()?;
+        let real = real_path(path)?;
         (real.starts_with(&self.settings.root) && self.settings.classify(&real) == PathClass::Recorded).then_some(real)
     }
 
@@ -211,8 +218,10 @@ mod tests {
     }
 
     fn touch(tracker: &mut Tracker, owner: &str, access: Access, path: &str) {
-        if let Some(wanted) = tracker.wanted(access, Path::new(path)) {
-            tracker.record(OsStr::new(owner), wanted);
+        for path in tracker.meant(access, path.into()) {
+            if let Some(wanted) = tracker.wanted(access, &path) {
+                tracker.record(OsStr::new(owner), wanted);
+            }
         }
     }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use rustpython_parser::ast::{
-    Arg, ArgWithDefault, Arguments, Comprehension, Expr, ExprContext, Identifier, Keyword, Stmt, TypeParam,
+    Arg, ArgWithDefault, Arguments, Comprehension, Expr, ExprContext, Identifier, Keyword, Ranged, Stmt, TypeParam,
 };
 
 use crate::error::Rejected;
@@ -175,7 +175,8 @@ impl Digest {
             }
             Stmt::AnnAssign(node) => {
                 self.tag(37);
-                self.flag(node.simple);
+                // The parser takes a name in parentheses as simple, too; to the interpreter it is no declaration.
+                self.flag(node.simple && node.start() == node.target.start());
                 self.both(&node.target, &node.annotation);
                 self.maybe(node.value.as_deref());
             }
