@@ -38,6 +38,9 @@ _Instance = TypeVar("_Instance")
 #: The dictionary of loaded modules. Imports continue to use it if a test binds another one to ``sys.modules``.
 MODULES = sys.modules
 
+#: The interpreter; a test may have put something else there.
+EXECUTABLE = sys.executable
+
 #: Frames are asked for while conftests are imported, and a conftest may have replaced the function of ``sys``.
 getframe = sys._getframe
 

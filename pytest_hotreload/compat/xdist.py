@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import pytest
 
 from pytest_hotreload.compat import console, xdist_fixtures
-from pytest_hotreload.world import BUILTINS, os, own_copy, program_arguments
+from pytest_hotreload.world import BUILTINS, EXECUTABLE, os, own_copy, program_arguments
 
 __builtins__ = BUILTINS
 
@@ -55,7 +55,7 @@ class _Gateway:
 
     def _rinfo(self) -> SimpleNamespace:
         return SimpleNamespace(
-            executable=sys.executable,
+            executable=EXECUTABLE,
             version_info=sys.version_info,
             platform=sys.platform,
             cwd=str(Path.cwd()),

@@ -6,7 +6,6 @@ The same pytest command is started again for each file, in the same directory, w
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -21,6 +20,7 @@ from pytest_hotreload.process.fork_server import ForkPoint
 from pytest_hotreload.process.messages import ENVIRONMENT
 from pytest_hotreload.world import (
     BUILTINS,
+    EXECUTABLE,
     contextlib,
     low_threads,
     os,
@@ -69,8 +69,8 @@ def start_over(config: pytest.Config, beginning: Beginning, why: str) -> None:
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
     os.chdir(config.invocation_params.dir)
     os.execve(
-        sys.executable,
-        [sys.executable, *flags, "-c", code],
+        EXECUTABLE,
+        [EXECUTABLE, *flags, "-c", code],
         {**environment, ENVIRONMENT: f"{named};{order}"},
     )
 
@@ -116,7 +116,7 @@ class SpawnLauncher(ForkPoint):
         try:
             with self._lock:  # a sibling that ends now must not take the process for a leftover
                 process = subprocess.Popen(
-                    [sys.executable, *flags, "-c", code],
+                    [EXECUTABLE, *flags, "-c", code],
                     cwd=self._config.invocation_params.dir,
                     env=environment,
                     pass_fds=passed,

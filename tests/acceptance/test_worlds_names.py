@@ -35,7 +35,7 @@ _ALWAYS_AT_IMPORT = {
         "pathlib.Path.read_text", "platform.machine", "site.getsitepackages", "sysconfig.get_paths",
         "threading.get_ident", "sys._getframe", "_socket.socket", "builtins.bytearray", "pytest.File",
         "pytest.ExitCode", "hashlib.sha256", "sys.argv", "builtins.hasattr",
-        "stat.S_ISREG", "os.environ.decodekey", "shlex.split",
+        "stat.S_ISREG", "os.environ.decodekey", "shlex.split", "sys.executable",
     ],
     "none": ["threading.Thread", "threading.Lock", "sys.argv", "builtins.hasattr"],
     "mock": ["builtins.any", "builtins.min", "builtins.zip", "os.fstat", "os.stat"],
