@@ -48,8 +48,9 @@ _READING = (
 )
 #: Types whose instances are pickled by name.
 _BY_NAME = (type, types.FunctionType, types.BuiltinFunctionType)
-#: Types of what hangs on the configuration, and what the reader finds there.
+#: The configuration and types of what hangs on it, which each process has, and their names for the reader.
 _PARTS: dict[type, str] = {
+    pytest.Config: "config",
     pytest.PytestPluginManager: "pluginmanager",
     HookRelay: "hook",
     FSHookProxy: "hook",
@@ -134,8 +135,6 @@ class _Pickler(pickle.Pickler):
         mro = mro_of(kind)
         if pytest.Item in mro or pytest.Collector in mro:
             return unpickling.node, (obj.nodeid,)
-        if pytest.Config in mro:
-            return unpickling.config, ()
         for each, name in _PARTS.items():
             if each in mro:
                 return unpickling.part, (name,)
@@ -258,5 +257,4 @@ def _runs_code(kind: type) -> bool:
 def _is_written_by_the_user(name: str, kind: type) -> bool:
     found = next((vars(each)[name] for each in mro_of(kind) if name in vars(each)), None)
     code = getattr(getattr(found, "__func__", found), "__code__", None)
-    # In <…>: generated, as the hash of a dataclass is, from the hashes of fields.
-    return code is not None and not code.co_filename.startswith("<") and not is_installed(code.co_filename)
+    return code is not None and not is_installed(code.co_filename)

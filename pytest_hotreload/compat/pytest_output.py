@@ -35,10 +35,9 @@ def captured_files(config: pytest.Config) -> list[tuple[int, int, int | None]]:
     streams: Any = ((1, getattr(capturing, "out", None)), (2, getattr(capturing, "err", None)))
     for number, stream in streams:
         saved = getattr(stream, "targetfd_save", None)
-        if (
-            saved is not None and not stream.tmpfile.closed
-        ):  # a test may have closed sys.stdout, which this is
-            found.append((number, stream.tmpfile.fileno(), saved))
+        file: Any = getattr(stream, "tmpfile", None)  # sys.stdout or sys.stderr, which a test may have closed
+        if saved is not None and not file.closed:
+            found.append((number, file.fileno(), saved))
     return found
 
 

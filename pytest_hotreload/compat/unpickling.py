@@ -95,10 +95,6 @@ def node(nodeid: str) -> Any:
     raise NotImplementedError("the reader has its own")
 
 
-def config() -> Any:
-    raise NotImplementedError("the reader has its own")
-
-
 def part(name: str) -> Any:
     raise NotImplementedError("the reader has its own")
 
@@ -167,8 +163,6 @@ class _Reading:
         if module == __name__:
             if name == "node":
                 return self._find_node
-            if name == "config":
-                return lambda: self._config
             if name == "part":
                 return self._find_part
         if module not in MODULES and not may_be_imported(module):
@@ -176,7 +170,9 @@ class _Reading:
         return super().find_class(module, name)  # type: ignore[misc]
 
     def _find_part(self, name: str) -> Any:
-        """Return what hangs on the configuration in each process: the plugin manager, its hooks, a plugin by name."""
+        """Return the configuration, or what hangs on it: the plugin manager, its hooks, a plugin by name."""
+        if name == "config":
+            return self._config
         if name in ("pluginmanager", "hook"):
             return getattr(self._config, name)
         return self._config.pluginmanager.get_plugin(name)

@@ -120,10 +120,14 @@ class Channel:
     def fileno(self) -> int:
         return self.socket.fileno()
 
+    def is_copied(self) -> bool:
+        """Whether this process is a fork that a test made of the one that has this end."""
+        return os.getpid() != self.pid
+
     def put(self, index: int, message: Message) -> None:
         """Queue a frame. In a fork that a test made of this process, nothing is sent."""
         self.sent += 1
-        if os.getpid() != self.pid:
+        if self.is_copied():
             return
         self._out.append(pack(index, message))
         if self.acknowledged:
@@ -142,7 +146,7 @@ class Channel:
 
     def flush(self) -> None:
         """Send all queued frames. Raises OSError if the other end is gone."""
-        if not self._out or os.getpid() != self.pid:
+        if not self._out or self.is_copied():
             return
         frames = len(self._out)  # another thread may add one meanwhile
         data = b"".join(self._out[:frames])

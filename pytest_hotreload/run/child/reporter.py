@@ -332,13 +332,9 @@ class Reporter:
             self._tell_changes()
             self.put(ItemFinished())
 
-    def is_copy(self) -> bool:
-        """Whether this process is a fork that a test made of the child."""
-        return os.getpid() != self.channel.pid
-
     def note_phase(self, phase: int) -> None:
         """Note the item and its phase in the page that the controller reads."""
-        if not self.is_copy():
+        if not self.channel.is_copied():
             self.progress.write(self.index, phase, time.monotonic())
 
     def begins(self, index: int, item: pytest.Item) -> None:

@@ -84,7 +84,6 @@ def take_others(theirs: Mapping[str, str], before: Mapping[str, str]) -> None:
                 os.environ[name] = theirs[name]
             else:
                 del os.environ[name]
-    time.tzset()
 
 
 def start_over(order: Attach, files: Sequence[int], text: str) -> None:

@@ -182,12 +182,16 @@ pub fn mark(py: Python<'_>, label: i64) {
     }) else {
         return;
     };
-    let switch = |object: &Py<PyAny>| {
-        let monitoring = Monitoring::look_up(py)?;
-        monitoring.watch(py, tool, object.bind(py), false)?;
-        monitoring.watch(py, tool, object.bind(py), true)
-    };
-    if !off.iter().all(|object| switch(object).is_ok()) {
+    switch(py, tool, &off, &[false, true]);
+}
+
+/// Has each of these functions told, or no longer, by one step after the other.
+fn switch(py: Python<'_>, tool: i32, functions: &[Py<PyAny>], steps: &[bool]) {
+    let is_done = Monitoring::look_up(py).is_ok_and(|monitoring| {
+        let watch = |function: &Py<PyAny>, enabled| monitoring.watch(py, tool, function.bind(py), enabled).is_ok();
+        functions.iter().all(|function| steps.iter().all(|enabled| watch(function, *enabled)))
+    });
+    if !is_done {
         with(py, |recorder| recorder.lose(LOST));
     }
 }
@@ -202,10 +206,7 @@ pub fn pause(py: Python<'_>) {
     }) else {
         return;
     };
-    let switch = |object: &Py<PyAny>| Monitoring::look_up(py).and_then(|it| it.watch(py, tool, object.bind(py), false));
-    if !ran.iter().all(|object| switch(object).is_ok()) {
-        with(py, |recorder| recorder.lose(LOST));
-    }
+    switch(py, tool, &ran, &[false]);
 }
 
 /// Marks the files that are registered by now: processes that are forked from here on name only later ones.
