@@ -18,7 +18,8 @@ INNER_TESTS ?= tests/unit/test_native_stub.py tests/acceptance/test_output_kinds
 # What it runs on these two: a folder, or anything else that pytest takes.
 MATRIX_TESTS ?= $(INNER_TESTS) tests/acceptance/test_process_deaths.py \
 	tests/acceptance/test_plugin_xdist.py tests/acceptance/test_apart_template.py tests/acceptance/test_isolate_calls.py \
-	tests/acceptance/test_records_functions.py tests/mutation/test_mutations.py::test_nothing_that_a_function_changes_is_missed
+	tests/acceptance/test_records_functions.py tests/acceptance/test_records_slots.py \
+	tests/mutation/test_mutations.py::test_nothing_that_a_function_changes_is_missed
 # Given on the command line it runs on all of them.
 INNER := $(if $(filter file,$(origin MATRIX_TESTS)),$(INNER_TESTS),$(MATRIX_TESTS))
 # `make test` has run everything on its own Python and pytest; `make matrix` by itself has not.

@@ -27,7 +27,7 @@ from pytest_hotreload.original_names import ORIGINAL_NAMES
 from pytest_hotreload.process import adoption
 from pytest_hotreload.process.messages import ENVIRONMENT
 from pytest_hotreload.records.affected import Selection
-from pytest_hotreload.records.collection_hooks import Bookkeeper
+from pytest_hotreload.records.collection_hooks import Bookkeeper, EventOwners
 from pytest_hotreload.records.declarations import Declarations
 from pytest_hotreload.records.records import RunRecords
 from pytest_hotreload.records.reuse import Reuse
@@ -384,6 +384,7 @@ def _configured(config: pytest.Config, session: RunSession) -> Configured:
     chosen, records, register = session.options, session.records, config.pluginmanager.register
     declarations, reuse, outcomes = Declarations(config), None, None
     if records is not None:
+        register(EventOwners(records.observer), "hotreload-event-owners")
         register(Bookkeeper(records, declarations), "hotreload-bookkeeper")
     if chosen.reuse != "off" and not chosen.watch:
         reuse = Reuse(config, chosen, records, declarations)

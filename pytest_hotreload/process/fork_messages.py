@@ -75,6 +75,12 @@ class Refused(NamedTuple):
     errno: int
 
 
+class Collected(NamedTuple):
+    """From a slot process, before its first child: what it observed while it collected."""
+
+    observed: Any  # a records.observer.Observed, which this module does not know
+
+
 class Kill(NamedTuple):
     """To a fork point: kill this child now. Ignored if the child has already ended."""
 

@@ -11,6 +11,7 @@ from pytest_hotreload.compat import hypothesis, pytest_config, pytest_session
 from pytest_hotreload.original_names import ORIGINAL_NAMES
 from pytest_hotreload.records import options_selection
 from pytest_hotreload.records.declarations import Declarations
+from pytest_hotreload.records.observer import Observer
 from pytest_hotreload.records.records import RunRecords
 from pytest_hotreload.world import BUILTINS, pytest, time
 
@@ -18,6 +19,34 @@ __builtins__ = BUILTINS
 
 #: Options that keep tests or whole files out.
 _NARROWING = ("keyword", "markexpr", "lf", "ignore", "ignore_glob", "deselect", "stepwise")
+
+
+class EventOwners:
+    """A plugin of each process that collects and observes: attributes events to the test file that caused them."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_make_collect_report(self, collector: Any) -> Generator[None, Any, Any]:
+        """Attribute events to the file that is collected, including those of its classes."""
+        file = collector.getparent(pytest.File)
+        if file is None:
+            return (yield)
+        before = observe_for(str(file.path))
+        try:
+            return (yield)
+        finally:
+            observe_for(before)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> Generator[None, object, object]:
+        reads = hypothesis.reader_of_sources(config, items)
+        if reads is not None and self._observer.active:
+            self._observer.without_sources(reads)
+        return (yield)
 
 
 class Bookkeeper:
@@ -42,17 +71,15 @@ class Bookkeeper:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_make_collect_report(self, collector: Any) -> Generator[None, Any, Any]:
-        """Attribute events to the file that is collected, including those of its classes."""
+        """Note how long the collection of a file takes, including that of its classes."""
         file = collector.getparent(pytest.File)
         if file is None:
             return (yield)
         path = str(file.path)
         began = self._began[collector] = time.perf_counter()
-        before = observe_for(path)
         try:
             return (yield)
         finally:
-            observe_for(before)
             costs = self.records.collection
             costs[path] = costs.get(path, 0.0) + time.perf_counter() - began
             del self._began[collector]
@@ -64,12 +91,7 @@ class Bookkeeper:
             self.records.imports[str(node.path)] = time.perf_counter() - began
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_collection_modifyitems(
-        self, config: pytest.Config, items: list[pytest.Item]
-    ) -> Generator[None, object, object]:
-        reads = hypothesis.reader_of_sources(config, items)
-        if reads is not None and self.records.observer.active:
-            self.records.observer.without_sources(reads)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None, object, object]:
         before = _by_file(items)
         self.records.all_files |= before.keys()
         self._left_out.clear()

@@ -18,7 +18,7 @@ __builtins__ = BUILTINS
 NO_TEST = -1
 #: Reasons for which the files of a test file are not divided into functions.
 STARTS_PROCESSES = "it starts processes"
-OTHER_COLLECTION = "it ran in a process with a collection of its own"
+OTHER_COLLECTION = "it ran in a process whose collection is not known"
 
 
 class FunctionsRan(NamedTuple):
@@ -82,13 +82,16 @@ class _Draft:
 class FunctionRecords:
     """What ran before the tests of a run, and the drafts of its records from what the children said."""
 
-    def __init__(self, collected: FunctionsRan | None) -> None:
-        self.collected = collected or FunctionsRan(undivided="nothing was recorded")
+    def __init__(self, collections: Iterable[FunctionsRan | None]) -> None:
+        """``collections``: what ran in each process that collected, and whose forks run tests."""
+        self.collections = [one or FunctionsRan(undivided="nothing was recorded") for one in collections]
+        #: Mark -> the files that a fork does not name, since the process that made the mark did.
+        self._marked = {one.mark: one.files for one in self.collections}
 
     def before(self) -> list[tuple[str, list[tuple[int, str]]]]:
         """The functions that ran before all tests, as (line, qualified name), by file."""
         found: dict[str, list[tuple[int, str]]] = {}
-        for file, line, name in self.collected.places:
+        for file, line, name in dict.fromkeys(place for one in self.collections for place in one.places):
             found.setdefault(file, []).append((line, name))
         return list(found.items())
 
@@ -133,13 +136,13 @@ class FunctionRecords:
         }
 
     def _undivided(self, observed: Sequence[FunctionsRan]) -> str:
-        reasons = [one.undivided for one in (self.collected, *observed)]
+        reasons = [one.undivided for one in (*self.collections, *observed)]
         reasons += [OTHER_COLLECTION for one in observed if not self._is_of_this_run(one)]
         return next(filter(None, reasons), "" if observed else "nothing was recorded")
 
     def _is_of_this_run(self, one: FunctionsRan) -> bool:
-        """Whether the process knew what ran from the start of pytest on, by itself or as a fork of the controller."""
-        return one.mark in ((0, 0), self.collected.mark)
+        """Whether it is known what ran from the start of pytest on, in the process or in the one it is a fork of."""
+        return one.mark == (0, 0) or one.mark in self._marked
 
     def _watched(self, one: FunctionsRan) -> set[str]:
-        return {*one.files, *(self.collected.files if one.mark != (0, 0) else ())}
+        return {*one.files, *(self._marked[one.mark] if one.mark != (0, 0) else ())}

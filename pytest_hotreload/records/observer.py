@@ -7,7 +7,7 @@ the template never records. docs/records.md states what the hook cannot see.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,6 +82,11 @@ class Observed(NamedTuple):
     modules: tuple[Module, ...] = ()
     #: None if these are not the observations of a process to its end.
     functions: FunctionsRan | None = None
+
+
+def joined(parts: Sequence[Observed]) -> Observed:
+    """The rows and imports of several observations; functions are not joined."""
+    return Observed(tuple(r for each in parts for r in each.rows), tuple(m for each in parts for m in each.modules))
 
 
 class Observer:

@@ -32,7 +32,7 @@ from pytest_hotreload.records.drafts import Drafts
 from pytest_hotreload.records.early_imports import import_again
 from pytest_hotreload.records.failures import never_fails_the_run, text_of
 from pytest_hotreload.records.functions import FunctionRecords, FunctionsRan
-from pytest_hotreload.records.observer import Observed, Observer
+from pytest_hotreload.records.observer import Observed, Observer, joined
 from pytest_hotreload.records.run_epochs import RunEpochs
 from pytest_hotreload.records.run_notes import RunNotes
 from pytest_hotreload.records.verdicts import WITHOUT_INPUTS, Verdict, still_lead_there
@@ -71,6 +71,8 @@ class RunRecords(RunNotes):
         self.verdicts: dict[str, Verdict] = {}
         self.changes: list[tuple[str, str | None, str | None]] = []
         self.collected = Observed()
+        #: The functions that ran in each slot process while it collected.
+        self._ran_in_slots: list[FunctionsRan | None] = []
         self._notes: list[str] = []
         self._epochs = RunEpochs(config, self.environment)
         self._loaded = False
@@ -120,9 +122,12 @@ class RunRecords(RunNotes):
             ran = functions.joined(
                 self.collected.functions or FunctionsRan(), more.functions or FunctionsRan()
             )
-            self.collected = Observed(
-                self.collected.rows + more.rows, self.collected.modules + more.modules, ran
-            )
+            self.collected = joined([self.collected, more])._replace(functions=ran)
+
+    def slot_collected(self, observed: Observed) -> None:
+        """Note what a slot process observed while it collected by itself; its children name only what came later."""
+        self.collected = joined([self.collected, observed])._replace(functions=self.collected.functions)
+        self._ran_in_slots.append(observed.functions)
 
     def close(self) -> None:
         """Stop observing for good."""
@@ -293,7 +298,7 @@ class RunRecords(RunNotes):
 
         Returns what was measured of the former.
         """
-        ran_functions = FunctionRecords(self.collected.functions)
+        ran_functions = FunctionRecords([self.collected.functions, *self._ran_in_slots])
         epochs, usual = self._epochs.current(store), self._epochs.of(store, self.usual_selection)
         # The setting of a part does not become that of the file.
         settings = {**dict.fromkeys(whole, tuple(self.setting())), **dict.fromkeys(partly, ())}

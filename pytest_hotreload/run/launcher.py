@@ -7,7 +7,7 @@ fresh interpreters (``spawn``, and wherever fork is refused).
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_hotreload.ci.sharding import shard_of
@@ -16,15 +16,15 @@ from pytest_hotreload.imports import learning
 from pytest_hotreload.imports.analysis import Analysis, analyse, third_party
 from pytest_hotreload.original_names import ORIGINAL_NAMES
 from pytest_hotreload.process import fork_state
-from pytest_hotreload.process.channel import pair
-from pytest_hotreload.process.fork_messages import Assignment, Start, Warm
+from pytest_hotreload.process.channel import Channel, pair
+from pytest_hotreload.process.fork_messages import Assignment, Collected, Start, Warm
 from pytest_hotreload.process.fork_server import ForkPoint
 from pytest_hotreload.process.import_answers import is_inside
 from pytest_hotreload.process.installed import is_installed
 from pytest_hotreload.process.proc import native_threads
 from pytest_hotreload.process.slots import Slot
 from pytest_hotreload.process.template import Template
-from pytest_hotreload.records.observer import Observer
+from pytest_hotreload.records.observer import Observed, Observer
 from pytest_hotreload.run import messages
 from pytest_hotreload.run.child import reset
 from pytest_hotreload.run.child.context import SlotEnd
@@ -51,6 +51,19 @@ _SESSION_END_SECONDS = 60.0
 
 class SlotPoint(ForkPoint):
     """The fork point in a slot process; the template reaps the process."""
+
+    def __init__(self, channel: Channel, collected: Callable[[Any], None]) -> None:
+        """``collected`` receives what the slot process observed while it collected."""
+        super().__init__(-1, channel)
+        self._collected = collected
+
+    def read(self) -> tuple[list[Any], bool]:
+        """As in a fork point, without what only a slot process says."""
+        messages, closed = super().read()
+        for message in messages:
+            if isinstance(message, Collected):
+                self._collected(message.observed)
+        return [message for message in messages if not isinstance(message, Collected)], closed
 
     def _wait(self) -> None:
         """Wait until the process, which is not our child, closes its end, after the end of its session."""
@@ -290,9 +303,13 @@ class Launcher:
         start = Start(-1 - slot.index, slot.index, (), True, order, len(descriptors))
         parent.start_with(start, descriptors)
         theirs.close()
-        point = self._slot_points[slot.index] = SlotPoint(-1, ours)
+        point = self._slot_points[slot.index] = SlotPoint(ours, self._slot_collected)
         self.context.children.add_point(point)
         return point
+
+    def _slot_collected(self, observed: Observed) -> None:
+        if self.context.records is not None:
+            self.context.records.slot_collected(observed)
 
     def _assignment(
         self, slot: Slot, args: tuple[str, ...] | None, wanted: tuple[tuple[int, str], ...], name: str

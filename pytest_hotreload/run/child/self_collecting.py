@@ -19,10 +19,11 @@ from pytest_hotreload.compat.worker_id import hide_worker
 from pytest_hotreload.compat.xdist import join_convention
 from pytest_hotreload.process import adoption, fork_state
 from pytest_hotreload.process.channel import Channel
-from pytest_hotreload.process.fork_messages import Gone, Start
+from pytest_hotreload.process.fork_messages import Collected, Gone, Start
 from pytest_hotreload.process.fork_server import serve
 from pytest_hotreload.process.messages import ENVIRONMENT, Ended, Missing
 from pytest_hotreload.process.slots import TRAVELLING, SlotFiles
+from pytest_hotreload.records.collection_hooks import EventOwners
 from pytest_hotreload.records.observer import Observer
 from pytest_hotreload.run import spawn
 from pytest_hotreload.run.child import child, reset
@@ -137,9 +138,13 @@ class SelfCollectingChild:
         if not self.order.serve:
             reset.share(self.place)
         adoption.on_difference(functools.partial(self._start_over, config))
-        if self.order.observe and not self.order.serve:
-            self.place.observer = Observer(config)
-            self.place.observer.running(alone=True)
+        if self.order.observe:
+            self.place.observer = observer = Observer(config)
+            if self.order.serve:
+                observer.collecting()
+                config.pluginmanager.register(EventOwners(observer), "hotreload-event-owners")
+            else:
+                observer.running(alone=True)
 
     def _start_over(self, config: pytest.Config, module: str, why: str) -> None:
         """Start over in a fresh interpreter.
@@ -275,11 +280,13 @@ class SelfCollectingChild:
             inherited=inherited,
             direct=False,
             several_files=False,
-            observer=Observer(session.config) if self.order.observe else None,
+            observer=self.place.observer,
             missing=missing,
         )
         self.channel_of_slot = control = Channel(sockets.socket(fileno=self.control))  # open until the exit
         control.descriptors = []
+        if self.place.observer is not None:
+            control.send(-1, Collected(self.place.observer.end_before_forks()))
         child_of_slot = None
         try:
             serve(control, birth.live, self.lifeline)
@@ -289,6 +296,8 @@ class SelfCollectingChild:
             os._exit(70)
         if child_of_slot is not None:
             child_of_slot.live()
+        if self.place.observer is not None:
+            self.place.observer.close()
         self.served = True  # the controller needs no more children: pytest continues to its end
 
     # -- the end -------------------------------------------------------------------------------
