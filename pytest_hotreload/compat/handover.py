@@ -16,6 +16,7 @@ from typing import Any
 from pytest_hotreload.compat import console, plugins, pytest_config
 from pytest_hotreload.compat.pickling import pack
 from pytest_hotreload.compat.unpickling import loads
+from pytest_hotreload.process.fork_server import fork_quietly
 from pytest_hotreload.world import BUILTINS, os, pytest, select, signal, time
 
 __builtins__ = BUILTINS
@@ -85,7 +86,7 @@ def _early_output(session: pytest.Session, workerinput: Mapping[str, Any]) -> di
         return {}
     reading, writing = os.pipe()
     try:
-        pid = os.fork()
+        pid = fork_quietly()
     except OSError:  # forking the children will fail, too
         os.close(reading)
         os.close(writing)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from pytest_hotreload._native import observed
+from pytest_hotreload.process.fork_server import fork_quietly
 from pytest_hotreload.world import BUILTINS, MODULES, os, pickle, select, signal
 
 __builtins__ = BUILTINS
@@ -61,7 +62,7 @@ def import_again(loaded: Sequence[tuple[str, str]]) -> Seen:
         return Seen([])
     reading, writing = os.pipe()
     try:
-        pid = os.fork()
+        pid = fork_quietly()
     except OSError as error:
         os.close(reading)
         os.close(writing)

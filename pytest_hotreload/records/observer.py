@@ -86,7 +86,9 @@ class Observed(NamedTuple):
 
 def joined(parts: Sequence[Observed]) -> Observed:
     """The rows and imports of several observations; functions are not joined."""
-    return Observed(tuple(r for each in parts for r in each.rows), tuple(m for each in parts for m in each.modules))
+    return Observed(
+        tuple(r for each in parts for r in each.rows), tuple(m for each in parts for m in each.modules)
+    )
 
 
 class Observer:

@@ -43,11 +43,11 @@ class FunctionEditor(Editor):
 
     def number(self, _name: str, text: str) -> tuple[str, str]:
         def change(line: str) -> str:
-            found = self.project.random.choice(list(re.finditer(r"(?<![\w.\"'])\d+\b", line)))
+            found = self.project.random.choice(list(re.finditer(r"(?<![\w.\"'-])\d+\b", line)))
             new = (int(found.group()) + self.project.random.randrange(1, 9)) % 10
             return line[: found.start()] + str(new) + line[found.end() :]
 
-        return "number", self._at(text, r"(?<![\w.\"'])\d+\b", change)
+        return "number", self._at(text, r"(?<![\w.\"'-])\d+\b", change)
 
     def raising(self, _name: str, text: str) -> tuple[str, str]:
         def change(line: str) -> str:

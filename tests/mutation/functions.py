@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import shutil
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from tests.mutation.function_sorts import SORTS
 from tests.mutation.project import Project
@@ -218,3 +219,22 @@ class FunctionsProject(Project):
             parts.append(self.filled(LEAVING.replace("KEY", name), 9))
         imports = "import pytest\nfrom app import m0, m1, m2, m3\n"
         self.write(name, imports + "\n".join(parts))
+
+
+#: A conftest that does this while it is imported makes each slot collect for itself.
+WORKER = """
+import os
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+"""
+
+
+@dataclass
+class SlotsProject(FunctionsProject):
+    """The same in a suite whose slots collect for themselves."""
+
+    slots: ClassVar[int] = 2
+
+    def generate(self) -> None:
+        super().generate()
+        conftest = self.root / "tests/conftest.py"
+        self.write("tests/conftest.py", conftest.read_text() + WORKER)

@@ -12,6 +12,7 @@ import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import ClassVar
 
 from tests.mutation import caches
 
@@ -110,6 +111,8 @@ class Project:
     #: Whether a test may depend on what other test files left when they were imported, and on folders that the
     #: collection of others put on ``sys.path``. A watch collects affected files alone, as ``pytest FILE…`` does.
     leaves_state: bool = True
+    #: How many children of a run there are at once.
+    slots: ClassVar[int] = 1
 
     def generate(self) -> None:
         """Write all of it."""

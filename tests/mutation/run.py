@@ -34,7 +34,7 @@ from pytest_hotreload.imports import bytecode
 from pytest_hotreload.run.child import reset
 from tests.mutation.edits import Editor
 from tests.mutation.function_edits import FunctionEditor
-from tests.mutation.functions import FunctionsProject
+from tests.mutation.functions import FunctionsProject, SlotsProject
 from tests.mutation.live import Live, Server, Watch
 from tests.mutation.processes import Processes
 from tests.mutation.project import Project
@@ -69,6 +69,7 @@ PROJECTS: dict[str, tuple[type[Project], type[Editor]]] = {
     "imports": (Project, Editor),
     "processes": (Processes, Editor),
     "functions": (FunctionsProject, FunctionEditor),
+    "slots": (SlotsProject, FunctionEditor),
 }
 
 Outcomes = dict[str, dict[str, str]]
@@ -250,7 +251,7 @@ class Harness:
         time.sleep(_MARGIN_NS * 1.5e-9)
         arguments = [
             "--hotreload",
-            "--hotreload-slots=1",
+            f"--hotreload-slots={self.project.slots}",
             f"--hotreload-rewind={self.rewind}",
             *MODES[mode or self.mode],
         ]

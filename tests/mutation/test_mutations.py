@@ -133,8 +133,10 @@ def test_nothing_that_a_process_reads_is_missed(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="functions are recorded from Python 3.12 on")
-@pytest.mark.parametrize("mode", ["affected", "reuse"])
-def test_nothing_that_a_function_changes_is_missed(tmp_path: Path, mode: str) -> None:
+@pytest.mark.parametrize(
+    ("mode", "project"), [("affected", "functions"), ("reuse", "functions"), ("affected", "slots")]
+)
+def test_nothing_that_a_function_changes_is_missed(tmp_path: Path, mode: str, project: str) -> None:
     # 0.58 and 0.70 were taken, in 145 and 40 edits; all of these files import all modules, so before it was next to
     # none.
     run_until(
@@ -143,7 +145,7 @@ def test_nothing_that_a_function_changes_is_missed(tmp_path: Path, mode: str) ->
         60,
         mode,
         tmp_path,
-        "functions",
+        project,
     )
 
 
