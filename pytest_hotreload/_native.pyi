@@ -660,12 +660,15 @@ def mark_function_files(process: int) -> None:
     """Say which process forks: `functions_ran` names, there and in forks, only files that come later."""
 
 def functions_ran() -> tuple[
-    tuple[list[tuple[str, int, str]], list[tuple[int, list[int]]], list[str], tuple[int, int]] | None, str
+    tuple[list[tuple[str, int, str]], list[tuple[int, list[int]]], list[int], list[str], tuple[int, int]]
+    | None,
+    str,
 ]:
-    """What ran since the last call: (places, sets, files, mark), or None and the reason.
+    """What ran since the last call: (places, sets, starters, files, mark), or None and the reason.
 
-    A place is (file, first line, qualified name); a set is (label, indexes of places), each label once; files are
-    those that are watched since the mark; the mark is (number of files then, process), (0, 0) without one.
+    A place is (file, first line, qualified name); a set is (label, indexes of places), each label once; starters are
+    labels of what started a process, and of tests in which one lived on; files are those that are
+    watched since the mark; the mark is (number of files then, process), (0, 0) without one.
     """
 
 def observe_again() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 #: Bumped with each change of a message here or in ``process/messages.py``.
-VERSION = 6
+VERSION = 7
 
 #: Bytes of the longest greeting: a limit in case the peer sends something else.
 LONGEST_GREETING = 4096

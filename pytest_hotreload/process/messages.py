@@ -11,7 +11,7 @@ __builtins__ = BUILTINS
 
 #: Increased with each change of a message, also of ``fork_messages.py`` and ``fixture_messages.py``. A spawned
 #: child compares it before anything else.
-VERSION = 11
+VERSION = 12
 
 #: The variable that names the inherited descriptors of a spawned child; removed before any user code runs.
 ENVIRONMENT = "PYTEST_HOTRELOAD_APART"

@@ -65,7 +65,9 @@ class Selection:
         assert self.records is not None
         # A file that was chosen for another reason, such as a failure or --affected-since, runs as a whole.
         judged = [verdict for verdict in self.selected if self.records.verdicts[verdict.file] == verdict]
-        chosen = {v.file: self.records.affected_tests(v.file) for v in judged if v.kind == "content"}
+        chosen = {
+            v.file: self.records.affected_tests(v.file) for v in judged if v.kind in ("content", "project")
+        }
         others = [
             item
             for item in items

@@ -17,7 +17,8 @@ from typing import Any
 
 from pytest_hotreload._native import Project
 from pytest_hotreload.imports.analysis import scan
-from pytest_hotreload.records.observer import Module, Observation, Observed, Observer
+from pytest_hotreload.records import functions
+from pytest_hotreload.records.observer import UNSEEN, Module, Observation, Observed, Observer
 from pytest_hotreload.records.places import canonical
 from pytest_hotreload.world import os
 
@@ -43,6 +44,8 @@ class Discovery:
     writes: list[str] = field(default_factory=list)
     #: Files whose source, or whose code, was looked at.
     sources: list[str] = field(default_factory=list)
+    #: Whether no process was started, or it is known of each which test started it, and one may read the project.
+    is_divisible: bool = True
 
 
 class Dependencies:
@@ -93,8 +96,11 @@ class Dependencies:
         closure, dynamic = self._close([path, *found.coupled_with], observed)
         rows = [*self._rows[""], *self._rows[path]]
         rows += [row for file in sorted(closure) if file != path for row in self._rows[file]]
+        early = _starts_process(rows)
         rows += [row for each in observed for row in each.rows]
         self._sort_out(rows, closure, found)
+        are_known = found.started and not early and all(map(_knows_starters, observed))
+        found.is_divisible = bool("subprocess" not in found.flags or are_known)
         found.sources = sorted(self._sources.union(row.subject for row in rows if row.kind == "source"))
         # Of the tests only: collected files write just once.
         outputs = [row for each in observed for row in each.rows]
@@ -157,6 +163,19 @@ class Dependencies:
         return row.kind in _OUTPUTS and not any(
             part.startswith(".") and part != ".." for part in Path(inside).parts
         )
+
+
+def _starts_process(rows: Iterable[Observation]) -> bool:
+    return any(row.kind == "subprocess" for row in rows)
+
+
+def _knows_starters(child: Observed) -> bool:
+    """Whether the child started no process, or it is known which of its tests did."""
+    if not _starts_process(child.rows):
+        return True
+    starters = child.functions.starters if child.functions is not None else ()
+    are_seen = any(row.kind == "subprocess" and row.subject != UNSEEN for row in child.rows)
+    return are_seen and bool(starters) and functions.NO_TEST not in starters
 
 
 def first_party_roots(observer: Observer) -> list[str]:

@@ -93,7 +93,7 @@ class Drafts:
                 [each.functions for each in ran.observed if each.functions is not None],
                 {*found.sources, *self.early},
                 ran.told,
-                functions.STARTS_PROCESSES if "subprocess" in found.flags else "",
+                "" if found.is_divisible else functions.STARTS_PROCESSES,
             )
             draft["flags"] = [*found.flags, *settings[path], *(["left a process"] if ran.left else [])]
             at_import, later = dependencies.project.third_party(path)

@@ -28,6 +28,8 @@ class FunctionsRan(NamedTuple):
     places: tuple[tuple[str, int, str], ...] = ()
     #: The index of an item, or :data:`NO_TEST`, and the functions that ran for it as indexes of ``places``.
     sets: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    #: The labels of what started a process, and of tests in which one lived on that was started before.
+    starters: tuple[int, ...] = ()
     #: Files whose functions are watched since the mark.
     files: tuple[str, ...] = ()
     #: The number of files that were watched when the controller forked, and its process; (0, 0) without a mark.
@@ -41,9 +43,9 @@ def take() -> FunctionsRan:
     found, reason = functions_ran()
     if found is None:
         return FunctionsRan(undivided=reason)
-    places, sets, files, mark = found
+    places, sets, starters, files, mark = found
     rows = tuple((label, tuple(ran)) for label, ran in sets)
-    return FunctionsRan(tuple(places), rows, tuple(files), mark)
+    return FunctionsRan(tuple(places), rows, tuple(starters), tuple(files), mark)
 
 
 def joined(first: FunctionsRan, second: FunctionsRan) -> FunctionsRan:
@@ -53,6 +55,7 @@ def joined(first: FunctionsRan, second: FunctionsRan) -> FunctionsRan:
     return FunctionsRan(
         first.places + second.places,
         first.sets + moved,
+        first.starters + second.starters,
         first.files + second.files,
         second.mark,
         first.undivided or second.undivided,
@@ -123,6 +126,7 @@ class FunctionRecords:
                 into = outside if label == NO_TEST else by_test.setdefault(label, set())
                 into.update(place for place in map(places.__getitem__, ran) if place is not None)
         starts = draft.starts()
+        starters = {label for one in observed for label in one.starters}
 
         def numbers(places: Iterable[tuple[str, int]]) -> list[int]:
             return sorted(starts[file] + number for file, number in places)
@@ -131,7 +135,8 @@ class FunctionRecords:
             "files": [[file, list(known)] for file, known in draft.places.items()],
             "ran": numbers(outside.union(*by_test.values())),
             "outside": numbers(outside),
-            "tests": [numbers(by_test[test]) if test in by_test else None for test in tests],
+            # A test that was skipped ran nothing; what runs in a process is not known.
+            "tests": [None if test in starters else numbers(by_test.get(test, ())) for test in tests],
             "undivided": "",
         }
 

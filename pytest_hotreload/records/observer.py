@@ -52,7 +52,7 @@ __builtins__ = BUILTINS
 
 #: The name of a process without an audit event, such as one that native code starts. The system's accounting
 #: shows such a process after it was waited for, and ``waitid`` shows one that still exists.
-_UNSEEN = "unseen"
+UNSEEN = "unseen"
 
 
 class Observation(NamedTuple):
@@ -208,7 +208,7 @@ class Observer:
         if self._children is not None and self._were_children():
             # If events named processes and none exists now, those events are taken to be complete.
             is_told = any(kind == "subprocess" for _, kind, _, _ in rows) and not self._are_children()
-            rows += [("", "subprocess", _UNSEEN, None), *([] if is_told else [("", "start", _UNSEEN, None)])]
+            rows += [("", "subprocess", UNSEEN, None), *([] if is_told else [("", "start", UNSEEN, None)])]
         self._taken, self._children = [], None
         stop_observing()
         self.active = False

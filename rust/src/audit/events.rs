@@ -316,6 +316,7 @@ fn started(event: &'static str, arguments: &Arguments<'_>) {
     if matches!(event, "os.fork" | "os.forkpty") && forks(py) {
         return;
     }
+    function_calls::starts_process(py);
     let Some(settings) = with(|tracker| Arc::clone(&tracker.settings)) else { return };
     if command.may_read_all() {
         let is_temporary = |path: &Path| settings.classify(path) == PathClass::Temporary;

@@ -12,6 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use indexmap::IndexSet;
+use nix::errno::Errno;
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -55,6 +57,8 @@ pub struct Ran {
     pub places: Vec<CodePlace>,
     /// Pairs of a label and its places, in the order of the labels' first use.
     pub sets: Vec<(i64, Vec<u32>)>,
+    /// The labels of sets in which a process was started, and of tests in which one that was started before lived on.
+    pub starters: Vec<i64>,
     /// The files that were registered since the mark.
     pub files: Vec<OsString>,
     /// The number of files at the mark, and the process that made it; 0 for none.
@@ -75,6 +79,10 @@ struct Recorder {
     off: Vec<u32>,
     set: u32,
     done: Vec<(i64, Vec<u32>)>,
+    /// Whether a process was started in the current set, and whether one of an earlier set lives on.
+    starts_process: bool,
+    has_process: bool,
+    starters: Vec<i64>,
     mark: (usize, u64),
     /// Why what ran is not known as a whole, if something was lost.
     incomplete: Option<&'static str>,
@@ -160,6 +168,11 @@ impl Recorder {
 
     fn close_set(&mut self, label: i64) {
         self.set += 1;
+        if self.starts_process || (self.has_process && label != NO_TEST) {
+            self.starters.push(label);
+        }
+        self.has_process = (self.has_process || self.starts_process) && has_children();
+        self.starts_process = false;
         if self.current.is_empty() {
             return;
         }
@@ -169,6 +182,16 @@ impl Recorder {
             None => self.done.push((label, ran)),
         }
     }
+}
+
+/// Notes that a process was started: nobody knows which functions run in it.
+pub fn starts_process(py: Python<'_>) {
+    with(py, |recorder| recorder.starts_process = true);
+}
+
+/// Whether this process has a child, be it one that has ended and was not waited for.
+fn has_children() -> bool {
+    waitid(Id::All, WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT) != Err(Errno::ECHILD)
 }
 
 /// Ends the current set: what ran since the last call belongs to this label. Functions that were switched off are
@@ -232,6 +255,7 @@ pub fn take(py: Python<'_>) -> PyResult<Result<Ran, &'static str>> {
         }
         let found = recorder.found();
         recorder.done.clear();
+        recorder.starters.clear();
         Ok(found)
     });
     Ok(found.unwrap_or(Err("nothing was recorded")))
@@ -256,6 +280,7 @@ impl Recorder {
         Ran {
             places: places.into_iter().filter_map(place).collect(),
             sets,
+            starters: self.starters.clone(),
             files: self.files.iter().skip(self.mark.0).cloned().collect(),
             mark: self.mark,
         }

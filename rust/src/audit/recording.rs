@@ -16,6 +16,7 @@ use crate::audit::access::{Access, spellings};
 use crate::audit::contention;
 use crate::audit::forked;
 use crate::audit::frames;
+use crate::audit::function_calls;
 use crate::audit::rows::{Kind, Row};
 use crate::audit::scope::{PathClass, Settings};
 use crate::audit::tracker::{Tracker, Wanted};
@@ -129,6 +130,7 @@ pub fn forks(py: Python<'_>) -> bool {
         forked::forget();
         return true;
     }
+    function_calls::starts_process(py);
     forked::share()
 }
 
@@ -238,6 +240,7 @@ pub fn note_link(py: Python<'_>, folder: Option<PathBuf>, path: &Path) {
 
 /// Notes a process that may read anything of the project.
 pub fn note_process(py: Python<'_>, name: &str) {
+    function_calls::starts_process(py);
     note(py, Kind::Subprocess, OsStr::new(name));
     note(py, Kind::Start, OsStr::new(name));
 }

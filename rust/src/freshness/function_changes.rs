@@ -4,7 +4,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::freshness::verdict::Verdict;
 use crate::functions::outline::{Change, Outline};
-use crate::records::table::{DependencyId, Entry, Table, TextId};
+use crate::records::table::{DependencyId, Entry, Subject, Table, TextId};
 
 /// What changed in the files of some dependencies, and which of these changes concern everybody.
 #[derive(Default)]
@@ -23,10 +23,15 @@ impl Changes {
         functions.iter().filter_map(|function| all.get(*function)).map(|function| function.name.clone()).collect()
     }
 
-    /// Whether the change of a file's content leaves out everything that this test file ran.
+    /// Whether the change of a file's content leaves out everything that this test file ran. A process that it starts
+    /// may run anything.
     pub(crate) fn is_unconcerned(&self, table: &Table, entry: &Entry, id: DependencyId) -> bool {
         let (Some(change), Some(one)) = (self.by_dependency.get(&id), table.dependency(id)) else { return false };
         let Some(divided) = entry.divided.iter().find(|divided| divided.dependency == id) else { return false };
+        if entry.dependencies.iter().any(|id| table.dependency(*id).is_some_and(|one| one.subject == Subject::Project))
+        {
+            return false;
+        }
         match change {
             Change::Nothing => true,
             Change::Bodies(bodies) => {

@@ -157,12 +157,12 @@ fn mark_function_files(py: Python<'_>, process: u64) {
     function_calls::mark_files(py, process);
 }
 
-type ShownRan = (Vec<CodePlace>, Vec<(i64, Vec<u32>)>, Vec<OsString>, (usize, u64));
+type ShownRan = (Vec<CodePlace>, Vec<(i64, Vec<u32>)>, Vec<i64>, Vec<OsString>, (usize, u64));
 
 #[pyfunction]
 fn functions_ran(py: Python<'_>) -> PyResult<(Option<ShownRan>, &'static str)> {
     Ok(match function_calls::take(py)? {
-        Ok(ran) => (Some((ran.places, ran.sets, ran.files, ran.mark)), ""),
+        Ok(ran) => (Some((ran.places, ran.sets, ran.starters, ran.files, ran.mark)), ""),
         Err(reason) => (None, reason),
     })
 }

@@ -83,8 +83,8 @@ pub struct Functions {
 }
 
 impl Functions {
-    /// The indexes of the tests that ran one of these functions; None if any test may have: one ran outside of the
-    /// tests, or it is not known what a test ran.
+    /// The indexes of the tests that ran one of these functions, or of which it is not known what they ran, such as those
+    /// that started a process; None if any test may have run one, since one ran outside of the tests.
     #[must_use]
     pub(crate) fn tests_that_ran(&self, changed: &[(Text, Vec<usize>)]) -> Option<Vec<usize>> {
         let mut numbers = BTreeSet::new();
@@ -109,7 +109,7 @@ impl Functions {
         let sets: Vec<bool> = self.sets.iter().map(ran).collect();
         let mut found = Vec::new();
         for (index, set) in self.tests.iter().enumerate() {
-            if *sets.get((*set)? as usize)? {
+            if set.is_none_or(|set| sets.get(set as usize).is_none_or(|ran| *ran)) {
                 found.push(index);
             }
         }

@@ -58,20 +58,30 @@ impl Store {
 
     /// Indexes of tests; None if any test may be concerned.
     fn tests_of(&self, entry: &Entry, record: &Record) -> Option<Vec<usize>> {
+        if !record.functions.undivided.0.is_empty() {
+            return None;
+        }
         let mut changed: Vec<(Text, Vec<usize>)> = Vec::new();
+        let mut is_changed = false;
         for (id, verdict) in entry.dependencies.iter().filter_map(|id| Some((*id, *self.last.verdicts.get(id)?))) {
             if verdict == Verdict::Content && self.last.functions.is_unconcerned(&self.table, entry, id) {
                 continue;
             }
-            let one = self.table.dependency(id)?;
-            let Change::Bodies(bodies) = self.last.functions.by_dependency.get(&id)? else { return None };
-            if self.last.functions.for_all.contains(&one.name) {
-                return None;
+            is_changed = true;
+            // What else changed of the project concerns only the tests that start processes.
+            if verdict == Verdict::Project {
+                continue;
             }
-            changed.push((Text(self.table.text(one.name).to_vec()), bodies.clone()));
+            let one = self.table.dependency(id)?;
+            match self.last.functions.by_dependency.get(&id)? {
+                Change::Rest => return None,
+                Change::Nothing => {}
+                Change::Bodies(_) if self.last.functions.for_all.contains(&one.name) => return None,
+                Change::Bodies(bodies) => changed.push((Text(self.table.text(one.name).to_vec()), bodies.clone())),
+            }
         }
         // Without a change it is affected for another reason, such as a failure.
-        if changed.is_empty() { None } else { record.functions.tests_that_ran(&changed) }
+        if is_changed { record.functions.tests_that_ran(&changed).filter(|tests| !tests.is_empty()) } else { None }
     }
 
     /// By the last check: the files whose changed content concerns a test file, sorted, each with the changed functions
