@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(
 
 LIBRARY = "def first():\n    return 1\n\ndef second():\n    return 2\n\ndef third():\n    return 3\n"
 START = "subprocess.run([sys.executable, '-c', 'import library; library.third()'], check=True)"
-TESTS = f"""\
+TESTS = """\
 import os, subprocess, sys
 import pytest
 import library
@@ -34,6 +34,18 @@ def test_of_nothing(n):
     assert library.first() == 1
 
 """
+FORK = """\
+    pid = os.fork()
+    if not pid:
+        library.third()
+        os._exit(0)
+    os.waitpid(pid, 0)
+    os.system('true')"""
+SPAWN = """\
+    import multiprocessing
+    one = multiprocessing.get_context('spawn').Process(target=library.third)
+    one.start()
+    one.join()"""
 FIRST = ("library.py", "return 1", "return 0 + 1")
 
 
@@ -63,10 +75,8 @@ def test_skipped_tests_ran_nothing(tmp_path):
     [
         f"    {START}",
         "    os.system('true')",
-        "    pid = os.fork()\n    if not pid:\n        library.third()\n        os._exit(0)\n    os.waitpid(pid, 0)\n"
-        "    os.system('true')",
-        "    import multiprocessing\n    one = multiprocessing.get_context('spawn').Process(target=library.third)\n"
-        "    one.start()\n    one.join()",
+        FORK,
+        SPAWN,
     ],
     ids=["program", "shell", "fork", "spawn"],
 )
