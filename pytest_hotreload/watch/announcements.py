@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from pytest_hotreload.watch import messages as watch_messages
 from pytest_hotreload.watch import screen
@@ -34,6 +35,10 @@ class Announcements:
         known = len({*self.results.known, *current.files})
         count = None if go.files is None else len(current.files)
         self.screen.line(watch_messages.rerun(current.edit, count, known, current.how, self.root), "bold")
+
+    def unaffected(self, current: RerunState, without_effect: Sequence[str]) -> None:
+        """Show that no test file is affected by the edit."""
+        self.screen.line(watch_messages.unaffected(current.edit.changes, self.root, without_effect))
 
     def stopped(self, current: RerunState) -> None:
         """Show why a rerun was stopped. To be called after its last output, so that no incomplete line is split."""

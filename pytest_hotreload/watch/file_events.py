@@ -42,9 +42,13 @@ class FileEvents:
             told = Changed(tuple(burst.changed), tuple(burst.created), tuple(burst.deleted))
             when = None if is_busy() else burst.first_ns / 1e9
             changes = self._outputs.left_out(told, when)
-            changes = changes.without(path for path in changes.paths if is_output(path))
+            changes = changes.without(path for path in changes.paths if self._is_output(path))
             self._outputs.meanwhile(changes.paths, when)
             yield changes, burst
+
+    def _is_output(self, path: str) -> bool:
+        """Whether the change is an output of a tool, or of this watch."""
+        return is_output(path) or (not path.endswith(".py") and self.screen.is_copied_to(path))
 
     def learn(self, message: Loaded) -> None:
         """Note what a finished rerun wrote, and remove that from the pending edits."""

@@ -178,6 +178,10 @@ def pending(path: str) -> str:
     return f"{path}: no result yet"
 
 
+def uncollectable(path: str) -> str:
+    return f"{path}: could not be collected before"
+
+
 def settings_changed(path: str) -> str:
     return f"{path}: pytest's settings changed"
 

@@ -14,6 +14,7 @@ from pytest_hotreload.process.channel import pair
 from pytest_hotreload.process.fork_messages import Gone, Refused, Start, Started
 from pytest_hotreload.process.heartbeat import Pulse
 from pytest_hotreload.process.slots import anonymous_file
+from pytest_hotreload.watch import beginning
 from pytest_hotreload.watch.pages import Written
 from pytest_hotreload.watch.process import Process, ancestors, is_affected_by
 from pytest_hotreload.watch.protocol import (
@@ -41,7 +42,7 @@ class WatchProcesses(TemplateProcesses):
         register: Callable[[Process], object],
         unregister: Callable[[Process], object],
     ) -> None:
-        super().__init__(arguments, folder, register, unregister)
+        super().__init__(arguments, folder, register, unregister, beginning.environment())
         #: The valid fork points, each a fork of the previous one.
         self.chain: list[Process] = []
         #: The fork point that is being built.

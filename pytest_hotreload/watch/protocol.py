@@ -241,6 +241,8 @@ class Collected(NamedTuple):
     everything: bool
     #: The test files that run.
     running: tuple[str, ...]
+    #: Test files that should run, exist, and were not collected: a conftest, or the settings, ignore them.
+    ignored: tuple[str, ...] = ()
 
 
 class Loaded(NamedTuple):

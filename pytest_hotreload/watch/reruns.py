@@ -155,7 +155,7 @@ class RerunQueue:
     def _selected(self, current: RerunState, message: protocol.Selected) -> None:
         current.select = time.monotonic() - current.ready
         self.results.forget(current.edit.changes.deleted)
-        files, waiting = selected.files(message, self.results, self.edits)
+        files, waiting = selected.files(message, current.edit.changes, self.results, self.edits)
         if not files:
             self.current = None
             self.family.give_back(current.process)
@@ -164,9 +164,7 @@ class RerunQueue:
             if waiting:
                 self.edits.tell_blocked(self.edits.blocked)
             elif not current.edit.meanwhile.issuperset(current.edit.changes.paths):
-                self.screen.line(
-                    messages.unaffected(current.edit.changes, self.edits.root, message.without_effect)
-                )
+                self._announcements.unaffected(current, message.without_effect)
             return
         behind = self.stopping.choose(files)
         files = {path: why for path, why in files.items() if path not in behind}
@@ -255,6 +253,7 @@ class RerunQueue:
             () if current.run_request.reason == "none" or current.run_request.go.nodeids else message.running
         )
         self.results.collected(message.files, everything=message.everything, running=running)
+        self.results.ignored = (self.results.ignored - set(current.files)) | set(message.ignored)
         if current.run_request.go.files is None:
             current.files = (*message.running, *self.results.broken)
             # The other pending files have a record that holds.

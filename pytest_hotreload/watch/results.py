@@ -25,6 +25,8 @@ class Results:
     texts: dict[str, str] = field(default_factory=dict)
     #: Test files that were to run, but from which the user's filters left out some or all tests.
     left_out: set[str] = field(default_factory=set)
+    #: Test files that were to run and that pytest ignored: they run when it no longer does.
+    ignored: set[str] = field(default_factory=set)
     #: Whether the latest rerun ran only some tests of its files.
     some: bool = False
     #: The pending files at the start of the latest rerun.
@@ -121,6 +123,12 @@ class Results:
         self.known = tuple(file for file in self.known if file not in gone)
         self.pending -= gone
         self.left_out -= gone
+        self.ignored -= gone
+
+    @property
+    def uncollectable(self) -> set[str]:
+        """The test files that could not be collected when they ran last."""
+        return {file for file, outcomes in self._outcomes.items() if any("::" not in each for each in outcomes)}
 
     @property
     def failing(self) -> dict[str, str]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import NoReturn, TextIO
 
 from pytest_hotreload.compat.console import PREFIX
 
 #: Columns below which lines are broken between their parts. The shortest usual line about a rerun has 47 characters.
 _NARROW = 60
+#: Bytes from the end of a file in which the last line is looked for: pytest's output may follow it.
+_COPIED_BYTES = 65536
 #: What stands between the parts of a line.
 _BETWEEN = " · "
 
@@ -26,6 +29,7 @@ class Screen:
         self.is_terminal = stream.isatty()
         self._clear = clear and self.is_terminal and os.environ.get("TERM", "") != "dumb"
         self._colours = self.is_terminal and not os.environ.get("NO_COLOR")
+        self._last = ""
 
     def clear(self) -> None:
         if self._clear:
@@ -34,7 +38,7 @@ class Screen:
 
     def line(self, text: str, colour: str = "") -> None:
         """Write one line. ``colour``: "red", "green", "yellow", "bold" or ""."""
-        text = self._fitting(text)
+        self._last = text = self._fitting(text)
         codes = {"red": "31", "green": "32", "yellow": "33", "bold": "1"}
         shown = f"\x1b[{codes[colour]}m{text}\x1b[0m" if colour and self._colours else text
         try:
@@ -42,6 +46,18 @@ class Screen:
             self.stream.flush()
         except OSError:
             self.reader_gone()
+
+    def is_copied_to(self, path: str) -> bool:
+        """Return whether the file ends with what was shown last, because the output is redirected there (``tee``)."""
+        copy = Path(path)
+        try:
+            if not self._last or not copy.is_file():
+                return False
+            with copy.open("rb") as file:
+                file.seek(max(0, copy.stat().st_size - _COPIED_BYTES))
+                return self._last.encode() in file.read()
+        except OSError:
+            return False
 
     def width(self) -> int:
         """Return the columns of the terminal; 80 without one."""

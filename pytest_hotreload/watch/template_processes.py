@@ -32,7 +32,7 @@ class TemplateProcesses:
         folder: Path,
         register: Callable[[Process], object],
         unregister: Callable[[Process], object],
-        environment: Mapping[str, str] = os.environ,
+        environment: Mapping[str, str],
     ) -> None:
         self.arguments, self.folder = list(arguments), folder
         self.register, self.unregister = register, unregister

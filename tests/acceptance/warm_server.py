@@ -134,6 +134,7 @@ def _become(request: dict[str, Any], descriptors: list[int], base: list[str]) ->
     _show_token(request["environ"].get(_TOKEN, ""))
     os.environ.clear()
     os.environ.update(request["environ"])
+    _begin_with(dict(os.environ))
     time.tzset()
     unbuffered = request["unbuffered"] or bool(os.environ.get("PYTHONUNBUFFERED"))
     _reconfigure(sys.stdout, line_buffering=os.isatty(1), write_through=unbuffered)
@@ -149,6 +150,13 @@ def _become(request: dict[str, Any], descriptors: list[int], base: list[str]) ->
     sys.argv[:] = [sys.argv[0], *arguments]
     sys.orig_argv[:] = [sys.executable, "-m", module, *arguments]
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _begin_with(environ: dict[str, str]) -> None:
+    """Have a watch take these variables for those of the start, since the system still shows the server's."""
+    from pytest_hotreload.watch import beginning
+
+    beginning.environment = lambda: dict(environ)
 
 
 def _run(module: str) -> None:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 #: Seconds after which an answer is taken for lost, as for a run in ``compare``; the slowest was not measured.
 HUNG = 60.0
+#: How pytest is started.
+START = ["-m", "pytest"]
 _READY = "watching, h for help"
 _OUTCOME = re.compile(r"(?:\[gw\d+\] )?(\S+::.+?) (PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS)\b.*")
 _NAMES = {"XFAIL": "xfailed", "XPASS": "xpassed"}
@@ -109,6 +111,8 @@ class Watching:
     folder: str = "."
     python: str = sys.executable
     watch: Sequence[str] = ("--hotreload", "--watch", "--hotreload-slots=1", "-v")
+    #: Whether it begins in a new interpreter, rather than in a fork of one that has imported pytest.
+    is_new: bool = False
 
     def __post_init__(self) -> None:
         self.root = self.top / self.name
@@ -119,14 +123,24 @@ class Watching:
         self._read = 0
         self._closed = False
         self._changed = threading.Condition()
-        self.process = warm.start(
-            [self.python, "-m", "pytest", "-p", "hotreload", *self.watch, *self.arguments],
-            self.root / self.folder,
-            environment(self.environ),
-            stdin=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            unbuffered=True,
-        )
+        words = [self.python, *START, "-p", "hotreload", *self.watch, *self.arguments]
+        folder, environ = self.root / self.folder, environment(self.environ)
+        self.process: subprocess.Popen[str] | warm.Run
+        if self.is_new:
+            self.process = subprocess.Popen(
+                words,
+                cwd=folder,
+                env={**environ, "PYTHONUNBUFFERED": "1"},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
+        else:
+            self.process = warm.start(
+                words, folder, environ, stdin=subprocess.PIPE, stderr=subprocess.STDOUT, unbuffered=True
+            )
         self._reader = threading.Thread(target=self._listen, daemon=True)
         self._reader.start()
 

@@ -104,6 +104,7 @@ class FirstParty:
         files |= set(pytest_config.conftest_files(self.config))
         loaded = self.observer.loaded()  # the only source if nothing is observed
         files |= {file for _, file in loaded}
+        files |= set(_packages_above(files))
         asked = [module.name for module in seen.modules] + [name for name, _ in loaded]
         names = {"conftest"} | {part for name in asked for part in name.split(".")}
         return Inputs(
@@ -111,6 +112,21 @@ class FirstParty:
             frozenset(row.subject for row in seen.rows if row.kind == "list"),
             frozenset(names),
         )
+
+
+def _packages_above(files: Iterable[str]) -> Iterator[str]:
+    """The ``__init__.py`` files, up to the first that is missing, by which pytest names a test file or conftest.
+
+    The name decides which folder is put on ``sys.path``.
+    """
+    folders = {Path(file).parent for file in files if file.endswith(".py")}
+    seen: set[Path] = set()
+    while folders - seen:
+        folder = (folders - seen).pop()
+        seen.add(folder)
+        yield str(folder / "__init__.py")
+        if (folder / "__init__.py").is_file():
+            folders.add(folder.parent)
 
 
 def _ini_files(config: pytest.Config) -> Iterable[str]:

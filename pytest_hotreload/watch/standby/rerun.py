@@ -86,6 +86,8 @@ class RerunSession:
         self._files: dict[str, str] = {}
         self._texts: dict[str, str] = {}
         self._finished: set[str] = set()
+        #: The files whose collection began.
+        self._entered: set[str] = set()
         self._failed = ""
         self._alone = False
         self.after_all: Callable[[], None] | None = None
@@ -186,6 +188,8 @@ class RerunSession:
     def pytest_make_collect_report(self, collector: pytest.Collector) -> None:
         """Within the first collector's warnings."""
         self.pulse.beat(f"the collection of {collector.nodeid or '.'}")
+        if isinstance(collector, pytest.File):
+            self._entered.add(str(collector.path))
         if self.first_party.warned:
             self.first_party.warn_again()
             self.first_party.warned = []
@@ -222,7 +226,8 @@ class RerunSession:
             self._files[item.nodeid] = str(item.path)
         filtered = self.go.keyword or self.go.marker
         complete = not filtered and (self.go.files is None or self.go.collect_all)
-        self._tell(Collected(self.collected, complete, files))
+        ignored = sorted(file for file in self._wanted - self._entered if os.path.exists(file))
+        self._tell(Collected(self.collected, complete, files, tuple(ignored)))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:

@@ -17,6 +17,7 @@ from pytest_hotreload.process import import_answers, import_inputs
 from pytest_hotreload.process.channel import Channel, pair
 from pytest_hotreload.process.lifeline import end_with
 from pytest_hotreload.process.template import Parked
+from pytest_hotreload.watch import beginning
 from pytest_hotreload.watch.attach_protocol import Attach, Prepare
 from pytest_hotreload.watch.protocol import Consulted, Inputs, Ready
 from pytest_hotreload.watch.standby import attached_run, park, prepared
@@ -34,7 +35,7 @@ _DEATH_MS = 200
 #: pytest's plugins, as always.
 _BOOT = """\
 import os, runpy, sys
-path, sys.path[:] = sys.path[1:], {path!r}; sys.argv[:] = {argv!r}
+path, sys.path[:] = sys.path[{skipped}:], {path}; sys.argv[:] = {argv!r}
 from importlib.util import module_from_spec, spec_from_file_location
 spec = spec_from_file_location('pytest_hotreload.process.import_inputs', {questions!r})
 questions = module_from_spec(spec)
@@ -83,7 +84,8 @@ def start_template(
     told = ":".join([str(messages), *map(str, modes[:4]), _characters(modes).hex()]) if modes else ""
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
     program = str(Path(import_inputs.__file__))
-    code = _BOOT.format(path=sys.path, argv=[sys.argv[0], *arguments], questions=program)
+    path, skipped = beginning.search_path(folder), beginning.entries_in_front()
+    code = _BOOT.format(path=path, skipped=skipped, argv=[sys.argv[0], *arguments], questions=program)
     # Only the watcher handles Ctrl-C. An ignored signal stays ignored across an exec.
     heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
     process = subprocess.Popen(
