@@ -25,6 +25,7 @@ from pytest_hotreload.hosts import messages as hosts_messages
 from pytest_hotreload.imports.threads import ThreadWatch
 from pytest_hotreload.original_names import ORIGINAL_NAMES
 from pytest_hotreload.process import adoption
+from pytest_hotreload.process.inheritance import SharedByForks
 from pytest_hotreload.process.messages import ENVIRONMENT
 from pytest_hotreload.records.affected import Selection
 from pytest_hotreload.records.collection_hooks import Bookkeeper, EventOwners
@@ -147,6 +148,7 @@ def _activate(config: pytest.Config, namespace: Any, host: HostRole | None) -> S
     totals = Totals(earlier_cpu=0.0 if _is_program() and not _ran_before else time.process_time())
     _ran_before = True
     lifeline, sys_path, threads = os.pipe(), tuple(sys.path), ThreadWatch()
+    shared = SharedByForks()
     worker_ids, gc_thresholds = _worker_ids(config, chosen, host), reset.raise_gc_thresholds()
     hosts = _open_hosts(config, chosen, namespace, lifeline[0])
     template = None
@@ -170,6 +172,7 @@ def _activate(config: pytest.Config, namespace: Any, host: HostRole | None) -> S
         is_host=host is not None,
         lifeline=lifeline,
         sys_path=sys_path,
+        shared=shared,
         gc_thresholds=gc_thresholds,
         threads=threads,
         worker_ids=worker_ids,

@@ -18,7 +18,7 @@ import _pytest.pathlib
 import _pytest.runner
 
 from pytest_hotreload.compat.pytest_output import terminal_reporter
-from pytest_hotreload.world import BUILTINS, contextlib, getframe, pytest
+from pytest_hotreload.world import BUILTINS, contextlib, getframe, pytest, traceback
 
 __builtins__ = BUILTINS
 
@@ -29,6 +29,24 @@ with contextlib.suppress(ImportError):  # pytest 8.4: pytest-subtests is a plugi
 
 #: Whether any count of failed subtests was not 0 in this process.
 _SUBTESTS_FAILED = pytest.StashKey[bool]()
+
+
+def begin_cleanups(config: pytest.Config) -> None:
+    """Keep apart what is added by ``Config.add_cleanup`` from now on: of a fork, only that is its own.
+
+    Relies on ``Config._cleanup_stack``.
+    """
+    private: Any = config
+    private._cleanup_stack = contextlib.ExitStack()
+
+
+def run_cleanups(config: pytest.Config) -> None:
+    """Call what was added since :func:`begin_cleanups`. An error is printed, as one of an exit handler is."""
+    private: Any = config
+    try:
+        private._cleanup_stack.close()
+    except BaseException:
+        traceback.print_exc()
 
 
 def after_import(session: pytest.Session, call: Callable[[object], None]) -> None:

@@ -9,12 +9,15 @@ from __future__ import annotations
 from pytest_hotreload._native import SNAPSHOT_NAME, children_of
 from pytest_hotreload.process import proc
 from pytest_hotreload.process.living import Living
-from pytest_hotreload.world import BUILTINS, os, signal
+from pytest_hotreload.world import BUILTINS, os, signal, sockets
 
 __builtins__ = BUILTINS
 
 #: Devices without a position or a state.
 _STATELESS = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+#: The beginnings of the names of shared memory that Python code makes: ``mmap(-1)``, and those of multiprocessing.
+#: Libraries register themselves in other such files (OpenMP), and locks of several processes are shared as intended.
+_MEMORY = ("zero", "psm_", "pym-")
 #: The timers of a process, which a fork does not have.
 _TIMERS = tuple(
     getattr(signal, name)
@@ -59,6 +62,37 @@ class Inheritance:
         for name in proc.shared_maps() - self._maps:
             return f"it holds shared memory ({name})"
         return "it set a timer" if timers() - self._timers else ""
+
+
+class SharedByForks:
+    """The sockets and shared memory maps of this process when the object was created."""
+
+    def __init__(self) -> None:
+        self._sockets, self._maps = proc.sockets(), proc.shared_maps()
+
+    def what_is_new(self) -> str:
+        """Return what was added since then and can serve one process only, in words, or "".
+
+        Two forks would both accept connections of a listening socket, and write to one memory.
+        """
+        for number, target in proc.descriptors().items():
+            if target.startswith("socket:") and target not in self._sockets and _is_listening(number):
+                return "a listening socket"
+        if any(name.rpartition("/")[2].startswith(_MEMORY) for name in proc.shared_maps() - self._maps):
+            return "shared memory"
+        return ""
+
+
+def _is_listening(number: int) -> bool:
+    end = None
+    try:
+        end = sockets.socket(fileno=os.dup(number))
+        return bool(end.getsockopt(sockets.SOL_SOCKET, sockets.SO_ACCEPTCONN))
+    except OSError:
+        return False
+    finally:
+        if end is not None:
+            end.close()
 
 
 def _kind(target: str) -> str:

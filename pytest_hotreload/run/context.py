@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pytest_hotreload.compat.xdist import Nodes
     from pytest_hotreload.imports.threads import ThreadWatch
     from pytest_hotreload.options import Options
+    from pytest_hotreload.process.inheritance import SharedByForks
     from pytest_hotreload.process.template import Template
     from pytest_hotreload.records.declarations import Declarations
     from pytest_hotreload.records.records import RunRecords
@@ -42,6 +43,8 @@ class Origin(NamedTuple):
     sys_path: Sequence[str]
     #: First-party files that read the worker id while they were imported or configured, in words, or "".
     early_readers: str
+    #: What this process held before the first conftest.
+    shared: SharedByForks
     threads: ThreadWatch
 
 

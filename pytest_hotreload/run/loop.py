@@ -214,7 +214,7 @@ class RunLoop:
 
     def _keep_apart(self) -> None:
         if not self.alone:
-            preparation.keep_apart(self.context, self.groups, self.declarations)
+            preparation.keep_apart(self.context, self.groups, self.declarations, self.sources)
 
     def _after_last_child(self) -> None:
         if self.timeline is not None:

@@ -89,6 +89,10 @@ def threads_left(path: str, what: str) -> str:
     return f"{path} started {what} while it was imported, so it is collected and run in its own process"
 
 
+def one_at_a_time(what: str) -> str:
+    return f"the collection left {what}, which forks share, so test files run one at a time"
+
+
 def own_slots(what: str) -> str:
     return f"{what} reads the worker id early, so each slot collects in its own process"
 

@@ -88,8 +88,10 @@ def find_apart(context: RunContext, groups: Sequence[Group], sources: Launcher) 
         group.alone = group.alone or unsafe.get(group.path, "")
 
 
-def keep_apart(context: RunContext, groups: Sequence[Group], declarations: Declarations) -> None:
-    """Let files that share a port, a written path or a declared name take turns."""
+def keep_apart(
+    context: RunContext, groups: Sequence[Group], declarations: Declarations, sources: Launcher
+) -> None:
+    """Let files that share a port, a written path, a declared name, or what the collection left, take turns."""
     if context.records is not None:
         known = context.records.conflicts()
         keys = {group.path: known[group.path] for group in groups if group.path in known}
@@ -101,3 +103,9 @@ def keep_apart(context: RunContext, groups: Sequence[Group], declarations: Decla
     names = conflicts.shared(keys.values())
     if names:
         console.remark(context.config, messages.taking_turns(names))
+    several = len(sources.slots) > 1 and len(groups) > 1
+    left = sources.origin.shared.what_is_new() if several and not sources.own_slots else ""
+    if left:
+        console.remark(context.config, messages.one_at_a_time(left))
+        for group in groups:
+            group.keys |= {left}

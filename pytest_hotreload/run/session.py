@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pytest_hotreload.compat.worker_id import WorkerIdWatch
     from pytest_hotreload.imports.threads import ThreadWatch
     from pytest_hotreload.options import Options
+    from pytest_hotreload.process.inheritance import SharedByForks
     from pytest_hotreload.process.template import Template
     from pytest_hotreload.records.declarations import Declarations
     from pytest_hotreload.records.records import RunRecords
@@ -42,6 +43,8 @@ class RunSession(NamedTuple):
     lifeline: tuple[int, int]
     #: ``sys.path`` as it was before the first conftest.
     sys_path: tuple[str, ...]
+    #: What this process held before the first conftest.
+    shared: SharedByForks
     #: The garbage collector's thresholds as they were before the first conftest.
     gc_thresholds: tuple[int, int, int]
     threads: ThreadWatch
@@ -92,6 +95,7 @@ class RunSession(NamedTuple):
             lifeline=self.lifeline,
             sys_path=self.sys_path,
             early_readers=self.early_readers,
+            shared=self.shared,
             threads=self.threads,
         )
         return RunSetup(

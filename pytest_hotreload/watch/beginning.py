@@ -6,9 +6,10 @@ from what was there before, since an edit may take such a change back.
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
+
+from pytest_hotreload.world import os
 
 #: The names of pytest's own programs.
 _PROGRAMS = ("pytest", "py.test")

@@ -128,7 +128,9 @@ class Results:
     @property
     def uncollectable(self) -> set[str]:
         """The test files that could not be collected when they ran last."""
-        return {file for file, outcomes in self._outcomes.items() if any("::" not in each for each in outcomes)}
+        return {
+            file for file, outcomes in self._outcomes.items() if any("::" not in each for each in outcomes)
+        }
 
     @property
     def failing(self) -> dict[str, str]:

@@ -82,6 +82,41 @@ def test_exit_handlers_of_tests_run_in_reverse(project):
     assert ours.errors[-1] == "ZeroDivisionError: division by zero"
 
 
+@pytest.mark.parametrize("isolate", ["file", "test", "worker"])
+@pytest.mark.parametrize(
+    "mark", ["", "pytestmark = pytest.mark.hotreload(isolate='strict')\n"], ids=["", "strict"]
+)
+def test_cleanups_of_the_configuration_run_once(project, slots, isolate, mark):
+    """In the process that added them: a conftest's in the controller, a fixture's in the child."""
+    if mark and isolate != "file":
+        pytest.skip("strict is a mode of files")
+    body = "request.config.add_cleanup(lambda: note('test'))"
+    test = f"import pytest\n{mark}\ndef test_it(folder, request):\n    {body}\n"
+    project.write({
+        "conftest.py": """
+            import pytest
+
+            def note(text):
+                with open("notes.txt", "a") as file: print(text, file=file)
+
+            def pytest_configure(config):
+                config.add_cleanup(lambda: note("conftest"))
+
+            @pytest.fixture
+            def folder(request):
+                request.config.add_cleanup(lambda: note("fixture"))
+                request.config.add_cleanup(lambda: 1 / 0) if request.node.path.stem == "test_b" else None
+        """,
+        "test_a.py": "from conftest import note\n" + test,
+        "test_b.py": "from conftest import note\n" + test,
+    })  # fmt: skip
+    ours = project.run(f"--hotreload-isolate={isolate}", slots=slots)
+    # A strict child is a session of its own, whose configuration ends with it.
+    assert sorted(ours.read("notes.txt").splitlines()) == ["conftest", *["fixture"] * 2, *["test"] * 2]
+    assert "ZeroDivisionError: division by zero" in ours.errors
+    assert ours.outcomes == {f"test_{name}.py::test_it": PASSED for name in "ab"}
+
+
 def test_a_temporary_directory_left_to_its_finalizer_is_removed(project, slots):
     project.write({
         "test_a.py": """

@@ -62,7 +62,14 @@ CHECKING = {
     "assert": "yield found\n    assert not found",
     "write": "yield found\n    with open('found.txt', 'w') as file:\n        file.write(repr(found))",
     "finalizer": "request.addfinalizer(lambda: check(found))\n    return found",
+    "method": "ledger = Ledger(found)\n    yield found\n    ledger.close()",
+    "block": "with Ledger(found):\n        yield found",
+    "stack": "with contextlib.ExitStack() as stack:\n        stack.enter_context(Ledger(found))\n        yield found",
+    "function": "yield found\n    close(found)",
+    "local": "def close():\n        assert not found\n    request.addfinalizer(close)\n    return found",
 }
+#: Those of which plain pytest fails.
+FAILING = ("assert", "method", "block", "stack", "function", "local")
 
 
 @pytest.mark.parametrize("kind", CHECKING)
@@ -70,8 +77,26 @@ def test_a_teardown_that_uses_what_tests_change(suite, kind):
     """Such a fixture is each child's own: in a process above them, its teardown would see nothing of the tests."""
     made = suite(
         f"""
+import contextlib
+
 def check(found):
     note("check" + str(len(found)))
+
+def close(found):
+    assert not found
+
+class Ledger:
+    def __init__(self, found):
+        self.found = found
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        assert not self.found
 
 @pytest.fixture(scope="session")
 def base(request):
@@ -88,8 +113,43 @@ def base(request):
     assert [word for word, _ in made.words()].count("up") == 4
     assert not shared_lines(again)
     assert "because its teardown may use what tests change" in refusals(again)[0]
-    if kind == "assert":
+    if kind in FAILING:
         assert again.lines[-1] == "== 4 passed, 4 errors in TIME =="
+
+
+REGISTERS = {
+    "a list": ("ALL.append(found)", "ALL"),
+    "a dict": ("BY_NAME['one'] = found", "BY_NAME.values()"),
+    "the configuration": ("request.config.found = found", "[config.found]"),
+}
+
+
+@pytest.mark.parametrize("kind", REGISTERS)
+def test_a_value_that_session_end_hooks_read(suite, slots, kind):
+    register, read = REGISTERS[kind]
+    made = suite(
+        f"""
+ALL, BY_NAME = [], {{}}
+
+@pytest.fixture(scope="session")
+def base(request):
+    note("up")
+    time.sleep(0.15)
+    found = []
+    {register}
+    return found
+
+def pytest_terminal_summary(terminalreporter, config):
+    terminalreporter.write_line("counted " + str(sum(len(each) for each in {read})))
+""",
+        {f"test_{name}.py": "def test_it(base): base.append(1)\n" for name in FOUR},
+    )
+    made.project.run(slots=slots)
+    made.words()
+    again = made.project.run(slots=slots)
+    assert [word for word, _ in made.words()].count("up") == 4
+    assert not shared_lines(again)
+    assert "because the session-end hooks of conftest.py read it" in refusals(again)[0]
 
 
 CLOSING = {

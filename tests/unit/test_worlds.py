@@ -167,6 +167,7 @@ OF_THE_LOOP = [
     "run.fixtures.known",
     "run.fixtures.packages",
     "run.fixtures.processes",
+    "run.fixtures.sources",
     "run.fixtures.teardown",
     "run.warm_functions",
     "run.known_caches",

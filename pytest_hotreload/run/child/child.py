@@ -140,6 +140,7 @@ def live(
     reset.worker(session.config, place)
     reset.debugger(place, reporter)
     restart_coverage()
+    pytest_session.begin_cleanups(session.config)
     if not place.first:
         pytest_session.drop_pending_exceptions(session.config)
     reporter.wake(place)
@@ -165,6 +166,7 @@ def final_message(
     reporter.note_phase(5)
     reporter.collect_printed()
     reset.restore_output(config)
+    pytest_session.run_cleanups(config)
     message = last_message(inherited, output, reporter.fixtures, observer)
     requested = tuple(reporter.requested.items())
     return message._replace(notices=notices, at_exit=printed_at_exit(reporter.place), requested=requested)

@@ -28,7 +28,7 @@ from pytest_hotreload.process.lifeline import end_with
 from pytest_hotreload.process.slots import SlotFiles
 from pytest_hotreload.run.child import reset
 from pytest_hotreload.run.child.context import ChildContext
-from pytest_hotreload.run.fixtures import declaration, known
+from pytest_hotreload.run.fixtures import declaration, known, teardown
 from pytest_hotreload.run.fixtures.shared import Shared, set_up_one
 from pytest_hotreload.world import BUILTINS, contextlib, os, pathlib, pytest, signal, sockets, time
 
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from pytest_hotreload.records.observer import Observer
     from pytest_hotreload.run.child.context import SlotEnd
     from pytest_hotreload.run.child.reporter import Reporter
+    from pytest_hotreload.run.gathered.carry import GatheredState
 
     class Factory(Protocol):
         """Makes the children of this process, as :class:`run.child.entry.ChildFactory` does."""
@@ -67,12 +68,19 @@ if TYPE_CHECKING:
 _READS_WORKER_ID = "it reads the worker id"
 
 
-def _found(inheritance: Inheritance, definition: Any) -> str:
+def _found(inheritance: Inheritance, definition: Any, gathered: GatheredState | None) -> str:
     """Return what children can't inherit, in words, or ""; what opens its connections again closes them first."""
     value = pytest_fixtures.fixture_value(definition)
     known.let_go(value)
+    variables = pytest_fixtures.fixture_locals(definition)
+    why = teardown.doubt_of_values(definition.func, [value, *variables.values()])
+    if why:
+        return why
+    holder = gathered.holder_of([value, *variables.values()]) if gathered is not None else ""
+    if holder:
+        return f"the session-end hooks of {holder} read it"
     why = inheritance.what_is_new()
-    if why and known.let_go_around(value, pytest_fixtures.fixture_locals(definition)):
+    if why and known.let_go_around(value, variables):
         why = inheritance.what_is_new()
     return why
 
@@ -184,6 +192,7 @@ class FixtureProcess:
         pytest_session.use_basetemp(self.config, own)
 
     def _set_up(self) -> FixturesReady:
+        pytest_session.begin_cleanups(self.config)
         observer = self.birth.observer
         if observer is not None:
             observer.running()
@@ -228,7 +237,7 @@ class FixtureProcess:
                     return _READS_WORKER_ID
                 if after_fork is not None:
                     return ""
-                return _found(inheritance, definition)
+                return _found(inheritance, definition, self.reporter.gathered)
 
             return look
 
@@ -289,6 +298,7 @@ class FixtureProcess:
             self.reporter.sleep()
             ended = FixturesEnded(report, tuple(notes.messages), plugins.coverage_bytes())
             reset.restore_output(self.config)
+            pytest_session.run_cleanups(self.config)
             fork_state.leave(self.birth.inherited)
             self.control.send(-1, ended._replace(at_exit=tuple(self.files.take_printed())))
             status = 0

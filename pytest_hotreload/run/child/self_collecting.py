@@ -14,7 +14,14 @@ from typing import Any
 from pytest_hotreload._native import keep_frozen
 from pytest_hotreload.ci.ownership import ShardFilter
 from pytest_hotreload.ci.plan import Shard
-from pytest_hotreload.compat import controller_hooks, handover, junit, plugins, pytest_output
+from pytest_hotreload.compat import (
+    controller_hooks,
+    handover,
+    junit,
+    plugins,
+    pytest_output,
+    pytest_session,
+)
 from pytest_hotreload.compat.worker_id import hide_worker
 from pytest_hotreload.compat.xdist import join_convention
 from pytest_hotreload.process import adoption, fork_state
@@ -232,6 +239,7 @@ class SelfCollectingChild:
     def _run(self, session: pytest.Session, items: dict[int, pytest.Item]) -> None:
         session.testsfailed = self.start.failed
         reporter = self._awake(session)
+        pytest_session.begin_cleanups(session.config)
         self.inherited = fork_state.inventory()
         reporter.gathered = carry.note(session, plugins.participants(session.config))
         ordered = [(index, items[index]) for index in self.start.indices if index in items]
@@ -336,6 +344,8 @@ class SelfCollectingChild:
                     os._exit(0)
                 self._all_missing(reason)
             output = handover.output(config) if config is not None else b""
+            if config is not None and hasattr(self, "inherited"):  # else no test has begun
+                pytest_session.run_cleanups(config)
             fixtures = reporter.fixtures if reporter is not None else {}
             index = reporter.index if reporter is not None else -1
             message = child.last_message(inherited, output, fixtures, self.place.observer)

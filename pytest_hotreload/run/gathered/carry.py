@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary
 from pytest_hotreload.compat import pytest_config
 from pytest_hotreload.process import foreign, proc
 from pytest_hotreload.run.gathered.containers import (
+    ATOMS,
     MISSING,
     Container,
     Keyed,
@@ -201,6 +202,16 @@ class GatheredState:
             if container is not None:
                 container.live = live
                 self._walk(container)
+
+    def holder_of(self, things: Iterable[Any]) -> str:
+        """Return the owner of a container that now holds one of these objects, in words; "" if none does."""
+        wanted = {id(thing) for thing in things if type(thing) not in ATOMS}
+        for container in self.containers.values():
+            content = container.content()
+            values = content.values() if type(content) is dict else content
+            if type(content) is not str and any(id(value) in wanted for value in values):
+                return container.owner
+        return ""
 
     # -- in the child ------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from pytest_hotreload.world import BUILTINS, contextlib, io
 __builtins__ = BUILTINS
 
 #: Types of values that can't be changed in place.
-_ATOMS = (
+ATOMS = (
     type(None), bool, int, float, complex, str, bytes, type, type(len), FunctionType, ModuleType, MappingProxyType,
     range, slice,
 )  # fmt: skip
@@ -206,9 +206,7 @@ def attributes(thing: Any, names: set[str] | None = None) -> dict[str, Any]:
 def container_of(thing: Any, path: str, owner: str) -> Container | None:
     """Return a container for an object that may grow; None if the object can't grow or is no data."""
     kind = type(thing)
-    if kind in _ATOMS or foreign.is_a(
-        thing, type, WeakKeyDictionary, WeakValueDictionary, WeakSet, frozenset
-    ):
+    if kind in ATOMS or foreign.is_a(thing, type, WeakKeyDictionary, WeakValueDictionary, WeakSet, frozenset):
         return None
     if foreign.is_a(thing, list, collections.deque) or kind is Element:
         return Sequence(path, owner, thing)

@@ -13,8 +13,6 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import pytest
-
 from pytest_hotreload._native import make_own, own_pages
 from pytest_hotreload.compat import console, pytest_config, pytest_output, pytest_session
 from pytest_hotreload.process import fork_state
@@ -52,7 +50,7 @@ from pytest_hotreload.watch.standby import park
 from pytest_hotreload.watch.standby.affected import Affects
 from pytest_hotreload.watch.standby.learned import Learned
 from pytest_hotreload.watch.standby.preload import FirstParty
-from pytest_hotreload.world import contextlib, os, select, signal, time
+from pytest_hotreload.world import contextlib, os, pytest, select, signal, time
 
 if TYPE_CHECKING:
     from pytest_hotreload.options import Options
