@@ -154,7 +154,8 @@ class RerunQueue:
 
     def _selected(self, current: RerunState, message: protocol.Selected) -> None:
         current.select = time.monotonic() - current.ready
-        self.results.forget(current.edit.changes.deleted)
+        gone = set(current.edit.changes.deleted).intersection(self.results.known)
+        self.results.forget(gone)
         files, waiting = selected.files(message, current.edit.changes, self.results, self.edits)
         if not files:
             self.current = None
@@ -163,7 +164,7 @@ class RerunQueue:
                 self.family.refresh(self.results.known)
             if waiting:
                 self.edits.tell_blocked(self.edits.blocked)
-            elif not current.edit.meanwhile.issuperset(current.edit.changes.paths):
+            elif gone or not current.edit.meanwhile.issuperset(current.edit.changes.paths):
                 self._announcements.unaffected(current, message.without_effect)
             return
         behind = self.stopping.choose(files)

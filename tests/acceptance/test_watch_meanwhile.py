@@ -236,3 +236,16 @@ def _lives(pid: int) -> bool:
         return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return False
+
+
+def test_a_test_file_that_goes_during_a_run_is_told(tmp_path: Path) -> None:
+    with Watching(tmp_path, _SLOW) as watching:
+        assert watching.shown().status == "PASS 3 passed"
+        watching.path("started.tmp").unlink()
+        watching.write({"pace.py": "WAIT = True\n"})
+        await_file(watching.path("started.tmp"))
+        watching.write({"test_c.py": None})
+        watching.write({"go.tmp": ""})
+        shown = _settled(watching, until="go.tmp, test_c.py: no test file is affected")
+        assert shown[0].status == "PASS 1 passed"
+        assert watching.end() == 0

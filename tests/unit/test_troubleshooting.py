@@ -95,6 +95,7 @@ MODULES = {
             "third_party",
             "pending",
             "settings_changed",
+            "uncollectable",
         ),
         *(
             "unaffected",
