@@ -87,11 +87,7 @@ def test_memory_that_the_collection_shared(project, slots, kind):
 
 
 def test_a_socket_of_a_test_changes_nothing(project):
-    project.write(
-        {
-            f"test_{name}.py": "import socket\n\ndef test_it():\n    with socket.create_server(('127.0.0.1', 0)): pass\n"
-            for name in "ab"
-        }
-    )
+    test = "import socket\n\ndef test_it():\n    with socket.create_server(('127.0.0.1', 0)): pass\n"
+    project.write({f"test_{name}.py": test for name in "ab"})
     _, ours = project.same(slots=2)
     assert not [line for line in ours.notices if "one at a time" in line]
