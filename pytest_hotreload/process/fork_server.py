@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, ClassVar, Literal
 
 from pytest_hotreload._native import collapse_heap, set_child_subreaper
-from pytest_hotreload.process import adoption, job_control, leftovers
+from pytest_hotreload.process import adoption, job_control, leftovers, open_files
 from pytest_hotreload.process.channel import Channel, pair
 from pytest_hotreload.process.fork_messages import Gone, Kill, Refused, Start, Started
 from pytest_hotreload.process.lifeline import end_with
@@ -199,6 +199,7 @@ class _Server:
         self.children: dict[int, tuple[int, int]] = {}  # pid -> (token, pidfd)
         self.poll = select.poll()
         self.poll.register(control.fileno(), select.POLLIN)
+        open_files.note()
 
     def run(self) -> None:
         while True:
@@ -225,6 +226,7 @@ class _Server:
                 said = self.answer(message)
                 if os.getpid() != before:
                     self._forget_children()  # they are children of the process that waits behind this one
+                open_files.note([*self.children])  # modules may have been imported
                 if said is not None:
                     self._tell(said)
             if self.prefork is not None:
@@ -338,6 +340,7 @@ class _Server:
         for descriptor in [*(self.control.descriptors or ()), *(fd for _, fd in self.children.values())]:
             if descriptor >= 0:
                 os.close(descriptor)
+        open_files.renew()
         if self.prefork is not None:
             self.prefork.abandon()
             self.prefork.begin()
