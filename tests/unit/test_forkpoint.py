@@ -113,6 +113,7 @@ TOGETHER = """
     if point == 0:
         ours.close()
         os.close(lifeline[1])
+        os.close(said[0])
         serve(theirs, live, lifeline[0])
         os._exit(0)
     theirs.close()

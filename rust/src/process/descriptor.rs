@@ -42,6 +42,47 @@ pub struct Descriptor {
     pub flags: i32,
 }
 
+/// All numbers of one open file description of this process.
+#[derive(Debug)]
+pub struct Description {
+    pub numbers: Vec<i32>,
+    pub flags: i32,
+    pub identity: Identity,
+}
+
+impl Description {
+    #[must_use]
+    pub fn first(&self) -> i32 {
+        self.numbers.first().copied().unwrap_or(-1)
+    }
+
+    /// The numbers that still lead there.
+    pub fn still_open(&self) -> impl Iterator<Item = i32> {
+        self.numbers.iter().copied().filter(|number| Identity::of(*number) == Some(self.identity))
+    }
+
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.still_open().next().is_some()
+    }
+
+    #[must_use]
+    pub fn link(&self) -> String {
+        link(self.first())
+    }
+
+    /// Puts a new description behind the numbers, with the flags that this one had. Returns how many there are.
+    pub fn replace(&mut self, new: &OwnedFd) -> usize {
+        let Some(identity) = Identity::of(new.as_raw_fd()) else { return 0 };
+        if control(new.as_raw_fd(), libc::F_SETFL, self.flags).is_none() {
+            return 0;
+        }
+        let replaced = self.still_open().filter(|number| put_behind(new, *number)).count();
+        self.identity = identity;
+        replaced
+    }
+}
+
 /// All descriptors of this process, by number; none without `/proc`.
 #[must_use]
 pub fn all() -> Vec<Descriptor> {

@@ -2,8 +2,7 @@
 
 use nix::libc;
 
-use crate::process::descriptor::{Identity, info, owned};
-use crate::process::open_descriptions::Description;
+use crate::process::descriptor::{Description, Identity, info, owned};
 
 /// How an epoll set is named among the links.
 pub const LINK: &str = "anon_inode:[eventpoll]";

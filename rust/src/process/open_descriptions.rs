@@ -5,52 +5,14 @@
 //! replaces these. Docs: `docs/design/reset.md`.
 
 use std::collections::HashSet;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 
 use nix::libc;
 
-use crate::process::descriptor::{self, Descriptor, Identity, control, info, link, put_behind};
+use crate::process::descriptor::{self, Description, Descriptor, Identity, info};
 use crate::process::epoll_sets::{self, EpollSet};
 use crate::process::holders::{EVENTFD, eventfd_name, held_elsewhere};
 use crate::process::renewed_pairs::{self, Pair};
-
-/// All numbers of one open file description of this process.
-#[derive(Debug)]
-pub struct Description {
-    pub numbers: Vec<i32>,
-    pub flags: i32,
-    pub identity: Identity,
-}
-
-impl Description {
-    pub fn first(&self) -> i32 {
-        self.numbers.first().copied().unwrap_or(-1)
-    }
-
-    /// The numbers that still lead there.
-    pub fn still_open(&self) -> impl Iterator<Item = i32> {
-        self.numbers.iter().copied().filter(|number| Identity::of(*number) == Some(self.identity))
-    }
-
-    pub fn is_open(&self) -> bool {
-        self.still_open().next().is_some()
-    }
-
-    pub fn link(&self) -> String {
-        link(self.first())
-    }
-
-    /// Puts a new description behind the numbers, with the flags that this one had. Returns how many there are.
-    pub fn replace(&mut self, new: &OwnedFd) -> usize {
-        let Some(identity) = Identity::of(new.as_raw_fd()) else { return 0 };
-        if control(new.as_raw_fd(), libc::F_SETFL, self.flags).is_none() {
-            return 0;
-        }
-        let replaced = self.still_open().filter(|number| put_behind(new, *number)).count();
-        self.identity = identity;
-        replaced
-    }
-}
 
 struct File {
     description: Description,

@@ -4,8 +4,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::libc;
 
-use crate::process::descriptor::{control, is_readable, owned, set_socket_option, socket_option};
-use crate::process::open_descriptions::Description;
+use crate::process::descriptor::{Description, control, is_readable, owned, set_socket_option, socket_option};
 use crate::process::unix_peers::Peers;
 
 /// Options of a socket that a new one gets, too, with what the kernel multiplies them by when they are set.
