@@ -612,6 +612,29 @@ def make_own(pages: bytes) -> None:
     unsupported (Linux before 5.14, other systems). Never raises.
     """
 
+@final
+class OpenDescriptions:
+    """Which open files of this process its forks can have anew, so that they do not share offsets and wake-ups.
+
+    Noted are descriptors from 3 on: files that are only read, and that nothing locks; pipes and pairs of `AF_UNIX`
+    sockets that are empty and whose ends are both in this process; eventfds; epoll sets. Numbers of one description
+    (`dup`) remain one. Pipes, pairs and eventfds are left out if a child of this process, or of one of the four above
+    it, holds them. On other systems than Linux, nothing is noted. Never raises.
+    """
+
+    def __new__(cls, kept: Sequence[int], ours: Sequence[int]) -> OpenDescriptions:
+        """Note them as they are now.
+
+        `kept`: descriptors that stay as they are, with all others of their description. `ours`: children that hold
+        nothing but what they renewed.
+        """
+
+    def renew(self) -> int:
+        """Of a fork: replace what was noted, in the state of that moment. What can't be had anew stays as it is.
+
+        Numbers, `FD_CLOEXEC` and status flags remain. Returns how many descriptors were replaced. May be called again.
+        """
+
 def observe(
     root: str,
     *,

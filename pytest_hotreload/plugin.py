@@ -18,13 +18,13 @@ from pytest_hotreload import option_declarations, options
 from pytest_hotreload.ci import messages, results_file
 from pytest_hotreload.ci.outcomes import Outcomes
 from pytest_hotreload.ci.sharding import Sharding
-from pytest_hotreload.compat import gathered_hookspecs, plugins, pytest_config, xdist
+from pytest_hotreload.compat import gathered_hookspecs, plugins, pytest_config, pytest_output, xdist
 from pytest_hotreload.compat.worker_id import WorkerIdWatch
 from pytest_hotreload.host_options import HOST_ENVIRONMENT
 from pytest_hotreload.hosts import messages as hosts_messages
 from pytest_hotreload.imports.threads import ThreadWatch
 from pytest_hotreload.original_names import ORIGINAL_NAMES
-from pytest_hotreload.process import adoption
+from pytest_hotreload.process import adoption, open_files
 from pytest_hotreload.process.inheritance import SharedByForks
 from pytest_hotreload.process.messages import ENVIRONMENT
 from pytest_hotreload.records.affected import Selection
@@ -152,6 +152,7 @@ def _activate(config: pytest.Config, namespace: Any, host: HostRole | None) -> S
     worker_ids, gc_thresholds = _worker_ids(config, chosen, host), reset.raise_gc_thresholds()
     hosts = _open_hosts(config, chosen, namespace, lifeline[0])
     template = None
+    open_files.keep(pytest_output.saved_descriptors(config).values())
     if chosen.start == "fork" and not (chosen.direct or chosen.hosts or is_ahead):
         template, become = _park_template(lifeline, totals)
         if become is not None:

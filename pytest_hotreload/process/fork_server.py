@@ -10,17 +10,16 @@ fork point too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, ClassVar, Literal
 
 from pytest_hotreload._native import collapse_heap, set_child_subreaper
-from pytest_hotreload.process import adoption, job_control, leftovers
+from pytest_hotreload.process import adoption, job_control, leftovers, open_files
 from pytest_hotreload.process.channel import Channel, pair
 from pytest_hotreload.process.fork_messages import Gone, Kill, Refused, Start, Started
 from pytest_hotreload.process.lifeline import end_with
 from pytest_hotreload.process.prefork import Prefork
-from pytest_hotreload.process.proc import native_threads
-from pytest_hotreload.world import BUILTINS, contextlib, os, select, signal, sockets, warnings
+from pytest_hotreload.world import BUILTINS, contextlib, live, os, select, signal, sockets
 
 __builtins__ = BUILTINS
 
@@ -28,6 +27,8 @@ __builtins__ = BUILTINS
 _NO_PIDFD_MS = 20
 #: The token of a preforked child that has not been requested yet.
 _NOBODY = 0
+#: A filter of warnings, as the interpreter keeps them: all categories, texts, modules and lines.
+_IGNORE = ("ignore", None, Warning, None, 0)
 
 
 class Unwind(BaseException):
@@ -120,12 +121,41 @@ class ForkPoint:
 
 
 def fork_quietly() -> int:
-    """``os.fork`` without Python 3.12's warning about threads, which ``imports/threads.py`` has already checked."""
-    if native_threads() <= 1:
+    """``os.fork`` without warnings, in the parent and in the child.
+
+    Python 3.12 warns about threads, which ``imports/threads.py`` has already checked, and hooks of packages
+    (``os.register_at_fork``) warn about forks in general.
+    """
+    with _no_warnings():
         return os.fork()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return os.fork()
+
+
+@contextlib.contextmanager
+def _no_warnings() -> Iterator[None]:
+    """Ignore all warnings in this block.
+
+    ``catch_warnings`` would make the interpreter forget which warnings were shown once, and show them again.
+    """
+    filters = _warning_filters()
+    try:
+        filters.insert(0, _IGNORE)
+        yield
+    finally:
+        for place, each in enumerate(filters):
+            if each is _IGNORE:
+                del filters[place]
+                break
+
+
+def _warning_filters() -> list[Any]:
+    """Return the list of filters that the interpreter looks at now, or one that nobody looks at."""
+    module = live("warnings")
+    try:
+        # Since Python 3.14, ``catch_warnings`` may keep the filters of a context elsewhere.
+        found = module._get_filters() if hasattr(module, "_get_filters") else module.filters
+    except Exception:  # a conftest put something else in the place of the module
+        return []
+    return found if type(found) is list else []
 
 
 def serve(
@@ -169,6 +199,7 @@ class _Server:
         self.children: dict[int, tuple[int, int]] = {}  # pid -> (token, pidfd)
         self.poll = select.poll()
         self.poll.register(control.fileno(), select.POLLIN)
+        open_files.note()
 
     def run(self) -> None:
         while True:
@@ -195,6 +226,7 @@ class _Server:
                 said = self.answer(message)
                 if os.getpid() != before:
                     self._forget_children()  # they are children of the process that waits behind this one
+                open_files.note([*self.children])  # modules may have been imported
                 if said is not None:
                     self._tell(said)
             if self.prefork is not None:
@@ -308,6 +340,7 @@ class _Server:
         for descriptor in [*(self.control.descriptors or ()), *(fd for _, fd in self.children.values())]:
             if descriptor >= 0:
                 os.close(descriptor)
+        open_files.renew()
         if self.prefork is not None:
             self.prefork.abandon()
             self.prefork.begin()

@@ -47,6 +47,7 @@ class Inherited:
     log_handlers: int
     writers: list[Any]
     tracker: int | None
+    fork_server: int | None
     #: Open files that have a name: descriptor -> (path, identity).
     files: Mapping[int, tuple[str, FileIdentity]]
 
@@ -60,6 +61,7 @@ def inventory() -> Inherited:
         log_handlers=len(getattr(_logging(), "_handlerList", ())),
         writers=_writers(),
         tracker=_resource_tracker(),
+        fork_server=_fork_server(),
         files=named_files(),
     )
 
@@ -274,13 +276,14 @@ def print_fatal_traceback() -> None:
 _WITH_PROCESSES = (
     "joblib.externals.loky.reusable_executor",
     "loky.reusable_executor",
+    "multiprocessing.forkserver",
     "multiprocessing.util",
     "multiprocessing.resource_tracker",
 )
 
 
 def _stop_process_pools(inherited: Inherited) -> None:
-    """End the children of multiprocessing and loky, and the resource tracker, which would otherwise become orphans."""
+    """End the processes of multiprocessing and loky, which would otherwise become orphans."""
     for name in ("joblib.externals.loky.reusable_executor", "loky.reusable_executor"):
         loky = MODULES.get(name)
         if loky is not None and getattr(loky, "_executor", None) is not None:
@@ -290,9 +293,20 @@ def _stop_process_pools(inherited: Inherited) -> None:
     if util is not None:
         with contextlib.suppress(Exception):
             util._exit_function()
+    # First the fork server: the tracker ends when nobody holds its pipe any more.
+    if _fork_server() != inherited.fork_server:
+        with contextlib.suppress(Exception):
+            MODULES["multiprocessing.forkserver"]._forkserver._stop()
     if _resource_tracker() != inherited.tracker:
         with contextlib.suppress(Exception):
             MODULES["multiprocessing.resource_tracker"]._resource_tracker._stop()
+
+
+def _fork_server() -> int | None:
+    """Return the process id of multiprocessing's fork server, or None."""
+    module = MODULES.get("multiprocessing.forkserver")
+    server = getattr(module, "_forkserver", None)
+    return getattr(server, "_forkserver_pid", None)
 
 
 def _resource_tracker() -> int | None:

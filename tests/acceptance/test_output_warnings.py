@@ -178,3 +178,38 @@ def test_what_the_collection_left_unraised_is_shown_once(project, slots):
     plain, ours = project.both(slots=slots)
     assert ours.warnings == plain.warnings
     assert len(ours.warnings) == 1
+
+
+HOOKS = """\
+    import os, warnings
+
+    def warn(when):
+        warnings.warn(f"{when} a fork")
+
+    os.register_at_fork(
+        before=lambda: warn("before"),
+        after_in_parent=lambda: warn("after"),
+        after_in_child=lambda: warn("in"),
+    )
+    """
+
+
+def test_hooks_that_warn_of_each_fork(project, slots):
+    """The forks are ours; that of a test still warns. eventlet warns of each."""
+    project.write({
+        "conftest.py": HOOKS,
+        "test_a.py": "import conftest\n\ndef test_a(): pass\n",
+        "test_b.py": """
+            import conftest, os
+
+            def test_b():
+                pid = os.fork()
+                if not pid:
+                    os._exit(0)
+                os.waitpid(pid, 0)
+        """,
+    })  # fmt: skip
+    _, ours = project.same(slots=slots)
+    assert ours.status == 0
+    assert ours.errors == []
+    assert [text for _, text in ours.warnings] == ["before a fork", "after a fork"]

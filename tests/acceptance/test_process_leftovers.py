@@ -203,3 +203,49 @@ def test_no_zombies_after_fifty_files(project, slots):
         assert process.alive() == []
     assert ours.read("children.txt") == "0"
     assert ours.outcomes == {f"{name}::test_a": PASSED for name in names}
+
+
+@linux
+def test_the_fork_server_of_multiprocessing_is_no_leftover(project, slots):
+    """It ends with the interpreter that started it, and so does the resource tracker, whose pipe it holds."""
+    body = """
+        import multiprocessing, os
+
+        def test_it():
+            one = multiprocessing.get_context("forkserver").Process(target=os.getpid)
+            one.start()
+            one.join()
+            assert one.exitcode == 0
+        """
+    project.write(dict.fromkeys(["test_a.py", "test_b.py", "test_c.py"], body))
+    _, ours = project.same(slots=slots)
+    assert ours.status == 0
+    assert [line for line in ours.notices if "behind" in line] == []
+
+
+@linux
+def test_a_fork_server_that_was_there_before_goes_on(project, slots):
+    project.write(
+        {
+            "conftest.py": """
+            import multiprocessing, os
+
+            if __name__ == "conftest":
+                context = multiprocessing.get_context("forkserver")
+                first = context.Process(target=os.getpid)
+                first.start()
+                first.join()
+                from multiprocessing.forkserver import _forkserver
+
+                server = _forkserver._forkserver_pid
+
+                def pytest_sessionfinish():
+                    os.kill(server, 0)
+                    assert os.waitpid(server, os.WNOHANG) == (0, 0)
+        """,
+            "test_a.py": "def test_a(): import conftest\n",
+            "test_b.py": "def test_b(): import conftest\n",
+        }
+    )
+    _, ours = project.same(slots=slots)
+    assert ours.status == 0

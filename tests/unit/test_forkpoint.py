@@ -113,6 +113,7 @@ TOGETHER = """
     if point == 0:
         ours.close()
         os.close(lifeline[1])
+        os.close(said[0])
         serve(theirs, live, lifeline[0])
         os._exit(0)
     theirs.close()
@@ -174,3 +175,44 @@ def test_a_process_without_a_command_line_has_a_name(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(proc, "command", lambda _: "")
     assert leftovers._name(os.getpid()) == f"{proc.name(os.getpid())} (pid {os.getpid()})"
     assert proc.name(os.getpid())
+
+
+#: A warning that was shown once stays so, and the filters are those of before, in both processes.
+QUIETLY = """
+    import os, sys, threading, time, warnings
+    from pytest_hotreload.process.fork_server import fork_quietly
+
+    def hook(when):
+        warnings.warn(f"{when} a fork")
+
+    os.register_at_fork(
+        before=lambda: hook("before"), after_in_parent=lambda: hook("after"), after_in_child=lambda: hook("in")
+    )
+    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+
+    def warn():
+        warnings.warn("once", UserWarning)
+
+    before = list(warnings.filters)
+    warn()
+    pid = fork_quietly()
+    warn()
+    assert warnings.filters == before
+    if not pid:
+        os._exit(7)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+def test_forks_are_quiet_and_leave_the_filters_alone():
+    ran = subprocess.run(
+        [sys.executable, "-I", "-W", "default", "-c", textwrap.dedent(QUIETLY)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert ran.stdout == "7\n"
+    assert ran.stderr.count("UserWarning") == 1
+    assert "UserWarning: once" in ran.stderr
+    assert "Deprecation" not in ran.stderr

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_hotreload.compat import pytest_fixtures
-from pytest_hotreload.process import fork_state
+from pytest_hotreload.compat import pytest_fixtures, pytest_output
+from pytest_hotreload.process import fork_state, open_files
 from pytest_hotreload.process.channel import Channel
 from pytest_hotreload.process.fork_messages import Start
 from pytest_hotreload.process.fork_server import Unwind
@@ -86,6 +86,10 @@ class ChildFactory:
     #: Functions that make a fixture's live resources anew in each child, with the fixture's definition.
     after_fork: list[tuple[Callable[[Any], None], Any]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        # As in plain pytest, one file reads on where another has stopped.
+        open_files.keep(pytest_output.saved_descriptors(self.session.config).values())
+
     def live(self, start: Start, descriptors: list[int]) -> None:
         """In the child: unwind to the place from which the tests run. See :class:`AdoptedChild`."""
         raise AdoptedChild(self, start, descriptors)
@@ -101,6 +105,8 @@ class ChildFactory:
             slot = self.slots[start.slot]
             child.enter(self.session, self.reporter, self._context(start, slot, ()), self.inherited)
             start, rewinding = rewind.begin(start, slot.socket)
+            if rewinding is not None:
+                open_files.renew()  # what the snapshot holds stays as it was, for the files that follow
             self.session.testsfailed, self.reporter.elsewhere = start.failed, start.elsewhere
             indices = [index for index in start.indices if index in self.items]
             place = self._context(start, slot, indices)

@@ -21,7 +21,7 @@ from pytest_hotreload._native import (
     put_back_modes,
     set_child_subreaper,
 )
-from pytest_hotreload.process import adoption, fork_state
+from pytest_hotreload.process import adoption, fork_state, open_files
 from pytest_hotreload.process.channel import Channel
 from pytest_hotreload.process.fork_server import serve
 from pytest_hotreload.process.heartbeat import Pulse
@@ -80,6 +80,7 @@ def serve_forks(
 ) -> tuple[Become, int]:
     """Serve as a fork point until the channel closes. Returns in forks only: the order, and the parent's pipe."""
     own = os.pipe()
+    open_files.keep(own)  # forks wait at the one end for the end of this process
     try:
         serve(control, become, lifeline, answer)
     except Become as chosen:

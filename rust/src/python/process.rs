@@ -5,6 +5,7 @@ use pyo3::types::PyBytes;
 
 use crate::process::guard as process_guard;
 use crate::process::huge_pages;
+use crate::process::open_descriptions;
 use crate::process::private_pages;
 use crate::process::terminal_modes;
 use crate::python::convert::os_error;
@@ -56,7 +57,26 @@ fn make_own(py: Python<'_>, pages: &[u8]) {
     py.detach(|| private_pages::make_own(pages));
 }
 
+/// The open files that forks of this process replace.
+#[pyclass(module = "pytest_hotreload._native")]
+pub struct OpenDescriptions(open_descriptions::OpenDescriptions);
+
+#[pymethods]
+impl OpenDescriptions {
+    #[new]
+    #[pyo3(signature = (kept, ours))]
+    #[allow(clippy::needless_pass_by_value, reason = "what Python's sequences are converted to")]
+    fn new(kept: Vec<i32>, ours: Vec<i32>) -> Self {
+        Self(open_descriptions::OpenDescriptions::note(&kept, &ours))
+    }
+
+    fn renew(&mut self) -> usize {
+        self.0.renew()
+    }
+}
+
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<OpenDescriptions>()?;
     module.add_function(wrap_pyfunction!(set_child_subreaper, module)?)?;
     module.add_function(wrap_pyfunction!(guard, module)?)?;
     module.add_function(wrap_pyfunction!(remember_modes, module)?)?;
