@@ -147,8 +147,7 @@ def _activate(config: pytest.Config, namespace: Any, host: HostRole | None) -> S
         _prepare_results(chosen.json)
     totals = Totals(earlier_cpu=0.0 if _is_program() and not _ran_before else time.process_time())
     _ran_before = True
-    lifeline, sys_path, threads = os.pipe(), tuple(sys.path), ThreadWatch()
-    shared = SharedByForks()
+    lifeline, sys_path, threads, shared = os.pipe(), tuple(sys.path), ThreadWatch(), SharedByForks()
     worker_ids, gc_thresholds = _worker_ids(config, chosen, host), reset.raise_gc_thresholds()
     hosts = _open_hosts(config, chosen, namespace, lifeline[0])
     template = None
@@ -162,7 +161,8 @@ def _activate(config: pytest.Config, namespace: Any, host: HostRole | None) -> S
     # Without a cache, records have no place; files that share a child can't be told apart.
     keeps = chosen.records and chosen.isolate != "worker" and config.pluginmanager.hasplugin("cacheprovider")
     records = RunRecords(config, os.environ) if keeps else None
-    _begin_ahead(config, records)
+    if prepared.is_preparing():
+        prepared.begin(config, records.observer if records is not None else None)
     version = ""
     if chosen.json is not None:  # now, since a conftest may replace what reads the metadata
         from pytest_hotreload import __version__ as version
@@ -198,11 +198,6 @@ def _is_ahead(chosen: Options) -> bool:
     if prepared.is_preparing():
         prepared.refuse(chosen)
     return park.is_standing() or prepared.is_preparing()
-
-
-def _begin_ahead(config: pytest.Config, records: RunRecords | None) -> None:
-    if prepared.is_preparing():
-        prepared.begin(config, records.observer if records is not None else None)
 
 
 def _is_program() -> bool:

@@ -63,6 +63,7 @@ class ForkPoint:
         system refuses.
         """
         ours, theirs = pair()
+        open_files.keep_with_threads()
         pid = fork_quietly()
         if pid:
             theirs.close()

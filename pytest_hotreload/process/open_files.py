@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from pytest_hotreload._native import OpenDescriptions
-from pytest_hotreload.process.proc import FileIdentity, file_identity
-from pytest_hotreload.world import BUILTINS
+from pytest_hotreload.process.proc import FileIdentity, descriptors, file_identity
+from pytest_hotreload.world import BUILTINS, threading
 
 __builtins__ = BUILTINS
 
@@ -32,8 +32,18 @@ def keep(descriptors: Iterable[int]) -> None:
     _open_files.kept.update((number, file_identity(number)) for number in descriptors)
 
 
+def keep_with_threads() -> None:
+    """Let forks share pipes, sockets and eventfds if a thread of this process may use them, which forks do not have.
+
+    To be called before a fork that notes what its own forks replace: a thread is not seen from there.
+    """
+    if threading.active_count() > 1:
+        keep(number for number, target in descriptors().items() if not target.startswith("/"))
+
+
 def note(ours: Collection[int] = ()) -> None:
     """Note, in a process that will fork, what its forks replace. ``ours``: its forks that live already."""
+    keep_with_threads()
     kept = [number for number, file in _open_files.kept.items() if file_identity(number) == file]
     _open_files.noted = OpenDescriptions(kept, [*ours])
 

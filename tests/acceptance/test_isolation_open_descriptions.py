@@ -336,3 +336,34 @@ def test_children_of_a_fixture_process(project: Any, rewind: str) -> None:
         result = project.run("-v", f"--hotreload-rewind={rewind}", slots=2)
         assert result.status == 0, result.raw
     assert [line for line in result.notices if "costly" in line or "shared" in line], result.raw
+
+
+def test_a_pipe_that_a_thread_of_the_conftest_reads_stays_shared_with_it(project: Any, rewind: str) -> None:
+    """The thread lives in the controller; a child's own pipe would have no reader."""
+    project.write({
+        "conftest.py": """
+            import os, socket, threading
+
+            READ, WRITE = os.pipe()
+            HERE, THERE = socket.socketpair()
+
+            def answer():
+                while name := os.read(READ, 100):
+                    THERE.sendall(name.upper())
+
+            threading.Thread(target=answer, daemon=True).start()
+        """,
+        **{
+            f"test_{name}.py": f"""
+                import os
+                from conftest import HERE, WRITE
+
+                def test_it():
+                    os.write(WRITE, b"{name}")
+                    assert HERE.recv(100) == b"{name.upper()}"
+            """
+            for name in "abc"
+        },
+    })  # fmt: skip
+    result = project.run(f"--hotreload-rewind={rewind}", slots=1)
+    assert result.lines[-1] == "== 3 passed in TIME =="
