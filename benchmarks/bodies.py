@@ -42,13 +42,15 @@ CONTENDERS = {
     "--affected=tests": [*OURS, "--affected=tests"],
     "pytest-testmon": [*TESTMON, "--testmon-nocollect"],
 }
-#: Writes which functions of a folder ran in each test; those that ran outside of tests stand under "".
+#: Writes which functions of a folder ran in each test, and which tests started a process; what happened outside of tests
+#: stands under "".
 RAN = """
 import json, os, sys
 import pytest
 
 folder, target = os.environ["RAN_FOLDER"] + os.sep, os.environ["RAN_TARGET"]
-ran, test = {"": set()}, [""]
+ran, test, starters = {"": set()}, [""], set()
+starts = ("subprocess.Popen", "os.system", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "pty.spawn")
 monitoring, tool = sys.monitoring, 4
 
 
@@ -57,6 +59,12 @@ def began(code, offset):
         ran[test[0]].add((code.co_filename[len(folder):], code.co_qualname))
 
 
+def audited(event, arguments):
+    if event in starts:
+        starters.add(test[0])
+
+
+sys.addaudithook(audited)
 monitoring.use_tool_id(tool, "ran")
 for event in (monitoring.events.PY_START, monitoring.events.PY_RESUME):
     monitoring.register_callback(tool, event, began)
@@ -75,7 +83,7 @@ def pytest_runtest_protocol(item):
 
 def pytest_unconfigure():
     with open(target, "w") as file:
-        json.dump({name: sorted(functions) for name, functions in ran.items()}, file)
+        json.dump([{name: sorted(functions) for name, functions in ran.items()}, sorted(starters)], file)
 """
 
 
@@ -163,8 +171,8 @@ class Result:
     functions: int
     at_import: int
     edits: list[Edit]
-    #: The files that every edit selects although none of their tests ran the function.
-    always: set[str]
+    #: The tests that start a process.
+    starters: set[str]
 
 
 def file_of(test: str) -> str:
@@ -211,8 +219,8 @@ def listed(python: str, options: list[str], project: Project) -> set[str]:
     return {line for line in output.splitlines() if re.match(r"\S+\.(py|txt|rst|md)(::|$)", line)}
 
 
-def who_ran(python: str, project: Project) -> dict[str, set[tuple[str, str]]]:
-    """Return the functions that each test ran, as (file, qualified name)."""
+def who_ran(python: str, project: Project) -> tuple[dict[str, set[tuple[str, str]]], set[str]]:
+    """Return the functions that each test ran, as (file, qualified name), and the tests that started a process."""
     plugin = PLACE / "ran_functions.py"
     plugin.write_text(RAN, encoding="utf-8")
     target = PLACE / f"{project.name}.json"
@@ -222,8 +230,10 @@ def who_ran(python: str, project: Project) -> dict[str, set[tuple[str, str]]]:
         "RAN_TARGET": str(target),
     }
     pytest_output(python, [*PLAIN, "-q", "-p", "ran_functions"], project, **variables)
-    found = json.loads(target.read_text(encoding="utf-8"))
-    return {test: {(file, name) for file, name in functions} for test, functions in found.items()}
+    found, starters = json.loads(target.read_text(encoding="utf-8"))
+    return {test: {(file, name) for file, name in functions} for test, functions in found.items()}, set(
+        starters
+    )
 
 
 def body_of(source: str, name: str) -> ast.stmt | None:
@@ -254,7 +264,7 @@ def edited(source: str, name: str) -> str:
 def measure(project: Project, python: str, count: int) -> Result:
     """Record the suite with each contender, edit functions in turn, and list what each selects."""
     prepare(project, python)
-    ran = who_ran(python, project)
+    ran, starters = who_ran(python, project)
     outside = ran.pop("")
     # Twice: the first run compiles what another suite of this environment has edited.
     for contender in (OURS, OURS, TESTMON):
@@ -277,8 +287,9 @@ def measure(project: Project, python: str, count: int) -> Result:
         say(f"  {file}:{name}: ran in {len(edit.files)}/{len(edit.tests)}; {told}")
         edits.append(edit)
     files = {file_of(test) for test in ran}
-    always = set.intersection(*(edit.selected["--affected"].files - edit.files for edit in edits))
-    return Result(project, len(files), len(ran), len(eligible), len(known) - len(eligible), edits, always)
+    return Result(
+        project, len(files), len(ran), len(eligible), len(known) - len(eligible), edits, starters - {""}
+    )
 
 
 def _try(edit: Edit, project: Project, python: str, source: str) -> None:
@@ -308,28 +319,32 @@ that each contender would run are listed, and none is run.
 
 *missed*: of what ran the function, what is not selected, summed over the edits.
 *more*: what is selected and did not run it.
-A test file of which a test starts a process that can reach the project's files depends on \
-[all of them](design/started-processes.md), so each edit selects it; \
-such files that ran none of the edited functions are counted apart, in *always*.
+A test that starts a process, and its file, depend on \
+[all files of the project](design/started-processes.md), so each edit selects them. \
+Which tests start one is found by an audit hook of the benchmark; \
+the last column, and *more*, leave them out where they did not run the function.
 
 Machine: {machine}.
 """
 
 
 def _row(name: str, sets: list[tuple[set[str], set[str]]], left: set[str]) -> str:
-    """One contender: (what ran the function, what is selected) of each edit. ``left``: what each edit selects."""
+    """One contender: (what ran the function, what is selected) of each edit. ``left``: what starts processes."""
     missed = sum(len(ran - chosen) for ran, chosen in sets)
     more = [len(chosen - ran - left) for ran, chosen in sets]
     counts = [len(chosen) for _, chosen in sets]
-    ratio = sum(counts) / sum(len(ran) for ran, _ in sets)
+    those = sum(len(ran) for ran, _ in sets)
+    without = sum(len(chosen - (left - ran)) for ran, chosen in sets)
     return (
         f"| {name} | {statistics.median(counts):,.0f} | {statistics.mean(counts):,.1f} | {missed:,} "
-        f"| {sum(more):,} | {sum(each > 0 for each in more)} | {ratio:.2f} |\n"
+        f"| {sum(more):,} | {sum(each > 0 for each in more)} | {sum(counts) / those:.2f} | {without / those:.2f} |\n"
     )
 
 
 _COLUMNS = (
-    "| median | mean | missed | more | edits with more | selected / ran it |\n| --- " + "| ---: " * 6 + "|\n"
+    "| median | mean | missed | more | edits with more | selected / ran it | without processes |\n| --- "
+    + "| ---: " * 7
+    + "|\n"
 )
 
 
@@ -337,23 +352,23 @@ def render(results: list[Result], machine: str) -> str:
     """Return the page."""
     parts = [HEAD.format(machine=machine)]
     for result in results:
-        edits, project, always = result.edits, result.project, result.always
+        edits, project, starters = result.edits, result.project, result.starters
+        files = {file_of(test) for test in starters}
         parts.append(
             f"\n## {project.name} {project.version}\n\n"
             f"{len(edits)} edits; {result.tests:,} tests in {result.files} files; {result.functions:,} functions to "
-            f"choose from, and {result.at_import} that also run before the tests.\n*always*: {len(always)} files.\n"
+            f"choose from, and {result.at_import} that also run before the tests.\n"
+            f"{len(starters)} tests in {len(files)} files start processes.\n"
         )
         parts += [
             "\n| test files ",
             _COLUMNS,
             _row("ran it", [(edit.files, edit.files) for edit in edits], set()),
         ]
-        for name, left in (("--affected", always), ("pytest-testmon", set[str]())):
+        for name, left in (("--affected", files), ("pytest-testmon", set[str]())):
             parts.append(_row(name, [(edit.files, edit.selected[name].files) for edit in edits], left))
         parts += ["\n| tests ", _COLUMNS, _row("ran it", [(edit.tests, edit.tests) for edit in edits], set())]
-        chosen = set.union(*(edit.selected["--affected=tests"].tests for edit in edits))
-        of_always = {test for test in chosen if file_of(test) in always}
-        for name, left in (("--affected=tests", of_always), ("pytest-testmon", set[str]())):
+        for name, left in (("--affected=tests", starters), ("pytest-testmon", set[str]())):
             parts.append(_row(name, [(edit.tests, edit.selected[name].tests) for edit in edits], left))
     return "".join(parts)
 
