@@ -42,8 +42,8 @@ CONTENDERS = {
     "--affected=tests": [*OURS, "--affected=tests"],
     "pytest-testmon": [*TESTMON, "--testmon-nocollect"],
 }
-#: Writes which functions of a folder ran in each test, and which tests started a process; what happened outside of tests
-#: stands under "".
+#: Writes which functions of a folder ran in each test, and which tests started a process; "" stands for what happened
+#: outside of tests.
 RAN = """
 import json, os, sys
 import pytest
