@@ -18,6 +18,8 @@ _STATELESS = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urando
 #: The beginnings of the names of shared memory that Python code makes: ``mmap(-1)``, and those of multiprocessing.
 #: Libraries register themselves in other such files (OpenMP), and locks of several processes are shared as intended.
 _MEMORY = ("zero", "psm_", "pym-")
+#: How the system names an io_uring, which event loops of libuv have (uvloop). Its queues are shared memory.
+_RING = "anon_inode:[io_uring]"
 #: The timers of a process, which a fork does not have.
 _TIMERS = tuple(
     getattr(signal, name)
@@ -78,6 +80,8 @@ class SharedByForks:
         for number, target in proc.descriptors().items():
             if target.startswith("socket:") and target not in self._sockets and _is_listening(number):
                 return "a listening socket"
+            if target == _RING:
+                return "an event loop with an io_uring"
         if any(name.rpartition("/")[2].startswith(_MEMORY) for name in proc.shared_maps() - self._maps):
             return "shared memory"
         return ""

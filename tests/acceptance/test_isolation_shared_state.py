@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+
 import pytest
 
 PASSED = [("setup", "passed"), ("call", "passed"), ("teardown", "passed")]
@@ -91,3 +94,19 @@ def test_a_socket_of_a_test_changes_nothing(project):
     project.write({f"test_{name}.py": test for name in "ab"})
     _, ours = project.same(slots=2)
     assert not [line for line in ours.notices if "one at a time" in line]
+
+
+#: ``io_uring_setup`` has this number on all architectures; 120 bytes are ``struct io_uring_params``.
+RING = "ctypes.CDLL(None).syscall(425, 4, ctypes.create_string_buffer(120))"
+
+
+def test_a_ring_that_the_collection_set_up(project, slots):
+    found = eval(RING, {"ctypes": ctypes})
+    if found < 0:
+        pytest.skip("the system has no io_uring, or forbids it")
+    os.close(found)
+    tests = {
+        f"test_{name}.py": "from state import RING\n\ndef test_it():\n    assert RING > 2\n" for name in "abc"
+    }
+    what = "an event loop with an io_uring"
+    same(project, {"state.py": f"import ctypes\nRING = {RING}\n", **tests}, what, slots)
