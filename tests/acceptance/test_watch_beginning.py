@@ -23,29 +23,23 @@ TEST = """\
 STARTS = {"module": ["-m", "pytest"], "script": [str(Path(sys.executable).with_name("pytest"))]}
 
 
-@pytest.fixture(params=STARTS)
-def start(request, monkeypatch):
-    """Start interpreters anew, in one of these ways."""
-    monkeypatch.setattr("tests.acceptance.watching.START", STARTS[request.param])
-
-
 def watching(top, files, *arguments):
     path = {"PYTHONPATH": str(top / "project")}
     return Watching(top, files, arguments=arguments, environ=path, is_new=True)
 
 
-@pytest.mark.usefixtures("start")
 @pytest.mark.parametrize(
-    ("setting", "statement"),
+    ("setting", "statement", "start"),
     [
-        ("addopts = -p own", "os.environ['MODE'] = 'test'"),
-        ("addopts = -p own", "os.environ.setdefault('MODE', 'test')"),
-        ("addopts = -p own", "sys.path.insert(0, str(Path('src').resolve()))"),
-        ("pythonpath = src", ""),
+        ("addopts = -p own", "os.environ['MODE'] = 'test'", "module"),
+        ("addopts = -p own", "os.environ.setdefault('MODE', 'test')", "script"),
+        ("addopts = -p own", "sys.path.insert(0, str(Path('src').resolve()))", "script"),
+        ("pythonpath = src", "", "module"),
     ],
     ids=["variable", "default", "path", "pythonpath"],
 )
-def test_what_it_changed_is_taken_back(tmp_path, setting, statement):
+def test_what_it_changed_is_taken_back(tmp_path, monkeypatch, setting, statement, start):
+    monkeypatch.setattr("tests.acceptance.watching.START", STARTS[start])
     name = "test_mode" if "MODE" in statement else "test_shop"
     files = {
         "own.py": PLUGIN.format(statement),
@@ -64,8 +58,9 @@ def test_what_it_changed_is_taken_back(tmp_path, setting, statement):
         assert watch.end() == 0
 
 
-@pytest.mark.usefixtures("start")
-def test_the_variables_and_the_path_of_the_start_stay(tmp_path):
+@pytest.mark.parametrize("start", STARTS)
+def test_the_variables_and_the_path_of_the_start_stay(tmp_path, monkeypatch, start):
+    monkeypatch.setattr("tests.acceptance.watching.START", STARTS[start])
     test = "import os, sys\n\ndef test_it():\n    assert os.environ['MODE'] == 'given'\n    import shop\n"
     files = {"src/shop.py": "", "test_a.py": test}
     environ = {"MODE": "given", "PYTHONPATH": str(tmp_path / "project/src")}
