@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +17,7 @@ from pytest_hotreload.commands.foundations import Foundations
 from pytest_hotreload.imports import analysis
 from pytest_hotreload.options import serve_minutes
 from pytest_hotreload.process.fork_messages import Gone, Refused, Started, Warmed
-from pytest_hotreload.watch import attach_messages, messages, screen
+from pytest_hotreload.watch import attach_messages, beginning, messages, screen
 from pytest_hotreload.watch.attach_server import AttachServer
 from pytest_hotreload.watch.endpoint import OccupiedError
 from pytest_hotreload.watch.environment import WatchedEnvironment
@@ -38,6 +39,9 @@ def serve(arguments: Sequence[str], idle: float | None) -> int:
     Returns the exit status: 0 after ``stop`` or the idle time, or if the ini file turns such a server off; 1 on
     failure, 128 + the number of the signal that ended the server.
     """
+    folder = str(Path.cwd())
+    if beginning.entries_in_front() and sys.path[:1] != [folder]:
+        sys.path.insert(0, folder)  # runs are what `python -m pytest` would be
     environment = dict(os.environ)  # plugins that are imported next may change them
     plugin.stand_aside()
     given = list(arguments)

@@ -6,6 +6,8 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -217,3 +219,27 @@ def test_beside_another_environment(place):
     assert "uses the interpreter of" in ran.err
     assert "behind it starts a server" in ran.err
     until(lambda: len(place.sockets) == 2, "there are two servers")
+
+
+def test_a_server_that_a_script_starts_finds_plugins_of_the_project(place):
+    """As ``python -m pytest`` does, which attached runs replace."""
+    place.write({"own.py": "", "pytest.ini": "[pytest]\naddopts = -p own\n"})
+    script = str(Path(sys.executable).with_name("pytest-hotreload"))
+    command = [script, "serve"]
+    server = subprocess.Popen(
+        command,
+        cwd=place.root,
+        env=place.environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        assert server.stdout is not None
+        line = server.stdout.readline()
+        assert line.startswith("hotreload: serving "), line + server.stdout.read()
+        ran = place.say(*RUN)
+        assert (ran.status, ran.err) == (0, "")
+    finally:
+        server.terminate()
+        server.communicate(timeout=60)
