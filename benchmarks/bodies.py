@@ -60,7 +60,7 @@ def began(code, offset):
 
 
 def audited(event, arguments):
-    if event in starts:
+    if starts is not None and event in starts:  # the interpreter's end clears this module
         starters.add(test[0])
 
 

@@ -10,6 +10,7 @@ fork point too.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -125,10 +126,15 @@ def fork_quietly() -> int:
     """``os.fork`` without warnings, in the parent and in the child.
 
     Python 3.12 warns about threads, which ``imports/threads.py`` has already checked, and hooks of packages
-    (``os.register_at_fork``) warn about forks in general.
+    (``os.register_at_fork``) warn about forks in general. Raises OSError, also if an audit hook forbids the fork.
     """
     with _no_warnings():
-        return os.fork()
+        try:
+            return os.fork()
+        except OSError:
+            raise
+        except Exception as error:
+            raise OSError(errno.EPERM, f"an audit hook: {error}") from None
 
 
 @contextlib.contextmanager

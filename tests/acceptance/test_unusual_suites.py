@@ -123,3 +123,24 @@ def test_a_copy_of_the_child_ends_with_its_test(project: Any, slots: int) -> Non
         assert set(map(tuple, outcomes.values())) == {("passed", "passed", "passed")}
         assert len(outcomes) == 4
         assert "exit status 0 during call" in ours.output
+
+
+def test_an_audit_hook_of_a_conftest_that_forbids_forks(project, slots):
+    project.write({
+        "conftest.py": """
+            import sys
+
+            def forbid(event, _):
+                if event == "os.fork":
+                    raise RuntimeError("forbidden")
+
+            def pytest_sessionstart():
+                sys.addaudithook(forbid)
+        """,
+        **{f"test_{name}.py": "def test_it(): pass" for name in "ab"},
+    })  # fmt: skip
+    plain, ours = project.run(slots=None), project.run(slots=slots)
+    assert ours.outcomes == plain.outcomes
+    assert len(ours.outcomes) == 2
+    refused = "the system refused to fork (an audit hook: forbidden): starting fresh interpreters instead"
+    assert ours.notices[-1].endswith(refused)
