@@ -88,15 +88,16 @@ class SharedByForks:
 
 
 def _is_listening(number: int) -> bool:
-    end = None
     try:
-        end = sockets.socket(fileno=os.dup(number))
+        end = sockets.socket(fileno=number)
+    except Exception:  # an audit hook of the project forbids sockets
+        return False
+    try:
         return bool(end.getsockopt(sockets.SOL_SOCKET, sockets.SO_ACCEPTCONN))
-    except Exception:  # it was closed meanwhile, or an audit hook of the project forbids sockets
+    except OSError:  # a kind of socket that does not listen
         return False
     finally:
-        if end is not None:
-            end.close()
+        end.detach()
 
 
 def _kind(target: str) -> str:
