@@ -68,17 +68,20 @@ if TYPE_CHECKING:
 _READS_WORKER_ID = "it reads the worker id"
 
 
-def _found(inheritance: Inheritance, definition: Any, gathered: GatheredState | None) -> str:
+def _found(
+    inheritance: Inheritance, definition: Any, gathered: GatheredState | None, *, is_known: bool
+) -> str:
     """Return what children can't inherit, in words, or ""; what opens its connections again closes them first."""
     value = pytest_fixtures.fixture_value(definition)
     known.let_go(value)
     variables = pytest_fixtures.fixture_locals(definition)
-    why = teardown.doubt_of_values(definition.func, [value, *variables.values()])
-    if why:
-        return why
-    holder = gathered.holder_of([value, *variables.values()]) if gathered is not None else ""
-    if holder:
-        return f"the session-end hooks of {holder} read it"
+    if not is_known:
+        why = teardown.doubt_of_values(definition.func, [value, *variables.values()])
+        # Not its arguments, such as the configuration, which others hold anyway.
+        own = [value, *(each for name, each in variables.items() if name not in definition.argnames)]
+        holder = gathered.holder_of(own) if gathered is not None else ""
+        if why or holder:
+            return why or f"the session-end hooks of {holder} read it"
     why = inheritance.what_is_new()
     if why and known.let_go_around(value, variables):
         why = inheritance.what_is_new()
@@ -237,7 +240,7 @@ class FixtureProcess:
                     return _READS_WORKER_ID
                 if after_fork is not None:
                     return ""
-                return _found(inheritance, definition, self.reporter.gathered)
+                return _found(inheritance, definition, self.reporter.gathered, is_known=bool(entry.module))
 
             return look
 
