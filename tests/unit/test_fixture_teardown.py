@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib.util
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -151,23 +152,34 @@ def _values(made):
 
 
 @pytest.fixture
-def judged_with_values(tmp_path: Path) -> Callable[[str], str]:
-    def judge(body: str) -> str:
+def fixture_in(tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """The function ``fixture`` of a module that is written for it."""
+    loaded = []
+
+    def write(body: str, before: str = "") -> Any:
         path = tmp_path / "fixtures.py"
-        path.write_text(f"{OWN}\ndef fixture(request, value):\n{textwrap.indent(body, '    ')}\n")
-        spec = importlib.util.spec_from_file_location(f"own_fixtures_{abs(hash(body))}", path)
+        path.write_text(f"{before}\ndef fixture(request, value):\n{textwrap.indent(body, '    ')}\n")
+        spec = importlib.util.spec_from_file_location(f"fixtures_{abs(hash(body))}", path)
         assert spec is not None
         assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[module.__name__] = module
-        try:
-            spec.loader.exec_module(module)
-            why = teardown.doubt(module.fixture)
-            with mock.patch("atexit.register"):
-                made = module.fixture(mock.MagicMock(), mock.MagicMock())
-                return why or teardown.doubt_of_values(module.fixture, _values(made))
-        finally:
-            del sys.modules[module.__name__]
+        module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+        loaded.append(spec.name)
+        spec.loader.exec_module(module)
+        return module.fixture
+
+    yield write
+    for name in loaded:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def judged_with_values(fixture_in) -> Callable[[str], str]:
+    def judge(body: str) -> str:
+        fixture = fixture_in(body, OWN)
+        why = teardown.doubt(fixture)
+        with mock.patch("atexit.register"):
+            made = fixture(mock.MagicMock(), mock.MagicMock())
+            return why or teardown.doubt_of_values(fixture, _values(made))
 
     return judge
 
@@ -183,18 +195,8 @@ def test_the_projects_own_code_may_use_what_tests_change(judged_with_values, bod
 
 
 @pytest.fixture
-def judged(tmp_path: Path) -> Callable[[str], str]:
-    def judge(body: str) -> str:
-        path = tmp_path / "fixtures.py"
-        path.write_text(f"def fixture(request, value):\n{textwrap.indent(body, '    ')}\n")
-        spec = importlib.util.spec_from_file_location(f"fixtures_{abs(hash(body))}", path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return teardown.doubt(module.fixture)
-
-    return judge
+def judged(fixture_in) -> Callable[[str], str]:
+    return lambda body: teardown.doubt(fixture_in(body))
 
 
 @pytest.mark.parametrize("body", CLOSING)
