@@ -147,7 +147,8 @@ def _activate(config: pytest.Config, namespace: Any, host: HostRole | None) -> S
         _prepare_results(chosen.json)
     totals = Totals(earlier_cpu=0.0 if _is_program() and not _ran_before else time.process_time())
     _ran_before = True
-    lifeline, sys_path, threads, shared = os.pipe(), tuple(sys.path), ThreadWatch(), SharedByForks()
+    lifeline, sys_path, threads = os.pipe(), tuple(sys.path), ThreadWatch()
+    shared = SharedByForks() if chosen.slots > 1 else None
     worker_ids, gc_thresholds = _worker_ids(config, chosen, host), reset.raise_gc_thresholds()
     hosts = _open_hosts(config, chosen, namespace, lifeline[0])
     template = None

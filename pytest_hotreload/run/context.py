@@ -43,8 +43,8 @@ class Origin(NamedTuple):
     sys_path: Sequence[str]
     #: First-party files that read the worker id while they were imported or configured, in words, or "".
     early_readers: str
-    #: What this process held before the first conftest.
-    shared: SharedByForks
+    #: What this process held before the first conftest; None with one slot.
+    shared: SharedByForks | None
     threads: ThreadWatch
 
 

@@ -103,8 +103,8 @@ def keep_apart(
     names = conflicts.shared(keys.values())
     if names:
         console.remark(context.config, messages.taking_turns(names))
-    several = len(sources.slots) > 1 and len(groups) > 1
-    left = sources.origin.shared.what_is_new() if several and not sources.own_slots else ""
+    shared = None if len(groups) < 2 or sources.own_slots else sources.origin.shared
+    left = shared.what_is_new() if shared is not None else ""
     if left:
         console.remark(context.config, messages.one_at_a_time(left))
         for group in groups:

@@ -43,8 +43,8 @@ class RunSession(NamedTuple):
     lifeline: tuple[int, int]
     #: ``sys.path`` as it was before the first conftest.
     sys_path: tuple[str, ...]
-    #: What this process held before the first conftest.
-    shared: SharedByForks
+    #: What this process held before the first conftest; None with one slot.
+    shared: SharedByForks | None
     #: The garbage collector's thresholds as they were before the first conftest.
     gc_thresholds: tuple[int, int, int]
     threads: ThreadWatch
