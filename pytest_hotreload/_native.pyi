@@ -591,6 +591,19 @@ def objects_of_types(kinds: tuple[type, ...]) -> list[Any]:
     By type alone: no object is asked for anything.
     """
 
+@final
+class Bindings:
+    """What names were bound to, to find those that are bound to something else.
+
+    In a fork this is several times faster than in Python, since no reference to a value is counted.
+    """
+
+    def __new__(cls, tables: Sequence[tuple[dict[str, Any], Sequence[tuple[str, Any]]]]) -> Bindings:
+        """Pairs of a namespace and its names, each with its original value."""
+
+    def differing(self) -> list[tuple[int, str, Any]]:
+        """(Number of the table, name, original value) of each name that is bound to another value now, or to none."""
+
 def collapse_heap(minimum_bytes: int = 2097152) -> int:
     """Move private memory of this process into huge pages, so that forks get cheaper.
 

@@ -15,7 +15,8 @@ import sys
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
-from pytest_hotreload.world import BUILTINS, MODULES, os
+from pytest_hotreload._native import Bindings
+from pytest_hotreload.world import BUILTINS, MODULES, gc, os
 
 __builtins__ = BUILTINS
 
@@ -56,8 +57,9 @@ class OriginalNames:
     """A reentrant context manager. Does nothing in a process in which :meth:`remember` was not called."""
 
     def __init__(self) -> None:
-        self._modules: list[tuple[dict[str, Any], list[tuple[str, Any]]]] = []
-        self._classes: list[tuple[type, list[tuple[str, Any]]]] = []
+        #: Namespaces of modules and classes, in the order of their tables in ``_bindings``.
+        self._owners: list[Any] = []
+        self._bindings: Bindings | None = None
         self._imports: dict[str, Any] = {}
         self._coders: dict[str, Any] = {}
         self._undo: list[list[tuple[Any, str, Any]]] = []
@@ -67,8 +69,9 @@ class OriginalNames:
 
     def remember(self) -> None:
         """Store the current names as the original ones. Only the first call has an effect."""
-        if self._modules:
+        if self._bindings:
             return
+        tables: list[tuple[Any, list[tuple[str, Any]]]] = []
         for name, module in MODULES.copy().items():
             top = name.partition(".")[0]
             if type(module) is not ModuleType or top not in sys.stdlib_module_names or top in _UNUSED:
@@ -76,11 +79,15 @@ class OriginalNames:
             kinds = (*_KINDS, *_VALUES) if name in _CONSTANT else _KINDS
             space = vars(module)
             kept = [
-                (key, each) for key, each in space.items() if type(each) in kinds or isinstance(each, type)
+                (key, each)
+                for key, each in space.items()
+                if type(key) is str and (type(each) in kinds or isinstance(each, type))
             ]
-            self._modules.append((space, [(key, each) for key, each in kept if key not in _HOOKS]))
+            tables.append((space, [(key, each) for key, each in kept if key not in _HOOKS]))
             if name in _CLASSES:
-                self._remember_classes(name, space)
+                tables += _methods(name, space)
+        self._owners = [owner for owner, _ in tables]
+        self._bindings = Bindings([(_namespace(owner), names) for owner, names in tables])
         self._imports = {name: vars(sys)[name] for name in (*_IMPORTS, *_FACTS)}
         self._coders = {name: vars(os.environ)[name] for name in _CODERS}
 
@@ -90,19 +97,11 @@ class OriginalNames:
         Frequent calls leave these in place, because the wrappers only record. Restoring ten names for each
         message took a quarter of the controller's time between two trivial test files.
         """
-        if self._modules:
+        if self._bindings:
             self._ours = {(id(owner), name): _space(owner).get(name) for owner, name, _ in self._differing()}
 
-    def _remember_classes(self, name: str, space: dict[str, Any]) -> None:
-        kinds = (FunctionType, classmethod, staticmethod, property)
-        for each in list(space.values()):
-            if isinstance(each, type) and each.__module__ == name:
-                self._classes.append(
-                    (each, [(key, value) for key, value in vars(each).items() if type(value) in kinds])
-                )
-
     def __enter__(self) -> None:
-        if self._undo or not self._modules:  # in a nested block, nothing differs
+        if self._undo or not self._bindings:  # in a nested block, nothing differs
             self._enter([])
             return
         found = self._differing()
@@ -121,12 +120,8 @@ class OriginalNames:
 
     def _differing(self) -> list[tuple[Any, str, Any]]:
         """Return (namespace or class, name, original value) of each name that differs."""
-        found: list[tuple[Any, str, Any]] = []
-        for space, names in self._modules:
-            found += [(space, name, value) for name, value in names if space.get(name, _GONE) is not value]
-        for owner, names in self._classes:
-            now = vars(owner)
-            found += [(owner, name, value) for name, value in names if now.get(name, _GONE) is not value]
+        assert self._bindings
+        found = [(self._owners[table], name, value) for table, name, value in self._bindings.differing()]
         found += self._differing_in_sys()
         own = vars(os.environ)
         found += [(own, name, _GONE) for name in own if name not in _OF_ENVIRON]
@@ -148,6 +143,21 @@ class OriginalNames:
     def __exit__(self, *_: object) -> None:
         for owner, name, value in reversed(self._undo.pop()):
             _put(owner, name, value)
+
+
+def _methods(name: str, space: dict[str, Any]) -> list[tuple[Any, list[tuple[str, Any]]]]:
+    """The classes that a module defines, with their methods."""
+    kinds = (FunctionType, classmethod, staticmethod, property)
+    classes = [each for each in space.values() if isinstance(each, type) and each.__module__ == name]
+    return [
+        (each, [(key, value) for key, value in vars(each).items() if type(value) in kinds])
+        for each in classes
+    ]
+
+
+def _namespace(owner: Any) -> Any:
+    """The dictionary itself, also that of a class, of which ``vars`` gives a view."""
+    return gc.get_referents(vars(owner))[0] if isinstance(owner, type) else owner
 
 
 def _space(owner: Any) -> Any:

@@ -23,6 +23,7 @@ from pytest_hotreload.commands.graph import short
 from pytest_hotreload.imports.analysis import open_project, scan, third_party
 from pytest_hotreload.process.installed import site_folders
 from pytest_hotreload.records import affected, affected_messages, epoch, messages, reuse, totals
+from pytest_hotreload.records.distributions import Distributions
 from pytest_hotreload.records.records import RunRecords
 from pytest_hotreload.records.verdicts import Verdict
 
@@ -159,7 +160,7 @@ class _Survey:
 
     def distributions(self, file: str) -> tuple[dict[str, str], dict[str, str]]:
         """The versions of the distributions that a test file imports, and module -> distribution, as in records."""
-        known = epoch.Distributions(epoch.distributions(sys.path), site_folders())
+        known = Distributions(epoch.distributions(sys.path), site_folders())
         modules = known.of(itertools.chain(*self._third_party(file)))
         return known.versions(modules.values()), modules
 

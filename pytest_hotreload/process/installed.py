@@ -18,7 +18,8 @@ _NAMES = {"site-packages", "dist-packages"}
 
 def site_folders() -> list[str]:
     """Return the folders of this interpreter that hold third-party modules."""
-    folders = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+    paths = sysconfig.get_paths()
+    folders = [paths.get("purelib"), paths.get("platlib")]
     folders += site.getsitepackages() if hasattr(site, "getsitepackages") else []
     if site.ENABLE_USER_SITE:
         folders.append(site.getusersitepackages())

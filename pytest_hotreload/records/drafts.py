@@ -12,7 +12,7 @@ import pytest
 from pytest_hotreload.imports import bytecode
 from pytest_hotreload.imports.analysis import open_project
 from pytest_hotreload.process.installed import site_folders
-from pytest_hotreload.records import epoch, functions, unchanged
+from pytest_hotreload.records import functions, unchanged
 from pytest_hotreload.records.couplings import Couplings
 from pytest_hotreload.records.dependencies import (
     Dependencies,
@@ -21,6 +21,7 @@ from pytest_hotreload.records.dependencies import (
     first_party_roots,
     project_folders,
 )
+from pytest_hotreload.records.distributions import Distributions
 from pytest_hotreload.records.file_outcome import FileOutcome
 from pytest_hotreload.records.functions import FunctionRecords
 from pytest_hotreload.records.observer import Observed, Observer
@@ -80,7 +81,7 @@ class Drafts:
         doubtful = bytecode.discard_doubtful(files, keep=self.notes.watched)
         if not self.notes.margin_ns:
             doubtful = {file for file in doubtful if not unchanged.is_current(self.config, file)}
-        distributions = epoch.Distributions(self.inputs, site_folders())
+        distributions = Distributions(self.inputs, site_folders())
         drafts: dict[str, dict[str, Any]] = {}
         for path, ran in there.items():
             found = all_found[path]

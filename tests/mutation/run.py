@@ -14,6 +14,7 @@ import functools
 import gc
 import hashlib
 import importlib
+import inspect
 import json
 import os
 import re
@@ -31,6 +32,7 @@ import pytest
 
 import pytest_hotreload.plugin  # noqa: F401 - the forks find it imported
 from pytest_hotreload.imports import bytecode
+from pytest_hotreload.original_names import ORIGINAL_NAMES
 from pytest_hotreload.run.child import reset
 from tests.mutation.edits import Editor
 from tests.mutation.function_edits import FunctionEditor
@@ -112,6 +114,11 @@ def warm(work: Path) -> None:
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
     shutil.rmtree(root)
+    # Fills its table of all modules' files: each run with a failure would look up all paths again (a tenth of the
+    # time of runs in which a file cannot be imported).
+    inspect.getmodule(run.__code__)
+    # A run does this before it loads anything of the project; in a fork it copies memory (10 ms).
+    ORIGINAL_NAMES.remember()
     gc.collect()
     gc.freeze()
     # As in a rerun: otherwise each run would thaw these objects, and copy their memory in a collection (27 ms of CPU).

@@ -11,6 +11,7 @@
 //! - `interpose.rs`, `environment_reads.rs` replaces functions of the interpreter by native callables.
 //! - `recording.rs` keeps the pending exception across a hook, and takes the proof that its thread is attached.
 
+mod bindings;
 mod convert;
 mod gc_freeze;
 mod module;

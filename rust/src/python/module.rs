@@ -2,6 +2,7 @@
 
 use pyo3::prelude::*;
 
+use crate::python::bindings::Bindings;
 use crate::python::observe;
 use crate::python::process;
 use crate::python::project::Project;
@@ -15,6 +16,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     // A panic becomes a rejection or a PanicException, which bear its text: nothing is printed into a test run. The
     // hook is this library's own, since it holds a standard library of its own.
     std::panic::set_hook(Box::new(|_panic| {}));
+    module.add_class::<Bindings>()?;
     module.add_class::<Project>()?;
     module.add_class::<Changes>()?;
     module.add_class::<FolderEvents>()?;
