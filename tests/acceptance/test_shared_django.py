@@ -118,3 +118,33 @@ def test_the_database_is_made_once_for_each_slot_without_being_named(project, sl
     assert len((ours.root / "log.txt").read_text().split()) in range(1, slots + 1)
     assert any(line.startswith("hotreload: shared: django_db_setup") for line in ours.notices)
     assert not list(ours.root.glob("data*.sqlite3")), "destroyed in the end"
+
+
+@pytest.mark.parametrize("takes", ["slow-fast", "slow-fast-slow"])
+def test_one_owner_although_a_later_setup_takes_less_time(project, takes):
+    """The second setup, in a process above the children, takes less than what sharing costs."""
+    project.plugins, project.outside = ["pytest_django.plugin"], ["."]
+    settings = FILES["settings.py"].replace(
+        '"NAME": ":memory:"', '"NAME": "x", "TEST": {"NAME": "data.sqlite3"}'
+    )
+    project.write({
+        **FILES,
+        "pytest.ini": "[pytest]\nDJANGO_SETTINGS_MODULE = settings\n",
+        "settings.py": settings.replace('"django.contrib.contenttypes", "django.contrib.auth", ', ""),  # 10 ms
+        "shop/models.py": FILES["shop/models.py"] + f"""
+        import time
+        from django.db.models.signals import pre_migrate
+
+        @receiver(pre_migrate)
+        def takes(sender, **_):
+            if sender.name != "shop": return
+            with open("setups.txt", "a") as file:
+                number = file.tell()
+                file.write("x")
+            if {takes.split("-")!r}[number:number + 1] == ["slow"]: time.sleep(0.15)
+        """,
+    })  # fmt: skip
+    plain, ours = project.both(slots=1)
+    assert ours.outcomes == plain.outcomes
+    assert ours.lines == plain.lines
+    assert ours.read("setups.txt") == "xx", "by the first child, and for all others"
