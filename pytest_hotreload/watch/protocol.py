@@ -59,6 +59,18 @@ class Consulted(NamedTuple):
     variables: frozenset[str]
 
 
+#: What the system said of a file, in the form in which it is compared; None if it said nothing.
+Answer = int | bool | tuple[int, ...] | None
+
+
+class Asked(NamedTuple):
+    """A question about a file that was not opened: ``watch/asked_files.py``."""
+
+    path: str
+    question: str
+    answer: Answer
+
+
 class Inputs(NamedTuple):
     """The inputs of a fork point: a change to any of them makes the point stale. Paths are absolute."""
 
@@ -69,6 +81,8 @@ class Inputs(NamedTuple):
     #: Every part of every dotted name that the fork point imported or asked for in vain: a new file with such a
     #: name may be found instead.
     names: frozenset[str] = frozenset()
+    #: What the process asked of files without opening them. No event names all of these: they are asked again.
+    asked: frozenset[Asked] = frozenset()
 
 
 #: The inputs of a process that has read nothing.

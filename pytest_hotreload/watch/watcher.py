@@ -180,7 +180,7 @@ class Watch:
         )
         if self._input_over and not wanted:
             self.quit()
-        elif wanted and family.chain:
+        elif wanted and family.current_chain():
             self.reruns.begin(self.edits.take() if self.reruns.takes_edits else PendingEdit())
         elif wanted or not self.reruns.current:
             family.build()
