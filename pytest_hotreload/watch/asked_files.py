@@ -28,11 +28,16 @@ def _state(found: Any) -> Answer:
     return (found.st_mode, found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
 
 
+def _source(found: Any) -> Answer:
+    return (found.st_mtime_ns, found.st_size, found.st_ino)  # the change time is also that of a further link
+
+
 #: The function of ``os`` that answers, and what of the answer counts.
 _QUESTIONS: Final[Mapping[str, tuple[Callable[[str], Any], Callable[[Any], Answer]]]] = MappingProxyType(
     {
         "kind": (os.stat, _kind),
         "kind of link": (os.lstat, _kind),
+        "source": (os.stat, _source),
         "state": (os.stat, _state),
         "state of link": (os.lstat, _state),
     }
@@ -58,5 +63,5 @@ def changed(asked: Iterable[Asked]) -> list[str]:
 
 def young(asked: Iterable[Asked], limit_ns: int) -> str:
     """A path whose state may have changed since without a trace, because its last change is younger; or ""."""
-    states = ((each.path, each.answer) for each in asked if type(each.answer) is tuple)
-    return next((path for path, state in states if state[_CHANGED] > limit_ns), "")
+    states = [(each.path, each.answer) for each in asked if each.question.startswith("state")]
+    return next((path for path, state in states if type(state) is tuple and state[_CHANGED] > limit_ns), "")

@@ -52,13 +52,6 @@ class Unfit(NamedTuple):
     why: str
 
 
-class Consulted(NamedTuple):
-    """From the template: the environment variables that modules have read during their import there."""
-
-    #: All such variables so far, not only the new ones.
-    variables: frozenset[str]
-
-
 #: What the system said of a file, in the form in which it is compared; None if it said nothing.
 Answer = int | bool | tuple[int, ...] | None
 
@@ -69,6 +62,15 @@ class Asked(NamedTuple):
     path: str
     question: str
     answer: Answer
+
+
+class Consulted(NamedTuple):
+    """From the template: what modules have read during their import there, and where they lie."""
+
+    #: The environment variables so far, not only the new ones.
+    variables: frozenset[str]
+    #: The installed files: somebody may edit one, which no installer does.
+    sources: frozenset[Asked] = frozenset()
 
 
 class Inputs(NamedTuple):

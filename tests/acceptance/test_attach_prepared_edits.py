@@ -145,6 +145,19 @@ def test_what_is_asked_of_files(place):
         assert values(place, "test_c.py") == f"{now} True"
 
 
+def test_an_installed_file_that_is_edited(tmp_path):
+    """No installer did it, so nothing but the file shows it."""
+    with Place(tmp_path, FILES) as place:
+        place.python, packages = another_environment(place)
+        (packages / "theirs.py").write_text("VALUE = 1\n")
+        place.write({"test_c.py": SAYS + "import theirs\ndef test_a(): print(said(), theirs.VALUE)\n"})
+        place.serve()
+        prepare(place, "test_c.py")
+        (packages / "theirs.py").write_text("VALUE = 20\n")
+        ran = place.say("run", *WORDS, "test_c.py")
+        assert (ran.status, ran.out.split()[1]) == (0, "20")
+
+
 def test_an_ini_file_that_changes(place):
     prepare(place)
     place.write({"pytest.ini": "[pytest]\naddopts = -vv\n"})

@@ -131,6 +131,8 @@ def test_a_link_that_led_elsewhere_a_moment_ago(linked, name):
         ("state", lambda file: file.write_text("two"), True),
         ("state", lambda file: file.chmod(0o600), True),
         ("state of link", lambda file: os.utime(file, ns=(1, 1)), True),
+        ("source", lambda file: file.write_text("two"), True),
+        ("source", lambda file: (file.parent / "link").hardlink_to(file), False),
         (f"access {os.X_OK}", lambda file: file.write_text("two"), False),
         (f"access {os.X_OK}", lambda file: file.chmod(0o755), True),
     ],

@@ -8,10 +8,11 @@ one into its own names.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from types import FrameType
 from typing import Any, Final
 
+from pytest_hotreload.process import adoption
 from pytest_hotreload.process.fork_state import namespace
 from pytest_hotreload.process.installed import is_installed, standard_folders
 from pytest_hotreload.watch.asked_files import answer
@@ -42,12 +43,15 @@ class Asking:
         self._found: dict[tuple[str, str], Answer] = {}
         #: Name in ``os`` -> our function, and the one that it stands in for.
         self._instead: dict[str, tuple[Any, Any]] = {}
+        #: The names of modules at the last beginning, and those that the template has imported.
         self._known: set[str] = set()
+        self._early: set[str] = set()
         self._standard = tuple(folder + os.sep for folder in standard_folders())
 
     def begin(self) -> None:
         """Note from now on. What somebody else has replaced stays as it is."""
         self._known = set(MODULES)
+        self._early = self._early or set(_modules())
         module = MODULES["os"]
         for name in ("stat", "lstat", "access"):
             plain = getattr(os, name)
@@ -73,8 +77,9 @@ class Asking:
         self._instead.clear()
 
     def asked(self) -> frozenset[Asked]:
-        """What was asked so far."""
-        return frozenset(Asked(path, question, each) for (path, question), each in self._found.items())
+        """What was asked so far, and the installed files that were imported meanwhile."""
+        asked = [Asked(path, question, each) for (path, question), each in self._found.items()]
+        return installed_sources(self._early).union(asked)
 
     def _noting(self, name: str, plain: Callable[..., Any]) -> Callable[..., Any]:
         def asks(*args: Any, **kwargs: Any) -> Any:
@@ -105,6 +110,19 @@ class Asking:
         if path.startswith(_VOLATILE):
             return True
         return "/../" not in path and (is_installed(path) or path.startswith(self._standard))
+
+
+def installed_sources(known: Collection[str] = ()) -> frozenset[Asked]:
+    """The installed files of the modules here, apart from known ones."""
+    spaces = [namespace(module) for name, module in _modules().items() if name not in known]
+    files = {file for space in spaces if type(file := space.get("__file__")) is str and is_installed(file)}
+    return frozenset(Asked(file, "source", answer(file, "source")) for file in files)
+
+
+def _modules() -> dict[str, Any]:
+    """The modules that are loaded here, and those that wait for their import."""
+    held = adoption.held()
+    return {**(held.warmed if held is not None else {}), **MODULES}
 
 
 def _groups_with(function: Any) -> list[set[Any]]:
