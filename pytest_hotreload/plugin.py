@@ -162,7 +162,7 @@ def _activate(config: pytest.Config, namespace: Any, host: HostRole | None) -> S
     # Without a cache, records have no place; files that share a child can't be told apart.
     keeps = chosen.records and chosen.isolate != "worker" and config.pluginmanager.hasplugin("cacheprovider")
     records = RunRecords(config, os.environ) if keeps else None
-    if prepared.is_preparing():
+    if is_ahead:
         prepared.begin(config, records.observer if records is not None else None)
     version = ""
     if chosen.json is not None:  # now, since a conftest may replace what reads the metadata

@@ -257,6 +257,16 @@ def store_no_results(config: pytest.Config) -> None:
             config.pluginmanager.unregister(name=name)
 
 
+def selects_by_results(config: pytest.Config) -> tuple[bool, bool]:
+    """Whether the last outcomes of tests decide which ones run (``--lf``, ``--stepwise``), and kept whole files out.
+
+    Relies on the number of such files in ``_pytest.cacheprovider`` (pytest 8.4 to 9.2).
+    """
+    option = config.option
+    skipped = getattr(config.pluginmanager.get_plugin("lfplugin"), "_skipped_files", 0)
+    return getattr(option, "lf", False) or getattr(option, "stepwise", False), bool(skipped)
+
+
 def skip_last_collection(config: pytest.Config) -> None:
     """Skip the garbage collections in which pytest looks for lost exceptions at its end: 60 of 500 ms.
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pytest_hotreload.process.installed import is_installed, standard_folders
 from pytest_hotreload.records.places import file_state
+from pytest_hotreload.watch import asked_files
 from pytest_hotreload.watch.protocol import Inputs
 
 #: Nanoseconds by which an input must be older than the process that read it: longer than a step of the clock of file
@@ -42,6 +43,7 @@ class InputStates:
         self._links = {
             step: target for step in _steps({*inputs.files, *folders}) if (target := _target(step))
         }
+        self._asked = inputs.asked
         #: The first input that is too young to be told from a later version, or "".
         self.unsettled = self._young(since_ns - _SETTLED_NS)
 
@@ -55,14 +57,15 @@ class InputStates:
         for link in self._links:  # one that led elsewhere a moment ago may lead to something old
             if _linked(link) > limit_ns:
                 return link
-        return ""
+        return asked_files.young(self._asked, limit_ns)
 
     def changed(self) -> list[str]:
         """The inputs that differ now. A file that was only written again, with the same content, does not."""
         found = [file for file, state in self._files.items() if file_state(file) != state]
         found = [file for file in found if not self._is_same(file)]
         found += [folder for folder in self._folders if not self._has_same_entries(folder)]
-        return found + [link for link, target in self._links.items() if _target(link) != target]
+        found += [link for link, target in self._links.items() if _target(link) != target]
+        return list(dict.fromkeys(found + asked_files.changed(self._asked)))
 
     def _is_same(self, file: str) -> bool:
         before = file_state(file)

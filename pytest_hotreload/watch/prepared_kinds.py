@@ -46,10 +46,12 @@ def file_of(argument: str) -> str:
     return name if name.endswith(".py") and not name.startswith("-") and "[" not in name else ""
 
 
-def _differing(ours: Mapping[str, str], theirs: Mapping[str, str]) -> set[str]:
-    """The names of the variables that differ, apart from those that each shell sets for itself."""
+def _differing(
+    ours: Mapping[str, str], theirs: Mapping[str, str], read: frozenset[str] = frozenset()
+) -> set[str]:
+    """The names of the variables that differ, apart from those that each shell sets for itself and nothing has read."""
     names = {name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name)}
-    return names.difference(NEUTRAL)
+    return names.difference(set(NEUTRAL) - read)
 
 
 def shape_of(run: Attach, named: str) -> Shape | None:
@@ -78,7 +80,7 @@ class Point:
 
         ``is_active``: whether it is a run with ``--hotreload``, whose records depend on more variables.
         """
-        differ = _differing(self.environment, environment)
+        differ = _differing(self.environment, environment, self.variables)
         if not differ:
             return True
         read = is_active or "*" in self.variables or not differ.isdisjoint(self.variables)

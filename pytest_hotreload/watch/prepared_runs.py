@@ -212,7 +212,7 @@ class PreparedRuns:
 
     def _refuse(self, kind: Kind, point: Point, message: Unprepared) -> None:
         sources = frozenset(file for file in message.inputs.files if file.endswith(_SOURCES))
-        states = InputStates(message.inputs._replace(files=sources), (), point.since_ns)
+        states = InputStates(message.inputs._replace(files=sources, asked=frozenset()), (), point.since_ns)
         if not states.unsettled:  # otherwise the next run tries again
             kind.refused[_named(kind, point)] = message.why, states
         self._wanted = None

@@ -14,7 +14,7 @@ from pytest_hotreload.process.channel import pair
 from pytest_hotreload.process.fork_messages import Gone, Refused, Start, Started
 from pytest_hotreload.process.heartbeat import Pulse
 from pytest_hotreload.process.slots import anonymous_file
-from pytest_hotreload.watch import beginning
+from pytest_hotreload.watch import asked_files, beginning
 from pytest_hotreload.watch.pages import Written
 from pytest_hotreload.watch.process import Process, ancestors, is_affected_by
 from pytest_hotreload.watch.protocol import (
@@ -205,6 +205,18 @@ class WatchProcesses(TemplateProcesses):
                 if isinstance(order, Extend):
                     self.run_requests.insert(0, order)
         return len(self.chain)
+
+    def current_chain(self) -> list[Process]:
+        """The chain, without fork points whose imports would get other answers about files that they did not open.
+
+        Events do not name all of these files: not one in a folder that git ignores, and not its mode.
+        """
+        for index, point in enumerate(self.chain):
+            if asked_files.changed(point.inputs.asked):
+                self.cut(index)
+                self.intact = False
+                break
+        return self.chain
 
     @property
     def is_stuck(self) -> bool:

@@ -52,11 +52,25 @@ class Unfit(NamedTuple):
     why: str
 
 
-class Consulted(NamedTuple):
-    """From the template: the environment variables that modules have read during their import there."""
+#: What the system said of a file, in the form in which it is compared; None if it said nothing.
+Answer = int | bool | tuple[int, ...] | None
 
-    #: All such variables so far, not only the new ones.
+
+class Asked(NamedTuple):
+    """A question about a file that was not opened: ``watch/asked_files.py``."""
+
+    path: str
+    question: str
+    answer: Answer
+
+
+class Consulted(NamedTuple):
+    """From the template: what modules have read during their import there, and where they lie."""
+
+    #: The environment variables so far, not only the new ones.
     variables: frozenset[str]
+    #: The installed files: somebody may edit one, which no installer does.
+    sources: frozenset[Asked] = frozenset()
 
 
 class Inputs(NamedTuple):
@@ -69,6 +83,8 @@ class Inputs(NamedTuple):
     #: Every part of every dotted name that the fork point imported or asked for in vain: a new file with such a
     #: name may be found instead.
     names: frozenset[str] = frozenset()
+    #: What the process asked of files without opening them. No event names all of these: they are asked again.
+    asked: frozenset[Asked] = frozenset()
 
 
 #: The inputs of a process that has read nothing.

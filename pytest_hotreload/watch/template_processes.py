@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from pytest_hotreload.process.fork_messages import Gone, Refused, Started, Warm, Warmed
+from pytest_hotreload.watch import asked_files
 from pytest_hotreload.watch.process import Process
-from pytest_hotreload.watch.protocol import Consulted, Ready, Unfit
+from pytest_hotreload.watch.protocol import Asked, Consulted, Ready, Unfit
 from pytest_hotreload.watch.standby.template import start_template
 from pytest_hotreload.watch.terminal_modes import found
 
@@ -50,8 +51,10 @@ class TemplateProcesses:
         self.former: list[Process] = []  # earlier templates that attached runs still use
         #: Modules that templates must not import: those from the user's ini, and those that turned out to be unfit.
         self.barred: list[str] = []
-        #: The reason for which a new template is needed, in words.
-        self.unfit = ""
+        #: The reason for which a new template is needed, in words, if a module turned out to be unfit.
+        self._unfit = ""
+        #: The installed files that the template has imported.
+        self._sources: frozenset[Asked] = frozenset()
         self._to_warm: list[str] = []
         self._modes = found(0)
 
@@ -60,7 +63,7 @@ class TemplateProcesses:
     def start_template(self) -> None:
         """End all earlier processes and start a template in a fresh interpreter. Raises OSError."""
         self.close_template()
-        self.surveyed, self.unfit = False, ""
+        self.surveyed, self._unfit, self._sources = False, "", frozenset()
         self._to_warm.clear()
         pid, channel = start_template(
             self.arguments, self.folder, self.lifeline[0], self.environment, self._modes
@@ -85,9 +88,14 @@ class TemplateProcesses:
         """Keep the module of this message out of the next template."""
         if unfit.module not in self.barred:
             self.barred.append(unfit.module)
-            self.unfit = (
+            self._unfit = (
                 f"{unfit.module} is kept out, because it was imported under other conditions ({unfit.why})"
             )
+
+    @property
+    def unfit(self) -> str:
+        """The reason for which a new template is needed, in words, or "": also an installed file that was edited."""
+        return self._unfit or next((f"{path} changed" for path in asked_files.changed(self._sources)), "")
 
     def release(self) -> None:
         """Discard earlier templates that are no longer in use, and warm what waited, after an attached run ended."""
@@ -124,7 +132,7 @@ class TemplateProcesses:
     def _note(self, process: Process, message: Any) -> None:
         if isinstance(message, Consulted):
             if process is self.template:
-                self.asked = message.variables
+                self.asked, self._sources = message.variables, message.sources
         elif isinstance(message, Unfit):
             self.keep_out(message)
         elif isinstance(message, Warmed):

@@ -180,7 +180,7 @@ class Watch:
         )
         if self._input_over and not wanted:
             self.quit()
-        elif wanted and family.chain:
+        elif wanted and family.current_chain():
             self.reruns.begin(self.edits.take() if self.reruns.takes_edits else PendingEdit())
         elif wanted or not self.reruns.current:
             family.build()
@@ -243,6 +243,7 @@ class Watch:
         reason = self.surroundings.affected_paths(changes.paths) or self.surroundings.changed()
         if self.reruns.current is not None:
             self.reruns.current.edited.update(changes.paths)
+        reason = reason or self.family.unfit
         if not reason and self.family.is_stuck:
             reason = watch_messages.late(watch_messages.shown(changes.paths, self.root))
         if reason:
@@ -257,9 +258,7 @@ class Watch:
         self.reruns.cancel()
         self._broken = False
         self.reruns.run_request = run_request
-        reason = self.surroundings.changed()
-        if reason:
-            self.renew(reason)
+        self._renewed()
 
     def lend_terminal(self) -> contextlib.AbstractContextManager[None]:
         """A context in which the watcher reads no keys."""
@@ -297,7 +296,7 @@ class Watch:
         return news
 
     def _renewed(self) -> str:
-        """Request a new template before an attached run, if the environment changed or a module is unfit.
+        """Request a new template before a run that is asked for, if the environment changed or a module is unfit.
 
         Returns the reason, or "".
         """

@@ -61,6 +61,15 @@ def test_variables_that_do_not_matter(place):
     assert said(place, "test_a.py", COLUMNS="60", LINES="7", SHLVL="9") == "ahead 1 1"
 
 
+def test_variables_that_matter_if_they_are_read(place):
+    place.write(
+        {"test_c.py": SAYS + "WIDTH = os.environ.get('COLUMNS')\ndef test_a(): print(said(), WIDTH)\n"}
+    )
+    prepare(place, "test_c.py", COLUMNS="60")
+    assert said(place, "test_c.py", COLUMNS="60") == "ahead 60"
+    assert said(place, "test_c.py", COLUMNS="70") == "here 70"
+
+
 def test_variables_that_nothing_has_read(place):
     """The run has its own, also those that are missing in it."""
     place.write(

@@ -121,6 +121,43 @@ def test_a_file_that_is_only_looked_for(place):
         assert values(place, "test_c.py") == now
 
 
+def test_what_is_asked_of_files(place):
+    """Of files elsewhere, which are not opened. A module that took a function of ``os`` has that of the interpreter."""
+    place.write(
+        {
+            "apart/sized": "",
+            "apart/tool": "",
+            "test_c.py": SAYS + "import posix, shutil\nfrom os import stat\n"
+            "FOUND = os.path.exists('apart/flag'), os.path.getsize('apart/sized')\n"
+            "TOOL = shutil.which('tool', path='apart')\n"
+            "def test_a(): print(said(), *FOUND, TOOL, stat is os.stat is posix.stat)\n",
+        }
+    )
+    changes = (
+        lambda folder: (folder / "flag").write_text(""),
+        lambda folder: (folder / "sized").write_text("1"),
+        lambda folder: (folder / "tool").chmod(0o755),
+    )
+    for change, now in zip(changes, ("True 0 None", "True 1 None", "True 1 apart/tool"), strict=True):
+        prepare(place, "test_c.py")
+        assert said(place, "test_c.py").startswith("ahead")
+        change(place.root / "apart")
+        assert values(place, "test_c.py") == f"{now} True"
+
+
+def test_an_installed_file_that_is_edited(tmp_path):
+    """No installer did it, so nothing but the file shows it."""
+    with Place(tmp_path, FILES) as place:
+        place.python, packages = another_environment(place)
+        (packages / "theirs.py").write_text("VALUE = 1\n")
+        place.write({"test_c.py": SAYS + "import theirs\ndef test_a(): print(said(), theirs.VALUE)\n"})
+        place.serve()
+        prepare(place, "test_c.py")
+        (packages / "theirs.py").write_text("VALUE = 20\n")
+        ran = place.say("run", *WORDS, "test_c.py")
+        assert (ran.status, ran.out.split()[1]) == (0, "20")
+
+
 def test_an_ini_file_that_changes(place):
     prepare(place)
     place.write({"pytest.ini": "[pytest]\naddopts = -vv\n"})

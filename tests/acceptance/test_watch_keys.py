@@ -71,6 +71,17 @@ def test_all(three, key):
     assert "collected 5 items" in shown
 
 
+def test_all_as_imports_find_it(desk):
+    """An import that only looks for a file is no dependency, but what it found must not stay with the fork points."""
+    looks = "from pathlib import Path\nFOUND = Path(__file__).with_name('made').joinpath('flag').exists()\n"
+    desk.write(
+        {"made/other": "", "lib.py": looks, "test_a.py": "import lib\ndef test_a(): assert not lib.FOUND\n"}
+    )
+    desk.watch()
+    desk.write({"made/flag": ""})
+    assert counts(desk.press("a")) == ["1 failed"]
+
+
 @pytest.mark.slow
 def test_last_again(three):
     assert counts(three.edit({"test_c.py": "def test_c(): assert True\n"})) == ["1 passed"]

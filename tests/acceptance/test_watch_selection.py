@@ -39,3 +39,25 @@ def test_records_of_another_selection_decide_nothing(tmp_path: Path) -> None:
         shown = watching.after({"slow.txt": "0"})
         assert shown.ran == {"test_a.py::test_quick": "passed", "test_a.py::test_slow": "failed"}
         assert watching.end() == 1
+
+
+def test_what_the_last_outcomes_keep_out(tmp_path: Path) -> None:
+    """An edited file that did not run has no result: the watch is not green, and does not end as if it were."""
+    files = {
+        "pytest.ini": INI.format(options="--lf"),
+        "test_a.py": "def test_a():\n    assert 0\n",
+        "test_b.py": "def test_b():\n    pass\n",
+    }
+    with Watching(tmp_path, files) as watching:
+        assert watching.shown().status == "FAIL 1 failed, 1 passed"
+        assert watching.after({"test_b.py": "def test_b():\n    assert 0\n"}).ran == {
+            "test_a.py::test_a": "failed"
+        }
+        shown = watching.after({"test_a.py": "def test_a():\n    pass\n"})
+        assert shown.ran == {"test_a.py::test_a": "passed"}
+        assert shown.status == "PASS 1 passed · 1 test file without a result"
+        assert (
+            watching.after({"test_a.py": "def test_a():\n    assert 1\n"}).ran["test_b.py::test_b"]
+            == "failed"
+        )
+        assert watching.end() == 1

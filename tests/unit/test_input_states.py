@@ -7,8 +7,9 @@ import time
 
 import pytest
 
+from pytest_hotreload.watch.asked_files import answer
 from pytest_hotreload.watch.input_states import InputStates
-from pytest_hotreload.watch.protocol import Inputs
+from pytest_hotreload.watch.protocol import Asked, Inputs
 
 #: Nanoseconds after which a change is settled, with a margin.
 _LATER = 50_000_000
@@ -115,3 +116,40 @@ def test_a_link_that_led_elsewhere_a_moment_ago(linked, name):
     (linked / name).unlink()
     (linked / name).symlink_to("new" if name == "way" else "new/file.py")
     assert of_links(linked, begun).unsettled
+
+
+# ------------------------------------------------------------------------------------- what was asked
+
+
+@pytest.mark.parametrize(
+    ("question", "change", "is_another"),
+    [
+        ("kind", lambda file: file.write_text("two"), False),
+        ("kind", lambda file: file.unlink(), True),
+        ("kind", lambda file: (file.unlink(), file.symlink_to("../read.py")), False),
+        ("kind of link", lambda file: (file.unlink(), file.symlink_to("../read.py")), True),
+        ("state", lambda file: file.write_text("two"), True),
+        ("state", lambda file: file.chmod(0o600), True),
+        ("state of link", lambda file: os.utime(file, ns=(1, 1)), True),
+        ("source", lambda file: file.write_text("two"), True),
+        ("source", lambda file: (file.parent / "link").hardlink_to(file), False),
+        (f"access {os.X_OK}", lambda file: file.write_text("two"), False),
+        (f"access {os.X_OK}", lambda file: file.chmod(0o755), True),
+    ],
+)
+def test_another_answer(folder, question, change, is_another):
+    (folder / "apart").mkdir()
+    file = folder / "apart/file"
+    file.write_text("one")
+    asked = Asked(str(file), question, answer(str(file), question))
+    found = InputStates(Inputs(asked=frozenset({asked})), [], time.time_ns() + _LATER)
+    assert (found.unsettled, found.changed()) == ("", [])
+    change(file)
+    assert found.changed() == ([str(file)] if is_another else [])
+
+
+def test_a_state_that_is_too_young(folder):
+    file = str(folder / "read.py")
+    for question, young in (("state", file), ("kind", "")):
+        asked = Asked(file, question, answer(file, question))
+        assert InputStates(Inputs(asked=frozenset({asked})), [], time.time_ns()).unsettled == young

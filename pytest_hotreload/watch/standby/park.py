@@ -32,6 +32,7 @@ from pytest_hotreload.watch import messages as watch_messages
 from pytest_hotreload.watch.attach_protocol import Attach, Learned
 from pytest_hotreload.watch.protocol import Extend, Ready, Unfit
 from pytest_hotreload.watch.standby import attached_run, run_facts
+from pytest_hotreload.watch.standby.asking import ASKING
 from pytest_hotreload.watch.standby.preload import FirstParty
 from pytest_hotreload.world import contextlib, gc, os, random, signal, sockets, time
 
@@ -177,6 +178,7 @@ def park(
     first_party = FirstParty(config, observer)
     seeded = random.getstate()
     while True:
+        ASKING.end()
         first_party.hold(since_ns)
         tell_ready(_here.channel, Ready(first_party.inputs(), first_party.refused))
         adoption.before_tests(ahead=True)
@@ -188,6 +190,7 @@ def park(
         place = enter((become, lifeline))
         if isinstance(place.order, Extend):
             since_ns = time.time_ns()
+            ASKING.begin()
             first_party.extend(place.order)
             continue
         _resume(seeded)

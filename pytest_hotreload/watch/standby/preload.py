@@ -17,6 +17,7 @@ from pytest_hotreload.process.living import NativeThreads
 from pytest_hotreload.process.template import STARTS_THREAD, import_module
 from pytest_hotreload.records.observer import Observer
 from pytest_hotreload.watch.protocol import Extend, Inputs
+from pytest_hotreload.watch.standby.asking import ASKING
 from pytest_hotreload.world import contextlib
 from pytest_hotreload_client import own_server
 
@@ -111,6 +112,7 @@ class FirstParty:
             frozenset(files | set(_ini_files(self.config))),
             frozenset(row.subject for row in seen.rows if row.kind == "list"),
             frozenset(names),
+            ASKING.asked(),
         )
 
 

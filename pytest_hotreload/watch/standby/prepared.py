@@ -33,6 +33,7 @@ from pytest_hotreload.records.observer import Observer
 from pytest_hotreload.watch.attach_protocol import Attach, Prepare, Unprepared
 from pytest_hotreload.watch.protocol import NOTHING, Extend, Inputs, Ready
 from pytest_hotreload.watch.standby import attached_run, park, run_facts
+from pytest_hotreload.watch.standby.asking import ASKING
 from pytest_hotreload.watch.standby.preload import FirstParty
 from pytest_hotreload.world import contextlib, gc, os, random, signal, sockets, time
 
@@ -159,8 +160,13 @@ def refuse(options: Options) -> None:
 
 
 def begin(config: pytest.Config, observer: Observer | None) -> None:
-    """Begin to observe, before the first conftest. ``observer``: that of a run with records, which observes already."""
-    assert _here is not None
+    """Begin to observe, before the first conftest, in a process from which runs or the reruns of a watch are forked.
+
+    ``observer``: that of a run with records, which observes already.
+    """
+    ASKING.begin()
+    if _here is None:
+        return
     if not proc.is_there():
         give_up("this system does not say what a process holds")
     _here.observer, _here.is_recorded = observer or Observer(config), observer is not None
@@ -186,6 +192,7 @@ def wait_for_run(config: pytest.Config, since_ns: int = 0, *, is_active: bool = 
     assert here.observer is not None
     first_party, why = FirstParty(config, here.observer), ""
     while True:
+        ASKING.end()
         first_party.hold(since_ns)
         why = why or here.objection(config)
         if why:
@@ -202,6 +209,7 @@ def wait_for_run(config: pytest.Config, since_ns: int = 0, *, is_active: bool = 
             end_with(lifeline)
             here.compare_from_here()
             since_ns = time.time_ns()
+            ASKING.begin()
             why = _import(config, order) or _reads(here.variables(), order.written)
             continue
         _here, _config = None, config

@@ -80,9 +80,9 @@ class RerunSession:
         self._known_seconds: dict[str, dict[str, float]] = {}
         self.affects = Affects(config, records, first_party.known)
         self.inherited = fork_state.inventory()
-        self._outcomes: dict[str, str] = {}
-        self._files: dict[str, str] = {}
-        self._texts: dict[str, str] = {}
+        self._outcomes, self._texts = dict[str, str](), dict[str, str]()
+        #: The files of the tests that run, and of those that were to run before their last outcomes were looked at.
+        self._files, self._selected = dict[str, str](), dict[str, str]()
         self._finished: set[str] = set()
         #: The files whose collection began.
         self._entered: set[str] = set()
@@ -203,6 +203,7 @@ class RerunSession:
         for item in items:
             (kept if self._is_wanted(item) else left_out).append(item)
         items[:] = kept
+        self._selected = {item.nodeid: str(item.path) for item in kept}
         if left_out and not self.go.collect_all:
             self.config.hook.pytest_deselected(items=left_out)
 
@@ -220,8 +221,7 @@ class RerunSession:
         if self.collected is None:
             return
         files = tuple(dict.fromkeys(str(item.path) for item in session.items))
-        for item in session.items:
-            self._files[item.nodeid] = str(item.path)
+        self._files |= {item.nodeid: str(item.path) for item in session.items}
         filtered = self.go.keyword or self.go.marker
         complete = not filtered and (self.go.files is None or self.go.collect_all)
         ignored = sorted(file for file in self._wanted - self._entered if os.path.exists(file))
@@ -387,7 +387,12 @@ class RerunSession:
     def _unfinished(self) -> tuple[str, ...] | None:
         if self.collected is None:
             return None
-        return tuple(sorted({file for nodeid, file in self._files.items() if nodeid not in self._outcomes}))
+        by_results, skipped = pytest_session.selects_by_results(self.config)
+        # What an earlier outcome keeps out now, after everything else has selected, still has to run.
+        tests = self._selected if by_results else self._files
+        later = self._wanted.difference(self._selected.values()) if skipped else ()
+        unfinished = {file for nodeid, file in tests.items() if nodeid not in self._outcomes}
+        return tuple(sorted(unfinished.union(file for file in later if os.path.exists(file))))
 
     def _learned(self, pages: bytes) -> Loaded:
         """The message from which the watcher plans the next fork points."""

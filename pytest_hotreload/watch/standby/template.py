@@ -21,6 +21,7 @@ from pytest_hotreload.watch import beginning
 from pytest_hotreload.watch.attach_protocol import Attach, Prepare
 from pytest_hotreload.watch.protocol import Consulted, Inputs, Ready
 from pytest_hotreload.watch.standby import attached_run, park, prepared
+from pytest_hotreload.watch.standby.asking import installed_sources
 from pytest_hotreload.watch.terminal_modes import Modes
 from pytest_hotreload.world import contextlib, os, select, signal, sockets, subprocess
 
@@ -183,7 +184,7 @@ class TemplateStart(BaseException):
             if self._rewriting is not None:
                 sys.meta_path.remove(self._rewriting)
             with contextlib.suppress(OSError):  # the watcher has ended: the next read shows it
-                self.control.send(-1, Consulted(frozenset(self._asked)))
+                self.control.send(-1, Consulted(frozenset(self._asked), installed_sources()))
 
 
 def _pytests_own(recorder: import_inputs.Recorder) -> set[str]:
