@@ -19,6 +19,10 @@ __builtins__ = BUILTINS
 #: what another one used runs again alone.
 _PATIENCE = 1.0
 
+#: So many failures are named in a run. Where a broken helper fails a hundred tests, a line for each would bury the
+#: output of pytest, which shows all of them.
+_NAMED_AT_MOST = 10
+
 
 class EarlyFailures:
     """The failures that wait. Each is named once, on standard error."""
@@ -46,7 +50,7 @@ class EarlyFailures:
 
     def tell(self, head: int) -> None:
         """Name the failures that have waited long enough for the head."""
-        if not self._since:
+        if not self._enabled or not self._since:
             return
         now = time.monotonic()
         for index, since in list(self._since.items()):
@@ -54,6 +58,10 @@ class EarlyFailures:
                 del self._since[index]
             elif now - since >= _PATIENCE:
                 del self._since[index]
+                if len(self._named) == _NAMED_AT_MOST:
+                    self._enabled = False
+                    self._say(messages.more_known_failures(self._items[head].nodeid))
+                    return
                 self._named.add(index)
                 self._say(messages.known_failure(self._items[index].nodeid, self._items[head].nodeid))
 

@@ -253,6 +253,12 @@ def known_failure(nodeid: str, head: str) -> str:
     return f"{nodeid} failed; its output follows that of {path}, which is still running"
 
 
+def more_known_failures(head: str) -> str:
+    """Say that further failures are known, of which none is named before its turn."""
+    path = head.partition("::")[0]
+    return f"more tests failed; their output follows that of {path}, which is still running"
+
+
 # ------------------------------------------------------------------------------------- reports
 
 

@@ -44,7 +44,7 @@ _VOLATILE: tuple[tuple[str, str], ...] = (
     (r"\bpid=?\s?\d+", "pid N"),
 )
 #: Failures that a slow run names before their turn.
-_EARLY = re.compile(r"^hotreload: .* failed; its output follows that of ")
+_EARLY = re.compile(r"^hotreload: .* failed; (its|their) output follows that of ")
 _OURS = re.compile(r"^(\x1b\[[\d;]*m)*hotreload: ")
 
 Outcomes = dict[str, list[tuple[str, str]]]

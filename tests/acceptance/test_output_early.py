@@ -26,6 +26,18 @@ def test_failures_are_named(project):
     assert ours.early == LINES
 
 
+def test_a_bound(project):
+    """A suite that is broken everywhere does not get a line for each of its tests."""
+    many = "".join(f"def test_{number}(): assert 0\n" for number in range(15))
+    project.write({**SLOW, "test_b.py": many, "test_c.py": many})
+    ours = project.run(slots=2)
+    more = "hotreload: more tests failed; their output follows that of test_a.py, which is still running"
+    assert [line.partition(" failed")[0] for line in ours.early[:10]] == [
+        f"hotreload: test_b.py::test_{number}" for number in range(10)
+    ]
+    assert ours.early[10:] == [more]
+
+
 def test_one_stream(project):
     """Where both streams are one, the line does not break pytest's line of dots."""
     project.write(SLOW)

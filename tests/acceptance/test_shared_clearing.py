@@ -59,7 +59,7 @@ def test_a_fixture_that_removes_what_it_made(project):
     """At its end, or in a nested function: each child has its own."""
     project.write({
         "conftest.py": """
-            import shutil, tempfile
+            import os, shutil, tempfile
             import pytest
             @pytest.fixture(scope="session")
             def folder():
@@ -71,6 +71,12 @@ def test_a_fixture_that_removes_what_it_made(project):
                 made = tempfile.mkdtemp()
                 request.addfinalizer(lambda: shutil.rmtree(made))
                 return made
+            @pytest.fixture(scope="session", autouse=True)
+            def claimed():
+                made = os.path.join(tempfile.mkdtemp(), "claimed")
+                os.mkdir(made)
+                yield made
+                shutil.rmtree(made)
             @pytest.fixture
             def short():
                 shutil.rmtree("nowhere", ignore_errors=True)
@@ -79,3 +85,29 @@ def test_a_fixture_that_removes_what_it_made(project):
     })  # fmt: skip
     _, ours = project.same(slots=2)
     assert not [line for line in ours.notices if "removes files" in line]
+
+
+def test_a_folder_that_must_not_exist(project, slots):
+    """Each child would find the folder of another one, or lose its own when another one ends."""
+    project.write({
+        "conftest.py": """
+            import os, shutil
+            import pytest
+            @pytest.fixture(scope="session", autouse=True)
+            def cleared():
+                if os.path.exists("claimed"):
+                    raise ValueError("did the last run end well?")
+                os.mkdir("claimed")
+                os.environ["CLAIMED"] = "claimed"
+                yield
+                shutil.rmtree("claimed")
+        """,
+        **dict.fromkeys(
+            ("test_a.py", "test_b.py", "test_c.py"),
+            "import os, time\ndef test(): time.sleep(0.1); open(os.environ['CLAIMED'] + '/x', 'w').close()\n",
+        ),
+    })  # fmt: skip
+    _, ours = project.same(slots=slots)
+    assert (ours.status, len(ours.outcomes)) == (0, 3), ours.raw
+    assert [line.removeprefix("hotreload: ") for line in notices(ours)] == [NOTICE]
+    assert not (project.root("forks") / "claimed").exists()
