@@ -24,6 +24,7 @@ MODULES = {
             "diagnostic",
             "raised",
             "known_failure",
+            "more_known_failures",
             "fixtures_once",
             "fixtures_silent",
             "ENDED_ITS_PROCESS",
