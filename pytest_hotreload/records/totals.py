@@ -9,7 +9,7 @@ from typing import Any
 
 from pytest_hotreload.process.fork_messages import Warmed
 from pytest_hotreload.process.messages import Ended
-from pytest_hotreload.records.saving import Saving, Usage
+from pytest_hotreload.records.saving import Saving, Usage, start_of_a_worker
 from pytest_hotreload.world import BUILTINS, pytest, time
 
 __builtins__ = BUILTINS
@@ -71,7 +71,7 @@ class Totals:
     def run_begins(self) -> None:
         """Note the resources that were used by the end of the collection."""
         self.collected = Usage.now()
-        self.saving = Saving(start=max(0.0, time.process_time() - self.earlier_cpu))
+        self.saving = Saving(start=start_of_a_worker(time.process_time() - self.earlier_cpu))
 
     def run_ended(self) -> None:
         """Complete what the run saved, after the last child and its fork point were waited for."""

@@ -209,7 +209,7 @@ def _saving(saving: Saving) -> list[str]:
     if saving.workers < 2:
         return []
     rows = [
-        ["start, conftests and collection, which this run paid once", duration(saving.start)],
+        ["start, conftests and collection, without hotreload's own work", duration(saving.start)],
         [
             f"the same for each of {saving.workers} separately started workers",
             duration(saving.start * saving.workers),
@@ -219,8 +219,8 @@ def _saving(saving: Saving) -> list[str]:
     ]
     columns = [Column(""), Column("CPU", number=True)]
     note = (
-        "Measured, except for the second row, which is computed. The saving is the second row without the first and "
-        "the third."
+        "The first row is nine tenths of what this run measured, the second is computed, the third is measured. The "
+        "saving is the second row without the first and the third."
     )
     return [table(columns, rows, caption="What one start saved"), f'<p class="quiet">{note}</p>']
 

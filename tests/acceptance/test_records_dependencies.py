@@ -401,3 +401,27 @@ def test_a_folder_that_stood_before_it_was_made(tmp_path, make):
     assert kept.affected().keys() == {"test_a.py"}
     kept.write({"data/two.txt": None, "data/one.txt": "2"})
     assert kept.affected().keys() == {"test_b.py"}
+
+
+def test_a_database_whose_change_is_in_its_log(tmp_path):
+    """In SQLite's mode WAL a server of the project writes there; the database's own file stays as it is."""
+    kept = Kept(tmp_path, {
+        "test_a.py": """
+            import sqlite3
+            def test_a():
+                with sqlite3.connect("base.db") as base:
+                    assert base.execute("select count(*) from t").fetchall() == [(1,)]
+        """,
+        "test_b.py": PASSES,
+    })  # fmt: skip
+    with sqlite3.connect(kept.root / "base.db", isolation_level=None) as server:
+        server.execute("pragma journal_mode = wal")
+        server.execute("create table t (x)")
+        server.execute("insert into t values (1)")
+        kept.run("--affected")
+        # The superuser's SQLite gives the log to the owner of the database again whenever it opens it.
+        is_touched = os.geteuid() == 0
+        assert kept.affected().keys() == ({"test_a.py"} if is_touched else set())
+        server.execute("insert into t values (2)")
+        assert kept.affected().keys() == {"test_a.py"}
+    server.close()

@@ -5,7 +5,7 @@ use std::ffi::CStr;
 use std::ffi::{OsStr, OsString};
 use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix::libc;
 use pyo3::ffi;
@@ -101,6 +101,13 @@ pub fn databases(path: PathBuf) -> Vec<PathBuf> {
     }
     let name = name.strip_prefix(b"//localhost").or_else(|| name.strip_prefix(b"//")).unwrap_or(name);
     vec![PathBuf::from(OsStr::from_bytes(&unquoted(name))), path]
+}
+
+/// Where a database in the mode WAL of `SQLite` has what was written to it last, until the log is copied into its file.
+pub fn write_ahead_log(database: &Path) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push("-wal");
+    name.into()
 }
 
 fn unquoted(text: &[u8]) -> Vec<u8> {

@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use crate::audit::access::{Access, access_of};
 use crate::audit::arguments::{
     Arguments, address_of, databases, descriptor_of, family_of, folder_of, is_local, joined, open_folders, path_of,
-    port_of, type_of,
+    port_of, type_of, write_ahead_log,
 };
 use crate::audit::contention;
 use crate::audit::endpoints::{Endpoint, Protocol};
@@ -141,6 +141,7 @@ fn note_event(event: Event, arguments: &Arguments<'_>) {
         }
         Event::Database => {
             for path in arguments.path(0).map(databases).unwrap_or_default() {
+                below_cwd(py, Access::Update, Some(write_ahead_log(&path)));
                 below_cwd(py, Access::Update, Some(path));
             }
         }
