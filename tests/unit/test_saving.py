@@ -18,10 +18,10 @@ SECONDS = st.floats(0, 1e6)
     [
         (Saving(), 0.0),
         (Saving(start=2.0, workers=1, run=1.0, tests=1.0), 0.0),  # one worker would have paid the same
-        (Saving(start=2.0, workers=2, run=5.0, tests=4.0), 1.0),
-        (Saving(start=2.0, workers=4, run=5.0, tests=4.0), 5.0),
+        (Saving(start=2.0, workers=2, run=5.0, tests=4.0), 0.7),
+        (Saving(start=2.0, workers=4, run=5.0, tests=4.0), 4.7),
         (Saving(start=2.0, workers=2, run=9.0, tests=4.0), 0.0),  # isolation cost more
-        (Saving(start=2.0, workers=2, run=4.0, tests=4.5), 2.0),
+        (Saving(start=2.0, workers=2, run=4.0, tests=4.5), 1.8),
         (Saving(start=0.99, workers=2, run=0.0, tests=0.0), 0.9),
     ],
 )
