@@ -88,11 +88,16 @@ FILES: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "Path.iterdir": ("import pathlib; list(pathlib.Path('d').iterdir())", [("list", "d")]),
     "walk": ("list(os.walk('.'))", [("list", "."), ("list", "d")]),
     "copy": ("import shutil; shutil.copyfile('a', 'new')", [("read", "a"), ("write", "new")]),
-    "sqlite": ("import sqlite3; sqlite3.connect('new').close()", [("update", "new")]),
+    "sqlite": ("import sqlite3; sqlite3.connect('new').close()", [("update", "new-wal"), ("update", "new")]),
     "sqlite in memory": ("import sqlite3; sqlite3.connect(':memory:').close()", []),
     "sqlite by URI": (
         "import sqlite3; sqlite3.connect('file:d/x%79?mode=rwc', uri=True).close()",
-        [("update", "d/xy"), ("update", "file:d/x%79?mode=rwc")],
+        [
+            ("update", "d/xy-wal"),
+            ("update", "d/xy"),
+            ("update", "file:d/x%79?mode=rwc-wal"),
+            ("update", "file:d/x%79?mode=rwc"),
+        ],
     ),
     "sqlite by URI in memory": (
         "import sqlite3; sqlite3.connect('file:x?mode=memory&cache=shared', uri=True).close()",
