@@ -42,7 +42,7 @@ class Distributions:
 
         For any other name the distributions are asked for it, in the order of their names.
         """
-        name = _normalised(top)
+        name = normalised(top)
         if name in self._versions:
             return name
         if top not in self._names:
@@ -56,7 +56,7 @@ class _Installed:
     """A distribution in a folder, which is asked for the top-level modules that it installed."""
 
     def __init__(self, metadata: Path, beside: AbstractSet[str]) -> None:
-        self.name = _normalised(metadata.name.partition("-")[0])
+        self.name = normalised(metadata.name.partition("-")[0])
         self._metadata = metadata
         #: The top-level modules in the same folder.
         self._beside = beside
@@ -108,5 +108,6 @@ def _top_of(file: str) -> str:
     return file.partition("/")[0].partition(".")[0]
 
 
-def _normalised(name: str) -> str:
+def normalised(name: str) -> str:
+    """The form in which names of distributions are compared, and top-level modules with them."""
     return name.replace("_", "-").lower()

@@ -19,6 +19,7 @@ from typing import Any, Final
 import pytest
 
 from pytest_hotreload.compat import pytest_config
+from pytest_hotreload.records.distributions import normalised
 
 #: Increased whenever the content of a record, or the way in which it is judged, changes.
 SCHEMA: Final = "5"
@@ -186,7 +187,7 @@ def _read_metadata(folder: str) -> Iterator[tuple[str, str]]:
         name, _, version = stem.partition("-")
         if suffix == "egg-info" and not version:
             version = "in development"
-        yield name.replace("_", "-").lower(), version.partition("-py")[0]
+        yield normalised(name), version.partition("-py")[0]
 
 
 def _digest(file: Path) -> str:

@@ -367,8 +367,8 @@ class Watch:
         """Handle the end of a process for which the template is unfit: its work is repeated from a new template."""
         self.reruns.begin_again(process)
         self.family.end(process)
-        if self.family.unfit:
-            self.renew(self.family.unfit)
+        if reason := self.family.unfit:  # each time, all installed files are looked at
+            self.renew(reason)
 
     def _lost(self, process: Process) -> None:
         if process.kind == "template":

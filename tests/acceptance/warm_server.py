@@ -91,7 +91,7 @@ def _import_all(*, with_plugin: bool) -> None:
             parent = importlib.import_module(f"pytest_hotreload.{package}")
             for module in pkgutil.walk_packages(parent.__path__, f"{parent.__name__}."):
                 importlib.import_module(module.name)
-        # A run does this before it loads anything of the project; in a fork it copies a sixth of the memory (10 ms).
+        # A run does this before it loads anything of the project; in a fork it copies memory (10 ms).
         ORIGINAL_NAMES.remember()
     # Fills its table of all modules' files, which each run that shows a failure would make again (20 ms).
     inspect.getmodule(main.__code__)
