@@ -188,7 +188,7 @@ class Launcher:
                 kept += [point.channel for point in children.points]
                 self._point = children.add_point(
                     ForkPoint.fork(
-                        self._birth().live,
+                        self._child_factory().unwind,
                         self.origin.lifeline,
                         kept,
                         functools.partial(learning.answer, observer=self._observer),
@@ -200,7 +200,7 @@ class Launcher:
                 return None
         return self._point
 
-    def _birth(self) -> ChildFactory:
+    def _child_factory(self) -> ChildFactory:
         context = self.context
         return ChildFactory(
             session=context.session,

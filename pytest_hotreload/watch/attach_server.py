@@ -52,17 +52,18 @@ class AttachServer:
         self,
         kind: str,
         root: str,
-        family: TemplateProcesses,
+        processes: TemplateProcesses,
         selector: selectors.BaseSelector,
         renewed: Callable[[], str],
         stop: Callable[[], None] | None = None,
         over: Callable[[], str] = str,
     ) -> None:
-        self.kind, self.root, self.family, self.selector = kind, os.path.realpath(root), family, selector
+        self.kind, self.root = kind, os.path.realpath(root)
+        self.processes, self.selector = processes, selector
         self._renewed, self._stop, self._over = renewed, stop, over
         #: The reason for which runs are cold as long as the template is not warm; "" if they wait for it.
         self.starting = ""
-        self.rendezvous: Endpoint | None = None
+        self.endpoint: Endpoint | None = None
         #: The time at which the last run ended, in monotonic seconds.
         self.idle_since = time.monotonic()
         self._callers: set[Caller] = set()
@@ -71,17 +72,17 @@ class AttachServer:
         self._tokens = itertools.count(-1, -1)
         self._learner, self._lessons = Learner(), 0
         self.prepared = PreparedRuns(
-            self.root, family, lambda: next(self._tokens), self._is_parent, lambda: self.busy
+            self.root, processes, lambda: next(self._tokens), self._is_parent, lambda: self.busy
         )
         #: Modules that the next template imports in addition to those that test files import.
         self.learned: list[str] = []
         self._began, self._count = time.time(), 0
-        family.in_use = self._in_use
+        processes.in_use = self._in_use
 
     def open(self) -> None:
         """Start listening. Raises OSError or OccupiedError; the text is for the user."""
-        self.rendezvous = Endpoint(self.root)
-        self.selector.register(self.rendezvous.socket, selectors.EVENT_READ, self._accept)
+        self.endpoint = Endpoint(self.root)
+        self.selector.register(self.endpoint.socket, selectors.EVENT_READ, self._accept)
 
     @property
     def busy(self) -> bool:
@@ -91,9 +92,9 @@ class AttachServer:
     # -- listening ---------------------------------------------------------------------------------
 
     def _accept(self) -> None:
-        assert self.rendezvous is not None
+        assert self.endpoint is not None
         try:
-            connection, _ = self.rendezvous.socket.accept()
+            connection, _ = self.endpoint.socket.accept()
         except OSError:
             return
         if not meeting.peer_is_us(connection):
@@ -160,7 +161,7 @@ class AttachServer:
         caller.connection.close()
         self.idle_since = time.monotonic()
         self.prepared.release()
-        self.family.release()
+        self.processes.release()
 
     # -- requests ----------------------------------------------------------------------------------
 
@@ -189,7 +190,7 @@ class AttachServer:
 
     def _status(self) -> list[str]:
         running = sum(1 for caller in self._runs.values() if caller.pid)
-        warmed = self.family.warmed if self.family.surveyed else None
+        warmed = self.processes.warmed if self.processes.surveyed else None
         return [
             *attach_messages.server(self.kind, self.root, self._began, warmed, self._count, running),
             *attach_messages.imported_ahead(*self.prepared.described()),
@@ -202,17 +203,17 @@ class AttachServer:
             for caller in self._callers
             if not caller.token and caller.request is not None and caller.request.kind == "run"
         ]
-        template = self.family.template
+        template = self.processes.template
         for caller in waiting:
             if template is None or template.state == "gone":
                 self._cold(caller, messages.TEMPLATE_ENDED)
-            elif self.family.surveyed:
+            elif self.processes.surveyed:
                 self._run(caller, template)
 
     def _run(self, caller: Caller, template: Process) -> None:
         request = caller.request
         assert request is not None
-        differs = difference(request.environment, self.family.environment, self.family.asked)
+        differs = difference(request.environment, self.processes.environment, self.processes.asked)
         if differs or len(caller.descriptors) != 3:
             self._cold(
                 caller, attach_messages.other_variable(differs) if differs else attach_messages.NO_DESCRIPTORS
@@ -295,7 +296,7 @@ class AttachServer:
         frames, _ = caller.channel.drain() if caller.channel is not None else ([], True)
         for _, message in frames:
             if isinstance(message, Unfit):
-                self.family.keep_out(message)
+                self.processes.keep_out(message)
             elif isinstance(message, Learned):
                 facts = message.facts
                 self._add(message.modules)
@@ -307,7 +308,7 @@ class AttachServer:
             self._lessons += 1
             self.learned += modules
             self.prepared.drop_all()  # the next ones find these modules, too
-            self.family.warm(modules)
+            self.processes.warm(modules)
 
     def _signal(self, caller: Caller, number: int) -> None:
         if caller.pid:
@@ -361,11 +362,11 @@ class AttachServer:
 
     def close_endpoint(self) -> None:
         """Stop listening. Runs go on."""
-        if self.rendezvous is not None:
+        if self.endpoint is not None:
             with contextlib.suppress(KeyError, ValueError):
-                self.selector.unregister(self.rendezvous.socket)
-            self.rendezvous.close()
-            self.rendezvous = None
+                self.selector.unregister(self.endpoint.socket)
+            self.endpoint.close()
+            self.endpoint = None
 
     def close(self) -> None:
         """Stop listening, and drop all clients. To be called after the templates, with their runs, have ended."""

@@ -238,7 +238,7 @@ class SelfCollectingChild:
 
     def _run(self, session: pytest.Session, items: dict[int, pytest.Item]) -> None:
         session.testsfailed = self.start.failed
-        reporter = self._awake(session)
+        reporter = self._resume(session)
         pytest_session.begin_cleanups(session.config)
         self.inherited = fork_state.inventory()
         reporter.gathered = carry.note(session, plugins.participants(session.config))
@@ -247,7 +247,7 @@ class SelfCollectingChild:
         pytest_output.relay_terminal(session.config, lambda _text, _markup: None)
         keep_frozen()  # pytest runs the garbage collector at its end: 80 ms each in a heavy suite
 
-    def _awake(self, session: pytest.Session) -> Reporter:
+    def _resume(self, session: pytest.Session) -> Reporter:
         assert self.reporter is not None
         reset.redirect_output(session.config, self.place)
         for name in ("printed_out", "printed_err"):
@@ -277,7 +277,7 @@ class SelfCollectingChild:
             self.place.workerinput,
             dict(self.order.environ),
         )
-        birth = ChildFactory(
+        factory = ChildFactory(
             session=session,
             reporter=self.reporter,
             items=items,
@@ -297,13 +297,13 @@ class SelfCollectingChild:
             control.send(-1, Collected(self.place.observer.end_before_forks()))
         child_of_slot = None
         try:
-            serve(control, birth.live, self.lifeline)
-        except AdoptedChild as born:
-            child_of_slot = born
+            serve(control, factory.unwind, self.lifeline)
+        except AdoptedChild as adopted:
+            child_of_slot = adopted
         except BaseException:
             os._exit(70)
         if child_of_slot is not None:
-            child_of_slot.live()
+            child_of_slot.run()
         if self.place.observer is not None:
             self.place.observer.close()
         self.served = True  # the controller needs no more children: pytest continues to its end

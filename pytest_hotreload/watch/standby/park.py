@@ -96,9 +96,9 @@ def serve_forks(
     os._exit(0)
 
 
-def enter(born: tuple[Become, int]) -> _ParkedState:
+def enter(fork: tuple[Become, int]) -> _ParkedState:
     global _here
-    become, lifeline = born
+    become, lifeline = fork
     channel = Channel(sockets.socket(fileno=become.descriptors[0]))
     channel.descriptors = []
     _here = _ParkedState(channel, lifeline, become.start.assignment)
