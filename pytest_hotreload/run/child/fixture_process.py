@@ -20,7 +20,7 @@ from pytest_hotreload.process.fixture_messages import (
     FixturesEnded,
     FixturesReady,
     SetUp,
-    Wanted,
+    WantedFixture,
 )
 from pytest_hotreload.process.fork_server import Unwind, serve
 from pytest_hotreload.process.inheritance import Inheritance
@@ -222,7 +222,7 @@ class FixtureProcess:
         fork_state.flush_before_fork(self.factory.inherited)
         reset.freeze_gc()
 
-    def _one(self, wanted: Wanted, watch: SetupWatch) -> tuple[float, str]:
+    def _one(self, wanted: WantedFixture, watch: SetupWatch) -> tuple[float, str]:
         """Set one fixture up. Returns its seconds, and the reason for which children can't inherit it, or ""."""
         item = self.factory.items[wanted.first]
         definition = pytest_fixtures.visible_fixture(item, wanted.name)

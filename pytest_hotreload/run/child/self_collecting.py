@@ -26,7 +26,7 @@ from pytest_hotreload.compat.worker_id import hide_worker
 from pytest_hotreload.compat.xdist import join_convention
 from pytest_hotreload.process import adoption, fork_state
 from pytest_hotreload.process.channel import Channel
-from pytest_hotreload.process.fork_messages import Collected, Gone, Start
+from pytest_hotreload.process.fork_messages import Gone, SlotCollected, Start
 from pytest_hotreload.process.fork_server import serve
 from pytest_hotreload.process.messages import ENVIRONMENT, Ended, Missing
 from pytest_hotreload.process.slots import TRAVELLING, SlotFiles
@@ -82,7 +82,7 @@ class SelfCollectingChild:
     ) -> None:
         #: The reason for which a fresh interpreter started over what a fork of the template had begun.
         self.why = why
-        self._beginning = spawn.Beginning(start, tuple(descriptors), lifeline, path, dict(os.environ))
+        self._beginning = spawn.SpawnOrigin(start, tuple(descriptors), lifeline, path, dict(os.environ))
         assert start.assignment is not None
         self.start, self.order, self.lifeline = start, start.assignment, lifeline
         files = SlotFiles.received(descriptors[:TRAVELLING])
@@ -294,7 +294,7 @@ class SelfCollectingChild:
         self.channel_of_slot = control = Channel(sockets.socket(fileno=self.control))  # open until the exit
         control.descriptors = []
         if self.place.observer is not None:
-            control.send(-1, Collected(self.place.observer.end_before_forks()))
+            control.send(-1, SlotCollected(self.place.observer.end_before_forks()))
         child_of_slot = None
         try:
             serve(control, factory.unwind, self.lifeline)

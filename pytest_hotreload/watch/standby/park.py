@@ -114,7 +114,7 @@ def _give_up(module: str, why: str) -> None:
     os._exit(0)
 
 
-def attach(order: Attach, become: Become, lifeline: int, beginning: attached_run.Beginning) -> None:
+def attach(order: Attach, become: Become, lifeline: int, beginning: attached_run.InterpreterStart) -> None:
     """Turn this fork into an attached run, which has no connection to the watch except for its end."""
     global _is_attached
     signal.signal(signal.SIGINT, signal.default_int_handler)
