@@ -39,7 +39,7 @@ from pytest_hotreload.process.import_system import (
 from pytest_hotreload.world import os
 
 #: Files below these folders differ from process to process, or are devices.
-_VOLATILE = ("/proc/", "/sys/", "/dev/")
+VOLATILE = ("/proc/", "/sys/", "/dev/")
 #: Modules that list a folder only to find the names of distributions, not all entries.
 _METADATA = ("importlib.metadata", "importlib_metadata", "pkg_resources")
 
@@ -356,7 +356,7 @@ class Recorder:
             self._note(kind, name, listing(name, kind))
 
     def _is_constant(self, name: str) -> bool:
-        return name.startswith(_VOLATILE) or (name.startswith(os.sep) and self.is_installed(name + os.sep))
+        return name.startswith(VOLATILE) or (name.startswith(os.sep) and self.is_installed(name + os.sep))
 
     # -- noting ------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from pytest_hotreload.process import adoption
 from pytest_hotreload.process.fork_state import namespace
+from pytest_hotreload.process.import_inputs import VOLATILE
 from pytest_hotreload.process.installed import is_installed, standard_folders
 from pytest_hotreload.watch.asked_files import answer
 from pytest_hotreload.watch.protocol import Answer, FileQuestion
@@ -21,8 +22,6 @@ from pytest_hotreload.world import BUILTINS, MODULES, getframe, os
 
 __builtins__ = BUILTINS
 
-#: Paths below these differ from process to process, or are devices.
-_VOLATILE: Final = ("/proc/", "/sys/", "/dev/")
 #: Modules of the standard library that ask on behalf of their callers.
 _BETWEEN: Final = ("genericpath", "posixpath", "pathlib", "pathlib._local", "pathlib._abc", "shutil", "glob")
 #: Their functions to which only matters whether something is there, and of which kind.
@@ -107,7 +106,7 @@ class Asking:
 
     def _is_constant(self, path: str) -> bool:
         """Whether the path belongs to the system or the interpreter. What is installed has its own check."""
-        if path.startswith(_VOLATILE):
+        if path.startswith(VOLATILE):
             return True
         return "/../" not in path and (is_installed(path) or path.startswith(self._standard))
 
