@@ -320,8 +320,8 @@ that each contender would run are listed, and none is run.
 *missed*: of what ran the function, what is not selected, summed over the edits.
 *more*: what is selected and did not run it.
 A test that starts a process, and its file, depend on \
-[all files of the project](design/started-processes.md), so each edit selects them. \
-Which tests start one is found by an audit hook of the benchmark; \
+[all files of the project](design/started-processes.md), so each edit selects them.
+An audit hook of the benchmark finds the tests that start one; \
 the last column, and *more*, leave them out where they did not run the function.
 
 Machine: {machine}.

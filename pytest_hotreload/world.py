@@ -117,7 +117,7 @@ def replaced(instance: _Instance, **changes: Any) -> _Instance:
     return type(instance)(**{**vars(instance), **changes})
 
 
-class Loaded:
+class LoadedClasses:
     """A context manager in which ``sys.modules`` has the classes that frames refer to, even if tests removed them."""
 
     def __init__(self) -> None:
@@ -147,7 +147,7 @@ class Loaded:
 #: them.
 _SENTINELS = ("_pytest.reports", "pytest_hotreload.process.messages")
 
-loaded = Loaded()
+loaded = LoadedClasses()
 
 _plain_pickle = Held("pickle")
 

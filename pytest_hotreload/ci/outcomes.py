@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_hotreload.ci import results_file
-from pytest_hotreload.ci.ownership import Names
+from pytest_hotreload.ci.ownership import PlanNames
 from pytest_hotreload.ci.sharding import shard_of
 from pytest_hotreload.process.installed import is_installed
 from pytest_hotreload.records.file_outcome import FAILED, OUTCOMES, outcome_of
@@ -85,7 +85,7 @@ class Outcomes:
         self._file_of: dict[str, str] = {}
         self._deselected: dict[int, pytest.Item] = {}
         self._collected: dict[int, pytest.Item] = {}
-        self._names = Names(str(config.rootpath))
+        self._names = PlanNames(str(config.rootpath))
         self._files: dict[str, str] = {}
         #: Test file (absolute) -> what changed of its inputs, by its record.
         self._changes: dict[str, list[tuple[str, list[str] | None]]] = {}

@@ -23,7 +23,7 @@ from pytest_hotreload.world import os, pytest
 _INSTALLED = "site-packages"
 
 
-class Names:
+class PlanNames:
     """The names of files in plans: relative to the root, with "/"."""
 
     def __init__(self, root: str) -> None:
@@ -47,7 +47,7 @@ class ShardFilter:
 
     def __init__(self, config: pytest.Config, shard: Shard) -> None:
         self.config, self.shard = config, shard
-        self.names = Names(str(config.rootpath))
+        self.names = PlanNames(str(config.rootpath))
         #: Files of other shards that are not in the plan.
         self.found: set[str] = set()
         self._places: tuple[str, ...] = ()

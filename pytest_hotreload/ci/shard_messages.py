@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pytest_hotreload.ci.plan import Plan, Shard
 from pytest_hotreload.compat.console import PREFIX
 from pytest_hotreload.usage import usage_error
-from pytest_hotreload.wording import duration, many
+from pytest_hotreload.wording import duration, many, plural
 
 #: A smaller difference from the prediction is not shown.
 _PERCENT = 0.5
@@ -51,7 +51,7 @@ def another_plan(shard: Shard, other: str, began: Sequence[int]) -> str:
     those = " and ".join(f"{number}/{shard.of}" for number in began)
     if len(began) > _FEW:
         those = f"{began[0]}/{shard.of} and {len(began) - 1} more"
-    which = "shard" if len(began) == 1 else "shards"
+    which = plural(len(began), "shard")
     return (
         f"plan {shard.plan.fingerprint} over the same files differs from plan {other}, with which {which} {those} ran "
         f"here: put together, their tests may have run twice or never; hint: run all {shard.of} shards again, or give "

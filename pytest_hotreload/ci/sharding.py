@@ -13,7 +13,7 @@ from typing import Any
 
 from pytest_hotreload.ci import plan as ci_plan
 from pytest_hotreload.ci import rounds, shard_messages, timings
-from pytest_hotreload.ci.ownership import Names, ShardFilter
+from pytest_hotreload.ci.ownership import PlanNames, ShardFilter
 from pytest_hotreload.ci.plan import Plan, Shard
 from pytest_hotreload.ci.timings import Timings
 from pytest_hotreload.compat import console, coverage_limit
@@ -39,7 +39,7 @@ class Sharding:
     def __init__(self, config: pytest.Config, chosen: Options, records: RunRecords | None) -> None:
         assert chosen.shard is not None
         self.config, self.options, self.records, self.asked = config, chosen, records, chosen.shard
-        self.names = Names(str(config.rootpath))
+        self.names = PlanNames(str(config.rootpath))
         self.notes: list[str] = []
         self.seconds = 0.0
         self.ran: set[str] = set()

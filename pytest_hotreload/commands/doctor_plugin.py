@@ -18,7 +18,7 @@ from pytest_hotreload.compat.plugins import stop_xdist
 _ORDER = ("error", "failed", "skipped", "passed")
 
 
-class Recorder:
+class RunRecorder:
     """Records the outcomes and modules of one run."""
 
     def __init__(self, record: str, preload: list[str], path: list[str]) -> None:
@@ -71,5 +71,5 @@ def pytest_configure(config: pytest.Config) -> None:
     if request["only"]:
         config.args = [f"{config.rootpath}/{request['only']}"]
         stop_xdist(config)
-    recorder = Recorder(request["record"], request["preload"], request["path"])
+    recorder = RunRecorder(request["record"], request["preload"], request["path"])
     config.pluginmanager.register(recorder, "hotreload-recorder")

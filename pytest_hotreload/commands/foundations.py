@@ -1,4 +1,4 @@
-"""What a server stands on: the folder of its project, its interpreter, and what is installed.
+"""The foundations of a server: the folder of its project, its interpreter, and the installed distributions.
 
 A server has no terminal on which somebody would notice that it serves nothing any more.
 """

@@ -106,8 +106,8 @@ class Server:
         self.config, self.idle = config, idle
         self.screen = screen.Screen(sys.stdout, clear=False)
         self.selector = selectors.DefaultSelector()
-        self.surroundings = WatchedEnvironment(config.rootpath)
-        self.family = TemplateProcesses(
+        self.environment = WatchedEnvironment(config.rootpath)
+        self.processes = TemplateProcesses(
             arguments,
             config.invocation_params.dir,
             lambda process: self.selector.register(process, selectors.EVENT_READ, process),
@@ -115,12 +115,18 @@ class Server:
             environment,
         )
         self.attachments = AttachServer(
-            "serve", str(config.rootpath), self.family, self.selector, self._renewed, self._stop, self._gone
+            "serve",
+            str(config.rootpath),
+            self.processes,
+            self.selector,
+            self._renewed,
+            self._stop,
+            self._gone,
         )
-        self.foundations = Foundations(config.rootpath, self.surroundings.changed if started else None)
+        self.foundations = Foundations(config.rootpath, self.environment.changed if started else None)
         if started:
             self.attachments.starting = attach_messages.STARTING
-        self.family.barred += config.getini("hotreload_not_warm")
+        self.processes.barred += config.getini("hotreload_not_warm")
         #: The exit status, once the server ends.
         self.over: int | None = None
         self._greeted = self._retired = False
@@ -132,7 +138,7 @@ class Server:
         self.selector.register(signals, selectors.EVENT_READ, lambda: self._signalled(signals.read()))
         try:
             self.attachments.open()
-            self.family.start_template()
+            self.processes.start_template()
             self._warm = analysis.analyse(
                 self.config, analysis.probable_test_files(self.config), minimum=1
             ).modules
@@ -143,7 +149,7 @@ class Server:
             return 1
         finally:
             self.attachments.prepared.close()
-            self.family.close()
+            self.processes.close()
             self.attachments.close()
         return self.over
 
@@ -174,13 +180,13 @@ class Server:
         return max(self.attachments.idle_since + self.idle * 60 - time.monotonic(), 0.0)
 
     def _hear(self, process: Process) -> None:
-        for source, message in self.family.hear(process):
+        for source, message in self.processes.hear(process):
             if source.kind == "prepared" or isinstance(message, Started | Gone | Refused):
                 self.attachments.hear(source, message)
             elif message is None:
                 self._lost(source)
-            elif source is self.family.template and isinstance(message, Ready):
-                self.family.warm([*self._warm, *self.attachments.learned])
+            elif source is self.processes.template and isinstance(message, Ready):
+                self.processes.warm([*self._warm, *self.attachments.learned])
             elif isinstance(message, Warmed):
                 self._greet(message)
                 self.attachments.advance()
@@ -192,17 +198,17 @@ class Server:
             self.screen.line(attach_messages.serving(str(self.config.rootpath), warmed, self.idle))
 
     def _lost(self, process: Process) -> None:
-        if process is self.family.template:
-            self.family.close_template()
+        if process is self.processes.template:
+            self.processes.close_template()
             self.screen.notice(attach_messages.not_served(messages.TEMPLATE_ENDED))
             self.over = 1
         self.attachments.hear(process, None)
 
     def _renewed(self) -> str:
-        reason = self.surroundings.changed() or self.family.unfit
+        reason = self.environment.changed() or self.processes.unfit
         if reason:
             self.screen.notice(messages.new_template(reason))
-            self.family.start_template()
+            self.processes.start_template()
         return reason
 
     def _gone(self) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from pytest_hotreload.compat import console, plugins, pytest_config
 from pytest_hotreload.compat.pickling import pack
 from pytest_hotreload.compat.unpickling import loads
-from pytest_hotreload.process.fork_server import fork_quietly
+from pytest_hotreload.process.quiet_fork import fork_quietly
 from pytest_hotreload.world import BUILTINS, os, pytest, select, signal, time
 
 __builtins__ = BUILTINS

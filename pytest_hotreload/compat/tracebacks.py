@@ -17,7 +17,7 @@ from pytest_hotreload.compat.unpickling import is_installed
 from pytest_hotreload.world import os
 
 
-class Place(NamedTuple):
+class SourceLine(NamedTuple):
     """A line of a source file."""
 
     file: str
@@ -26,28 +26,28 @@ class Place(NamedTuple):
     code: str = ""
 
 
-def crash_of(longrepr: Any) -> tuple[str, Place | None]:
+def crash_of(longrepr: Any) -> tuple[str, SourceLine | None]:
     """Return the message of a failure, and the line that raised it."""
     crash = getattr(longrepr, "reprcrash", None)
     if crash is not None:
-        return str(crash.message), Place(str(crash.path), int(crash.lineno))
+        return str(crash.message), SourceLine(str(crash.path), int(crash.lineno))
     if type(longrepr) is tuple and len(longrepr) == 3:  # a skip
-        return str(longrepr[2]), Place(str(longrepr[0]), int(longrepr[1]))
+        return str(longrepr[2]), SourceLine(str(longrepr[0]), int(longrepr[1]))
     return str(getattr(longrepr, "longrepr", longrepr) or "").strip(), None
 
 
-def places_of(longrepr: Any) -> list[Place]:
+def places_of(longrepr: Any) -> list[SourceLine]:
     """Return the frames of a failure that pytest shows, the innermost last."""
     entries = getattr(getattr(longrepr, "reprtraceback", None), "reprentries", ())
     found = []
     for entry in entries:
         location = getattr(entry, "reprfileloc", None)
         if location is not None:
-            found.append(Place(str(location.path), int(location.lineno), _statement(entry)))
+            found.append(SourceLine(str(location.path), int(location.lineno), _statement(entry)))
     return found
 
 
-def own_place(places: Sequence[Place], here: Path) -> Place | None:
+def own_place(places: Sequence[SourceLine], here: Path) -> SourceLine | None:
     """Return the innermost line that is not in installed code, with an absolute path; None if there is none.
 
     ``here``: the folder to which pytest's paths are relative, that in which it was called.

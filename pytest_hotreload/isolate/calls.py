@@ -48,7 +48,7 @@ def _cloudpickle() -> Any:
 
 
 def write_call(
-    surroundings: CallContext, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+    context: CallContext, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> int:
     """Write the call into a new memory file, and return its descriptor.
 
@@ -59,12 +59,12 @@ def write_call(
     try:
         with os.fdopen(descriptor, "wb", closefd=False) as file:
             file.write(bytes([_CALL]))
-            pickle.dump(tuple(surroundings), file, 5)
+            pickle.dump(tuple(context), file, 5)
             try:
                 cloudpickle.dump((func, tuple(args), dict(kwargs)), file, 5)
             except Exception as error:
                 raise CarryError(
-                    f"{surroundings.name} and its arguments can't be sent to another process: "
+                    f"{context.name} and its arguments can't be sent to another process: "
                     f"{type(error).__name__}: {error}",
                     hint="pass only objects that can be pickled; open files, locks and connections in the function",
                 ) from error
@@ -150,7 +150,7 @@ class CallFile:
         self._descriptor = descriptor
         self._file = os.fdopen(descriptor, "rb", closefd=False)
 
-    def surroundings(self) -> CallContext:
+    def context(self) -> CallContext:
         """Read the call context. Comes first, because the function may only be importable with it."""
         self._file.seek(1)
         return CallContext(*pickle.load(self._file))

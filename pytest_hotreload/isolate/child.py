@@ -17,15 +17,15 @@ from pytest_hotreload.process import fork_state
 from pytest_hotreload.process.lifeline import end_with
 
 
-def live(descriptors: list[int], inherited: fork_state.Inherited) -> None:
+def run(descriptors: list[int], inherited: fork_state.Inherited) -> None:
     """Run the call and exit.
 
     ``descriptors``: the call's file, standard output, standard error. Does not return.
     """
-    desk = CallFile(descriptors[0])
+    call_file = CallFile(descriptors[0])
     try:
         _speak_into(descriptors[1:])
-        _work(desk, os.getpid())
+        _work(call_file, os.getpid())
     except KeyboardInterrupt:  # handled as by an interpreter in which nothing catches it
         _interrupted(inherited)
     except BaseException:  # an error of our own: the caller sees that there is no outcome
@@ -61,14 +61,14 @@ def _speak_into(files: list[int]) -> None:
         os.close(descriptor)
 
 
-def _work(desk: CallFile, pid: int) -> None:
+def _work(call_file: CallFile, pid: int) -> None:
     """Run the call and store its outcome.
 
     A fork made by the function that returns here is not ours, and ends.
     """
     try:
-        _take_over(desk.surroundings())
-        func, args, kwargs = desk.call()
+        _take_over(call_file.context())
+        func, args, kwargs = call_file.call()
         result = func(*args, **kwargs)
     except BaseException as error:
         if os.getpid() != pid and not isinstance(error, SystemExit):
@@ -76,10 +76,10 @@ def _work(desk: CallFile, pid: int) -> None:
         _end_if_forked(pid)
         if isinstance(error, KeyboardInterrupt):
             raise
-        desk.put_error(error)
+        call_file.put_error(error)
     else:
         _end_if_forked(pid)
-        desk.put_result(result)
+        call_file.put_result(result)
 
 
 def _end_if_forked(pid: int) -> None:

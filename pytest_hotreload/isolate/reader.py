@@ -186,7 +186,7 @@ class Reader(Caller):
     def _read(self) -> None:
         try:
             while not self._closing:
-                for key, _ in self._selector.select(self._patience()):
+                for key, _ in self._selector.select(self._timeout()):
                     self._hear(key)
                 self._end_late()
                 self._end_retired()
@@ -202,7 +202,7 @@ class Reader(Caller):
         else:
             self._hear_pipe(key.fd, *key.data)
 
-    def _patience(self) -> float | None:
+    def _timeout(self) -> float | None:
         """Seconds until the next deadline, or None."""
         if not self._timed:
             return None

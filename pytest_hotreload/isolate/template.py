@@ -197,7 +197,7 @@ def main(control: int, lifeline: int, own: str) -> None:
     else:
         os._exit(0)
     sys.meta_path.remove(holder.keeper)
-    child.live(descriptors, holder.inherited)
+    child.run(descriptors, holder.inherited)
 
 
 class _Holder(Parked):

@@ -25,8 +25,8 @@ from pytest_hotreload.process.import_answers import (
     state_of_folder,
     variables,
 )
-from pytest_hotreload.process.import_inputs import Asked, Recorder
-from pytest_hotreload.process.import_names import Names
+from pytest_hotreload.process.import_inputs import ModuleInputs, Recorder
+from pytest_hotreload.process.import_names import ModuleNames
 from pytest_hotreload.process.import_system import bootstrap, hidden, is_extension, reached
 from pytest_hotreload.world import BUILTINS, MODULES, os
 
@@ -38,7 +38,7 @@ _ASKED_AGAIN = frozenset([("coverage.files", "folder"), ("multiprocessing.proces
 _MISSING = object()
 
 
-class Held:
+class HeldModules:
     """The modules that a template imported and its forks have not imported yet."""
 
     def __init__(self, recorder: Recorder) -> None:
@@ -62,7 +62,7 @@ class Held:
         #: Whether what an import prints and warns is shown: in a process of pytest. Isolated calls show nothing of it.
         self.is_heard = False
         #: The names of imported modules when tests began; None before.
-        self._names: Names | None = None
+        self._names: ModuleNames | None = None
         #: How many modules waited when the names were noted.
         self._waited = 0
         self._lock = RLock()
@@ -134,7 +134,7 @@ class Held:
             self._waited, self.is_heard = len(self.pending), True
             imported = {each for name in self.pending for each in self._asked(name).imports}
             known = {**self.pending, **MODULES} if ahead else MODULES
-            self._names = Names({name: known[name] for name in imported & known.keys()})
+            self._names = ModuleNames({name: known[name] for name in imported & known.keys()})
 
     def _finding(self, plain: Any) -> Any:
         held, modules = self, MODULES
@@ -228,8 +228,8 @@ class Held:
 
         return ask_again
 
-    def _asked(self, name: str) -> Asked:
-        return self.recorder.modules.get(name) or Asked()
+    def _asked(self, name: str) -> ModuleInputs:
+        return self.recorder.modules.get(name) or ModuleInputs()
 
     # -- comparing ---------------------------------------------------------------------------------
 
@@ -340,18 +340,18 @@ def _finds(finder: Any, top: str) -> bool:
 
 
 #: The modules that this process's template imported, or this process itself if it is a template.
-_held: Held | None = None
+_held: HeldModules | None = None
 
 
-def held() -> Held | None:
+def held() -> HeldModules | None:
     """Return the modules that this process may adopt, or None if it does not come from a template."""
     return _held
 
 
-def hold(recorder: Recorder) -> Held:
+def hold(recorder: Recorder) -> HeldModules:
     """Begin to hold modules, in a template."""
     global _held
-    _held = Held(recorder)
+    _held = HeldModules(recorder)
     return _held
 
 
@@ -376,7 +376,7 @@ def pytest_begins() -> None:
 
 
 def before_tests(*, ahead: bool = False) -> None:
-    """Note the names of modules before a test can replace them (see :class:`Held`).
+    """Note the names of modules before a test can replace them (see :class:`HeldModules`).
 
     A process that waits for its run does so ``ahead``, because it takes 11 ms for 6,500 names.
     """
@@ -385,7 +385,7 @@ def before_tests(*, ahead: bool = False) -> None:
 
 
 def on_difference(start_over: Callable[[str, str], None]) -> None:
-    """Set the function that replaces the process, in a fork of a template (see :class:`Held`)."""
+    """Set the function that replaces the process, in a fork of a template (see :class:`HeldModules`)."""
     if _held is not None:
         _held.start_over = start_over
 

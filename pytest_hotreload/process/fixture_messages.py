@@ -9,7 +9,7 @@ from pytest_hotreload.world import BUILTINS
 __builtins__ = BUILTINS
 
 
-class Wanted(NamedTuple):
+class WantedFixture(NamedTuple):
     """A fixture that a fixture process sets up."""
 
     #: The base id and the name: two fixtures may have one name.
@@ -22,7 +22,7 @@ class Wanted(NamedTuple):
 class SetUp(NamedTuple):
     """In a :class:`process.messages.Start`: become a fixture process, and set these fixtures up, in this order."""
 
-    wanted: tuple[Wanted, ...]
+    wanted: tuple[WantedFixture, ...]
     #: The process belongs to one slot, and has this slot's worker id.
     of_slot: bool
     #: A fixture that reads the worker id is refused.

@@ -75,7 +75,7 @@ class Refused(NamedTuple):
     errno: int
 
 
-class Collected(NamedTuple):
+class SlotCollected(NamedTuple):
     """From a slot process, before its first child: what it observed while it collected."""
 
     observed: Any  # a records.observer.Observed, which this module does not know

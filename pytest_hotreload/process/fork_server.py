@@ -10,8 +10,7 @@ fork point too.
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, ClassVar, Literal
 
 from pytest_hotreload._native import collapse_heap, set_child_subreaper
@@ -20,7 +19,8 @@ from pytest_hotreload.process.channel import Channel, pair
 from pytest_hotreload.process.fork_messages import Gone, Kill, Refused, Start, Started
 from pytest_hotreload.process.lifeline import end_with
 from pytest_hotreload.process.prefork import Prefork
-from pytest_hotreload.world import BUILTINS, contextlib, live, os, select, signal, sockets
+from pytest_hotreload.process.quiet_fork import fork_quietly
+from pytest_hotreload.world import BUILTINS, contextlib, os, select, signal, sockets
 
 __builtins__ = BUILTINS
 
@@ -28,8 +28,6 @@ __builtins__ = BUILTINS
 _NO_PIDFD_MS = 20
 #: The token of a preforked child that has not been requested yet.
 _NOBODY = 0
-#: A filter of warnings, as the interpreter keeps them: all categories, texts, modules and lines.
-_IGNORE = ("ignore", None, Warning, None, 0)
 
 
 class Unwind(BaseException):
@@ -49,14 +47,14 @@ class ForkPoint:
     @classmethod
     def fork(
         cls,
-        live: Callable[[Start, list[int]], Any],
+        run_child: Callable[[Start, list[int]], Any],
         lifeline: tuple[int, int],
         close: Sequence[Any] = (),
         answer: Callable[[Any], Any] | None = None,
         *,
         many: bool = False,
     ) -> ForkPoint:
-        """Fork this process into a fork point whose children call ``live(start, descriptors)``.
+        """Fork this process into a fork point whose children call ``run_child(start, descriptors)``.
 
         ``close``: objects that only the controller keeps open. ``many``: whether the number of children
         justifies moving the heap into huge pages first (this saves 0.9 of 9 ms of CPU per child at 45 MB, and
@@ -78,7 +76,7 @@ class ForkPoint:
             theirs.pid, theirs.descriptors = os.getpid(), []
             if many:
                 collapse_heap()
-            serve(theirs, live, lifeline[0], answer)
+            serve(theirs, run_child, lifeline[0], answer)
         except Unwind:
             raise
         except BaseException:
@@ -122,52 +120,9 @@ class ForkPoint:
             os.waitpid(self.pid, 0)
 
 
-def fork_quietly() -> int:
-    """``os.fork`` without warnings, in the parent and in the child.
-
-    Python 3.12 warns about threads, which ``imports/threads.py`` has already checked, and hooks of packages
-    (``os.register_at_fork``) warn about forks in general. Raises OSError, also if an audit hook forbids the fork.
-    """
-    with _no_warnings():
-        try:
-            return os.fork()
-        except OSError:
-            raise
-        except Exception as error:
-            raise OSError(errno.EPERM, f"an audit hook: {error}") from None
-
-
-@contextlib.contextmanager
-def _no_warnings() -> Iterator[None]:
-    """Ignore all warnings in this block.
-
-    ``catch_warnings`` would make the interpreter forget which warnings were shown once, and show them again.
-    """
-    filters = _warning_filters()
-    try:
-        filters.insert(0, _IGNORE)
-        yield
-    finally:
-        for place, each in enumerate(filters):
-            if each is _IGNORE:
-                del filters[place]
-                break
-
-
-def _warning_filters() -> list[Any]:
-    """Return the list of filters that the interpreter looks at now, or one that nobody looks at."""
-    module = live("warnings")
-    try:
-        # Since Python 3.14, ``catch_warnings`` may keep the filters of a context elsewhere.
-        found = module._get_filters() if hasattr(module, "_get_filters") else module.filters
-    except Exception:  # a conftest put something else in the place of the module
-        return []
-    return found if type(found) is list else []
-
-
 def serve(
     control: Channel,
-    live: Callable[[Start, list[int]], Any],
+    run_child: Callable[[Start, list[int]], Any],
     lifeline: int,
     answer: Callable[[Any], Any] | None = None,
     ahead: Prefork | None = None,
@@ -184,7 +139,7 @@ def serve(
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     set_child_subreaper(True)
     end_with(lifeline)
-    _Server(control, live, answer, ahead, kept, child_handler=child_handler).run()
+    _Server(control, run_child, answer, ahead, kept, child_handler=child_handler).run()
 
 
 class _Server:
@@ -193,7 +148,7 @@ class _Server:
     def __init__(
         self,
         control: Channel,
-        live: Callable[[Start, list[int]], Any],
+        run_child: Callable[[Start, list[int]], Any],
         answer: Callable[[Any], Any] | None,
         ahead: Prefork | None,
         kept: Collection[int],
@@ -202,7 +157,7 @@ class _Server:
     ) -> None:
         self._kept = kept
         self._child_handler = child_handler
-        self.control, self.live, self.answer, self.prefork = control, live, answer, ahead
+        self.control, self.run_child, self.answer, self.prefork = control, run_child, answer, ahead
         self.children: dict[int, tuple[int, int]] = {}  # pid -> (token, pidfd)
         self.poll = select.poll()
         self.poll.register(control.fileno(), select.POLLIN)
@@ -354,7 +309,7 @@ class _Server:
 
     def _live(self, start: Start, descriptors: list[int]) -> None:
         try:
-            self.live(start, descriptors)
+            self.run_child(start, descriptors)
         except Unwind:
             raise
         except BaseException:  # no caller's code may run in a child

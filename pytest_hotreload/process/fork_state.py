@@ -360,10 +360,10 @@ class _TookTooLong(BaseException):
 def _bounded(seconds: float) -> Iterator[None]:
     """Leave the block after ``seconds``, even if it is still waiting, by a signal in the main thread."""
 
-    def strike(*_: object) -> None:
+    def expire(*_: object) -> None:
         raise _TookTooLong
 
-    previous = signal.signal(signal.SIGALRM, strike)
+    previous = signal.signal(signal.SIGALRM, expire)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         with contextlib.suppress(_TookTooLong, Exception):

@@ -1,4 +1,4 @@
-"""The answers to what modules ask while they are imported: variables, files, folders, and the places of modules.
+"""The answers to questions of modules during their import: variables, files, folders, and the places of modules.
 
 ``import_inputs.py`` records an answer in the template, and ``adoption.py`` compares it with the one in a run. The
 program of a watch's template executes this file before pytest is imported, so only the standard library is imported.

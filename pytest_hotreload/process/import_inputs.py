@@ -39,12 +39,12 @@ from pytest_hotreload.process.import_system import (
 from pytest_hotreload.world import os
 
 #: Files below these folders differ from process to process, or are devices.
-_VOLATILE = ("/proc/", "/sys/", "/dev/")
+VOLATILE = ("/proc/", "/sys/", "/dev/")
 #: Modules that list a folder only to find the names of distributions, not all entries.
 _METADATA = ("importlib.metadata", "importlib_metadata", "pkg_resources")
 
 
-class Asked:
+class ModuleInputs:
     """The inputs that one module read while its body ran."""
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ class Recorder:
     """Wraps the import system, ``os.environ`` and a few functions of ``os`` while recording is on."""
 
     def __init__(self, *, stands_in: bool = False, installed: Sequence[str] = ()) -> None:
-        self.modules: dict[str, Asked] = {}
+        self.modules: dict[str, ModuleInputs] = {}
         #: Top-level name -> the place that its look-up found, or None if it found nothing.
         self.found: dict[str, Any] = {}
         #: First-party modules that were requested. None of them was imported.
@@ -81,7 +81,7 @@ class Recorder:
         self.barred: tuple[str, ...] = ()
         self.stands_in = stands_in
         self._installed = (*installed_folders(), *(folder + os.sep for folder in installed))
-        self._stack: list[Asked] = []
+        self._stack: list[ModuleInputs] = []
         self._finding = 0
         self._order = 0
         self._last = dict(variables())
@@ -158,7 +158,7 @@ class Recorder:
     def _loading(self, plain: Any) -> Any:
         def load(spec: Any) -> Any:
             self._settle()
-            asked = self.modules[spec.name] = Asked()
+            asked = self.modules[spec.name] = ModuleInputs()
             asked.tops.add(spec.name.partition(".")[0])
             if self._stack:
                 self._imported(spec.name)
@@ -179,7 +179,7 @@ class Recorder:
 
         return hidden(load)
 
-    def _failed(self, asked: Asked) -> None:
+    def _failed(self, asked: ModuleInputs) -> None:
         """Charge the failed import's inputs to its importer: a module that catches the error depends on them."""
         if len(self._stack) > 1:
             self._settle()
@@ -188,7 +188,7 @@ class Recorder:
             importer.tops |= asked.tops
             importer.imports |= asked.imports
 
-    def _finish(self, name: str, module: Any, asked: Asked, count: int) -> None:
+    def _finish(self, name: str, module: Any, asked: ModuleInputs, count: int) -> None:
         """Record the imports that only show afterwards.
 
         These are the module's parents, stand-ins that its body put into ``sys.modules``, and modules that
@@ -197,7 +197,7 @@ class Recorder:
         asked.imports.update(parents(name))
         for alias in list(sys.modules)[count:]:
             if alias not in self.modules and alias not in self.stand_ins:
-                self.modules[alias] = own = Asked()
+                self.modules[alias] = own = ModuleInputs()
                 own.imports.add(name)
                 asked.imports.add(alias)
         if is_extension(module):
@@ -356,7 +356,7 @@ class Recorder:
             self._note(kind, name, listing(name, kind))
 
     def _is_constant(self, name: str) -> bool:
-        return name.startswith(_VOLATILE) or (name.startswith(os.sep) and self.is_installed(name + os.sep))
+        return name.startswith(VOLATILE) or (name.startswith(os.sep) and self.is_installed(name + os.sep))
 
     # -- noting ------------------------------------------------------------------------------------
 

@@ -38,7 +38,7 @@ _GONE: Any = object()
 _ENVIRON = os.environ
 
 
-class Names:
+class ModuleNames:
     """The names of some modules, and of the classes that they define, at one moment."""
 
     def __init__(self, modules: Mapping[str, ModuleType]) -> None:

@@ -20,7 +20,7 @@ from pytest_hotreload._native import freeze, note_opens, noted_opens, set_child_
 from pytest_hotreload.process import adoption
 from pytest_hotreload.process.channel import Channel, pair
 from pytest_hotreload.process.fork_messages import Probe, Probed, Start, Warm, Warmed
-from pytest_hotreload.process.fork_server import ForkPoint, Unwind, fork_quietly, serve
+from pytest_hotreload.process.fork_server import ForkPoint, Unwind, serve
 from pytest_hotreload.process.fork_state import (
     flush_standard,
     output_to_memory,
@@ -30,6 +30,7 @@ from pytest_hotreload.process.fork_state import (
 from pytest_hotreload.process.import_inputs import Recorder
 from pytest_hotreload.process.lifeline import end_with
 from pytest_hotreload.process.living import NativeThreads
+from pytest_hotreload.process.quiet_fork import fork_quietly
 from pytest_hotreload.world import MODULES, contextlib, os, pickle, threading, time
 
 #: Separates the names of the modules that a warm-up began with from its result. No name contains it.

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from pytest_hotreload._native import observed
-from pytest_hotreload.process.fork_server import fork_quietly
+from pytest_hotreload.process.quiet_fork import fork_quietly
 from pytest_hotreload.world import BUILTINS, MODULES, os, pickle, select, signal
 
 __builtins__ = BUILTINS

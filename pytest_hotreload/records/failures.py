@@ -1,4 +1,4 @@
-"""An error about records never fails a run: it costs the records of this run, and is one line."""
+"""Keeps errors about records from failing a run: such an error costs the records of this run, and is one line."""
 
 from __future__ import annotations
 

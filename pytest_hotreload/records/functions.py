@@ -1,4 +1,4 @@
-"""Which first-party functions ran: what a process says of it, and the part of a record's draft that states it.
+"""The first-party functions that ran: the report of a process about them, and their part of a record's draft.
 
 See docs/design/functions.md.
 """

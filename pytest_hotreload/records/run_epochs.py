@@ -1,4 +1,4 @@
-"""The epochs of a run's records: what the outcome of every test may depend on, by fingerprint.
+"""The epochs of a run's records: the inputs on which the outcome of every test may depend, by fingerprint.
 
 The record of a file of which ``-m``, ``-k`` or ``--deselect`` left tests out has an epoch of its own, with this
 selection among its inputs, so it holds for the same selection only.

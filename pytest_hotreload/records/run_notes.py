@@ -1,4 +1,4 @@
-"""What a run notes about its test files while it collects and runs them, for their records."""
+"""The notes of a run about its test files while it collects and runs them, for their records."""
 
 from __future__ import annotations
 

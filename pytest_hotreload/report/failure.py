@@ -1,4 +1,4 @@
-"""What the page about a run shows of a failure: its text, its output, its place, and how to repeat it.
+"""A failure on the page about a run: its text, its output, its place, and the command that repeats it.
 
 The module has no side effects: ``failure_reports`` fills the model, ``failure_section`` shows it.
 """

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_hotreload.compat import pytest_session
-from pytest_hotreload.compat.tracebacks import Place, crash_of, own_place, places_of, text_of
+from pytest_hotreload.compat.tracebacks import SourceLine, crash_of, own_place, places_of, text_of
 from pytest_hotreload.records.file_outcome import FAILED, outcome_of
 from pytest_hotreload.report.failure import (
     INTERNAL,
@@ -105,7 +105,7 @@ class FailureReports:
             places.insert(0, crash)
         else:  # the text of an import that failed, or of a fixture that is missing
             message = next(iter(_RAISED.findall(text)), message)
-            places = places or [Place(file, int(line)) for file, line in _PLACES.findall(text)]
+            places = places or [SourceLine(file, int(line)) for file, line in _PLACES.findall(text)]
         own = own_place(places, self._here)
         if own is not None:
             return message, self._shown(own.file), own.line

@@ -1,4 +1,4 @@
-"""What the end of a child means for its group: completed, run again, continued elsewhere, left out or failed."""
+"""Decides the fate of a group whose child has ended: completed, run again, continued elsewhere, left out or failed."""
 
 from __future__ import annotations
 

@@ -129,10 +129,10 @@ class RunHooks:
         child = None
         try:
             self.loop.run()
-        except AdoptedChild as born:
-            child = born
+        except AdoptedChild as adopted:
+            child = adopted
         if child is not None:
-            child.live()
+            child.run()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_internalerror(self, excrepr: Any, excinfo: pytest.ExceptionInfo[BaseException]) -> None:

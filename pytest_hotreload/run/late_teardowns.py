@@ -1,4 +1,4 @@
-"""What teardowns of other processes add to tests: pytest has one report for all that is torn down after a test.
+"""Adds results of teardowns in other processes to tests: pytest has one report for all that is torn down after a test.
 
 A fixture process tears down after the child of the last test that may use its fixtures has ended. Until then, the
 report of this test's teardown, and all that follows it, waits.

@@ -17,7 +17,7 @@ from pytest_hotreload.imports.analysis import Analysis, analyse, third_party
 from pytest_hotreload.original_names import ORIGINAL_NAMES
 from pytest_hotreload.process import fork_state
 from pytest_hotreload.process.channel import Channel, pair
-from pytest_hotreload.process.fork_messages import Assignment, Collected, Start, Warm
+from pytest_hotreload.process.fork_messages import Assignment, SlotCollected, Start, Warm
 from pytest_hotreload.process.fork_server import ForkPoint
 from pytest_hotreload.process.import_answers import is_inside
 from pytest_hotreload.process.installed import is_installed
@@ -61,9 +61,9 @@ class SlotPoint(ForkPoint):
         """As in a fork point, without what only a slot process says."""
         messages, closed = super().read()
         for message in messages:
-            if isinstance(message, Collected):
+            if isinstance(message, SlotCollected):
                 self._collected(message.observed)
-        return [message for message in messages if not isinstance(message, Collected)], closed
+        return [message for message in messages if not isinstance(message, SlotCollected)], closed
 
     def _wait(self) -> None:
         """Wait until the process, which is not our child, closes its end, after the end of its session."""
@@ -188,7 +188,7 @@ class Launcher:
                 kept += [point.channel for point in children.points]
                 self._point = children.add_point(
                     ForkPoint.fork(
-                        self._birth().live,
+                        self._child_factory().unwind,
                         self.origin.lifeline,
                         kept,
                         functools.partial(learning.answer, observer=self._observer),
@@ -200,7 +200,7 @@ class Launcher:
                 return None
         return self._point
 
-    def _birth(self) -> ChildFactory:
+    def _child_factory(self) -> ChildFactory:
         context = self.context
         return ChildFactory(
             session=context.session,

@@ -45,7 +45,7 @@ _BOOT = (
 _NO_WAITID_SECONDS = 0.02
 
 
-class Beginning(NamedTuple):
+class SpawnOrigin(NamedTuple):
     """How a self-collecting process was started: enough to start a fresh interpreter in the same way."""
 
     start: Start
@@ -55,7 +55,7 @@ class Beginning(NamedTuple):
     environment: Mapping[str, str]
 
 
-def start_over(config: pytest.Config, beginning: Beginning, why: str) -> None:
+def start_over(config: pytest.Config, beginning: SpawnOrigin, why: str) -> None:
     """Replace this process by a fresh interpreter with the same order. ``why`` is shown to the user."""
     start, descriptors, lifeline, path, environment = beginning
     order = os.memfd_create("order") if hasattr(os, "memfd_create") else _unnamed()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from pytest_hotreload.watch.protocol import Answer, Asked
+from pytest_hotreload.watch.protocol import Answer, FileQuestion
 from pytest_hotreload.world import BUILTINS, os
 
 __builtins__ = BUILTINS
@@ -56,12 +56,12 @@ def answer(path: str, question: str) -> Answer:
         return None
 
 
-def changed(asked: Iterable[Asked]) -> list[str]:
+def changed(asked: Iterable[FileQuestion]) -> list[str]:
     """The paths of which an answer is another one now."""
     return [each.path for each in asked if answer(each.path, each.question) != each.answer]
 
 
-def young(asked: Iterable[Asked], limit_ns: int) -> str:
+def young(asked: Iterable[FileQuestion], limit_ns: int) -> str:
     """A path whose state may have changed since without a trace, because its last change is younger; or ""."""
     states = [(each.path, each.answer) for each in asked if each.question.startswith("state")]
     return next((path for path, state in states if type(state) is tuple and state[_CHANGED] > limit_ns), "")

@@ -25,7 +25,7 @@ _READ_ONCE_NAMES = ("LANG", "LANGUAGE")
 
 
 @dataclass(eq=False)
-class Caller:
+class ClientConnection:
     """One connection to a client, with its run."""
 
     connection: socket.socket

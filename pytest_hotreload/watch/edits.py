@@ -78,9 +78,9 @@ class Edits:
 
     def take(self) -> PendingEdit:
         """Return the runnable changes for a rerun; the other changes stay pending."""
-        pending, ripe = self.pending, self.runnable_changes()
-        self.pending = PendingEdit(pending.changes.without(ripe.paths))
-        return replace(pending, changes=ripe)
+        pending, runnable = self.pending, self.runnable_changes()
+        self.pending = PendingEdit(pending.changes.without(runnable.paths))
+        return replace(pending, changes=runnable)
 
     def put_back(self, edit: PendingEdit) -> None:
         """Make an edit pending again whose rerun did not run."""

@@ -110,22 +110,22 @@ class WatchedEnvironment:
             self.events = None
         self.seen = _snapshot()
         self._folders = self._latest = _stamps()
-        self._stirred = False
+        self._has_events = False
 
     @property
-    def patience(self) -> float:
+    def debounce_seconds(self) -> float:
         """Seconds until the next :meth:`settled_change` is due."""
-        return _SETTLING if self._stirred or self.events is None else _UNTOLD
+        return _SETTLING if self._has_events or self.events is None else _UNTOLD
 
     def note_events(self) -> None:
         """Read the events, which are readable now, and note whether there were any."""
-        self._stirred = (self.events is not None and self.events.drain()) or self._stirred
+        self._has_events = (self.events is not None and self.events.drain()) or self._has_events
 
     def settled_change(self) -> str:
         """As :meth:`changed`, but "" as long as the environment still changes from one call to the next."""
         now = _stamps()
-        settled, told, self._latest = now == self._latest, self._stirred, now
-        self._stirred = not settled
+        settled, told, self._latest = now == self._latest, self._has_events, now
+        self._has_events = not settled
         if not settled or (now == self._folders and not told):
             return ""
         self._folders = now

@@ -59,12 +59,13 @@ class PreparedRuns:
     def __init__(
         self,
         root: str,
-        family: TemplateProcesses,
+        processes: TemplateProcesses,
         token: Callable[[], int],
         in_use: Callable[[Process], bool],
         busy: Callable[[], bool],
     ) -> None:
-        self._root, self._family, self._token, self._in_use, self._busy = root, family, token, in_use, busy
+        self._root, self._processes, self._token = root, processes, token
+        self._in_use, self._busy = in_use, busy
         #: In the order of their last use.
         self._kinds: list[Kind] = []
         #: Processes that must not be used again, and end with the last run that is a fork of them.
@@ -149,7 +150,7 @@ class PreparedRuns:
         kind = self._wanted
         if kind is None or self._building is not None or time.monotonic() < self._begin:
             return
-        missing, template = self._missing(kind), self._family.template
+        missing, template = self._missing(kind), self._processes.template
         if missing == "conftests" and template is not None:
             environment = kind.run.environment
             kind.conftests = self._building = self._fork(template, Prepare(kind.run), environment)
@@ -180,7 +181,7 @@ class PreparedRuns:
         theirs.close()
         for descriptor in opened:
             os.close(descriptor)
-        self._family.register(process)
+        self._processes.register(process)
         return Point(process, time.time_ns(), environment)
 
     # -- messages ------------------------------------------------------------------------------------
@@ -261,7 +262,7 @@ class PreparedRuns:
         for process in reversed(self._retired[:]):
             if not any(each.parent is process for each in self._retired) and not self._in_use(process):
                 self._retired.remove(process)
-                self._family.end(process)
+                self._processes.end(process)
 
     def wait(self) -> float | None:
         """Seconds until :meth:`tick` has something to do; None for never."""

@@ -97,7 +97,7 @@ class WatchProcesses(TemplateProcesses):
             self.standby[point] = self._fork("rerun", point, StandBy(tuple(tests)))
         return self.standby[point]
 
-    def stand_by_all(self, tests: Collection[str]) -> None:
+    def park_all(self, tests: Collection[str]) -> None:
         """Prefork a rerun at each fork point that the next edit may need. ``tests``: all test files.
 
         These are the deepest fork point; the two before it, for the next edit of the last groups of modules (see
@@ -123,7 +123,7 @@ class WatchProcesses(TemplateProcesses):
             if rerun.state == "ready":
                 self._written.send(rerun)
 
-    def give_back(self, rerun: Process) -> None:
+    def return_process(self, rerun: Process) -> None:
         """Take back a rerun that had nothing to do. The rerun waits again, or ends if it is not needed there."""
         self.taken.discard(rerun)
         point = rerun.parent

@@ -56,7 +56,7 @@ class Unfit(NamedTuple):
 Answer = int | bool | tuple[int, ...] | None
 
 
-class Asked(NamedTuple):
+class FileQuestion(NamedTuple):
     """A question about a file that was not opened: ``watch/asked_files.py``."""
 
     path: str
@@ -70,7 +70,7 @@ class Consulted(NamedTuple):
     #: The environment variables so far, not only the new ones.
     variables: frozenset[str]
     #: The installed files: somebody may edit one, which no installer does.
-    sources: frozenset[Asked] = frozenset()
+    sources: frozenset[FileQuestion] = frozenset()
 
 
 class Inputs(NamedTuple):
@@ -84,7 +84,7 @@ class Inputs(NamedTuple):
     #: name may be found instead.
     names: frozenset[str] = frozenset()
     #: What the process asked of files without opening them. No event names all of these: they are asked again.
-    asked: frozenset[Asked] = frozenset()
+    asked: frozenset[FileQuestion] = frozenset()
 
 
 #: The inputs of a process that has read nothing.

@@ -22,8 +22,7 @@ from pytest_hotreload.watch.results import Results
 from pytest_hotreload.watch.stopping import Stopping
 from pytest_hotreload.watch.terminal_loan import TerminalLoan
 
-#: pytest's exit status for a usage error.
-_REFUSED = 4
+_REFUSED = 4  # pytest's exit status for a usage error
 
 
 class RerunQueue:
@@ -33,12 +32,13 @@ class RerunQueue:
         self,
         watch: WatchContext,
         edits: Edits,
-        family: WatchProcesses,
+        processes: WatchProcesses,
         results: Results,
         shown: screen.Screen,
         loan: TerminalLoan,
     ) -> None:
-        self.watch, self.edits, self.family, self.results, self.screen = watch, edits, family, results, shown
+        self.watch, self.edits, self.processes = watch, edits, processes
+        self.results, self.screen = results, shown
         self.stopping, self.rest, self.loan = Stopping(results, edits, loan), Rest(results), loan
         self._announcements = Announcements(shown, results, edits.root)
         #: The rerun that is prepared or runs.
@@ -89,10 +89,10 @@ class RerunQueue:
         """Begin a rerun in a fork of the last fork point. The process gets its order as soon as it is ready."""
         # Once more: a process that was at work during the edit may have compiled the source that it read before.
         discard_bytecode(edit.changes.paths)
-        point = self.family.chain[-1]
-        process = self.family.take(point, self.results.known)
+        point = self.processes.chain[-1]
+        process = self.processes.take(point, self.results.known)
         run_request, self.run_request = self.run_request or RunRequest(), None
-        how = messages.LEAF if self.family.intact else messages.from_point(len(self.family.chain))
+        how = messages.LEAF if self.processes.intact else messages.from_point(len(self.processes.chain))
         resumed, self._resumed = self._resumed, None
         if resumed is not None:
             resumed = replace(resumed, process=process, run_request=run_request)
@@ -111,7 +111,7 @@ class RerunQueue:
         current, self.current = self.current, None
         if current is None:
             return
-        self.family.end(current.process)
+        self.processes.end(current.process)
         if current.confirming:
             self.results.mark_pending(current.files)
         elif current.run_request.reason not in ("", "rest"):  # the files of a rest are pending
@@ -159,9 +159,9 @@ class RerunQueue:
         files, waiting = selected.files(message, current.edit.changes, self.results, self.edits)
         if not files:
             self.current = None
-            self.family.give_back(current.process)
+            self.processes.return_process(current.process)
             if current.edit.changes.deleted:
-                self.family.refresh(self.results.known)
+                self.processes.refresh(self.results.known)
             if waiting:
                 self.edits.tell_blocked(self.edits.blocked)
             elif gone or not current.edit.meanwhile.issuperset(current.edit.changes.paths):
@@ -229,7 +229,7 @@ class RerunQueue:
             return
         if current.phase != "running":
             self.put_back()
-            if process.parent in self.family.chain:
+            if process.parent in self.processes.chain:
                 self.watch.broken(messages.died(process.status))
             return
         self.current = None
@@ -346,7 +346,7 @@ class RerunQueue:
             return
         go = current.run_request.go._replace(collect_all=True, hold=False)
         self.run_request, self._resumed = RunRequest(go, current.run_request.reason or "confirm"), current
-        if self.family.chain:
+        if self.processes.chain:
             self.begin(current.edit)
 
     def cancel(self, *, has_heard: bool = False) -> None:
@@ -362,7 +362,7 @@ class RerunQueue:
             return
         self.stopping.cancel(current, has_heard=has_heard)
 
-    def patience(self, most: float) -> float:
+    def timeout(self, most: float) -> float:
         """Interrupt a cancelled rerun if that is due. Returns the seconds, up to ``most``, that the loop may wait."""
         return self.stopping.tell(self.current, most)
 

@@ -34,7 +34,7 @@ class Rest:
         self._waiting = set()
 
     def told(self, current: RerunState, message: ItemOutcome | CollectionFailed) -> None:
-        """Note an outcome. A failure of tests first is not one before it is confirmed in its file's company."""
+        """Note an outcome. A failure of tests first counts only once the run of its whole file confirms it."""
         passed = isinstance(message, ItemOutcome) and message.outcome not in FAILED
         if current.first is not None and not passed:
             current.first.suspects.add(message.file)

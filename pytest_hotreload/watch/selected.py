@@ -1,4 +1,4 @@
-"""Which of the selected files a rerun runs: not those whose sources cannot be read at the moment."""
+"""Leaves out of a rerun the selected files whose sources cannot be read at the moment."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from typing import Any
 from pytest_hotreload.process.fork_messages import Gone, Refused, Started, Warm, Warmed
 from pytest_hotreload.watch import asked_files
 from pytest_hotreload.watch.process import Process
-from pytest_hotreload.watch.protocol import Asked, Consulted, Ready, Unfit
+from pytest_hotreload.watch.protocol import Consulted, FileQuestion, Ready, Unfit
 from pytest_hotreload.watch.standby.template import start_template
 from pytest_hotreload.watch.terminal_modes import found
 
@@ -54,7 +54,7 @@ class TemplateProcesses:
         #: The reason for which a new template is needed, in words, if a module turned out to be unfit.
         self._unfit = ""
         #: The installed files that the template has imported.
-        self._sources: frozenset[Asked] = frozenset()
+        self._sources: frozenset[FileQuestion] = frozenset()
         self._to_warm: list[str] = []
         self._modes = found(0)
 

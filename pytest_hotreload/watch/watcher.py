@@ -69,20 +69,20 @@ class Watch:
         verbose = int(getattr(config.known_args_namespace, "verbose", 0) or 0) > 0
         self.screen = screen.Screen(sys.stdout, clear=options.clear, verbose=verbose)
         self.results = Results()
-        self.surroundings = WatchedEnvironment(config.rootpath)
+        self.environment = WatchedEnvironment(config.rootpath)
         self.selector = selectors.DefaultSelector()
         arguments = [str(argument) for argument in config.invocation_params.args]
-        self.family = WatchProcesses(
+        self.processes = WatchProcesses(
             arguments,
             config.invocation_params.dir,
             lambda process: self.selector.register(process, selectors.EVENT_READ, process),
             self.selector.unregister,
         )
-        self.attachments = AttachServer("watch", self.root, self.family, self.selector, self._renewed)
-        self.family.barred += config.getini("hotreload_not_warm")
+        self.attachments = AttachServer("watch", self.root, self.processes, self.selector, self._renewed)
+        self.processes.barred += config.getini("hotreload_not_warm")
         self.edits = Edits(self.root, self.results, self.screen)
         self.loan = TerminalLoan(self)
-        self.reruns = RerunQueue(self, self.edits, self.family, self.results, self.screen, self.loan)
+        self.reruns = RerunQueue(self, self.edits, self.processes, self.results, self.screen, self.loan)
         #: Whether edits wait.
         self.paused = False
         #: The exit status as soon as the watch is to end; None before.
@@ -102,12 +102,13 @@ class Watch:
         self.selector.register(self._signals, selectors.EVENT_READ, self.hear_signals)
         self.events = FileEvents(self.root, self.edits, self.screen)
         self.selector.register(self.events.fileno(), selectors.EVENT_READ, self._look)
-        if self.surroundings.events is not None:
+        if self.environment.events is not None:
             self.selector.register(
-                self.surroundings.events, selectors.EVENT_READ, self.surroundings.note_events
+                self.environment.events, selectors.EVENT_READ, self.environment.note_events
             )
         self._mind_reader()
-        self.family.start_template()  # before the terminal's modes change: the template restores them if we are killed
+        # Before the terminal's modes change: the template restores them if this process is killed.
+        self.processes.start_template()
         self.keyboard = Keyboard()
         self._commands = Commands(self, self.reruns, self.results, self.screen, self.keyboard, self.config)
         try:
@@ -115,7 +116,7 @@ class Watch:
             self._loop()
         finally:
             self.keyboard.close()
-            self.family.close()
+            self.processes.close()
             self.attachments.close()
             self.events.close()
             self._signals.close()
@@ -146,11 +147,11 @@ class Watch:
         self.reruns.run_request = nothing if first == "none" else RunRequest(Go(first=first), "first")
 
     def _turn(self) -> None:
-        if self.family.give_up():
+        if self.processes.give_up():
             self._replan()
         self._advance()
         self._mind_keys()
-        most = self.reruns.patience(self.surroundings.patience if self.over is None else _SAVING)
+        most = self.reruns.timeout(self.environment.debounce_seconds if self.over is None else _SAVING)
         waits = (most, *self.reruns.mind(), self.attachments.wait())
         ready = self.selector.select(min(each for each in waits if each is not None))
         if not ready and self.reruns.idle:
@@ -164,7 +165,7 @@ class Watch:
 
     def _advance(self) -> None:
         """Start what can be started now: a rerun first, then the fork points that prepare the next one."""
-        family = self.family
+        processes = self.processes
         if self.over is not None:
             return
         if self._renewal and self.reruns.idle:
@@ -180,16 +181,16 @@ class Watch:
         )
         if self._input_over and not wanted:
             self.quit()
-        elif wanted and family.current_chain():
+        elif wanted and processes.current_chain():
             self.reruns.begin(self.edits.take() if self.reruns.takes_edits else PendingEdit())
         elif wanted or not self.reruns.current:
-            family.build()
-            if family.settled:
-                family.stand_by_all(self.results.known)
+            processes.build()
+            if processes.settled:
+                processes.park_all(self.results.known)
 
     def _look_around(self) -> None:
         """Renew the template if the environment changed and two equal checks show that the installer has finished."""
-        reason = self.surroundings.settled_change()
+        reason = self.environment.settled_change()
         if reason:
             self.renew(reason)
 
@@ -236,15 +237,15 @@ class Watch:
     def _changed(self, changes: Changed, burst: Changes) -> None:
         discard_bytecode(changes.paths)
         self.edits.changed(changes, burst, running=self.reruns.running)
-        held = bool(self.family.chain)
-        if not self.family.changed(changes) and held:
+        held = bool(self.processes.chain)
+        if not self.processes.changed(changes) and held:
             self._news = watch_messages.new_points(watch_messages.shown(changes.paths, self.root))
         self._broken = False
-        reason = self.surroundings.affected_paths(changes.paths) or self.surroundings.changed()
+        reason = self.environment.affected_paths(changes.paths) or self.environment.changed()
         if self.reruns.current is not None:
             self.reruns.current.edited.update(changes.paths)
-        reason = reason or self.family.unfit
-        if not reason and self.family.is_stuck:
+        reason = reason or self.processes.unfit
+        if not reason and self.processes.is_stuck:
             reason = watch_messages.late(watch_messages.shown(changes.paths, self.root))
         if reason:
             self.renew(reason)
@@ -284,7 +285,7 @@ class Watch:
         self.screen.notice(self._news)
         self.edits.forget_modules()
         self._broken = False
-        self.family.start_template()
+        self.processes.start_template()
         self.reruns.run_request = self.reruns.run_request or RunRequest(Go(first="affected"), "first")
 
     def news(self) -> str:
@@ -300,7 +301,7 @@ class Watch:
 
         Returns the reason, or "".
         """
-        reason = self.surroundings.changed() or self.family.unfit
+        reason = self.environment.changed() or self.processes.unfit
         if reason:
             self.renew(reason)
         return reason
@@ -314,19 +315,19 @@ class Watch:
         """Show the header, once."""
         if not self._greeted:
             self._greeted = True
-            self.screen.line(watch_messages.header(self.family.warmed, len(self._guessed), waiting.slots))
+            self.screen.line(watch_messages.header(self.processes.warmed, len(self._guessed), waiting.slots))
 
     def loaded(self, message: Loaded) -> None:
         """Take in what a rerun learned, and plan the next fork points."""
-        self.family.refresh(self.results.known)
-        self.family.learn(message.pages)
+        self.processes.refresh(self.results.known)
+        self.processes.learn(message.pages)
         self.events.learn(message)
         self.events.follow(dict(message.outside))
         fresh = [name for name in message.third_party if name not in self._warm]
         if fresh:
             self._warm += fresh
-            self.family.cut(0)  # the next fork points need the template with these modules
-            self.family.warm(fresh)
+            self.processes.cut(0)  # the next fork points need the template with these modules
+            self.processes.warm(fresh)
             if self.edits.knows_modules:  # not after the first run, for which all modules are new
                 self.screen.notice(watch_messages.third_party(fresh))
         self.edits.learn(message)
@@ -336,14 +337,14 @@ class Watch:
 
     def _replan(self) -> None:
         """Plan the fork points that the chain lacks, and request them."""
-        family = self.family
-        orders = self.edits.plan(family.held, family.refused)
-        family.run_request([order._replace(written=self._variables) for order in orders])
+        processes = self.processes
+        orders = self.edits.plan(processes.held, processes.refused)
+        processes.run_request([order._replace(written=self._variables) for order in orders])
 
     # -- processes -----------------------------------------------------------------------------------
 
     def _hear(self, process: Process) -> None:
-        for source, message in self.family.hear(process):
+        for source, message in self.processes.hear(process):
             self.events.follow_used(message)
             if isinstance(message, Unfit):
                 self._unfit(source)
@@ -356,8 +357,8 @@ class Watch:
                 self.attachments.hear(source, message)
             elif message is None:
                 self._lost(source)
-            elif source is self.family.template and isinstance(message, Ready):
-                self.family.warm([*self._warm, *self.attachments.learned])
+            elif source is self.processes.template and isinstance(message, Ready):
+                self.processes.warm([*self._warm, *self.attachments.learned])
             elif isinstance(message, Warmed):
                 self.attachments.advance()
             elif isinstance(message, Ready) and message.refused:
@@ -366,17 +367,17 @@ class Watch:
     def _unfit(self, process: Process) -> None:
         """Handle the end of a process for which the template is unfit: its work is repeated from a new template."""
         self.reruns.begin_again(process)
-        self.family.end(process)
-        if reason := self.family.unfit:  # each time, all installed files are looked at
+        self.processes.end(process)
+        if reason := self.processes.unfit:  # each time, all installed files are looked at
             self.renew(reason)
 
     def _lost(self, process: Process) -> None:
         if process.kind == "template":
-            if process is self.family.template:
-                self.family.close_template()
+            if process is self.processes.template:
+                self.processes.close_template()
                 self.broken(watch_messages.TEMPLATE_ENDED)
             self.attachments.hear(process, None)
-        elif not self.family.chain:
+        elif not self.processes.chain:
             self.broken(watch_messages.NO_START)
 
     # -- the end -------------------------------------------------------------------------------------

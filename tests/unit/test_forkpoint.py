@@ -180,7 +180,7 @@ def test_a_process_without_a_command_line_has_a_name(monkeypatch: pytest.MonkeyP
 #: A warning that was shown once stays so, and the filters are those of before, in both processes.
 QUIETLY = """
     import os, sys, threading, time, warnings
-    from pytest_hotreload.process.fork_server import fork_quietly
+    from pytest_hotreload.process.quiet_fork import fork_quietly
 
     def hook(when):
         warnings.warn(f"{when} a fork")

@@ -1,8 +1,12 @@
-"""No circle of imports exists among files, including imports for type checkers; `lint-imports` checks the layers."""
+"""No circle of imports exists among files, including imports for type checkers; `lint-imports` checks the layers.
+
+No name stands for two classes, either.
+"""
 
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -77,3 +81,16 @@ def test_the_command_that_must_start_fast_imports_nothing_of_the_plugin() -> Non
     for name, found in _graph().items():
         if name.startswith("pytest_hotreload_client"):
             assert {each.split(".")[0] for each in found} <= {"pytest_hotreload_client"}
+
+
+def test_no_name_stands_for_two_classes() -> None:
+    """A protocol may have the name of the class that it describes for a package below."""
+    names = Counter(
+        node.name
+        for path in _files().values()
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef)
+        and not node.name.startswith("_")
+        and "Protocol" not in map(ast.unparse, node.bases)
+    )
+    assert [name for name, times in names.items() if times > 1] == []

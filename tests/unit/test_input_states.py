@@ -9,7 +9,7 @@ import pytest
 
 from pytest_hotreload.watch.asked_files import answer
 from pytest_hotreload.watch.input_states import InputStates
-from pytest_hotreload.watch.protocol import Asked, Inputs
+from pytest_hotreload.watch.protocol import FileQuestion, Inputs
 
 #: Nanoseconds after which a change is settled, with a margin.
 _LATER = 50_000_000
@@ -141,7 +141,7 @@ def test_another_answer(folder, question, change, is_another):
     (folder / "apart").mkdir()
     file = folder / "apart/file"
     file.write_text("one")
-    asked = Asked(str(file), question, answer(str(file), question))
+    asked = FileQuestion(str(file), question, answer(str(file), question))
     found = InputStates(Inputs(asked=frozenset({asked})), [], time.time_ns() + _LATER)
     assert (found.unsettled, found.changed()) == ("", [])
     change(file)
@@ -151,5 +151,5 @@ def test_another_answer(folder, question, change, is_another):
 def test_a_state_that_is_too_young(folder):
     file = str(folder / "read.py")
     for question, young in (("state", file), ("kind", "")):
-        asked = Asked(file, question, answer(file, question))
+        asked = FileQuestion(file, question, answer(file, question))
         assert InputStates(Inputs(asked=frozenset({asked})), [], time.time_ns()).unsettled == young

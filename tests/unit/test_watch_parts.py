@@ -194,18 +194,18 @@ def test_events_tell_when_to_look(tmp_path, monkeypatch):
     events = found.events
     assert events is not None
     assert not select.select([events], [], [], 0)[0]
-    assert found.patience == 60
+    assert found.debounce_seconds == 60
     (site / "below").mkdir()
     (site / "below" / "more").mkdir()  # the first is told, not this one
     assert select.select([events], [], [], 10)[0] == [events]
     found.note_events()
     assert not select.select([events], [], [], 0)[0]
-    assert found.patience == 2
-    assert (found.settled_change(), found.patience) == ("", 2)
-    assert (found.settled_change(), found.patience) == ("", 60), "no distribution came"
+    assert found.debounce_seconds == 2
+    assert (found.settled_change(), found.debounce_seconds) == ("", 2)
+    assert (found.settled_change(), found.debounce_seconds) == ("", 60), "no distribution came"
     path.write_text("# two, in place: the folder's own time stays\n")
     found.note_events()
-    assert (found.settled_change(), found.patience) == (f"{path} changed", 60)
+    assert (found.settled_change(), found.debounce_seconds) == (f"{path} changed", 60)
 
 
 def test_without_events_it_looks_more_often(tmp_path, monkeypatch):
@@ -214,9 +214,9 @@ def test_without_events_it_looks_more_often(tmp_path, monkeypatch):
 
     monkeypatch.setattr("pytest_hotreload.watch.environment.FolderEvents", refused)
     found = WatchedEnvironment(tmp_path)
-    assert (found.events, found.patience) == (None, 2)
+    assert (found.events, found.debounce_seconds) == (None, 2)
     found.note_events()
-    assert found.patience == 2
+    assert found.debounce_seconds == 2
 
 
 def test_outputs_of_coverage_are_no_edits():

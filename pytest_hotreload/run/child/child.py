@@ -124,7 +124,7 @@ def enter(
     reporter.install()
 
 
-def live(
+def run(
     session: pytest.Session,
     reporter: Reporter,
     place: ChildContext,

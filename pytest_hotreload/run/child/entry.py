@@ -42,14 +42,14 @@ class AdoptedChild(Unwind):
     than under plain pytest, and the loop of a fork point is a dozen frames deep.
     """
 
-    def __init__(self, birth: ChildFactory, start: Start, descriptors: list[int]) -> None:
+    def __init__(self, factory: ChildFactory, start: Start, descriptors: list[int]) -> None:
         super().__init__()
-        self._birth, self._start = birth, start
+        self._factory, self._start = factory, start
         self._descriptors = [
             os.dup(descriptor) for descriptor in descriptors
         ]  # the fork point closes its own
 
-    def live(self) -> None:
+    def run(self) -> None:
         """Run the child to its exit. Never returns.
 
         The call must not be inside an ``except`` block, where tests would see this exception.
@@ -58,9 +58,9 @@ class AdoptedChild(Unwind):
         while True:
             this.__traceback__ = None
             if this._start.set_up is None:
-                this._birth.run(this._start)
+                this._factory.run(this._start)
             # A fixture process: what comes back is a child of it, which runs at the same depth as any child.
-            child = FixtureProcess(this._birth, this._start, this._descriptors[0]).run()
+            child = FixtureProcess(this._factory, this._start, this._descriptors[0]).run()
             assert isinstance(child, AdoptedChild)
             this = child
 
@@ -90,7 +90,7 @@ class ChildFactory:
         # As in plain pytest, one file reads on where another has stopped.
         open_files.keep(pytest_output.saved_descriptors(self.session.config).values())
 
-    def live(self, start: Start, descriptors: list[int]) -> None:
+    def unwind(self, start: Start, descriptors: list[int]) -> None:
         """In the child: unwind to the place from which the tests run. See :class:`AdoptedChild`."""
         raise AdoptedChild(self, start, descriptors)
 
@@ -114,7 +114,7 @@ class ChildFactory:
                 if index not in self.items:
                     place.channel.put(index, Missing(self.missing))
             feed = self._feed(indices, place)
-            complete = child.live(self.session, self.reporter, place, feed, self.inherited)
+            complete = child.run(self.session, self.reporter, place, feed, self.inherited)
             status = 0
             if complete and place.rewindable and rewinding is not None:
                 rewinding.again(start)

@@ -20,7 +20,7 @@ from pytest_hotreload.process.fixture_messages import (
     FixturesEnded,
     FixturesReady,
     SetUp,
-    Wanted,
+    WantedFixture,
 )
 from pytest_hotreload.process.fork_server import Unwind, serve
 from pytest_hotreload.process.inheritance import Inheritance
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
         observer: Observer | None
         after_fork: list[tuple[Callable[[Any], None], Any]]
 
-        def live(self, start: Start, descriptors: list[int]) -> None:
+        def unwind(self, start: Start, descriptors: list[int]) -> None:
             """In a child: leave the fork point's stack, by :class:`Unwind`."""
 
         def seed(self, what: str) -> int:
@@ -107,18 +107,18 @@ class _Notes:
 
 
 class FixtureProcess:
-    """The process from its fork to its end. ``birth`` makes its children, ``start`` asked for it."""
+    """The process from its fork to its end. ``factory`` makes its children, ``start`` asked for it."""
 
-    def __init__(self, birth: Factory, start: Start, descriptor: int) -> None:
-        self.birth, self.start = birth, start
+    def __init__(self, factory: Factory, start: Start, descriptor: int) -> None:
+        self.factory, self.start = factory, start
         self.order: SetUp = start.set_up
-        self.session, self.config, self.reporter = birth.session, birth.session.config, birth.reporter
+        self.session, self.config, self.reporter = factory.session, factory.session.config, factory.reporter
         self.control = Channel(sockets.socket(fileno=descriptor))
         self.control.descriptors = []
         self.files = SlotFiles()
         self.shared = Shared()
         #: The test that the teardown belongs to.
-        self.last = birth.items.get(self.order.last, self.session.items[-1])
+        self.last = factory.items.get(self.order.last, self.session.items[-1])
         self.pid = os.getpid()
 
     def run(self) -> Unwind:
@@ -134,9 +134,9 @@ class FixtureProcess:
                 self.control.send(-1, self._failed(error))
                 raise
             self.control.send(-1, ready)
-            serve(self.control, self.birth.live, self.birth.lifeline, kept=children_of(self.pid))
-        except Unwind as born:
-            child = born
+            serve(self.control, self.factory.unwind, self.factory.lifeline, kept=children_of(self.pid))
+        except Unwind as unwound:
+            child = unwound
         except BaseException:
             if os.getpid() == self.pid:
                 fork_state.print_fatal_traceback()
@@ -150,11 +150,11 @@ class FixtureProcess:
 
     def _begin(self) -> None:
         """Reset what a fork must not inherit, as a child does, before anything of the project runs."""
-        end_with(self.birth.lifeline)
+        end_with(self.factory.lifeline)
         fork_state.forget_inherited()
         self.control.send(-1, FixturesBegin(self.pid))
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        fork_state.randomness(self.birth.seed(f"fixtures {self.start.indices[0]}"))
+        fork_state.randomness(self.factory.seed(f"fixtures {self.start.indices[0]}"))
         place = self._place()
         reset.redirect_output(self.config, place)
         if self.order.of_slot:
@@ -165,14 +165,14 @@ class FixtureProcess:
         plugins.restart_coverage()
 
     def _place(self) -> ChildContext:
-        slot = self.birth.slots[self.start.slot]
+        slot = self.factory.slots[self.start.slot]
         return ChildContext(
             channel=self.control,
             files=self.files,
             worker_id=slot.worker_id,
             slot=self.start.slot,
-            lifeline=self.birth.lifeline,
-            real=self.birth.real,
+            lifeline=self.factory.lifeline,
+            real=self.factory.real,
             workerinput=slot.workerinput,
             environ=slot.environ,
         )
@@ -180,11 +180,11 @@ class FixtureProcess:
     def _use_basetemp(self, worker_id: str) -> None:
         """Give this process a temporary folder of its own; as a worker it may not use those of children."""
         base = pathlib.Path(self.order.basetemp)
-        factory = pytest_session.temporary_factory(self.config)
-        if factory is None or not self.order.basetemp:
+        temporary = pytest_session.temporary_factory(self.config)
+        if temporary is None or not self.order.basetemp:
             return
-        if worker_id != "master" and factory._basetemp is not None:
-            factory._basetemp = None
+        if worker_id != "master" and temporary._basetemp is not None:
+            temporary._basetemp = None
 
         def own() -> pathlib.Path:
             folder = base if worker_id == "master" else base / f"{worker_id}-fixtures"
@@ -196,7 +196,7 @@ class FixtureProcess:
 
     def _set_up(self) -> FixturesReady:
         pytest_session.begin_cleanups(self.config)
-        observer = self.birth.observer
+        observer = self.factory.observer
         if observer is not None:
             observer.running()
         inherited, refused, per_slot = [], [], []
@@ -218,13 +218,13 @@ class FixtureProcess:
 
     def _prepare_to_fork(self) -> None:
         """Flush, freeze, and take stock of what children must not end."""
-        self.birth.inherited = fork_state.inventory()
-        fork_state.flush_before_fork(self.birth.inherited)
+        self.factory.inherited = fork_state.inventory()
+        fork_state.flush_before_fork(self.factory.inherited)
         reset.freeze_gc()
 
-    def _one(self, wanted: Wanted, watch: SetupWatch) -> tuple[float, str]:
+    def _one(self, wanted: WantedFixture, watch: SetupWatch) -> tuple[float, str]:
         """Set one fixture up. Returns its seconds, and the reason for which children can't inherit it, or ""."""
-        item = self.birth.items[wanted.first]
+        item = self.factory.items[wanted.first]
         definition = pytest_fixtures.visible_fixture(item, wanted.name)
         entry, after_fork = known.of(definition), declaration.after_fork_of(definition.func)
         used = pytest_fixtures.dependencies(item, wanted.name)
@@ -255,7 +255,7 @@ class FixtureProcess:
                 self.reporter.put_gathered()
             self.reporter.inherits(wanted.first, seconds, notes.messages)
             if after_fork is not None:
-                self.birth.after_fork.append((after_fork, definition))
+                self.factory.after_fork.append((after_fork, definition))
         return seconds, why
 
     def _listen(self, item: pytest.Item, index: int) -> _Notes:
@@ -302,7 +302,7 @@ class FixtureProcess:
             ended = FixturesEnded(report, tuple(notes.messages), plugins.coverage_bytes())
             reset.restore_output(self.config)
             pytest_session.run_cleanups(self.config)
-            fork_state.leave(self.birth.inherited)
+            fork_state.leave(self.factory.inherited)
             self.control.send(-1, ended._replace(at_exit=tuple(self.files.take_printed())))
             status = 0
         except BaseException:

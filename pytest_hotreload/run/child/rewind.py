@@ -27,7 +27,7 @@ MOST_FILES = 200
 _MOST_STORED = 512 << 20
 
 
-class Rewinding:
+class ChildRewinding:
     """The rewinding of this process. Its fields are part of the restored memory, like everything else in Python."""
 
     def __init__(self, rewinder: Rewinder, end: sockets.socket) -> None:
@@ -62,7 +62,7 @@ class Rewinding:
             Channel(self._end).send(-1, NotRewound(str(error)))
 
 
-def begin(start: Start, end: sockets.socket) -> tuple[Start, Rewinding | None]:
+def begin(start: Start, end: sockets.socket) -> tuple[Start, ChildRewinding | None]:
     """Take the snapshot if the request asks for it.
 
     Returns the request for the file to run, and None in place of the rewinding if this process runs one file only.
@@ -70,7 +70,7 @@ def begin(start: Start, end: sockets.socket) -> tuple[Start, Rewinding | None]:
     if start.rewind == RewindMode.NO:
         return start, None
     try:
-        rewinding = Rewinding(Rewinder("auto", _MOST_STORED, True), end)
+        rewinding = ChildRewinding(Rewinder("auto", _MOST_STORED, True), end)
         start = rewinding.snapshot(start)
     except RewindRefused as error:
         Channel(end).send(-1, NotRewound(str(error), lasting=True))

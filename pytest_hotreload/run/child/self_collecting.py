@@ -26,7 +26,7 @@ from pytest_hotreload.compat.worker_id import hide_worker
 from pytest_hotreload.compat.xdist import join_convention
 from pytest_hotreload.process import adoption, fork_state
 from pytest_hotreload.process.channel import Channel
-from pytest_hotreload.process.fork_messages import Collected, Gone, Start
+from pytest_hotreload.process.fork_messages import Gone, SlotCollected, Start
 from pytest_hotreload.process.fork_server import serve
 from pytest_hotreload.process.messages import ENVIRONMENT, Ended, Missing
 from pytest_hotreload.process.slots import TRAVELLING, SlotFiles
@@ -82,7 +82,7 @@ class SelfCollectingChild:
     ) -> None:
         #: The reason for which a fresh interpreter started over what a fork of the template had begun.
         self.why = why
-        self._beginning = spawn.Beginning(start, tuple(descriptors), lifeline, path, dict(os.environ))
+        self._beginning = spawn.SpawnOrigin(start, tuple(descriptors), lifeline, path, dict(os.environ))
         assert start.assignment is not None
         self.start, self.order, self.lifeline = start, start.assignment, lifeline
         files = SlotFiles.received(descriptors[:TRAVELLING])
@@ -238,7 +238,7 @@ class SelfCollectingChild:
 
     def _run(self, session: pytest.Session, items: dict[int, pytest.Item]) -> None:
         session.testsfailed = self.start.failed
-        reporter = self._awake(session)
+        reporter = self._resume(session)
         pytest_session.begin_cleanups(session.config)
         self.inherited = fork_state.inventory()
         reporter.gathered = carry.note(session, plugins.participants(session.config))
@@ -247,7 +247,7 @@ class SelfCollectingChild:
         pytest_output.relay_terminal(session.config, lambda _text, _markup: None)
         keep_frozen()  # pytest runs the garbage collector at its end: 80 ms each in a heavy suite
 
-    def _awake(self, session: pytest.Session) -> Reporter:
+    def _resume(self, session: pytest.Session) -> Reporter:
         assert self.reporter is not None
         reset.redirect_output(session.config, self.place)
         for name in ("printed_out", "printed_err"):
@@ -277,7 +277,7 @@ class SelfCollectingChild:
             self.place.workerinput,
             dict(self.order.environ),
         )
-        birth = ChildFactory(
+        factory = ChildFactory(
             session=session,
             reporter=self.reporter,
             items=items,
@@ -294,16 +294,16 @@ class SelfCollectingChild:
         self.channel_of_slot = control = Channel(sockets.socket(fileno=self.control))  # open until the exit
         control.descriptors = []
         if self.place.observer is not None:
-            control.send(-1, Collected(self.place.observer.end_before_forks()))
+            control.send(-1, SlotCollected(self.place.observer.end_before_forks()))
         child_of_slot = None
         try:
-            serve(control, birth.live, self.lifeline)
-        except AdoptedChild as born:
-            child_of_slot = born
+            serve(control, factory.unwind, self.lifeline)
+        except AdoptedChild as adopted:
+            child_of_slot = adopted
         except BaseException:
             os._exit(70)
         if child_of_slot is not None:
-            child_of_slot.live()
+            child_of_slot.run()
         if self.place.observer is not None:
             self.place.observer.close()
         self.served = True  # the controller needs no more children: pytest continues to its end

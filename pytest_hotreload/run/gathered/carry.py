@@ -32,9 +32,9 @@ from pytest_hotreload.run.gathered.end_hooks import (
     ALL_ATTRIBUTES,
     AT_END,
     PER_TEST,
+    HookReader,
     Owner,
     Reached,
-    Reader,
     child_hooks,
     owners,
     pytests_attributes,
@@ -110,7 +110,7 @@ class GatheredState:
     # -- noting the state ------------------------------------------------------------------------
 
     def _note(self, owner: Owner, packages: list[str]) -> None:
-        reader = Reader(self.config, owner, packages)
+        reader = HookReader(self.config, owner, packages)
         in_child = reader.follow(child_hooks(owner), fixtures=True)
         per_test = reader.follow(PER_TEST)
         if in_child.functions:

@@ -187,7 +187,7 @@ class Reached:
         return len(self.functions) + len(self.instances) + len(self.classes) + len(self.names) + asked
 
 
-class Reader:
+class HookReader:
     """Follows the code of an owner's hooks."""
 
     def __init__(self, config: pytest.Config, owner: Owner, packages: Iterable[str]) -> None:

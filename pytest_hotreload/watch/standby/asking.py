@@ -14,15 +14,14 @@ from typing import Any, Final
 
 from pytest_hotreload.process import adoption
 from pytest_hotreload.process.fork_state import namespace
+from pytest_hotreload.process.import_inputs import VOLATILE
 from pytest_hotreload.process.installed import is_installed, standard_folders
 from pytest_hotreload.watch.asked_files import answer
-from pytest_hotreload.watch.protocol import Answer, Asked
+from pytest_hotreload.watch.protocol import Answer, FileQuestion
 from pytest_hotreload.world import BUILTINS, MODULES, getframe, os
 
 __builtins__ = BUILTINS
 
-#: Paths below these differ from process to process, or are devices.
-_VOLATILE: Final = ("/proc/", "/sys/", "/dev/")
 #: Modules of the standard library that ask on behalf of their callers.
 _BETWEEN: Final = ("genericpath", "posixpath", "pathlib", "pathlib._local", "pathlib._abc", "shutil", "glob")
 #: Their functions to which only matters whether something is there, and of which kind.
@@ -76,9 +75,9 @@ class Asking:
                 space[key] = plains[id(space[key])]
         self._instead.clear()
 
-    def asked(self) -> frozenset[Asked]:
+    def asked(self) -> frozenset[FileQuestion]:
         """What was asked so far, and the installed files that were imported meanwhile."""
-        asked = [Asked(path, question, each) for (path, question), each in self._found.items()]
+        asked = [FileQuestion(path, question, each) for (path, question), each in self._found.items()]
         return installed_sources(self._early).union(asked)
 
     def _noting(self, name: str, plain: Callable[..., Any]) -> Callable[..., Any]:
@@ -107,16 +106,16 @@ class Asking:
 
     def _is_constant(self, path: str) -> bool:
         """Whether the path belongs to the system or the interpreter. What is installed has its own check."""
-        if path.startswith(_VOLATILE):
+        if path.startswith(VOLATILE):
             return True
         return "/../" not in path and (is_installed(path) or path.startswith(self._standard))
 
 
-def installed_sources(known: Collection[str] = ()) -> frozenset[Asked]:
+def installed_sources(known: Collection[str] = ()) -> frozenset[FileQuestion]:
     """The installed files of the modules here, apart from known ones."""
     spaces = [namespace(module) for name, module in _modules().items() if name not in known]
     files = {file for space in spaces if type(file := space.get("__file__")) is str and is_installed(file)}
-    return frozenset(Asked(file, "source", answer(file, "source")) for file in files)
+    return frozenset(FileQuestion(file, "source", answer(file, "source")) for file in files)
 
 
 def _modules() -> dict[str, Any]:

@@ -24,7 +24,7 @@ _FAR = 200
 _STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 
 
-class Beginning(NamedTuple):
+class InterpreterStart(NamedTuple):
     """The state of the template's interpreter at its start."""
 
     #: ``sys.path`` without its first entry.
@@ -33,7 +33,7 @@ class Beginning(NamedTuple):
     environment: Mapping[str, str]
 
 
-def begin(order: Attach, descriptors: Sequence[int], lifeline: int, beginning: Beginning) -> list[int]:
+def begin(order: Attach, descriptors: Sequence[int], lifeline: int, beginning: InterpreterStart) -> list[int]:
     """Take over the client's state, in the fork.
 
     ``descriptors``: the client's stdin, stdout and stderr. Returns copies of these, for :func:`start_over`. Raises

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pytest_hotreload.records.records import RunRecords
 
 
-class Learned:
+class LoadedBuilder:
     """Builds the :class:`Loaded` message of a rerun.
 
     ``inherited`` describes the state that the rerun inherited from its fork point.

@@ -96,9 +96,9 @@ def serve_forks(
     os._exit(0)
 
 
-def enter(born: tuple[Become, int]) -> _ParkedState:
+def enter(fork: tuple[Become, int]) -> _ParkedState:
     global _here
-    become, lifeline = born
+    become, lifeline = fork
     channel = Channel(sockets.socket(fileno=become.descriptors[0]))
     channel.descriptors = []
     _here = _ParkedState(channel, lifeline, become.start.assignment)
@@ -114,7 +114,7 @@ def _give_up(module: str, why: str) -> None:
     os._exit(0)
 
 
-def attach(order: Attach, become: Become, lifeline: int, beginning: attached_run.Beginning) -> None:
+def attach(order: Attach, become: Become, lifeline: int, beginning: attached_run.InterpreterStart) -> None:
     """Turn this fork into an attached run, which has no connection to the watch except for its end."""
     global _is_attached
     signal.signal(signal.SIGINT, signal.default_int_handler)

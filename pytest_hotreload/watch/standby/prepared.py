@@ -127,7 +127,7 @@ def is_preparing() -> bool:
     return _here is not None
 
 
-def prepare(order: Prepare, become: Become, lifeline: int, beginning: attached_run.Beginning) -> None:
+def prepare(order: Prepare, become: Become, lifeline: int, beginning: attached_run.InterpreterStart) -> None:
     """Turn this fork of the template into a process that prepares a run; it then starts pytest."""
     global _here
     signal.signal(signal.SIGINT, signal.default_int_handler)

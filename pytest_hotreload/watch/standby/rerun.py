@@ -48,7 +48,7 @@ from pytest_hotreload.watch.protocol import (
 )
 from pytest_hotreload.watch.standby import park
 from pytest_hotreload.watch.standby.affected import Affects
-from pytest_hotreload.watch.standby.learned import Learned
+from pytest_hotreload.watch.standby.learned import LoadedBuilder
 from pytest_hotreload.watch.standby.preload import FirstParty
 from pytest_hotreload.world import contextlib, os, pytest, select, signal, time
 
@@ -396,5 +396,5 @@ class RerunSession:
 
     def _learned(self, pages: bytes) -> Loaded:
         """The message from which the watcher plans the next fork points."""
-        learned = Learned(self.config, self.records, self.first_party.observer, self.inherited)
+        learned = LoadedBuilder(self.config, self.records, self.first_party.observer, self.inherited)
         return learned.message(self._variables, self._path_changed, pages)

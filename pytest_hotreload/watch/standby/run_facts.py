@@ -1,4 +1,4 @@
-"""What an attached run tells the server, so that the next run of the same file can be prepared (``prepared.py``).
+"""Facts that an attached run tells the server, so that the next run of its file can be prepared (``prepared.py``).
 
 A prepared process imports a test file before pytest is configured; plain pytest imports it afterwards. Therefore the
 hooks of the project that run in between are examined: a hook that does more than declare markers and read options may

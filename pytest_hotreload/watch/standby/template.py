@@ -163,7 +163,7 @@ class TemplateStart(BaseException):
         )
         os.environ.encodekey = plain
         order: Any = become.start.assignment
-        beginning = attached_run.Beginning(path, environment)
+        beginning = attached_run.InterpreterStart(path, environment)
         if isinstance(order, Attach):
             park.attach(order, become, lifeline, beginning)
         elif isinstance(order, Prepare):

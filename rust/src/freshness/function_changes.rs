@@ -1,4 +1,4 @@
-//! What changed in divided files, and whom these changes concern.
+//! The changes in divided files, and the tests that these changes concern.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 

@@ -64,7 +64,7 @@ fn is_measured(name: &OsStr) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"."))
 }
 
-/// When names in a folder changed last; 0 if that was the birth of what a run adds by itself.
+/// The time at which names in a folder changed last; 0 if a run added these names by itself.
 fn changed(folder: &Path, is_left_out: impl Fn(&Path) -> bool) -> i64 {
     let Ok(stat) = FileStamp::of(folder) else { return 0 };
     let Ok(entries) = fs::read_dir(folder) else { return stat.newest() };

@@ -1,4 +1,4 @@
-//! What can be asked of a scanned project: closures, chains, links, modules of others.
+//! Queries of a scanned project: closures, chains, links, modules of others.
 
 use std::path::{Path, PathBuf};
 

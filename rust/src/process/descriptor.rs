@@ -1,4 +1,4 @@
-//! What the kernel tells of the open descriptors of this process.
+//! The open descriptors of this process, as the kernel describes them.
 
 use std::ffi::CStr;
 use std::fs;

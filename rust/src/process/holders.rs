@@ -1,4 +1,4 @@
-//! Which files the processes hold that surround this one: what is shared with one of them must stay the same file.
+//! Finds the files that surrounding processes hold: a file that is shared with one of them must stay the same file.
 
 use std::collections::HashSet;
 use std::fs;

@@ -1,4 +1,4 @@
-//! Where a description can't be had anew: forks share all of them.
+//! Stands for open descriptions on systems that cannot open one anew: forks share all of them.
 
 /// Notes nothing.
 #[derive(Default)]

@@ -1,4 +1,4 @@
-//! Pipes and pairs of sockets that lead from this process to itself, as event loops have them to wake themselves.
+//! Pipes and pairs of sockets that lead from this process to itself, as event loops use them to wake themselves.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 

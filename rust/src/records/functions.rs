@@ -1,4 +1,4 @@
-//! Which functions of a first-party file a test file's tests ran.
+//! The functions of a first-party file that a test file's tests ran.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Why a snapshot or a rewind was refused.
+//! The reasons for which a snapshot or a rewind is refused.
 //!
 //! The engine can't allocate, so a refusal is a reason and a number; the sentence is made by the caller.
 

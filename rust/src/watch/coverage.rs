@@ -1,4 +1,4 @@
-//! Which folders the system was asked to watch, and which need not be asked for because they lie in a watched tree.
+//! The folders that the system was asked to watch, and those that need no request because they lie in a watched tree.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;

@@ -1,4 +1,4 @@
-//! Where hints come from: the system's events, or polling.
+//! The source of hints: the system's events, or polling.
 
 use std::ffi::OsString;
 use std::io;
