@@ -127,6 +127,8 @@ class Watcher:
         saved = function.save(folder, number)
         first = running.wait_for(STATUS, since)
         last = running.wait_for(re.compile(READY), since)
+        if not (first.text.startswith("PASS") and last.text.startswith("PASS")):
+            raise MeasurementError(f"the edit changes no outcome, but: {first.text}, {last.text}")
         passed = [outcomes(line.text).get("passed", 0) for line in (first, last)]
         return Sample(first.at - saved, last.at - saved, (passed[0], passed[1]))
 

@@ -18,9 +18,10 @@ from benchmarks.measure import MeasurementError
 #: pytest's last line with any outcome. Our status line does not match: it has a space between the seconds and
 #: "s".
 SUMMARY = re.compile(r"\b\d+ (?:passed|failed|errors?|skipped|deselected)\b.* in \d+\.\d+s\b")
+#: The answer to an edit. ``-v`` adds the parts of its time; the other groups are None without it.
 STATUS = re.compile(
-    r"(?:PASS|FAIL) .* in (?P<pytest>[\d.]+) s "
-    r"\(watch (?P<watch>\d+) \+ select (?P<select>\d+) \+ fork (?P<fork>\d+) \+ run (?P<run>\d+) ms\)"
+    r"(?:PASS|FAIL) .* in (?P<pytest>[\d.]+) s"
+    r"(?: \(watch (?P<watch>\d+) \+ select (?P<select>\d+) \+ fork (?P<fork>\d+) \+ run (?P<run>\d+) ms\))?"
 )
 READY = "watching, h for help"
 #: The time limit of each wait. Nothing here takes a tenth of it.

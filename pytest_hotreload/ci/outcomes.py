@@ -19,7 +19,7 @@ from pytest_hotreload.ci import results_file
 from pytest_hotreload.ci.ownership import PlanNames
 from pytest_hotreload.ci.sharding import shard_of
 from pytest_hotreload.process.installed import is_installed
-from pytest_hotreload.records.file_outcome import FAILED, OUTCOMES, outcome_of
+from pytest_hotreload.records.file_outcome import FAILED, OUTCOMES, outcome_of, seconds_of
 from pytest_hotreload.records.records import RunRecords
 from pytest_hotreload.records.totals import Totals
 from pytest_hotreload.world import BUILTINS, pytest, time
@@ -132,7 +132,7 @@ class Outcomes:
         if subtest and outcome not in FAILED:
             return  # the test's own report follows
         if not subtest:
-            test.seconds += float(getattr(report, "duration", 0.0))
+            test.seconds += seconds_of(report, "duration")
             self._follow(test, outcome, report)
         test.outcome = max(test.outcome, outcome, key=OUTCOMES.index)
         if outcome in FAILED:

@@ -22,6 +22,7 @@ from pytest_hotreload.options import Options
 from pytest_hotreload.original_names import ORIGINAL_NAMES
 from pytest_hotreload.process import user_file
 from pytest_hotreload.records import plan_durations
+from pytest_hotreload.records.file_outcome import seconds_of
 from pytest_hotreload.records.records import RunRecords
 from pytest_hotreload.world import contextlib, os, pytest, time
 
@@ -199,7 +200,7 @@ class Sharding:
                 self.seconds += time.perf_counter() - began
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self.seconds += getattr(report, "duration", 0.0)
+        self.seconds += seconds_of(report, "duration")
         self.ran.add(report.nodeid.partition("::")[0])
 
     @pytest.hookimpl(trylast=True)

@@ -36,6 +36,17 @@ _USED_BY_ALL = frozenset(
 _GONE: Any = object()
 #: The mapping of variables that ``os`` had before the first conftest; a test may bind another one.
 _ENVIRON = os.environ
+#: The id of a function of ours -> that function, and the one in whose place it stands for a while.
+_INSTEAD: dict[int, tuple[Any, Any]] = {}
+
+
+def stands_for(ours: Any, plain: Any) -> None:
+    """Let a function of ours count as ``plain``: wherever it stands now, nobody has replaced the name."""
+    _INSTEAD[id(ours)] = ours, plain
+
+
+def _plain(value: Any) -> Any:
+    return _INSTEAD[id(value)][1] if id(value) in _INSTEAD else value
 
 
 class ModuleNames:
@@ -67,9 +78,10 @@ class ModuleNames:
         return {name: what for name, what in each.items() if what}
 
     def _differing(self, name: str) -> Iterator[str]:
-        return (
-            key for owner, key, value in self._of.get(name, ()) if owner.__dict__.get(key, _GONE) is not value
-        )
+        for owner, key, value in self._of.get(name, ()):
+            now = owner.__dict__.get(key, _GONE)
+            if now is not value and _plain(now) is not _plain(value):
+                yield key
 
 
 def _names_of(name: str, module: ModuleType) -> Iterator[tuple[Any, str, Any]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from pytest_hotreload.process.fork_messages import Warmed
 from pytest_hotreload.process.messages import Ended
+from pytest_hotreload.records.file_outcome import seconds_of
 from pytest_hotreload.records.saving import Saving, Usage, start_of_a_worker
 from pytest_hotreload.world import BUILTINS, pytest, time
 
@@ -81,7 +82,7 @@ class Totals:
 
     def report(self, index: int, report: pytest.TestReport) -> None:
         """Add the duration of a report that was shown."""
-        self.measured[index] = self.measured.get(index, 0.0) + getattr(report, "duration", 0.0)
+        self.measured[index] = self.measured.get(index, 0.0) + seconds_of(report, "duration")
 
     def ended(self, ended: Ended) -> None:
         """Add the totals of a child that ended normally."""

@@ -17,7 +17,7 @@ from pytest_hotreload.compat import console, pytest_session
 from pytest_hotreload.imports import analysis
 from pytest_hotreload.original_names import ORIGINAL_NAMES
 from pytest_hotreload.process import proc, user_file
-from pytest_hotreload.records.file_outcome import OUTCOMES, outcome_of
+from pytest_hotreload.records.file_outcome import OUTCOMES, outcome_of, seconds_of
 from pytest_hotreload.report.failure_reports import FailureReports
 from pytest_hotreload.report.import_times import ImportTimes, by_package
 from pytest_hotreload.report.page import page
@@ -196,8 +196,8 @@ class TimelineCollector:
         child = self._assigned.get(index)
         if child is None:
             child = self._plain_child(index)
-        begin = getattr(report, "start", 0.0) - self._wall
-        test.phases.append(Phase(str(report.when), begin, begin + getattr(report, "duration", 0.0), child))
+        begin = seconds_of(report, "start") - self._wall
+        test.phases.append(Phase(str(report.when), begin, begin + seconds_of(report, "duration"), child))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

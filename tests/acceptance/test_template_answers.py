@@ -10,6 +10,7 @@ import pytest
 
 from .asking import ASKING
 from .isolating import Workshop
+from .processes import until
 from .serving import Place
 from .watching import Watching, write
 
@@ -92,6 +93,27 @@ def test_a_watch_sees_what_a_warm_module_looks_for(site, tmp_path):
     with Watching(tmp_path, files, environ={"PYTHONPATH": str(site)}) as watching:
         assert watching.shown().status == "PASS 2 passed"
         assert watching.after(own).status.startswith("FAIL 1 failed")
+
+
+def test_a_watch_imports_an_installed_module_once(site, tmp_path):
+    """Also into fork points: a module imported anew would meet what its first import told other modules."""
+    log = tmp_path / "log"
+    log.mkdir()
+    # A folder each time, since a file that several processes write would be an input.
+    note = f"import tempfile\ntempfile.mkdtemp(prefix=__name__ + '-', dir={str(log)!r})\n"
+    write(site, {"once.py": note, "late.py": "import once, os.path\n"})
+    files = {
+        "core.py": "VALUE = 1\n",
+        "stable.py": "import late\n" + note,
+        **{f"test_{name}.py": "import core, stable\ndef test_core(): assert core.VALUE\n" for name in "ab"},
+    }
+    with Watching(tmp_path / "watch", files, environ={"PYTHONPATH": str(site)}) as watching:
+        assert watching.shown().status == "PASS 2 passed"
+        # The first run, and then a fork point.
+        until(lambda: len(list(log.glob("stable-*"))) == 2, "the fork point that holds stable.py")
+        for value in (2, 3):
+            assert watching.after({"core.py": f"VALUE = {value}\n"}).status == "PASS 2 passed"
+    assert len(list(log.glob("once-*"))) == 1
 
 
 # ------------------------------------------------------------------------------- native code

@@ -79,6 +79,38 @@ def test_a_clock_that_a_conftest_stopped(project: Any, slots: int, clock: str) -
     assert (ours.status, ours.outcomes) == (plain.status, plain.outcomes)
 
 
+@pytest.mark.parametrize("clock", ["unittest.mock.MagicMock()", "lambda: Time()", "lambda: float('nan')"])
+def test_what_a_subtest_took_by_a_clock_of_the_test(project: Any, slots: int, clock: str) -> None:
+    """pytest reads that clock by a name that tests replace, so a report's duration may be anything."""
+    project.write(
+        {
+            **OTHER,
+            "test_clock.py": f"""
+            import unittest.mock
+
+            class Time:
+                def __sub__(self, other): return "a while"
+
+            def test_subtests(request, monkeypatch):
+                monkeypatch.setattr("time.perf_counter", {clock})
+                subtests = request.getfixturevalue("subtests")
+                with subtests.test("fails"):
+                    assert 0
+
+            def test_after(): pass
+        """,
+        }
+    )
+    reports = [
+        "--hotreload-json=r.json",
+        "--hotreload-report=r.html",
+        "--hotreload-trace=t.json",
+        "--shard=1/1",
+    ]
+    _, ours = project.same(slots=slots, extra=reports)
+    assert ours.status == 1
+
+
 GEVENT = {
     "conftest.py": """
         import warnings

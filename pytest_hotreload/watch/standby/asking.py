@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from types import FrameType
 from typing import Any, Final
 
-from pytest_hotreload.process import adoption
+from pytest_hotreload.process import adoption, import_names
 from pytest_hotreload.process.fork_state import namespace
 from pytest_hotreload.process.import_inputs import VOLATILE
 from pytest_hotreload.process.installed import is_installed, standard_folders
@@ -57,6 +57,7 @@ class Asking:
             if getattr(module, name) is plain:
                 ours = self._noting(name, plain)
                 self._instead[name] = ours, plain
+                import_names.stands_for(ours, plain)
                 setattr(module, name, ours)
                 for group in _groups_with(plain):
                     group.add(ours)
