@@ -267,10 +267,7 @@ class _Explanation:
             "no such module": [name for name, path in record.get("dynamic", {}).items() if path is None],
             "folders": [name for name, _ in record.get("listings", ())],
             "environment": commands_messages.variables([name for name, _ in record.get("environment", ())]),
-            # A conftest whose hooks concern all tests is no other test file.
-            "order-dependent on": [
-                name for name in record.get("coupled_with", ()) if Path(name).name != "conftest.py"
-            ],
+            "order-dependent on": list(record.get("coupled_with", ())),
             "declared": sorted(declared.union(name for name, _ in record.get("declared", ()))),
             "started a process": list(record.get("started", ())),
             **{label: list(record.get(label, ())) for label in ("flags", "ports", "writes")},

@@ -23,7 +23,6 @@ COUNTED = {
     "environment": "changed",
     "project": "changed",
     "layout": "changed",
-    "hooks": "changed",
     "failed": "failed",
     "unsettled": "changed while they ran",
     "unknown": "new",
@@ -79,7 +78,6 @@ def reason(path: str, kind: str, detail: str, chain: Sequence[str], functions: S
         else "the environment changed",
         "project": "it started a process, and a project file changed",
         "layout": "its imports resolve to other files",
-        "hooks": f"hooks of {detail} concern all tests",
         "fresh": "none of its dependencies changed",
     }.get(kind, changed)
     links = [changed, *chain[1:]] if functions else chain

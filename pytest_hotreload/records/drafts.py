@@ -12,7 +12,7 @@ import pytest
 from pytest_hotreload.imports import bytecode
 from pytest_hotreload.imports.analysis import open_project
 from pytest_hotreload.process.installed import site_folders
-from pytest_hotreload.records import functions, unchanged, wide_hooks
+from pytest_hotreload.records import functions, unchanged
 from pytest_hotreload.records.couplings import Couplings
 from pytest_hotreload.records.dependencies import (
     Dependencies,
@@ -65,14 +65,11 @@ class Drafts:
             self.observer, open_project(self.config), self.collected, list(self.notes.files)
         )
         observed = [each for path in settings for each in self.notes.files[path].observed]
-        wide = wide_hooks.conftests(self.config, self.observer.is_first_party)
-        dependencies.read_all([*dependencies.loaded_files(observed), *wide])
+        dependencies.read_all(dependencies.loaded_files(observed))
         there = {path: self.notes.files[path] for path in settings if dependencies.has_read(path)}
         roots = first_party_roots(self.observer)
         searched = Searched(roots, project_folders(self.observer, roots))
         coupled = self._coupled_files(dependencies, there)
-        for path in there if wide else ():
-            coupled[path] = coupled.get(path, set()) | wide_hooks.concerning(wide, path)
         all_found = {
             path: dependencies.of(path, ran.observed, coupled.get(path, ())) for path, ran in there.items()
         }

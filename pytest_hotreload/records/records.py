@@ -26,7 +26,6 @@ from pytest_hotreload.records import (
     options_selection,
     plan_durations,
     unchanged,
-    wide_hooks,
 )
 from pytest_hotreload.records.conflicts import keys_of
 from pytest_hotreload.records.drafts import Drafts
@@ -190,16 +189,12 @@ class RunRecords(RunNotes):
         if store is None:
             self.verdicts = {file: Verdict(file, "unknown") for file in files}
             return
-        wide = wide_hooks.conftests(self.config, self.observer.is_first_party)
-        known = {file: self._recorded(tests) for file, tests in wide_hooks.dependents(store, wide).items()}
         found = store.check(files, epochs=self._epochs.current(store), environment=self.environment)
         verdicts = [Verdict(file, kind, detail) for file, (_, kind, detail) in zip(files, found, strict=True)]
         moved = [verdict.file for verdict in verdicts if verdict.kind == "layout"]
         still = still_lead_there(self.config, self.observer.root, store, moved) if moved else set()
         for verdict in verdicts:
             self.verdicts[verdict.file] = Verdict(verdict.file, "fresh") if verdict.file in still else verdict
-        missing = wide_hooks.without(known, self.verdicts.values(), str(self.config.rootpath))
-        self.verdicts.update({verdict.file: verdict for verdict in missing})
         self.changes = self._epochs.changes(store, verdicts)
 
     @never_fails_the_run(lambda *_: [])

@@ -37,31 +37,6 @@ def test_a_name_behind_a_wildcard(tmp_path):
     assert [names[file] for file in kept.affected()] == list(SEARCHES)
 
 
-#: What finds files in a folder that is not there yet.
-SEARCHES_IN_NOTHING = {
-    "glob": "glob.glob('later/*.toml')",
-    "Path.glob": "list(Path('later').glob('*.toml'))",
-    "Path.rglob": "list(Path('later').rglob('plugin.toml'))",
-    "a name before the wildcard": "list(Path('plugins').glob('later/*.toml'))",
-}
-
-
-def test_a_folder_that_is_not_there(tmp_path):
-    tests = {
-        f"test_{number}.py": "import glob\nfrom pathlib import Path\n\n"
-        f"def test_it():\n    assert len({search}) == 0\n"
-        for number, search in enumerate(SEARCHES_IN_NOTHING.values())
-    }
-    kept = Kept(tmp_path, {"plugins/a.txt": "", **tests, "test_none.py": "def test_it(): pass\n"})
-    # The first run makes a folder for its cache beside what is missing.
-    for _ in range(2):
-        kept.run()
-    assert kept.affected() == {}
-    kept.write({"later/plugin.toml": "", "plugins/later/plugin.toml": ""})
-    names = dict(zip(tests, SEARCHES_IN_NOTHING, strict=True))
-    assert [names[file] for file in kept.affected()] == list(SEARCHES_IN_NOTHING)
-
-
 LINKED = {
     "open": """\
         try: open(link / "local.ini")

@@ -280,52 +280,6 @@ def paused_X():
 def call_X():
     return len([paused_X()]) + K
 """,
-    """
-@functools.singledispatch
-def shown_X(value):
-    return K
-
-@shown_X.register
-def _(value: int):
-    return value + K
-
-@shown_X.register(str)
-def _(value):
-    return len(value) + K
-
-def call_X():
-    return shown_X(K) + shown_X("a") + shown_X(None)
-""",
-    """
-class SetX:
-    @property
-    def level(self):
-        return self._level + K
-
-    @level.setter
-    def level(self, value):
-        self._level = value + K
-
-def call_X():
-    cell = SetX()
-    cell.level = K
-    match cell.level:
-        case 5 | 6:
-            return K
-        case found:
-            return found + K
-""",
-    """
-def waiting_X():
-    while True:
-        yield K
-
-STREAM_X = waiting_X()
-next(STREAM_X)
-
-def call_X():
-    return next(STREAM_X) + K
-""",
 )
 
 #: A function that calls one of an earlier module.

@@ -35,7 +35,6 @@ CLOSING = [
 ]
 CHECKING = [
     "yield value\nassert not value",
-    "yield value\nif value:\n    warnings.warn('left')",
     "yield value\nif value:\n    raise ValueError",
     "yield value\njson.dump(value, file)",
     "yield value\nunknown(value)",
@@ -142,8 +141,6 @@ OWN_CHECKING = [
     "value = []\nrequest.config.add_cleanup(lambda: check(value))\nreturn value",
     "value = Holds()\nyield value\nvalue.held['one'][0].close()",
     "value = (ChecksItself(), 1)\nyield value\nvalue[0].close()",
-    "def close():\n    if value:\n        pytest.fail('left')\nrequest.addfinalizer(close)\nreturn value",
-    "def close():\n    if value:\n        warnings.warn('left')\nrequest.addfinalizer(close)\nreturn value",
 ]
 
 

@@ -36,20 +36,7 @@ pub fn globbed_below(arguments: &Arguments<'_>, is_everywhere: bool) {
     let (Some(folder), Some(pattern)) = (arguments.path(0), arguments.path(1)) else { return };
     let Ok(current) = std::env::current_dir() else { return };
     let pattern = if is_everywhere { Path::new("**").join(pattern) } else { pattern };
-    let folder = current.join(folder);
-    if let Some(missing) = missing_start(&folder, &pattern) {
-        touch(arguments.0.py(), Access::List, Path::new("/"), &missing);
-    }
-    look_up(arguments.0.py(), &folder, &pattern, true);
-}
-
-/// The folder in which the search begins, if there is none: up to Python 3.12, `pathlib` asks by a `stat` whether it is
-/// there, and does not list it then.
-fn missing_start(folder: &Path, pattern: &Path) -> Option<PathBuf> {
-    let parts = parts_of(pattern);
-    let first = parts.iter().position(|part| is_wild(part))?;
-    let start = parts.iter().take(first).fold(folder.to_owned(), |path, part| path.join(named(part)));
-    Some(start).filter(|start| !start.is_dir())
+    look_up(arguments.0.py(), &current.join(folder), &pattern, true);
 }
 
 fn look_up(py: Python<'_>, folder: &Path, pattern: &Path, is_recursive: bool) {
@@ -167,15 +154,6 @@ mod tests {
         assert_eq!(found("p/a/**/x", true), ["p/a/deep/x", "p/a/x"]);
         assert_eq!(found("p/a/**/x", false), ["p/a/deep/x"]);
         assert_eq!(found("p/.venv/**/x", true), ["p/.venv/x"]);
-    }
-
-    #[test]
-    fn a_folder_that_is_not_there_is_where_a_search_begins() {
-        let folder = Path::new("/no such folder");
-        assert_eq!(missing_start(folder, Path::new("*.py")), Some(folder.to_owned()));
-        assert_eq!(missing_start(folder, Path::new("a/b/**/x")), Some(folder.join("a/b")));
-        assert_eq!(missing_start(Path::new("/"), Path::new("*.py")), None);
-        assert_eq!(missing_start(folder, Path::new("a")), None);
     }
 
     #[test]
