@@ -46,7 +46,7 @@ def stands_for(ours: Any, plain: Any) -> None:
 
 
 def _plain(value: Any) -> Any:
-    return _INSTEAD[id(value)][1] if id(value) in _INSTEAD else value
+    return _INSTEAD.get(id(value), (value, value))[1]
 
 
 class ModuleNames:

@@ -160,7 +160,15 @@ class RunHooks:
         if self.rerun is None:
             self._save(session)
         else:  # later, when nobody waits for the rerun
-            self.rerun.after_all = partial(self._save, session)
+            self.rerun.after_all = partial(self._save_late, session, list(sys.path))
+
+    def _save_late(self, session: pytest.Session, search_path: list[str]) -> None:
+        """Save after pytest has ended and removed ``pythonpath`` from ``sys.path``: all folders count again."""
+        ended_with, sys.path = sys.path, search_path
+        try:
+            self._save(session)
+        finally:
+            sys.path = ended_with
 
     def _save(self, session: pytest.Session) -> None:
         try:

@@ -59,7 +59,7 @@ class FileEvents:
     def follow(self, outside: Mapping[str, tuple[int, int] | None]) -> None:
         """Watch further files and folders: path -> its time in ns and size when it was read, if known.
 
-        A file that has changed since it was read counts as edited now.
+        A path that has changed since then counts as edited now.
         """
         fresh = sorted(outside.keys() - self._followed)
         if not fresh:

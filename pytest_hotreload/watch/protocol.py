@@ -270,7 +270,7 @@ class Loaded(NamedTuple):
     edges: tuple[tuple[str, str], ...]
     #: Installed modules that this process, or a child of an earlier run, had to import itself.
     third_party: tuple[str, ...]
-    #: Files and folders outside the root that records depend on, or that collection or tests used. A file comes with
+    #: Files and folders outside the root that records depend on, or that collection or tests used. A path comes with
     #: its modification time in ns and its size at the time of use, if these are known.
     outside: tuple[tuple[str, tuple[int, int] | None], ...] = ()
     #: Files that collection or tests wrote; None if nothing was recorded.

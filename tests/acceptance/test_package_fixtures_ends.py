@@ -90,15 +90,10 @@ def test_a_failing_teardown_stops_the_run(suite):
 def test_requested_while_a_test_runs(suite, slots):
     request = 'def test_before(): pass\ndef test_it(request): assert request.getfixturevalue("index")\n'
     made = suite("", {**package("shop", fixture("index"), **dict.fromkeys("abcd", request)), **AFTER})
-    plain = made.project.run(slots=None)
-    made.words()
-    made.project.run(slots=slots)
-    made.words()
-    ours = made.project.run(slots=slots)
-    words = words_of(made)
+    plain, ours = made.learned(slots=slots)
     assert ours.outcomes == plain.outcomes
     assert ours.lines == plain.lines
-    assert [word for word in words if word != "test"] == ["index", "index-down"]
+    assert [word for word in words_of(made) if word != "test"] == ["index", "index-down"]
 
 
 def test_each_test_isolated(suite, slots):

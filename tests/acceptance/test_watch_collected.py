@@ -1,4 +1,4 @@
-"""Test files that are collected in another way than before: in a package, or after they were ignored."""
+"""Test files that are collected in another way than before, and the search path of a watch's records."""
 
 from __future__ import annotations
 
@@ -70,4 +70,47 @@ def test_a_file_that_was_ignored_comes_back(tmp_path, conftest, other):
         watch.after({"tests/conftest.py": conftest})
         assert watch.after({"library.py": "V = 2\n"}).ran == {}
         assert watch.after({"tests/conftest.py": None}).ran["tests/test_a.py::test_a"] == "failed"
+        assert watch.end() == 1
+
+
+def test_the_folders_of_pythonpath_are_searched(tmp_path):
+    """A rerun's records are written when pytest has removed these folders from ``sys.path``."""
+    files = {
+        "pytest.ini": "[pytest]\npythonpath = ../lib ../more\n",
+        "../lib/library.py": "V = 1\n",
+        "../more/late.py": "V = 1\n",
+        "program.py": "import sys\nsys.path.append('../lib')\nimport library\nsys.exit(library.V - 1)\n",
+        "test_a.py": """
+            import subprocess, sys
+
+            def test_a(): assert subprocess.call([sys.executable, "program.py"]) == 0
+        """,
+        "test_b.py": "import late\n\ndef test_b(): assert late.V == 1\n",
+    }
+    with Settled(tmp_path, files) as watch:
+        assert watch.shown().ran == {"test_a.py::test_a": "passed", "test_b.py::test_b": "passed"}
+        assert watch.after({"../lib/library.py": "V = 2\n"}).ran == {"test_a.py::test_a": "failed"}
+        # Found in front of the other one.
+        assert watch.after({"../lib/late.py": "V = 2\n"}).ran["test_b.py::test_b"] == "failed"
+        assert watch.end() == 1
+
+
+def test_a_module_that_comes_to_a_folder_outside_before_it_is_watched(tmp_path):
+    """Right behind the first answer: such folders are known only when the run's records are made."""
+    files = {
+        "pytest.ini": "[pytest]\npythonpath = ../lib\n",
+        "../lib/pack/__init__.py": "",
+        "../lib/pack/slow.py": "V = 1\n",
+        "test_a.py": """
+            try:
+                import pack.fast as pack
+            except ImportError:
+                import pack.slow as pack
+
+            def test_a(): assert pack.V == 1
+        """,
+    }
+    with Watching(tmp_path, files) as watch:
+        assert watch.shown().ran == {"test_a.py::test_a": "passed"}
+        assert watch.after({"../lib/pack/fast.py": "V = 2\n"}).ran == {"test_a.py::test_a": "failed"}
         assert watch.end() == 1

@@ -22,7 +22,7 @@ FOLDERS = (
 )
 GUIDES = ("ARCHITECTURE.md", "CONTRIBUTING.md", "docs/design/layout.md")
 #: What the commands of the guides write.
-ELSEWHERE = {"docs/benchmarks-saved.md", "build/benchmarks/endurance.csv"}
+ELSEWHERE = {"build/benchmarks/endurance.csv"}
 PAGES = sorted(
     page
     for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/design/*.md")]

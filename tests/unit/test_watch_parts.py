@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import py_compile
 import select
@@ -255,6 +256,25 @@ def test_a_status_line_is_green_when_everything_is():
     assert line.startswith("PASS no tests ran")
     assert "2 test files without a result" in line
     assert colour == "yellow"
+
+
+@pytest.mark.parametrize("phases", [False, True])
+def test_the_benchmarks_read_the_status_line(phases: bool, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])
+    status = importlib.import_module("benchmarks.watching").STATUS
+    line, _ = messages.status({"passed": 3}, TIMES, False, [], 0, [], phases=phases)
+    found = status.search(line)
+    assert found is not None
+    assert found.groupdict() == {
+        "pytest": "0.29",
+        **dict(
+            zip(
+                ("watch", "select", "fork", "run"),
+                ("20", "2", "4", "300") if phases else [None] * 4,
+                strict=True,
+            )
+        ),
+    }
 
 
 def test_a_rerun_line_names_what_changed():

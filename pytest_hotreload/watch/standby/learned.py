@@ -61,12 +61,13 @@ class LoadedBuilder:
     def _outside(self) -> tuple[tuple[str, TimeAndSize | None], ...]:
         """Paths outside the root that were read, listed or imported, or that are in a record.
 
-        A file comes with its time and size at that moment, if these are known.
+        A file, and a folder with an imported module, comes with its time and size at that moment, if these are known.
         """
         root = str(self.config.rootpath) + os.sep
         found: dict[str, TimeAndSize | None] = dict.fromkeys(self._recorded_outside())
-        for _, file in self.observer.loaded():
-            found[file] = self._as_imported(file) if not file.startswith(root) else None
+        for file in [file for _, file in self.observer.loaded() if not file.startswith(root)]:
+            folder = os.path.dirname(file)  # a module that comes before another one may come into being there
+            found[file], found[folder] = self._as_imported(file), self._as_imported(folder)
         for row in self._rows():
             if row.kind in ("read", "update", "list"):
                 is_seen = row.kind == "read" and row.state is not None
@@ -90,9 +91,9 @@ class LoadedBuilder:
         store = self.records.opened() if self.records is not None else None
         return store.outside() if store is not None else []
 
-    def _as_imported(self, file: str) -> TimeAndSize | None:
-        """The file's time and size, or ``(0, 0)``, which no file has, if it was changed since this rerun began."""
-        seen, began = time_and_size(file), self.records.started_ns if self.records is not None else 0
+    def _as_imported(self, path: str) -> TimeAndSize | None:
+        """The path's time and size, or ``(0, 0)``, which none has, if it was changed since this rerun began."""
+        seen, began = time_and_size(path), self.records.started_ns if self.records is not None else 0
         return (0, 0) if seen is None or seen[0] >= began > 0 else seen
 
     def _vanished(self) -> tuple[str, ...]:
