@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from pytest_hotreload.records.observer import Observation, Observer
     from pytest_hotreload.records.records import RunRecords
 
+#: A time and size that no path has.
+_CHANGED = (0, 0)
+
 
 class LoadedBuilder:
     """Builds the :class:`Loaded` message of a rerun.
@@ -65,9 +68,10 @@ class LoadedBuilder:
         """
         root = str(self.config.rootpath) + os.sep
         found: dict[str, TimeAndSize | None] = dict.fromkeys(self._recorded_outside())
-        for file in [file for _, file in self.observer.loaded() if not file.startswith(root)]:
-            folder = os.path.dirname(file)  # a module that comes before another one may come into being there
-            found[file], found[folder] = self._as_imported(file), self._as_imported(folder)
+        imported = [file for _, file in self.observer.loaded() if not file.startswith(root)]
+        found.update((file, self._as_imported(file)) for file in imported)
+        # Another module, which comes before one of these, may come into being beside them.
+        found.update((folder, self._as_searched(folder)) for folder in set(map(os.path.dirname, imported)))
         for row in self._rows():
             if row.kind in ("read", "update", "list"):
                 is_seen = row.kind == "read" and row.state is not None
@@ -91,10 +95,25 @@ class LoadedBuilder:
         store = self.records.opened() if self.records is not None else None
         return store.outside() if store is not None else []
 
-    def _as_imported(self, path: str) -> TimeAndSize | None:
-        """The path's time and size, or ``(0, 0)``, which none has, if it was changed since this rerun began."""
-        seen, began = time_and_size(path), self.records.started_ns if self.records is not None else 0
-        return (0, 0) if seen is None or seen[0] >= began > 0 else seen
+    def _as_imported(self, file: str) -> TimeAndSize | None:
+        """The file's time and size, or :data:`_CHANGED` if it was changed since this rerun began."""
+        seen = time_and_size(file)
+        return _CHANGED if seen is None or seen[0] >= self._began > 0 else seen
+
+    def _as_searched(self, folder: str) -> TimeAndSize | None:
+        """The folder's time and size, or :data:`_CHANGED` if something came into it since this rerun began."""
+        seen = time_and_size(folder)
+        try:
+            entries = [entry for entry in os.scandir(folder) if entry.name != "__pycache__"]
+            newest = max((entry.stat(follow_symlinks=False).st_ctime_ns for entry in entries), default=0)
+        except OSError:  # it, or a part of it, is just being removed
+            return _CHANGED
+        return _CHANGED if newest >= self._began > 0 else seen
+
+    @property
+    def _began(self) -> int:
+        """The time in ns at which this rerun began; 0 if nothing is recorded."""
+        return self.records.started_ns if self.records is not None else 0
 
     def _vanished(self) -> tuple[str, ...]:
         collected = self.records.collected.modules if self.records is not None else ()
